@@ -1,0 +1,24 @@
+FROM python:3.12-slim AS build
+WORKDIR /src
+COPY pyproject.toml setup.cfg README.md ./
+COPY chatproxy ./chatproxy
+RUN pip wheel --no-cache-dir --no-deps --wheel-dir /wheel . \
+ && python -m venv /opt/chatproxy \
+ && /opt/chatproxy/bin/pip install --no-cache-dir /wheel/*.whl
+
+FROM python:3.12-slim
+COPY --from=build /opt/chatproxy /opt/chatproxy
+RUN mkdir /data && chown 10001:10001 /data
+USER 10001:10001
+WORKDIR /data
+VOLUME /data
+ENV PATH=/opt/chatproxy/bin:$PATH \
+    PYTHONUNBUFFERED=1 \
+    HOST=0.0.0.0 \
+    PORT=11435 \
+    DATABASE_URL=sqlite:////data/chatproxy.db
+EXPOSE 11435
+STOPSIGNAL SIGTERM
+HEALTHCHECK --interval=10s --timeout=3s --start-period=5s \
+    CMD ["python", "-c", "import os, urllib.request as u; u.urlopen(f'http://127.0.0.1:{os.environ[\"PORT\"]}/healthz', timeout=2)"]
+ENTRYPOINT ["chatproxy"]

@@ -1,0 +1,54 @@
+"""The application: its parts put together, in the order in which they depend on each other.
+
+It mounts under any prefix of a host application (`host.add_subapp("/chat", create_app(config))`), and
+relies on none of the host's settings.
+"""
+
+from collections.abc import AsyncIterator
+
+from aiohttp import web
+
+from chatproxy.chat.conversation import Conversation
+from chatproxy.chat.generations import Generations
+from chatproxy.config import Config
+from chatproxy.ollama.client import Ollama
+from chatproxy.store.store import Store
+from chatproxy.web import cors, export, guard, messages, operations, sessions
+from chatproxy.web.keys import CONFIG, CONVERSATION, OLLAMA, STORE
+
+METHODS = ("GET", "POST", "PUT", "PATCH", "DELETE")
+
+
+def create_app(config: Config) -> web.Application:
+    """Opens the database and the way to Ollama when it starts; raises StartError then, if it cannot."""
+    app = web.Application(middlewares=[guard.guard])
+    app[CONFIG] = config
+    for module in (operations, sessions, messages, export):
+        app.add_routes(module.routes)
+    for method in METHODS:
+        app.router.add_route(method, "/{path:.*}", guard.unknown)
+    cors.set_up(app, config)
+    app.on_response_prepare.append(guard.answer_request_id)
+    app.cleanup_ctx.append(_parts)
+    app.on_shutdown.append(_end_answers)
+    return app
+
+
+async def _parts(app: web.Application) -> AsyncIterator[None]:
+    config = app[CONFIG]
+    store = app[STORE] = await Store.open(config.database_path)
+    ollama = app[OLLAMA] = Ollama(
+        config.ollama_host, api_key=config.ollama_api_key, connect_timeout=config.connect_timeout
+    )
+    try:
+        async with Generations.running(store) as generations:
+            app[CONVERSATION] = Conversation(config, store, ollama, generations)
+            yield
+    finally:
+        await ollama.close()
+        await store.close()
+
+
+async def _end_answers(app: web.Application) -> None:
+    """While the readers are still connected: each gets the terminal event."""
+    await app[CONVERSATION].close()

@@ -1,0 +1,1 @@
+"""The domain: what is said, by whom, and who is watching. No HTTP, no SQL."""

@@ -1,0 +1,265 @@
+"""A message on its way in: the checks in their order, the two rows, the answer that begins.
+
+And the ways back to what was said: attach, resume, cancel, read. What the store has is completed here
+with what only memory knows: the text of an answer that is being produced.
+"""
+
+import asyncio
+from collections.abc import AsyncGenerator, Mapping
+from typing import Final
+from weakref import WeakValueDictionary
+
+import msgspec
+from msgspec import UNSET
+from msgspec.structs import replace
+
+from chatproxy.chat import context, selection
+from chatproxy.chat.answer import Answer
+from chatproxy.chat.generation import CANCELLED, Generation
+from chatproxy.chat.generations import Generations
+from chatproxy.chat.queue import Queue
+from chatproxy.chat.request import SendRequest
+from chatproxy.chat.selection import Choice
+from chatproxy.chat.subscription import Sink, Subscription
+from chatproxy.config import Config
+from chatproxy.cursor import Cursor
+from chatproxy.errors import ChatError
+from chatproxy.ollama.client import Ollama
+from chatproxy.ollama.wire import ChatRequest
+from chatproxy.store.records import Message, Question, Session
+from chatproxy.store.store import Store
+
+PAGE: Final = 200  # messages read at once
+
+
+class Conversation:
+    def __init__(self, config: Config, store: Store, ollama: Ollama, generations: Generations) -> None:
+        self._config = config
+        self._store = store
+        self._ollama = ollama
+        self._generations = generations
+        self._queue = Queue(config.max_concurrent_generations, config.max_queued_generations)
+        self._locks: WeakValueDictionary[str, asyncio.Lock] = WeakValueDictionary()
+        self._sends: set[asyncio.Task[Answer]] = set()
+        self.closing = False
+
+    def _lock(self, session_id: str) -> asyncio.Lock:
+        """Held while a session's next message is checked and stored, so that no two begin at once."""
+        return self._locks.setdefault(session_id, asyncio.Lock())
+
+    async def close(self) -> None:
+        """Takes no more messages, and ends every answer. May be repeated."""
+        self.closing = True
+        if self._sends:
+            await asyncio.wait(self._sends)
+        await self._generations.stop_all()
+
+    # -- sending
+
+    async def send(self, owner: str, session_id: str, request: SendRequest, arrived: float) -> Answer:
+        """The answer that begins, or the one that this `clientMessageId` began before. When it returns,
+        both rows are committed; when it raises, nothing is stored. `arrived` is a monotonic time.
+
+        All of it is one task: a caller who is cancelled in the middle does not undo it."""
+        if self.closing:
+            raise ChatError(
+                "shutting_down", "The server is shutting down; send the message again in a moment."
+            )
+        send = asyncio.create_task(self._send(owner, session_id, request, arrived))
+        self._sends.add(send)
+        send.add_done_callback(self._sent)
+        return await asyncio.shield(send)
+
+    def _sent(self, send: asyncio.Task[Answer]) -> None:
+        self._sends.discard(send)
+        if not send.cancelled():
+            send.exception()  # told to the caller, if there still is one
+
+    async def _send(self, owner: str, session_id: str, request: SendRequest, arrived: float) -> Answer:
+        async with self._lock(session_id):
+            session = await self._store.get_session(owner, session_id)
+            earlier = await self._earlier(owner, session_id, request)
+            return earlier or await self._begin(owner, session, request, arrived)
+
+    async def _earlier(self, owner: str, session_id: str, request: SendRequest) -> Answer | None:
+        if request.client_message_id is None:
+            return None
+        sent = await self._store.find_send(owner, session_id, request.client_message_id)
+        if sent is None:
+            return None
+        if sent.fingerprint != request.fingerprint():
+            raise ChatError(
+                "idempotency_conflict",
+                "This clientMessageId was used for another message; use a new one for each message.",
+            )
+        return await self.answer(owner, session_id, sent.answer_id)
+
+    async def _begin(self, owner: str, session: Session, request: SendRequest, arrived: float) -> Answer:
+        if busy := self._generations.in_session(session.id):
+            raise ChatError(
+                "session_busy",
+                "This session's last message is still being answered; wait for that, or cancel it.",
+                activeMessageId=busy.answer.id,
+            )
+        images = await self._images(owner, session.id, request)
+        document_id = _document(session, request)
+        choice = await selection.choose(
+            self._ollama,
+            requested=request.model,
+            of_session=session.model,
+            default=self._config.default_model,
+        )
+        body = await self._body(owner, session, request, choice, images)
+        ticket = self._queue.join(choice.model)
+        try:
+            question, reply = await self._store.begin_answer(
+                owner, session.id, _question(request, choice, images, document_id)
+            )
+        except BaseException:
+            ticket.leave()
+            raise
+        answer = Answer(reply, question.id)
+        self._generations.start(
+            Generation(
+                answer,
+                body,
+                ticket,
+                arrived=arrived,
+                config=self._config,
+                ollama=self._ollama,
+                store=self._store,
+            )
+        )
+        return answer
+
+    async def _images(self, owner: str, session_id: str, request: SendRequest) -> list[bytes]:
+        """The message's images: its own, else those of the message that it replaces."""
+        if request.replaces is not None:
+            await self._store.check_replaces(owner, session_id, request.replaces)
+            if request.images is None:
+                kept = await self._store.images(owner, session_id, [request.replaces])
+                return kept.get(request.replaces, [])
+        return request.decoded_images()
+
+    async def _body(
+        self, owner: str, session: Session, request: SendRequest, choice: Choice, images: list[bytes]
+    ) -> bytes:
+        """What Ollama is asked."""
+        history = await self._history(owner, session.id, before=request.replaces)
+        shown = [message.id for message in history if message.image_count]
+        turns = context.prompt(
+            request.system or session.system or self._config.system_prompt,
+            history,
+            await self._store.images(owner, session.id, shown) if shown else {},
+            request.message,
+            images,
+        )
+        return msgspec.json.encode(
+            ChatRequest(
+                model=choice.model,
+                messages=turns,
+                truncate=False,
+                options=request.options,
+                think=request.think,
+                format=request.format,
+                keep_alive=request.keep_alive,
+            )
+        )
+
+    async def _history(self, owner: str, session_id: str, before: int | None) -> list[Message]:
+        history: list[Message] = []
+        while True:
+            page, before = await self._store.list_messages(owner, session_id, limit=PAGE, before=before)
+            history = page + history
+            if before is None:
+                return history
+
+    # -- coming back to what was said
+
+    async def answer(self, owner: str, session_id: str, message_id: int) -> Answer:
+        """An answer to watch: the one being produced, or a stored one."""
+        while True:
+            live = self._generations.now()
+            message, question_id = await self._store.get_answer(owner, session_id, message_id)
+            if generation := live.get(message_id) or self._generations.now().get(message_id):
+                return generation.answer
+            if message.status != "streaming":
+                return Answer(message, question_id)
+            await asyncio.sleep(0.01)  # its rows are committed, its generation starts with the next turn
+
+    def subscribe(self, answer: Answer, sink: Sink, after: Cursor | None) -> Subscription:
+        """A reader of the answer from that place on. Raises `too_many_subscribers`."""
+        if answer.outcome is None and len(answer.readers) >= self._config.max_subscribers:
+            raise ChatError(
+                "too_many_subscribers",
+                f"{self._config.max_subscribers} readers watch this answer; read it when it has ended.",
+                retry_after=5,
+            )
+        return Subscription(answer, sink, after)
+
+    async def cancel(self, owner: str, session_id: str, message_id: int) -> Message:
+        """The answer as it stands when nothing is appended to it any more. May be repeated."""
+        await self._store.get_answer(owner, session_id, message_id)
+        if generation := self._generations.now().get(message_id):
+            await generation.stop(CANCELLED)
+        return await self.message(owner, session_id, message_id)
+
+    async def message(self, owner: str, session_id: str, message_id: int) -> Message:
+        live = self._generations.now()
+        return _as_it_stands(await self._store.get_message(owner, session_id, message_id), live)
+
+    async def messages(
+        self, owner: str, session_id: str, *, limit: int, before: int | None
+    ) -> tuple[list[Message], int | None]:
+        live = self._generations.now()
+        page, following = await self._store.list_messages(owner, session_id, limit=limit, before=before)
+        return [_as_it_stands(message, live) for message in page], following
+
+    async def all_messages(self, owner: str, session_id: str) -> AsyncGenerator[list[Message], None]:
+        """The whole conversation, oldest first, a page at a time."""
+        after: int | None = 0
+        while after is not None:
+            live = self._generations.now()
+            page, after = await self._store.messages_after(owner, session_id, after=after, limit=PAGE)
+            yield [_as_it_stands(message, live) for message in page]
+
+    def with_activity(self, session: Session) -> Session:
+        busy = self._generations.in_session(session.id)
+        return session if busy is None else replace(session, active_message_id=busy.answer.id)
+
+    async def delete_session(self, owner: str, session_id: str) -> None:
+        async with self._lock(session_id):
+            await self._store.get_session(owner, session_id)
+            if busy := self._generations.in_session(session_id):
+                await busy.stop(CANCELLED)
+            await self._store.delete_session(owner, session_id)
+
+
+def _as_it_stands(message: Message, live: Mapping[int, Generation]) -> Message:
+    """`live` from before the message was read: an answer that ended meanwhile is not missed."""
+    generation = live.get(message.id)
+    return message if generation is None else generation.answer.onto(message)
+
+
+def _question(request: SendRequest, choice: Choice, images: list[bytes], document_id: int | None) -> Question:
+    return Question(
+        content=request.message,
+        images=images,
+        document_id=document_id,
+        model=choice.model,
+        model_reason=choice.reason,
+        client_message_id=request.client_message_id,
+        fingerprint=request.fingerprint(),
+        replaces=request.replaces,
+    )
+
+
+def _document(session: Session, request: SendRequest) -> int | None:
+    """The document that this message is about: a number sticks to the session, null takes it off."""
+    if request.document is UNSET:
+        return session.document_id
+    if request.document is not None:
+        raise ChatError(
+            "not_found", f"There is no document {request.document}; send null to go on without one."
+        )
+    return None

@@ -1,0 +1,294 @@
+"""One answer being produced: wait for a slot, ask Ollama, append what comes, commit how it ended.
+
+The order at the end is the same for every ending, and nothing may change it: appending stops; the
+outcome is committed; the session and the slot are free; only then do readers see the terminal event
+and a cancel is answered. So a client may send again on `done`.
+"""
+
+import asyncio
+import logging
+from collections.abc import Sequence
+from contextlib import suppress
+from time import monotonic
+from typing import Final
+
+from msgspec import Struct
+from msgspec.structs import replace
+
+from chatproxy import log
+from chatproxy.chat.answer import Answer
+from chatproxy.chat.queue import Ticket
+from chatproxy.config import Config
+from chatproxy.cursor import Cursor
+from chatproxy.errors import ChatError
+from chatproxy.ollama.client import Ollama
+from chatproxy.ollama.stream import ChatStream
+from chatproxy.ollama.wire import Line
+from chatproxy.store.records import Failure, FinishReason, Outcome, Piece, Status, Usage
+from chatproxy.store.store import Store
+
+logger: Final = logging.getLogger(__name__)
+
+
+class Ending(Struct, frozen=True, kw_only=True):
+    """Why an answer ends: the first one to be said counts."""
+
+    status: Status
+    finish_reason: FinishReason | None = None
+    error: Failure | None = None
+    last: Line | None = None  # Ollama's final line
+
+
+CANCELLED: Final = Ending(status="cancelled", finish_reason="cancelled")
+SHUTDOWN: Final = Ending(
+    status="interrupted",
+    error=Failure(
+        error="The server is shutting down; send the message again in a moment.",
+        code="shutting_down",
+        retryable=True,
+    ),
+)
+
+
+def completed(last: Line) -> Ending:
+    return Ending(
+        status="complete", finish_reason="length" if last.done_reason == "length" else "stop", last=last
+    )
+
+
+def told(error: ChatError) -> Failure:
+    return Failure(error=error.sentence, code=error.code, retryable=error.retryable)
+
+
+def failed(error: ChatError) -> Ending:
+    return Ending(status="failed", error=told(error))
+
+
+INTERNAL: Final = failed(ChatError("internal", "Something went wrong in chatproxy; its log says what."))
+TICK: Final = 0.2  # seconds between two looks at a generation
+STATUS_EVERY: Final = 2.0  # seconds, while text flows
+
+
+class Generation:
+    """Runs by itself; readers come and go without touching it."""
+
+    def __init__(
+        self,
+        answer: Answer,
+        request: bytes,
+        ticket: Ticket,
+        *,
+        arrived: float,
+        config: Config,
+        ollama: Ollama,
+        store: Store,
+    ) -> None:
+        """`request` is the body for `/api/chat`; `arrived` the monotonic time of the reader's request."""
+        self.answer = answer
+        self.over = False
+        self._request = request
+        self._ticket = ticket
+        self._arrived = arrived
+        self._config = config
+        self._ollama = ollama
+        self._store = store
+        self._ending: asyncio.Future[Ending] = asyncio.get_running_loop().create_future()
+        self._settled = asyncio.Event()
+        self._stream: ChatStream | None = None
+        self._first_text: float | None = None
+        self._saved = Cursor()
+        self._watched = monotonic() + 1  # the sender is given a moment to start reading
+        self._told = monotonic()
+        self._told_tokens = 0
+
+    async def run(self) -> None:
+        """From the slot to the committed end, and longer only where that commit fails."""
+        asking = asyncio.create_task(self._ask())
+        ending = await self._ending
+        asking.cancel()
+        await self._settle(self._outcome(ending))
+
+    # -- the way of an answer
+
+    async def _ask(self) -> None:
+        self._log("answer started")
+        try:
+            self.end(completed(await self._answered()))
+        except ChatError as error:
+            self.end(failed(error))
+        except Exception:
+            logger.exception("an answer failed by a fault of chatproxy's own")
+            self.end(INTERNAL)
+
+    async def _answered(self) -> Line:
+        """Ollama's final line."""
+        if not self._ticket.admitted:
+            self._ticket.moved = self._queued
+            self._queued(self._ticket.position)
+            await self._ticket.admission()
+        self.answer.enter("loading")
+        self._stream = await self._ollama.chat(self._request, self._receive)
+        return await self._stream.finished
+
+    def _queued(self, position: int) -> None:
+        self.answer.enter("queued", position)
+
+    def _receive(self, lines: Sequence[Line]) -> None:
+        """Takes in what one read brought; the connection itself calls it, no task is woken."""
+        thinking = "".join([line.thinking for line in lines])
+        content = "".join([line.content for line in lines])
+        if self._ending.done() or not (thinking or content):
+            return
+        if self._first_text is None:
+            self._first_text = monotonic()
+            self._ticket.generating()
+            self.answer.enter("generating")
+        self.answer.append(thinking, content, tokens=len(lines))
+
+    # -- the end of an answer
+
+    async def stop(self, ending: Ending) -> None:
+        """Ends the answer, wherever it is, and returns when that is committed."""
+        self.end(ending)
+        await self._settled.wait()
+
+    def end(self, ending: Ending) -> None:
+        """Nothing is appended from here on. The first ending counts."""
+        if not self._ending.done():
+            self._ending.set_result(ending)
+            if self._stream is not None:
+                self._stream.abort()
+
+    async def _settle(self, outcome: Outcome) -> None:
+        """The order of invariant 3. An outcome that cannot be committed is told as the failure that it
+        is, its text stays in memory, and the commit is tried until it succeeds."""
+        try:
+            await self._store.finish_answer(outcome)
+        except ChatError as error:
+            await self._settle_unsaved(
+                replace(outcome, status="failed", finish_reason=None, error=told(error))
+            )
+        else:
+            self._release(outcome)
+
+    async def _settle_unsaved(self, outcome: Outcome) -> None:
+        self._release(outcome)
+        while True:
+            await asyncio.sleep(1)
+            with suppress(ChatError):
+                return await self._store.finish_answer(outcome)
+
+    def _release(self, outcome: Outcome) -> None:
+        self.over = True
+        self._ticket.leave()
+        self._log_end(outcome)
+        self.answer.end(outcome)
+        self._settled.set()
+
+    def _outcome(self, ending: Ending) -> Outcome:
+        return Outcome(
+            message_id=self.answer.id,
+            status=ending.status,
+            thinking=str(self.answer.thinking),
+            content=str(self.answer.content),
+            model=self.answer.model,
+            model_reason=self.answer.model_reason,
+            warnings=list(self.answer.warnings),
+            finish_reason=ending.finish_reason,
+            usage=self._usage(ending.last),
+            error=ending.error,
+        )
+
+    def _usage(self, last: Line | None) -> Usage | None:
+        if last is None:
+            return None
+        return Usage(
+            prompt_tokens=last.prompt_eval_count,
+            completion_tokens=last.eval_count,
+            tokens_per_second=last.tokens_per_second and round(last.tokens_per_second, 2),
+            time_to_first_token_ms=self._ms_to_first_text,
+            load_ms=last.load_ms,
+            total_ms=last.total_ms,
+        )
+
+    @property
+    def _ms_to_first_text(self) -> int | None:
+        return None if self._first_text is None else round((self._first_text - self._arrived) * 1000)
+
+    # -- looked at several times a second
+
+    def tick(self) -> None:
+        """Limits toward Ollama, heartbeats, and readers who left: one look at all, no timer each."""
+        self._check_limits()
+        self._check_readers()
+        self._tell()
+
+    def _check_limits(self) -> None:
+        if self._stream is None:
+            return
+        limit = self._config.token_timeout if self._stream.started else self._config.first_token_timeout
+        if asyncio.get_running_loop().time() - self._stream.last_read >= limit:
+            setting = "TOKEN_TIMEOUT" if self._stream.started else "FIRST_TOKEN_TIMEOUT"
+            self.end(
+                failed(
+                    ChatError(
+                        "upstream_timeout",
+                        f"Ollama sent nothing for {limit:g} s; try again, or raise {setting}.",
+                    )
+                )
+            )
+
+    def _check_readers(self) -> None:
+        watched = False
+        for reader in self.answer.readers:
+            if reader.gone:
+                reader.fall_behind()
+            else:
+                watched = True
+        grace = self._config.disconnect_grace_seconds
+        now = monotonic()
+        if watched:
+            self._watched = now
+        elif grace is not None and now - self._watched >= grace:
+            self.end(CANCELLED)
+
+    def _tell(self) -> None:
+        now = monotonic()
+        tokens = self.answer.progress.tokens
+        if now - self._told >= STATUS_EVERY and tokens != self._told_tokens:
+            self._told, self._told_tokens = now, tokens
+            self.answer.tell_status()
+        else:
+            self.answer.tell_status(quiet_for=self._config.heartbeat_seconds - TICK)
+
+    def unsaved(self) -> tuple[Piece, Cursor] | None:
+        """What the next checkpoint has to store, and the position that it reaches."""
+        reached = self.answer.cursor
+        if reached == self._saved or self._ending.done():
+            return None
+        piece = Piece(
+            message_id=self.answer.id,
+            thinking=self.answer.thinking.part(self._saved.thinking),
+            content=self.answer.content.part(self._saved.content),
+        )
+        return piece, reached
+
+    def saved(self, reached: Cursor) -> None:
+        self._saved = reached
+
+    # -- what the log says of it: ids, sizes, times, never text
+
+    def _log(self, what: str, **fields: object) -> None:
+        ids = {"sessionId": self.answer.session_id, "assistantMessageId": self.answer.id}
+        log.event(logger, logging.INFO, what, **ids, model=self.answer.model, **fields)
+
+    def _log_end(self, outcome: Outcome) -> None:
+        self._log(
+            "answer ended",
+            status=outcome.status,
+            code=outcome.error and outcome.error.code,
+            thinkingChars=len(outcome.thinking),
+            contentChars=len(outcome.content),
+            timeToFirstTokenMs=self._ms_to_first_text,
+            ms=round((monotonic() - self._arrived) * 1000),
+        )

@@ -1,0 +1,90 @@
+"""All answers being produced: which session is busy, one clock for all of them, one end for all."""
+
+import asyncio
+import logging
+from collections.abc import AsyncIterator, Iterator
+from contextlib import asynccontextmanager, suppress
+from typing import Final, Self
+
+from chatproxy.chat.generation import SHUTDOWN, TICK, Generation
+from chatproxy.errors import ChatError
+from chatproxy.store.store import Store
+
+logger: Final = logging.getLogger(__name__)
+
+CHECKPOINT: Final = 0.4  # seconds; with the commit itself, a crash loses less than half a second of text
+LAST_COMMITS: Final = 2.0  # seconds that a shutdown waits for them
+
+
+class Generations:
+    def __init__(self, store: Store) -> None:
+        self._store = store
+        self._by_answer: dict[int, Generation] = {}
+        self._by_session: dict[str, Generation] = {}
+        self._tasks: set[asyncio.Task[None]] = set()
+
+    @classmethod
+    @asynccontextmanager
+    async def running(cls, store: Store) -> AsyncIterator[Self]:
+        """With the clocks that look at every answer; ends them all on leaving."""
+        self = cls(store)
+        clocks = [asyncio.create_task(self._tick()), asyncio.create_task(self._checkpoint())]
+        try:
+            yield self
+        finally:
+            await self.stop_all()
+            for clock in clocks:
+                clock.cancel()
+            await asyncio.wait(clocks)
+
+    def start(self, generation: Generation) -> None:
+        answer = generation.answer
+        self._by_answer[answer.id] = self._by_session[answer.session_id] = generation
+        task = asyncio.create_task(generation.run(), name=f"answer {answer.id}")
+        self._tasks.add(task)
+        task.add_done_callback(lambda task: self._forget(generation, task))
+
+    def _forget(self, generation: Generation, task: asyncio.Task[None]) -> None:
+        answer = generation.answer
+        self._tasks.discard(task)
+        del self._by_answer[answer.id]
+        if self._by_session[answer.session_id] is generation:
+            del self._by_session[answer.session_id]
+
+    def now(self) -> dict[int, Generation]:
+        """By the answer's id; with those that are over and whose outcome could not be committed yet."""
+        return dict(self._by_answer)
+
+    def in_session(self, session_id: str) -> Generation | None:
+        """The one that keeps the session busy."""
+        generation = self._by_session.get(session_id)
+        return None if generation is None or generation.over else generation
+
+    def __iter__(self) -> Iterator[Generation]:
+        return (generation for generation in self._by_answer.values() if not generation.over)
+
+    async def stop_all(self) -> None:
+        """Every stream gets its terminal event; what was said so far is committed."""
+        for generation in self:
+            generation.end(SHUTDOWN)
+        if self._tasks:
+            _, unsaved = await asyncio.wait(self._tasks, timeout=LAST_COMMITS)
+            for task in unsaved:
+                task.cancel()
+
+    async def _tick(self) -> None:
+        while True:
+            await asyncio.sleep(TICK)
+            for generation in self:
+                generation.tick()
+
+    async def _checkpoint(self) -> None:
+        """One commit for all answers: the text that each has gained since the last one."""
+        while True:
+            await asyncio.sleep(CHECKPOINT)
+            gained = [(generation, *gain) for generation in self if (gain := generation.unsaved())]
+            if gained:
+                with suppress(ChatError):  # a full disk: the same text is in the next checkpoint
+                    await self._store.checkpoint([piece for _, piece, _ in gained])
+                    for generation, _, reached in gained:
+                        generation.saved(reached)

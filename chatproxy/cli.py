@@ -1,0 +1,124 @@
+"""The `chatproxy` command: flags and environment to a Config, and the application run until a signal.
+
+Exit code 0 after SIGTERM or SIGINT; 2, with one sentence on stderr, if it cannot start.
+"""
+
+import asyncio
+import logging
+import os
+import signal
+import sys
+import webbrowser
+from argparse import ArgumentParser
+from collections.abc import AsyncIterator, Callable, Sequence
+from contextlib import AsyncExitStack, asynccontextmanager
+from dataclasses import replace
+from pathlib import Path
+from typing import Final
+
+from aiohttp import web
+
+from chatproxy import __version__, log
+from chatproxy.app import create_app
+from chatproxy.config import Config, add_flags, load
+from chatproxy.demo import demo_server
+from chatproxy.errors import StartError
+
+logger: Final = logging.getLogger(__name__)
+
+_NO_MODEL: Final = "answers come from the embedded stand-in for Ollama, which is not a language model"
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    options = _parser().parse_args(argv)
+    try:
+        loaded = load(vars(options), os.environ, Path(".env"))
+        if options.print_config:
+            print(loaded.table())
+            return 0
+        log.configure(loaded.config.log_format, loaded.config.log_level)
+        with asyncio.Runner(loop_factory=_loop_factory()) as runner:
+            runner.run(serve(loaded.config, demo=options.demo, open_page=options.open))
+    except StartError as error:
+        print(f"chatproxy: {error}", file=sys.stderr)
+        return 2
+    return 0
+
+
+async def serve(config: Config, *, demo: bool, open_page: bool) -> None:
+    """Until SIGTERM or SIGINT; a second one, while it ends, changes nothing."""
+    stop = asyncio.Event()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        asyncio.get_running_loop().add_signal_handler(number, stop.set)
+    async with AsyncExitStack() as stack:
+        if demo:
+            config = replace(config, ollama_host=await stack.enter_async_context(demo_server()))
+            log.event(logger, logging.WARNING, _NO_MODEL)
+        url = await stack.enter_async_context(_listening(config))
+        print(f"chatproxy is listening on {url}", flush=True)
+        if demo:
+            print(_invitation(url), flush=True)
+        if open_page:
+            await asyncio.to_thread(webbrowser.open, url)
+        await stop.wait()
+
+
+def _parser() -> ArgumentParser:
+    parser = ArgumentParser("chatproxy", description="Streams chat answers from Ollama.", allow_abbrev=False)
+    parser.add_argument("--version", action="version", version=f"chatproxy {__version__}")
+    parser.add_argument(
+        "--print-config", action="store_true", help="show what is in force and where it came from, and exit"
+    )
+    parser.add_argument(
+        "--demo", action="store_true", help="use an embedded stand-in for Ollama: nothing to install"
+    )
+    parser.add_argument("--open", action="store_true", help="open the page in the browser")
+    add_flags(parser)
+    return parser
+
+
+def _loop_factory() -> Callable[[], asyncio.AbstractEventLoop] | None:
+    try:
+        import uvloop
+    except ImportError:
+        return None
+    return uvloop.new_event_loop
+
+
+@asynccontextmanager
+async def _listening(config: Config) -> AsyncIterator[str]:
+    """Yields the URL, with the port that was really taken."""
+    runner = web.AppRunner(
+        create_app(config),
+        handler_cancellation=False,
+        access_log=None,
+        shutdown_timeout=2,  # aiohttp may wait it twice, and Docker grants 10 s
+        keepalive_timeout=75,
+    )
+    try:
+        await runner.setup()
+        await _bind(runner, config)
+        host, port = runner.addresses[0][:2]
+        yield f"http://[{host}]:{port}" if ":" in host else f"http://{host}:{port}"
+    finally:
+        await runner.cleanup()
+
+
+async def _bind(runner: web.AppRunner, config: Config) -> None:
+    try:
+        await web.TCPSite(runner, config.host, config.port, backlog=1024).start()
+    except OSError as error:
+        raise StartError(
+            f"Cannot listen on {config.host} at port {config.port} ({error.strerror}): "
+            "free it, or choose another with HOST and PORT."
+        ) from error
+
+
+def _invitation(url: str) -> str:
+    sessions = f"{url}/api/chat/sessions"
+    return f"""{_NO_MODEL[0].upper()}{_NO_MODEL[1:]}. Try it:
+
+SESSION=$(curl -s -X POST {sessions} | sed 's/.*"id": *"\\([^"]*\\)".*/\\1/')
+curl -N -H 'Content-Type: application/json' -d '{{"message": "Show me some code"}}' \
+{sessions}/$SESSION/messages/stream
+"""

@@ -1,0 +1,1 @@
+"""SQLite, and all the SQL there is."""

@@ -1,0 +1,126 @@
+"""The tables, in numbered steps from an empty file to what this version needs; taken when a file is opened.
+
+`PRAGMA user_version` counts the steps that a database has been through. A step that has been released
+is never edited: what comes later is a new one.
+"""
+
+from collections.abc import Sequence
+from typing import Final
+
+import aiosqlite
+
+APPLICATION_ID: Final = int.from_bytes(b"cprx")
+
+# Words are indexed by triggers, of session titles and of message text. The text of an answer changes
+# once, at its end: until then it grows in `piece`, which has no trigger.
+CHAT: Final = """
+CREATE TABLE session (
+    key           INTEGER PRIMARY KEY,
+    id            TEXT NOT NULL UNIQUE,
+    owner         TEXT NOT NULL,
+    title         TEXT,
+    model         TEXT,
+    system        TEXT,
+    document_id   INTEGER,
+    created_at    TEXT NOT NULL,
+    updated_at    TEXT NOT NULL,
+    message_count INTEGER NOT NULL DEFAULT 0    -- of messages that are not superseded
+) STRICT;
+CREATE INDEX session_by_activity ON session (owner, updated_at);
+
+CREATE TABLE message (
+    id                INTEGER PRIMARY KEY AUTOINCREMENT,
+    session           INTEGER NOT NULL REFERENCES session ON DELETE CASCADE,
+    reply_to          INTEGER,                  -- of an answer: the question's id
+    superseded        INTEGER NOT NULL DEFAULT 0,
+    role              TEXT NOT NULL,
+    status            TEXT NOT NULL,
+    content           TEXT NOT NULL,
+    thinking          TEXT NOT NULL DEFAULT '',
+    model             TEXT,
+    model_reason      TEXT,
+    document_id       INTEGER,
+    sources           TEXT NOT NULL,            -- JSON, as are the next three
+    warnings          TEXT NOT NULL,
+    usage             TEXT,
+    error             TEXT,
+    finish_reason     TEXT,
+    image_count       INTEGER NOT NULL,
+    client_message_id TEXT,
+    fingerprint       TEXT,                     -- of the request that client_message_id names
+    created_at        TEXT NOT NULL,
+    updated_at        TEXT NOT NULL,
+    UNIQUE (session, client_message_id)
+) STRICT;
+CREATE INDEX message_shown ON message (session, superseded);
+CREATE INDEX message_replies ON message (reply_to) WHERE reply_to IS NOT NULL;
+CREATE INDEX message_streaming ON message (status) WHERE status = 'streaming';
+
+CREATE TABLE piece (
+    key      INTEGER PRIMARY KEY,
+    message  INTEGER NOT NULL REFERENCES message ON DELETE CASCADE,
+    thinking TEXT NOT NULL,
+    content  TEXT NOT NULL
+) STRICT;
+CREATE INDEX piece_of_message ON piece (message);
+
+CREATE TABLE image (
+    message  INTEGER NOT NULL REFERENCES message ON DELETE CASCADE,
+    position INTEGER NOT NULL,
+    bytes    BLOB NOT NULL,
+    PRIMARY KEY (message, position)
+) STRICT;
+
+CREATE VIRTUAL TABLE session_words USING fts5 (
+    title, content = 'session', content_rowid = 'key',
+    tokenize = 'unicode61 remove_diacritics 2', prefix = '2 3'
+);
+CREATE TRIGGER session_inserted AFTER INSERT ON session WHEN new.title IS NOT NULL BEGIN
+    INSERT INTO session_words (rowid, title) VALUES (new.key, new.title);
+END;
+CREATE TRIGGER session_title_left AFTER UPDATE OF title ON session
+WHEN old.title IS NOT NULL AND old.title IS NOT new.title BEGIN
+    INSERT INTO session_words (session_words, rowid, title) VALUES ('delete', old.key, old.title);
+END;
+CREATE TRIGGER session_title_came AFTER UPDATE OF title ON session
+WHEN new.title IS NOT NULL AND old.title IS NOT new.title BEGIN
+    INSERT INTO session_words (rowid, title) VALUES (new.key, new.title);
+END;
+CREATE TRIGGER session_deleted AFTER DELETE ON session WHEN old.title IS NOT NULL BEGIN
+    INSERT INTO session_words (session_words, rowid, title) VALUES ('delete', old.key, old.title);
+END;
+
+CREATE VIRTUAL TABLE message_words USING fts5 (
+    content, content = 'message', content_rowid = 'id',
+    tokenize = 'unicode61 remove_diacritics 2', prefix = '2 3'
+);
+CREATE TRIGGER message_inserted AFTER INSERT ON message WHEN new.content != '' BEGIN
+    INSERT INTO message_words (rowid, content) VALUES (new.id, new.content);
+END;
+CREATE TRIGGER message_text_left AFTER UPDATE OF content ON message
+WHEN old.content != '' AND old.content != new.content BEGIN
+    INSERT INTO message_words (message_words, rowid, content) VALUES ('delete', old.id, old.content);
+END;
+CREATE TRIGGER message_text_came AFTER UPDATE OF content ON message
+WHEN new.content != '' AND old.content != new.content BEGIN
+    INSERT INTO message_words (rowid, content) VALUES (new.id, new.content);
+END;
+CREATE TRIGGER message_deleted AFTER DELETE ON message WHEN old.content != '' BEGIN
+    INSERT INTO message_words (message_words, rowid, content) VALUES ('delete', old.id, old.content);
+END;
+"""
+
+MIGRATIONS: Final[Sequence[str]] = (CHAT,)
+
+
+async def migrate(connection: aiosqlite.Connection, migrations: Sequence[str] = MIGRATIONS) -> None:
+    """Takes the steps that are missing, each in one transaction: one that fails leaves nothing behind."""
+    ((version,),) = await connection.execute_fetchall("PRAGMA user_version")
+    for number, script in enumerate(migrations[version:], start=version + 1):
+        try:
+            await connection.executescript(
+                f"BEGIN IMMEDIATE; {script};"
+                f"PRAGMA application_id = {APPLICATION_ID}; PRAGMA user_version = {number}; COMMIT"
+            )
+        finally:
+            await connection.rollback()  # nothing to do after a COMMIT

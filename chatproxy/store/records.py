@@ -1,0 +1,134 @@
+"""What is kept: sessions and messages, in the shapes that the HTTP contract shows them."""
+
+from typing import Literal
+
+from msgspec import Struct
+
+Role = Literal["user", "assistant"]
+Status = Literal["complete", "streaming", "cancelled", "failed", "interrupted"]
+FinishReason = Literal["stop", "length", "cancelled"]
+
+
+class Record(Struct, frozen=True, rename="camel"):
+    """Times are ISO 8601 UTC with milliseconds and `Z`, in memory, in SQLite and on the wire."""
+
+
+class Usage(Record, frozen=True, kw_only=True):
+    """What an answer cost. A field that Ollama did not report is None, never 0.
+
+    `time_to_first_token_ms` runs from the request's arrival to the first thinking or answer text.
+    """
+
+    prompt_tokens: int | None = None
+    completion_tokens: int | None = None
+    tokens_per_second: float | None = None
+    time_to_first_token_ms: int | None = None
+    load_ms: int | None = None
+    total_ms: int | None = None
+
+
+class Source(Record, frozen=True, kw_only=True):
+    """A place in a document that the answer drew on; `snippet` is the chunk's whole text."""
+
+    document_id: int
+    title: str
+    chunk: int
+    snippet: str
+    score: float
+
+
+class Notice(Record, frozen=True, kw_only=True):
+    """A `warning`: something the reader should know while the answer goes on."""
+
+    code: str
+    message: str
+
+
+class Failure(Record, frozen=True, kw_only=True):
+    """Why an answer is `failed` or `interrupted`."""
+
+    error: str
+    code: str
+    retryable: bool
+
+
+class Session(Record, frozen=True, kw_only=True):
+    id: str
+    title: str | None
+    model: str | None
+    system: str | None
+    document_id: int | None
+    created_at: str
+    updated_at: str
+    message_count: int
+    active_message_id: int | None = None
+
+
+class Message(Record, frozen=True, kw_only=True):
+    """`cursor` names the end of the text that `thinking` and `content` hold."""
+
+    id: int
+    session_id: str
+    role: Role
+    content: str
+    thinking: str = ""
+    status: Status
+    cursor: str | None = None
+    model: str | None = None
+    model_reason: str | None = None
+    document_id: int | None = None
+    sources: list[Source] = []
+    warnings: list[Notice] = []
+    finish_reason: FinishReason | None = None
+    usage: Usage | None = None
+    error: Failure | None = None
+    image_count: int = 0
+    client_message_id: str | None = None
+    created_at: str
+    updated_at: str
+
+
+class Question(Record, frozen=True, kw_only=True):
+    """A user message about to be stored, with the empty answer that goes with it."""
+
+    content: str
+    images: list[bytes] = []
+    document_id: int | None = None
+    model: str | None = None
+    model_reason: str | None = None
+    sources: list[Source] = []
+    warnings: list[Notice] = []
+    client_message_id: str | None = None
+    fingerprint: str | None = None
+    replaces: int | None = None
+
+
+class Send(Record, frozen=True, kw_only=True):
+    """An earlier send with a `clientMessageId`: its two messages and what its request said."""
+
+    question_id: int
+    answer_id: int
+    fingerprint: str | None
+
+
+class Piece(Record, frozen=True, kw_only=True):
+    """The text that an unfinished answer has gained since its last checkpoint."""
+
+    message_id: int
+    thinking: str
+    content: str
+
+
+class Outcome(Record, frozen=True, kw_only=True):
+    """How an answer ended, with its whole text."""
+
+    message_id: int
+    status: Status
+    thinking: str
+    content: str
+    model: str | None = None
+    model_reason: str | None = None
+    warnings: list[Notice] = []
+    finish_reason: FinishReason | None = None
+    usage: Usage | None = None
+    error: Failure | None = None

@@ -1,0 +1,260 @@
+"""Sessions and messages in one SQLite file: read over one connection, changed in units by the one writer."""
+
+import json
+import re
+import secrets
+import sqlite3
+from collections.abc import AsyncIterator, Mapping, Sequence
+from contextlib import AsyncExitStack, asynccontextmanager
+from functools import partial
+from pathlib import Path
+from typing import Final, Self
+
+import aiosqlite
+
+from chatproxy.errors import ChatError, StartError
+from chatproxy.store import file, turns
+from chatproxy.store.migrations import migrate
+from chatproxy.store.records import Message, Outcome, Piece, Question, Send, Session
+from chatproxy.store.rows import KEY, MESSAGE, SESSION, Row, fetch, message, now, only, session, session_key
+from chatproxy.store.writer import Writer, told
+
+LARGEST: Final = 2**63 - 1  # of SQLite's integers
+
+_PAGE: Final = """
+    owner = :owner AND (updated_at, key) < (:updated_at, :key)
+    ORDER BY updated_at DESC, key DESC LIMIT :limit + 1
+"""
+_SESSIONS: Final = f"SELECT key, {SESSION} FROM session WHERE {_PAGE}"
+# CROSS JOIN keeps SQLite from walking through all sessions to see which of them were found.
+_SESSIONS_FOUND: Final = f"""
+    WITH found (session) AS (
+        SELECT rowid FROM session_words WHERE session_words MATCH :words
+        UNION
+        SELECT session FROM message_words CROSS JOIN message ON id = message_words.rowid
+        WHERE message_words MATCH :words AND superseded = 0
+    )
+    SELECT key, {SESSION} FROM found CROSS JOIN session ON key = found.session WHERE {_PAGE}
+"""
+_CREATE: Final = f"""
+    INSERT INTO session (id, owner, title, model, system, created_at, updated_at)
+    VALUES (:session, :owner, :title, :model, :system, :now, :now) RETURNING {SESSION}
+"""
+_MESSAGE: Final = f"SELECT {MESSAGE} FROM message WHERE id = :id AND session = {KEY}"
+_ANSWER: Final = (
+    f"SELECT {MESSAGE}, reply_to FROM message WHERE id = :id AND session = {KEY} AND role = 'assistant'"
+)
+_MESSAGES: Final = f"""
+    SELECT {MESSAGE} FROM message WHERE session = {KEY} AND superseded = 0 AND id < :before
+    ORDER BY id DESC LIMIT :limit + 1
+"""
+_IMAGES: Final = f"""
+    SELECT message, bytes FROM image
+    WHERE message IN (SELECT value FROM json_each(:ids))
+    AND (SELECT session FROM message WHERE id = image.message) = {KEY}
+    ORDER BY message, position
+"""
+_PLACE: Final = re.compile(r"(\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{3}Z)\.(\d{1,18})", re.ASCII)
+
+
+class Store:
+    """Where a call names an owner, another owner's session is as good as missing: `not_found`."""
+
+    def __init__(self, reader: aiosqlite.Connection, writer: Writer, resources: AsyncExitStack) -> None:
+        self._reader = reader
+        self._writer = writer
+        self._resources = resources
+
+    @classmethod
+    async def open(cls, path: Path) -> Self:
+        """Creates the file and its folder if need be. Raises StartError, and leaves the file as it was, where
+        it is somebody else's. What a crash left behind is put in order."""
+        async with AsyncExitStack() as resources:
+            path = resources.enter_context(file.claimed(path))
+            try:
+                connection = await resources.enter_async_context(_connection(path, "rwc"))
+                await _prepare(connection)
+                reader = await resources.enter_async_context(_connection(path, "ro"))
+            except sqlite3.Error as error:
+                raise StartError(
+                    f"The database {path} cannot be used ({error}); free some space, or {file.ELSEWHERE}."
+                ) from error
+            writer = Writer(connection)
+            resources.push_async_callback(writer.close)
+            return cls(reader, writer, resources.pop_all())
+
+    async def close(self) -> None:
+        """Commits what was asked for and lets go of the file."""
+        await self._resources.aclose()
+
+    async def ping(self) -> None:
+        """Returns if the file can be read."""
+        await self._fetch("SELECT key FROM session LIMIT 1")
+
+    async def _fetch(self, sql: str, **arguments: object) -> Sequence[Row]:
+        with told():
+            return await fetch(self._reader, sql, **arguments)
+
+    async def _fetch_of(self, owner: str, session_id: str, sql: str, **arguments: object) -> Sequence[Row]:
+        """Of a session, which has to exist."""
+        rows = await self._fetch(sql, owner=owner, session=session_id, **arguments)
+        if not rows:
+            await self.get_session(owner, session_id)
+        return rows
+
+    # -- sessions
+
+    async def create_session(
+        self, owner: str, *, title: str | None, model: str | None, system: str | None
+    ) -> Session:
+        async def unit(connection: aiosqlite.Connection) -> Session:
+            session_id = secrets.token_urlsafe(16)
+            rows = await fetch(
+                connection,
+                _CREATE,
+                session=session_id,
+                owner=owner,
+                title=title,
+                model=model,
+                system=system,
+                now=now(),
+            )
+            return session(only(rows, session_id))
+
+        return await self._writer.run(unit)
+
+    async def get_session(self, owner: str, session_id: str) -> Session:
+        rows = await self._fetch(
+            f"SELECT {SESSION} FROM session WHERE id = :session AND owner = :owner",
+            session=session_id,
+            owner=owner,
+        )
+        return session(only(rows, session_id))
+
+    async def list_sessions(
+        self, owner: str, *, limit: int, before: str | None, q: str | None
+    ) -> tuple[list[Session], str | None]:
+        """Newest activity first, and what to pass as `before` to go on, None at the end.
+
+        Every word of `q` has to begin a word of the title, or all of them of one message.
+        """
+        updated_at, key = _place(before)
+        page = partial(self._fetch, owner=owner, updated_at=updated_at, key=key, limit=limit)
+        rows = await (page(_SESSIONS_FOUND, words=_words(q)) if q and q.strip() else page(_SESSIONS))
+        shown = rows[:limit]
+        following = f"{shown[-1]['updated_at']}.{shown[-1]['key']}" if len(rows) > limit else None
+        return [session(row) for row in shown], following
+
+    async def update_session(self, owner: str, session_id: str, changes: Mapping[str, str | None]) -> Session:
+        """`changes` has keys among title, model and system."""
+        columns = "".join([f"{name} = :{name}, " for name in ("title", "model", "system") if name in changes])
+        sql = f"UPDATE session SET {columns}updated_at = :now WHERE key = {KEY} RETURNING {SESSION}"
+
+        async def unit(connection: aiosqlite.Connection) -> Session:
+            rows = await fetch(connection, sql, **changes, now=now(), session=session_id, owner=owner)
+            return session(only(rows, session_id))
+
+        return await self._writer.run(unit)
+
+    async def delete_session(self, owner: str, session_id: str) -> None:
+        """With its messages and all that belongs to them."""
+
+        async def unit(connection: aiosqlite.Connection) -> None:
+            key = await session_key(connection, {"owner": owner, "session": session_id})
+            await connection.execute("DELETE FROM session WHERE key = ?", (key,))
+
+        await self._writer.run(unit)
+
+    # -- messages
+
+    async def get_message(self, owner: str, session_id: str, message_id: int) -> Message:
+        """Superseded ones too."""
+        rows = await self._fetch_of(owner, session_id, _MESSAGE, id=message_id)
+        return message(_one(rows, f"message {message_id}"), session_id)
+
+    async def get_answer(self, owner: str, session_id: str, message_id: int) -> tuple[Message, int]:
+        """With the id of the question; `not_found` for what is not an answer."""
+        rows = await self._fetch_of(owner, session_id, _ANSWER, id=message_id)
+        row = _one(rows, f"answer {message_id}")
+        return message(row, session_id), row["reply_to"]
+
+    async def list_messages(
+        self, owner: str, session_id: str, *, limit: int, before: int | None
+    ) -> tuple[list[Message], int | None]:
+        """The last ones before that id, oldest first, and what to pass as `before` for those before them."""
+        before = LARGEST if before is None else before
+        rows = await self._fetch_of(owner, session_id, _MESSAGES, before=before, limit=limit)
+        shown = [message(row, session_id) for row in reversed(rows[:limit])]
+        return shown, shown[0].id if len(rows) > limit else None
+
+    async def images(self, owner: str, session_id: str, message_ids: Sequence[int]) -> dict[int, list[bytes]]:
+        """By message, of those that have any."""
+        found: dict[int, list[bytes]] = {}
+        for row in await self._fetch_of(owner, session_id, _IMAGES, ids=json.dumps(list(message_ids))):
+            found.setdefault(row["message"], []).append(row["bytes"])
+        return found
+
+    # -- turns
+
+    async def find_send(self, owner: str, session_id: str, client_message_id: str) -> Send | None:
+        rows = await self._fetch_of(owner, session_id, turns.SEND, client_message_id=client_message_id)
+        return Send(**dict(rows[0])) if rows else None
+
+    async def check_replaces(self, owner: str, session_id: str, replaces: int) -> None:
+        """Raises `invalid` unless that is a user message of the conversation as it stands."""
+        turns.replaceable(await self._fetch_of(owner, session_id, turns.REPLACEABLE, replaces=replaces))
+
+    async def begin_answer(self, owner: str, session_id: str, question: Question) -> tuple[Message, Message]:
+        """Stores the question, and the answer as `streaming`; what the question replaces is superseded."""
+        return await self._writer.run(
+            partial(turns.begin, owner=owner, session_id=session_id, question=question)
+        )
+
+    async def checkpoint(self, pieces: Sequence[Piece]) -> None:
+        await self._writer.run(partial(turns.checkpoint, pieces=pieces))
+
+    async def finish_answer(self, outcome: Outcome) -> None:
+        await self._writer.run(partial(turns.finish, outcome=outcome))
+
+
+@asynccontextmanager
+async def _connection(path: Path, mode: str) -> AsyncIterator[aiosqlite.Connection]:
+    address = f"{path.as_uri()}?mode={mode}"
+    async with aiosqlite.connect(address, uri=True, isolation_level=None, timeout=5) as connection:
+        connection.row_factory = Row
+        yield connection
+
+
+async def _prepare(connection: aiosqlite.Connection) -> None:
+    for pragma in ("journal_mode = WAL", "synchronous = FULL", "foreign_keys = ON"):
+        await connection.execute_fetchall(f"PRAGMA {pragma}")
+    await migrate(connection)
+    await connection.execute("BEGIN IMMEDIATE")
+    await turns.reconcile(connection)
+    await connection.commit()
+
+
+def _one(rows: Sequence[Row], what: str) -> Row:
+    if not rows:
+        raise ChatError("not_found", f"There is no {what} in this session; list its messages.")
+    return rows[0]
+
+
+def _place(before: str | None) -> tuple[str, int]:
+    """Where a page of sessions starts: the time and the key of the last session of the page before it."""
+    if before is None:
+        return "~", 0  # after every time
+    place = _PLACE.fullmatch(before)
+    if place is None:
+        raise ChatError(
+            "invalid_cursor",
+            "The cursor is malformed; pass `next` of the page before, or none for the first page.",
+        )
+    return place[1], int(place[2])
+
+
+def _words(q: str) -> str:
+    """A query that matches where every word begins one; quoted, so that nothing in it is FTS5's syntax."""
+    # SQLite would stop reading at NUL.
+    words = [word.replace('"', '""') for word in q.replace("\0", "\ufffd").split()]
+    return " ".join([f'"{word}"*' for word in words])

@@ -1,0 +1,225 @@
+"""A turn: a question is stored with its empty answer, which grows by pieces until its outcome replaces them.
+
+Each function is a unit of work for the writer, or a part of one.
+"""
+
+import sqlite3
+from collections.abc import Sequence
+from typing import Final
+
+import aiosqlite
+import msgspec
+from msgspec.structs import asdict
+
+from chatproxy.errors import ChatError
+from chatproxy.store.records import Failure, Message, Notice, Outcome, Piece, Question
+from chatproxy.store.rows import KEY, MESSAGE, Row, fetch, json, message, now, session_key
+
+INTERRUPTED: Final = Failure(
+    error="The server stopped in the middle of this answer; send the message again to get a whole one.",
+    code="interrupted",
+    retryable=True,
+)
+TITLE_LENGTH: Final = 80
+
+# The send that a `client_message_id` names; takes the arguments of KEY too.
+SEND: Final = f"""
+    SELECT question.id AS question_id, answer.id AS answer_id, question.fingerprint
+    FROM message AS question JOIN message AS answer ON answer.reply_to = question.id
+    WHERE question.session = {KEY} AND question.client_message_id = :client_message_id
+"""
+# A message that may be replaced; takes the arguments of KEY too.
+REPLACEABLE: Final = f"""
+    SELECT id, image_count FROM message
+    WHERE id = :replaces AND session = {KEY} AND role = 'user' AND superseded = 0
+"""
+
+_INSERT: Final = f"""
+    INSERT INTO message (
+        session, reply_to, role, status, content, model, model_reason, document_id, sources, warnings,
+        image_count, client_message_id, fingerprint, created_at, updated_at
+    ) VALUES (
+        :key, :reply_to, :role, :status, :content, :model, :model_reason, :document_id, :sources, :warnings,
+        :image_count, :client_message_id, :fingerprint, :now, :now
+    ) RETURNING {MESSAGE}
+"""
+_FINISH: Final = """
+    UPDATE message SET
+        status = :status, thinking = :thinking, content = :content,
+        model = coalesce(:model, model), model_reason = coalesce(:model_reason, model_reason),
+        warnings = :warnings, finish_reason = :finish_reason, usage = :usage, error = :error,
+        updated_at = :now
+    WHERE id = :message_id
+"""
+
+
+def replaceable(rows: Sequence[Row]) -> Row:
+    """The row that REPLACEABLE found; `invalid` where there is none."""
+    if not rows:
+        raise ChatError(
+            "invalid",
+            "The message to replace is not a user message of this conversation; list its messages.",
+            field="replaces",
+        )
+    return rows[0]
+
+
+async def begin(
+    connection: aiosqlite.Connection, owner: str, session_id: str, question: Question
+) -> tuple[Message, Message]:
+    """The two rows. Raises `session_busy` where the question's `client_message_id` is stored already."""
+    asked = {"owner": owner, "session": session_id}
+    key = await session_key(connection, asked)
+    replaced, left = None, 0
+    if question.replaces is not None:
+        replaced = replaceable(await fetch(connection, REPLACEABLE, **asked, replaces=question.replaces))
+        left = await _supersede(connection, key, question.replaces)
+    try:
+        said = await _insert_question(connection, key, question, replaced)
+    except sqlite3.IntegrityError as error:
+        (send,) = await fetch(connection, SEND, **asked, client_message_id=question.client_message_id)
+        raise ChatError(
+            "session_busy",
+            "This clientMessageId is stored already; send the message again to read its answer.",
+            activeMessageId=send["answer_id"],
+        ) from error
+    answer = await _insert_answer(connection, key, question, said["id"])
+    await _touch(connection, key, question, gained=2 - left)
+    return message(said, session_id), message(answer, session_id)
+
+
+async def _supersede(connection: aiosqlite.Connection, key: int, first: int) -> int:
+    """Takes that message and all after it out of the conversation; returns how many."""
+    cursor = await connection.execute(
+        "UPDATE message SET superseded = 1 WHERE session = ? AND superseded = 0 AND id >= ?", (key, first)
+    )
+    return cursor.rowcount
+
+
+async def _insert_question(
+    connection: aiosqlite.Connection, key: int, question: Question, replaced: Row | None
+) -> Row:
+    """With its images, or copies of those of the message that it replaces."""
+    kept = replaced["image_count"] if replaced and not question.images else 0
+    row = await _insert(
+        connection,
+        key,
+        question,
+        role="user",
+        status="complete",
+        content=question.content,
+        image_count=kept or len(question.images),
+        client_message_id=question.client_message_id,
+        fingerprint=question.fingerprint,
+    )
+    if question.images:
+        await connection.executemany(
+            "INSERT INTO image (message, position, bytes) VALUES (?, ?, ?)",
+            [(row["id"], position, image) for position, image in enumerate(question.images)],
+        )
+    elif replaced and kept:
+        await connection.execute(
+            "INSERT INTO image (message, position, bytes)"
+            " SELECT ?, position, bytes FROM image WHERE message = ?",
+            (row["id"], replaced["id"]),
+        )
+    return row
+
+
+async def _insert_answer(
+    connection: aiosqlite.Connection, key: int, question: Question, reply_to: int
+) -> Row:
+    return await _insert(
+        connection,
+        key,
+        question,
+        role="assistant",
+        status="streaming",
+        reply_to=reply_to,
+        model=question.model,
+        model_reason=question.model_reason,
+        sources=json(question.sources),
+        warnings=json(question.warnings),
+    )
+
+
+async def _insert(connection: aiosqlite.Connection, key: int, question: Question, **columns: object) -> Row:
+    defaults = {
+        "key": key,
+        "reply_to": None,
+        "content": "",
+        "model": None,
+        "model_reason": None,
+        "document_id": question.document_id,
+        "sources": "[]",
+        "warnings": "[]",
+        "image_count": 0,
+        "client_message_id": None,
+        "fingerprint": None,
+        "now": now(),
+    }
+    (row,) = await fetch(connection, _INSERT, **(defaults | columns))
+    return row
+
+
+async def _touch(connection: aiosqlite.Connection, key: int, question: Question, gained: int) -> None:
+    """Brings the session up to date with its new turn; the first one names it."""
+    await connection.execute(
+        "UPDATE session SET updated_at = ?, message_count = message_count + ?, document_id = ?,"
+        " title = coalesce(title, ?) WHERE key = ?",
+        (now(), gained, question.document_id, title(question.content), key),
+    )
+
+
+def title(content: str) -> str | None:
+    """The first line, cut at a word where it is long; None where there are no words at all."""
+    lines = content.strip().splitlines()
+    if not lines:
+        return None
+    line = " ".join(lines[0].split())
+    if len(line) <= TITLE_LENGTH:
+        return line
+    words, _, _ = line[:TITLE_LENGTH].rpartition(" ")
+    return (words or line[: TITLE_LENGTH - 1]) + "…"
+
+
+async def checkpoint(connection: aiosqlite.Connection, pieces: Sequence[Piece]) -> None:
+    """Keeps what answers have gained; pieces of those that are deleted or over are dropped."""
+    await connection.executemany(
+        "INSERT INTO piece (message, thinking, content)"
+        " SELECT id, :thinking, :content FROM message WHERE id = :message_id AND status = 'streaming'",
+        [asdict(piece) for piece in pieces],
+    )
+
+
+async def finish(connection: aiosqlite.Connection, outcome: Outcome) -> None:
+    """Puts the whole text in the place of its pieces. An answer that is deleted is no error."""
+    columns = asdict(outcome) | {
+        "warnings": json(outcome.warnings),
+        "usage": json(outcome.usage),
+        "error": json(outcome.error),
+        "now": now(),
+    }
+    await connection.execute(_FINISH, columns)
+    await connection.execute("DELETE FROM piece WHERE message = ?", (outcome.message_id,))
+    await connection.execute(
+        "UPDATE session SET updated_at = ? WHERE key = (SELECT session FROM message WHERE id = ?)",
+        (columns["now"], outcome.message_id),
+    )
+
+
+async def reconcile(connection: aiosqlite.Connection) -> None:
+    """Ends the answers that a crash left unfinished, with the text that their pieces hold."""
+    for row in await fetch(connection, "SELECT id, warnings FROM message WHERE status = 'streaming'"):
+        pieces = await fetch(
+            connection, "SELECT thinking, content FROM piece WHERE message = :id ORDER BY key", id=row["id"]
+        )
+        outcome = Outcome(
+            message_id=row["id"],
+            status="interrupted",
+            thinking="".join([piece["thinking"] for piece in pieces]),
+            content="".join([piece["content"] for piece in pieces]),
+            warnings=msgspec.json.decode(row["warnings"], type=list[Notice]),
+            error=INTERRUPTED,
+        )
+        await finish(connection, outcome)

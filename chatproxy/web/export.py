@@ -1,0 +1,86 @@
+"""A whole conversation as a download, written page by page as it is read."""
+
+import re
+from collections.abc import AsyncGenerator, Callable
+from contextlib import aclosing
+from typing import Final
+from urllib.parse import quote
+
+import msgspec
+from aiohttp import web
+
+from chatproxy.errors import ChatError
+from chatproxy.store.records import Message, Session
+from chatproxy.web.keys import CONVERSATION, STORE, owner
+
+routes: Final = web.RouteTableDef()
+
+Pages = AsyncGenerator[list[Message], None]
+Text = AsyncGenerator[str, None]
+
+
+@routes.get("/api/chat/sessions/{sid}/export", allow_head=False)
+async def export(request: web.Request) -> web.StreamResponse:
+    wanted = request.query.get("format") or "json"
+    if wanted not in FORMATS:
+        raise ChatError("invalid", "format must be json or markdown.", field="format")
+    media_type, ending, written = FORMATS[wanted]
+    user, session_id = owner(request), request.match_info["sid"]
+    session = request.app[CONVERSATION].with_activity(await request.app[STORE].get_session(user, session_id))
+    response = web.StreamResponse(
+        headers={
+            "Content-Type": f"{media_type}; charset=utf-8",
+            "Content-Disposition": disposition(session.title or "conversation", ending),
+        }
+    )
+    await response.prepare(request)
+    pages = request.app[CONVERSATION].all_messages(user, session_id)
+    async with aclosing(pages), aclosing(written(session, pages)) as text:
+        async for part in text:
+            await response.write(part.encode())
+    return response
+
+
+async def as_json(session: Session, pages: Pages) -> Text:
+    """`{"session": session, "messages": [message, …]}`, oldest first."""
+    yield f'{{"session":{_json(session)},"messages":['
+    between = ""
+    async for page in pages:
+        yield between + ",".join(_json(message) for message in page)
+        between = ","
+    yield "]}\n"
+
+
+async def as_markdown(session: Session, pages: Pages) -> Text:
+    yield f"# {_one_line(session.title or 'Conversation')}\n"
+    async for page in pages:
+        for message in page:
+            yield f"\n## {_heading(message)}\n\n{message.content}\n"
+
+
+def _heading(message: Message) -> str:
+    if message.role == "user":
+        return "You"
+    ended = "" if message.status == "complete" else f" ({message.status})"
+    return f"{message.model or 'Assistant'}{ended}"
+
+
+def _json(value: object) -> str:
+    return msgspec.json.encode(value).decode()
+
+
+def _one_line(text: str) -> str:
+    return " ".join(text.split())
+
+
+def disposition(title: str, ending: str) -> str:
+    """A file name that every system takes, and the real title for those that can (RFC 6266)."""
+    name = _one_line(re.sub(r'[\x00-\x1f\x7f/\\:*?"<>|]', " ", title))[:80].strip(" .") or "conversation"
+    plain = name.encode("ascii", "replace").decode().replace("?", "_")
+    return f"attachment; filename=\"{plain}.{ending}\"; filename*=UTF-8''{quote(f'{name}.{ending}')}"
+
+
+FORMATS: Final[dict[str, tuple[str, str, Callable[[Session, Pages], Text]]]] = {
+    "json": ("application/json", "json", as_json),
+    "markdown": ("text/markdown", "md", as_markdown),
+}

@@ -1,0 +1,83 @@
+"""Around every request: its id, and whatever goes wrong as API.md's JSON."""
+
+import logging
+import re
+import secrets
+from typing import Final
+
+from aiohttp import web
+from aiohttp.typedefs import Handler
+
+from chatproxy import log
+from chatproxy.errors import ChatError
+from chatproxy.web.responses import error_response
+
+logger: Final = logging.getLogger(__name__)
+
+REQUEST_ID: Final = "X-Request-Id"
+_FORM: Final = re.compile(r"[A-Za-z0-9._:-]{1,64}", re.ASCII)
+
+
+@web.middleware
+async def guard(request: web.Request, handler: Handler) -> web.StreamResponse:
+    log.request_id.set(_request_id(request))
+    try:
+        return await handler(request)
+    except ChatError as error:
+        return error_response(error)
+    except web.HTTPException as error:
+        return _told(request, error)
+    except ConnectionError:
+        raise  # the client has left
+    except Exception:
+        logger.exception("a request failed by a fault of chatproxy's own")
+        return error_response(ChatError("internal", "Something went wrong in chatproxy; its log says what."))
+
+
+async def answer_request_id(request: web.Request, response: web.StreamResponse) -> None:
+    response.headers[REQUEST_ID] = log.request_id.get()
+
+
+def _request_id(request: web.Request) -> str:
+    """The client's own, so that its log and ours can be laid side by side, or a new one."""
+    given = request.headers.get(REQUEST_ID, "")
+    return given if _FORM.fullmatch(given) else secrets.token_hex(8)
+
+
+def _told(request: web.Request, error: web.HTTPException) -> web.StreamResponse:
+    """aiohttp's own refusals, and those of aiohttp-cors, which answers preflights alone."""
+    if error.status == 404:
+        return error_response(_not_found(request))
+    if isinstance(error, web.HTTPMethodNotAllowed):
+        return _method_not_allowed(request, error.allowed_methods)
+    if error.status == 403:
+        origin = request.headers.get("Origin", "this origin")
+        sentence = f"{error.text}; to let pages from {origin[:200]} call, name it in CORS_ORIGINS."
+        return error_response(ChatError("origin_not_allowed", sentence))
+    raise error
+
+
+def _not_found(request: web.Request) -> ChatError:
+    return ChatError("not_found", f"There is nothing at {request.path[:200]}; check the address.")
+
+
+def _method_not_allowed(request: web.Request, allowed: set[str]) -> web.Response:
+    methods = ", ".join(sorted(allowed))
+    response = error_response(
+        ChatError("method_not_allowed", f"{request.method[:20]} is not possible here; use {methods}.")
+    )
+    response.headers["Allow"] = methods
+    return response
+
+
+async def unknown(request: web.Request) -> web.StreamResponse:
+    """The route of last resort: errors about an address carry the CORS headers too, and aiohttp-cors
+    gives them to known routes only."""
+    allowed: set[str] = set()
+    for resource in request.app.router.resources():
+        _, methods = await resource.resolve(request)
+        if resource is not request.match_info.route.resource:
+            allowed |= methods
+    if allowed:
+        return _method_not_allowed(request, allowed)
+    raise _not_found(request)

@@ -1,0 +1,31 @@
+"""What the handlers find in the application, and who is asking."""
+
+from typing import Final
+
+from aiohttp import web
+
+from chatproxy.chat.conversation import Conversation
+from chatproxy.config import Config
+from chatproxy.errors import ChatError
+from chatproxy.ollama.client import Ollama
+from chatproxy.store.store import Store
+
+CONFIG: Final = web.AppKey("CONFIG", Config)
+STORE: Final = web.AppKey("STORE", Store)
+OLLAMA: Final = web.AppKey("OLLAMA", Ollama)
+CONVERSATION: Final = web.AppKey("CONVERSATION", Conversation)
+
+
+def owner(request: web.Request) -> str:
+    """Whose sessions these are: the user that `TRUSTED_USER_HEADER` names, or nobody in particular.
+
+    Raises `unauthorized` where a user must be named and is not, or more than one is."""
+    header = request.app[CONFIG].trusted_user_header
+    if header is None:
+        return ""
+    users = request.headers.getall(header, [])
+    if len(users) != 1 or not users[0].strip():
+        raise ChatError(
+            "unauthorized", f"The request names no user; have the proxy in front set {header} once."
+        )
+    return users[0].strip()

@@ -1,0 +1,113 @@
+"""Sending a message, and watching, resuming and cancelling its answer."""
+
+from contextlib import suppress
+from time import monotonic
+from typing import Final
+
+from aiohttp import web
+
+from chatproxy.chat.answer import Answer
+from chatproxy.chat.request import SendRequest
+from chatproxy.cursor import Cursor
+from chatproxy.errors import ChatError
+from chatproxy.store.records import Failure, Outcome
+from chatproxy.web.bodies import message_id, read_json
+from chatproxy.web.keys import CONFIG, CONVERSATION, STORE, owner
+from chatproxy.web.responses import error_response, json_response
+from chatproxy.web.sse import EventStream, Waiting
+
+routes: Final = web.RouteTableDef()
+SESSION: Final = "/api/chat/sessions/{sid}"
+
+
+@routes.post(f"{SESSION}/messages/stream")
+async def send_and_stream(request: web.Request) -> web.StreamResponse:
+    answer = await _send(request)
+    if not request.app[CONFIG].enable_streaming:
+        return await _whole(request, answer)
+    return await _stream(request, answer, after=None, ids=False)
+
+
+@routes.post(f"{SESSION}/messages")
+async def send_and_wait(request: web.Request) -> web.StreamResponse:
+    return await _whole(request, await _send(request))
+
+
+@routes.get(f"{SESSION}/messages/{{mid}}/stream", allow_head=False)
+async def resume(request: web.Request) -> web.StreamResponse:
+    after = _cursor(request)
+    answer = await request.app[CONVERSATION].answer(
+        owner(request), request.match_info["sid"], message_id(request)
+    )
+    if after is not None and after.end and after == answer.cursor:
+        return web.Response(status=204)
+    return await _stream(request, answer, after=after, ids=True)
+
+
+@routes.post(f"{SESSION}/messages/{{mid}}/cancel")
+async def cancel(request: web.Request) -> web.StreamResponse:
+    message = await request.app[CONVERSATION].cancel(
+        owner(request), request.match_info["sid"], message_id(request)
+    )
+    return json_response(message)
+
+
+async def _send(request: web.Request) -> Answer:
+    arrived = monotonic()
+    user, session_id = owner(request), request.match_info["sid"]
+    await request.app[STORE].get_session(user, session_id)
+    body = await read_json(request, SendRequest)
+    return await request.app[CONVERSATION].send(user, session_id, body.checked(), arrived)
+
+
+async def _stream(
+    request: web.Request, answer: Answer, *, after: Cursor | None, ids: bool
+) -> web.StreamResponse:
+    stream = EventStream(request, ids=ids, reader_timeout=request.app[CONFIG].reader_timeout)
+    subscription = request.app[CONVERSATION].subscribe(answer, stream, after)
+    with subscription, suppress(ConnectionError):  # a reader who left; the answer goes on without
+        await stream.open()
+        await subscription.follow()
+    return stream.response
+
+
+async def _whole(request: web.Request, answer: Answer) -> web.StreamResponse:
+    """The answer as one JSON object, when it has ended."""
+    subscription = request.app[CONVERSATION].subscribe(answer, Waiting(request), None)
+    with subscription, suppress(ConnectionError):
+        await subscription.follow()
+    if answer.outcome is None:
+        return web.Response(status=499)  # the reader has left, nobody will see this
+    if answer.outcome.error is not None:
+        return _failure(answer, answer.outcome, answer.outcome.error)
+    return json_response(
+        {
+            "userMessageId": answer.question_id,
+            "assistantMessageId": answer.id,
+            "fullResponse": answer.outcome.content,
+            "thinking": answer.outcome.thinking,
+            "sources": answer.sources,
+            "warnings": answer.outcome.warnings,
+            "model": answer.outcome.model,
+            "modelReason": answer.outcome.model_reason,
+            "finishReason": answer.outcome.finish_reason,
+            "usage": answer.outcome.usage,
+        }
+    )
+
+
+def _failure(answer: Answer, outcome: Outcome, failure: Failure) -> web.Response:
+    error = ChatError(
+        failure.code,
+        failure.error,
+        retryable=failure.retryable,
+        assistantMessageId=answer.id,
+        fullResponse=outcome.content,
+    )
+    return error_response(error)
+
+
+def _cursor(request: web.Request) -> Cursor | None:
+    """`Last-Event-ID`, or else `?after=`; an empty one counts as absent."""
+    text = request.headers.get("Last-Event-ID") or request.query.get("after")
+    return Cursor.parse(text) if text else None

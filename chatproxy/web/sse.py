@@ -1,0 +1,111 @@
+"""An answer's frames as Server-Sent Events, over one `StreamResponse`.
+
+Each frame is one `data:` line and an empty one; on `GET` streams, which `EventSource` reads, an `id:`
+line stands between them (WHATWG HTML, "Server-sent events"). The JSON holds no line break.
+"""
+
+import asyncio
+from typing import Final
+
+from aiohttp import web
+
+from chatproxy.chat.events import Frame
+
+HEADERS: Final = {
+    "Content-Type": "text/event-stream; charset=utf-8",
+    "Cache-Control": "no-cache, no-transform",
+    "X-Accel-Buffering": "no",
+}
+SLICE: Final = 64 * 1024  # bytes handed to the transport at once: what a slow reader makes us hold
+
+
+class EventStream:
+    """A `Sink`. Nothing is left in the transport unnoticed: its high-water mark is 0, so that a write
+    which the socket did not take whole at once counts as waiting."""
+
+    def __init__(self, request: web.Request, *, ids: bool, reader_timeout: float) -> None:
+        """`reader_timeout` in seconds: a reader that takes nothing for so long is dropped."""
+        self.response = web.StreamResponse(headers=HEADERS)
+        self._request = request
+        self._ids = ids
+        self._reader_timeout = reader_timeout
+
+    async def open(self) -> None:
+        await self.response.prepare(self._request)
+        if self._request.transport is None:
+            raise ConnectionResetError("the reader left before the stream began")
+        self._request.transport.set_write_buffer_limits(high=0)
+
+    @property
+    def waiting(self) -> bool:
+        return self._request.protocol.writing_paused
+
+    @property
+    def gone(self) -> bool:
+        return has_left(self._request)
+
+    def push(self, frame: Frame) -> None:
+        """`write` is a coroutine that has nothing to wait for here: one step runs it to its end. Where
+        the socket took only a part, it would wait for the rest; the bytes are handed over by then."""
+        writing = self.response.write(self._line(frame))
+        try:
+            writing.send(None)
+        except (StopIteration, ConnectionError):
+            return  # a reader who has left is noticed by the clock
+        writing.close()
+
+    async def send(self, frame: Frame) -> None:
+        data = self._line(frame)
+        await self._taken()
+        for start in range(0, len(data), SLICE):
+            await self.response.write(data[start : start + SLICE])
+            await self._taken()
+
+    async def _taken(self) -> None:
+        """Waits until the socket has taken everything."""
+        while self.waiting:
+            before = self._unsent()
+            try:
+                async with asyncio.timeout(self._reader_timeout):
+                    await self._request.writer.drain()
+            except TimeoutError:
+                if self._unsent() >= before:
+                    self._drop()
+
+    def _unsent(self) -> int:
+        transport = self._request.transport
+        return 0 if transport is None else transport.get_write_buffer_size()
+
+    def _drop(self) -> None:
+        if self._request.transport is not None:
+            self._request.transport.abort()
+        raise ConnectionResetError("the reader took nothing for too long")
+
+    def _line(self, frame: Frame) -> bytes:
+        if self._ids and frame.cursor is not None:
+            return b"data: %b\nid: %b\n\n" % (frame.json, frame.cursor.encode())
+        return b"data: %b\n\n" % frame.json
+
+
+class Waiting:
+    """The sink of a request that waits for the whole answer: it takes nothing, and counts as a reader."""
+
+    waiting = False
+
+    def __init__(self, request: web.Request) -> None:
+        self._request = request
+
+    @property
+    def gone(self) -> bool:
+        return has_left(self._request)
+
+    def push(self, frame: Frame) -> None:
+        pass
+
+    async def send(self, frame: Frame) -> None:
+        if self.gone:
+            raise ConnectionResetError("the reader has left")
+
+
+def has_left(request: web.Request) -> bool:
+    return request.transport is None or request.transport.is_closing()

@@ -1,0 +1,8 @@
+"""`python proxy.py` is the chatproxy command, for a checkout that is not installed."""
+
+import sys
+
+from chatproxy.cli import main
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,178 @@
+"""chatproxy as a client sees it: a real server on a loopback port, and a strict reader of its streams."""
+
+import asyncio
+import json
+from collections.abc import AsyncIterator, Mapping
+from contextlib import asynccontextmanager
+from typing import Any, Self
+
+import aiohttp
+from aiohttp import web
+
+from chatproxy import Config, create_app
+
+Event = dict[str, Any]
+
+
+class Stream:
+    """One response, read frame by frame; anything that the contract does not allow is an error."""
+
+    def __init__(self, response: aiohttp.ClientResponse) -> None:
+        self.response = response
+        self.events: list[Event] = []  # so far
+        self.ids: list[str | None] = []  # the `id:` of each frame
+        self._unread = b""
+
+    async def next(self) -> Event | None:
+        """The next event; None at the end of the stream."""
+        async with asyncio.timeout(20):
+            frame = await self._frame()
+        if frame is None:
+            return None
+        data, *rest = frame
+        assert data.startswith("data: {")
+        assert [line[:4] for line in rest] in ([], ["id: "])
+        event: Event = json.loads(data.removeprefix("data: "))
+        assert next(iter(event)) == "type"
+        self.events.append(event)
+        self.ids.append(rest[0].removeprefix("id: ") if rest else None)
+        return event
+
+    async def _frame(self) -> list[str] | None:
+        while b"\n\n" not in self._unread:
+            piece = await self.response.content.readany()
+            if not piece:
+                assert not self._unread, "the stream ended inside a frame"
+                return None
+            self._unread += piece
+        frame, _, self._unread = self._unread.partition(b"\n\n")
+        assert b"\r" not in frame
+        return frame.decode().split("\n")
+
+    async def until(self, kind: str) -> Event:
+        """Reads on to the next event of that type."""
+        while (event := await self.next()) is not None:
+            if event["type"] == kind:
+                return event
+        raise AssertionError(f"the stream ended without {kind}: {self.events}")
+
+    async def rest(self) -> list[Event]:
+        """Reads to the end; all events there were."""
+        while await self.next():
+            pass
+        return self.events
+
+    def text(self, kind: str = "chunk") -> str:
+        return "".join(event["content"] for event in self.events if event["type"] == kind)
+
+    @property
+    def last(self) -> Event:
+        return self.events[-1]
+
+    @property
+    def cursor(self) -> str:
+        """Of the last event that has one."""
+        return str(next(event["cursor"] for event in reversed(self.events) if "cursor" in event))
+
+    def kinds(self) -> list[str]:
+        """The types in their order, runs of one counted once, without the heartbeats."""
+        kinds = [event["type"] for event in self.events if event["type"] != "status"]
+        return [kind for kind, before in zip(kinds, [None, *kinds], strict=False) if kind != before]
+
+
+class Client:
+    """The calls of the contract; `base` is where the application is mounted."""
+
+    def __init__(self, http: aiohttp.ClientSession, base: str) -> None:
+        self.http = http
+        self.base = base
+
+    def url(self, path: str) -> str:
+        return self.base + path
+
+    async def call(self, method: str, path: str, *, status: int = 200, **more: Any) -> Any:
+        """The JSON of the answer, which must have that status."""
+        async with self.http.request(method, self.url(path), **more) as response:
+            text = await response.text()
+            assert response.status == status, f"{response.status}: {text}"
+            return json.loads(text) if text else None
+
+    async def new_session(self, headers: Mapping[str, str] | None = None, **fields: Any) -> str:
+        session = await self.call("POST", "/api/chat/sessions", status=201, json=fields, headers=headers)
+        return str(session["id"])
+
+    @asynccontextmanager
+    async def stream(
+        self, method: str, path: str, *, status: int = 200, **more: Any
+    ) -> AsyncIterator[Stream]:
+        async with self.http.request(method, self.url(path), **more) as response:
+            assert response.status == status, await response.text()
+            assert response.headers["Content-Type"] == "text/event-stream; charset=utf-8"
+            yield Stream(response)
+
+    @asynccontextmanager
+    async def sending(self, session: str, message: str = "Hello", **body: Any) -> AsyncIterator[Stream]:
+        path = f"/api/chat/sessions/{session}/messages/stream"
+        async with self.stream("POST", path, json={"message": message, **body}) as stream:
+            yield stream
+
+    @asynccontextmanager
+    async def resuming(self, session: str, message: int, after: str | None = None) -> AsyncIterator[Stream]:
+        path = f"/api/chat/sessions/{session}/messages/{message}/stream"
+        async with self.stream("GET", path, params={} if after is None else {"after": after}) as stream:
+            yield stream
+
+    async def ask(self, session: str, message: str = "Hello", **body: Any) -> Stream:
+        """Sends and reads to the end."""
+        async with self.sending(session, message, **body) as stream:
+            await stream.rest()
+        return stream
+
+    async def send(self, session: str, message: str = "Hello", *, status: int = 200, **body: Any) -> Any:
+        """The JSON call."""
+        path = f"/api/chat/sessions/{session}/messages"
+        return await self.call("POST", path, status=status, json={"message": message, **body})
+
+    async def refused(self, session: str, status: int, **more: Any) -> Any:
+        """What a send that begins nothing is told."""
+        path = f"/api/chat/sessions/{session}/messages/stream"
+        return await self.call("POST", path, status=status, **more)
+
+    async def cancel(self, session: str, message: int) -> Any:
+        return await self.call("POST", f"/api/chat/sessions/{session}/messages/{message}/cancel")
+
+    async def session(self, session: str) -> Any:
+        return await self.call("GET", f"/api/chat/sessions/{session}")
+
+    async def messages(self, session: str, **query: Any) -> list[Any]:
+        page = await self.call("GET", f"/api/chat/sessions/{session}/messages", params=query)
+        return list(page["messages"])
+
+
+class Server:
+    """The application on a loopback port; `stop` is what a SIGTERM does."""
+
+    def __init__(self, app: web.Application, prefix: str = "", **runner: Any) -> None:
+        self._runner = web.AppRunner(app, access_log=None, **{"shutdown_timeout": 2, **runner})
+        self._prefix = prefix
+
+    async def __aenter__(self) -> Self:
+        await self._runner.setup()
+        await web.TCPSite(self._runner, "127.0.0.1", 0).start()
+        self._http = aiohttp.ClientSession(timeout=aiohttp.ClientTimeout(total=60))
+        host, port = self._runner.addresses[0][:2]
+        self.client = Client(self._http, f"http://{host}:{port}{self._prefix}")
+        return self
+
+    async def stop(self) -> None:
+        await self._runner.cleanup()
+
+    async def __aexit__(self, *_: object) -> None:
+        await self.stop()
+        await self._http.close()
+
+
+@asynccontextmanager
+async def serving(config: Config) -> AsyncIterator[Client]:
+    async with Server(create_app(config)) as server:
+        yield server.client

@@ -1,0 +1,29 @@
+"""What most tests stand on: a fake Ollama, a configuration that points at it, a client of chatproxy."""
+
+from collections.abc import AsyncIterator
+from pathlib import Path
+
+import pytest
+from chat_client import Client, serving
+from fake_ollama import FakeOllama
+
+from chatproxy import Config
+
+
+@pytest.fixture
+async def fake() -> AsyncIterator[FakeOllama]:
+    async with FakeOllama() as fake:
+        yield fake
+
+
+@pytest.fixture
+def config(fake: FakeOllama, tmp_path: Path) -> Config:
+    return Config(
+        ollama_host=fake.url, database_url=f"sqlite:///{tmp_path}/chat.db", default_model="gemma3:270m"
+    )
+
+
+@pytest.fixture
+async def client(config: Config) -> AsyncIterator[Client]:
+    async with serving(config) as client:
+        yield client

@@ -1,0 +1,344 @@
+"""A stand-in for Ollama in tests: a real HTTP server whose every answer the test decides.
+
+    async with FakeOllama() as fake:
+        fake.script = Script(answer("Hello world"), gate=(gate := Gate()))
+        ...                                  # the client asks fake.url
+        chat = await fake.arrived()          # its request is here: chat.request
+        gate.let(2)                          # two pieces go out, and no more
+        await chat.closed.wait()             # the client went away
+
+`script` says how `/api/chat` answers; `instead["/api/tags"]` replaces one of the other answers in the
+same way. Nothing here waits for a time: what should happen later waits at a `Gate` of the test's.
+"""
+
+import asyncio
+import json
+import math
+import re
+import socket
+import struct
+from collections import Counter
+from collections.abc import AsyncIterator, Callable, Sequence
+from contextlib import asynccontextmanager, suppress
+from dataclasses import dataclass, field
+from typing import Any, Final, Literal, Self
+
+from aiohttp import web
+from recordings import reads, recorded
+
+MODEL: Final = "gemma3:270m"
+NDJSON: Final = "application/x-ndjson"
+JSON: Final = "application/json; charset=utf-8"
+
+
+# The numbers of a recorded answer, for every last line that does not name its own.
+_USAGE: Final = {
+    "total_duration": 1904441385,
+    "load_duration": 946099,
+    "prompt_eval_count": 74,
+    "prompt_eval_duration": 177040000,
+    "eval_count": 18,
+    "eval_duration": 392620000,
+}
+
+
+class Gate:
+    """Lets through as many as the test says; a new one is shut."""
+
+    def __init__(self) -> None:
+        self._left: float = 0
+        self._changed = asyncio.Event()
+
+    def let(self, number: float = 1) -> None:
+        self._left += number
+        self._changed.set()
+
+    def open(self) -> None:
+        self.let(math.inf)
+
+    async def passed(self) -> None:
+        while self._left < 1:
+            self._changed.clear()
+            await self._changed.wait()
+        self._left -= 1
+
+
+@dataclass(frozen=True)
+class Script:
+    """One response: its head, its pieces one by one, and how it ends.
+
+    `head` is the gate before the response head, `gate` that before each piece, `delays` the seconds
+    before each. `end`: `clean`; `cut`, closed in the middle of the chunked body; `reset`, the same
+    with a TCP reset; `hang`, kept open. With `raw`, the pieces are all there is: no HTTP is added.
+    """
+
+    pieces: Sequence[bytes] = ()
+    status: int = 200
+    content_type: str = NDJSON
+    headers: dict[str, str] = field(default_factory=dict)
+    head: Gate | None = None
+    gate: Gate | None = None
+    delays: Sequence[float] = ()
+    end: Literal["clean", "cut", "reset", "hang"] = "clean"
+    raw: bool = False
+
+
+# What a chat request, or a script that depends on it, is made of.
+Request = dict[str, Any]
+Scripted = Script | Callable[[Request], Script]
+
+
+def line(model: str = MODEL, **fields: object) -> bytes:
+    """One line as Ollama writes it."""
+    said = {"model": model, "created_at": "2026-11-23T06:30:32.526715472Z", **fields}
+    return json.dumps(said, ensure_ascii=False, separators=(",", ":")).encode() + b"\n"
+
+
+def token(content: str = "", *, thinking: str = "", model: str = MODEL) -> bytes:
+    message = {"role": "assistant", "content": content} | ({"thinking": thinking} if thinking else {})
+    return line(model, message=message, done=False)
+
+
+def last(content: str = "", reason: str = "stop", model: str = MODEL, **numbers: int) -> bytes:
+    """The line that ends an answer; `numbers` replace the recorded ones."""
+    message = {"role": "assistant", "content": content}
+    return line(model, message=message, done=True, done_reason=reason, **_USAGE | numbers)
+
+
+def error(words: str) -> bytes:
+    return json.dumps({"error": words}, separators=(",", ":")).encode() + b"\n"
+
+
+def answer(
+    text: str, *, thinking: str = "", reason: str = "stop", model: str = MODEL, **numbers: int
+) -> list[bytes]:
+    """The lines of a whole answer, a line for each word."""
+    return [
+        *(token(thinking=word, model=model) for word in _words(thinking)),
+        *(token(word, model=model) for word in _words(text)),
+        last("", reason, model, **numbers),
+    ]
+
+
+def _words(text: str) -> list[str]:
+    return re.findall(r"\s*\S+|\s+$", text)
+
+
+def refused(status: int, words: str, **switches: Any) -> Script:
+    return Script([error(words).rstrip()], status=status, content_type=JSON, **switches)
+
+
+def html(status: int = 200) -> Script:
+    page = b"<!doctype html>\n<title>Sign in</title>\n"
+    return Script([page], status=status, content_type="text/html")
+
+
+def replay(name: str, *, pace: float = 0, **switches: Any) -> Script:
+    """A recording in the pieces it came in, at once, or in `pace` times the time it took."""
+    pieces, delays = reads(name)
+    return Script(pieces, delays=[delay * pace for delay in delays] if pace else (), **switches)
+
+
+def greet(request: Request) -> Script:
+    return Script(answer("Hello from a fake.", model=request["model"]))
+
+
+def echo(request: Request) -> Script:
+    """Answers with the last message."""
+    return Script(answer(request["messages"][-1]["content"], model=request["model"]))
+
+
+class Chat:
+    """A request on `/api/chat`, and what became of it."""
+
+    def __init__(self, request: Request, headers: dict[str, str]) -> None:
+        self.request = request
+        self.headers = headers
+        self.sent = 0  # pieces of the script
+        self.served = False  # the script was played to its end
+        self.closed = asyncio.Event()  # nothing more is sent: `served`, or the client went away
+
+
+class FakeOllama:
+    def __init__(self) -> None:
+        self.script: Scripted = greet
+        self.chats: list[Chat] = []
+        self.active = 0  # chats open now
+        self.peak = 0  # the most that ever were
+        self.calls: Counter[str] = Counter()  # requests by path
+        self.instead: dict[str, Script] = {}
+        self.models: list[dict[str, Any]] = json.loads(recorded("tags"))["models"]
+        self.running: list[dict[str, Any]] = json.loads(recorded("ps"))["models"]
+        self.shows: dict[str, dict[str, Any]] = {
+            MODEL: json.loads(recorded("show")),
+            "thinker:270m": json.loads(recorded("show_thinking")),
+            "echo:270m": json.loads(recorded("show")),
+            "all-minilm:22m": json.loads(recorded("show_embedding")),
+        }
+        self.version = "0.0.0"
+        self.headers: dict[str, str] = {}  # of the latest request
+        self._arrival = asyncio.Event()
+        self._port: int | None = None
+        self._runner: web.AppRunner | None = None
+
+    @property
+    def requests(self) -> list[Request]:
+        """The bodies that came on `/api/chat`."""
+        return [chat.request for chat in self.chats]
+
+    @property
+    def url(self) -> str:
+        return f"http://127.0.0.1:{self._port}"
+
+    async def arrived(self, number: int = 1) -> Chat:
+        """The chat of that number (the first is 1), as soon as its request is here."""
+        async with asyncio.timeout(10):
+            while len(self.chats) < number:
+                self._arrival.clear()
+                await self._arrival.wait()
+        return self.chats[number - 1]
+
+    async def start(self) -> Self:
+        """On the port it had before, if it had one: stop and start make a restart."""
+        app = web.Application(client_max_size=64 * 1024**2)
+        app.router.add_post("/api/chat", self._chat)
+        app.router.add_get("/api/tags", self._tags)
+        app.router.add_get("/api/ps", self._ps)
+        app.router.add_post("/api/show", self._show)
+        app.router.add_get("/api/version", self._version)
+        # A client that goes away cancels its handler: that is how `closed` comes to be known.
+        self._runner = web.AppRunner(app, handler_cancellation=True, shutdown_timeout=0.01, access_log=None)
+        await self._runner.setup()
+        site = web.TCPSite(self._runner, "127.0.0.1", self._port or 0, reuse_address=True)
+        await site.start()
+        self._port = self._runner.addresses[0][1]
+        return self
+
+    async def stop(self) -> None:
+        if self._runner is not None:
+            await self._runner.cleanup()
+            self._runner = None
+
+    async def __aenter__(self) -> Self:
+        return await self.start()
+
+    async def __aexit__(self, *_: object) -> None:
+        await self.stop()
+
+    async def _chat(self, http: web.Request) -> web.StreamResponse:
+        self._count(http)
+        chat = Chat(await http.json(), dict(http.headers))
+        self.chats.append(chat)
+        self._arrival.set()
+        self.active += 1
+        self.peak = max(self.peak, self.active)
+        try:
+            script = self.script(chat.request) if callable(self.script) else self.script
+            return await _play(script, http, chat)
+        finally:
+            self.active -= 1
+            chat.closed.set()
+
+    async def _tags(self, http: web.Request) -> web.StreamResponse:
+        return await self._answer(http, {"models": self.models})
+
+    async def _ps(self, http: web.Request) -> web.StreamResponse:
+        return await self._answer(http, {"models": self.running})
+
+    async def _version(self, http: web.Request) -> web.StreamResponse:
+        return await self._answer(http, {"version": self.version})
+
+    async def _show(self, http: web.Request) -> web.StreamResponse:
+        name = (await http.json())["model"]
+        if name in self.shows:
+            return await self._answer(http, self.shows[name])
+        return await self._answer(http, {"error": f"model '{name}' not found"}, status=404)
+
+    async def _answer(self, http: web.Request, body: object, status: int = 200) -> web.StreamResponse:
+        self._count(http)
+        if http.path in self.instead:
+            return await _play(self.instead[http.path], http, Chat({}, {}))
+        return web.json_response(body, status=status)
+
+    def _count(self, http: web.Request) -> None:
+        self.calls[http.path] += 1
+        self.headers = dict(http.headers)
+
+
+async def _play(script: Script, http: web.Request, chat: Chat) -> web.StreamResponse:
+    """Cancelled when the client goes away."""
+    if script.head is not None:
+        await script.head.passed()
+    response = web.StreamResponse(
+        status=script.status, headers={"Content-Type": script.content_type, **script.headers}
+    )
+    if not script.raw:
+        await response.prepare(http)
+    for number, piece in enumerate(script.pieces):
+        if script.gate is not None:
+            await script.gate.passed()
+        if script.delays:
+            await asyncio.sleep(script.delays[number])
+        await _send(piece, http, None if script.raw else response)
+        chat.sent += 1
+    chat.served = True
+    if script.end != "clean" or script.raw:
+        await _break_off(script.end, http)
+    return response
+
+
+async def _send(piece: bytes, http: web.Request, response: web.StreamResponse | None) -> None:
+    if response is not None:
+        await response.write(piece)
+    else:
+        _transport(http).write(piece)
+
+
+def _transport(http: web.Request) -> asyncio.Transport:
+    assert http.transport is not None, "else this handler is cancelled"
+    return http.transport
+
+
+async def _break_off(end: str, http: web.Request) -> None:
+    transport = _transport(http)
+    if end == "reset":
+        no_linger = struct.pack("ii", 1, 0)  # what makes closing a reset
+        transport.get_extra_info("socket").setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, no_linger)
+        transport.abort()
+    elif end != "hang":
+        transport.close()
+    await asyncio.Event().wait()  # the closed connection cancels this handler, or the client does
+
+
+class Mute:
+    """A port that takes connections and never says a word; with TLS, connecting to it never ends."""
+
+    def __init__(self) -> None:
+        self.address = ""  # host:port
+        self.connected = asyncio.Event()
+        self.gone = asyncio.Event()
+
+    @classmethod
+    @asynccontextmanager
+    async def listening(cls) -> AsyncIterator[Self]:
+        """For one connection, which the client has to close."""
+        mute = cls()
+        async with await asyncio.start_server(mute._read, "127.0.0.1", 0) as server:
+            mute.address = f"127.0.0.1:{server.sockets[0].getsockname()[1]}"
+            yield mute
+            await asyncio.wait_for(mute.gone.wait(), 10)
+
+    async def _read(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        self.connected.set()
+        with suppress(ConnectionError):
+            await reader.read()
+            writer.close()
+            await writer.wait_closed()
+        self.gone.set()
+
+
+async def until(predicate: Callable[[], bool], timeout: float = 10) -> None:  # noqa: ASYNC109 - reads well
+    """For what has no event to wait for."""
+    async with asyncio.timeout(timeout):
+        while not predicate():  # noqa: ASYNC110 - a poll is the point
+            await asyncio.sleep(0.002)

@@ -1,0 +1,197 @@
+import asyncio
+from collections.abc import AsyncIterator, Coroutine
+from typing import Any
+
+import pytest
+from fake_ollama import FakeOllama, Gate, Mute, Script, answer, html, refused
+from recordings import recorded
+
+from chatproxy.errors import ChatError
+from chatproxy.ollama import client
+from chatproxy.ollama.client import Details, Model, ModelDetails, Ollama, Running
+from chatproxy.ollama.wire import Line
+
+GEMMA = "sha256-a5fd3b62230aa5ec60212297dc9d20eaa70578ac519e00d93a17e44c087a6818"
+MINILM = "sha256-dc4387e2242164a128615d99e9a0853f3765a6484534cff4c65c381a69234e60"
+
+
+@pytest.fixture
+async def ollama(fake: FakeOllama) -> AsyncIterator[Ollama]:
+    ollama = Ollama(fake.url, api_key=None, connect_timeout=5)
+    yield ollama
+    await ollama.close()
+
+
+async def code_of(call: Coroutine[Any, Any, object]) -> str | None:
+    asking = asyncio.create_task(call)
+    await asyncio.wait([asking], timeout=20)
+    error = asking.exception()
+    assert isinstance(error, ChatError)
+    return error.code
+
+
+async def test_tags(ollama: Ollama) -> None:
+    models = await ollama.tags()
+    assert [model.name for model in models] == [
+        "all-minilm:22m",
+        "echo:270m",
+        "gemma3:270m",
+        "thinker:270m",
+    ]
+    assert models[1] == Model(
+        name="echo:270m",
+        digest="3a618ddbc0da4ca478a22676e036472b8204ea97db2f0579c1265c3598acacda",
+        size=253113253,
+        details=ModelDetails("gemma3", "268.10M", "Q4_K_M", 32768),
+    )
+
+
+async def test_ps(ollama: Ollama) -> None:
+    running = await ollama.ps()
+    assert running[0] == Running(
+        name="gemma3:270m",
+        digest="adb399424e272a9d2a342d84e1ed2c15d348a8faefdf9d48a64d5b646e2dd097",
+        context_length=4096,
+    )
+
+
+async def test_version(ollama: Ollama) -> None:
+    assert await ollama.version() == "0.0.0"
+
+
+@pytest.mark.parametrize(
+    ("name", "details"),
+    [
+        ("gemma3:270m", Details(frozenset({"completion"}), None, 32768, GEMMA)),
+        ("thinker:270m", Details(frozenset({"completion", "thinking"}), None, 32768, GEMMA)),
+        ("all-minilm:22m", Details(frozenset({"embedding"}), None, 512, MINILM)),
+    ],
+)
+async def test_show(ollama: Ollama, name: str, details: Details) -> None:
+    assert await ollama.show(name) == details
+
+
+async def test_show_with_a_window_of_its_own(fake: FakeOllama, ollama: Ollama) -> None:
+    fake.shows["gemma3:270m"] = {
+        "parameters": 'stop                           "num_ctx 5"\nnum_ctx                        8192\n',
+        "modelfile": "# FROM gemma3:270m\r\nFROM C:\\My Models\\blobs\\" + GEMMA + "\r\nTEMPLATE x",
+        "model_info": {"general.architecture": "gemma3", "gemma3.context_length": "many"},
+    }
+    assert await ollama.show("gemma3:270m") == Details(frozenset(), 8192, None, GEMMA)
+
+
+@pytest.mark.parametrize(
+    "shown",
+    [{}, {"parameters": None, "model_info": None, "modelfile": None, "capabilities": None}],
+)
+async def test_what_is_missing_or_null_is_none(
+    fake: FakeOllama, ollama: Ollama, shown: dict[str, None]
+) -> None:
+    fake.shows["gemma3:270m"] = dict(shown)
+    assert await ollama.show("gemma3:270m") == Details()
+
+
+@pytest.mark.parametrize("body", [b'{"models":null}', b"{}"])
+async def test_no_models(fake: FakeOllama, ollama: Ollama, body: bytes) -> None:
+    fake.instead = {"/api/tags": Script([body]), "/api/ps": Script([body]), "/api/version": Script([body])}
+    assert (await ollama.tags(), await ollama.ps(), await ollama.version()) == ([], [], "")
+
+
+async def test_a_model_of_nulls(fake: FakeOllama, ollama: Ollama) -> None:
+    fake.models = [{"name": "x", "digest": None, "size": None, "details": None}]
+    assert await ollama.tags() == [Model("x")]
+
+
+async def test_a_missing_model(ollama: Ollama) -> None:
+    with pytest.raises(ChatError, match="`ollama pull nope:1b`") as caught:
+        await ollama.show("nope:1b")
+    assert caught.value.code == "model_not_found"
+
+
+async def test_the_api_key(fake: FakeOllama) -> None:
+    ollama = Ollama(fake.url, api_key="secret", connect_timeout=5)
+    await ollama.version()
+    await ollama.close()
+    assert fake.headers["Authorization"] == "Bearer secret"
+
+
+async def test_chat_goes_to_the_same_place(fake: FakeOllama) -> None:
+    ollama = Ollama(fake.url, api_key="secret", connect_timeout=5)
+    fake.script = Script(answer("Hello"))
+    lines: list[Line] = []
+    stream = await ollama.chat(b'{"model":"gemma3:270m"}', lines.extend)
+    await stream.finished
+    await ollama.close()  # no session was ever needed
+    assert lines[0].content == "Hello"
+    assert fake.chats[0].headers["Authorization"] == "Bearer secret"
+
+
+# -- what goes wrong
+
+
+async def test_nobody_listens(fake: FakeOllama, ollama: Ollama) -> None:
+    await fake.stop()
+    assert await code_of(ollama.tags()) == "upstream_unavailable"
+
+
+async def test_connecting_takes_too_long() -> None:
+    async with Mute.listening() as mute:
+        ollama = Ollama(f"https://{mute.address}", api_key=None, connect_timeout=0.05)
+        assert await code_of(ollama.version()) == "upstream_unavailable"
+        await ollama.close()
+
+
+async def test_no_answer_in_time(fake: FakeOllama, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(client, "ANSWER_TIMEOUT", 0.05)
+    ollama = Ollama(fake.url, api_key=None, connect_timeout=0.5)
+    fake.instead["/api/tags"] = Script(head=Gate())
+    fake.instead["/api/ps"] = Script([b"{"], end="hang")
+    assert await code_of(ollama.tags()) == "upstream_timeout"
+    assert await code_of(ollama.ps()) == "upstream_timeout"
+    await ollama.close()
+
+
+@pytest.mark.parametrize(
+    ("script", "code"),
+    [
+        (refused(500, "broken"), "upstream_error"),
+        (Script(status=302, headers={"Location": "/api/version"}), "upstream_error"),
+        (html(), "upstream_invalid"),
+        (html(502), "upstream_error"),
+        (Script([b'{"models":[{"size":1}]}']), "upstream_invalid"),
+        (Script([b'{"models":[{"name":"\xff"}]}']), "upstream_invalid"),
+        (Script([b'{"x":' + b"[" * 100_000]), "upstream_invalid"),
+        (Script([recorded("tags")], headers={"Content-Encoding": "gzip"}), None),
+        (Script([b" " * 1024**2] * 17), "upstream_invalid"),
+        (Script([recorded("tags")[:50]], end="clean"), "upstream_invalid"),
+        (Script([recorded("tags")[:50]], end="cut"), "upstream_incomplete"),
+        (Script([b"SSH-2.0-OpenSSH_9.2\r\n"], raw=True, end="cut"), "upstream_invalid"),
+    ],
+)
+async def test_bad_answers(fake: FakeOllama, ollama: Ollama, script: Script, code: str | None) -> None:
+    fake.instead["/api/tags"] = script
+    if code is None:  # identity was asked for, so identity it is
+        assert len(await ollama.tags()) == 4
+    else:
+        assert await code_of(ollama.tags()) == code
+    assert fake.calls == {"/api/tags": 1}
+
+
+async def test_a_new_connection_that_closes_is_not_tried_again(fake: FakeOllama, ollama: Ollama) -> None:
+    fake.instead["/api/show"] = Script(raw=True, end="cut")
+    assert await code_of(ollama.show("gemma3:270m")) == "upstream_unavailable"
+    assert fake.calls["/api/show"] == 1
+
+
+async def test_a_kept_connection_that_closes_is_tried_again_once(fake: FakeOllama, ollama: Ollama) -> None:
+    await ollama.version()
+    fake.instead["/api/show"] = Script(raw=True, end="cut")
+    assert await code_of(ollama.show("gemma3:270m")) == "upstream_unavailable"
+    assert fake.calls["/api/show"] == 2
+
+
+async def test_a_restart_of_ollama_is_not_noticed(fake: FakeOllama, ollama: Ollama) -> None:
+    first = await ollama.show("gemma3:270m")
+    await fake.stop()
+    await fake.start()
+    assert await ollama.show("gemma3:270m") == first

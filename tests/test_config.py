@@ -1,0 +1,300 @@
+import argparse
+from pathlib import Path
+
+import pytest
+
+from chatproxy.config import SETTINGS, Config, add_flags, load
+from chatproxy.errors import StartError
+
+NOWHERE = Path("no-such-file")
+
+
+def refusal(**settings: object) -> str:
+    with pytest.raises(StartError) as caught:
+        Config(**settings)  # type: ignore[arg-type]  # any value at all may come from the environment
+    return str(caught.value)
+
+
+def test_the_defaults_are_those_of_a_machine_with_ollama_on_it() -> None:
+    config = Config()
+    assert (config.host, config.port) == ("127.0.0.1", 11435)
+    assert config.ollama_host == "http://127.0.0.1:11434"
+    assert config.database_path == Path("chatproxy.db")
+    assert config.cors_origins == ()
+    assert config.disconnect_grace_seconds is None
+
+
+def test_every_default_is_a_value_that_would_be_accepted() -> None:
+    for name, setting in SETTINGS.items():
+        default = getattr(Config(), name.lower())
+        if default is not None:
+            assert setting.read(default) == default
+
+
+@pytest.mark.parametrize(
+    ("given", "url"),
+    [
+        ("1.2.3.4", "http://1.2.3.4:11434"),
+        (":1234", "http://127.0.0.1:1234"),
+        ("1.2.3.4:1234", "http://1.2.3.4:1234"),
+        ("example.com", "http://example.com:11434"),
+        ("example.com:1234", "http://example.com:1234"),
+        (":66000", "http://127.0.0.1:11434"),
+        (":-1", "http://127.0.0.1:11434"),
+        ("example.com:", "http://example.com:11434"),
+        ("[::1]", "http://[::1]:11434"),
+        ("::1", "http://[::1]:11434"),
+        ("[::1]:1337", "http://[::1]:1337"),
+        ("[::]", "http://[::1]:11434"),
+        ("[::]:1337", "http://[::1]:1337"),
+        ("0.0.0.0", "http://127.0.0.1:11434"),
+        ("0.0.0.0:1337", "http://127.0.0.1:1337"),
+        (" 1.2.3.4 ", "http://1.2.3.4:11434"),
+        ('"1.2.3.4"', "http://1.2.3.4:11434"),
+        (' " 1.2.3.4 " ', "http://1.2.3.4:11434"),
+        ("'1.2.3.4'", "http://1.2.3.4:11434"),
+        ("http://1.2.3.4", "http://1.2.3.4:80"),
+        ("http://1.2.3.4:4321", "http://1.2.3.4:4321"),
+        ("https://1.2.3.4", "https://1.2.3.4:443"),
+        ("HTTPS://1.2.3.4:4321", "https://1.2.3.4:4321"),
+        ("http://", "http://127.0.0.1:80"),
+        ("http://127.0.0.1:11434/", "http://127.0.0.1:11434"),
+        ("https://example.com/ollama", "https://example.com:443/ollama"),
+        ("example.com:1234/ollama/", "http://example.com:1234/ollama"),
+        ("ollama.com", "https://ollama.com:443"),
+    ],
+)
+def test_the_address_of_ollama_is_read_as_ollama_reads_it(given: str, url: str) -> None:
+    assert Config(ollama_host=given).ollama_host == url
+
+
+@pytest.mark.parametrize(
+    "given",
+    [
+        "ftp://example.com",
+        "unix:///run/ollama.sock",
+        "://example.com",
+        "a:b:c",
+        "two words",
+        "[not-an-address",
+        "http://example.com/a path",
+        "http://example.com/?query",
+        "http://example.com/#fragment",
+        "[nonsense]:80",
+        "http://http://example.com",
+        ":0",
+        11434,
+    ],
+)
+def test_an_address_that_leads_nowhere_is_refused(given: object) -> None:
+    assert refusal(ollama_host=given).startswith("OLLAMA_HOST is ")
+
+
+def test_a_password_in_an_address_is_not_repeated() -> None:
+    assert refusal(ollama_host="http://me:secret@example.com") == (
+        "OLLAMA_HOST is 'http://****@example.com', which cannot be used: "
+        "use the address of Ollama, as 127.0.0.1:11434 or https://ollama.example/path."
+    )
+
+
+@pytest.mark.parametrize(
+    ("given", "path"),
+    [
+        ("sqlite:///chat.db", Path("chat.db")),
+        ("sqlite:///data/chat.db", Path("data/chat.db")),
+        ("sqlite:////data/chat.db", Path("/data/chat.db")),
+    ],
+)
+def test_three_slashes_are_relative_and_four_absolute(given: str, path: Path) -> None:
+    assert Config(database_url=given).database_path == path
+
+
+@pytest.mark.parametrize(
+    "given",
+    [
+        "sqlite://",
+        "sqlite:///",
+        "sqlite://chat.db",
+        "sqlite:///:memory:",
+        "sqlite:///data/",
+        "sqlite:///chat.db?mode=memory",
+        "postgres://localhost/chat",
+        "chat.db",
+    ],
+)
+def test_only_files_are_databases(given: str) -> None:
+    assert refusal(database_url=given) == (
+        f"DATABASE_URL is {given!r}, which cannot be used: "
+        "use a file, as sqlite:///chatproxy.db, or with four slashes an absolute path."
+    )
+
+
+@pytest.mark.parametrize(
+    ("given", "origins"),
+    [
+        ("*", ("*",)),
+        ("https://chat.example", ("https://chat.example",)),
+        ("http://localhost:3000, https://a.example,", ("http://localhost:3000", "https://a.example")),
+        ("https://Chat.Example:443", ("https://chat.example",)),
+        ("http://[::1]:3000", ("http://[::1]:3000",)),
+        (["http://localhost:3000"], ("http://localhost:3000",)),
+        (" , ", ()),
+    ],
+)
+def test_origins_are_kept_as_browsers_send_them(given: object, origins: tuple[str, ...]) -> None:
+    assert Config(cors_origins=given).cors_origins == origins  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize(
+    "given",
+    [
+        "chat.example",
+        "https://chat.example/",
+        "https://chat.example/path",
+        "https://*.example",
+        "https://a.example,*",
+        "https://me@chat.example",
+        "https://chat.example:99999",
+        "null",
+        5,
+    ],
+)
+def test_origins_that_no_browser_sends_are_refused(given: object) -> None:
+    assert refusal(cors_origins=given).startswith("CORS_ORIGINS is ")
+
+
+@pytest.mark.parametrize("given", [True, "true", "TRUE", "1", " yes ", "on"])
+def test_what_means_true(given: object) -> None:
+    assert Config(enable_streaming=given).enable_streaming is True  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize("given", [False, "false", "0", "no", "Off"])
+def test_what_means_false(given: object) -> None:
+    assert Config(enable_streaming=given).enable_streaming is False  # type: ignore[arg-type]
+
+
+def test_what_means_neither() -> None:
+    assert refusal(enable_streaming="maybe") == (
+        "ENABLE_STREAMING is 'maybe', which cannot be used: use true or false."
+    )
+
+
+@pytest.mark.parametrize(
+    ("setting", "given"),
+    [
+        ("port", "65536"),
+        ("port", -1),
+        ("port", "http"),
+        ("port", "1_000"),
+        ("port", "1e3"),
+        ("port", True),
+        ("port", 80.5),
+        ("max_concurrent_generations", 0),
+        ("max_subscribers", "0"),
+        ("max_queued_generations", "9" * 5000),
+        ("token_timeout", "nan"),
+        ("token_timeout", float("inf")),
+        ("token_timeout", "-inf"),
+        ("token_timeout", 0),
+        ("token_timeout", "-5"),
+        ("token_timeout", "30s"),
+        ("token_timeout", True),
+        ("token_timeout", None),
+        ("token_timeout", 10**400),
+        ("disconnect_grace_seconds", "-1"),
+        ("disconnect_grace_seconds", "nan"),
+        ("heartbeat_seconds", "31536001"),
+        ("log_format", "xml"),
+        ("log_level", "loud"),
+        ("host", "http://127.0.0.1"),
+        ("host", "127.0.0.1:80"),
+        ("default_model", "two words"),
+        ("default_model", " "),
+        ("system_prompt", ""),
+        ("system_prompt", "\udcff"),
+        ("trusted_user_header", "X-User:"),
+        ("ollama_api_key", "line\nbreak"),
+        ("ollama_api_key", "ключ"),
+    ],
+)
+def test_a_value_that_makes_no_sense_is_refused_by_name(setting: str, given: object) -> None:
+    sentence = refusal(**{setting: given})
+    assert sentence.startswith(f"{setting.upper()} is ")
+    assert ", which cannot be used: use " in sentence
+    assert "\n" not in sentence
+
+
+def test_numbers_may_come_as_text() -> None:
+    config = Config(port="0", token_timeout="2.5", disconnect_grace_seconds="0")  # type: ignore[arg-type]
+    assert (config.port, config.token_timeout, config.disconnect_grace_seconds) == (0, 2.5, 0)
+
+
+def test_words_lose_the_spaces_around_them() -> None:
+    config = Config(
+        host=" [::1] ", default_model=" gemma3 ", trusted_user_header=" X-User ", log_level="INFO"
+    )
+    assert config.host == "::1"
+    assert config.default_model == "gemma3"
+    assert config.trusted_user_header == "X-User"
+    assert config.log_level == "info"
+
+
+def test_a_secret_is_neither_in_the_representation_nor_in_a_refusal() -> None:
+    assert "hunter2" not in repr(Config(ollama_api_key="hunter2"))
+    assert refusal(ollama_api_key="hunter 2").startswith("OLLAMA_API_KEY is '****', which cannot be used: ")
+
+
+def test_flags_win_over_the_environment_and_that_over_the_file(tmp_path: Path) -> None:
+    dotenv = tmp_path / ".env"
+    dotenv.write_text("PORT=1\nHOST=1.1.1.1\nDEFAULT_MODEL=gemma3\nUNRELATED=1\n")
+    loaded = load({"PORT": "3", "HOST": None}, {"PORT": "2", "HOST": "2.2.2.2"}, dotenv)
+    config = loaded.config
+    assert (config.port, config.host, config.default_model) == (3, "2.2.2.2", "gemma3")
+    sources = [loaded.sources[name] for name in ("PORT", "HOST", "DEFAULT_MODEL", "LOG_LEVEL")]
+    assert sources == ["flag", "environment", ".env", "default"]
+
+
+def test_an_empty_value_counts_as_unset(tmp_path: Path) -> None:
+    dotenv = tmp_path / ".env"
+    dotenv.write_text("PORT=1\nHOST\n")
+    loaded = load({"PORT": ""}, {"PORT": " ", "HOST": ""}, dotenv)
+    assert (loaded.config.port, loaded.config.host) == (1, "127.0.0.1")
+
+
+def test_the_other_name_of_ollama_host() -> None:
+    assert load({}, {"OLLAMA_BASE_URL": "a:1"}, NOWHERE).config.ollama_host == "http://a:1"
+    both = {"OLLAMA_BASE_URL": "a:1", "OLLAMA_HOST": "b:2"}
+    assert load({}, both, NOWHERE).config.ollama_host == "http://b:2"
+
+
+def test_a_file_that_is_not_utf_8_is_named(tmp_path: Path) -> None:
+    dotenv = tmp_path / ".env"
+    dotenv.write_bytes(b"SYSTEM_PROMPT=\xff\n")
+    with pytest.raises(StartError, match=r"\.env cannot be read \(.*\): make it a readable UTF-8 file"):
+        load({}, {}, dotenv)
+
+
+def test_every_setting_has_a_flag() -> None:
+    parser = argparse.ArgumentParser()
+    add_flags(parser)
+    given = parser.parse_args(["--database-url", "sqlite:///a.db", "--ollama-base-url", "gpu"])
+    config = load(vars(given), {}, NOWHERE).config
+    assert (config.database_url, config.ollama_host) == ("sqlite:///a.db", "http://gpu:11434")
+    assert vars(given).keys() == SETTINGS.keys()
+    assert all(name in parser.format_help() for name in SETTINGS)
+
+
+def test_the_table_shows_each_value_with_its_source_on_one_line_and_masks_secrets() -> None:
+    environ = {
+        "OLLAMA_API_KEY": "hunter2",
+        "SYSTEM_PROMPT": "Be\nbrief",
+        "CORS_ORIGINS": "http://a.example,http://b.example",
+    }
+    table = load({"PORT": "0"}, environ, NOWHERE).table()
+    rows = [line.split() for line in table.split("\n")]
+    assert [row[0] for row in rows] == list(SETTINGS)
+    assert ["PORT", "0", "flag"] in rows
+    assert ["OLLAMA_API_KEY", "****", "environment"] in rows
+    assert ["SYSTEM_PROMPT", r"'Be\nbrief'", "environment"] in rows
+    assert ["CORS_ORIGINS", "http://a.example,http://b.example", "environment"] in rows
+    assert ["TRUSTED_USER_HEADER", "-", "default"] in rows

@@ -1,0 +1,50 @@
+import sqlite3
+from collections.abc import AsyncIterator
+from pathlib import Path
+
+import aiosqlite
+import pytest
+
+from chatproxy.store.migrations import APPLICATION_ID, MIGRATIONS, migrate
+
+
+@pytest.fixture
+async def connection(tmp_path: Path) -> AsyncIterator[aiosqlite.Connection]:
+    async with aiosqlite.connect(tmp_path / "m.db", isolation_level=None) as connection:
+        yield connection
+
+
+async def value(connection: aiosqlite.Connection, sql: str) -> object:
+    ((value,),) = await connection.execute_fetchall(sql)
+    return value
+
+
+async def tables(connection: aiosqlite.Connection) -> list[str]:
+    rows = await connection.execute_fetchall("SELECT name FROM sqlite_schema WHERE type = 'table' ORDER BY name")
+    return [name for (name,) in rows]
+
+
+async def test_from_an_empty_file(connection: aiosqlite.Connection) -> None:
+    await migrate(connection)
+    assert await value(connection, "PRAGMA user_version") == len(MIGRATIONS)
+    assert await value(connection, "PRAGMA application_id") == APPLICATION_ID
+    assert {"session", "message", "piece", "image", "session_words", "message_words"} <= set(
+        await tables(connection)
+    )
+
+
+async def test_takes_only_the_steps_that_are_missing(connection: aiosqlite.Connection) -> None:
+    await migrate(connection, ["CREATE TABLE a (x)"])
+    await migrate(connection, ["CREATE TABLE a (x)", "CREATE TABLE b (x)"])
+    await migrate(connection, ["CREATE TABLE a (x)", "CREATE TABLE b (x)"])
+    assert await tables(connection) == ["a", "b"]
+    assert await value(connection, "PRAGMA user_version") == 2
+
+
+async def test_a_step_that_fails_leaves_the_database_as_it_was(connection: aiosqlite.Connection) -> None:
+    await migrate(connection, ["CREATE TABLE a (x)"])
+    with pytest.raises(sqlite3.OperationalError, match="nonsense"):
+        await migrate(connection, ["", "CREATE TABLE b (x); DROP TABLE a; SELECT nonsense"])
+    assert not connection.in_transaction
+    assert await tables(connection) == ["a"]
+    assert await value(connection, "PRAGMA user_version") == 1

@@ -1,0 +1,82 @@
+"""Who is sent to Ollama, and who waits where."""
+
+import pytest
+
+from chatproxy.chat.queue import Queue, Ticket
+from chatproxy.errors import ChatError
+
+
+def join(queue: Queue, number: int, model: str = "m") -> list[Ticket]:
+    return [queue.join(model) for _ in range(number)]
+
+
+def places(tickets: list[Ticket]) -> list[int]:
+    return [ticket.position for ticket in tickets]
+
+
+def test_first_come_first_served() -> None:
+    tickets = join(Queue(1, 10), 4)
+    assert places(tickets) == [0, 1, 2, 3]
+    tickets[0].leave()
+    assert places(tickets[1:]) == [0, 1, 2]
+    assert [ticket.admitted for ticket in tickets[1:]] == [True, False, False]
+
+
+def test_everybody_is_told_of_their_own_change() -> None:
+    tickets = join(Queue(1, 10), 4)
+    told: dict[int, list[int]] = {number: [] for number in range(4)}
+    for number, ticket in enumerate(tickets):
+        ticket.moved = told[number].append
+    tickets[2].leave()  # gives up waiting: only the one behind it moves
+    tickets[0].leave()
+    assert told == {0: [], 1: [], 2: [], 3: [2, 1]}
+    assert tickets[1].admitted
+
+
+def test_a_full_queue_refuses_and_keeps_nothing() -> None:
+    queue = Queue(1, 2)
+    tickets = join(queue, 3)
+    with pytest.raises(ChatError) as refused:
+        queue.join("m")
+    assert (refused.value.code, refused.value.retry_after) == ("overloaded", 5)
+    assert queue.waiting == 2
+    tickets[2].leave()
+    assert queue.join("m").position == 2
+
+
+def test_with_no_room_to_wait_only_free_slots_are_given() -> None:
+    queue = Queue(1, 0)
+    assert queue.join("m").admitted
+    with pytest.raises(ChatError):
+        queue.join("m")
+
+
+def test_the_limit_of_a_model_is_learned() -> None:
+    queue = Queue(64, 512)
+    tickets = join(queue, 10)
+    assert sum(ticket.admitted for ticket in tickets) == 2
+    tickets[0].generating()  # one at a time is what Ollama does until it shows more
+    assert sum(ticket.admitted for ticket in tickets) == 2
+    tickets[1].generating()
+    assert sum(ticket.admitted for ticket in tickets) == 4
+    for ticket in tickets[2:4]:
+        ticket.generating()
+    assert sum(ticket.admitted for ticket in tickets) == 8
+
+
+def test_models_wait_apart_and_count_together() -> None:
+    queue = Queue(3, 512)
+    small, large = join(queue, 3, "small"), join(queue, 3, "large")
+    assert (places(small), places(large)) == ([0, 0, 1], [0, 1, 2])
+    small[0].leave()
+    assert (places(small[1:]), places(large)) == ([0, 0], [0, 1, 2])
+
+
+def test_leaving_twice_is_leaving_once() -> None:
+    queue = Queue(1, 10)
+    tickets = join(queue, 3)
+    tickets[0].leave()
+    tickets[0].leave()
+    tickets[0].generating()
+    assert places(tickets[1:]) == [0, 1]
+    assert not tickets[2].admitted

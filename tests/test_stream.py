@@ -1,0 +1,535 @@
+import asyncio
+import gc
+import json
+import ssl
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import pytest
+import uvloop
+from fake_ollama import (
+    FakeOllama,
+    Gate,
+    Mute,
+    Script,
+    answer,
+    echo,
+    error,
+    html,
+    last,
+    refused,
+    replay,
+    token,
+    until,
+)
+from recordings import BROKEN, CUTS, STREAMS, by_byte, recorded, texts
+from yarl import URL
+
+from chatproxy.errors import ChatError
+from chatproxy.ollama.stream import ChatStream, chat_stream
+from chatproxy.ollama.wire import MAX_LINE, Line
+
+BODY = b'{"model":"gemma3:270m","messages":[{"role":"user","content":"Hi"}]}'
+HEAD = b"HTTP/1.1 200 OK\r\nContent-Type: application/x-ndjson\r\n"
+
+
+class Reader:
+    """Takes what a stream delivers; `heard` is set by each delivery."""
+
+    def __init__(self) -> None:
+        self.deliveries: list[Sequence[Line]] = []
+        self.heard = asyncio.Event()
+
+    def __call__(self, lines: Sequence[Line]) -> None:
+        self.deliveries.append(lines)
+        self.heard.set()
+
+    @property
+    def lines(self) -> list[Line]:
+        return [line for lines in self.deliveries for line in lines]
+
+    @property
+    def content(self) -> str:
+        return "".join(line.content for line in self.lines)
+
+    async def has(self, content: str) -> None:
+        async with asyncio.timeout(10):
+            while self.content != content:
+                self.heard.clear()
+                await self.heard.wait()
+
+
+async def ask(
+    fake: FakeOllama, receive: Callable[[Sequence[Line]], None], *, path: str = "", **settings: Any
+) -> ChatStream:
+    settings = {"api_key": None, "connect_timeout": 5.0} | settings
+    return await chat_stream(URL(fake.url + path), BODY, receive, **settings)
+
+
+async def outcome(stream: ChatStream) -> tuple[str | None, str]:
+    """The code and the sentence of the error that ended the stream, or None and the finish reason."""
+    await asyncio.wait([stream.finished], timeout=20)
+    error = stream.finished.exception()
+    if isinstance(error, ChatError):
+        return error.code, error.sentence
+    return None, stream.finished.result().done_reason or ""
+
+
+async def played(fake: FakeOllama, script: Script) -> tuple[str, str | None, str]:
+    """The content delivered, then the outcome."""
+    fake.script = script
+    reader = Reader()
+    code, sentence = await outcome(await ask(fake, reader))
+    return reader.content, code, sentence
+
+
+def raw(*pieces: bytes, end: Any = "cut") -> Script:
+    return Script(pieces, raw=True, end=end)
+
+
+# -- answers
+
+
+async def test_the_request(fake: FakeOllama) -> None:
+    stream = await ask(fake, Reader(), api_key="secret")
+    await stream.finished
+    (chat,) = fake.chats
+    assert chat.request == {"model": "gemma3:270m", "messages": [{"role": "user", "content": "Hi"}]}
+    assert chat.headers == {
+        "Host": fake.url.removeprefix("http://"),
+        "User-Agent": "chatproxy",
+        "Accept": "application/x-ndjson",
+        "Accept-Encoding": "identity",
+        "Content-Type": "application/json",
+        "Content-Length": str(len(BODY)),
+        "Connection": "close",
+        "Authorization": "Bearer secret",
+    }
+
+
+async def test_the_answer(fake: FakeOllama) -> None:
+    fake.script = Script(answer("Two words.", thinking="Hm, well."))
+    reader = Reader()
+    stream = await ask(fake, reader)
+    last_line = await stream.finished
+    assert "Authorization" not in fake.chats[0].headers
+    assert "".join(line.thinking for line in reader.lines) == "Hm, well."
+    assert reader.content == "Two words."
+    assert last_line is reader.lines[-1]
+    assert last_line.done
+    assert stream.started
+
+
+@pytest.mark.parametrize("cut", CUTS)
+async def test_any_pieces(fake: FakeOllama, cut: Callable[[bytes], list[bytes]]) -> None:
+    pieces = cut(recorded("answer_many_scripts"))
+    assert await played(fake, Script(pieces)) == (texts("answer_many_scripts")[1], None, "length")
+
+
+async def test_many_at_once(fake: FakeOllama) -> None:
+    fake.script = echo
+    messages, readers = [f"This is number {n}." for n in range(30)], [Reader() for _ in range(30)]
+    bodies = [json.dumps({"model": "m", "messages": [{"content": message}]}).encode() for message in messages]
+    streams = await asyncio.gather(
+        *(
+            chat_stream(URL(fake.url), body, reader, api_key=None, connect_timeout=5)
+            for body, reader in zip(bodies, readers, strict=True)
+        )
+    )
+    await asyncio.gather(*(stream.finished for stream in streams))
+    assert [reader.content for reader in readers] == messages
+    assert sorted(request["messages"][0]["content"] for request in fake.requests) == sorted(messages)
+    await until(lambda: fake.active == 0)
+    assert 1 <= fake.peak <= 30
+
+
+@pytest.mark.parametrize("name", STREAMS)
+async def test_recordings(fake: FakeOllama, name: str) -> None:
+    fake.script = replay(name)
+    reader = Reader()
+    code, _ = await outcome(await ask(fake, reader))
+    thinking = "".join(line.thinking for line in reader.lines)
+    assert (thinking, reader.content) == texts(name)
+    assert code == BROKEN.get(name)
+
+
+async def test_the_recorded_pace(fake: FakeOllama) -> None:
+    assert await played(fake, replay("answer_code", pace=0.1)) == (texts("answer_code")[1], None, "stop")
+
+
+async def test_one_delivery_for_each_read(fake: FakeOllama) -> None:
+    gate = Gate()
+    pieces = [token("a") + token("b"), token("c")[:9], token("c")[9:], last("d")]
+    fake.script = Script(pieces, gate=gate)
+    reader = Reader()
+    stream = await ask(fake, reader)
+    chat = await fake.arrived()
+    assert (stream.started, reader.deliveries) == (False, [])
+    gate.let()
+    await reader.has("ab")
+    assert [len(lines) for lines in reader.deliveries] == [2]
+    assert stream.started
+    gate.let(2)
+    await reader.has("abc")
+    gate.let()
+    await chat.closed.wait()
+    await stream.finished
+    assert reader.content == "abcd"
+    assert [len(lines) for lines in reader.deliveries] == [2, 1, 1]
+
+
+async def test_last_read_moves_with_the_bytes(fake: FakeOllama) -> None:
+    gate, loop = Gate(), asyncio.get_running_loop()
+    fake.script = Script(answer("a"), gate=gate)
+    before = loop.time()
+    stream = await ask(fake, reader := Reader())
+    sent = stream.last_read
+    assert before <= sent <= loop.time()
+    await fake.arrived()
+    gate.let()
+    await reader.has("a")
+    assert sent < stream.last_read <= loop.time()
+
+
+async def test_what_follows_done_is_ignored(fake: FakeOllama) -> None:
+    script = Script([token("a") + last("b") + token("c") + last("d"), token("e"), error("late")])
+    assert await played(fake, script) == ("ab", None, "stop")
+
+
+async def test_done_closes_the_connection(fake: FakeOllama) -> None:
+    fake.script = Script([last("a")], end="hang")
+    await (await ask(fake, Reader())).finished
+    await asyncio.wait_for(fake.chats[0].closed.wait(), 10)
+
+
+async def test_garbage_after_done_in_the_same_read(fake: FakeOllama) -> None:
+    chunk = last("a")
+    body = b"%x\r\n%b\r\nGARBAGE\r\n" % (len(chunk), chunk)
+    script = raw(HEAD + b"Transfer-Encoding: chunked\r\n\r\n" + body)
+    assert await played(fake, script) == ("a", None, "stop")
+
+
+@pytest.mark.parametrize("newline", [b"", b"\n"])
+async def test_bodies_of_every_framing(fake: FakeOllama, newline: bytes) -> None:
+    body = recorded("answer_not_streamed") + newline
+    for script in (
+        Script([body]),
+        Script([body], headers={"Content-Length": str(len(body))}),
+        raw(HEAD + b"\r\n" + body),
+        raw(b"HTTP/1.0 200 OK\r\n\r\n" + body),
+        raw(HEAD + b"Content-Length: %d\r\n\r\n" % len(body), body, end="hang"),
+    ):
+        assert await played(fake, script) == (texts("answer_not_streamed")[1], None, "stop")
+
+
+async def test_informational_responses_are_skipped(fake: FakeOllama) -> None:
+    early = b"HTTP/1.1 100 Continue\r\n\r\nHTTP/1.1 103 Early Hints\r\nLink: x\r\n\r\n"
+    script = raw(early, HEAD + b"\r\n", *answer("Hello"))
+    assert await played(fake, script) == ("Hello", None, "stop")
+
+
+async def test_a_path_is_a_prefix(fake: FakeOllama) -> None:
+    code, sentence = await outcome(await ask(fake, Reader(), path="/ollama/"))
+    assert (code, sentence) == ("upstream_error", "Ollama reports: 404: Not Found")
+
+
+async def test_ipv6() -> None:
+    heads: list[bytes] = []
+    closed = asyncio.Event()
+
+    async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        heads.append(await reader.readuntil(b"\r\n\r\n"))
+        writer.write(HEAD + b"\r\n" + last("six"))
+        writer.close()
+        closed.set()
+
+    async with await asyncio.start_server(serve, "::1", 0) as server:
+        port = server.sockets[0].getsockname()[1]
+        url = URL(f"http://[::1]:{port}/under")
+        stream = await chat_stream(url, BODY, Reader(), api_key=None, connect_timeout=5)
+        assert (await stream.finished).content == "six"
+        await closed.wait()
+    request, host = heads[0].split(b"\r\n")[:2]
+    assert request == b"POST /under/api/chat HTTP/1.1"
+    assert host == f"Host: [::1]:{port}".encode()
+
+
+def test_on_uvloop() -> None:
+    async def main() -> None:
+        async with FakeOllama() as fake:
+            expected = (texts("answer_emoji_split")[1], None, "length")
+            assert await played(fake, replay("answer_emoji_split")) == expected
+            fake.script = Script([token("a")], end="hang")
+            stream = await ask(fake, reader := Reader())
+            await reader.has("a")
+            stream.abort()
+            await asyncio.wait_for(fake.chats[1].closed.wait(), 10)
+            script = Script([token("a")], end="cut")
+            assert (await played(fake, script))[:2] == ("a", "upstream_incomplete")
+        with pytest.raises(ChatError) as caught:
+            await ask(fake, Reader())
+        assert caught.value.code == "upstream_unavailable"
+
+    with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
+        runner.run(main())
+
+
+# -- answers that break off
+
+
+@pytest.mark.parametrize("end", ["clean", "cut", "reset"])
+async def test_an_end_without_done(fake: FakeOllama, end: Any) -> None:
+    gate = Gate()
+    fake.script = Script([token("a"), token("b")[:20]], gate=gate, end=end)
+    stream = await ask(fake, reader := Reader())
+    gate.let()
+    await reader.has("a")
+    gate.let()
+    assert await outcome(stream) == (
+        "upstream_incomplete",
+        "Ollama's answer stopped before its end; please try again.",
+    )
+    assert reader.content == "a"
+
+
+@pytest.mark.parametrize("end", ["cut", "reset"])
+async def test_no_answer_at_all(fake: FakeOllama, end: Any) -> None:
+    code, sentence = (await played(fake, raw(end=end)))[1:]
+    assert code == "upstream_incomplete"
+    assert sentence.startswith("Ollama closed the connection before it answered")
+
+
+async def test_a_body_that_ends_before_its_length(fake: FakeOllama) -> None:
+    script = raw(HEAD + b"Content-Length: 5000\r\n\r\n" + token("a"))
+    assert (await played(fake, script))[:2] == ("a", "upstream_incomplete")
+
+
+async def test_done_counts_also_where_the_body_is_cut_after_it(fake: FakeOllama) -> None:
+    assert await played(fake, Script([last("a").rstrip()], end="cut")) == ("a", None, "stop")
+
+
+async def test_an_error_line(fake: FakeOllama) -> None:
+    script = Script([token("a") + token("b") + error("out of memory") + token("c")], end="hang")
+    assert await played(fake, script) == ("ab", "upstream_error", "Ollama reports: out of memory")
+
+
+@pytest.mark.parametrize(
+    "bad", [b'{"message":{"content":"\xff"}}\n', b"{]\n", b'{"message":"text"}\n', b"x" * 9_000_000]
+)
+async def test_lines_that_cannot_be_read(fake: FakeOllama, bad: bytes) -> None:
+    script = Script([token("a"), bad, last("b")])
+    assert (await played(fake, script))[:2] == ("a", "upstream_invalid")
+
+
+async def test_a_long_line(fake: FakeOllama) -> None:
+    text = "x" * (MAX_LINE - 500)
+    assert await played(fake, Script([token(text), last()])) == (text, None, "stop")
+
+
+async def test_html(fake: FakeOllama) -> None:
+    assert (await played(fake, html()))[:2] == ("", "upstream_invalid")
+
+
+@pytest.mark.parametrize(
+    "garbage",
+    [
+        b"SSH-2.0-OpenSSH_9.2\r\n",
+        HEAD + b"Content-Length: 1\r\nContent-Length: 2\r\n\r\n",
+        HEAD + b"Transfer-Encoding: chunked\r\n\r\nzz\r\n",
+        b"HTTP/1.1 101 Switching Protocols\r\nConnection: Upgrade\r\nUpgrade: h2c\r\n\r\n",
+        b"HTTP/1.1 200 OK\r\nX: " + b"x" * 70_000,
+        b"HTTP/1.1 100 Continue\r\n\r\n" * 3000,
+    ],
+)
+async def test_garbage_instead_of_http(fake: FakeOllama, garbage: bytes) -> None:
+    assert (await played(fake, raw(garbage, end="hang")))[:2] == ("", "upstream_invalid")
+
+
+async def test_an_encoding_that_was_not_asked_for(fake: FakeOllama) -> None:
+    content, code, sentence = await played(fake, Script([last("a")], headers={"Content-Encoding": "gzip"}))
+    assert (content, code) == ("", "upstream_invalid")
+    assert "compressed" in sentence
+
+
+# -- refusals
+
+
+@pytest.mark.parametrize(
+    ("name", "status", "code"),
+    [
+        ("error_queue_full", 503, "upstream_error"),
+        ("error_bad_format", 500, "upstream_error"),
+        ("error_model_missing", 404, "model_not_found"),
+    ],
+)
+@pytest.mark.parametrize("end", ["clean", "cut"])
+async def test_refusals(fake: FakeOllama, name: str, status: int, code: str, end: Any) -> None:
+    fake.script = Script(by_byte(recorded(name)), status=status, end=end)
+    stream = await ask(fake, reader := Reader())
+    with pytest.raises(ChatError) as caught:
+        await stream.finished
+    assert caught.value.code == code
+    assert caught.value.retryable == (status != 404)
+    assert (stream.started, reader.deliveries) == (False, [])
+
+
+async def test_a_redirect_is_not_followed(fake: FakeOllama) -> None:
+    fake.script = Script(status=307, headers={"Location": fake.url + "/api/chat"})
+    code, sentence = await outcome(await ask(fake, Reader()))
+    assert code == "upstream_error"
+    assert "set OLLAMA_HOST to the final address" in sentence
+    assert len(fake.chats) == 1
+
+
+async def test_a_refusal_without_end_is_read_to_a_limit(fake: FakeOllama) -> None:
+    script = Script([b"x" * 70_000], status=500, end="hang")
+    assert await played(fake, script) == ("", "upstream_error", f"Ollama reports: {'x' * 1000}…")
+
+
+async def test_a_refused_answer_has_no_encoding_to_mind(fake: FakeOllama) -> None:
+    script = refused(500, "late", headers={"Content-Encoding": "gzip"})
+    assert await played(fake, script) == ("", "upstream_error", "Ollama reports: late")
+
+
+# -- no connection
+
+
+async def test_nobody_listens(fake: FakeOllama) -> None:
+    await fake.stop()
+    with pytest.raises(ChatError) as caught:
+        await ask(fake, Reader())
+    assert caught.value.code == "upstream_unavailable"
+    assert caught.value.sentence == (
+        f"Ollama cannot be reached at {fake.url}; start it with `ollama serve` or set OLLAMA_HOST."
+    )
+
+
+@pytest.mark.parametrize("url", ["http://no-such-host.invalid", f"http://{'x' * 70}.invalid"])
+async def test_no_such_host(url: str) -> None:
+    with pytest.raises(ChatError) as caught:
+        await chat_stream(URL(url), BODY, Reader(), api_key=None, connect_timeout=5)
+    assert caught.value.code == "upstream_unavailable"
+
+
+async def test_tls_with_a_server_that_has_none(fake: FakeOllama) -> None:
+    url = URL(fake.url.replace("http", "https"))
+    with pytest.raises(ChatError) as caught:
+        await chat_stream(url, BODY, Reader(), api_key=None, connect_timeout=5)
+    assert caught.value.code == "upstream_unavailable"
+    assert isinstance(caught.value.__cause__, ssl.SSLError)
+
+
+async def test_connecting_takes_too_long() -> None:
+    async with Mute.listening() as mute:
+        with pytest.raises(ChatError) as caught:
+            await chat_stream(
+                URL(f"https://{mute.address}"), BODY, Reader(), api_key=None, connect_timeout=0.05
+            )
+        assert caught.value.code == "upstream_unavailable"
+
+
+async def test_cancelled_while_connecting() -> None:
+    async with Mute.listening() as mute:
+        url = URL(f"https://{mute.address}")
+        asking = asyncio.create_task(chat_stream(url, BODY, Reader(), api_key=None, connect_timeout=20))
+        await mute.connected.wait()
+        asking.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await asking
+        await asyncio.wait_for(mute.gone.wait(), 10)
+
+
+# -- abort
+
+
+async def test_abort_before_the_head(fake: FakeOllama) -> None:
+    fake.script = Script(head=Gate())
+    stream = await ask(fake, Reader())
+    chat = await fake.arrived()
+    assert fake.active == 1
+    stream.abort()
+    assert stream.finished.cancelled()
+    await asyncio.wait_for(chat.closed.wait(), 10)
+    assert (fake.active, chat.served) == (0, False)
+
+
+async def test_nothing_is_delivered_after_abort(fake: FakeOllama) -> None:
+    gate = Gate()
+    fake.script = Script(answer("a b c"), gate=gate)
+    stream = await ask(fake, reader := Reader())
+    gate.let()
+    await reader.has("a")
+    stream.abort()
+    gate.open()
+    stream.abort()
+    await asyncio.wait_for(fake.chats[0].closed.wait(), 10)
+    assert reader.content == "a"
+
+
+async def test_bytes_that_were_on_their_way_are_dropped() -> None:
+    reader = Reader()
+    stream = ChatStream(b"", reader, asyncio.get_running_loop())
+    stream.abort()  # before there is a connection
+    stream.data_received(HEAD + b"\r\n" + token("late"))
+    stream.eof_received()
+    stream.connection_lost(None)
+    assert reader.deliveries == []
+
+
+async def test_abort_from_within_receive(fake: FakeOllama) -> None:
+    fake.script = Script([token("a") + last("b")], gate=(gate := Gate()))
+    delivered: list[Sequence[Line]] = []
+
+    def receive(lines: Sequence[Line]) -> None:
+        delivered.append(lines)
+        stream.abort()
+
+    stream = await ask(fake, receive)
+    gate.open()
+    with pytest.raises(asyncio.CancelledError):
+        await stream.finished
+    assert len(delivered) == 1
+
+
+async def test_abort_when_finished_changes_nothing(fake: FakeOllama) -> None:
+    stream = await ask(fake, Reader())
+    done = await stream.finished
+    stream.abort()
+    assert stream.finished.result() is done
+
+
+async def test_cancelling_who_waits_closes_the_connection(fake: FakeOllama) -> None:
+    fake.script = Script([token("a")], end="hang")
+    stream = await ask(fake, reader := Reader())
+
+    async def wait() -> Line:
+        return await stream.finished
+
+    waiting = asyncio.create_task(wait())
+    await reader.has("a")
+    waiting.cancel()
+    await asyncio.wait_for(fake.chats[0].closed.wait(), 10)
+
+
+async def test_what_receive_raises_ends_the_stream(fake: FakeOllama) -> None:
+    fault = ZeroDivisionError("a fault of the caller's")
+
+    def receive(lines: Sequence[Line]) -> None:
+        raise fault
+
+    fake.script = Script([token("a")], end="hang")
+    stream = await ask(fake, receive)
+    with pytest.raises(ZeroDivisionError):
+        await stream.finished
+    await asyncio.wait_for(fake.chats[0].closed.wait(), 10)
+
+
+async def test_an_error_that_nobody_awaits_is_not_complained_about(fake: FakeOllama) -> None:
+    complaints: list[dict[str, Any]] = []
+    asyncio.get_running_loop().set_exception_handler(lambda _, context: complaints.append(context))
+    fake.script = refused(500, "no")
+    stream = await ask(fake, Reader())
+    await asyncio.wait([stream.finished])
+    del stream
+    gc.collect()
+    assert complaints == []

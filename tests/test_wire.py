@@ -1,0 +1,361 @@
+import json
+from collections.abc import Callable
+from itertools import chain, pairwise
+from time import perf_counter
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from recordings import BROKEN, CUTS, STREAMS, at_random, by_line, recorded, texts
+from yarl import URL
+
+from chatproxy.errors import ChatError
+from chatproxy.ollama import wire
+from chatproxy.ollama.wire import MAX_LINE, Line, LineBuffer, Message, refusal, unwrap
+
+Cut = Callable[[bytes], list[bytes]]
+
+
+def read(pieces: list[bytes]) -> tuple[list[Line], ChatError | None]:
+    """All lines that come before the end, or before the error."""
+    buffer, lines = LineBuffer(), list[Line]()
+    try:
+        for line in chain(chain.from_iterable(map(buffer.feed, pieces)), buffer.end()):
+            lines.append(line)
+    except ChatError as error:
+        return lines, error
+    return lines, None
+
+
+def code(error: ChatError | None) -> str | None:
+    return None if error is None else error.code
+
+
+# -- recordings
+
+
+@pytest.mark.parametrize("cut", CUTS)
+@pytest.mark.parametrize("name", STREAMS)
+def test_a_recording_gives_the_same_lines_however_it_is_cut(name: str, cut: Cut) -> None:
+    data = recorded(name)
+    lines, error = read(cut(data))
+    expected, _ = read([data])
+    assert lines == expected
+    assert code(error) == ("upstream_error" if name == "runner_killed" else None)
+    assert ("".join(line.thinking for line in lines), "".join(line.content for line in lines)) == texts(name)
+    assert [line.done for line in lines][-1] == (name not in BROKEN)
+
+
+def test_the_last_line_has_the_numbers() -> None:
+    lines, _ = read([recorded("answer_cold")])
+    assert lines[-1] == Line(
+        model="gemma3:270m",
+        message=Message("assistant", ""),
+        done=True,
+        done_reason="stop",
+        total_duration=1904441385,
+        load_duration=1327579892,
+        prompt_eval_count=74,
+        prompt_eval_duration=177040000,
+        eval_count=18,
+        eval_duration=392620000,
+    )
+    assert (lines[-1].load_ms, lines[-1].total_ms) == (1328, 1904)
+    assert lines[-1].tokens_per_second == pytest.approx(18 / 0.39262)
+
+
+@pytest.mark.parametrize("name", ["load_only", "unload"])
+def test_absent_numbers_are_none(name: str) -> None:
+    ((line,), error) = read([recorded(name)])
+    assert error is None
+    assert line.done
+    assert line.done_reason == name.removesuffix("_only")
+    assert (line.prompt_eval_count, line.eval_count) == (None, None)
+    assert (line.tokens_per_second, line.load_ms, line.total_ms) == (None, None, None)
+
+
+def test_an_answer_that_was_not_streamed_is_one_line() -> None:
+    ((line,), error) = read([recorded("answer_not_streamed")])
+    assert error is None
+    assert line.done
+    assert line.content.startswith(" An octopus")
+
+
+@pytest.mark.parametrize("duration", ["", ',"eval_duration":0', ',"eval_duration":-5'])
+def test_no_speed_without_a_duration(duration: str) -> None:
+    assert wire.parse(f'{{"done":true,"eval_count":3{duration}}}'.encode()).tokens_per_second is None
+
+
+# -- lines
+
+
+def test_null_content_is_no_content() -> None:
+    line = wire.parse(b'{"message":{"content":null,"thinking":null}}')
+    assert (line.content, line.thinking) == ("", "")
+    assert (Line().content, Line().thinking) == ("", "")
+
+
+@pytest.mark.parametrize(
+    "data", [b'{"done":false}\r\n\r\n\n \n{"done":true}\r\n', b'\n{"done":false}\n{"done":true}']
+)
+@pytest.mark.parametrize("cut", CUTS)
+def test_line_ends(data: bytes, cut: Cut) -> None:
+    assert read(cut(data)) == ([Line(), Line(done=True)], None)
+
+
+def test_only_the_byte_lf_ends_a_line() -> None:
+    text = "a\u2028b\u2029c\u0085d\x0be\x0cf"
+    data = json.dumps({"message": {"content": text}}, ensure_ascii=False).encode()
+    data = data.replace(b"\\u000b", b"\\u000B")
+    ((line,), _) = read([data + b"\n"])
+    assert line.content == text
+
+
+def test_nothing_at_all_is_no_line() -> None:
+    assert read([]) == ([], None)
+    assert read([b" \r"]) == ([], None)
+
+
+@settings(max_examples=200, deadline=None)
+@given(
+    st.lists(st.text(st.characters(exclude_categories=["Cs"]))),
+    st.sampled_from([b"\n", b"\r\n", b"\n\n"]),
+    st.booleans(),
+    st.data(),
+)
+def test_any_text_in_any_pieces(
+    contents: list[str], newline: bytes, ended: bool, data: st.DataObject
+) -> None:
+    lines = [json.dumps({"message": {"content": c}}, ensure_ascii=False).encode() for c in contents]
+    body = newline.join(lines) + (newline if ended else b"")
+    at = sorted(data.draw(st.sets(st.integers(0, len(body)))) | {0, len(body)})
+    found, error = read([body[a:b] for a, b in pairwise(at)])
+    assert error is None
+    assert [line.content for line in found] == contents
+
+
+# -- what is not Ollama's
+
+
+@pytest.mark.parametrize(
+    "bad",
+    [
+        b"<!doctype html>",
+        b"[]",
+        b"null",
+        b'"text"',
+        b"{} {}",
+        b'\xef\xbb\xbf{"done":true}',
+        b'{"message":5}',
+        b'{"message":{"content":5}}',
+        b'{"message":{"content":"\xff"}}',
+        b'{"message":{"content":"\xed\xa0\xbd"}}',
+        b'{"message":{"content":"\\ud83d"}}',
+        b'{"message":{"content":"\\udc00 x"}}',
+        b'{"done":"true"}',
+        b'{"done":true,"eval_count":NaN}',
+        b'{"done":true,"eval_count":1e400}',
+        b'{"done":true,"eval_count":9223372036854775808}',
+        b'{"done":true,"eval_count":' + b"9" * 5000 + b"}",
+        b'{"deep":' + b"[" * 100_000,
+        b'{"message":{"content":"cut',
+    ],
+)
+@pytest.mark.parametrize("cut", [by_line, at_random])
+def test_a_bad_line_comes_after_the_good_ones(bad: bytes, cut: Cut) -> None:
+    lines, error = read(cut(b'{"model":"m"}\n' + bad + b'\n{"done":true}\n'))
+    assert lines == [Line(model="m")]
+    assert code(error) == "upstream_invalid"
+
+
+@pytest.mark.parametrize(
+    ("rest", "expected"),
+    [
+        (b'{"message":{"content":"hal', "upstream_incomplete"),
+        (b'{"message":{"content":"\xe2\x82', "upstream_incomplete"),
+        (b"{", "upstream_incomplete"),
+        (b"<html>", "upstream_invalid"),
+        (b'{"done":1}', "upstream_invalid"),
+        (b'{"error":"broken"}', "upstream_error"),
+        (b'{"done":true}', None),
+    ],
+)
+def test_a_body_that_ends_inside_a_line(rest: bytes, expected: str | None) -> None:
+    _, error = read([b'{"done":false}\n' + rest])
+    assert code(error) == expected
+
+
+def padded(size: int) -> bytes:
+    start, end = b'{"message":{"content":"', b'"}}'
+    return start + b"x" * (size - len(start) - len(end)) + end
+
+
+def test_the_longest_line() -> None:
+    for cut in (lambda data: [data], lambda data: at_random(data, most=500_000)):
+        ((line,), error) = read(cut(padded(MAX_LINE) + b"\n"))
+        assert error is None
+        assert len(line.content) == MAX_LINE - 26
+
+
+@pytest.mark.parametrize("end", [b"\n", b"", b"\n{}\n"])
+def test_a_line_that_is_too_long(end: bytes) -> None:
+    for cut in (lambda data: [data], lambda data: at_random(data, most=500_000)):
+        lines, error = read(cut(b"{}\n" + padded(MAX_LINE + 1) + end))
+        assert lines == [Line()]
+        assert code(error) == "upstream_invalid"
+
+
+def test_a_long_line_is_not_gathered_past_the_limit() -> None:
+    buffer, fed = LineBuffer(), 0
+    with pytest.raises(ChatError, match="8 MiB"):  # noqa: PT012 - how far it gets is the point
+        while True:
+            fed += 65536
+            list(buffer.feed(b"x" * 65536))
+    assert fed == MAX_LINE + 65536
+
+
+def test_time_is_linear_in_single_bytes() -> None:
+    def seconds(size: int) -> float:
+        buffer, start = LineBuffer(), perf_counter()
+        for _ in range(size):
+            list(buffer.feed(b" "))
+        return perf_counter() - start
+
+    seconds(10_000)
+    assert seconds(1_000_000) < 400 * seconds(25_000)  # 40 times the bytes; quadratic would be 1600
+
+
+# -- errors in Ollama's words
+
+
+@pytest.mark.parametrize(
+    ("line", "words"),
+    [
+        (b'{"error":"it broke"}', "Ollama reports: it broke"),
+        (b'{"error":"it broke","message":5,"done":true}', "Ollama reports: it broke"),
+        (b'{"error":{"message":"it broke"},"done":true}', "Ollama reports: it broke"),
+        (b'{"error":{"code":5}}', "Ollama broke off the answer without saying why; look into its log."),
+        (b'{"error":7}', "Ollama broke off the answer without saying why; look into its log."),
+    ],
+)
+def test_an_error_line(line: bytes, words: str) -> None:
+    with pytest.raises(ChatError) as caught:
+        wire.parse(line)
+    assert (caught.value.code, caught.value.sentence, caught.value.retryable) == (
+        "upstream_error",
+        words,
+        False,
+    )
+
+
+@pytest.mark.parametrize("line", [b'{"error":""}', b'{"error":null}'])
+def test_an_empty_error_is_none(line: bytes) -> None:
+    assert not wire.parse(line).done
+
+
+def test_the_recorded_error_line() -> None:
+    _, error = read([recorded("runner_killed")])
+    assert str(error) == "Ollama reports: an error was encountered while running the model: unexpected EOF"
+
+
+@pytest.mark.parametrize(
+    ("body", "words"),
+    [
+        (b"404 page not found\n", "404 page not found"),
+        ('{"error":"unauthorized","signin_url":"https://x"}', "unauthorized"),
+        (b"<html><body>nginx</body></html>", ""),
+        (b"", ""),
+        (b"\x1f\x8b\xff", ""),
+        (b'{"detail":"else"}', ""),
+        (b"{cut", "{cut"),
+        ('{"error":"\ud800"}', '{"error":"\ud800"}'),
+        (b'{"error":"{\\"message\\":\\"{braces} stay\\"}"}', "{braces} stay"),
+        (b"[1]", "[1]"),
+        (b"x" * 2000, "x" * 1000 + "…"),
+    ],
+)
+def test_unwrap(body: bytes | str, words: str) -> None:
+    assert unwrap(body) == words
+
+
+def test_unwrap_is_not_upset_by_depth() -> None:
+    assert unwrap(b'{"error":' * 100_000) == (b'{"error":' * 100_000).decode()[:1000] + "…"
+    assert unwrap(b'{"error":' * 200 + b'"core"' + b"}" * 200) == "core"
+
+
+@pytest.mark.parametrize(
+    ("name", "status", "words"),
+    [
+        (
+            "error_bad_format",
+            500,
+            'invalid format: "\\"xml\\""; expected "json" or a valid JSON Schema object',
+        ),
+        ("error_bad_json", 400, "unexpected EOF"),
+        ("error_queue_full", 503, "server busy, please try again.  maximum pending requests exceeded"),
+        (
+            "error_images_unsupported",
+            400,
+            "Multimodal data provided, but model does not support multimodal requests.",
+        ),
+        (
+            "history_too_long_refused",
+            400,
+            "request (5371 tokens) exceeds the available context size (4096 tokens), try increasing it",
+        ),
+        ("no_such_path", 404, "404 page not found"),
+    ],
+)
+def test_recorded_refusals(name: str, status: int, words: str) -> None:
+    error = refusal(status, recorded(name))
+    assert (error.code, error.sentence) == ("upstream_error", f"Ollama reports: {words}")
+    assert error.retryable == (status in {429, 500, 503})
+
+
+@pytest.mark.parametrize("status", [400, 401, 403, 404, 429, 499, 500, 502, 503, 204])
+def test_which_refusals_may_be_tried_again(status: int) -> None:
+    error = refusal(status, b"")
+    assert error.code == "upstream_error"
+    assert error.retryable == (status in {429, 500, 503})
+
+
+def test_a_prompt_that_does_not_fit_names_both_numbers() -> None:
+    assert refusal(400, recorded("prompt_too_long_refused")).details == {
+        "promptTokens": 43957,
+        "contextLength": 4096,
+    }
+    assert refusal(400, recorded("error_bad_json")).details == {}
+
+
+@pytest.mark.parametrize(
+    "body",
+    [recorded("error_model_missing"), b'{"error":"model \\"nope:1b\\" not found, try pulling it first"}'],
+)
+def test_a_missing_model(body: bytes) -> None:
+    error = refusal(404, body)
+    assert error.code == "model_not_found"
+    assert "`ollama pull nope:1b`" in error.sentence
+
+
+@pytest.mark.parametrize(
+    ("status", "body", "hint"),
+    [
+        (301, b"<a href=x>Moved</a>", "set OLLAMA_HOST to the final address"),
+        (401, b'{"error":"unauthorized","signin_url":"https://x"}', "OLLAMA_API_KEY"),
+        (403, b"", "OLLAMA_ORIGINS"),
+        (403, b'{"error":"cloud is disabled"}', "Ollama reports: cloud is disabled"),
+        (502, b"<html>Bad gateway</html>", "status 502"),
+    ],
+)
+def test_what_to_do_about_a_status(status: int, body: bytes, hint: str) -> None:
+    assert hint in refusal(status, body).sentence
+
+
+def test_an_address_is_told_without_its_secrets() -> None:
+    assert unavailable_at("http://me:secret@host:1/path") == (
+        "Ollama cannot be reached at http://host:1; start it with `ollama serve` or set OLLAMA_HOST."
+    )
+
+
+def unavailable_at(url: str) -> str:
+    return wire.unavailable(URL(url)).sentence

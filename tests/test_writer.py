@@ -1,0 +1,233 @@
+import asyncio
+import resource
+import sqlite3
+from collections.abc import AsyncIterator, Iterator
+from contextlib import closing, contextmanager
+from pathlib import Path
+
+import aiosqlite
+import pytest
+
+from chatproxy.errors import ChatError
+from chatproxy.store.writer import Unit, Writer
+
+TABLES = """
+    PRAGMA journal_mode = WAL;
+    CREATE TABLE word (id INTEGER PRIMARY KEY, text TEXT UNIQUE, after TEXT
+        REFERENCES word (text) DEFERRABLE INITIALLY DEFERRED);
+    PRAGMA foreign_keys = ON;
+"""
+
+
+@pytest.fixture
+async def connection(tmp_path: Path) -> AsyncIterator[aiosqlite.Connection]:
+    async with aiosqlite.connect(tmp_path / "w.db", isolation_level=None, timeout=0) as connection:
+        await connection.executescript(TABLES)
+        yield connection
+
+
+@pytest.fixture
+async def writer(connection: aiosqlite.Connection) -> AsyncIterator[Writer]:
+    writer = Writer(connection)
+    yield writer
+    await writer.close()
+
+
+@pytest.fixture
+def other(connection: aiosqlite.Connection, tmp_path: Path) -> Iterator[sqlite3.Connection]:
+    with closing(sqlite3.connect(tmp_path / "w.db", isolation_level=None)) as other:
+        yield other
+
+
+def add(text: str, after: str | None = None) -> Unit[int]:
+    async def unit(connection: aiosqlite.Connection) -> int:
+        cursor = await connection.execute("INSERT INTO word (text, after) VALUES (?, ?)", (text, after))
+        assert cursor.lastrowid is not None
+        return cursor.lastrowid
+
+    return unit
+
+
+def words(other: sqlite3.Connection) -> list[str]:
+    return [text for (text,) in other.execute("SELECT text FROM word WHERE length(text) < 99 ORDER BY id")]
+
+
+def codes(results: list[object]) -> list[object]:
+    """Errors as their codes, the rest as it is."""
+    return [result.code if isinstance(result, ChatError) else result for result in results]
+
+
+async def together(*runs: object) -> list[object]:
+    return await asyncio.gather(*runs, return_exceptions=True)  # type: ignore[call-overload,no-any-return]
+
+
+@contextmanager
+def files_end_at(size: int) -> Iterator[None]:
+    """No file of this process grows past `size` bytes: what a full disk looks like."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (size, hard))
+    try:
+        yield
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
+
+
+async def test_answers_after_the_commit(writer: Writer, other: sqlite3.Connection) -> None:
+    assert await writer.run(add("one")) == 1
+    assert words(other) == ["one"]
+
+
+async def test_commits_what_has_gathered(
+    writer: Writer, connection: aiosqlite.Connection, other: sqlite3.Connection
+) -> None:
+    statements: list[str] = []
+    await connection.set_trace_callback(statements.append)
+    texts = [f"word {n:02}" for n in range(100)]
+    assert await together(*(writer.run(add(text)) for text in texts)) == list(range(1, 101))
+    assert words(other) == texts
+    assert statements.count("COMMIT") <= 3
+
+
+async def test_a_unit_that_fails_takes_only_its_own_changes_along(
+    writer: Writer, other: sqlite3.Connection
+) -> None:
+    async def half(connection: aiosqlite.Connection) -> None:
+        await add("half")(connection)
+        raise ValueError("changed its mind")
+
+    results = await together(writer.run(add("one")), writer.run(half), writer.run(add("two")))
+    assert [str(result) for result in results] == ["1", "changed its mind", "2"]
+    assert words(other) == ["one", "two"]
+
+
+async def test_a_caller_who_is_cancelled_leaves_the_unit_to_go_on(
+    writer: Writer, other: sqlite3.Connection
+) -> None:
+    begun, go = asyncio.Event(), asyncio.Event()
+
+    async def slow(connection: aiosqlite.Connection) -> None:
+        begun.set()
+        await go.wait()
+        await add("slow")(connection)
+
+    async def failing(connection: aiosqlite.Connection) -> None:
+        raise ValueError("nobody asks any more")
+
+    callers = [asyncio.create_task(writer.run(unit)) for unit in (slow, failing)]
+    await begun.wait()
+    for caller in callers:
+        caller.cancel()
+    neighbour = asyncio.create_task(writer.run(add("next")))
+    await asyncio.wait(callers)
+    go.set()
+    await neighbour
+    assert [caller.cancelled() for caller in callers] == [True, True]
+    assert words(other) == ["slow", "next"]
+
+
+async def test_a_commit_that_fails_fails_only_the_unit_to_blame(
+    writer: Writer, other: sqlite3.Connection, caplog: pytest.LogCaptureFixture
+) -> None:
+    results = await together(
+        writer.run(add("one")), writer.run(add("two", after="nothing")), writer.run(add("three", after="one"))
+    )
+    assert codes(results) == [1, "internal", 2]
+    assert words(other) == ["one", "three"]
+    assert [record.message for record in caplog.records] == ["the database failed"]
+
+
+async def test_a_transaction_that_is_given_up_is_tried_again_without_the_unit_to_blame(
+    writer: Writer, other: sqlite3.Connection
+) -> None:
+    async def lose(connection: aiosqlite.Connection) -> None:
+        await add("lost")(connection)
+        await connection.rollback()  # as SQLite does by itself on some errors
+        raise sqlite3.OperationalError("gave up")
+
+    results = await together(writer.run(add("one")), writer.run(lose), writer.run(add("two")))
+    assert codes(results) == [1, "internal", 2]
+    assert words(other) == ["one", "two"]
+
+
+async def test_nobody_is_told_of_success_when_the_transaction_was_lost_unnoticed(
+    writer: Writer, other: sqlite3.Connection
+) -> None:
+    async def lose(connection: aiosqlite.Connection) -> None:
+        await add("lost")(connection)
+        await connection.rollback()
+
+    results = await together(writer.run(add("one")), writer.run(lose))
+    assert codes(results) == [1, "internal"]
+    assert words(other) == ["one"]
+
+
+async def test_a_full_database(
+    writer: Writer, connection: aiosqlite.Connection, other: sqlite3.Connection
+) -> None:
+    ((pages,),) = await connection.execute_fetchall("PRAGMA page_count")
+    await connection.execute_fetchall(f"PRAGMA max_page_count = {pages + 2}")
+    results = await together(
+        writer.run(add("one")), writer.run(add("x" * 1_000_000)), writer.run(add("two"))
+    )
+    assert codes(results) == [1, "storage_full", 2]
+    assert words(other) == ["one", "two"]
+    await connection.execute_fetchall("PRAGMA max_page_count = 1000000")
+    assert await writer.run(add("x" * 1_000_000)) == 3
+
+
+async def test_a_full_disk(writer: Writer, other: sqlite3.Connection, tmp_path: Path) -> None:
+    await writer.run(add("before"))
+    with files_end_at((tmp_path / "w.db-wal").stat().st_size + 100_000):
+        results = await together(
+            writer.run(add("one")), writer.run(add("x" * 1_000_000)), writer.run(add("two"))
+        )
+    assert codes(results) == [2, "storage_full", 3]
+    assert await writer.run(add("after")) == 4
+    assert words(other) == ["before", "one", "two", "after"]
+
+
+async def test_a_disk_without_room_for_anything(
+    writer: Writer, other: sqlite3.Connection, tmp_path: Path
+) -> None:
+    await writer.run(add("before"))
+    with files_end_at((tmp_path / "w.db-wal").stat().st_size):
+        results = await together(*(writer.run(add(text)) for text in ("one", "two")))
+    assert codes(results) == ["storage_full", "storage_full"]
+    assert words(other) == ["before"]
+    await writer.run(add("after"))
+    assert words(other) == ["before", "after"]
+
+
+async def test_a_database_that_is_locked(writer: Writer, other: sqlite3.Connection) -> None:
+    other.execute("BEGIN IMMEDIATE")
+    results = await together(*(writer.run(add(text)) for text in ("one", "two")))
+    other.execute("ROLLBACK")
+    assert codes(results) == ["overloaded", "overloaded"]
+    assert isinstance(results[0], ChatError)
+    assert results[0].retry_after == 1
+    assert await writer.run(add("three")) == 1
+
+
+async def test_a_database_that_has_become_read_only(
+    writer: Writer, connection: aiosqlite.Connection
+) -> None:
+    await connection.execute("PRAGMA query_only = true")
+    with pytest.raises(ChatError, match="read-only") as caught:
+        await writer.run(add("one"))
+    assert caught.value.code == "storage_full"
+
+
+async def test_closing_commits_what_was_asked_for(connection: aiosqlite.Connection) -> None:
+    writer = Writer(connection)
+    calls = [asyncio.create_task(writer.run(add(text))) for text in ("one", "two")]
+    await asyncio.sleep(0)  # they have asked
+    await writer.close()
+    assert [call.done() for call in calls] == [True, True]
+    assert await together(*calls) == [1, 2]
+    with pytest.raises(ChatError) as caught:
+        await writer.run(add("three"))
+    assert caught.value.code == "shutting_down"
+
+
+async def test_closing_without_work(connection: aiosqlite.Connection) -> None:
+    await Writer(connection).close()
