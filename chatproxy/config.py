@@ -22,7 +22,7 @@ _SQLITE: Final = "sqlite:///"
 _YEAR: Final = 31_536_000  # no wait is longer: event loops overflow somewhere above it
 _WHOLE: Final = re.compile(r"[0-9]{1,9}", re.ASCII)
 _HOST_NAME: Final = re.compile(r"[a-z0-9._-]+", re.ASCII | re.IGNORECASE)
-_HOST_PORT: Final = re.compile(r"(?:\[([^\[\]]*)\]|([^:\[\]]*))(?::([^:]*))?")
+_HOST_PORT: Final = re.compile(r"(?:\[([^\[\]]*)\]|([^:\[\]]*))(?::([^:@\s]*))?")
 _PATH: Final = re.compile(r"[!-~]*", re.ASCII)
 _ORIGIN: Final = re.compile(r"[a-z][a-z0-9+.-]*://[^\s/?#@*\\]+", re.IGNORECASE)
 _HEADER_NAME: Final = re.compile(r"[a-z0-9!#$%&'*+.^_`|~-]+", re.ASCII | re.IGNORECASE)
@@ -110,7 +110,7 @@ def one_of(*choices: str) -> Callable[[object], str]:
     return read
 
 
-def database_url(value: object) -> str:
+def sqlite_url(value: object) -> str:
     url = text(value).strip()
     name = url.removeprefix(_SQLITE)
     if name == url or not name or name.endswith("/") or ":memory:" in name or "?" in name:
@@ -135,7 +135,7 @@ def ollama_url(value: object) -> str:
     """
     given = text(value).strip().strip("\"'").strip()
     scheme, separator, rest = ("https://ollama.com" if given == "ollama.com" else given).rpartition("://")
-    default = {"http": 80, "https": 443, "": 11434}.get(scheme.lower())
+    default = {"http": 80, "https": 443}.get(scheme.lower()) if separator else 11434
     host_port, _, path = rest.partition("/")
     parts = _split_host(host_port)
     if default is None or parts is None or not _PATH.fullmatch(path) or "?" in path or "#" in path:
@@ -174,7 +174,7 @@ def _split_host(host_port: str) -> tuple[str, str] | None:
     host, port = parts[1] or parts[2] or "127.0.0.1", parts[3] or ""
     if _is_ip(host):
         return _reachable(host), port
-    return (host, port) if _HOST_NAME.fullmatch(host) else None
+    return (host, port) if parts[1] is None and _HOST_NAME.fullmatch(host) else None
 
 
 def _reachable(host: str) -> str:
@@ -208,6 +208,8 @@ class Setting(Struct, frozen=True):
             return "-"
         if self.secret:
             return "****"
+        if isinstance(value, bool):
+            return str(value).lower()
         joined = ",".join(map(str, value)) if isinstance(value, tuple) else str(value)
         joined = _PASSWORD.sub("****@", joined)
         return joined if joined.isprintable() else repr(joined)
@@ -230,7 +232,7 @@ class Config:
         str | None, Setting(credential, "sent to Ollama as a bearer token", secret=True)
     ] = field(default=None, repr=False)
     database_url: Annotated[
-        str, Setting(database_url, "the database file; three slashes relative, four absolute")
+        str, Setting(sqlite_url, "the database file; three slashes relative, four absolute")
     ] = "sqlite:///chatproxy.db"
     enable_streaming: Annotated[
         bool, Setting(truth, "false: the stream endpoint answers as the JSON one does")

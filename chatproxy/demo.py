@@ -383,7 +383,7 @@ def _time(after: int = 0) -> str:
 
 
 def _refusal(kind: type[web.HTTPError], sentence: str) -> web.HTTPError:
-    return kind(body=msgspec.json.encode({"error": sentence}), content_type="application/json")
+    return kind(text=msgspec.json.encode({"error": sentence}).decode(), content_type="application/json")
 
 
 def _json(value: object) -> web.Response:

@@ -56,6 +56,11 @@ class Stream:
                 return event
         raise AssertionError(f"the stream ended without {kind}: {self.events}")
 
+    async def has(self, text: str) -> None:
+        """Reads on until that is the whole text of the answer so far."""
+        while self.text() != text:
+            assert await self.next() is not None, f"the stream ended with {self.text()!r}"
+
     async def rest(self) -> list[Event]:
         """Reads to the end; all events there were."""
         while await self.next():
@@ -64,6 +69,11 @@ class Stream:
 
     def text(self, kind: str = "chunk") -> str:
         return "".join(event["content"] for event in self.events if event["type"] == kind)
+
+    @property
+    def answer_id(self) -> int:
+        """As `start` told it."""
+        return int(self.events[0]["assistantMessageId"])
 
     @property
     def last(self) -> Event:

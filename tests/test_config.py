@@ -82,6 +82,7 @@ def test_the_address_of_ollama_is_read_as_ollama_reads_it(given: str, url: str) 
         "http://example.com/#fragment",
         "[nonsense]:80",
         "http://http://example.com",
+        "[::1]:80:80",
         ":0",
         11434,
     ],
@@ -294,6 +295,7 @@ def test_the_table_shows_each_value_with_its_source_on_one_line_and_masks_secret
     rows = [line.split() for line in table.split("\n")]
     assert [row[0] for row in rows] == list(SETTINGS)
     assert ["PORT", "0", "flag"] in rows
+    assert ["ENABLE_STREAMING", "true", "default"] in rows
     assert ["OLLAMA_API_KEY", "****", "environment"] in rows
     assert ["SYSTEM_PROMPT", r"'Be\nbrief'", "environment"] in rows
     assert ["CORS_ORIGINS", "http://a.example,http://b.example", "environment"] in rows

@@ -102,15 +102,13 @@ def test_a_database_of_a_newer_version(tmp_path: Path) -> None:
 
 def test_a_folder(tmp_path: Path) -> None:
     (tmp_path / "x.db").mkdir()
-    assert (
-        refusal(tmp_path / "x.db") == "The database x.db is not a file; name another file in DATABASE_URL."
-    )
+    assert refusal(tmp_path / "x.db") == "The database x.db is not a file; name another file in DATABASE_URL."
 
 
 def test_a_folder_that_cannot_be_made(tmp_path: Path) -> None:
     (tmp_path / "file").touch()
     assert refusal(tmp_path / "file" / "x.db") == (
-        "The folder of the database x.db cannot be written to (Not a directory); "
+        "The folder of the database x.db cannot be used (File exists); "
         "make it writable, or name another file in DATABASE_URL."
     )
 

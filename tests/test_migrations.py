@@ -20,7 +20,9 @@ async def value(connection: aiosqlite.Connection, sql: str) -> object:
 
 
 async def tables(connection: aiosqlite.Connection) -> list[str]:
-    rows = await connection.execute_fetchall("SELECT name FROM sqlite_schema WHERE type = 'table' ORDER BY name")
+    rows = await connection.execute_fetchall(
+        "SELECT name FROM sqlite_schema WHERE type = 'table' ORDER BY name"
+    )
     return [name for (name,) in rows]
 
 

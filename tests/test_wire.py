@@ -320,11 +320,10 @@ def test_which_refusals_may_be_tried_again(status: int) -> None:
 
 
 def test_a_prompt_that_does_not_fit_names_both_numbers() -> None:
-    assert refusal(400, recorded("prompt_too_long_refused")).details == {
-        "promptTokens": 43957,
-        "contextLength": 4096,
-    }
-    assert refusal(400, recorded("error_bad_json")).details == {}
+    refused = refusal(400, recorded("prompt_too_long_refused"))
+    assert (refused.upstream_status, refused.prompt_tokens, refused.window) == (400, 43957, 4096)
+    other = refusal(400, recorded("error_bad_json"))
+    assert (other.upstream_status, other.prompt_tokens, other.window) == (400, None, None)
 
 
 @pytest.mark.parametrize(

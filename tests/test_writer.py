@@ -166,9 +166,7 @@ async def test_a_full_database(
 ) -> None:
     ((pages,),) = await connection.execute_fetchall("PRAGMA page_count")
     await connection.execute_fetchall(f"PRAGMA max_page_count = {pages + 2}")
-    results = await together(
-        writer.run(add("one")), writer.run(add("x" * 1_000_000)), writer.run(add("two"))
-    )
+    results = await together(writer.run(add("one")), writer.run(add("x" * 1_000_000)), writer.run(add("two")))
     assert codes(results) == [1, "storage_full", 2]
     assert words(other) == ["one", "two"]
     await connection.execute_fetchall("PRAGMA max_page_count = 1000000")
@@ -208,9 +206,7 @@ async def test_a_database_that_is_locked(writer: Writer, other: sqlite3.Connecti
     assert await writer.run(add("three")) == 1
 
 
-async def test_a_database_that_has_become_read_only(
-    writer: Writer, connection: aiosqlite.Connection
-) -> None:
+async def test_a_database_that_has_become_read_only(writer: Writer, connection: aiosqlite.Connection) -> None:
     await connection.execute("PRAGMA query_only = true")
     with pytest.raises(ChatError, match="read-only") as caught:
         await writer.run(add("one"))

@@ -40,6 +40,12 @@ class Model(Struct, frozen=True):
     digest: str | None = None
     size: int | None = None  # bytes
     details: ModelDetails | None = None
+    remote_host: str | None = None  # of a model that runs elsewhere
+    remote_model: str | None = None
+
+    @property
+    def remote(self) -> bool:
+        return bool(self.remote_host or self.remote_model)
 
 
 class Running(Struct, frozen=True):
@@ -47,6 +53,8 @@ class Running(Struct, frozen=True):
 
     name: str
     digest: str | None = None
+    size: int | None = None  # bytes
+    size_vram: int | None = None  # bytes of it in the GPU's memory; on a machine without one, 0
     context_length: int | None = None
 
 

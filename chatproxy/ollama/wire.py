@@ -98,10 +98,8 @@ _decode_failure: Final = msgspec.json.Decoder(_Failure).decode
 _UNREADABLE: Final = (msgspec.DecodeError, UnicodeError, RecursionError)
 
 _MISSING_MODEL: Final = re.compile(r"""model ['"]?([^\s'"]+)['"]? (?:was )?not found""")
-_WINDOW: Final = {
-    "promptTokens": re.compile(rb'n_prompt_tokens\\*": ?([0-9]{1,15})'),
-    "contextLength": re.compile(rb'n_ctx\\*": ?([0-9]{1,15})'),
-}
+_PROMPT_TOKENS: Final = re.compile(rb'n_prompt_tokens\\*": ?([0-9]{1,15})')
+_WINDOW: Final = re.compile(rb'n_ctx\\*": ?([0-9]{1,15})')
 _MAX_WORDS: Final = 1000  # characters
 _WORDLESS: Final = "Ollama broke off the answer without saying why; look into its log."
 
@@ -173,17 +171,27 @@ def unwrap(body: bytes | str) -> str:
         return ""
 
 
-def refusal(status: int, body: bytes) -> ChatError:
-    """What an HTTP status other than 200 means. Where the prompt did not fit the window, the details
-    say so in tokens: `promptTokens` and `contextLength`."""
+class Refused(ChatError):
+    """Ollama's answer with a status other than 200. Where it says that the prompt does not fit, both
+    numbers, in tokens, are `prompt_tokens` and `window`."""
+
+    upstream_status = 0
+    prompt_tokens: int | None = None
+    window: int | None = None
+
+
+def refusal(status: int, body: bytes) -> Refused:
+    """What an HTTP status other than 200 means."""
     words = unwrap(body)
     if status == 404 and (missing := _MISSING_MODEL.search(words)):
-        return ChatError("model_not_found", _missing_model(missing[1]))
-    details: dict[str, Any] = {
-        name: int(found[1]) for name, form in _WINDOW.items() if (found := form.search(body))
-    }
-    retryable = status in {429, 500, 503}
-    return ChatError("upstream_error", _refusal_sentence(status, words), retryable=retryable, **details)
+        refused = Refused("model_not_found", _missing_model(missing[1]))
+    else:
+        retryable = status in {429, 500, 503}
+        refused = Refused("upstream_error", _refusal_sentence(status, words), retryable=retryable)
+    refused.upstream_status = status
+    refused.prompt_tokens = _number(_PROMPT_TOKENS, body)
+    refused.window = _number(_WINDOW, body)
+    return refused
 
 
 def invalid(cause: str) -> ChatError:
@@ -202,6 +210,11 @@ def unavailable(url: URL) -> ChatError:
         "upstream_unavailable",
         f"Ollama cannot be reached at {url.origin()}; start it with `ollama serve` or set OLLAMA_HOST.",
     )
+
+
+def _number(form: re.Pattern[bytes], body: bytes) -> int | None:
+    found = form.search(body)
+    return int(found[1]) if found else None
 
 
 def _milliseconds(nanoseconds: int | None) -> int | None:

@@ -40,7 +40,7 @@ def _lock_file(path: Path) -> BinaryIO:
         return Path(f"{path}.lock").open("ab")
     except OSError as error:
         raise StartError(
-            f"The folder of the database {path} cannot be written to ({error.strerror}); "
+            f"The folder of the database {path} cannot be used ({error.strerror}); "
             f"make it writable, or {ELSEWHERE}."
         ) from error
 
@@ -79,6 +79,8 @@ def _header(path: Path) -> tuple[int, int, int]:
     indexed = index.exists()
     mode = "mode=ro" if log.exists() else "immutable=1"
     try:
+        if path.stat().st_size == 1:  # SQLite would take it for an empty file
+            raise sqlite3.DatabaseError("file is not a database")
         with closing(sqlite3.connect(f"{path.as_uri()}?{mode}", uri=True)) as connection:
             (application_id,) = connection.execute("PRAGMA application_id").fetchone()
             (version,) = connection.execute("PRAGMA user_version").fetchone()

@@ -75,18 +75,14 @@ CREATE VIRTUAL TABLE session_words USING fts5 (
     title, content = 'session', content_rowid = 'key',
     tokenize = 'unicode61 remove_diacritics 2', prefix = '2 3'
 );
-CREATE TRIGGER session_inserted AFTER INSERT ON session WHEN new.title IS NOT NULL BEGIN
+CREATE TRIGGER session_inserted AFTER INSERT ON session BEGIN
     INSERT INTO session_words (rowid, title) VALUES (new.key, new.title);
 END;
-CREATE TRIGGER session_title_left AFTER UPDATE OF title ON session
-WHEN old.title IS NOT NULL AND old.title IS NOT new.title BEGIN
+CREATE TRIGGER session_changed AFTER UPDATE OF title ON session WHEN old.title IS NOT new.title BEGIN
     INSERT INTO session_words (session_words, rowid, title) VALUES ('delete', old.key, old.title);
-END;
-CREATE TRIGGER session_title_came AFTER UPDATE OF title ON session
-WHEN new.title IS NOT NULL AND old.title IS NOT new.title BEGIN
     INSERT INTO session_words (rowid, title) VALUES (new.key, new.title);
 END;
-CREATE TRIGGER session_deleted AFTER DELETE ON session WHEN old.title IS NOT NULL BEGIN
+CREATE TRIGGER session_deleted AFTER DELETE ON session BEGIN
     INSERT INTO session_words (session_words, rowid, title) VALUES ('delete', old.key, old.title);
 END;
 
@@ -94,18 +90,14 @@ CREATE VIRTUAL TABLE message_words USING fts5 (
     content, content = 'message', content_rowid = 'id',
     tokenize = 'unicode61 remove_diacritics 2', prefix = '2 3'
 );
-CREATE TRIGGER message_inserted AFTER INSERT ON message WHEN new.content != '' BEGIN
+CREATE TRIGGER message_inserted AFTER INSERT ON message BEGIN
     INSERT INTO message_words (rowid, content) VALUES (new.id, new.content);
 END;
-CREATE TRIGGER message_text_left AFTER UPDATE OF content ON message
-WHEN old.content != '' AND old.content != new.content BEGIN
+CREATE TRIGGER message_changed AFTER UPDATE OF content ON message WHEN old.content IS NOT new.content BEGIN
     INSERT INTO message_words (message_words, rowid, content) VALUES ('delete', old.id, old.content);
-END;
-CREATE TRIGGER message_text_came AFTER UPDATE OF content ON message
-WHEN new.content != '' AND old.content != new.content BEGIN
     INSERT INTO message_words (rowid, content) VALUES (new.id, new.content);
 END;
-CREATE TRIGGER message_deleted AFTER DELETE ON message WHEN old.content != '' BEGIN
+CREATE TRIGGER message_deleted AFTER DELETE ON message BEGIN
     INSERT INTO message_words (message_words, rowid, content) VALUES ('delete', old.id, old.content);
 END;
 """

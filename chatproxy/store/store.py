@@ -44,10 +44,9 @@ _MESSAGE: Final = f"SELECT {MESSAGE} FROM message WHERE id = :id AND session = {
 _ANSWER: Final = (
     f"SELECT {MESSAGE}, reply_to FROM message WHERE id = :id AND session = {KEY} AND role = 'assistant'"
 )
-_MESSAGES: Final = f"""
-    SELECT {MESSAGE} FROM message WHERE session = {KEY} AND superseded = 0 AND id < :before
-    ORDER BY id DESC LIMIT :limit + 1
-"""
+_SHOWN: Final = f"SELECT {MESSAGE} FROM message WHERE session = {KEY} AND superseded = 0"
+_MESSAGES_BEFORE: Final = f"{_SHOWN} AND id < :before ORDER BY id DESC LIMIT :limit + 1"
+_MESSAGES_AFTER: Final = f"{_SHOWN} AND id > :after ORDER BY id LIMIT :limit + 1"
 _IMAGES: Final = f"""
     SELECT message, bytes FROM image
     WHERE message IN (SELECT value FROM json_each(:ids))
@@ -77,7 +76,7 @@ class Store:
                 reader = await resources.enter_async_context(_connection(path, "ro"))
             except sqlite3.Error as error:
                 raise StartError(
-                    f"The database {path} cannot be used ({error}); free some space, or {file.ELSEWHERE}."
+                    f"The database {path} cannot be used ({error}); see to that, or {file.ELSEWHERE}."
                 ) from error
             writer = Writer(connection)
             resources.push_async_callback(writer.close)
@@ -183,9 +182,17 @@ class Store:
     ) -> tuple[list[Message], int | None]:
         """The last ones before that id, oldest first, and what to pass as `before` for those before them."""
         before = LARGEST if before is None else before
-        rows = await self._fetch_of(owner, session_id, _MESSAGES, before=before, limit=limit)
+        rows = await self._fetch_of(owner, session_id, _MESSAGES_BEFORE, before=before, limit=limit)
         shown = [message(row, session_id) for row in reversed(rows[:limit])]
         return shown, shown[0].id if len(rows) > limit else None
+
+    async def messages_after(
+        self, owner: str, session_id: str, *, after: int, limit: int
+    ) -> tuple[list[Message], int | None]:
+        """The first ones after that id, and what to pass as `after` for those after them."""
+        rows = await self._fetch_of(owner, session_id, _MESSAGES_AFTER, after=after, limit=limit)
+        shown = [message(row, session_id) for row in rows[:limit]]
+        return shown, shown[-1].id if len(rows) > limit else None
 
     async def images(self, owner: str, session_id: str, message_ids: Sequence[int]) -> dict[int, list[bytes]]:
         """By message, of those that have any."""

@@ -119,7 +119,7 @@ class Writer:
     async def _commit(self, jobs: list[_Job[Any]]) -> None:
         try:
             await self._connection.execute("BEGIN IMMEDIATE")
-        except sqlite3.Error as error:
+        except Exception as error:
             for job in jobs:
                 job.fail(error)
             return
@@ -134,7 +134,7 @@ class Writer:
 
     async def _undo(self, jobs: list[_Job[Any]], error: Exception) -> None:
         """Nothing of these jobs is on the disk: each is tried on its own, so that none fails for another."""
-        with suppress(sqlite3.Error):
+        with suppress(Exception):
             await self._connection.rollback()
         if len(jobs) == 1:
             jobs[0].fail(error)

@@ -1,0 +1,264 @@
+"""Cancelling: wherever an answer is, nothing is appended any more, and everybody is told the same."""
+
+import asyncio
+import sqlite3
+from collections.abc import AsyncIterator, Callable
+from contextlib import aclosing, asynccontextmanager, closing
+from dataclasses import replace
+from time import monotonic
+from typing import Any
+
+import pytest
+from chat_client import Client, Stream, serving
+from fake_ollama import MODEL, FakeOllama, Gate, Script, answer, greet, refused
+
+from chatproxy import Config
+from chatproxy.chat.answer import Answer
+from chatproxy.chat.generation import CANCELLED, Generation
+from chatproxy.chat.generations import Generations
+from chatproxy.chat.queue import Queue
+from chatproxy.ollama.client import Ollama
+from chatproxy.store.records import Question
+from chatproxy.store.store import Store
+
+WORDS = "One two three four"
+
+
+@asynccontextmanager
+async def in_the_middle(
+    client: Client, fake: FakeOllama, session: str, **body: Any
+) -> AsyncIterator[tuple[Stream, Gate]]:
+    """An answer of four words, two of which have been read; the gate holds back the others."""
+    fake.script = Script(answer(WORDS), gate=(gate := Gate()))
+    gate.let(2)
+    async with client.sending(session, **body) as stream:
+        await stream.has("One two")
+        yield stream, gate
+
+
+async def closes(fake: FakeOllama, number: int = 1) -> None:
+    """The connection to Ollama is closed within a second, and not because all was said."""
+    chat = await fake.arrived(number)
+    await asyncio.wait_for(chat.closed.wait(), 1)
+    assert not chat.served
+
+
+async def turns(number: int) -> None:
+    """Lets everything else in this process go on for a little."""
+    for _ in range(number):
+        await asyncio.sleep(0)
+
+
+def told(stream: Stream) -> tuple[str, str, str]:
+    last = stream.last
+    return last["type"], last["finishReason"], last["fullResponse"]
+
+
+async def test_the_partial_text_is_kept_and_the_connection_closed(client: Client, fake: FakeOllama) -> None:
+    session = await client.new_session()
+    async with in_the_middle(client, fake, session) as (stream, _):
+        message = await client.cancel(session, stream.answer_id)
+        await closes(fake)
+        await stream.rest()
+    fields = ("status", "content", "finishReason", "error", "cursor", "usage")
+    assert [message[field] for field in fields] == ["cancelled", "One two", "cancelled", None, "0.7.end", None]
+    assert (await client.messages(session))[1] == message
+    assert told(stream) == ("done", "cancelled", "One two")
+    assert stream.kinds() == ["start", "chunk", "done"]
+
+
+async def test_every_reader_is_told(client: Client, fake: FakeOllama) -> None:
+    session = await client.new_session()
+    async with in_the_middle(client, fake, session, clientMessageId="a") as (stream, _):
+        waiting = asyncio.create_task(client.send(session, clientMessageId="a"))
+        async with (
+            client.resuming(session, stream.answer_id) as second,
+            client.resuming(session, stream.answer_id, after="0.3") as third,
+        ):
+            await second.has("One two")
+            await third.has(" two")
+            await client.cancel(session, stream.answer_id)
+            for each in (stream, second, third):
+                await each.rest()
+                assert told(each) == ("done", "cancelled", "One two")
+        answered = await waiting
+    assert (answered["finishReason"], answered["fullResponse"]) == ("cancelled", "One two")
+
+
+async def test_nothing_is_appended_after_the_answer_to_the_cancel(client: Client, fake: FakeOllama) -> None:
+    session = await client.new_session()
+    async with in_the_middle(client, fake, session) as (stream, gate):
+        message = await client.cancel(session, stream.answer_id)
+        gate.open()
+        await closes(fake)
+        await stream.rest()
+    assert stream.text() == "One two"
+    assert (await client.messages(session))[1] == message
+
+
+async def test_while_queued_ollama_is_never_asked(config: Config, fake: FakeOllama) -> None:
+    async with serving(replace(config, max_concurrent_generations=1)) as client:
+        running, queued = await client.new_session(), await client.new_session()
+        async with in_the_middle(client, fake, running, message="first") as (first, gate):
+            async with client.sending(queued, "second") as second:
+                assert (await second.until("status"))["state"] == "queued"
+                message = await client.cancel(queued, second.answer_id)
+                await second.rest()
+            gate.open()
+            await first.rest()
+        await client.ask(queued, "third")
+    assert (message["status"], message["content"]) == ("cancelled", "")
+    assert told(second) == ("done", "cancelled", "")
+    assert told(first) == ("done", "stop", WORDS)
+    assert [request["messages"][-1]["content"] for request in fake.requests] == ["first", "third"]
+
+
+async def test_while_the_model_loads(client: Client, fake: FakeOllama) -> None:
+    fake.script = Script(answer(WORDS), head=Gate())
+    session = await client.new_session()
+    async with client.sending(session) as stream:
+        await fake.arrived()
+        await stream.until("status")
+        message = await client.cancel(session, stream.answer_id)
+        await closes(fake)
+        await stream.rest()
+    assert (message["status"], message["content"]) == ("cancelled", "")
+    assert told(stream) == ("done", "cancelled", "")
+
+
+async def test_before_the_first_step_of_the_generation(
+    config: Config, fake: FakeOllama
+) -> None:
+    store = await Store.open(config.database_path)
+    async with aclosing(_closing(store, Ollama(fake.url, api_key=None, connect_timeout=5))) as parts:
+        ollama = await anext(parts)
+        async with Generations.running(store) as generations:
+            session = await store.create_session("", title=None, model=None, system=None)
+            question, reply = await store.begin_answer("", session.id, Question(content="Hello"))
+            generation = Generation(
+                Answer(reply, question.id),
+                b"{}",
+                Queue(1, 0).join(MODEL),
+                arrived=monotonic(),
+                config=config,
+                ollama=ollama,
+                store=store,
+            )
+            generations.start(generation)
+            await generation.stop(CANCELLED)
+            message = await store.get_message("", session.id, reply.id)
+    assert (message.status, message.content) == ("cancelled", "")
+    assert fake.chats == []
+
+
+async def _closing(store: Store, ollama: Ollama) -> AsyncIterator[Ollama]:
+    try:
+        yield ollama
+    finally:
+        await ollama.close()
+        await store.close()
+
+
+@pytest.mark.parametrize("number", range(0, 12, 2))
+async def test_right_after_the_start(client: Client, fake: FakeOllama, number: int) -> None:
+    fake.script = Script(answer(WORDS), head=Gate())
+    session = await client.new_session()
+    async with client.sending(session) as stream:
+        await stream.next()
+        await turns(number)
+        message = await client.cancel(session, stream.answer_id)
+        await stream.rest()
+    assert (message["status"], told(stream)) == ("cancelled", ("done", "cancelled", ""))
+    for chat in fake.chats:
+        await asyncio.wait_for(chat.closed.wait(), 1)
+
+
+async def test_twice_is_once(client: Client, fake: FakeOllama) -> None:
+    session = await client.new_session()
+    async with in_the_middle(client, fake, session) as (stream, _):
+        messages = [await client.cancel(session, stream.answer_id) for _ in range(2)]
+    assert messages[1] == messages[0]
+
+
+async def test_twenty_at_once_are_one(client: Client, fake: FakeOllama) -> None:
+    session = await client.new_session()
+    async with in_the_middle(client, fake, session) as (stream, _):
+        messages = await asyncio.gather(*[client.cancel(session, stream.answer_id) for _ in range(20)])
+        await stream.rest()
+    assert messages == [(await client.messages(session))[1]] * 20
+    assert stream.kinds() == ["start", "chunk", "done"]
+
+
+@pytest.mark.parametrize("script", [greet, refused(400, "no"), Script([], end="cut")], ids=str)
+async def test_what_has_ended_stays_as_it_ended(client: Client, fake: FakeOllama, script: Script) -> None:
+    fake.script = script
+    session = await client.new_session()
+    stream = await client.ask(session)
+    before = (await client.messages(session))[1]
+    assert await client.cancel(session, stream.answer_id) == before
+    assert before["status"] == ("complete" if stream.last["type"] == "done" else "failed")
+
+
+@pytest.mark.parametrize("which", ["questions", "others", "none", "no number"])
+async def test_only_answers_of_the_session_can_be_cancelled(client: Client, which: str) -> None:
+    session, other = await client.new_session(), await client.new_session()
+    stream, elsewhere = await client.ask(session), await client.ask(other)
+    message = {
+        "questions": stream.events[0]["userMessageId"],
+        "others": elsewhere.answer_id,
+        "none": 10_000,
+        "no number": "x",
+    }[which]
+    path = f"/api/chat/sessions/{session}/messages/{message}/cancel"
+    assert (await client.call("POST", path, status=404))["code"] == "not_found"
+
+
+@pytest.mark.parametrize("number", range(0, 60, 3))
+async def test_racing_with_the_end_all_say_the_same(client: Client, fake: FakeOllama, number: int) -> None:
+    session = await client.new_session()
+    async with in_the_middle(client, fake, session) as (stream, gate):
+        gate.open()
+        await turns(number)
+        message = await client.cancel(session, stream.answer_id)
+        await stream.rest()
+    assert told(stream) == ("done", message["finishReason"], message["content"])
+    assert stream.text() == message["content"]
+    assert WORDS.startswith(message["content"])
+    assert (message["status"], message["finishReason"]) in [("complete", "stop"), ("cancelled", "cancelled")]
+    assert message["status"] == "cancelled" or message["content"] == WORDS
+    assert (await client.messages(session))[1] == message
+
+
+async def test_the_next_message_is_taken_at_once(client: Client, fake: FakeOllama) -> None:
+    session = await client.new_session()
+    for number in range(1, 6):
+        async with in_the_middle(client, fake, session) as (stream, _):
+            await client.cancel(session, stream.answer_id)
+        await closes(fake, number)
+    fake.script = greet
+    assert (await client.ask(session, "Next")).last["finishReason"] == "stop"
+    assert (await client.session(session))["messageCount"] == 12
+
+
+async def test_the_session_is_idle_afterwards(client: Client, fake: FakeOllama) -> None:
+    session = await client.new_session()
+    async with in_the_middle(client, fake, session) as (stream, _):
+        busy = await client.session(session)
+        await client.cancel(session, stream.answer_id)
+        idle = await client.session(session)
+    assert (busy["activeMessageId"], idle["activeMessageId"]) == (stream.answer_id, None)
+
+
+async def test_deleting_the_session_cancels_its_answer(
+    client: Client, fake: FakeOllama, config: Config
+) -> None:
+    session = await client.new_session()
+    async with in_the_middle(client, fake, session) as (stream, gate):
+        await client.call("DELETE", f"/api/chat/sessions/{session}", status=204)
+        gate.open()
+        await closes(fake)
+        await stream.rest()
+    assert told(stream) == ("done", "cancelled", "One two")
+    await client.call("GET", f"/api/chat/sessions/{session}", status=404)
+    with closing(sqlite3.connect(config.database_path)) as database:
+        assert database.execute("SELECT count(*) FROM message").fetchone() == (0,)

@@ -1,0 +1,741 @@
+import asyncio
+import re
+import signal
+import sqlite3
+import sys
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import closing
+from pathlib import Path
+
+import pytest
+from msgspec.structs import replace
+
+from chatproxy.errors import ChatError, StartError
+from chatproxy.store.migrations import APPLICATION_ID, MIGRATIONS
+from chatproxy.store.records import (
+    Failure,
+    Message,
+    Notice,
+    Outcome,
+    Piece,
+    Question,
+    Send,
+    Session,
+    Source,
+    Usage,
+)
+from chatproxy.store.store import Store
+from chatproxy.store.turns import INTERRUPTED
+
+ROOT = Path(__file__).parent.parent
+ODD_TEXT = "a\0b 😀 \u2028 \u0085 \r\n \x1b[0m é e\u0301 \U0010ffff \ufeff"
+
+
+@pytest.fixture
+async def store(tmp_path: Path) -> AsyncIterator[Store]:
+    store = await Store.open(tmp_path / "chat.db")
+    yield store
+    await store.close()
+
+
+@pytest.fixture
+async def session(store: Store) -> Session:
+    return await new_session(store)
+
+
+async def new_session(store: Store, title: str | None = None, owner: str = "ann") -> Session:
+    return await store.create_session(owner, title=title, model=None, system=None)
+
+
+async def begin(store: Store, session: Session, content: str = "Hi", **fields: object) -> tuple[int, int]:
+    """The ids of the two messages."""
+    asked = Question(content=content, **fields)  # type: ignore[arg-type]
+    question, answer = await store.begin_answer("ann", session.id, asked)
+    return question.id, answer.id
+
+
+async def say(store: Store, session: Session, question: str, answer: str, **fields: object) -> int:
+    """A whole turn; the question's id."""
+    question_id, answer_id = await begin(store, session, question, **fields)
+    await store.finish_answer(outcome(answer_id, answer))
+    return question_id
+
+
+def outcome(message_id: int, content: str, thinking: str = "") -> Outcome:
+    return Outcome(
+        message_id=message_id, status="complete", thinking=thinking, content=content, finish_reason="stop"
+    )
+
+
+async def shown(store: Store, session: Session) -> list[Message]:
+    messages, following = await store.list_messages("ann", session.id, limit=1000, before=None)
+    assert following is None
+    return messages
+
+
+async def titles(store: Store, q: str | None, owner: str = "ann") -> list[str | None]:
+    sessions, _ = await store.list_sessions(owner, limit=1000, before=None, q=q)
+    return [session.title for session in sessions]
+
+
+async def refused(call: Awaitable[object]) -> ChatError:
+    with pytest.raises(ChatError) as caught:
+        await call
+    return caught.value
+
+
+def rows(path: Path, sql: str) -> list[tuple[object, ...]]:
+    with closing(sqlite3.connect(path)) as connection:
+        return connection.execute(sql).fetchall()
+
+
+def names(folder: Path) -> list[str]:
+    return sorted(file.name for file in folder.iterdir())
+
+
+async def newer(store: Store, session: Session) -> None:
+    """Waits until a change to the session would bear another time than it has."""
+    while (await new_session(store, owner="clock")).updated_at <= session.updated_at:
+        pass
+
+
+# -- opening
+
+
+async def test_opens_a_new_file_and_opens_it_again(tmp_path: Path) -> None:
+    path = tmp_path / "a b%20?#" / "chat.db"
+    store = await Store.open(path)
+    await store.ping()
+    created = await new_session(store, "kept")
+    assert names(path.parent) == [
+        "chat.db",
+        "chat.db-shm",
+        "chat.db-wal",
+        "chat.db.lock",
+    ]
+    await store.close()
+    assert names(path.parent) == ["chat.db", "chat.db.lock"]
+    store = await Store.open(path)
+    assert await store.get_session("ann", created.id) == created
+    await store.close()
+
+
+async def test_settings_of_the_file(store: Store, tmp_path: Path) -> None:
+    assert rows(tmp_path / "chat.db", "PRAGMA journal_mode") == [("wal",)]
+    assert rows(tmp_path / "chat.db", "PRAGMA application_id") == [(APPLICATION_ID,)]
+    assert rows(tmp_path / "chat.db", "PRAGMA user_version") == [(len(MIGRATIONS),)]
+
+
+async def test_a_file_of_somebody_else_is_refused_and_left_alone(tmp_path: Path) -> None:
+    path = tmp_path / "notes.txt"
+    path.write_text("my notes\n" * 100)
+    with pytest.raises(StartError, match=r"is not a database that can be read .*; name another file"):
+        await Store.open(path)
+    assert path.read_text() == "my notes\n" * 100
+    assert names(tmp_path) == ["notes.txt", "notes.txt.lock"]
+
+
+async def test_a_second_store_on_the_file_is_refused(store: Store, tmp_path: Path) -> None:
+    with pytest.raises(StartError, match="in use by another chatproxy"):
+        await Store.open(tmp_path / "chat.db")
+    await new_session(store)
+
+
+async def test_a_database_that_is_damaged_is_refused(tmp_path: Path) -> None:
+    path = tmp_path / "chat.db"
+    with closing(sqlite3.connect(path)) as other:
+        other.executescript(
+            f"PRAGMA application_id = {APPLICATION_ID}; PRAGMA user_version = {len(MIGRATIONS)}"
+        )
+    with pytest.raises(StartError, match=r"cannot be used \(no such table: message\); see to that, or name"):
+        await Store.open(path)
+
+
+async def test_reads_say_what_is_wrong_with_the_database(
+    store: Store, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    with closing(sqlite3.connect(tmp_path / "chat.db")) as other:
+        other.execute("DROP TABLE session")
+    error = await refused(store.ping())
+    assert (error.code, error.sentence) == ("internal", "The database failed; chatproxy's log says how.")
+    assert "no such table" in caplog.text
+
+
+# -- sessions
+
+
+async def test_create_and_get(store: Store) -> None:
+    session = await store.create_session("ann", title="T", model="m", system="s")
+    assert re.fullmatch(r"[A-Za-z0-9_-]{22,}", session.id)
+    assert session == Session(
+        id=session.id,
+        title="T",
+        model="m",
+        system="s",
+        document_id=None,
+        created_at=session.created_at,
+        updated_at=session.created_at,
+        message_count=0,
+    )
+    assert await store.get_session("ann", session.id) == session
+
+
+async def test_update(store: Store, session: Session) -> None:
+    await newer(store, session)
+    changed = await store.update_session("ann", session.id, {"title": "T", "model": "m", "system": "s"})
+    assert changed == replace(session, title="T", model="m", system="s", updated_at=changed.updated_at)
+    assert changed.updated_at > session.updated_at
+    cleared = await store.update_session("ann", session.id, {"model": None})
+    assert (cleared.title, cleared.model, cleared.system) == ("T", None, "s")
+    assert await store.get_session("ann", session.id) == cleared
+
+
+async def test_update_of_nothing_is_activity_too(store: Store, session: Session) -> None:
+    await newer(store, session)
+    assert (await store.update_session("ann", session.id, {})).updated_at > session.updated_at
+
+
+async def test_delete_takes_everything_along(store: Store, session: Session, tmp_path: Path) -> None:
+    await say(store, session, "a question", "an answer", images=[b"1"])
+    _, unfinished = await begin(store, session)
+    await store.checkpoint([Piece(message_id=unfinished, thinking="", content="word")])
+    await store.delete_session("ann", session.id)
+    for table in ("session", "message", "piece", "image"):
+        assert rows(tmp_path / "chat.db", f"SELECT count(*) FROM {table}") == [(0,)]
+    for table, word in (("session_words", "question"), ("message_words", "answer")):
+        assert rows(tmp_path / "chat.db", f"SELECT rowid FROM {table} WHERE {table} MATCH '{word}'") == []
+    assert (await refused(store.get_session("ann", session.id))).code == "not_found"
+
+
+async def test_what_is_somebody_elses_is_as_good_as_missing(store: Store, session: Session) -> None:
+    question, answer = await begin(store, session, "mine", client_message_id="c", images=[b"1"])
+    calls: list[Callable[[str, str], Awaitable[object]]] = [
+        lambda owner, id: store.get_session(owner, id),
+        lambda owner, id: store.update_session(owner, id, {"title": "stolen"}),
+        lambda owner, id: store.delete_session(owner, id),
+        lambda owner, id: store.get_message(owner, id, question),
+        lambda owner, id: store.get_answer(owner, id, answer),
+        lambda owner, id: store.list_messages(owner, id, limit=10, before=None),
+        lambda owner, id: store.messages_after(owner, id, after=0, limit=10),
+        lambda owner, id: store.images(owner, id, [question]),
+        lambda owner, id: store.find_send(owner, id, "c"),
+        lambda owner, id: store.check_replaces(owner, id, question),
+        lambda owner, id: store.begin_answer(owner, id, Question(content="x")),
+        lambda owner, id: store.begin_answer(owner, id, Question(content="x", replaces=question)),
+    ]
+    for call in calls:
+        for owner, id in (("bob", session.id), ("ann", "nowhere")):
+            error = await refused(call(owner, id))
+            assert error.code == "not_found"
+            assert error.sentence == f"There is no session {id}; list the sessions, or create one."
+    assert await titles(store, None, owner="bob") == []
+    assert await titles(store, "mine", owner="bob") == []
+    assert await titles(store, "mine") == ["mine"]
+    assert [message.id for message in await shown(store, session)] == [question, answer]
+
+
+async def test_messages_of_another_session_are_missing(store: Store, session: Session) -> None:
+    question, answer = await begin(store, await new_session(store), images=[b"1"])
+    await begin(store, session)
+    for message_id in (question, 12345, 2**70):
+        error = await refused(store.get_message("ann", session.id, message_id))
+        assert (error.code, error.sentence) == (
+            "not_found",
+            f"There is no message {message_id} in this session; list its messages.",
+        )
+    assert (await refused(store.get_answer("ann", session.id, answer))).code == "not_found"
+    assert await store.images("ann", session.id, [question]) == {}
+    for call in (
+        store.check_replaces("ann", session.id, question),
+        store.begin_answer("ann", session.id, Question(content="x", replaces=question)),
+    ):
+        error = await refused(call)
+        assert (error.code, error.details) == ("invalid", {"field": "replaces"})
+
+
+# -- the list of sessions
+
+
+async def test_pages_of_sessions(store: Store) -> None:
+    for n in range(7):
+        await new_session(store, f"{n}")
+    pages: list[list[str | None]] = []
+    before: str | None = None
+    while before is not None or not pages:
+        sessions, before = await store.list_sessions("ann", limit=3, before=before, q=None)
+        pages.append([session.title for session in sessions])
+    assert pages == [["6", "5", "4"], ["3", "2", "1"], ["0"]]
+    assert await store.list_sessions("ann", limit=7, before=None, q=None) == (
+        (await store.list_sessions("ann", limit=100, before=None, q=None))[0],
+        None,
+    )
+
+
+async def test_a_page_does_not_shift_when_sessions_become_active(store: Store) -> None:
+    sessions = [await new_session(store, f"{n}") for n in range(6)]
+    await newer(store, sessions[-1])
+    _, following = await store.list_sessions("ann", limit=3, before=None, q=None)
+    for active in (sessions[4], sessions[1]):
+        await store.update_session("ann", active.id, {"model": "m"})
+    second, end = await store.list_sessions("ann", limit=3, before=following, q=None)
+    assert ([session.title for session in second], end) == (["2", "0"], None)
+    assert (await titles(store, None))[2:] == ["5", "3", "2", "0"]
+
+
+async def test_pages_of_what_is_found(store: Store) -> None:
+    for n in range(5):
+        await new_session(store, f"tea {n}")
+        await new_session(store, f"coffee {n}")
+    first, following = await store.list_sessions("ann", limit=3, before=None, q="tea")
+    second, end = await store.list_sessions("ann", limit=3, before=following, q="tea")
+    assert [session.title for session in first + second] == [f"tea {n}" for n in (4, 3, 2, 1, 0)]
+    assert end is None
+
+
+@pytest.mark.parametrize(
+    "before", ["", "x", "2026-01-01T00:00:00.000Z", "2026-01-01T00:00:00.000Z.", "\ud800", "٣", "1.2"]
+)
+async def test_a_malformed_place_in_the_list(store: Store, before: str) -> None:
+    error = await refused(store.list_sessions("ann", limit=3, before=before, q=None))
+    assert error.code == "invalid_cursor"
+
+
+async def test_a_place_beyond_the_end_of_the_list(store: Store, session: Session) -> None:
+    before = f"2001-01-01T00:00:00.000Z.{'9' * 18}"
+    assert await store.list_sessions("ann", limit=3, before=before, q=None) == ([], None)
+
+
+# -- search
+
+
+async def test_search_finds_beginnings_of_words(store: Store) -> None:
+    await say(
+        store, await new_session(store, "Cooking with Émile"), "How long does rice cook?", "Ten minutes."
+    )
+    await say(store, await new_session(store, "Gardening"), "When do I plant rice?", "In spring, in water.")
+    both = ["Gardening", "Cooking with Émile"]
+    for q, expected in {
+        "rice": both,
+        "RI": both,
+        "emil": ["Cooking with Émile"],
+        "ÉMILE cook": ["Cooking with Émile"],
+        "rice pla": ["Gardening"],
+        "spring-time": [],
+        "in-wat": ["Gardening"],
+        "ice": [],
+        "rice water": [],  # of two messages
+        "gardening rice": [],  # of a title and a message
+        "minutes!": ["Cooking with Émile"],
+        "": both,
+        " \t ": both,
+    }.items():
+        assert (q, await titles(store, q)) == (q, expected)
+
+
+async def test_search_follows_the_text(store: Store, session: Session) -> None:
+    question, answer = await begin(store, session, "apple")
+    await store.checkpoint([Piece(message_id=answer, thinking="", content="banana")])
+    assert await titles(store, "banana") == []
+    await store.finish_answer(outcome(answer, "banana"))
+    assert await titles(store, "banana") == ["apple"]
+    await store.finish_answer(outcome(answer, "cherry"))
+    assert await titles(store, "banana") == []
+    await store.finish_answer(outcome(answer, ""))
+    assert await titles(store, "cherry") == []
+    await store.update_session("ann", session.id, {"title": "date"})
+    await begin(store, session, "elderberry", replaces=question)
+    assert await titles(store, "apple") == []
+    assert await titles(store, "elder") == ["date"]
+    await store.update_session("ann", session.id, {"title": None})
+    assert await titles(store, "date") == []
+
+
+async def test_search_after_many_changes_has_a_sound_index(
+    store: Store, session: Session, tmp_path: Path
+) -> None:
+    for n in range(20):
+        kept = await new_session(store, f"title {n}" if n % 2 else None)
+        question = await say(store, kept, f"question {n}", f"answer\0{n}")
+        await say(store, kept, "again", "once more", replaces=question)
+        await store.update_session("ann", kept.id, {"title": f"renamed {n}" if n % 3 else None})
+        if n % 4 == 0:
+            await store.delete_session("ann", kept.id)
+    await store.close()
+    with closing(sqlite3.connect(tmp_path / "chat.db")) as connection:
+        for table in ("session_words", "message_words"):
+            connection.execute(f"INSERT INTO {table} ({table}, rank) VALUES ('integrity-check', 1)")
+        assert connection.execute("PRAGMA integrity_check").fetchall() == [("ok",)]
+        assert connection.execute("PRAGMA foreign_key_check").fetchall() == []
+
+
+HOSTILE = [
+    *"\"*^-+:(){}[],.;!?\\/|&%_~`'=<>@#$\0\x01\u200b\ufeff😀«»",
+    '""',
+    '"""',
+    '"unclosed',
+    "* *",
+    "NOT",
+    "( OR )",
+    "title:",
+    "-nothing",
+    "{title content} : nothing",
+    "NEAR(nothing here, 5)",
+    "nothing OR *",
+    '" OR 1=1 --',
+    "'; DROP TABLE session; --",
+    "nothing\0",
+    "\0\0 \0",
+    "content MATCH 'x'",
+    "*reads",
+    "rank",
+    "x" * 8000,
+    "nothing " * 1000,
+    "( " * 1000,
+    '" ' * 1000,
+]
+
+
+async def test_nothing_in_a_search_is_syntax(store: Store) -> None:
+    assert len(HOSTILE) >= 50
+    await say(store, await new_session(store, "Weather report"), "Will it rain?", "It will.")
+    assert {q: found for q in HOSTILE if (found := await titles(store, q))} == {}
+    await say(store, await new_session(store, "AND OR NOT NEAR title"), "x", "y")
+    for q in ("AND", "or", "NOT near", "title", '"title"', "near*", "(and)", "-title", "^or", "! or", "AN\0"):
+        assert (q, await titles(store, q)) == (q, ["AND OR NOT NEAR title"])
+
+
+# -- the list of messages
+
+
+async def test_pages_of_messages(store: Store, session: Session) -> None:
+    for n in range(5):
+        await say(store, session, f"question {n}", f"answer {n}")
+    pages: list[list[str]] = []
+    before: int | None = None
+    while before is not None or not pages:
+        messages, before = await store.list_messages("ann", session.id, limit=4, before=before)
+        pages.append([message.content for message in messages])
+    assert pages == [
+        ["question 3", "answer 3", "question 4", "answer 4"],
+        ["question 1", "answer 1", "question 2", "answer 2"],
+        ["question 0", "answer 0"],
+    ]
+    assert await store.list_messages("ann", session.id, limit=4, before=1) == ([], None)
+    assert await store.list_messages("ann", session.id, limit=4, before=2**70) == ([], None)
+    assert len(await shown(store, session)) == 10
+
+
+async def test_pages_of_messages_from_the_beginning(store: Store, session: Session) -> None:
+    replaced = await say(store, session, "question", "answer")
+    for n in range(2):
+        await say(store, session, f"question {n}", f"answer {n}", replaces=None if n else replaced)
+    pages: list[list[str]] = []
+    after: int | None = 0
+    while after is not None:
+        messages, after = await store.messages_after("ann", session.id, after=after, limit=3)
+        pages.append([message.content for message in messages])
+    assert pages == [["question 0", "answer 0", "question 1"], ["answer 1"]]
+
+
+async def test_a_session_without_messages(store: Store, session: Session) -> None:
+    assert await shown(store, session) == []
+
+
+# -- a turn
+
+
+async def test_a_turn(store: Store, session: Session) -> None:
+    source = Source(document_id=3, title="Doc\u2028", chunk=0, snippet='a "snippet"\0', score=0.5)
+    notice = Notice(code="history_truncated", message="Older messages were left out.")
+    question, answer = await store.begin_answer(
+        "ann",
+        session.id,
+        Question(
+            content=ODD_TEXT,
+            images=[b"one", b"\0two"],
+            document_id=3,
+            model="m",
+            model_reason="asked for",
+            sources=[source],
+            warnings=[notice],
+            client_message_id="c-1",
+        ),
+    )
+    assert question == Message(
+        id=question.id,
+        session_id=session.id,
+        role="user",
+        content=ODD_TEXT,
+        status="complete",
+        document_id=3,
+        image_count=2,
+        client_message_id="c-1",
+        created_at=question.created_at,
+        updated_at=question.created_at,
+    )
+    assert answer == Message(
+        id=answer.id,
+        session_id=session.id,
+        role="assistant",
+        content="",
+        status="streaming",
+        cursor="0.0",
+        model="m",
+        model_reason="asked for",
+        document_id=3,
+        sources=[source],
+        warnings=[notice],
+        created_at=answer.created_at,
+        updated_at=answer.created_at,
+    )
+    assert await shown(store, session) == [question, answer]
+
+    await store.checkpoint([Piece(message_id=answer.id, thinking="hm", content="x")])
+    assert await store.get_answer("ann", session.id, answer.id) == (answer, question.id)
+
+    usage = Usage(prompt_tokens=1, tokens_per_second=2.5)
+    await store.finish_answer(
+        Outcome(
+            message_id=answer.id,
+            status="failed",
+            thinking=ODD_TEXT,
+            content=ODD_TEXT + "!",
+            model="other",
+            model_reason="fallback",
+            usage=usage,
+            error=Failure(error="It broke.", code="upstream_error", retryable=True),
+        )
+    )
+    finished = await store.get_message("ann", session.id, answer.id)
+    assert finished == replace(
+        answer,
+        status="failed",
+        thinking=ODD_TEXT,
+        content=ODD_TEXT + "!",
+        cursor=f"{len(ODD_TEXT)}.{len(ODD_TEXT) + 1}.end",
+        model="other",
+        model_reason="fallback",
+        warnings=[],
+        usage=usage,
+        error=Failure(error="It broke.", code="upstream_error", retryable=True),
+        updated_at=finished.updated_at,
+    )
+    assert (await refused(store.get_answer("ann", session.id, question.id))).code == "not_found"
+
+
+async def test_an_outcome_without_a_model_keeps_the_one_that_was_asked(
+    store: Store, session: Session, tmp_path: Path
+) -> None:
+    _, answer = await begin(store, session, model="m", model_reason="r")
+    await store.checkpoint([Piece(message_id=answer, thinking="", content="x")])
+    await store.finish_answer(outcome(answer, "x"))
+    finished = await store.get_message("ann", session.id, answer)
+    assert (finished.model, finished.model_reason, finished.finish_reason) == ("m", "r", "stop")
+    assert rows(tmp_path / "chat.db", "SELECT count(*) FROM piece") == [(0,)]
+
+
+async def test_a_turn_brings_its_session_up_to_date(store: Store, session: Session) -> None:
+    await newer(store, session)
+    _, answer = await begin(store, session, "The first line\nand more", document_id=3)
+    begun = await store.get_session("ann", session.id)
+    assert begun == replace(
+        session, title="The first line", document_id=3, message_count=2, updated_at=begun.updated_at
+    )
+    assert begun.updated_at > session.updated_at
+    await newer(store, begun)
+    await store.finish_answer(outcome(answer, "x"))
+    finished = await store.get_session("ann", session.id)
+    assert finished.updated_at > begun.updated_at
+    await begin(store, session, "Another line")
+    assert await store.get_session("ann", session.id) == replace(
+        finished, document_id=None, message_count=4, updated_at=(await titled(store)).updated_at
+    )
+
+
+async def titled(store: Store) -> Session:
+    """The session that was active last."""
+    ((session,), _) = await store.list_sessions("ann", limit=1, before=None, q=None)
+    return session
+
+
+async def test_a_blank_message_does_not_name_the_session(store: Store, session: Session) -> None:
+    await say(store, session, " \n ", "?")
+    assert (await store.get_session("ann", session.id)).title is None
+    await say(store, session, "Now with words", "!")
+    assert (await store.get_session("ann", session.id)).title == "Now with words"
+
+
+async def test_replaces(store: Store, session: Session) -> None:
+    await say(store, session, "one", "1")
+    second = await say(store, session, "two", "2")
+    third = await say(store, session, "three", "3")
+    await say(store, session, "zwei", "II", replaces=second)
+    assert [message.content for message in await shown(store, session)] == ["one", "1", "zwei", "II"]
+    assert (await store.get_session("ann", session.id)).message_count == 4
+    assert (await store.get_message("ann", session.id, third)).content == "three"
+    for gone in (second, third, 2**70):
+        error = await refused(store.begin_answer("ann", session.id, Question(content="x", replaces=gone)))
+        assert (error.code, error.details) == ("invalid", {"field": "replaces"})
+    answer = (await shown(store, session))[1].id
+    assert (await refused(store.check_replaces("ann", session.id, answer))).code == "invalid"
+    await store.check_replaces("ann", session.id, answer - 1)
+    assert len(await shown(store, session)) == 4
+
+
+async def test_images(store: Store, session: Session) -> None:
+    first = await say(store, session, "look", "seen", images=[b"one", b"two"])
+    plain = await say(store, session, "plain", "so")
+    assert await store.images("ann", session.id, [first, plain, 2**70]) == {first: [b"one", b"two"]}
+    assert await store.images("ann", session.id, []) == {}
+
+    kept = await say(store, session, "look again", "seen", replaces=first)
+    assert (await store.get_message("ann", session.id, kept)).image_count == 2
+    other = await say(store, session, "look here", "seen", replaces=kept, images=[b"three"])
+    assert (await store.get_message("ann", session.id, other)).image_count == 1
+    assert await store.images("ann", session.id, [first, kept, other]) == {
+        first: [b"one", b"two"],
+        kept: [b"one", b"two"],
+        other: [b"three"],
+    }
+
+
+async def test_pieces_of_what_is_deleted_or_over_are_dropped(
+    store: Store, session: Session, tmp_path: Path
+) -> None:
+    other = await new_session(store)
+    _, deleted = await begin(store, other)
+    _, over = await begin(store, session)
+    _, unfinished = await begin(store, session)
+    await store.delete_session("ann", other.id)
+    await store.finish_answer(outcome(over, "done"))
+    await store.checkpoint(
+        [Piece(message_id=id, thinking="", content="x") for id in (deleted, over, unfinished, 12345)]
+    )
+    assert rows(tmp_path / "chat.db", "SELECT message FROM piece") == [(unfinished,)]
+    await store.finish_answer(outcome(deleted, "done"))
+
+
+# -- sending the same again
+
+
+async def test_find_send(store: Store, session: Session) -> None:
+    question, answer = await begin(store, session, client_message_id="c", fingerprint="f")
+    assert await store.find_send("ann", session.id, "c") == Send(
+        question_id=question, answer_id=answer, fingerprint="f"
+    )
+    assert await store.find_send("ann", session.id, "other") is None
+    assert await store.find_send("ann", (await new_session(store)).id, "c") is None
+    await begin(store, session, replaces=question)
+    assert await store.find_send("ann", session.id, "c") is not None
+
+
+async def test_of_two_sends_at_once_with_one_id_only_one_is_stored(store: Store, session: Session) -> None:
+    results = await asyncio.gather(
+        *(begin(store, session, client_message_id="c") for _ in range(10)), return_exceptions=True
+    )
+    ((_, answer),) = [result for result in results if isinstance(result, tuple)]
+    errors = [result for result in results if isinstance(result, ChatError)]
+    assert [(error.code, error.details) for error in errors] == [
+        ("session_busy", {"activeMessageId": answer})
+    ] * 9
+    assert len(await shown(store, session)) == 2
+    assert (await store.get_session("ann", session.id)).message_count == 2
+    await begin(store, await new_session(store), client_message_id="c")
+
+
+# -- a crash
+
+CRASHING = """
+import asyncio, sys
+from pathlib import Path
+from chatproxy.store.records import Notice, Piece, Question
+from chatproxy.store.store import Store
+
+async def main():
+    store = await Store.open(Path(sys.argv[1]))
+    session = await store.create_session("ann", title=None, model=None, system=None)
+    question = Question(content="Hi", model="m", warnings=[Notice(code="c", message="m")])
+    _, first = await store.begin_answer("ann", session.id, question)
+    _, second = await store.begin_answer("ann", session.id, Question(content="Hi"))
+    for n in range(12):
+        await store.checkpoint([Piece(message_id=first.id, thinking=f"t{n} ", content=f"\\0{n} ")])
+    print(session.id, first.id, second.id, flush=True)
+    await asyncio.Event().wait()
+
+asyncio.run(main())
+"""
+
+
+async def test_what_a_crash_left_unfinished_is_interrupted(tmp_path: Path) -> None:
+    path = tmp_path / "chat.db"
+    process = await asyncio.create_subprocess_exec(
+        sys.executable, "-c", CRASHING, str(path), cwd=ROOT, stdout=asyncio.subprocess.PIPE
+    )
+    assert process.stdout is not None
+    session_id, first, second = (await process.stdout.readline()).decode().split()
+    with pytest.raises(StartError, match="in use by another chatproxy"):
+        await Store.open(path)
+    process.send_signal(signal.SIGKILL)
+    await process.wait()
+
+    store = await Store.open(path)
+    message = await store.get_message("ann", session_id, int(first))
+    assert (message.status, message.error, message.finish_reason) == ("interrupted", INTERRUPTED, None)
+    assert message.thinking == "".join(f"t{n} " for n in range(12))
+    assert message.content == "".join(f"\0{n} " for n in range(12))
+    assert message.cursor == f"{len(message.thinking)}.{len(message.content)}.end"
+    assert (message.model, message.warnings) == ("m", [Notice(code="c", message="m")])
+    message = await store.get_message("ann", session_id, int(second))
+    assert (message.status, message.content, message.cursor) == ("interrupted", "", "0.0.end")
+    await store.close()
+    assert rows(path, "SELECT count(*) FROM piece") == [(0,)]
+
+
+# -- speed
+
+
+async def test_nothing_but_a_search_scans_or_sorts(store: Store, session: Session, tmp_path: Path) -> None:
+    statements: list[str] = []
+    for connection in (store._reader, store._writer._connection):
+        await connection.set_trace_callback(statements.append)
+    question = await say(store, session, "Hi", "Hello", client_message_id="c", images=[b"1"])
+    await say(store, session, "Hi", "Hello", replaces=question)
+    _, unfinished = await begin(store, session)
+    await store.checkpoint([Piece(message_id=unfinished, thinking="", content="x")])
+    await store.update_session("ann", session.id, {"title": "T"})
+    await store.list_sessions("ann", limit=10, before=None, q=None)
+    await store.list_sessions("ann", limit=10, before="2026-01-01T00:00:00.000Z.1", q=None)
+    await store.list_messages("ann", session.id, limit=10, before=None)
+    await store.messages_after("ann", session.id, after=0, limit=10)
+    await store.get_answer("ann", session.id, unfinished)
+    await store.images("ann", session.id, [question])
+    await store.find_send("ann", session.id, "c")
+    await store.delete_session("ann", session.id)
+    slow = {
+        statement: steps
+        for statement in statements
+        if re.match(r"\s*(SELECT|INSERT|UPDATE|DELETE)", statement)
+        if (steps := [step for step in plan(tmp_path, statement) if re.search("SCAN (?!json)|TEMP", step)])
+    }
+    assert slow == {}
+    assert len(statements) > 50
+
+
+async def test_a_search_looks_only_at_what_it_finds(store: Store, tmp_path: Path) -> None:
+    statements: list[str] = []
+    await store._reader.set_trace_callback(statements.append)
+    await titles(store, "word")
+    ((search),) = [statement for statement in statements if "MATCH" in statement]
+    steps = plan(tmp_path, search)
+    assert [step for step in steps if "SCAN session " in step or step.startswith("SCAN message ")] == []
+    assert "SEARCH session USING INTEGER PRIMARY KEY (rowid=?)" in steps
+    assert "SEARCH message USING INTEGER PRIMARY KEY (rowid=?)" in steps
+
+
+def plan(tmp_path: Path, statement: str) -> list[str]:
+    return [str(step) for *_, step in rows(tmp_path / "chat.db", f"EXPLAIN QUERY PLAN {statement}")]
+
+
+async def test_the_reading_connection_cannot_write(store: Store) -> None:
+    with pytest.raises(sqlite3.OperationalError, match="readonly"):
+        await store._reader.execute("DELETE FROM session")
