@@ -10,21 +10,24 @@ from aiohttp import web
 
 from chatproxy.chat.conversation import Conversation
 from chatproxy.chat.generations import Generations
+from chatproxy.chat.models import Models
 from chatproxy.config import Config
+from chatproxy.ollama.catalog import Catalog
 from chatproxy.ollama.client import Ollama
 from chatproxy.store.store import Store
-from chatproxy.web import cors, export, guard, messages, operations, sessions
-from chatproxy.web.keys import CONFIG, CONVERSATION, OLLAMA, STORE
+from chatproxy.web import cors, documents, export, guard, messages, models, operations, pages, sessions
+from chatproxy.web.keys import CONFIG, CONVERSATION, MODELS, OLLAMA, STORE
 
-METHODS = ("GET", "POST", "PUT", "PATCH", "DELETE")
+METHODS = ("GET", "HEAD", "POST", "PUT", "PATCH", "DELETE")
 
 
 def create_app(config: Config) -> web.Application:
     """Opens the database and the way to Ollama when it starts; raises StartError then, if it cannot."""
     app = web.Application(middlewares=[guard.guard])
     app[CONFIG] = config
-    for module in (operations, sessions, messages, export):
+    for module in (operations, sessions, messages, models, export, pages):
         app.add_routes(module.routes)
+    documents.set_up(app)
     for method in METHODS:
         app.router.add_route(method, "/{path:.*}", guard.unknown)
     cors.set_up(app, config)
@@ -40,11 +43,14 @@ async def _parts(app: web.Application) -> AsyncIterator[None]:
     ollama = app[OLLAMA] = Ollama(
         config.ollama_host, api_key=config.ollama_api_key, connect_timeout=config.connect_timeout
     )
+    catalog = Catalog(ollama)
     try:
+        known = app[MODELS] = Models(catalog, await store.measurements(), config.context_window)
         async with Generations.running(store) as generations:
-            app[CONVERSATION] = Conversation(config, store, ollama, generations)
+            app[CONVERSATION] = Conversation(config, store, ollama, known, generations)
             yield
     finally:
+        await catalog.close()
         await ollama.close()
         await store.close()
 

@@ -250,6 +250,9 @@ class Config:
     ] = 64
     max_queued_generations: Annotated[int, Setting(whole(0), "answers waiting; past it 503")] = 512
     max_subscribers: Annotated[int, Setting(whole(1), "readers of one answer; past it 429")] = 256
+    max_document_bytes: Annotated[
+        int, Setting(whole(1, 100 * 1024**2), "bytes of an uploaded document; past it 413")
+    ] = 10 * 1024**2
     reader_timeout: Annotated[
         float, Setting(seconds, "seconds until a reader that takes nothing is dropped")
     ] = 30.0
@@ -262,6 +265,10 @@ class Config:
     ] = 360.0
     token_timeout: Annotated[float, Setting(seconds, "seconds between two tokens of Ollama's")] = 60.0
     heartbeat_seconds: Annotated[float, Setting(seconds, "at most this long without a frame")] = 10.0
+    context_window: Annotated[
+        int | None,
+        Setting(whole(256, 100_000_000), "tokens the prompt and the answer share; learned where it is unset"),
+    ] = None
     log_format: Annotated[str, Setting(one_of("text", "json"), "text, or json for machines")] = "text"
     log_level: Annotated[
         str, Setting(one_of("debug", "info", "warning", "error"), "debug, info, warning or error")

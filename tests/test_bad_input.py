@@ -3,27 +3,51 @@
 import asyncio
 import json
 from collections.abc import AsyncIterator
+from io import BytesIO
 from typing import Any, Final
 
-import aiohttp
 import pytest
+import pytest_asyncio
 from chat_client import Client, serving
-from fake_ollama import FakeOllama, answer
+from fake_ollama import FakeOllama
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
+from yarl import URL
 
 from chatproxy import Config
 
 JSON: Final = {"Content-Type": "application/json"}
-BODIES: Final = ("create", "change", "messages", "stream")
+BODIES: Final = ("create", "change", "messages", "stream", "documents")
 REFUSALS: Final = {400, 404, 413, 415, 422}
 MAX_BODY: Final = 16 * 1024 * 1024
 MAX_MESSAGE: Final = 256 * 1024
 
 
-@pytest.fixture
-async def session(client: Client) -> str:
-    return await client.new_session(title="as it was")
+pytestmark = pytest.mark.asyncio(loop_scope="module")
+
+
+@pytest_asyncio.fixture(scope="module", loop_scope="module")
+async def fake() -> AsyncIterator[FakeOllama]:
+    async with FakeOllama() as fake:
+        yield fake
+
+
+@pytest_asyncio.fixture(scope="module", loop_scope="module")
+async def client(fake: FakeOllama, tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Client]:
+    """One server for all of it: what one test breaks, the next ones find broken."""
+    database = f"sqlite:///{tmp_path_factory.mktemp('bad')}/chat.db"
+    config = Config(
+        ollama_host=fake.url, database_url=database, default_model="gemma3:270m", context_window=1_000_000
+    )
+    async with serving(config) as client:
+        yield client
+
+
+@pytest_asyncio.fixture(loop_scope="module")
+async def session(client: Client) -> AsyncIterator[str]:
+    session = await client.new_session(title="as it was")
+    yield session
+    await client.call("DELETE", f"/api/chat/sessions/{session}", status=204)
 
 
 def endpoint(name: str, session: str) -> tuple[str, str]:
@@ -31,6 +55,7 @@ def endpoint(name: str, session: str) -> tuple[str, str]:
     path = f"/api/chat/sessions/{session}"
     return {
         "create": ("POST", "/api/chat/sessions"),
+        "documents": ("POST", "/api/documents"),
         "change": ("PATCH", path),
         "messages": ("POST", f"{path}/messages"),
         "stream": ("POST", f"{path}/messages/stream"),
@@ -55,7 +80,8 @@ async def sent(client: Client, method: str, path: str, **more: Any) -> tuple[int
 async def stored(client: Client) -> Any:
     """Everything that there is."""
     sessions = (await client.call("GET", "/api/chat/sessions"))["sessions"]
-    return [(session, await client.messages(session["id"])) for session in sessions]
+    documents = await client.call("GET", "/api/documents")
+    return documents, [(session, await client.messages(session["id"])) for session in sessions]
 
 
 async def refused(client: Client, session: str, name: str, **more: Any) -> tuple[int, str]:
@@ -74,7 +100,7 @@ async def refused(client: Client, session: str, name: str, **more: Any) -> tuple
     [
         b"{",
         b'{"message": "a", "title": "a"',
-        b'{"message": "a", "title": "a"} {}',
+        b'{"message": "a", "title": "a", "text": "a"} {}',
         b"{'message': 'a', 'title': 'a'}",
         b'{"message": NaN, "title": NaN}',
         b'{"options": {"a": NaN}, "message": "a", "title": NaN}',
@@ -85,9 +111,6 @@ async def refused(client: Client, session: str, name: str, **more: Any) -> tuple
         b'{"message": "a\nb", "title": "a\nb"}',
         b"\xef\xbb\xbf" + b'{"message": "a", "title": "a"}',
         '{"message": "a", "title": "a"}'.encode("utf-16"),
-        b"[" * 100_000,
-        b'{"options":' * 100_000,
-        b'{"message": "a", "options": ' + b"[" * 100_000 + b"]" * 100_000 + b', "title": 1}',
     ],
     ids=lambda body: body[:24].decode("latin-1"),
 )
@@ -95,10 +118,18 @@ async def test_what_is_not_json_in_utf8_is_malformed(
     client: Client, session: str, name: str, body: bytes
 ) -> None:
     status, code = await refused(client, session, name, data=body, headers=JSON)
-    # Where a field is of a wrong type before the fault, that may be said instead.
-    assert (status, code) in {(400, "malformed"), (422, "invalid")}
-    if b"options" not in body:
-        assert code == "malformed"
+    assert (status, code) == (400, "malformed")
+
+
+@pytest.mark.parametrize("name", BODIES)
+@pytest.mark.parametrize(
+    "opening", [b"[", b'{"x":', b'{"options":', b'{"message":"a","options":{"a":', b'{"title":[']
+)
+async def test_nesting_without_end_is_refused(
+    client: Client, session: str, name: str, opening: bytes
+) -> None:
+    status, _ = await refused(client, session, name, data=BytesIO(opening * 100_000), headers=JSON)
+    assert status in {400, 422}
 
 
 @pytest.mark.parametrize("name", BODIES)
@@ -217,8 +248,16 @@ async def test_a_field_that_cannot_be_used_is_named(
 @pytest.mark.parametrize("name", ["create", "change"])
 @pytest.mark.parametrize(
     ("field", "value"),
-    [("title", ""), ("title", "t" * 501), ("title", 1), ("title", ["a"]), ("model", ""), ("model", {})]
-    + [("system", 1), ("system", False)],
+    [
+        ("title", ""),
+        ("title", "t" * 501),
+        ("title", 1),
+        ("title", ["a"]),
+        ("model", ""),
+        ("model", {}),
+        ("system", 1),
+        ("system", False),
+    ],
 )
 async def test_a_session_field_that_cannot_be_used_is_named(
     client: Client, session: str, name: str, field: str, value: object
@@ -277,7 +316,9 @@ async def test_a_bad_body_is_told_before_anything_else_that_is_wrong(client: Cli
 # -- sizes
 
 
-@pytest.mark.parametrize("text", ["a" * MAX_MESSAGE, "é" * (MAX_MESSAGE // 2)], ids=["ascii", "two bytes each"])
+@pytest.mark.parametrize(
+    "text", ["a" * MAX_MESSAGE, "é" * (MAX_MESSAGE // 2)], ids=["ascii", "two bytes each"]
+)
 async def test_a_message_may_have_256_kib_and_not_a_byte_more(
     client: Client, session: str, text: str
 ) -> None:
@@ -288,7 +329,9 @@ async def test_a_message_may_have_256_kib_and_not_a_byte_more(
 
 def padded(size: int) -> bytes:
     """A valid body of that many bytes."""
-    body = b'{"message": "a", "title": "a"}'
+    if name == "documents" and "multipart" in headers["Content-Type"]:
+        return  # an upload, which has its own form
+    body = b'{"message": "a", "title": "a", "text": "a"}'
     return body + b" " * (size - len(body))
 
 
@@ -304,21 +347,23 @@ async def test_a_body_of_more_than_16_mib_is_too_large(
     client: Client, session: str, name: str, chunked: bool
 ) -> None:
     body = padded(MAX_BODY + 1)
-    data = in_pieces(body) if chunked else body
+    data = in_pieces(body) if chunked else BytesIO(body)
     assert await refused(client, session, name, data=data, headers=JSON) == (413, "too_large")
 
 
 @pytest.mark.parametrize("chunked", [False, True])
 async def test_a_body_of_16_mib_is_taken(client: Client, session: str, chunked: bool) -> None:
     body = padded(MAX_BODY)
-    data = in_pieces(body) if chunked else body
+    data = in_pieces(body) if chunked else BytesIO(body)
     await client.call("PATCH", f"/api/chat/sessions/{session}", data=data, headers=JSON)
 
 
 # -- what looks bad and is allowed
 
 
-@pytest.mark.parametrize("text", ["\0", "a\0b", "\x01\x1b[2J\x7f", "\r\n", "\u2028\u2029\x85", "\ufffe\U0010ffff"])
+@pytest.mark.parametrize(
+    "text", ["\0", "a\0b", "\x01\x1b[2J\x7f", "\r\n", "\u2028\u2029\x85", "\ufffe\U0010ffff"]
+)
 async def test_control_characters_are_kept_as_they_are(
     client: Client, fake: FakeOllama, session: str, text: str
 ) -> None:
@@ -327,7 +372,7 @@ async def test_control_characters_are_kept_as_they_are(
     shown = await client.session(session)
     assert (shown["title"], shown["system"]) == (text, text)
     assert (await client.messages(session))[0]["content"] == text
-    assert [turn["content"] for turn in fake.requests[0]["messages"]] == [text, text]
+    assert [turn["content"] for turn in fake.requests[-1]["messages"]] == [text, text]
 
 
 async def test_unknown_fields_are_ignored(client: Client) -> None:
@@ -338,13 +383,27 @@ async def test_unknown_fields_are_ignored(client: Client) -> None:
 
 async def test_null_is_as_good_as_absent(client: Client, session: str) -> None:
     names = ("model", "system", "images", "options", "think", "format", "keep_alive", "clientMessageId")
-    stream = await client.ask(session, **dict.fromkeys((*names, "replaces", "document_id")))
+    nothing: dict[str, Any] = dict.fromkeys((*names, "replaces", "document_id"))
+    stream = await client.ask(session, **nothing)
     assert stream.last["type"] == "done"
 
 
 # -- addresses
 
-NO_MESSAGE: Final = ["0", "-1", "01", "+1", "1.5", "abc", "%00", "٣", str(2**63), str(10**30), "9" * 4000, "1%20"]
+NO_MESSAGE: Final = [
+    "0",
+    "-1",
+    "01",
+    "+1",
+    "1.5",
+    "abc",
+    "%00",
+    "٣",
+    str(2**63),
+    str(10**30),
+    "9" * 4000,
+    "1%20",
+]
 
 
 @pytest.mark.parametrize("message", NO_MESSAGE)
@@ -357,7 +416,18 @@ async def test_what_can_be_no_message_is_not_found(
     assert (status, body["code"]) == (404, "not_found")
 
 
-NO_SESSION: Final = ["%00", "a%00b", "%FF", "%ED%A0%80", "%2e%2e", "..%2F", "%0d%0aX:1", "'--", "s" * 7000, "%F0%9F%98%80"]
+NO_SESSION: Final = [
+    "%00",
+    "a%00b",
+    "%FF",
+    "%ED%A0%80",
+    "%2e%2e",
+    "..%2F",
+    "%0d%0aX:1",
+    "'--",
+    "s" * 7000,
+    "%F0%9F%98%80",
+]
 SESSION_CALLS: Final = [
     ("GET", ""),
     ("PATCH", ""),
@@ -374,60 +444,61 @@ SESSION_CALLS: Final = [
 @pytest.mark.parametrize("sid", NO_SESSION, ids=lambda sid: sid[:12])
 @pytest.mark.parametrize(("method", "rest"), SESSION_CALLS)
 async def test_what_can_be_no_session_is_not_found(client: Client, method: str, rest: str, sid: str) -> None:
-    from yarl import URL
-
     url = URL(f"{client.base}/api/chat/sessions/{sid}{rest}", encoded=True)
     async with client.http.request(method, url) as response:
         body = await response.json()
         assert (response.status, body["code"]) == (404, "not_found")
 
 
-async def raw(client: Client, request: bytes) -> tuple[int, bytes]:
-    """What no decent client can send; status and body of what comes back."""
+async def raw(client: Client, head: bytes, body: bytes = b"") -> tuple[int, bytes]:
+    """What no decent client can send; status and body of what comes back. `head` ends where the headers
+    that every request has are added."""
     host, _, port = client.base.removeprefix("http://").partition(":")
     reader, writer = await asyncio.open_connection(host, int(port))
-    writer.write(request)
+    writer.write(head + b"\r\nHost: localhost\r\nConnection: close\r\n\r\n" + body)
     async with asyncio.timeout(10):
-        head = await reader.readuntil(b"\r\n\r\n")
-        body = await reader.read()
+        status = (await reader.readuntil(b"\r\n\r\n")).split()[1]
+        answer = await reader.read()
     writer.close()
     await writer.wait_closed()
-    return int(head.split()[1]), body
+    return int(status), answer
 
 
 @pytest.mark.parametrize(
-    "line",
+    "head",
     [
-        b"GET /api/chat/sessions/\xff\xfe HTTP/1.1\r\n",
-        b"GET /api/chat/sessions/\xed\xa0\x80/messages HTTP/1.1\r\n",
-        b"GET /\xff HTTP/1.1\r\n",
-        b"GET /api/chat/sessions?q=\xff HTTP/1.1\r\n",
-        b"GET /api/chat/sessions?before=\xff HTTP/1.1\r\n",
-        b"GET /api/chat/sessions?limit=\xff HTTP/1.1\r\n",
-        b"OPTIONS /api/chat/sessions HTTP/1.1\r\nOrigin: http://\xff\r\nAccess-Control-Request-Method: GET\r\n",
-        b"GET / HTTP/1.1\r\nX-Request-Id: \xff\r\n",
-        b"POST /api/chat/sessions HTTP/1.1\r\nContent-Type: \xff\r\nContent-Length: 2\r\n",
-        b"POST /api/chat/sessions HTTP/1.1\r\nContent-Type: application/json;charset=\xff\r\nContent-Length: 2\r\n",
+        b"GET /api/chat/sessions/\xff\xfe HTTP/1.1",
+        b"GET /api/chat/sessions/\xed\xa0\x80/messages HTTP/1.1",
+        b"GET /\xff HTTP/1.1",
+        b"GET /api/chat/sessions?q=\xff HTTP/1.1",
+        b"GET /api/chat/sessions?before=\xff HTTP/1.1",
+        b"GET /api/chat/sessions?limit=\xff HTTP/1.1",
+        b"OPTIONS / HTTP/1.1\r\nOrigin: http://\xff\r\nAccess-Control-Request-Method: GET",
+        b"OPTIONS / HTTP/1.1\r\nOrigin: http://a\r\nAccess-Control-Request-Method: \xff",
+        b"GET / HTTP/1.1\r\nX-Request-Id: \xff",
+        b"POST /api/chat/sessions HTTP/1.1\r\nContent-Type: \xff\r\nContent-Length: 2",
+        b"POST /api/chat/sessions HTTP/1.1\r\nContent-Type: text/\xff;charset=\xff\r\nContent-Length: 2",
     ],
-    ids=lambda line: line[:50].decode("latin-1"),
+    ids=lambda head: head[:50].decode("latin-1"),
 )
-async def test_bytes_that_are_not_utf8_are_no_fault_of_the_server(client: Client, line: bytes) -> None:
-    status, body = await raw(client, line + b"Host: localhost\r\nConnection: close\r\n\r\n{}")
-    assert status in {200, 400, 403, 404, 415, 422}, body
-    assert b"Traceback" not in body
+async def test_bytes_that_are_not_utf8_are_no_fault_of_the_server(client: Client, head: bytes) -> None:
+    status, body = await raw(client, head, b"{}" if head.startswith(b"POST") else b"")
+    assert status in {200, *REFUSALS, 403}, body
 
 
 @pytest.mark.parametrize("name", BODIES)
 async def test_a_body_whose_chunks_are_broken_is_malformed(client: Client, session: str, name: str) -> None:
     method, path = endpoint(name, session)
-    head = f"{method} {path} HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n"
-    head += "Content-Type: application/json\r\nTransfer-Encoding: chunked\r\n\r\n"
-    status, body = await raw(client, head.encode() + b"5\r\n{    \r\nZZ\r\n")
-    assert status == 400, body
-    assert (await client.session(session))["messageCount"] == 0
+    head = f"{method} {path} HTTP/1.1\r\nContent-Type: application/json\r\nTransfer-Encoding: chunked"
+    for body in (b"ZZ\r\n", b"5\r\n{    \r\nZZ\r\n"):
+        status, answer = await raw(client, head.encode(), body)
+        assert status == 400, answer
+    assert (await client.session(session))["title"] == "as it was"
 
 
-@pytest.mark.parametrize("limit", ["0", "-1", "501", "1.5", "abc", "1e2", "٣", " 5", "9" * 5000, "%00", "1,2"])
+@pytest.mark.parametrize(
+    "limit", ["0", "-1", "501", "1.5", "abc", "1e2", "٣", " 5", "9" * 5000, "%00", "1,2"]
+)
 @pytest.mark.parametrize("listing", ["", "/messages"])
 async def test_a_limit_is_a_whole_number_from_1_to_500(
     client: Client, session: str, listing: str, limit: str
@@ -437,7 +508,16 @@ async def test_a_limit_is_a_whole_number_from_1_to_500(
     assert (status, body["code"], body["field"]) == (422, "invalid", "limit")
 
 
-CURSORS: Final = ["0", "-1", "a", "1.5", "\0", "9" * 5000, "2026-01-01T00:00:00.000Z", "2026-01-01T00:00:00.000Z.-1"]
+CURSORS: Final = [
+    "0",
+    "-1",
+    "a",
+    "1.5",
+    "\0",
+    "9" * 5000,
+    "2026-01-01T00:00:00.000Z",
+    "2026-01-01T00:00:00.000Z.-1",
+]
 
 
 @pytest.mark.parametrize("before", CURSORS, ids=lambda text: text[:30])
@@ -451,7 +531,8 @@ async def test_a_place_that_no_page_named_is_an_invalid_cursor(
 
 
 @pytest.mark.parametrize(
-    "after", ["a", "1", "1.", ".1", "-1.0", "1.1.1", "0.0.END", "0.0 ", "٣.٣", "\0", "9" * 5000, f"0.{10**30}"]
+    "after",
+    ["a", "1", "1.", ".1", "-1.0", "1.1.1", "0.0.END", "0.0 ", "٣.٣", "\0", "9" * 5000, f"0.{10**30}"],
 )
 async def test_a_cursor_that_no_event_carried_is_invalid(client: Client, session: str, after: str) -> None:
     stream = await client.ask(session)
@@ -460,10 +541,27 @@ async def test_a_cursor_that_no_event_carried_is_invalid(client: Client, session
     assert (status, body["code"]) == (400, "invalid_cursor")
 
 
-HOSTILE: Final = ['"', '""', "*", "a*", "AND", "a OR", "NEAR(", "title:a", "^a", "-", "(", "\0", "a\0b", "'; DROP TABLE"]
+HOSTILE: Final = [
+    '"',
+    '""',
+    "*",
+    "a*",
+    "AND",
+    "a OR",
+    "NEAR(",
+    "title:a",
+    "^a",
+    "-",
+    "(",
+    "\0",
+    "a\0b",
+    "'; DROP TABLE",
+]
 
 
-@pytest.mark.parametrize("q", [*HOSTILE, "{a b}: c", "\ufffd", "a " * 2000, "é" * 2000, "\\", "%", "+", "\n", " "])
+@pytest.mark.parametrize(
+    "q", [*HOSTILE, "{a b}: c", "\ufffd", "a " * 2000, "é" * 1000, "\\", "%", "+", "\n", " "]
+)
 async def test_a_hostile_search_is_only_a_search(client: Client, session: str, q: str) -> None:
     async with client.http.get(client.url("/api/chat/sessions"), params={"q": q}) as response:
         assert response.status == 200, await response.text()
@@ -478,45 +576,14 @@ ANYTHING: Final = st.recursive(
     lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(max_size=8), inner, max_size=3),
     max_leaves=6,
 )
-FIELDS: Final = (
-    "message document_id documentId model system images options think format keep_alive clientMessageId replaces"
-).split()
-
-
-@pytest.fixture(scope="module")
-def module_loop() -> Any:
-    """A loop that outlives each example."""
-    with asyncio.Runner() as runner:
-        yield runner
+FIELDS: Final = sorted({field for field, _ in WRONG})
 
 
 @settings(max_examples=150, deadline=None, suppress_health_check=list(HealthCheck))
 @given(fields=st.dictionaries(st.sampled_from(FIELDS), ANYTHING, max_size=4), message=st.booleans())
-def test_anything_is_answered_or_refused(
-    module_loop: asyncio.Runner, everything: tuple[Client, str], fields: dict[str, Any], message: bool
+async def test_anything_is_answered_or_refused(
+    client: Client, session: str, fields: dict[str, Any], message: bool
 ) -> None:
-    client, session = everything
-    body = ({"message": "a"} if message else {}) | fields
-    data = json.dumps(body)  # with NaN and lone surrogates, if they are there
-
-    async def send() -> tuple[int, Any]:
-        return await sent(client, *endpoint("messages", session), data=data, headers=JSON)
-
-    status, _ = module_loop.run(send())
+    data = json.dumps(({"message": "a"} if message else {}) | fields)  # NaN and lone surrogates too
+    status, _ = await sent(client, *endpoint("messages", session), data=data, headers=JSON)
     assert status in REFUSALS | {200}
-
-
-@pytest.fixture(scope="module")
-def everything(module_loop: asyncio.Runner, tmp_path_factory: pytest.TempPathFactory) -> Any:
-    """A client and a session, in front of an Ollama that answers everything."""
-    database = f"sqlite:///{tmp_path_factory.mktemp('bad')}/chat.db"
-
-    async def running() -> AsyncIterator[tuple[Client, str]]:
-        async with FakeOllama() as fake:
-            config = Config(ollama_host=fake.url, database_url=database, default_model="gemma3:270m")
-            async with serving(config) as client:
-                yield client, await client.new_session()
-
-    running_now = running()
-    yield module_loop.run(anext(running_now))  # type: ignore[arg-type]
-    module_loop.run(running_now.aclose())  # type: ignore[attr-defined]

@@ -2,24 +2,16 @@
 
 import asyncio
 import sqlite3
-from collections.abc import AsyncIterator, Callable
-from contextlib import aclosing, asynccontextmanager, closing
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager, closing
 from dataclasses import replace
-from time import monotonic
 from typing import Any
 
 import pytest
 from chat_client import Client, Stream, serving
-from fake_ollama import MODEL, FakeOllama, Gate, Script, answer, greet, refused
+from fake_ollama import FakeOllama, Gate, Script, Scripted, answer, greet, refused
 
 from chatproxy import Config
-from chatproxy.chat.answer import Answer
-from chatproxy.chat.generation import CANCELLED, Generation
-from chatproxy.chat.generations import Generations
-from chatproxy.chat.queue import Queue
-from chatproxy.ollama.client import Ollama
-from chatproxy.store.records import Question
-from chatproxy.store.store import Store
 
 WORDS = "One two three four"
 
@@ -61,7 +53,14 @@ async def test_the_partial_text_is_kept_and_the_connection_closed(client: Client
         await closes(fake)
         await stream.rest()
     fields = ("status", "content", "finishReason", "error", "cursor", "usage")
-    assert [message[field] for field in fields] == ["cancelled", "One two", "cancelled", None, "0.7.end", None]
+    assert [message[field] for field in fields] == [
+        "cancelled",
+        "One two",
+        "cancelled",
+        None,
+        "0.7.end",
+        None,
+    ]
     assert (await client.messages(session))[1] == message
     assert told(stream) == ("done", "cancelled", "One two")
     assert stream.kinds() == ["start", "chunk", "done"]
@@ -126,39 +125,6 @@ async def test_while_the_model_loads(client: Client, fake: FakeOllama) -> None:
     assert told(stream) == ("done", "cancelled", "")
 
 
-async def test_before_the_first_step_of_the_generation(
-    config: Config, fake: FakeOllama
-) -> None:
-    store = await Store.open(config.database_path)
-    async with aclosing(_closing(store, Ollama(fake.url, api_key=None, connect_timeout=5))) as parts:
-        ollama = await anext(parts)
-        async with Generations.running(store) as generations:
-            session = await store.create_session("", title=None, model=None, system=None)
-            question, reply = await store.begin_answer("", session.id, Question(content="Hello"))
-            generation = Generation(
-                Answer(reply, question.id),
-                b"{}",
-                Queue(1, 0).join(MODEL),
-                arrived=monotonic(),
-                config=config,
-                ollama=ollama,
-                store=store,
-            )
-            generations.start(generation)
-            await generation.stop(CANCELLED)
-            message = await store.get_message("", session.id, reply.id)
-    assert (message.status, message.content) == ("cancelled", "")
-    assert fake.chats == []
-
-
-async def _closing(store: Store, ollama: Ollama) -> AsyncIterator[Ollama]:
-    try:
-        yield ollama
-    finally:
-        await ollama.close()
-        await store.close()
-
-
 @pytest.mark.parametrize("number", range(0, 12, 2))
 async def test_right_after_the_start(client: Client, fake: FakeOllama, number: int) -> None:
     fake.script = Script(answer(WORDS), head=Gate())
@@ -189,14 +155,20 @@ async def test_twenty_at_once_are_one(client: Client, fake: FakeOllama) -> None:
     assert stream.kinds() == ["start", "chunk", "done"]
 
 
-@pytest.mark.parametrize("script", [greet, refused(400, "no"), Script([], end="cut")], ids=str)
-async def test_what_has_ended_stays_as_it_ended(client: Client, fake: FakeOllama, script: Script) -> None:
+@pytest.mark.parametrize(
+    ("script", "status"),
+    [(greet, "complete"), (refused(400, "no"), "failed"), (Script([], end="cut"), "failed")],
+    ids=["complete", "refused", "cut"],
+)
+async def test_what_has_ended_stays_as_it_ended(
+    client: Client, fake: FakeOllama, script: Scripted, status: str
+) -> None:
     fake.script = script
     session = await client.new_session()
     stream = await client.ask(session)
     before = (await client.messages(session))[1]
     assert await client.cancel(session, stream.answer_id) == before
-    assert before["status"] == ("complete" if stream.last["type"] == "done" else "failed")
+    assert before["status"] == status
 
 
 @pytest.mark.parametrize("which", ["questions", "others", "none", "no number"])

@@ -1,4 +1,4 @@
-"""A server that stops: everybody who waits is told so, what was said is stored, and nothing is left behind."""
+"""A server that stops: everybody who waits is told so, what was said is stored, nothing is left behind."""
 
 import asyncio
 import socket
@@ -16,7 +16,7 @@ from fake_ollama import FakeOllama, Gate, Script, answer, token, until
 from chatproxy import Config, create_app
 from chatproxy.web.keys import CONVERSATION
 
-QUICK = {"shutdown_timeout": 0.3}  # seconds that aiohttp waits for readers
+QUICK: dict[str, Any] = {"shutdown_timeout": 0.3}  # seconds that aiohttp waits for readers
 
 
 def alone(config: Config) -> Server:
@@ -72,6 +72,13 @@ def terminal(said: str, message: int, cursor: str) -> dict[str, Any]:
     }
 
 
+async def reaches(client: Client, session: str, cursor: str) -> None:
+    """The session's answer."""
+    async with asyncio.timeout(10):
+        while (await client.messages(session))[1]["cursor"] != cursor:  # noqa: ASYNC110 - of a server
+            await asyncio.sleep(0.01)
+
+
 async def test_every_reader_is_told_once_the_text_is_stored(
     server: Server, fake: FakeOllama, config: Config
 ) -> None:
@@ -92,19 +99,19 @@ async def test_every_reader_is_told_once_the_text_is_stored(
     await asyncio.wait_for(fake.chats[0].closed.wait(), 5)
 
 
-@pytest.mark.parametrize("state", ["queued", "loading"])
+@pytest.mark.parametrize("state", ["queued", "waiting"])
 async def test_answers_without_a_word_are_ended_too(fake: FakeOllama, config: Config, state: str) -> None:
-    fake.script = Script(head=Gate())  # the first is loading, and the second waits for it
+    fake.script = Script(head=Gate())  # the first is with Ollama, and the second waits for it
     config = replace(config, max_concurrent_generations=1)
     async with alone(config) as server:
         client = server.client
         first, second = await client.new_session(), await client.new_session()
-        async with client.sending(first) as loading, client.sending(second) as queued:
-            stream = {"loading": loading, "queued": queued}[state]
+        async with client.sending(first) as waiting, client.sending(second) as queued:
+            stream = {"waiting": waiting, "queued": queued}[state]
             while (await stream.until("status"))["state"] != state:
                 pass
             async with stopping(server):
-                assert [(await each.until("error"))["code"] for each in (loading, queued)] == [
+                assert [(await each.until("error"))["code"] for each in (waiting, queued)] == [
                     "shutting_down",
                     "shutting_down",
                 ]
@@ -119,8 +126,7 @@ async def test_a_request_that_waits_for_the_whole_answer_gets_503(
     session = await client.new_session()
     waiting = asyncio.create_task(client.send(session, status=503))
     await fake.arrived()
-    while (await client.messages(session))[1]["content"] != "Two words":
-        await asyncio.sleep(0.01)
+    await reaches(client, session, "0.9")
     async with stopping(server):
         refusal = await waiting
     assert refusal | {"error": ""} == {
@@ -176,17 +182,14 @@ async def test_a_reader_that_takes_nothing_is_dropped(
     session = await server.client.new_session()
     with closing(send_without_reading(server.client, session)):
         await fake.arrived()
-        while (await server.client.messages(session))[1]["cursor"] != "0.8000000":
-            await asyncio.sleep(0.01)
+        await reaches(server.client, session, "0.8000000")
         async with stopping(server):
             pass
     assert [(status, len(content)) for status, content in answers(config)] == [("interrupted", 8_000_000)]
 
 
 @pytest.mark.parametrize("call", ["messages", "messages/stream"])
-async def test_a_send_that_waits_for_ollama_is_refused(
-    fake: FakeOllama, config: Config, call: str
-) -> None:
+async def test_a_send_that_waits_for_ollama_is_refused(fake: FakeOllama, config: Config, call: str) -> None:
     """Nothing is stored yet, and Ollama does not say which models there are."""
     asked, fake.instead["/api/tags"] = fake.calls, Script(head=Gate())
     async with alone(config) as server:
@@ -222,9 +225,7 @@ async def test_readers_are_told_also_where_the_text_cannot_be_stored_in_time(
 
 
 @pytest.mark.parametrize("start", [alone, mounted])
-async def test_no_task_is_left(
-    fake: FakeOllama, config: Config, start: Callable[[Config], Server]
-) -> None:
+async def test_no_task_is_left(fake: FakeOllama, config: Config, start: Callable[[Config], Server]) -> None:
     before = asyncio.all_tasks()
     async with start(config) as server:
         done, running = await server.client.new_session(), await server.client.new_session()

@@ -53,12 +53,13 @@ class Text:
 class Progress:
     """Where an answer stands before it ends: what the `status` event tells."""
 
-    __slots__ = ("position", "since", "state", "tokens", "version")
+    __slots__ = ("eta_ms", "position", "since", "state", "tokens", "version")
 
     def __init__(self, state: State) -> None:
         self.state = state
         self.since = monotonic()
         self.position: int | None = None
+        self.eta_ms: float | None = None  # how long loading takes here, once that was measured
         self.tokens = 0
         self.version = 0  # counts the changes, so that a reader knows whether it was told of the last
 
@@ -76,6 +77,9 @@ class Progress:
             state=self.state,
             position=UNSET if self.position is None else self.position,
             elapsed_ms=round(elapsed * 1000),
+            eta_ms=UNSET
+            if self.eta_ms is None or self.state != "loading"
+            else max(0, round(self.eta_ms - elapsed * 1000)),
             tokens=self.tokens if writing else UNSET,
             tokens_per_second=round(self.tokens / elapsed, 1) if writing and elapsed > 0.5 else UNSET,
         )

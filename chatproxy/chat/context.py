@@ -1,39 +1,141 @@
-"""The prompt: what of the conversation the model is told.
+"""The prompt: what of the conversation the model is told, within its window.
 
-System prompt, history, message. An answer that was cut short counts as what was said; one without a
-word is left out together with its question. Thinking is not sent back.
+System prompt, history, message, in what the window holds less a reserve for the answer. Where that is
+too little, the oldest turns go first, whole ones, a question with its answer. An answer that was cut
+short counts as what was said; one without a word is left out together with its question. Thinking is
+not sent back, and images only to models that see.
 """
 
 from base64 import b64encode
-from collections.abc import Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Final
 
-from chatproxy.ollama.wire import Turn
-from chatproxy.store.records import Message
+import msgspec
+from msgspec import Struct
+
+from chatproxy.chat.gauge import size_of
+from chatproxy.chat.models import Known
+from chatproxy.chat.request import SendRequest
+from chatproxy.chat.selection import Need, too_long
+from chatproxy.ollama.wire import ChatRequest, Turn
+from chatproxy.store.records import Notice, Past
+
+IMAGE_TOKENS: Final = 768  # about what one costs, whatever its size
+MAX_RESERVE: Final = 2048  # tokens kept free for the answer
+
+Images = Mapping[int, Sequence[bytes]]
 
 
-def spoken(history: Sequence[Message]) -> list[Message]:
-    """The messages that go into a prompt, oldest first."""
-    kept: list[Message] = []
-    for message in history:
-        if message.role == "assistant" and not message.content:
-            if kept and kept[-1].role == "user":
-                kept.pop()
+class Fitted(Struct, frozen=True, kw_only=True):
+    """A body for `/api/chat`. `size` is the text's, by the gauge's measure; None with images in it, which
+    would lead it astray. `left_out` counts turns."""
+
+    body: bytes
+    size: int | None
+    left_out: int
+
+    @property
+    def notices(self) -> list[Notice]:
+        if not self.left_out:
+            return []
+        turns = "turn was" if self.left_out == 1 else f"{self.left_out} turns were"
+        return [
+            Notice(
+                code="history_truncated",
+                message=f"The oldest {turns} left out, to fit the model's window.",
+            )
+        ]
+
+
+class Prompt(Struct, frozen=True, kw_only=True):
+    """What there is to tell. `past` is newest first, and may be only the newer part of the `earlier`
+    messages that the conversation has; `past_images` are by message id."""
+
+    request: SendRequest
+    system: str | None
+    images: Sequence[bytes]
+    past: Sequence[Past]
+    past_images: Images
+    earlier: int
+
+    def need(self) -> Need:
+        return Need(
+            least=self._least,
+            whole=Known(name="").gauge.tokens(self._size(self.past)),
+            images=bool(self.images),
+            think=bool(self.request.think),
+            last_model=next((past.model for past in self.past if past.role == "assistant"), None),
+        )
+
+    def fit(self, model: Known) -> Fitted:
+        """As much as the model's window holds. Raises `message_too_long` where a known window cannot hold
+        what must not be left out."""
+        if model.window is not None and self._least(model, model.window) > model.window:
+            raise too_long(model, self.need())
+        room: float = model.likely_window - self._least(model, model.likely_window)
+        kept: list[Past] = []
+        scanned = 0
+        for turn, scanned_by_then in turns(self.past):
+            room -= self._cost(model, turn)
+            if room < 0:
+                break
+            kept += reversed(turn)
+            scanned = scanned_by_then
         else:
-            kept.append(message)
-    return kept
+            scanned = max(scanned, len(self.past))
+        return self._fitted(model, kept[::-1], (self.earlier - scanned) // 2)
+
+    def _fitted(self, model: Known, history: Sequence[Past], left_out: int) -> Fitted:
+        shown = self.past_images if model.sees else {}
+        told = [Turn("system", self.system)] if self.system else []
+        told += [_turn(past.role, past.content, shown.get(past.id, ())) for past in history]
+        told.append(_turn("user", self.request.message, self.images))
+        request = ChatRequest(
+            model=model.name,
+            messages=told,
+            truncate=False,
+            options=self.request.options,
+            think=self.request.think,
+            format=self.request.format,
+            keep_alive=self.request.keep_alive,
+        )
+        pictured = any(turn.images for turn in told)
+        return Fitted(
+            body=msgspec.json.encode(request),
+            size=None if pictured else self._size(history),
+            left_out=left_out,
+        )
+
+    def _least(self, model: Known, window: int) -> int:
+        """Tokens of what cannot be left out, with the reserve."""
+        return model.gauge.tokens(self._size(())) + IMAGE_TOKENS * len(self.images) + self._reserve(window)
+
+    def _reserve(self, window: int) -> int:
+        wanted = (self.request.options or {}).get("num_predict")
+        if isinstance(wanted, int) and wanted > 0:
+            return wanted
+        return min(window // 4, MAX_RESERVE)
+
+    def _size(self, history: Sequence[Past]) -> int:
+        texts = [self.request.message, *([self.system] if self.system else [])]
+        return sum(map(size_of, texts)) + sum(size_of(past.content) for past in history)
+
+    def _cost(self, model: Known, turn: Sequence[Past]) -> float:
+        pictures = sum(len(self.past_images.get(past.id, ())) for past in turn) if model.sees else 0
+        return model.gauge.more(sum(size_of(past.content) for past in turn)) + IMAGE_TOKENS * pictures
 
 
-def prompt(
-    system: str | None,
-    history: Sequence[Message],
-    images: dict[int, list[bytes]],
-    message: str,
-    message_images: Sequence[bytes],
-) -> list[Turn]:
-    """`images` are those of the history's messages, by message id."""
-    turns = [Turn("system", system)] if system else []
-    turns += [_turn(past.role, past.content, images.get(past.id, ())) for past in spoken(history)]
-    return [*turns, _turn("user", message, message_images)]
+def turns(past: Sequence[Past]) -> Iterator[tuple[list[Past], int]]:
+    """Questions with their answers, newest turn first, and how many messages have been passed by then;
+    without those that came to nothing."""
+    answers: list[Past] = []
+    for number, message in enumerate(past, start=1):
+        if message.role == "assistant":
+            answers.append(message)
+            continue
+        if all(answer.content for answer in answers):
+            yield [message, *reversed(answers)], number
+        answers = []
 
 
 def _turn(role: str, content: str, images: Sequence[bytes]) -> Turn:

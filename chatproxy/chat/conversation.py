@@ -5,18 +5,21 @@ with what only memory knows: the text of an answer that is being produced.
 """
 
 import asyncio
-from collections.abc import AsyncGenerator, Mapping
+from collections.abc import AsyncGenerator, Mapping, Sequence
 from typing import Final
 from weakref import WeakValueDictionary
 
-import msgspec
 from msgspec import UNSET
 from msgspec.structs import replace
 
-from chatproxy.chat import context, selection
+from chatproxy.chat import selection
 from chatproxy.chat.answer import Answer
+from chatproxy.chat.context import Prompt
+from chatproxy.chat.gauge import size_of
 from chatproxy.chat.generation import CANCELLED, Generation
 from chatproxy.chat.generations import Generations
+from chatproxy.chat.models import Known, Models
+from chatproxy.chat.plan import Plan
 from chatproxy.chat.queue import Queue
 from chatproxy.chat.request import SendRequest
 from chatproxy.chat.selection import Choice
@@ -25,18 +28,21 @@ from chatproxy.config import Config
 from chatproxy.cursor import Cursor
 from chatproxy.errors import ChatError
 from chatproxy.ollama.client import Ollama
-from chatproxy.ollama.wire import ChatRequest
-from chatproxy.store.records import Message, Question, Session
+from chatproxy.store.records import Message, Past, Question, Session
 from chatproxy.store.store import Store
 
 PAGE: Final = 200  # messages read at once
+LAST_SENDS: Final = 1.0  # seconds that a shutdown waits for messages that are still being checked
 
 
 class Conversation:
-    def __init__(self, config: Config, store: Store, ollama: Ollama, generations: Generations) -> None:
+    def __init__(
+        self, config: Config, store: Store, ollama: Ollama, models: Models, generations: Generations
+    ) -> None:
         self._config = config
         self._store = store
         self._ollama = ollama
+        self._models = models
         self._generations = generations
         self._queue = Queue(config.max_concurrent_generations, config.max_queued_generations)
         self._locks: WeakValueDictionary[str, asyncio.Lock] = WeakValueDictionary()
@@ -51,7 +57,9 @@ class Conversation:
         """Takes no more messages, and ends every answer. May be repeated."""
         self.closing = True
         if self._sends:
-            await asyncio.wait(self._sends)
+            _, waiting = await asyncio.wait(self._sends, timeout=LAST_SENDS)
+            for send in waiting:  # for an Ollama that does not say which models it has
+                send.cancel()
         await self._generations.stop_all()
 
     # -- sending
@@ -61,14 +69,20 @@ class Conversation:
         both rows are committed; when it raises, nothing is stored. `arrived` is a monotonic time.
 
         All of it is one task: a caller who is cancelled in the middle does not undo it."""
+        shutting_down = ChatError(
+            "shutting_down", "The server is shutting down; send the message again in a moment."
+        )
         if self.closing:
-            raise ChatError(
-                "shutting_down", "The server is shutting down; send the message again in a moment."
-            )
+            raise shutting_down
         send = asyncio.create_task(self._send(owner, session_id, request, arrived))
         self._sends.add(send)
         send.add_done_callback(self._sent)
-        return await asyncio.shield(send)
+        try:
+            return await asyncio.shield(send)
+        except asyncio.CancelledError:
+            if send.cancelled():  # by `close`, and not this caller
+                raise shutting_down from None
+            raise
 
     def _sent(self, send: asyncio.Task[Answer]) -> None:
         self._sends.discard(send)
@@ -103,17 +117,11 @@ class Conversation:
             )
         images = await self._images(owner, session.id, request)
         document_id = _document(session, request)
-        choice = await selection.choose(
-            self._ollama,
-            requested=request.model,
-            of_session=session.model,
-            default=self._config.default_model,
-        )
-        body = await self._body(owner, session, request, choice, images)
-        ticket = self._queue.join(choice.model)
+        plan = await self._plan(owner, session, request, images)
+        ticket = self._queue.join(plan.first.model.name)
         try:
             question, reply = await self._store.begin_answer(
-                owner, session.id, _question(request, choice, images, document_id)
+                owner, session.id, _question(request, plan, images, document_id)
             )
         except BaseException:
             ticket.leave()
@@ -122,11 +130,12 @@ class Conversation:
         self._generations.start(
             Generation(
                 answer,
-                body,
+                plan,
                 ticket,
                 arrived=arrived,
                 config=self._config,
                 ollama=self._ollama,
+                models=self._models,
                 store=self._store,
             )
         )
@@ -136,43 +145,51 @@ class Conversation:
         """The message's images: its own, else those of the message that it replaces."""
         if request.replaces is not None:
             await self._store.check_replaces(owner, session_id, request.replaces)
-            if request.images is None:
+            if not request.images:
                 kept = await self._store.images(owner, session_id, [request.replaces])
                 return kept.get(request.replaces, [])
-        return request.decoded_images()
+        return request.images or []
 
-    async def _body(
-        self, owner: str, session: Session, request: SendRequest, choice: Choice, images: list[bytes]
-    ) -> bytes:
-        """What Ollama is asked."""
-        history = await self._history(owner, session.id, before=request.replaces)
-        shown = [message.id for message in history if message.image_count]
-        turns = context.prompt(
-            request.system or session.system or self._config.system_prompt,
-            history,
-            await self._store.images(owner, session.id, shown) if shown else {},
-            request.message,
-            images,
+    async def _plan(
+        self, owner: str, session: Session, request: SendRequest, images: Sequence[bytes]
+    ) -> Plan:
+        """Who is asked what, and who else if that one fails. Raises where nobody can be."""
+        named = selection.named(request.model, session.model, self._config.default_model)
+        if named is None:
+            models = await self._models.all()
+        else:
+            name, reason = named
+            models = [await self._models.find(name)]
+        past = await self._past(owner, session.id, request.replaces, models)
+        shown = [message.id for message in past if message.image_count]
+        later = await self._store.count_from(owner, session.id, request.replaces) if request.replaces else 0
+        prompt = Prompt(
+            request=request,
+            system=request.system or session.system or self._config.system_prompt,
+            images=images,
+            past=past,
+            past_images=await self._store.images(owner, session.id, shown) if shown else {},
+            earlier=session.message_count - later,
         )
-        return msgspec.json.encode(
-            ChatRequest(
-                model=choice.model,
-                messages=turns,
-                truncate=False,
-                options=request.options,
-                think=request.think,
-                format=request.format,
-                keep_alive=request.keep_alive,
-            )
-        )
+        choices = [Choice(models[0], reason)] if named else selection.rank(models, prompt.need())
+        return Plan(prompt, choices, prompt.fit(choices[0].model))
 
-    async def _history(self, owner: str, session_id: str, before: int | None) -> list[Message]:
-        history: list[Message] = []
-        while True:
-            page, before = await self._store.list_messages(owner, session_id, limit=PAGE, before=before)
-            history = page + history
-            if before is None:
-                return history
+    async def _past(
+        self, owner: str, session_id: str, before: int | None, models: Sequence[Known]
+    ) -> list[Past]:
+        """As much of the conversation as the largest window could hold, newest first."""
+        room = max((model.most_text for model in models), default=0)
+        past: list[Past] = []
+        limit = 64
+        while room > 0:
+            live = self._generations.now()
+            page = await self._store.history(owner, session_id, before=before, limit=limit)
+            past += [_as_it_was_said(message, live) for message in page]
+            if len(page) < limit:
+                break
+            room -= sum(size_of(message.content) for message in page)
+            before, limit = page[-1].id, limit * 2
+        return past
 
     # -- coming back to what was said
 
@@ -235,19 +252,26 @@ class Conversation:
             await self._store.delete_session(owner, session_id)
 
 
+def _as_it_was_said(past: Past, live: Mapping[int, Generation]) -> Past:
+    """Also where the text could not be committed yet."""
+    generation = live.get(past.id)
+    return past if generation is None else replace(past, content=str(generation.answer.content))
+
+
 def _as_it_stands(message: Message, live: Mapping[int, Generation]) -> Message:
     """`live` from before the message was read: an answer that ended meanwhile is not missed."""
     generation = live.get(message.id)
     return message if generation is None else generation.answer.onto(message)
 
 
-def _question(request: SendRequest, choice: Choice, images: list[bytes], document_id: int | None) -> Question:
+def _question(request: SendRequest, plan: Plan, images: Sequence[bytes], document_id: int | None) -> Question:
     return Question(
         content=request.message,
-        images=images,
+        images=list(images),
         document_id=document_id,
-        model=choice.model,
-        model_reason=choice.reason,
+        model=plan.first.model.name,
+        model_reason=plan.first.reason,
+        warnings=plan.fitted.notices,
         client_message_id=request.client_message_id,
         fingerprint=request.fingerprint(),
         replaces=request.replaces,

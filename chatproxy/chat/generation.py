@@ -17,14 +17,18 @@ from msgspec.structs import replace
 
 from chatproxy import log
 from chatproxy.chat.answer import Answer
+from chatproxy.chat.context import Fitted
+from chatproxy.chat.models import Known, Models
+from chatproxy.chat.plan import Plan
 from chatproxy.chat.queue import Ticket
+from chatproxy.chat.selection import Choice
 from chatproxy.config import Config
 from chatproxy.cursor import Cursor
 from chatproxy.errors import ChatError
 from chatproxy.ollama.client import Ollama
 from chatproxy.ollama.stream import ChatStream
-from chatproxy.ollama.wire import Line
-from chatproxy.store.records import Failure, FinishReason, Outcome, Piece, Status, Usage
+from chatproxy.ollama.wire import Line, Refused
+from chatproxy.store.records import Failure, FinishReason, Measurement, Notice, Outcome, Piece, Status, Usage
 from chatproxy.store.store import Store
 
 logger: Final = logging.getLogger(__name__)
@@ -64,9 +68,17 @@ def failed(error: ChatError) -> Ending:
     return Ending(status="failed", error=told(error))
 
 
+def _is_of_the_model(error: ChatError) -> bool:
+    """Whether another model may do better: not where Ollama itself is away, or blames the request."""
+    if isinstance(error, Refused) and error.upstream_status in {400, 401, 403}:
+        return False
+    return error.code in {"upstream_error", "upstream_incomplete", "model_not_found"}
+
+
 INTERNAL: Final = failed(ChatError("internal", "Something went wrong in chatproxy; its log says what."))
 TICK: Final = 0.2  # seconds between two looks at a generation
 STATUS_EVERY: Final = 2.0  # seconds, while text flows
+LOOK_EVERY: Final = 1.0  # seconds, for a model that is being loaded
 
 
 class Generation:
@@ -75,29 +87,33 @@ class Generation:
     def __init__(
         self,
         answer: Answer,
-        request: bytes,
+        plan: Plan,
         ticket: Ticket,
         *,
         arrived: float,
         config: Config,
         ollama: Ollama,
+        models: Models,
         store: Store,
     ) -> None:
-        """`request` is the body for `/api/chat`; `arrived` the monotonic time of the reader's request."""
+        """`arrived` is the monotonic time of the reader's request."""
         self.answer = answer
         self.over = False
-        self._request = request
+        self._plan = plan
         self._ticket = ticket
         self._arrived = arrived
         self._config = config
         self._ollama = ollama
+        self._models = models
         self._store = store
+        self._measurement: Measurement | None = None
         self._ending: asyncio.Future[Ending] = asyncio.get_running_loop().create_future()
         self._settled = asyncio.Event()
         self._stream: ChatStream | None = None
         self._first_text: float | None = None
         self._saved = Cursor()
-        self._watched = monotonic() + 1  # the sender is given a moment to start reading
+        # Since when nobody watches; the sender is given a moment to start reading.
+        self._unwatched: float | None = monotonic() + 1
         self._told = monotonic()
         self._told_tokens = 0
 
@@ -121,17 +137,68 @@ class Generation:
             self.end(INTERNAL)
 
     async def _answered(self) -> Line:
-        """Ollama's final line."""
+        """Ollama's final line. Where chatproxy chose the model and it fails before its first word, the next
+        best one gets the message, once."""
+        first, second = self._plan.first, self._plan.second
+        try:
+            return await self._answered_by(first.model, self._plan.fitted)
+        except ChatError as error:
+            if second is None or self._first_text is not None or not _is_of_the_model(error):
+                raise
+            self._fall_back(first, second, error)
+        return await self._answered_by(second.model, self._plan.prompt.fit(second.model))
+
+    def _fall_back(self, first: Choice, second: Choice, error: ChatError) -> None:
+        self._ticket = self._ticket.rejoin(second.model.name)
+        self.answer.model, self.answer.model_reason = second.model.name, second.reason
+        message = f"{first.model.name} failed ({error.sentence}); {second.model.name} answers instead."
+        self.answer.warn(Notice(code="model_fallback", message=message))
+
+    async def _answered_by(self, model: Known, fitted: Fitted) -> Line:
+        await self._admission()
+        try:
+            return await self._exchange(model, fitted)
+        except Refused as refused:
+            if refused.window is None or refused.prompt_tokens is None:
+                raise
+            model = self._models.refused(
+                model, fitted.size, window=refused.window, tokens=refused.prompt_tokens
+            )
+        fitted = self._plan.prompt.fit(model)
+        for notice in fitted.notices:
+            self.answer.warn(notice)
+        return await self._exchange(model, fitted)
+
+    async def _admission(self) -> None:
         if not self._ticket.admitted:
             self._ticket.moved = self._queued
             self._queued(self._ticket.position)
             await self._ticket.admission()
-        self.answer.enter("loading")
-        self._stream = await self._ollama.chat(self._request, self._receive)
-        return await self._stream.finished
 
     def _queued(self, position: int) -> None:
         self.answer.enter("queued", position)
+
+    async def _exchange(self, model: Known, fitted: Fitted) -> Line:
+        self.answer.progress.eta_ms = model.measured.load_ms
+        self.answer.enter("waiting" if model.warm else "loading")
+        loading = asyncio.create_task(self._look_for(model))
+        try:
+            self._stream = await self._ollama.chat(fitted.body, self._receive)
+            last = await self._stream.finished
+        except ChatError:
+            self._stream = None  # no limit runs against it any more
+            raise
+        finally:
+            loading.cancel()
+        self._measurement = self._models.measurement(model, last, fitted.size)
+        return last
+
+    async def _look_for(self, model: Known) -> None:
+        """Ollama says nothing while it loads a model: its list of running ones tells when it has."""
+        while self.answer.progress.state == "loading":
+            await asyncio.sleep(LOOK_EVERY)
+            if await self._models.loaded(model) and self.answer.progress.state == "loading":
+                self.answer.enter("waiting")
 
     def _receive(self, lines: Sequence[Line]) -> None:
         """Takes in what one read brought; the connection itself calls it, no task is woken."""
@@ -168,6 +235,9 @@ class Generation:
             await self._settle_unsaved(
                 replace(outcome, status="failed", finish_reason=None, error=told(error))
             )
+        except asyncio.CancelledError:  # a shutdown waits no longer; the next start ends the row
+            self._release(replace(outcome, status=SHUTDOWN.status, finish_reason=None, error=SHUTDOWN.error))
+            raise
         else:
             self._release(outcome)
 
@@ -197,6 +267,7 @@ class Generation:
             finish_reason=ending.finish_reason,
             usage=self._usage(ending.last),
             error=ending.error,
+            measurement=self._measurement,
         )
 
     def _usage(self, last: Line | None) -> Usage | None:
@@ -248,8 +319,11 @@ class Generation:
         grace = self._config.disconnect_grace_seconds
         now = monotonic()
         if watched:
-            self._watched = now
-        elif grace is not None and now - self._watched >= grace:
+            self._unwatched = None
+            return
+        if self._unwatched is None:
+            self._unwatched = now
+        if grace is not None and now - self._unwatched >= grace:
             self.end(CANCELLED)
 
     def _tell(self) -> None:

@@ -48,7 +48,7 @@ class Generations:
         answer = generation.answer
         self._tasks.discard(task)
         del self._by_answer[answer.id]
-        if self._by_session[answer.session_id] is generation:
+        if self._by_session.get(answer.session_id) is generation:  # else another one had its turn since
             del self._by_session[answer.session_id]
 
     def now(self) -> dict[int, Generation]:

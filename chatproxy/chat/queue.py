@@ -37,6 +37,11 @@ class Ticket:
     def leave(self) -> None:
         self._queue.remove(self)
 
+    def rejoin(self, model: str) -> "Ticket":
+        """Changes to the line of another model. Raises `overloaded`."""
+        self.leave()
+        return self._queue.join(model)
+
     def admit(self) -> None:
         self.position = 0
         self._admitted.set()

@@ -1,6 +1,5 @@
 """What a client may send: the body of API.md's section "Sending", checked on the way in."""
 
-import binascii
 import hashlib
 from typing import Annotated, Any, Final, Literal
 
@@ -27,7 +26,7 @@ class SendRequest(Struct, frozen=True, kw_only=True):
     documentId: RowId | UnsetType | None = UNSET  # the other spelling
     model: ModelName | None = None
     system: str | None = None
-    images: list[str] | None = None
+    images: list[bytes] | None = None  # base64 in the JSON
     options: dict[str, Any] | None = None
     think: bool | Literal["low", "medium", "high", "max"] | None = None
     format: str | dict[str, Any] | None = None
@@ -56,20 +55,6 @@ class SendRequest(Struct, frozen=True, kw_only=True):
                 )
         return self
 
-    def decoded_images(self) -> list[bytes]:
-        return [_decoded(image, place) for place, image in enumerate(self.images or ())]
-
     def fingerprint(self) -> str:
         """What two sends with one `clientMessageId` must have in common: every known field."""
         return hashlib.sha256(msgspec.json.encode(self, order="sorted")).hexdigest()
-
-
-def _decoded(image: str, place: int) -> bytes:
-    try:
-        return binascii.a2b_base64(image, strict_mode=True)
-    except ValueError:
-        raise ChatError(
-            "invalid",
-            f"Image {place + 1} is not base64; send the file's bytes in base64, without a data: prefix.",
-            field=f"images[{place}]",
-        ) from None

@@ -1,75 +1,163 @@
-"""Which model answers.
+"""Which model answers: the one that is named, or the one that suits the message best.
 
-The request's model, else the session's, else `DEFAULT_MODEL`, named as Ollama itself matches names
-(any case, `:latest` implied). Where all of these come to "auto": the first installed that can chat.
+A name in the request counts before the session's, and that before `DEFAULT_MODEL`. A named model is
+never second-guessed. Where the name that counts is "auto", the rules are these.
+
+Who can answer at all: models that complete text and run here, not on somebody else's machine; that see,
+where the message has images; that think, where thinking is asked for; and whose window holds what cannot
+be left out (system prompt, message, images) with room for an answer. A window that is not known yet
+rules nobody out, and neither does the history, which can be shortened.
+
+Who of these answers:
+1. the model of the session's last answer, so that a conversation keeps its voice;
+2. for a demanding message (a prompt of over 2,000 tokens with its history, or one about a document), the
+   largest that answers at a readable pace, 8 tokens a second, or whose pace is not known;
+3. one that is loaded, those wholly in the fastest memory first;
+4. the one that would be through soonest with 200 tokens, as measured here, its loading included;
+5. where nothing was measured, the smallest.
+Each rule decides only among those that the one before it leaves equal; at last, the name does.
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Final
 
 from msgspec import Struct
 
+from chatproxy.chat.models import Known, canonical
 from chatproxy.errors import ChatError
-from chatproxy.ollama.client import Model, Ollama
 
 AUTO: Final = "auto"
+DEMANDING: Final = 2000  # tokens of prompt
+READABLE: Final = 8.0  # tokens per second
+TYPICAL: Final = 200  # tokens of an answer
 
 
 class Choice(Struct, frozen=True):
-    model: str
+    model: Known
     reason: str
 
 
-def canonical(name: str) -> str:
-    name = name.lower()
-    return name if ":" in name.rpartition("/")[2] else f"{name}:latest"
+class Need(Struct, frozen=True, kw_only=True):
+    """What a message asks of a model. `least` is the tokens that cannot be left out, by a model's own
+    measure, with the room for an answer in a window of that size; `whole` about those of it all."""
+
+    least: Callable[[Known, int], int] = lambda model, window: 0
+    whole: int = 0
+    images: bool = False
+    think: bool = False
+    document: bool = False
+    last_model: str | None = None
 
 
-async def choose(ollama: Ollama, *, requested: str | None, of_session: str | None, default: str) -> Choice:
-    """Raises `model_not_found`, `no_models`, `no_suitable_model`, or what kept Ollama from answering."""
+def named(requested: str | None, of_session: str | None, default: str) -> tuple[str, str] | None:
+    """The name that counts, and why; None where the choice is chatproxy's."""
     for name, reason in (
         (requested, "named in the request"),
         (of_session, "this session's model"),
         (default, "the default here"),
     ):
         if name is not None:
-            break
-    assert name is not None
-    if canonical(name) == canonical(AUTO):
-        return await _first_that_can_chat(ollama)
-    return Choice(await _installed(ollama, name), reason)
+            return None if name.lower() == AUTO else (name, reason)
+    return None
 
 
-async def _installed(ollama: Ollama, name: str) -> str:
-    """The name as Ollama spells it. Where the list cannot be read, it is tried all the same."""
-    try:
-        models = await ollama.tags()
-    except ChatError:
-        return name
-    for model in models:
-        if canonical(model.name) == canonical(name):
-            return model.name
-    raise ChatError(
-        "model_not_found",
-        f"The model {name} is not installed; type `ollama pull {name}` or choose one of: {_names(models)}.",
-        installed=[model.name for model in models],
-    )
-
-
-async def _first_that_can_chat(ollama: Ollama) -> Choice:
-    models = await ollama.tags()
+def rank(models: Sequence[Known], need: Need) -> list[Choice]:
+    """Everybody who can answer, the best first. Raises `no_models`, `no_suitable_model` or, where only
+    the window is in the way, `message_too_long`."""
     if not models:
         raise ChatError(
-            "no_models", "No model is installed; type `ollama pull gemma3` where Ollama runs, then try again."
+            "no_models", "No model is installed; type `ollama pull gemma3` where Ollama runs, and try again."
         )
-    for model in models:
-        if "completion" in (await ollama.show(model.name)).capabilities:
-            return Choice(model.name, "the first installed that can chat")
-    raise ChatError(
-        "no_suitable_model",
-        f"None of the installed models can chat ({_names(models)}); type `ollama pull gemma3` to add one.",
+    able = _able(models, need)
+    fitting = [model for model in able if _fits(model, need)]
+    if not fitting:
+        raise too_long(max(able, key=lambda model: model.window or 0), need)
+    ranked = sorted(fitting, key=lambda model: _order(model, need))
+    return [Choice(model, _reason(model, fitting, models, need)) for model in ranked]
+
+
+def too_long(model: Known, need: Need) -> ChatError:
+    window = model.window or 0
+    return ChatError(
+        "message_too_long",
+        f"The message needs about {need.least(model, window)} tokens with room for an answer, and the window"
+        f" of {model.name} holds {window}; shorten it, or raise OLLAMA_CONTEXT_LENGTH where Ollama runs.",
+        neededTokens=need.least(model, window),
+        contextLength=window,
     )
 
 
-def _names(models: Sequence[Model]) -> str:
-    return ", ".join(model.name for model in models) or "none"
+def _able(models: Sequence[Known], need: Need) -> list[Known]:
+    wanted = {"completion"} | ({"vision"} if need.images else set()) | ({"thinking"} if need.think else set())
+    able = [model for model in models if wanted <= model.capabilities and not model.remote]
+    if not able:
+        what = {"vision": "see images", "thinking": "think"}
+        lacking = " and ".join(what[name] for name in sorted(wanted & what.keys(), reverse=True)) or "chat"
+        raise ChatError(
+            "no_suitable_model",
+            f"None of the installed models can {lacking} ({', '.join(model.name for model in models)}); "
+            "install one that can with `ollama pull`, or name a model.",
+        )
+    return able
+
+
+def _fits(model: Known, need: Need) -> bool:
+    return model.window is None or need.least(model, model.window) <= model.window
+
+
+def _order(model: Known, need: Need) -> tuple[float | str, ...]:
+    return (
+        not _is_last(model, need),
+        -model.size if _is_demanding(need) and _is_readable(model) else 0.0,
+        not model.warm,
+        not (model.warm and model.in_memory),
+        _seconds(model),
+        model.size,
+        model.name,
+    )
+
+
+def _is_last(model: Known, need: Need) -> bool:
+    return need.last_model is not None and canonical(need.last_model) == canonical(model.name)
+
+
+def _is_demanding(need: Need) -> bool:
+    return need.document or need.whole > DEMANDING
+
+
+def _is_readable(model: Known) -> bool:
+    return model.tokens_per_second is None or model.tokens_per_second >= READABLE
+
+
+def _seconds(model: Known) -> float:
+    """Until a typical answer is through; infinite where nothing was measured."""
+    if not model.tokens_per_second:
+        return float("inf")
+    load = 0.0 if model.warm else (model.measured.load_ms or 0.0) / 1000
+    return load + TYPICAL / model.tokens_per_second
+
+
+def _reason(model: Known, fitting: Sequence[Known], models: Sequence[Known], need: Need) -> str:
+    """The rule that put it where it is, in words for the reader."""
+    if _is_last(model, need):
+        return "answered last in this session"
+    if len(fitting) == 1:
+        return _only_reason(models, need)
+    if _is_demanding(need) and _is_readable(model):
+        return "the largest here that answers at a readable pace"
+    if model.warm:
+        return "already loaded"
+    if model.tokens_per_second:
+        return f"fastest installed here: {model.tokens_per_second:.0f} tokens/s"
+    return "the smallest installed"
+
+
+def _only_reason(models: Sequence[Known], need: Need) -> str:
+    chatting = [model for model in models if "completion" in model.capabilities and not model.remote]
+    if need.images and any("vision" not in model.capabilities for model in chatting):
+        return "needs images"
+    if need.think and any("thinking" not in model.capabilities for model in chatting):
+        return "needs thinking"
+    if len(chatting) > 1:
+        return "needs a large window"
+    return "the only one installed"

@@ -102,7 +102,51 @@ CREATE TRIGGER message_deleted AFTER DELETE ON message BEGIN
 END;
 """
 
-MIGRATIONS: Final[Sequence[str]] = (CHAT,)
+# Running figures of each model on this machine, by the digest of its weights and settings.
+MEASUREMENTS: Final = """
+CREATE TABLE measurement (
+    digest            TEXT PRIMARY KEY,
+    tokens_per_second REAL,
+    load_ms           REAL,
+    prompt_base       REAL,                     -- tokens of any prompt
+    prompt_slope      REAL                      -- and for each byte of its text
+) STRICT;
+"""
+
+# The chunks of a document have the keys from (id << 20) on, so that a search stays within it. An id names
+# one document for ever: a session may still hold that of a deleted one.
+DOCUMENTS: Final = """
+CREATE TABLE document (
+    id         INTEGER PRIMARY KEY AUTOINCREMENT,
+    owner      TEXT NOT NULL,
+    hash       BLOB NOT NULL,                   -- of the content
+    title      TEXT NOT NULL,
+    media_type TEXT NOT NULL,
+    bytes      INTEGER NOT NULL,
+    chunks     INTEGER NOT NULL,
+    complete   INTEGER NOT NULL DEFAULT 0,      -- while not, there is no such document for anybody
+    created_at TEXT NOT NULL
+) STRICT;
+CREATE UNIQUE INDEX document_by_content ON document (owner, hash) WHERE complete;
+CREATE INDEX document_of_owner ON document (owner, id) WHERE complete;
+CREATE INDEX document_incomplete ON document (complete) WHERE NOT complete;
+
+CREATE TABLE chunk (
+    key  INTEGER PRIMARY KEY,
+    text TEXT NOT NULL
+) STRICT;
+CREATE VIRTUAL TABLE chunk_words USING fts5 (
+    text, content = 'chunk', content_rowid = 'key', tokenize = 'porter unicode61 remove_diacritics 2'
+);
+CREATE TRIGGER chunk_inserted AFTER INSERT ON chunk BEGIN
+    INSERT INTO chunk_words (rowid, text) VALUES (new.key, new.text);
+END;
+CREATE TRIGGER chunk_deleted AFTER DELETE ON chunk BEGIN
+    INSERT INTO chunk_words (chunk_words, rowid, text) VALUES ('delete', old.key, old.text);
+END;
+"""
+
+MIGRATIONS: Final[Sequence[str]] = (CHAT, MEASUREMENTS, DOCUMENTS)
 
 
 async def migrate(connection: aiosqlite.Connection, migrations: Sequence[str] = MIGRATIONS) -> None:

@@ -37,6 +37,27 @@ class Source(Record, frozen=True, kw_only=True):
     score: float
 
 
+class Document(Record, frozen=True, kw_only=True):
+    """`bytes` is the size of what was sent, `chunks` how many there are."""
+
+    id: int
+    title: str
+    media_type: str
+    bytes: int
+    chunks: int
+    created_at: str
+
+
+class NewDocument(Record, frozen=True, kw_only=True):
+    """About to be stored; two with one `hash`, of their `size` bytes, are the same document."""
+
+    title: str
+    media_type: str
+    size: int
+    hash: bytes
+    chunks: list[str]
+
+
 class Notice(Record, frozen=True, kw_only=True):
     """A `warning`: something the reader should know while the answer goes on."""
 
@@ -103,6 +124,16 @@ class Question(Record, frozen=True, kw_only=True):
     replaces: int | None = None
 
 
+class Past(Record, frozen=True, kw_only=True):
+    """An earlier message, as a prompt needs it."""
+
+    id: int
+    role: Role
+    content: str
+    image_count: int
+    model: str | None
+
+
 class Send(Record, frozen=True, kw_only=True):
     """An earlier send with a `clientMessageId`: its two messages and what its request said."""
 
@@ -119,8 +150,19 @@ class Piece(Record, frozen=True, kw_only=True):
     content: str
 
 
+class Measurement(Record, frozen=True, kw_only=True):
+    """Running figures of one model here; None until measured. A prompt of n bytes of text has about
+    `prompt_base + n * prompt_slope` tokens."""
+
+    digest: str
+    tokens_per_second: float | None = None
+    load_ms: float | None = None
+    prompt_base: float | None = None
+    prompt_slope: float | None = None
+
+
 class Outcome(Record, frozen=True, kw_only=True):
-    """How an answer ended, with its whole text."""
+    """How an answer ended, with its whole text; and what it showed of its model, to be kept with it."""
 
     message_id: int
     status: Status
@@ -132,3 +174,4 @@ class Outcome(Record, frozen=True, kw_only=True):
     finish_reason: FinishReason | None = None
     usage: Usage | None = None
     error: Failure | None = None
+    measurement: Measurement | None = None

@@ -5,7 +5,7 @@ import re
 import secrets
 import sqlite3
 from collections.abc import AsyncIterator, Mapping, Sequence
-from contextlib import AsyncExitStack, asynccontextmanager
+from contextlib import AsyncExitStack, asynccontextmanager, suppress
 from functools import partial
 from pathlib import Path
 from typing import Final, Self
@@ -13,9 +13,21 @@ from typing import Final, Self
 import aiosqlite
 
 from chatproxy.errors import ChatError, StartError
-from chatproxy.store import file, turns
+from chatproxy.store import documents, file, turns
 from chatproxy.store.migrations import migrate
-from chatproxy.store.records import Message, Outcome, Piece, Question, Send, Session
+from chatproxy.store.records import (
+    Document,
+    Measurement,
+    Message,
+    NewDocument,
+    Outcome,
+    Past,
+    Piece,
+    Question,
+    Send,
+    Session,
+    Source,
+)
 from chatproxy.store.rows import KEY, MESSAGE, SESSION, Row, fetch, message, now, only, session, session_key
 from chatproxy.store.writer import Writer, told
 
@@ -47,6 +59,13 @@ _ANSWER: Final = (
 _SHOWN: Final = f"SELECT {MESSAGE} FROM message WHERE session = {KEY} AND superseded = 0"
 _MESSAGES_BEFORE: Final = f"{_SHOWN} AND id < :before ORDER BY id DESC LIMIT :limit + 1"
 _MESSAGES_AFTER: Final = f"{_SHOWN} AND id > :after ORDER BY id LIMIT :limit + 1"
+_HISTORY: Final = f"""
+    SELECT id, role, content, image_count, model FROM message
+    WHERE session = {KEY} AND superseded = 0 AND id < :before ORDER BY id DESC LIMIT :limit
+"""
+_COUNT_FROM: Final = f"""
+    SELECT count(*) AS number FROM message WHERE session = {KEY} AND superseded = 0 AND id >= :id
+"""
 _IMAGES: Final = f"""
     SELECT message, bytes FROM image
     WHERE message IN (SELECT value FROM json_each(:ids))
@@ -203,13 +222,24 @@ class Store:
 
     # -- turns
 
+    async def history(self, owner: str, session_id: str, *, limit: int, before: int | None) -> list[Past]:
+        """The last messages before that id, newest first, with only what a prompt needs of them."""
+        before = LARGEST if before is None else before
+        rows = await self._fetch(_HISTORY, owner=owner, session=session_id, before=before, limit=limit)
+        return [Past(**dict(row)) for row in rows]
+
+    async def count_from(self, owner: str, session_id: str, message_id: int) -> int:
+        """How many messages of the conversation come from that one on."""
+        rows = await self._fetch(_COUNT_FROM, owner=owner, session=session_id, id=message_id)
+        return int(rows[0]["number"])
+
     async def find_send(self, owner: str, session_id: str, client_message_id: str) -> Send | None:
         rows = await self._fetch_of(owner, session_id, turns.SEND, client_message_id=client_message_id)
         return Send(**dict(rows[0])) if rows else None
 
     async def check_replaces(self, owner: str, session_id: str, replaces: int) -> None:
         """Raises `invalid` unless that is a user message of the conversation as it stands."""
-        turns.replaceable(await self._fetch_of(owner, session_id, turns.REPLACEABLE, replaces=replaces))
+        turns.check_replaceable(await self._fetch_of(owner, session_id, turns.REPLACEABLE, replaces=replaces))
 
     async def begin_answer(self, owner: str, session_id: str, question: Question) -> tuple[Message, Message]:
         """Stores the question, and the answer as `streaming`; what the question replaces is superseded."""
@@ -222,6 +252,75 @@ class Store:
 
     async def finish_answer(self, outcome: Outcome) -> None:
         await self._writer.run(partial(turns.finish, outcome=outcome))
+
+    async def measurements(self) -> list[Measurement]:
+        rows = await self._fetch("SELECT * FROM measurement")
+        return [Measurement(**dict(row)) for row in rows]
+
+    # -- documents
+
+    async def create_document(self, owner: str, new: NewDocument) -> tuple[Document, bool]:
+        """The document, and whether it is a new one: the same content of the same owner is the same."""
+        write = self._writer.run
+        if earlier := await write(partial(documents.same, owner=owner, new=new)):
+            return earlier, False
+        document_id = await write(partial(documents.begin, owner=owner, new=new))
+        try:
+            for first in range(0, len(new.chunks), documents.AT_ONCE):
+                some = new.chunks[first : first + documents.AT_ONCE]
+                await write(partial(documents.add, document_id=document_id, first=first, chunks=some))
+            found = await write(
+                partial(documents.complete, owner=owner, document_id=document_id, new=new)
+            )
+        except ChatError:
+            with suppress(ChatError):  # else the next start does it
+                await self._remove_document(document_id)
+            raise
+        if found.id != document_id:
+            await self._remove_document(document_id)
+        return found, found.id == document_id
+
+    async def get_document(self, owner: str, document_id: int) -> Document:
+        rows = await self._fetch(documents.GET, owner=owner, id=document_id)
+        return documents.document(documents.only(rows, document_id))
+
+    async def list_documents(
+        self, owner: str, *, limit: int, before: int | None
+    ) -> tuple[list[Document], int | None]:
+        """The newest before that id, and what to pass as `before` to go on, None at the end."""
+        before = LARGEST if before is None else before
+        rows = await self._fetch(documents.LIST, owner=owner, before=before, limit=limit)
+        shown = [documents.document(row) for row in rows[:limit]]
+        return shown, shown[-1].id if len(rows) > limit else None
+
+    async def delete_document(self, owner: str, document_id: int) -> None:
+        """Sessions keep its id, which will never be another document's."""
+        await self._writer.run(partial(documents.withdraw, owner=owner, document_id=document_id))
+        with suppress(ChatError):  # it is gone for everybody; what is left, the next start removes
+            await self._remove_document(document_id)
+
+    async def _remove_document(self, document_id: int) -> None:
+        while await self._writer.run(partial(documents.remove, document_id=document_id)):
+            pass
+
+    async def search_chunks(
+        self, owner: str, document_id: int, words: Sequence[str], *, limit: int
+    ) -> list[Source]:
+        """Those that hold one of the words or more, the best first by BM25: rare words count for most."""
+        document = await self.get_document(owner, document_id)
+        any_of = " OR ".join([_quoted(word) for word in words])
+        rows = await self._fetch(
+            documents.SEARCH, owner=owner, id=document_id, words=any_of, limit=limit
+        )
+        return [documents.source(row, document) for row in rows]
+
+    async def chunks(self, owner: str, document_id: int, numbers: Sequence[int]) -> list[Source]:
+        """Those of that number, in the order of the document."""
+        document = await self.get_document(owner, document_id)
+        rows = await self._fetch(
+            documents.CHUNKS, owner=owner, id=document_id, numbers=json.dumps(list(numbers))
+        )
+        return [documents.source(row, document) for row in rows]
 
 
 @asynccontextmanager
@@ -238,6 +337,7 @@ async def _prepare(connection: aiosqlite.Connection) -> None:
     await migrate(connection)
     await connection.execute("BEGIN IMMEDIATE")
     await turns.reconcile(connection)
+    await documents.reconcile(connection)
     await connection.commit()
 
 
@@ -262,6 +362,9 @@ def _place(before: str | None) -> tuple[str, int]:
 
 def _words(q: str) -> str:
     """A query that matches where every word begins one; quoted, so that nothing in it is FTS5's syntax."""
-    # SQLite would stop reading at NUL.
-    words = [word.replace('"', '""') for word in q.replace("\0", "\ufffd").split()]
-    return " ".join([f'"{word}"*' for word in words])
+    return " ".join([f"{_quoted(word)}*" for word in q.split()])
+
+
+def _quoted(word: str) -> str:
+    """As FTS5 takes it, whatever is in it. SQLite would stop reading at NUL."""
+    return '"{}"'.format(word.replace("\0", "\ufffd").replace('"', '""'))

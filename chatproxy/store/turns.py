@@ -30,7 +30,7 @@ SEND: Final = f"""
 """
 # A message that may be replaced; takes the arguments of KEY too.
 REPLACEABLE: Final = f"""
-    SELECT id, image_count FROM message
+    SELECT id FROM message
     WHERE id = :replaces AND session = {KEY} AND role = 'user' AND superseded = 0
 """
 
@@ -51,17 +51,20 @@ _FINISH: Final = """
         updated_at = :now
     WHERE id = :message_id
 """
+_MEASURED: Final = """
+    INSERT OR REPLACE INTO measurement (digest, tokens_per_second, load_ms, prompt_base, prompt_slope)
+    VALUES (:digest, :tokens_per_second, :load_ms, :prompt_base, :prompt_slope)
+"""
 
 
-def replaceable(rows: Sequence[Row]) -> Row:
-    """The row that REPLACEABLE found; `invalid` where there is none."""
+def check_replaceable(rows: Sequence[Row]) -> None:
+    """Raises `invalid` where REPLACEABLE found no row."""
     if not rows:
         raise ChatError(
             "invalid",
             "The message to replace is not a user message of this conversation; list its messages.",
             field="replaces",
         )
-    return rows[0]
 
 
 async def begin(
@@ -70,12 +73,12 @@ async def begin(
     """The two rows. Raises `session_busy` where the question's `client_message_id` is stored already."""
     asked = {"owner": owner, "session": session_id}
     key = await session_key(connection, asked)
-    replaced, left = None, 0
+    left = 0
     if question.replaces is not None:
-        replaced = replaceable(await fetch(connection, REPLACEABLE, **asked, replaces=question.replaces))
+        check_replaceable(await fetch(connection, REPLACEABLE, **asked, replaces=question.replaces))
         left = await _supersede(connection, key, question.replaces)
     try:
-        said = await _insert_question(connection, key, question, replaced)
+        said = await _insert_question(connection, key, question)
     except sqlite3.IntegrityError as error:
         (send,) = await fetch(connection, SEND, **asked, client_message_id=question.client_message_id)
         raise ChatError(
@@ -96,11 +99,7 @@ async def _supersede(connection: aiosqlite.Connection, key: int, first: int) -> 
     return cursor.rowcount
 
 
-async def _insert_question(
-    connection: aiosqlite.Connection, key: int, question: Question, replaced: Row | None
-) -> Row:
-    """With its images, or copies of those of the message that it replaces."""
-    kept = replaced["image_count"] if replaced and not question.images else 0
+async def _insert_question(connection: aiosqlite.Connection, key: int, question: Question) -> Row:
     row = await _insert(
         connection,
         key,
@@ -108,21 +107,14 @@ async def _insert_question(
         role="user",
         status="complete",
         content=question.content,
-        image_count=kept or len(question.images),
+        image_count=len(question.images),
         client_message_id=question.client_message_id,
         fingerprint=question.fingerprint,
     )
-    if question.images:
-        await connection.executemany(
-            "INSERT INTO image (message, position, bytes) VALUES (?, ?, ?)",
-            [(row["id"], position, image) for position, image in enumerate(question.images)],
-        )
-    elif replaced and kept:
-        await connection.execute(
-            "INSERT INTO image (message, position, bytes)"
-            " SELECT ?, position, bytes FROM image WHERE message = ?",
-            (row["id"], replaced["id"]),
-        )
+    await connection.executemany(
+        "INSERT INTO image (message, position, bytes) VALUES (?, ?, ?)",
+        [(row["id"], position, image) for position, image in enumerate(question.images)],
+    )
     return row
 
 
@@ -194,6 +186,8 @@ async def checkpoint(connection: aiosqlite.Connection, pieces: Sequence[Piece]) 
 
 async def finish(connection: aiosqlite.Connection, outcome: Outcome) -> None:
     """Puts the whole text in the place of its pieces. An answer that is deleted is no error."""
+    if outcome.measurement is not None:
+        await connection.execute(_MEASURED, asdict(outcome.measurement))
     columns = asdict(outcome) | {
         "warnings": json(outcome.warnings),
         "usage": json(outcome.usage),

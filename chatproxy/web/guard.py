@@ -26,16 +26,17 @@ async def guard(request: web.Request, handler: Handler) -> web.StreamResponse:
     except ChatError as error:
         return error_response(error)
     except web.HTTPException as error:
-        return _told(request, error)
+        return await _told(request, error)
     except ConnectionError:
-        raise  # the client has left
+        return web.Response(status=499)  # the client has left, nobody will see this
     except Exception:
         logger.exception("a request failed by a fault of chatproxy's own")
         return error_response(ChatError("internal", "Something went wrong in chatproxy; its log says what."))
 
 
 async def answer_request_id(request: web.Request, response: web.StreamResponse) -> None:
-    response.headers[REQUEST_ID] = log.request_id.get()
+    if request_id := log.request_id.get():  # else a host application answered before it came here
+        response.headers[REQUEST_ID] = request_id
 
 
 def _request_id(request: web.Request) -> str:
@@ -44,21 +45,24 @@ def _request_id(request: web.Request) -> str:
     return given if _FORM.fullmatch(given) else secrets.token_hex(8)
 
 
-def _told(request: web.Request, error: web.HTTPException) -> web.StreamResponse:
+async def _told(request: web.Request, error: web.HTTPException) -> web.StreamResponse:
     """aiohttp's own refusals, and those of aiohttp-cors, which answers preflights alone."""
     if error.status == 404:
-        return error_response(_not_found(request))
-    if isinstance(error, web.HTTPMethodNotAllowed):
-        return _method_not_allowed(request, error.allowed_methods)
+        return _not_found(request)
+    if error.status == 405:
+        return await unknown(request)
     if error.status == 403:
         origin = request.headers.get("Origin", "this origin")
         sentence = f"{error.text}; to let pages from {origin[:200]} call, name it in CORS_ORIGINS."
-        return error_response(ChatError("origin_not_allowed", sentence))
+        # Headers need not be UTF-8; what is not, aiohttp gives as lone surrogates.
+        return error_response(ChatError("origin_not_allowed", sentence.encode(errors="replace").decode()))
     raise error
 
 
-def _not_found(request: web.Request) -> ChatError:
-    return ChatError("not_found", f"There is nothing at {request.path[:200]}; check the address.")
+def _not_found(request: web.Request) -> web.Response:
+    return error_response(
+        ChatError("not_found", f"There is nothing at {request.path[:200]}; check the address.")
+    )
 
 
 def _method_not_allowed(request: web.Request, allowed: set[str]) -> web.Response:
@@ -70,14 +74,12 @@ def _method_not_allowed(request: web.Request, allowed: set[str]) -> web.Response
     return response
 
 
-async def unknown(request: web.Request) -> web.StreamResponse:
+async def unknown(request: web.Request) -> web.Response:
     """The route of last resort: errors about an address carry the CORS headers too, and aiohttp-cors
     gives them to known routes only."""
     allowed: set[str] = set()
     for resource in request.app.router.resources():
-        _, methods = await resource.resolve(request)
-        if resource is not request.match_info.route.resource:
+        if not any(route.handler is unknown for route in resource):
+            _, methods = await resource.resolve(request)
             allowed |= methods
-    if allowed:
-        return _method_not_allowed(request, allowed)
-    raise _not_found(request)
+    return _method_not_allowed(request, allowed) if allowed else _not_found(request)

@@ -5,6 +5,7 @@ from typing import Final
 from aiohttp import web
 
 from chatproxy.chat.conversation import Conversation
+from chatproxy.chat.models import Models
 from chatproxy.config import Config
 from chatproxy.errors import ChatError
 from chatproxy.ollama.client import Ollama
@@ -13,18 +14,19 @@ from chatproxy.store.store import Store
 CONFIG: Final = web.AppKey("CONFIG", Config)
 STORE: Final = web.AppKey("STORE", Store)
 OLLAMA: Final = web.AppKey("OLLAMA", Ollama)
+MODELS: Final = web.AppKey("MODELS", Models)
 CONVERSATION: Final = web.AppKey("CONVERSATION", Conversation)
 
 
 def owner(request: web.Request) -> str:
     """Whose sessions these are: the user that `TRUSTED_USER_HEADER` names, or nobody in particular.
 
-    Raises `unauthorized` where a user must be named and is not, or more than one is."""
+    Raises `unauthorized` where a user must be named and is not, more than one is, or not in UTF-8."""
     header = request.app[CONFIG].trusted_user_header
     if header is None:
         return ""
     users = request.headers.getall(header, [])
-    if len(users) != 1 or not users[0].strip():
+    if len(users) != 1 or not users[0].strip() or not users[0].isprintable():
         raise ChatError(
             "unauthorized", f"The request names no user; have the proxy in front set {header} once."
         )

@@ -1,4 +1,4 @@
-"""Sending a message, and watching, resuming and cancelling its answer."""
+"""What is said in a session: to send and to read, and to watch, resume and cancel an answer."""
 
 from contextlib import suppress
 from time import monotonic
@@ -11,7 +11,7 @@ from chatproxy.chat.request import SendRequest
 from chatproxy.cursor import Cursor
 from chatproxy.errors import ChatError
 from chatproxy.store.records import Failure, Outcome
-from chatproxy.web.bodies import message_id, read_json
+from chatproxy.web.bodies import before_message, limit, message_id, read_json
 from chatproxy.web.keys import CONFIG, CONVERSATION, STORE, owner
 from chatproxy.web.responses import error_response, json_response
 from chatproxy.web.sse import EventStream, Waiting
@@ -33,12 +33,22 @@ async def send_and_wait(request: web.Request) -> web.StreamResponse:
     return await _whole(request, await _send(request))
 
 
+# Next to the other method of the same path: together they are one resource, whose one preflight knows both.
+@routes.get(f"{SESSION}/messages")
+async def read(request: web.Request) -> web.StreamResponse:
+    page, following = await request.app[CONVERSATION].messages(
+        owner(request),
+        request.match_info["sid"],
+        limit=limit(request, default=100),
+        before=before_message(request),
+    )
+    return json_response({"messages": page, "next": following})
+
+
 @routes.get(f"{SESSION}/messages/{{mid}}/stream", allow_head=False)
 async def resume(request: web.Request) -> web.StreamResponse:
-    after = _cursor(request)
-    answer = await request.app[CONVERSATION].answer(
-        owner(request), request.match_info["sid"], message_id(request)
-    )
+    user, after = owner(request), _cursor(request)
+    answer = await request.app[CONVERSATION].answer(user, request.match_info["sid"], message_id(request))
     if after is not None and after.end and after == answer.cursor:
         return web.Response(status=204)
     return await _stream(request, answer, after=after, ids=True)

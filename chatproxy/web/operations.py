@@ -36,8 +36,3 @@ async def _ollama(request: web.Request) -> dict[str, object]:
         return {"reachable": False, "error": f"Ollama did not answer within {OLLAMA_MAY_TAKE:g} s."}
     except ChatError as error:
         return {"reachable": False, "error": error.sentence}
-
-
-@routes.get("/")
-async def root(request: web.Request) -> web.StreamResponse:
-    return web.Response(text=f"chatproxy {__version__} is running; its API is under /api/chat/sessions\n")

@@ -1,4 +1,4 @@
-"""Sessions and what was said in them: to make, list, change, read, take away."""
+"""Sessions: to make, list, change, read, take away."""
 
 from typing import Annotated, Final
 
@@ -8,7 +8,7 @@ from msgspec import UNSET, Meta, Struct, UnsetType
 
 from chatproxy.chat.request import ModelName
 from chatproxy.store.records import Session
-from chatproxy.web.bodies import before_message, limit, read_json
+from chatproxy.web.bodies import limit, read_json
 from chatproxy.web.keys import CONVERSATION, STORE, owner
 from chatproxy.web.responses import json_response
 
@@ -30,9 +30,10 @@ class SessionRequest(Struct, frozen=True, omit_defaults=True):
 
 @routes.post(SESSIONS)
 async def create(request: web.Request) -> web.StreamResponse:
+    user = owner(request)
     given = (await read_json(request, SessionRequest)).given() if request.can_read_body else {}
     session = await request.app[STORE].create_session(
-        owner(request), title=given.get("title"), model=given.get("model"), system=given.get("system")
+        user, title=given.get("title"), model=given.get("model"), system=given.get("system")
     )
     return json_response(session, status=201)
 
@@ -66,17 +67,6 @@ async def change(request: web.Request) -> web.StreamResponse:
 async def delete(request: web.Request) -> web.StreamResponse:
     await request.app[CONVERSATION].delete_session(owner(request), request.match_info["sid"])
     return web.Response(status=204)
-
-
-@routes.get(f"{SESSION}/messages")
-async def messages(request: web.Request) -> web.StreamResponse:
-    page, following = await request.app[CONVERSATION].messages(
-        owner(request),
-        request.match_info["sid"],
-        limit=limit(request, default=100),
-        before=before_message(request),
-    )
-    return json_response({"messages": page, "next": following})
 
 
 def _shown(request: web.Request, session: Session) -> Session:

@@ -5,6 +5,8 @@ line stands between them (WHATWG HTML, "Server-sent events"). The JSON holds no 
 """
 
 import asyncio
+from collections.abc import Iterator
+from contextlib import suppress
 from typing import Final
 
 from aiohttp import web
@@ -16,7 +18,7 @@ HEADERS: Final = {
     "Cache-Control": "no-cache, no-transform",
     "X-Accel-Buffering": "no",
 }
-SLICE: Final = 64 * 1024  # bytes handed to the transport at once: what a slow reader makes us hold
+SLICE: Final = 60 * 1024  # bytes handed to the transport at once: what a slow reader makes us hold
 
 
 class EventStream:
@@ -45,32 +47,37 @@ class EventStream:
         return has_left(self._request)
 
     def push(self, frame: Frame) -> None:
-        """`write` is a coroutine that has nothing to wait for here: one step runs it to its end. Where
-        the socket took only a part, it would wait for the rest; the bytes are handed over by then."""
-        writing = self.response.write(self._line(frame))
-        try:
-            writing.send(None)
-        except (StopIteration, ConnectionError):
-            return  # a reader who has left is noticed by the clock
-        writing.close()
+        with suppress(ConnectionError):  # a reader who has left is noticed by the clock
+            self._write(self._line(frame))
 
     async def send(self, frame: Frame) -> None:
-        data = self._line(frame)
         await self._taken()
-        for start in range(0, len(data), SLICE):
-            await self.response.write(data[start : start + SLICE])
+        for piece in self._pieces(frame):
+            self._write(piece)
             await self._taken()
+
+    def _write(self, data: bytes) -> None:
+        """`write` is a coroutine that has nothing to wait for here: one step runs it to its end. Once more
+        than 64 KiB are written, it would wait, and without a limit: so what was written is not counted."""
+        self._request.writer.buffer_size = 0
+        with suppress(StopIteration):
+            self.response.write(data).send(None)
 
     async def _taken(self) -> None:
         """Waits until the socket has taken everything."""
-        while self.waiting:
+        if not self.waiting:
+            return
+        # One task for all of the wait: cancelling a drain would cancel every later one with it.
+        drained = asyncio.create_task(self._request.writer.drain())
+        try:
             before = self._unsent()
-            try:
-                async with asyncio.timeout(self._reader_timeout):
-                    await self._request.writer.drain()
-            except TimeoutError:
+            while not (await asyncio.wait({drained}, timeout=self._reader_timeout))[0]:
                 if self._unsent() >= before:
                     self._drop()
+                before = self._unsent()
+            await drained
+        finally:
+            drained.cancel()
 
     def _unsent(self) -> int:
         transport = self._request.transport
@@ -81,10 +88,23 @@ class EventStream:
             self._request.transport.abort()
         raise ConnectionResetError("the reader took nothing for too long")
 
+    def _pieces(self, frame: Frame) -> Iterator[bytes]:
+        """The line in what is handed over at once; a long one is not copied whole for each reader."""
+        if len(frame.json) <= SLICE:
+            yield self._line(frame)
+            return
+        yield b"data: "
+        for start in range(0, len(frame.json), SLICE):
+            yield frame.json[start : start + SLICE]
+        yield self._end(frame)
+
     def _line(self, frame: Frame) -> bytes:
+        return b"data: %b%b" % (frame.json, self._end(frame))
+
+    def _end(self, frame: Frame) -> bytes:
         if self._ids and frame.cursor is not None:
-            return b"data: %b\nid: %b\n\n" % (frame.json, frame.cursor.encode())
-        return b"data: %b\n\n" % frame.json
+            return b"\nid: %b\n\n" % frame.cursor.encode()
+        return b"\n\n"
 
 
 class Waiting:

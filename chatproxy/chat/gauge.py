@@ -1,0 +1,46 @@
+"""How many tokens a text will be, for a model, before Ollama has counted them.
+
+Two numbers, learned from every prompt that Ollama counts: what any prompt costs (the model's template),
+and what each byte of text adds. The line always goes through the latest count; its slope comes from two
+counts that lie far enough apart. So the next prompt of the same conversation is met closely, and a short
+one says nothing wrong about a long one.
+"""
+
+from math import ceil
+from typing import Final
+
+from msgspec import Struct
+
+SLOPE: Final = 0.3  # tokens per byte until something is known: a little more than English has
+STEEPEST: Final = 1.0  # a token for each byte: the scripts that a model knows worst
+FLATTEST: Final = 0.1
+APART: Final = 500  # bytes between two counts that show a slope
+OF_A_MESSAGE: Final = 16  # bytes' worth, for the marks around each message
+
+
+class Gauge(Struct, frozen=True):
+    base: float = 0.0
+    slope: float = SLOPE
+    last: tuple[int, int] | None = None  # the latest count: bytes, tokens
+
+    def tokens(self, size: int) -> int:
+        return ceil(self.base + self.slope * size)
+
+    def more(self, size: int) -> float:
+        """What those bytes add to a prompt."""
+        return self.slope * size
+
+    def learned(self, size: int, tokens: int) -> "Gauge":
+        slope = self.slope
+        if self.last is not None and abs(size - self.last[0]) >= APART:
+            slope = (tokens - self.last[1]) / (size - self.last[0])
+        slope = min(max(slope, FLATTEST), STEEPEST)
+        base = tokens - slope * size
+        if base < 0:
+            base, slope = 0.0, tokens / size
+        return Gauge(base, slope, (size, tokens))
+
+
+def size_of(text: str) -> int:
+    """A message's, with what surrounds it in the prompt."""
+    return len(text.encode()) + OF_A_MESSAGE

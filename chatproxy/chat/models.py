@@ -1,0 +1,215 @@
+"""What is known of each model: from Ollama what it is and whether it is loaded, from here how it did.
+
+The figures run along: each new measurement counts a third, so that a machine that has become busy, or
+idle, shows within a few answers.
+"""
+
+import asyncio
+import re
+from collections.abc import Iterable, Sequence
+from typing import Final
+
+from msgspec import Struct
+from msgspec.structs import replace
+
+from chatproxy.chat.gauge import Gauge
+from chatproxy.errors import ChatError
+from chatproxy.ollama.catalog import Catalog
+from chatproxy.ollama.client import Details, Model, Running
+from chatproxy.ollama.wire import Line
+from chatproxy.store.records import Measurement
+
+WEIGHT: Final = 1 / 3  # of a new measurement
+REAL_LOAD_MS: Final = 100  # below it, the model was loaded: Ollama reports about 1 ms then, never 0
+UNKNOWN: Final = 131_072  # tokens, for a window that nobody names
+MIN_TOKENS: Final = 8  # an answer shorter than that says nothing about the pace
+
+
+class Known(Struct, frozen=True, kw_only=True):
+    """One installed model. `window` is the one in force, in tokens, None until known; `trained_window` is
+    what it was made for. `size` counts parameters."""
+
+    name: str
+    digest: str | None = None
+    size: float = 0.0
+    remote: bool = False
+    capabilities: frozenset[str] = frozenset()
+    window: int | None = None
+    trained_window: int | None = None
+    warm: bool = False
+    in_memory: bool = False  # loaded, and all of it in the fastest memory
+    measured: Measurement = Measurement(digest="")
+    gauge: Gauge = Gauge()
+    tags: Model | None = None
+
+    @property
+    def tokens_per_second(self) -> float | None:
+        return self.measured.tokens_per_second
+
+    @property
+    def sees(self) -> bool:
+        return "vision" in self.capabilities
+
+    @property
+    def likely_window(self) -> int:
+        """The window in force; until it is known the trained one: Ollama's refusal will name it."""
+        return self.window or self.trained_window or UNKNOWN
+
+    @property
+    def most_text(self) -> int:
+        """Bytes of it that could ever fit."""
+        return int(self.likely_window / self.gauge.slope)
+
+
+def canonical(name: str) -> str:
+    """Names match as Ollama's do: any case, `:latest` implied."""
+    name = name.lower()
+    return name if ":" in name.rpartition("/")[2] else f"{name}:latest"
+
+
+class Models:
+    def __init__(
+        self, catalog: Catalog, measurements: Iterable[Measurement], context_window: int | None
+    ) -> None:
+        """`context_window` is the setting: where it is given, it is every model's window."""
+        self._catalog = catalog
+        self._measured = {measured.digest: measured for measured in measurements}
+        self._gauges = {measured.digest: _gauge(measured) for measured in self._measured.values()}
+        self._context_window = context_window
+        self._refused: dict[str, int] = {}  # windows that Ollama named when it refused a prompt
+
+    async def all(self) -> list[Known]:
+        """Raises what kept Ollama from listing them."""
+        installed = await self._catalog.installed.get()
+        running = await self._running()
+        return list(await asyncio.gather(*[self._known(model, running) for model in installed]))
+
+    async def find(self, name: str) -> Known:
+        """The model of that name, as Ollama spells it. Raises `model_not_found`, once the list was read
+        again; where it cannot be read, the name is taken on trust."""
+        try:
+            installed = await self._catalog.installed.get()
+            if _named(installed, name) is None:
+                installed = await self._catalog.installed.fetch()
+        except ChatError:
+            return Known(name=name, window=self._context_window)
+        model = _named(installed, name)
+        if model is None:
+            raise ChatError(
+                "model_not_found",
+                f"The model {name} is not installed; type `ollama pull {name}`, or choose one of: "
+                f"{', '.join(model.name for model in installed) or 'none yet'}.",
+                installed=[model.name for model in installed],
+            )
+        return await self._known(model, await self._running())
+
+    async def _running(self) -> Sequence[Running]:
+        try:
+            return await self._catalog.running.get()
+        except ChatError:
+            return ()
+
+    async def _known(self, model: Model, running: Sequence[Running]) -> Known:
+        details = await self._catalog.details(model.name, model.digest)
+        runner = await self._runner(model, details, running)
+        digest = model.digest or model.name
+        return Known(
+            name=model.name,
+            digest=digest,
+            size=parameters(model.details and model.details.parameter_size),
+            remote=model.remote,
+            capabilities=details.capabilities,
+            window=self._window(model, details, runner),
+            trained_window=details.trained_window or (model.details and model.details.context_length),
+            warm=runner is not None,
+            in_memory=runner is not None and (runner.size_vram or 0) >= (runner.size or 1),
+            measured=self._measured.get(digest, Measurement(digest=digest)),
+            gauge=self._gauges.get(digest, Gauge()),
+            tags=model,
+        )
+
+    def _window(self, model: Model, details: Details, runner: Running | None) -> int | None:
+        """The one in force: the runner's. Where that runs under another name with the same weights, or not
+        at all, the model's own `num_ctx` would be it."""
+        itself = runner is not None and canonical(runner.name) == canonical(model.name)
+        of_runner = runner and runner.context_length
+        return (
+            self._context_window
+            or (of_runner if itself else None)
+            or details.window
+            or of_runner
+            or self._refused.get(model.digest or model.name)
+        )
+
+    async def _runner(self, model: Model, details: Details, running: Sequence[Running]) -> Running | None:
+        """What runs it now: names with the same weights share one runner, under the name that loaded it."""
+        for runner in running:
+            if canonical(runner.name) == canonical(model.name):
+                return runner
+        if details.weights is not None:
+            for runner in running:
+                if (await self._catalog.details(runner.name, runner.digest)).weights == details.weights:
+                    return runner
+        return None
+
+    async def loaded(self, model: Known) -> bool:
+        """Asked of Ollama now."""
+        try:
+            running = await self._catalog.running.fetch()
+        except ChatError:
+            return False
+        return model.tags is not None and (await self._known(model.tags, running)).warm
+
+    # -- what answers show
+
+    def measurement(self, model: Known, last: Line, size: int | None) -> Measurement | None:
+        """The running figures with those of this answer, to be kept. `size` is the prompt's, see `Fitted`."""
+        if model.digest is None:
+            return None
+        if last.prompt_eval_count and size:
+            self._learn(model.digest, size, last.prompt_eval_count)
+        before, gauge = self._measured.get(model.digest, model.measured), self._gauges.get(model.digest)
+        rate = last.tokens_per_second if (last.eval_count or 0) >= MIN_TOKENS else None
+        load = last.load_ms if (last.load_ms or 0) >= REAL_LOAD_MS else None
+        after = self._measured[model.digest] = Measurement(
+            digest=model.digest,
+            tokens_per_second=_running(before.tokens_per_second, rate),
+            load_ms=_running(before.load_ms, load),
+            prompt_base=gauge and gauge.base,
+            prompt_slope=gauge and gauge.slope,
+        )
+        self._catalog.running.refresh()  # it is loaded now, and its window is in force
+        return after
+
+    def refused(self, model: Known, size: int | None, *, window: int, tokens: int) -> Known:
+        """The model with what Ollama named when a prompt did not fit: both numbers are exact."""
+        if model.digest is not None:
+            self._refused[model.digest] = window
+            if size:
+                self._learn(model.digest, size, tokens)
+        return replace(model, window=window, gauge=model.gauge.learned(size, tokens) if size else model.gauge)
+
+    def _learn(self, digest: str, size: int, tokens: int) -> None:
+        self._gauges[digest] = self._gauges.get(digest, Gauge()).learned(size, tokens)
+
+
+def _named(models: Sequence[Model], name: str) -> Model | None:
+    return next((model for model in models if canonical(model.name) == canonical(name)), None)
+
+
+def _gauge(measured: Measurement) -> Gauge:
+    if measured.prompt_base is None or measured.prompt_slope is None:
+        return Gauge()
+    return Gauge(measured.prompt_base, measured.prompt_slope)
+
+
+def _running(before: float | None, now: float | None) -> float | None:
+    if before is None or now is None:
+        return before if now is None else now
+    return before + (now - before) * WEIGHT
+
+
+def parameters(size: str | None) -> float:
+    """ "268.10M" as a number; 0 where it is missing."""
+    found = re.fullmatch(r"([0-9.]{1,12})([KMBT]?)", size or "")
+    return float(found[1]) * {"": 1, "K": 1e3, "M": 1e6, "B": 1e9, "T": 1e12}[found[2]] if found else 0.0

@@ -1,0 +1,108 @@
+"""A file read and cut in a process of its own, which a hostile file may bring down and nothing else.
+
+A thread cannot be killed, and a parser's endless loop or a bomb would take the whole server along. The
+process has a limit on time, on memory, and on what it may write; what it finds comes back as JSON.
+"""
+
+import asyncio
+import os
+import resource
+import sys
+from asyncio.subprocess import DEVNULL, PIPE
+from contextlib import suppress
+from typing import Any, BinaryIO, Final
+
+import msgspec
+from msgspec import Struct
+
+from chatproxy.documents.chunks import chunks
+from chatproxy.documents.extract import extract
+from chatproxy.errors import ChatError
+
+SECONDS: Final = 30
+MEMORY: Final = 1024**3  # bytes of address space
+AT_ONCE: Final = 2
+
+
+class Contents(Struct, frozen=True, tag=True):
+    media_type: str
+    chunks: list[str]
+
+
+class Refusal(Struct, frozen=True, tag=True):
+    code: str
+    sentence: str
+    details: dict[str, Any] = {}
+
+
+STOPPED: Final = Refusal(
+    "invalid",
+    "The file takes too long or too much memory to read; save it anew, or as plain text.",
+    {"field": "file"},
+)
+
+
+class Reader:
+    """Reads a few files at once; further ones wait."""
+
+    def __init__(self) -> None:
+        self._free = asyncio.Semaphore(AT_ONCE)
+
+    async def read(self, file: BinaryIO, promised: str) -> Contents:
+        """`promised` is a media type of `documents.extract`. Raises what that raises."""
+        async with self._free:
+            file.seek(0)
+            found = await _answer(file, promised)
+        if isinstance(found, Refusal):
+            raise ChatError(found.code, found.sentence, **found.details)
+        return found
+
+
+async def _answer(file: BinaryIO, promised: str) -> Contents | Refusal:
+    process = await asyncio.create_subprocess_exec(
+        sys.executable,
+        *("-P", "-m", __name__, promised),
+        stdin=file,
+        stdout=PIPE,
+        stderr=DEVNULL,
+        env={**os.environ, "PYTHONPATH": os.pathsep.join(sys.path)},
+    )
+    try:
+        async with asyncio.timeout(SECONDS):
+            written, _ = await process.communicate()
+        return msgspec.json.decode(written, type=Contents | Refusal)
+    except (TimeoutError, msgspec.DecodeError):  # nothing is written by a process that was stopped
+        return STOPPED
+    finally:
+        if process.returncode is None:
+            process.kill()
+            await process.wait()
+
+
+# -- in the process
+
+
+def main() -> None:
+    _confine()
+    try:
+        found = extract(sys.stdin.buffer, sys.argv[1])
+        answer: Contents | Refusal = Contents(found.media_type, list(chunks(found.text)))
+    except ChatError as error:
+        answer = Refusal(error.code, error.sentence, error.details)
+    sys.stdout.buffer.write(msgspec.json.encode(answer))
+
+
+def _confine() -> None:
+    """From here on; where a system knows a limit not, the caller's clock is left."""
+    for limit, most in (
+        (resource.RLIMIT_CPU, SECONDS),
+        (resource.RLIMIT_AS, MEMORY),
+        (resource.RLIMIT_FSIZE, 0),
+        (resource.RLIMIT_CORE, 0),
+    ):
+        with suppress(ValueError, OSError):
+            resource.setrlimit(limit, (most, most))
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,9 @@
+// What a page imports: registers <chat-interface>, once, and only where there are elements to register.
+
+import { ChatInterface } from "./chat-element.js";
+
+if (globalThis.customElements && !customElements.get("chat-interface")) {
+  customElements.define("chat-interface", ChatInterface);
+}
+
+export { ChatInterface };

@@ -1,0 +1,62 @@
+// The smallest piece: DOM nodes from names, attributes and children, where text is only ever text.
+
+/**
+ * `on…` attributes become listeners, `true` an empty attribute; `undefined`, `null` and `false` none.
+ * @param {string} tag
+ * @param {Record<string, any>} [attributes]
+ * @param {...(Node | string)} children
+ * @returns {any} the element; typed loosely, for the tag is a string
+ */
+export function h(tag, attributes = {}, ...children) {
+  const element = document.createElement(tag);
+  for (const [name, value] of Object.entries(attributes)) {
+    if (value === undefined || value === null || value === false) continue;
+    if (name.startsWith("on")) element.addEventListener(name.slice(2), value);
+    else element.setAttribute(name, value === true ? "" : String(value));
+  }
+  element.append(...children);
+  return element;
+}
+
+const SVG = "http://www.w3.org/2000/svg";
+
+/** Drawn with a stroke in a square of 24. */
+const ICONS = {
+  send: "M12 19V5m-6 6 6-6 6 6",
+  stop: "M7 7h10v10H7z",
+  attach: "m20 11-8.5 8.5a5 5 0 0 1-7-7L13 4a3.3 3.3 0 0 1 4.7 4.7L9.4 17a1.7 1.7 0 0 1-2.4-2.4L14.5 7",
+  copy: "M9 9h11v11H9zM5 15H4V4h11v1",
+  check: "m5 12.5 4.5 4.5L19 7.5",
+  retry: "M20 11a8 8 0 1 0-2 6m2-12v6h-6",
+  edit: "m4 20 1-4L16 5l3 3L8 19z",
+  close: "m6 6 12 12M18 6 6 18",
+  down: "M12 5v14m-6-6 6 6 6-6",
+  menu: "M4 7h16M4 12h16M4 17h16",
+  plus: "M12 5v14M5 12h14",
+  trash: "M5 7h14M10 7V4h4v3M7 7l1 13h8l1-13",
+  theme: "M12 3a9 9 0 1 0 0 18zM12 3a9 9 0 0 1 0 18",
+  export: "M12 4v11m-5-5 5 5 5-5M5 20h14",
+};
+
+/** @param {keyof typeof ICONS} name */
+export function icon(name) {
+  const svg = document.createElementNS(SVG, "svg");
+  const path = document.createElementNS(SVG, "path");
+  svg.setAttribute("viewBox", "0 0 24 24");
+  svg.setAttribute("aria-hidden", "true");
+  svg.setAttribute("class", "icon");
+  path.setAttribute("d", ICONS[name]);
+  svg.append(path);
+  return svg;
+}
+
+/**
+ * A button that shows a drawing and says a word.
+ * @param {keyof typeof ICONS} name
+ * @param {string} label
+ * @param {(event: Event) => void} onclick
+ * @param {Record<string, any>} [attributes]
+ */
+export function iconButton(name, label, onclick, attributes = {}) {
+  return h("button", { type: "button", "aria-label": label, title: label, onclick, ...attributes }, icon(name));
+}

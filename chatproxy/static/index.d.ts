@@ -1,0 +1,4 @@
+// The types of index.js.
+
+export * from "./chat-client.js";
+export * from "./chat-interface.js";

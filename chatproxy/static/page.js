@@ -1,0 +1,241 @@
+// The page at `/`: which session is open, and what is around the element.
+
+import "./chat-interface.js";
+import { createChatClient } from "./chat-client.js";
+import { h, icon } from "./dom.js";
+import { ModelPicker } from "./model-picker.js";
+import { SessionList, titleOf } from "./session-list.js";
+import { authorization, keepToken, takeTokenFromAddress } from "./token.js";
+
+const THEMES = ["auto", "light", "dark"];
+const NARROW = matchMedia("(max-width: 48rem)");
+
+/** @param {string} id @returns {any} */
+const $ = (id) => document.getElementById(id);
+
+takeTokenFromAddress();
+
+const chat = /** @type {any} */ (document.querySelector("chat-interface"));
+const baseUrl = new URL("..", import.meta.url).href;
+const client = createChatClient({ baseUrl, headers: authorization });
+chat.client = client;
+
+/** @type {any} */
+let session = null; // the open one; null: the next message makes it
+
+// -- sessions
+
+const list = new SessionList(
+  { list: $("sessions"), none: $("none"), more: $("more") },
+  { client: () => client, onopen: (chosen) => go(chosen.id), onrename: renamed, ondelete: remove, onproblem: problem },
+);
+
+/** @param {string | null} id */
+function go(id) {
+  history.pushState(null, "", id ? `?session=${id}` : location.pathname);
+  if (NARROW.matches) showSidebar(false);
+  return open(id);
+}
+
+/** @param {string | null} id */
+async function open(id) {
+  shown(id ? (list.sessions.find((one) => one.id === id) ?? { id }) : null);
+  if (id) chat.setAttribute("session-id", id);
+  else chat.clear();
+  if (!NARROW.matches || !id) chat.focus();
+  if (id) await reread();
+}
+
+async function reread() {
+  const { id } = session;
+  try {
+    const fresh = await client.sessions.get(id);
+    if (session?.id === id) shown(fresh);
+  } catch (error) {
+    problem(error);
+  }
+}
+
+/** @param {any} one */
+function shown(one) {
+  session = one;
+  $("title").textContent = titleOf(one);
+  document.title = one?.title ? `${one.title} · chatproxy` : "chatproxy";
+  $("export").hidden = !one;
+  list.mark(one?.id ?? null);
+  if (!one || "model" in one) pick(one?.model ?? null);
+}
+
+/** @param {any} changed */
+function renamed(changed) {
+  if (changed.id === session?.id) shown(changed);
+}
+
+/** @param {any} gone */
+async function remove(gone) {
+  $("confirm-text").textContent = `Delete “${titleOf(gone)}”?`;
+  if ((await asked($("confirm"))) !== "delete") return;
+  try {
+    await client.sessions.delete(gone.id);
+  } catch (error) {
+    return problem(error);
+  }
+  if (gone.id === session?.id) go(null);
+}
+
+/** @param {HTMLDialogElement} dialog @returns {Promise<string>} the button's value */
+function asked(dialog) {
+  dialog.returnValue = "";
+  dialog.showModal();
+  return new Promise((resolve) => dialog.addEventListener("close", () => resolve(dialog.returnValue), { once: true }));
+}
+
+chat.addEventListener("chat-session", (/** @type {any} */ { detail }) => {
+  history.replaceState(null, "", `?session=${detail.session.id}`);
+  shown({ ...detail.session, model: picker.select.value });
+  keepModel(picker.select.value);
+});
+for (const type of ["chat-start", "chat-done"]) {
+  chat.addEventListener(type, () => {
+    list.refresh();
+    if (session) reread();
+  });
+}
+addEventListener("popstate", () => open(fromAddress()));
+addEventListener("focus", () => list.refresh());
+
+function fromAddress() {
+  return new URLSearchParams(location.search).get("session");
+}
+
+// -- models
+
+const picker = new ModelPicker($("model"), (model) => {
+  pick(model);
+  keepModel(model);
+});
+
+/** @param {string | null} model */
+function pick(model) {
+  picker.show(model);
+  chat.setAttribute("model", picker.select.value);
+}
+
+/** @param {string} model */
+async function keepModel(model) {
+  if (!session) return;
+  const { id } = session;
+  try {
+    const changed = await client.sessions.update(id, { model });
+    if (session?.id === id) session = changed;
+  } catch (error) {
+    problem(error);
+  }
+}
+
+// -- export
+
+$("export").addEventListener("click", async (/** @type {any} */ { target }) => {
+  const { format } = target.closest("button")?.dataset ?? {};
+  if (!format) return;
+  $("export").open = false;
+  try {
+    const blob = await client.sessions.export(session.id, format);
+    save(blob, `${titleOf(session)}.${format === "json" ? "json" : "md"}`);
+  } catch (error) {
+    problem(error);
+  }
+});
+addEventListener("click", ({ target }) => {
+  if (!$("export").contains(target)) $("export").open = false;
+});
+
+/** @param {Blob} blob @param {string} name */
+function save(blob, name) {
+  const url = URL.createObjectURL(blob);
+  h("a", { href: url, download: name }).click();
+  setTimeout(() => URL.revokeObjectURL(url), 10_000);
+}
+
+// -- problems, and the token
+
+/** @param {any} error */
+function problem(error) {
+  if (error.code === "unauthorized") return signIn();
+  $("problem").textContent = error.message ?? error.error;
+  $("problem").hidden = false;
+}
+
+/** @type {Promise<void> | null} */
+let signingIn = null;
+
+function signIn() {
+  signingIn ??= (async () => {
+    const field = $("token");
+    field.value = "";
+    if ((await asked($("sign-in"))) === "enter" && field.value) {
+      keepToken(field.value.trim());
+      start();
+    }
+    signingIn = null;
+  })();
+}
+
+chat.addEventListener("chat-error", (/** @type {any} */ { detail }) => {
+  if (detail.code === "unauthorized") signIn();
+});
+
+// -- how it looks
+
+/** @param {boolean} visible */
+function showSidebar(visible) {
+  document.body.classList.toggle("wide", !visible);
+  $("veil").hidden = !(visible && NARROW.matches);
+  $("menu").setAttribute("aria-expanded", String(visible));
+}
+
+/** @param {string} theme */
+function paint(theme) {
+  const label = `Theme: ${theme}`;
+  $("theme").replaceChildren(icon("theme"));
+  $("theme").title = label;
+  $("theme").setAttribute("aria-label", label);
+  document.documentElement.dataset.theme = theme;
+  if (theme === "auto") chat.removeAttribute("theme");
+  else chat.setAttribute("theme", theme);
+}
+
+function theme() {
+  const kept = localStorage.getItem("chatproxy theme") ?? "";
+  return THEMES.includes(kept) ? kept : "auto";
+}
+
+$("theme").addEventListener("click", () => {
+  const next = THEMES[(THEMES.indexOf(theme()) + 1) % THEMES.length];
+  localStorage.setItem("chatproxy theme", next);
+  paint(next);
+});
+$("new").append(icon("plus"), "New chat");
+$("menu").append(icon("menu"));
+$("hide").append(icon("menu"));
+document.querySelector("#export summary")?.append(icon("export"));
+$("new").addEventListener("click", () => go(null));
+$("menu").addEventListener("click", () => (showSidebar(true), $("hide").focus()));
+$("hide").addEventListener("click", () => (showSidebar(false), $("menu").focus()));
+$("veil").addEventListener("click", () => showSidebar(false));
+$("search").addEventListener("input", () => list.search($("search").value));
+addEventListener("keydown", ({ key }) => {
+  if (key === "Escape" && NARROW.matches) showSidebar(false);
+});
+NARROW.addEventListener("change", () => showSidebar(!NARROW.matches));
+
+function start() {
+  $("problem").hidden = true;
+  picker.refresh(client);
+  list.refresh();
+  open(fromAddress());
+}
+
+paint(theme());
+showSidebar(!NARROW.matches);
+start();

@@ -1,0 +1,128 @@
+// The page's list of sessions: search, rename, delete.
+
+import { h, iconButton } from "./dom.js";
+
+const UNTITLED = "New chat";
+
+/** @param {any} session */
+export const titleOf = (session) => session?.title || UNTITLED;
+
+export class SessionList {
+  /** @type {any[]} */
+  sessions = [];
+  /** @type {string | null} */
+  current = null;
+  #query = "";
+  #next = null;
+  #reading = 0;
+
+  /**
+   * @param {{list: HTMLElement, none: HTMLElement, more: HTMLElement}} places
+   * @param {{client: () => any, onopen: (session: any) => void, onrename: (session: any) => void,
+   *   ondelete: (session: any) => Promise<void>, onproblem: (error: any) => void}} handlers
+   */
+  constructor(places, handlers) {
+    this.places = places;
+    this.handlers = handlers;
+    places.more.addEventListener("click", () => this.#read(this.#next));
+  }
+
+  /** @param {string} query */
+  search(query) {
+    this.#query = query.trim();
+    return this.refresh();
+  }
+
+  refresh() {
+    return this.#read(null);
+  }
+
+  /** Only the latest reading counts: answers may overtake each other. @param {string | null} before */
+  async #read(before) {
+    const reading = (this.#reading += 1);
+    try {
+      const page = await this.handlers.client().sessions.list({ q: this.#query || undefined, before: before ?? undefined });
+      if (reading !== this.#reading) return;
+      this.sessions = before === null ? page.sessions : [...this.sessions, ...page.sessions];
+      this.#next = page.next;
+      this.#show();
+    } catch (error) {
+      if (reading === this.#reading) this.handlers.onproblem(error);
+    }
+  }
+
+  /** @param {string | null} id */
+  mark(id) {
+    this.current = id;
+    for (const link of this.places.list.querySelectorAll("a")) {
+      if (link.dataset.session === id) link.setAttribute("aria-current", "page");
+      else link.removeAttribute("aria-current");
+    }
+  }
+
+  #show() {
+    const { list, none, more } = this.places;
+    if (list.querySelector("input")) return; // a title is being written
+    const focused = list.contains(document.activeElement) ? document.activeElement?.closest("li")?.dataset.session : null;
+    list.replaceChildren(...this.sessions.map((session) => this.#item(session)));
+    none.textContent = this.#query ? "Nothing found." : "Conversations will be listed here.";
+    none.hidden = this.sessions.length > 0;
+    more.hidden = this.#next === null;
+    this.mark(this.current);
+    if (focused) list.querySelector(`a[data-session="${CSS.escape(focused)}"]`)?.focus();
+  }
+
+  /** @param {any} session */
+  #item(session) {
+    const link = h("a", { href: `?session=${session.id}`, "data-session": session.id, title: titleOf(session) }, titleOf(session));
+    link.addEventListener("click", (/** @type {MouseEvent} */ event) => {
+      if (event.ctrlKey || event.metaKey || event.shiftKey) return; // the browser's: another tab
+      event.preventDefault();
+      this.handlers.onopen(session);
+    });
+    const item = h("li", { "data-session": session.id }, link);
+    const rename = iconButton("edit", `Rename ${titleOf(session)}`, () => this.#rename(item, session));
+    const remove = iconButton("trash", `Delete ${titleOf(session)}`, () => this.#delete(session));
+    item.append(h("span", { class: "tools" }, rename, remove));
+    return item;
+  }
+
+  /** Enter and leaving keep the new title, Esc the old one. @param {HTMLElement} item @param {any} session */
+  #rename(item, session) {
+    const field = h("input", { "aria-label": "Title", maxlength: 500 });
+    field.value = titleOf(session);
+    let done = false;
+    const close = async (/** @type {boolean} */ keep) => {
+      if (done) return;
+      done = true;
+      const title = field.value.trim();
+      item.replaceWith(this.#item(session));
+      if (keep && title && title !== titleOf(session)) await this.#change(session, title);
+      else this.#show();
+    };
+    field.addEventListener("blur", () => close(true));
+    field.addEventListener("keydown", (/** @type {KeyboardEvent} */ event) => {
+      if (event.isComposing) return;
+      if (event.key === "Enter") close(true);
+      if (event.key === "Escape") close(false);
+    });
+    item.replaceChildren(field);
+    field.select();
+  }
+
+  /** @param {any} session @param {string} title */
+  async #change(session, title) {
+    try {
+      this.handlers.onrename(await this.handlers.client().sessions.update(session.id, { title }));
+    } catch (error) {
+      this.handlers.onproblem(error);
+    }
+    await this.refresh();
+  }
+
+  /** @param {any} session */
+  async #delete(session) {
+    await this.handlers.ondelete(session);
+    await this.refresh();
+  }
+}

@@ -1,0 +1,48 @@
+// What the server is doing for this answer, in a few words; times go on between its messages.
+
+import { h } from "./dom.js";
+
+export class StatusLine {
+  /** @type {any} */
+  #status = null;
+  #since = 0;
+  #timer = 0;
+
+  /** @param {import("./labels.js").Labels} labels */
+  constructor(labels) {
+    this.labels = labels;
+    this.element = h("div", { class: "status", part: "status", hidden: true });
+  }
+
+  /** @param {any} status a `status` event */
+  show(status) {
+    this.#status = status;
+    this.#since = performance.now() - (status.elapsedMs ?? 0);
+    this.#timer ||= setInterval(() => this.#write(), 1000);
+    this.#write();
+  }
+
+  clear() {
+    clearInterval(this.#timer);
+    this.#timer = 0;
+    this.element.hidden = true;
+    this.element.textContent = "";
+  }
+
+  #write() {
+    const words = this.#words();
+    this.element.hidden = !words;
+    if (this.element.textContent !== words) this.element.textContent = words;
+  }
+
+  #words() {
+    const { labels } = this;
+    const { state, position, tokensPerSecond } = this.#status;
+    const seconds = Math.floor((performance.now() - this.#since) / 1000);
+    if (state === "queued") return labels.queued(position ?? 1);
+    if (state === "loading") return labels.loading(seconds);
+    if (state === "waiting") return labels.waiting(seconds);
+    if (state === "generating") return tokensPerSecond ? labels.generating(tokensPerSecond) : labels.writing;
+    return state === "starting" ? labels.starting : "";
+  }
+}

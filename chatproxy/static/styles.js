@@ -1,0 +1,152 @@
+// How the element looks: one constructed sheet for all of them, which a strict Content-Security-Policy allows.
+// A page changes it by `--chat-…` properties, `theme="light"` or `"dark"`, and ::part().
+
+const CSS = `
+:host {
+  --bg: var(--chat-background, light-dark(#ffffff, #1c1c1e));
+  --text: var(--chat-text, light-dark(#1d1d1f, #ececee));
+  --muted: var(--chat-muted, light-dark(#5f6066, #a5a6ad));
+  --line: var(--chat-border, light-dark(#e3e3e6, #3a3a3e));
+  --soft: var(--chat-surface, light-dark(#f4f4f5, #2a2a2d));
+  --accent: var(--chat-accent, light-dark(#0b57d0, #8ab4f8));
+  --strong: var(--chat-button, light-dark(#1d1d1f, #ececee));
+  --on-strong: var(--chat-button-text, light-dark(#ffffff, #1c1c1e));
+  --danger: var(--chat-danger, light-dark(#b3261e, #f2b8b5));
+  --radius: var(--chat-radius, 1.25rem);
+  color-scheme: light dark;
+  display: block;
+  block-size: 100%;
+  min-block-size: 16rem;
+  background: var(--bg);
+  color: var(--text);
+  font: 1rem/1.65 var(--chat-font, ui-sans-serif, system-ui, "Segoe UI", Roboto, "Helvetica Neue", Arial, sans-serif);
+}
+:host([hidden]), [hidden] { display: none !important; }
+:host([theme="light"]) { color-scheme: light; }
+:host([theme="dark"]) { color-scheme: dark; }
+*, ::before, ::after { box-sizing: border-box; }
+button, textarea { font: inherit; color: inherit; }
+button { cursor: pointer; background: none; border: 0; padding: 0; }
+:focus-visible { outline: 2px solid var(--accent); outline-offset: 2px; }
+.icon { inline-size: 1.15em; block-size: 1.15em; fill: none; stroke: currentColor; stroke-width: 1.9;
+  stroke-linecap: round; stroke-linejoin: round; display: block; }
+.unseen { position: absolute; inline-size: 1px; block-size: 1px; overflow: hidden; clip-path: inset(50%); white-space: nowrap; }
+
+.frame { display: flex; flex-direction: column; block-size: 100%; position: relative; }
+.scroller { flex: 1; min-block-size: 0; position: relative; display: flex; }
+.log { flex: 1; min-inline-size: 0; overflow-y: auto; overscroll-behavior: contain; overflow-anchor: none;
+  scrollbar-gutter: stable both-edges; outline-offset: -3px; }
+.column, .bottom { inline-size: 100%; max-inline-size: var(--chat-width, 46rem); margin-inline: auto; padding-inline: 1rem; }
+.column { min-block-size: 100%; display: flex; flex-direction: column; padding-block: 1.5rem 2rem; }
+.empty { margin: auto; text-align: center; font-size: 1.5rem; font-weight: 500; letter-spacing: -.01em; }
+.empty p { margin: 0; }
+.earlier { align-self: center; margin-block-end: 1rem; }
+.latest { position: absolute; inset-block-end: .75rem; inset-inline-start: 50%; translate: -50%; inline-size: 2.25rem;
+  block-size: 2.25rem; border: 1px solid var(--line); border-radius: 50%; background: var(--bg);
+  display: grid; place-items: center; box-shadow: 0 2px 8px #0002; }
+
+.message { margin-block-end: 1.75rem; min-inline-size: 0; position: relative; }
+.message.user { display: flex; flex-direction: column; align-items: flex-end; margin-block-end: 1.25rem; }
+.message.user .bubble { background: var(--soft); border-radius: var(--radius); padding: .6rem 1rem; max-inline-size: min(85%, 38rem); }
+.message.user .content, .thought, .plain { white-space: pre-wrap; overflow-wrap: anywhere; }
+.message.user .about { max-inline-size: 100%; }
+.content { overflow-wrap: anywhere; min-inline-size: 0; }
+.content > :first-child { margin-block-start: 0; }
+.content > :last-child { margin-block-end: 0; }
+.content p, .content ul, .content ol, .content blockquote, .content .code, .content .table { margin-block: 0 1rem; }
+.content :is(h3, h4, h5, h6) { margin-block: 1.6rem .6rem; line-height: 1.3; font-weight: 600; }
+.content h3 { font-size: 1.35rem; } .content h4 { font-size: 1.18rem; } .content :is(h5, h6) { font-size: 1.05rem; }
+.content :is(ul, ol) { padding-inline-start: 1.6rem; }
+.content li { margin-block: .3rem; } .content li > p { margin-block: .3rem; } .content li > :is(ul, ol) { margin-block: .2rem; }
+.content blockquote, .snippet { border-inline-start: 3px solid var(--line); padding-inline-start: 1rem; color: var(--muted); margin-inline: 0; }
+.content hr { border: 0; border-block-start: 1px solid var(--line); margin-block: 1.5rem; }
+.content a { color: var(--accent); text-underline-offset: .15em; }
+code { font: .875em/1.6 var(--chat-font-mono, ui-monospace, SFMono-Regular, Menlo, Consolas, "DejaVu Sans Mono", monospace); }
+:not(pre) > code { background: var(--soft); padding: .12em .38em; border-radius: .35em; }
+.code { border: 1px solid var(--line); border-radius: .75rem; overflow: hidden; }
+.code-head { display: flex; justify-content: space-between; gap: 1rem; padding: .35rem .9rem; font-size: .8rem;
+  color: var(--muted); background: var(--soft); }
+.code-head button:hover { color: var(--text); }
+.code pre { margin: 0; padding: .85rem .9rem; overflow-x: auto; outline-offset: -3px; overflow-wrap: normal; }
+.table { overflow-x: auto; }
+table { border-collapse: collapse; font-size: .94rem; }
+th, td { padding: .5rem .9rem .5rem 0; text-align: start; border-block-end: 1px solid var(--line); vertical-align: top; overflow-wrap: normal; }
+.align-right { text-align: end; } .align-center { text-align: center; }
+.content a.reference { display: inline-block; min-inline-size: 1.5em; padding-inline: .35em; margin-inline: .1em; border-radius: 1em;
+  background: var(--soft); color: var(--accent); font-size: .75em; line-height: 1.5; text-align: center; text-decoration: none; vertical-align: .2em; }
+
+.cursor { display: inline-block; inline-size: .5em; block-size: 1.1em; margin-inline-start: .15em; vertical-align: -.2em;
+  border-radius: .1em; background: currentColor; animation: blink 1.06s steps(2, jump-none) infinite; }
+@keyframes blink { from { opacity: 1; } to { opacity: 0; } }
+@media (prefers-reduced-motion: reduce) { .cursor { animation: none; } }
+
+:host([show-thinking="false"]) .thinking { display: none; }
+.thinking { margin-block-end: .9rem; color: var(--muted); font-size: .92rem; }
+.thinking summary { cursor: pointer; inline-size: fit-content; border-radius: .3rem; }
+.thought { border-inline-start: 2px solid var(--line); padding-inline-start: .9rem; margin-block-start: .4rem; }
+
+.note, .facts { color: var(--muted); font-size: .85rem; }
+.note { margin: .5rem 0 0; }
+.failure { display: flex; flex-wrap: wrap; align-items: center; gap: .5rem 1rem; margin-block-start: .5rem; padding: .6rem .9rem;
+  border: 1px solid color-mix(in srgb, var(--danger) 45%, transparent); border-radius: .75rem; color: var(--danger); font-size: .92rem; }
+.failure p { margin: 0; flex: 1 1 14rem; overflow-wrap: anywhere; }
+.retry { display: inline-flex; gap: .4rem; align-items: center; font-weight: 600; padding: .2rem .5rem; border-radius: .5rem; }
+.sources { margin-block-start: .75rem; }
+.sources ul { display: flex; flex-wrap: wrap; gap: .4rem; list-style: none; padding: 0; margin: 0; min-inline-size: 0; }
+.sources li { min-inline-size: 0; max-inline-size: 100%; }
+.chip { max-inline-size: min(18rem, 100%); overflow: hidden; text-overflow: ellipsis; white-space: nowrap; border: 1px solid var(--line);
+  border-radius: 2rem; padding: .15rem .75rem; font-size: .82rem; color: var(--muted); }
+.chip:hover, .chip[aria-expanded="true"] { color: var(--text); background: var(--soft); }
+.snippet { margin-block: .6rem 0; font-size: .88rem; white-space: pre-wrap; max-block-size: 14rem; overflow: auto; overflow-wrap: anywhere; }
+.actions { display: flex; flex-wrap: wrap; align-items: center; gap: .15rem; margin-block-start: .4rem; color: var(--muted); min-block-size: 1.9rem; }
+.assistant .actions { margin-inline-start: -.45rem; }
+.actions button { padding: .4rem; border-radius: .5rem; font-size: .95rem; }
+.actions button:hover { background: var(--soft); color: var(--text); }
+.facts { margin-inline-start: .4rem; }
+.user .actions { justify-content: flex-end; opacity: 0; transition: opacity .12s; margin-block-start: .15rem; }
+.user:is(:hover, :focus-within) .actions { opacity: 1; }
+@media (hover: none) { .user .actions { opacity: 1; } }
+.assistant:not(:last-child) .regenerate { display: none; }
+:host([busy]) .needs-idle { display: none; }
+.pictures { display: flex; flex-wrap: wrap; gap: .5rem; justify-content: flex-end; margin-block-start: .5rem; }
+.pictures img { max-inline-size: 12rem; max-block-size: 9rem; border-radius: .75rem; object-fit: cover; }
+.edit { inline-size: 100%; background: var(--soft); border-radius: var(--radius); padding: .75rem 1rem; }
+.edit-field { inline-size: 100%; border: 0; background: none; resize: none; field-sizing: content; min-block-size: 3rem; max-block-size: 40vh; outline: 0; }
+.edit:focus-within { outline: 2px solid var(--accent); }
+.buttons { display: flex; justify-content: flex-end; gap: .5rem; }
+.quiet, .strong { padding: .3rem .9rem; border-radius: 2rem; border: 1px solid var(--line); background: var(--bg); font-size: .9rem; }
+.strong { background: var(--strong); color: var(--on-strong); border-color: transparent; }
+
+.bottom { padding-block-end: max(.9rem, env(safe-area-inset-bottom)); }
+.notice { color: var(--danger); font-size: .9rem; padding: .3rem .75rem; overflow-wrap: anywhere; }
+.status { color: var(--muted); font-size: .85rem; padding: .1rem .9rem .4rem; font-variant-numeric: tabular-nums; }
+.composer { display: grid; grid-template-columns: auto 1fr auto; align-items: end; gap: .25rem; padding: .4rem;
+  border: 1px solid var(--line); border-radius: 1.75rem; background: var(--chat-input-background, light-dark(#ffffff, #2a2a2d)); box-shadow: 0 2px 12px #0000000f; }
+.composer:focus-within { border-color: var(--muted); }
+.composer textarea { resize: none; border: 0; background: none; padding: .45rem .35rem; max-block-size: 12rem; inline-size: 100%; min-inline-size: 0; line-height: 1.5; outline: 0; }
+.composer textarea::placeholder { color: var(--muted); opacity: 1; }
+.attach, .send { inline-size: 2.4rem; block-size: 2.4rem; border-radius: 50%; display: grid; place-items: center; }
+.attach { color: var(--muted); } .attach:hover { background: var(--soft); color: var(--text); }
+.send { background: var(--strong); color: var(--on-strong); }
+.send[data-does="stop"] .icon { fill: currentColor; }
+.send[aria-disabled="true"] { background: var(--line); color: var(--muted); cursor: default; }
+:host([disabled]) .composer { opacity: .6; }
+.previews { grid-column: 1 / -1; display: flex; flex-wrap: wrap; gap: .5rem; padding: .35rem; }
+.preview { position: relative; }
+.preview img { inline-size: 4rem; block-size: 4rem; object-fit: cover; border-radius: .75rem; display: block; }
+.preview button { position: absolute; inset-block-start: -.35rem; inset-inline-end: -.35rem; background: var(--strong); color: var(--on-strong);
+  border-radius: 50%; padding: .25rem; font-size: .7rem; }
+@media (max-width: 40rem) { .column, .bottom { padding-inline: .75rem; } }
+`;
+
+/** @type {CSSStyleSheet | undefined} */
+let sheet;
+
+/** Made when the first element is: there are no style sheets where there is no DOM. */
+export function styles() {
+  if (!sheet) {
+    sheet = new CSSStyleSheet();
+    sheet.replaceSync(CSS);
+  }
+  return sheet;
+}

@@ -1,0 +1,208 @@
+"""Documents: to send, list, read, search, take away. An upload goes to the disk as it comes in.
+
+The file that it goes to has no name: however the upload ends, nothing of it stays behind.
+"""
+
+import asyncio
+import hashlib
+import re
+from collections.abc import AsyncGenerator
+from contextlib import aclosing
+from tempfile import TemporaryFile
+from typing import Annotated, BinaryIO, Final
+
+from aiohttp import BodyPartReader, web
+from msgspec import Meta, Struct
+
+from chatproxy.chat.retrieval import passages
+from chatproxy.documents.extract import media_type
+from chatproxy.documents.worker import Reader
+from chatproxy.errors import ChatError
+from chatproxy.store.records import NewDocument
+from chatproxy.web.bodies import before_message, limit, read_json
+from chatproxy.web.keys import CONFIG, STORE, owner
+from chatproxy.web.responses import json_response
+
+routes: Final = web.RouteTableDef()
+DOCUMENTS: Final = "/api/documents"
+DOCUMENT: Final = f"{DOCUMENTS}/{{id}}"
+READER: Final = web.AppKey("READER", Reader)
+
+PIECE: Final = 256 * 1024  # bytes
+AROUND: Final = 64 * 1024  # bytes of a multipart body that are not the file
+MAX_TITLE: Final = 200  # characters
+
+
+def set_up(app: web.Application) -> None:
+    app[READER] = Reader()
+    app.add_routes(routes)
+
+
+class TextRequest(Struct, frozen=True):
+    title: Annotated[str, Meta(min_length=1, max_length=500)]
+    text: str
+
+
+@routes.post(DOCUMENTS)
+async def create(request: web.Request) -> web.StreamResponse:
+    receive = _upload if request.content_type == "multipart/form-data" else _text
+    user = owner(request)
+    with _temporary(request) as file:
+        title, promised = await receive(request, file)
+        size, digest = await asyncio.to_thread(_measure, file)
+        contents = await request.app[READER].read(file, promised)
+    document, new = await request.app[STORE].create_document(
+        user,
+        NewDocument(
+            title=title, media_type=contents.media_type, size=size, hash=digest, chunks=contents.chunks
+        ),
+    )
+    return json_response(document, status=201 if new else 200)
+
+
+@routes.get(DOCUMENTS)
+async def list_all(request: web.Request) -> web.StreamResponse:
+    page, following = await request.app[STORE].list_documents(
+        owner(request), limit=limit(request, default=50), before=before_message(request)
+    )
+    return json_response({"documents": page, "next": following})
+
+
+@routes.get(DOCUMENT)
+async def read(request: web.Request) -> web.StreamResponse:
+    return json_response(await request.app[STORE].get_document(owner(request), _document_id(request)))
+
+
+@routes.delete(DOCUMENT)
+async def delete(request: web.Request) -> web.StreamResponse:
+    await request.app[STORE].delete_document(owner(request), _document_id(request))
+    return web.Response(status=204)
+
+
+@routes.get(f"{DOCUMENT}/search")
+async def search(request: web.Request) -> web.StreamResponse:
+    found = await passages(
+        request.app[STORE], owner(request), _document_id(request), request.query.get("q", "")
+    )
+    return json_response({"sources": found.sources})
+
+
+_ID: Final = re.compile(r"[1-9][0-9]{0,17}", re.ASCII)
+
+
+def _document_id(request: web.Request) -> int:
+    """The document that the path names; what cannot be an id names none."""
+    text = request.match_info["id"]
+    if not _ID.fullmatch(text):
+        raise ChatError("not_found", f"There is no document {text[:40]}; document ids are whole numbers.")
+    return int(text)
+
+
+# -- taking in
+
+
+def _temporary(request: web.Request) -> BinaryIO:
+    """On the disk of the database, which has room or is about to be full anyway; never in memory."""
+    folder = request.app[CONFIG].database_path.absolute().parent
+    try:
+        return TemporaryFile(dir=folder)
+    except OSError as error:
+        raise _no_room(error) from error
+
+
+def _measure(file: BinaryIO) -> tuple[int, bytes]:
+    """Its size, and a digest that no other file has."""
+    file.flush()
+    size = file.tell()
+    file.seek(0)
+    digest = hashlib.sha256()
+    while piece := file.read(PIECE):
+        digest.update(piece)
+    return size, digest.digest()
+
+
+async def _text(request: web.Request, file: BinaryIO) -> tuple[str, str]:
+    """Title and media type of a JSON body, whose text goes into the file."""
+    body = await read_json(request, TextRequest)
+    text = body.text.encode()
+    if len(text) > request.app[CONFIG].max_document_bytes:
+        raise _too_large(request)
+    await _write(file, text)
+    return _titled(body.title), "text/plain"
+
+
+async def _upload(request: web.Request, file: BinaryIO) -> tuple[str, str]:
+    """Title and media type of a multipart body, whose part `file` goes into the file."""
+    if (request.content_length or 0) > request.app[CONFIG].max_document_bytes + AROUND:
+        raise _too_large(request)
+    try:
+        async for part in await request.multipart():
+            if isinstance(part, BodyPartReader) and part.name == "file" and part.filename is not None:
+                title = _titled(_bare(part.filename))
+                promised = media_type(title)
+                await _copy(request, part, file)
+                return title, promised
+            await _skip(request, part)
+    except (ValueError, AssertionError) as error:  # aiohttp's, for what is not multipart
+        raise ChatError(
+            "malformed", "The body is not valid multipart/form-data; check its boundary."
+        ) from error
+    raise ChatError("invalid", "There is no file; send it as the form's field `file`.", field="file")
+
+
+async def _copy(request: web.Request, part: BodyPartReader, file: BinaryIO) -> None:
+    async with aclosing(_pieces(request, part)) as pieces:
+        async for piece in pieces:
+            await _write(file, piece)
+
+
+async def _skip(request: web.Request, part: object) -> None:
+    if not isinstance(part, BodyPartReader):
+        raise ChatError("malformed", "The form has a multipart part in it; send the file as its own part.")
+    async with aclosing(_pieces(request, part)) as pieces:
+        async for _ in pieces:
+            pass
+
+
+async def _pieces(request: web.Request, part: BodyPartReader) -> AsyncGenerator[bytes, None]:
+    """Raises `too_large` as soon as there is more than a document may have."""
+    size = 0
+    while piece := await part.read_chunk(PIECE):
+        size += len(piece)
+        if size > request.app[CONFIG].max_document_bytes:
+            raise _too_large(request)
+        yield piece
+
+
+async def _write(file: BinaryIO, piece: bytes) -> None:
+    try:
+        await asyncio.to_thread(file.write, piece)
+    except OSError as error:
+        raise _no_room(error) from error
+
+
+def _too_large(request: web.Request) -> ChatError:
+    most = request.app[CONFIG].max_document_bytes
+    return ChatError("too_large", f"The document is larger than {most} bytes; send it in parts.")
+
+
+def _no_room(error: OSError) -> ChatError:
+    return ChatError(
+        "storage_full",
+        f"The document cannot be kept on the disk ({error.strerror}); free some space and try again.",
+    )
+
+
+def _bare(name: str) -> str:
+    """A file name without folders, of whatever system it comes from."""
+    return re.split(r"[/\\]", name)[-1]
+
+
+def _titled(title: str) -> str:
+    """On one line, without what only a machine would see, and not too long; the ending stays."""
+    shown = "".join([character if character.isprintable() else " " for character in title])
+    line = " ".join(shown.split()).strip(". ") or "untitled"
+    if len(line) <= MAX_TITLE:
+        return line
+    stem, _, ending = line.rpartition(".")
+    return f"{stem[: MAX_TITLE - 12]}….{ending}" if stem and len(ending) <= 10 else line[:MAX_TITLE]

@@ -1,0 +1,66 @@
+"""The page at `/`, and the folder that it and embedding pages load from: `static/`, as files."""
+
+from pathlib import Path
+from typing import Final
+
+from aiohttp import web
+
+from chatproxy.errors import ChatError
+
+routes: Final = web.RouteTableDef()
+FOLDER: Final = Path(__file__).resolve().parent.parent / "static"
+
+MEDIA_TYPES: Final = {
+    ".css": "text/css; charset=utf-8",
+    ".html": "text/html; charset=utf-8",
+    ".js": "text/javascript; charset=utf-8",
+    ".json": "application/json",
+    ".svg": "image/svg+xml",
+    ".ts": "text/plain; charset=utf-8",  # types, for editors
+}
+# Only what chatproxy itself serves runs, is shown or called; `blob:` is for pictures about to be sent.
+POLICY: Final = "; ".join(
+    (
+        "default-src 'none'",
+        "script-src 'self'",
+        "style-src 'self'",
+        "img-src 'self' blob:",
+        "connect-src 'self'",
+        "base-uri 'none'",
+        "form-action 'none'",
+        "frame-ancestors 'none'",
+        "require-trusted-types-for 'script'",
+    )
+)
+HEADERS: Final = {
+    "Cache-Control": "no-cache",  # kept, and asked about each time: a new version shows at once
+    "Content-Security-Policy": POLICY,
+    "Referrer-Policy": "no-referrer",
+    "X-Content-Type-Options": "nosniff",
+}
+
+
+@routes.get("/")
+async def page(request: web.Request) -> web.StreamResponse:
+    return _file(FOLDER / "index.html")
+
+
+@routes.get("")
+async def mount(request: web.Request) -> web.StreamResponse:
+    """Where a host application mounts this, without the final slash, from which the page's addresses count."""
+    last = request.rel_url.raw_parts[-1]
+    query = f"?{request.rel_url.raw_query_string}" if request.rel_url.raw_query_string else ""
+    return web.Response(status=308, headers={"Location": f"./{last}/{query}"})
+
+
+@routes.get("/static/{path:.+}")
+async def file(request: web.Request) -> web.StreamResponse:
+    name = request.match_info["path"]
+    path = (FOLDER / name).resolve() if "\0" not in name else FOLDER
+    if not path.is_relative_to(FOLDER) or path.suffix not in MEDIA_TYPES or not path.is_file():
+        raise ChatError("not_found", f"There is no file {name[:200]} here.")
+    return _file(path)
+
+
+def _file(path: Path) -> web.FileResponse:
+    return web.FileResponse(path, headers={**HEADERS, "Content-Type": MEDIA_TYPES[path.suffix]})

@@ -1,0 +1,213 @@
+"""A real Chromium before a real server whose Ollama the test holds in its hand.
+
+    async def test_it(site: Site) -> None:
+        page = await site.open()                       # the built-in page, in a tab of its own
+        await site.ask(page, "Hello")                  # types and presses Enter
+        await expect(page.locator(ANSWER)).to_have_text("Hello from a fake.")
+
+One browser serves all tests, each with a context of its own. When a test is over, nothing may have been
+asked of another origin, no script may have failed and no rule of the page's policy may have been hurt.
+"""
+
+import asyncio
+import os
+import shutil
+import subprocess
+from collections.abc import AsyncIterator
+from contextlib import AsyncExitStack, asynccontextmanager
+from pathlib import Path
+from typing import Any, Final, NoReturn
+
+import pytest
+import pytest_asyncio
+from aiohttp import web
+from chat_client import Client, Server
+from fake_ollama import MODEL, FakeOllama
+
+from chatproxy import Config, create_app
+
+try:
+    from playwright.async_api import Browser, BrowserContext, Page, async_playwright
+except ImportError:  # the tests that need it are skipped
+    Browser = BrowserContext = Page = Any  # type: ignore[assignment,misc]
+    async_playwright = None  # type: ignore[assignment]
+
+STATIC: Final = Path(__file__).parent.parent / "chatproxy" / "static"
+ARGUMENTS: Final = (
+    "--no-sandbox",
+    "--disable-gpu",
+    "--disable-quic",
+    "--no-first-run",
+    "--disable-background-networking",
+    "--disable-component-update",
+    "--disable-sync",
+)
+FIELD: Final = "chat-interface .composer textarea"
+BUTTON: Final = "chat-interface [part=send]"
+ANSWER: Final = "chat-interface .assistant .content"
+QUESTION: Final = "chat-interface .user .content"
+STATUS: Final = "chat-interface [part=status]"
+SAYS: Final = "chat-interface [role=status]"
+
+browser_test: Final = pytest.mark.asyncio(loop_scope="session")
+
+# What a page is watched with from its first line on.
+_WATCH: Final = """
+addEventListener("securitypolicyviolation", (event) => console.error("policy: " + event.violatedDirective + " " + event.blockedURI));
+"""
+
+
+def missing(what: str) -> NoReturn:
+    """A skip; in CI, where nothing may be skipped, a failure."""
+    if os.environ.get("CI"):
+        pytest.fail(f"{what} is missing")
+    pytest.skip(f"{what} is missing")
+
+
+def need_marked() -> None:
+    if not (STATIC / "vendor" / "marked.esm.js").exists():
+        missing("static/vendor/marked.esm.js (it comes with the build; needs npm)")
+
+
+@asynccontextmanager
+async def chromium() -> AsyncIterator[Browser]:
+    path = shutil.which("chromium")
+    if async_playwright is None:
+        missing("playwright (pip install playwright)")
+    if path is None:
+        missing("chromium (apt-get install chromium)")
+    async with async_playwright() as playwright:
+        browser = await playwright.chromium.launch(executable_path=path, args=ARGUMENTS)
+        yield browser
+        await browser.close()
+
+
+@pytest_asyncio.fixture(scope="session", loop_scope="session")
+async def browser() -> AsyncIterator[Browser]:
+    async with chromium() as browser:
+        yield browser
+
+
+class Site:
+    """A server, its Ollama, and the readers before it."""
+
+    def __init__(self, stack: AsyncExitStack, browser: Browser, folder: Path) -> None:
+        self.fake = FakeOllama()
+        self.faults: list[str] = []  # what went wrong in any page; a test may clear what it provokes
+        self.requests: list[str] = []  # the address of each request of any page
+        self.dialogs: list[str] = []
+        self.settings: dict[str, Any] = {}  # of the configuration, before the first `open`
+        self.middlewares: list[Any] = []
+        self.prefix = ""
+        self._stack = stack
+        self._browser = browser
+        self._folder = folder
+        self._server: Server | None = None
+
+    async def start(self) -> None:
+        await self._stack.enter_async_context(self.fake)
+        config = Config(
+            **{
+                "ollama_host": self.fake.url,
+                "database_url": f"sqlite:///{self._folder}/chat.db",
+                "default_model": MODEL,
+                **self.settings,
+            }
+        )
+        app = create_app(config)
+        app.middlewares.extend(self.middlewares)
+        if self.prefix:
+            host = web.Application()
+            host.add_subapp(self.prefix, app)
+            app = host
+        self._server = await self._stack.enter_async_context(Server(app, self.prefix))
+
+    @property
+    def client(self) -> Client:
+        assert self._server is not None
+        return self._server.client
+
+    @property
+    def url(self) -> str:
+        return self.client.base
+
+    async def context(self, **options: Any) -> BrowserContext:
+        """Another browser, as far as it can tell."""
+        if self._server is None:
+            await self.start()
+        context = await self._browser.new_context(**options)
+        self._stack.push_async_callback(context.close)
+        context.set_default_timeout(10_000)
+        await context.add_init_script(_WATCH)
+        context.on("request", lambda request: self.requests.append(request.url))
+        return context
+
+    async def open(
+        self, path: str = "/", context: BrowserContext | None = None, script: str = "", **options: Any
+    ) -> Page:
+        """A tab with that address, ready to be written in."""
+        context = context or await self.context(**options)
+        page = await context.new_page()
+        page.on("pageerror", lambda error: self.faults.append(str(error)))
+        page.on("console", self._heard)
+        page.on("dialog", self._dialog)
+        if script:
+            await page.add_init_script(script)
+        await page.goto(self.url + path)
+        await page.locator(FIELD).wait_for()
+        return page
+
+    def _heard(self, message: Any) -> None:
+        if message.type == "error" and not message.text.startswith("Failed to load resource"):
+            self.faults.append(message.text)
+
+    async def _dialog(self, dialog: Any) -> None:
+        self.dialogs.append(dialog.message)
+        await dialog.dismiss()
+
+    async def ask(self, page: Page, text: str) -> None:
+        await page.locator(FIELD).fill(text)
+        await page.locator(FIELD).press("Enter")
+
+    async def new_session(self, **fields: Any) -> str:
+        return await self.client.new_session(**fields)
+
+    def cut(self) -> None:
+        """All connections with browsers, in the middle of whatever they carry."""
+        assert self._server is not None
+        for handler in self._server._runner.server.connections:  # type: ignore[union-attr]
+            if handler.transport is not None:
+                handler.transport.abort()
+
+    def check(self) -> None:
+        assert self.faults == []
+        strangers = [url for url in self.requests if not url.startswith((self.url, "blob:", "data:"))]
+        assert strangers == []
+
+
+@pytest_asyncio.fixture(loop_scope="session")
+async def site(browser: Browser, tmp_path: Path) -> AsyncIterator[Site]:
+    async with AsyncExitStack() as stack:
+        site = Site(stack, browser, tmp_path)
+        yield site
+        if site._server is not None:
+            site.check()
+
+
+async def until(page: Page, expression: str, argument: Any = None) -> None:
+    """The script's condition; what `wait_for_function` does by eval, which the page's policy forbids."""
+    async with asyncio.timeout(10):
+        while not await page.evaluate(expression, argument):  # noqa: ASYNC110 - a page cannot be awaited
+            await asyncio.sleep(0.02)
+
+
+def axe() -> str:
+    """The source of axe-core, from npm as tests/js/package.json names it."""
+    folder = Path(__file__).parent / "js"
+    script = folder / "node_modules" / "axe-core" / "axe.min.js"
+    if not script.exists():
+        npm = shutil.which("npm") or missing("npm, for axe-core")
+        subprocess.run([npm, "install", "--no-audit", "--no-fund"], cwd=folder, capture_output=True, check=False)
+    if not script.exists():
+        missing("axe-core (npm install in tests/js)")
+    return script.read_text()

@@ -1,0 +1,543 @@
+// The client against a server whose every answer is decided here: what it asks, when it asks again, what it tells.
+
+import assert from "node:assert/strict";
+import { test } from "node:test";
+import { ChatError, createChatClient } from "../../chatproxy/static/chat-client.js";
+import { all, BASE, chunk, cut, done, fakeServer, fastClock, json, POST, recorder, refused, start, stream, unreachable } from "./fake-server.js";
+
+const client = (server, more = {}) => createChatClient({ ...server.options, ...more });
+const types = (events) => events.map(({ type }) => type);
+const sources = [{ documentId: 7 }];
+
+const watch = async (server, request = { message: "Hi" }, more = {}) => {
+  const heard = recorder();
+  const answer = client(server, more).sendMessageStream("s", request, ...heard.callbacks);
+  const value = await answer;
+  return { ...heard, answer, value, events: await all(answer), asked: server.asked };
+};
+
+// -- the call
+
+test("sendMessageStream posts the message and calls back as frontends expect", async () => {
+  const { told, asked, value } = await watch(
+    fakeServer(stream([start, chunk("Hel", "0.3"), chunk("lo", "0.5"), done("Hello")])),
+    { message: "Hi", documentId: 7, model: "auto", signal: new AbortController().signal },
+  );
+  assert.deepEqual(told, [["chunk", "Hel"], ["chunk", "lo"], ["complete", "Hello", 2, sources]]);
+  const [{ path, method, headers, body: { clientMessageId, ...body } }] = asked;
+  assert.deepEqual([method, path, body], ["POST", POST, { message: "Hi", documentId: 7, model: "auto" }]);
+  assert.equal(headers.get("Content-Type"), "application/json");
+  assert.match(clientMessageId, /^[A-Za-z0-9._:-]{16,64}$/);
+  assert.equal(value.fullResponse, "Hello");
+});
+
+test("the caller's own clientMessageId is used", async () => {
+  const { asked } = await watch(fakeServer(stream([start, done("")])), { message: "Hi", clientMessageId: "mine" });
+  assert.equal(asked[0].body.clientMessageId, "mine");
+});
+
+test("headers may be an object or a function, asked for each request", async (t) => {
+  fastClock(t);
+  const fixed = await watch(fakeServer(stream([start, done("")])), undefined, { headers: { Authorization: "Bearer a" } });
+  assert.equal(fixed.asked[0].headers.get("Authorization"), "Bearer a");
+  let number = 0;
+  const headers = async () => ({ Authorization: `Bearer ${(number += 1)}` });
+  const { asked } = await watch(fakeServer(unreachable, stream([start, done("")])), undefined, { headers });
+  assert.deepEqual(asked.map((request) => request.headers.get("Authorization")), ["Bearer 1", "Bearer 2"]);
+});
+
+// -- the object it returns
+
+test("the answer is a promise that settles after onComplete", async () => {
+  const order = [];
+  const answer = client(fakeServer(stream([start, done("x")]))).sendMessageStream("s", { message: "Hi" }, null, async () => {
+    await new Promise(setImmediate);
+    order.push("complete");
+  });
+  assert.ok(answer instanceof Promise);
+  await answer.then(() => order.push("settled"));
+  assert.deepEqual(order, ["complete", "settled"]);
+});
+
+test("it settles after onError, and does not reject then", async () => {
+  const order = [];
+  const server = fakeServer(refused(404, { error: "No.", code: "not_found" }));
+  const answer = client(server).sendMessageStream("s", { message: "Hi" }, null, null, async () => {
+    await new Promise(setImmediate);
+    order.push("error");
+  });
+  assert.equal(await answer, undefined);
+  assert.deepEqual(order, ["error"]);
+});
+
+test("it rejects where no onError was given, and leaves no unhandled rejection", async (t) => {
+  const unhandled = t.mock.fn();
+  process.on("unhandledRejection", unhandled);
+  t.after(() => process.off("unhandledRejection", unhandled));
+  const server = () => fakeServer(refused(404, { error: "No.", code: "not_found" }));
+  await assert.rejects(client(server()).sendMessageStream("s", { message: "Hi" }), { code: "not_found", message: "No.", status: 404 });
+  const ignored = client(server()).sendMessageStream("s", { message: "Hi" });
+  assert.deepEqual(types(await all(ignored)), ["error"]);
+  await new Promise((resolve) => setTimeout(resolve, 10));
+  assert.equal(unhandled.mock.callCount(), 0);
+});
+
+test("it is iterable over all events, while they come and after the end, as often as one likes", async () => {
+  const events = [
+    start,
+    { type: "status", state: "generating", elapsedMs: 1 },
+    { type: "warning", code: "history_truncated", message: "Short." },
+    { type: "thinking", content: "hm", cursor: "2.0" },
+    chunk("x", "2.1"),
+    done("x"),
+  ];
+  const answer = client(fakeServer(stream(events))).sendMessageStream("s", { message: "Hi" });
+  const [one, other] = await Promise.all([all(answer), all(answer)]);
+  assert.deepEqual(one, events);
+  assert.deepEqual(other, events);
+  await answer;
+  assert.deepEqual(await all(answer), events);
+});
+
+test("an iteration that is broken off disturbs nothing", async () => {
+  const answer = client(fakeServer(stream([start, chunk("x", "0.1"), done("x")]))).sendMessageStream("s", { message: "Hi" });
+  for await (const event of answer) if (event.type === "start") break;
+  assert.deepEqual(types(await all(answer)), ["start", "chunk", "done"]);
+});
+
+test("events of unknown types are ignored", async () => {
+  const { told, events } = await watch(fakeServer(stream([start, { type: "confetti" }, "event: odd\ndata: {\"a\":1}\n\n", done("")])));
+  assert.deepEqual(types(events), ["start", "done"]);
+  assert.deepEqual(told, [["complete", "", 2, sources]]);
+});
+
+test("nothing that follows the terminal event counts", async () => {
+  const { events } = await watch(fakeServer(stream([start, done(""), chunk("late", "0.4"), done("late")])));
+  assert.deepEqual(types(events), ["start", "done"]);
+});
+
+test("a callback that throws stops nothing, and is reported", async (t) => {
+  const report = t.mock.method(console, "error", () => {});
+  const answer = client(fakeServer(stream([start, chunk("a", "0.1"), chunk("b", "0.2"), done("ab")]))).sendMessageStream(
+    "s", { message: "Hi" }, () => { throw new Error("mine"); },
+  );
+  assert.equal((await answer).fullResponse, "ab");
+  assert.equal(report.mock.callCount(), 2);
+});
+
+// -- mending
+
+test("cut before `start`: the same message is posted again, with the same clientMessageId", async (t) => {
+  fastClock(t);
+  const { asked, told } = await watch(fakeServer(unreachable, cut(), cut("data: {\"type\":\"st"), stream([start, chunk("x", "0.1"), done("x")])));
+  assert.deepEqual(asked.map(({ method, path }) => `${method} ${path}`), Array(4).fill(`POST ${POST}`));
+  for (const { body } of asked) assert.deepEqual(body, asked[0].body);
+  assert.deepEqual(told, [["chunk", "x"], ["complete", "x", 2, sources]]);
+});
+
+test("cut after `start`: resumed at the last cursor", async (t) => {
+  fastClock(t);
+  const { asked, text, told, events } = await watch(
+    fakeServer(
+      cut(start),
+      cut(start, { type: "thinking", content: "hm", cursor: "2.0" }, chunk("a", "2.1")),
+      cut(start, chunk("b", "2.2"), "data: {\"type\":\"chunk\",\"content\":\"lo"),
+      stream([start, chunk("c👋", "2.4"), done("abc👋")]),
+    ),
+  );
+  const resumed = "GET /api/chat/sessions/s/messages/2/stream";
+  assert.deepEqual(asked.map(({ method, path }) => `${method} ${path}`), [`POST ${POST}`, resumed, `${resumed}?after=2.1`, `${resumed}?after=2.2`]);
+  assert.equal(text(), "abc👋");
+  assert.deepEqual(told.at(-1), ["complete", "abc👋", 2, sources]);
+  assert.deepEqual(types(events), ["start", "thinking", "chunk", "chunk", "chunk", "done"]);
+});
+
+test("an end without a terminal event is a break, however clean", async (t) => {
+  fastClock(t);
+  const { text, asked } = await watch(fakeServer(stream([start, chunk("a", "0.1")]), stream([start, chunk("b", "0.2"), done("ab")])));
+  assert.equal(text(), "ab");
+  assert.equal(asked.length, 2);
+});
+
+test("a frame that is no JSON is a break", async (t) => {
+  fastClock(t);
+  const { text } = await watch(fakeServer(stream([start, chunk("a", "0.1"), "data: {oops\n\n"], { hang: true }), stream([start, done("a")])));
+  assert.equal(text(), "a");
+});
+
+test("a connection that falls silent is a break", async (t) => {
+  t.mock.timers.enable({ apis: ["setTimeout"] });
+  const server = fakeServer(stream([start, chunk("a", "0.1")], { hang: true }), stream([start, chunk("b", "0.2"), done("ab")]));
+  const heard = recorder();
+  const answer = client(server).sendMessageStream("s", { message: "Hi" }, ...heard.callbacks);
+  while (heard.text() !== "a") await new Promise(setImmediate);
+  await new Promise(setImmediate);
+  t.mock.timers.tick(59_000);
+  await new Promise(setImmediate);
+  assert.equal(server.asked.length, 1);
+  t.mock.timers.tick(1_000);
+  await new Promise(setImmediate);
+  t.mock.timers.tick(1_000);
+  await answer;
+  assert.equal(heard.text(), "ab");
+});
+
+test("on `reset`, no onChunk for text already given", async (t) => {
+  fastClock(t);
+  const { text, events } = await watch(
+    fakeServer(
+      cut(start, { type: "thinking", content: "hm, ", cursor: "4.0" }, chunk("Hello 👋 wor", "4.11")),
+      cut({ ...start, reset: true }, { type: "thinking", content: "h", cursor: "1.0" }),
+      cut(start, { type: "thinking", content: "m, so", cursor: "6.0" }, chunk("Hello 👋 w", "6.9")),
+      stream([start, chunk("orld", "6.13"), done("Hello 👋 world")]),
+    ),
+  );
+  assert.equal(text(), "Hello 👋 world");
+  assert.equal(events.filter(({ type }) => type === "thinking").map(({ content }) => content).join(""), "hm, so");
+  assert.deepEqual(events.filter(({ type }) => type === "start"), [start], "the replay is not for the caller");
+});
+
+test("on `reset` to a text that lost its tail, nothing is given twice, and the end tells", async (t) => {
+  fastClock(t);
+  const interrupted = { type: "error", error: "The server ended.", code: "interrupted", retryable: true, assistantMessageId: 2, fullResponse: "Hello", cursor: "0.5.end" };
+  const { text, told } = await watch(fakeServer(cut(start, chunk("Hello wor", "0.9")), stream([{ ...start, reset: true }, chunk("Hello", "0.5"), interrupted])));
+  assert.equal(text(), "Hello wor");
+  const [, error] = told.at(-1);
+  assert.deepEqual([error.code, error.fullResponse], ["interrupted", "Hello"]);
+});
+
+test("warnings that a resumed stream repeats are given once", async (t) => {
+  fastClock(t);
+  const warning = (code) => ({ type: "warning", code, message: "Look." });
+  const { events } = await watch(
+    fakeServer(cut(start, warning("a"), warning("b")), stream([start, warning("a"), warning("b"), warning("a"), done("")])),
+  );
+  assert.deepEqual(events.slice(1, -1).map(({ code }) => code), ["a", "b", "a"]);
+});
+
+test("it waits longer each time, with jitter, and gives up at last", async (t) => {
+  const waits = fastClock(t);
+  const { told, asked, answer } = await watch(fakeServer(...Array(11).fill(unreachable)));
+  assert.equal(asked.length, 11);
+  const longest = [100, 200, 400, 800, 1600, 3200, 6400, 8000, 8000, 8000];
+  assert.equal(waits.length, longest.length);
+  waits.forEach((wait, index) => assert.ok(wait >= longest[index] / 2 && wait <= longest[index], `${wait}`));
+  assert.ok(new Set(waits.slice(-3)).size > 1, "jitter");
+  const [[name, error]] = told;
+  assert.deepEqual([name, error.code, error.retryable, told.length], ["error", "connection_lost", true, 1]);
+  assert.equal(error.cause.message, "fetch failed");
+  assert.deepEqual(types(await all(answer)), ["error"]);
+});
+
+test("new text starts the count anew; `start` alone does not", async (t) => {
+  fastClock(t);
+  const steps = Array.from({ length: 30 }, (_, index) => cut(start, chunk("x", `0.${index + 1}`)));
+  const { text, told } = await watch(fakeServer(...steps, stream([start, done("x".repeat(30))])));
+  assert.equal(text(), "x".repeat(30));
+  assert.equal(told.at(-1)[0], "complete");
+  const stuck = await watch(fakeServer(...Array.from({ length: 11 }, () => cut(start))));
+  assert.equal(stuck.told[0][1].code, "connection_lost");
+});
+
+test("onError carries the code and the text so far", async (t) => {
+  fastClock(t);
+  const lost = await watch(fakeServer(cut(start, chunk("so far", "0.6")), ...Array(11).fill(unreachable)));
+  const [, error] = lost.told.at(-1);
+  assert.ok(error instanceof ChatError && error instanceof Error);
+  assert.deepEqual([error.code, error.fullResponse, error.assistantMessageId], ["connection_lost", "so far", 2]);
+  const event = { type: "error", error: "Ollama ended.", code: "upstream_incomplete", retryable: true, assistantMessageId: 2, fullResponse: "all of it", cursor: "0.9.end" };
+  const failed = await watch(fakeServer(stream([start, chunk("all of it", "0.9"), event])));
+  assert.equal(failed.asked.length, 1);
+  const [, told] = failed.told.at(-1);
+  assert.deepEqual([told.message, told.code, told.fullResponse, told.retryable], ["Ollama ended.", "upstream_incomplete", "all of it", true]);
+  assert.deepEqual(failed.events.at(-1), event);
+});
+
+for (const [status, code] of [[429, "too_many_subscribers"], [503, "overloaded"]]) {
+  test(`${status} waits for Retry-After`, async (t) => {
+    const waits = fastClock(t);
+    const { asked, told } = await watch(
+      fakeServer(refused(status, { error: "Later.", code }, { "Retry-After": "3" }), stream([start, done("")])),
+    );
+    assert.ok(waits[0] >= 3_000 && waits[0] < 3_200, `${waits}`);
+    assert.equal(asked[0].body.clientMessageId, asked[1].body.clientMessageId);
+    assert.equal(told[0][0], "complete");
+  });
+  test(`${status} on a resume waits too; a date will do`, async (t) => {
+    const waits = fastClock(t);
+    const later = new Date(Date.now() + 5_000).toUTCString();
+    const { text } = await watch(
+      fakeServer(cut(start, chunk("a", "0.1")), refused(status, { error: "Later.", code }, { "Retry-After": later }), stream([start, chunk("b", "0.2"), done("ab")])),
+    );
+    assert.ok(waits[1] > 3_000 && waits[1] < 5_400, `${waits}`);
+    assert.equal(text(), "ab");
+  });
+}
+
+test("503 without Retry-After is tried again; `no_models`, and an hour's wait, are for the reader", async (t) => {
+  fastClock(t);
+  const starting = await watch(fakeServer(refused(503, { error: "Restarting.", code: "shutting_down" }), stream([start, done("")])));
+  assert.equal(starting.told[0][0], "complete");
+  const empty = await watch(fakeServer(refused(503, { error: "ollama pull llama3.2", code: "no_models" })));
+  assert.equal(empty.told[0][1].code, "no_models");
+  const full = await watch(fakeServer(refused(503, { error: "Later.", code: "overloaded" }, { "Retry-After": "3600" })));
+  assert.deepEqual([full.told[0][1].code, full.told[0][1].retryAfter], ["overloaded", 3_600_000]);
+});
+
+for (const status of [400, 401, 403, 404, 409, 413, 422]) {
+  test(`${status} ends it at once`, async () => {
+    const { asked, told, events } = await watch(
+      fakeServer(refused(status, { error: "No.", code: "some_code", field: "model", activeMessageId: 9 })),
+    );
+    assert.equal(asked.length, 1);
+    const [[name, error]] = told;
+    assert.deepEqual([name, error.code, error.message, error.status, error.field, error.activeMessageId], ["error", "some_code", "No.", status, "model", 9]);
+    assert.equal(error.retryable, status === 409);
+    assert.deepEqual(events, [{ type: "error", error: "No.", code: "some_code", retryable: status === 409, assistantMessageId: null, fullResponse: "", cursor: "" }]);
+  });
+}
+
+test("a 4xx on a resume ends it at once, with the text so far", async (t) => {
+  fastClock(t);
+  const { told } = await watch(fakeServer(cut(start, chunk("a", "0.1")), refused(404, { error: "Gone.", code: "not_found" })));
+  assert.deepEqual([told.at(-1)[1].code, told.at(-1)[1].fullResponse], ["not_found", "a"]);
+});
+
+test("a proxy's own 502 is a break; chatproxy's ends it", async (t) => {
+  fastClock(t);
+  const proxied = await watch(fakeServer(refused(502), stream([start, done("")])));
+  assert.equal(proxied.told[0][0], "complete");
+  const own = await watch(fakeServer(refused(502, { error: "Ollama is not running.", code: "upstream_unavailable" })));
+  assert.deepEqual([own.asked.length, own.told[0][1].code], [1, "upstream_unavailable"]);
+});
+
+test("an answer that is neither a stream nor JSON ends it", async () => {
+  const { told } = await watch(fakeServer(new Response("<html>", { headers: { "Content-Type": "text/html" } })));
+  assert.equal(told[0][1].code, "unexpected_answer");
+});
+
+// -- ENABLE_STREAMING=false
+
+const whole = {
+  userMessageId: 1, assistantMessageId: 2, fullResponse: "Hello", thinking: "hm", sources, model: "m", modelReason: "only one",
+  warnings: [{ code: "model_fallback", message: "Another." }], finishReason: "length", usage: null,
+};
+
+test("the JSON answer tells the same as a stream", async (t) => {
+  fastClock(t);
+  const { told, events } = await watch(fakeServer(unreachable, json(whole)));
+  assert.deepEqual(told, [["chunk", "Hello"], ["complete", "Hello", 2, sources]]);
+  assert.deepEqual(types(events), ["start", "warning", "thinking", "chunk", "done"]);
+  assert.deepEqual(events[0], { ...start, sources, modelReason: "only one" });
+  assert.equal(events.at(-1).finishReason, "length");
+});
+
+test("a failed JSON answer is told once: the same id would fail again", async () => {
+  const failure = { error: "The server is shutting down.", code: "shutting_down", assistantMessageId: 2, fullResponse: "He" };
+  const { told, asked } = await watch(fakeServer(json(failure, 503)));
+  assert.equal(asked.length, 1);
+  assert.deepEqual([told[0][1].code, told[0][1].fullResponse, told[0][1].assistantMessageId], ["shutting_down", "He", 2]);
+});
+
+test("sendMessage resolves with the whole answer, mended like a stream", async (t) => {
+  fastClock(t);
+  const server = fakeServer(unreachable, json(whole));
+  assert.deepEqual(await client(server).sendMessage("s", { message: "Hi" }), whole);
+  assert.equal(server.asked[0].path, "/api/chat/sessions/s/messages");
+  assert.deepEqual(server.asked[1].body, server.asked[0].body);
+  await assert.rejects(client(fakeServer(refused(422, { error: "No.", code: "invalid" }))).sendMessage("s", { message: "" }), ChatError);
+});
+
+// -- cancel and signal
+
+const cancelled = done("a", { finishReason: "cancelled" });
+
+/** A stream that hangs after these events, until `let` says what else comes. */
+const held = (...events) => {
+  let push;
+  const body = new ReadableStream({
+    start(controller) {
+      push = (event) => controller.enqueue(new TextEncoder().encode(`data: ${JSON.stringify(event)}\n\n`));
+      events.forEach(push);
+    },
+  });
+  const response = new Response(body, { headers: { "Content-Type": "text/event-stream" } });
+  return { response, push: (event) => push(event) };
+};
+
+const heardOf = async (answer, type) => {
+  for await (const event of answer) if (event.type === type) return;
+};
+
+test("cancel() cancels at the server, and `done` with `cancelled` is onComplete", async () => {
+  const { response, push } = held(start, chunk("a", "0.1"));
+  const server = fakeServer(response, () => (push(cancelled), json({})));
+  const heard = recorder();
+  const answer = client(server).sendMessageStream("s", { message: "Hi" }, ...heard.callbacks);
+  await heardOf(answer, "chunk");
+  await Promise.all([answer.cancel(), answer.cancel()]);
+  assert.equal((await answer).finishReason, "cancelled");
+  assert.equal(server.asked[1].path, "/api/chat/sessions/s/messages/2/cancel");
+  assert.deepEqual(heard.told, [["chunk", "a"], ["complete", "a", 2, sources]]);
+  await answer.cancel();
+  assert.equal(server.asked.length, 2);
+});
+
+test("cancel() before `start` takes effect as soon as the answer is known", async () => {
+  const { response, push } = held();
+  const server = fakeServer(response, json({ messages: [], next: null }), () => (push(cancelled), json({})));
+  const answer = client(server).sendMessageStream("s", { message: "Hi" });
+  while (server.asked.length === 0) await new Promise(setImmediate);
+  await answer.cancel();
+  push(start);
+  assert.equal((await answer).finishReason, "cancelled");
+  assert.equal(server.asked[2].path, "/api/chat/sessions/s/messages/2/cancel");
+});
+
+test("cancel() finds an answer that will only come as JSON", async () => {
+  let answerNow;
+  const server = fakeServer(
+    () => new Promise((resolve) => (answerNow = resolve)),
+    () => json({ messages: [{ id: 8, role: "user", clientMessageId: "mine" }, { id: 9, role: "assistant" }], next: null }),
+    () => (answerNow(json({ ...whole, finishReason: "cancelled" })), json({})),
+  );
+  const answer = client(server).sendMessageStream("s", { message: "Hi", clientMessageId: "mine" });
+  while (server.asked.length === 0) await new Promise(setImmediate);
+  await answer.cancel();
+  assert.equal(server.asked[2].path, "/api/chat/sessions/s/messages/9/cancel");
+  assert.equal((await answer).finishReason, "cancelled");
+});
+
+test("cancel() where the server cannot be reached ends it here, with the text so far", async () => {
+  const { response } = held(start, chunk("a", "0.1"));
+  const server = fakeServer((request) => stream([start, chunk("a", "0.1")], { hang: true, signal: request.signal }), unreachable);
+  const heard = recorder();
+  const answer = client(server).sendMessageStream("s", { message: "Hi" }, ...heard.callbacks);
+  await heardOf(answer, "chunk");
+  await answer.cancel();
+  assert.equal((await answer).finishReason, "cancelled");
+  assert.deepEqual(heard.told.at(-1), ["complete", "a", 2, []]);
+  void response;
+});
+
+test("cancel() while a full server is waited for sends nothing more", async () => {
+  const server = fakeServer(refused(503, { error: "Full.", code: "overloaded" }, { "Retry-After": "50" }), json({ messages: [], next: null }));
+  const answer = client(server).sendMessageStream("s", { message: "Hi" });
+  while (server.asked.length === 0) await new Promise(setImmediate);
+  await new Promise(setImmediate);
+  await answer.cancel();
+  assert.deepEqual([(await answer).finishReason, (await answer).assistantMessageId, server.asked.length], ["cancelled", null, 2]);
+});
+
+test("signal ends the watching and leaves the answer alone", async () => {
+  const controller = new AbortController();
+  const server = fakeServer((request) => stream([start, chunk("a", "0.1")], { hang: true, signal: request.signal }));
+  const heard = recorder();
+  const answer = client(server).sendMessageStream("s", { message: "Hi", signal: controller.signal }, ...heard.callbacks);
+  await heardOf(answer, "chunk");
+  controller.abort();
+  await answer;
+  const [, error] = heard.told.at(-1);
+  assert.deepEqual([error.code, error.name, error.fullResponse, error.retryable], ["aborted", "AbortError", "a", false]);
+  assert.equal(server.asked.length, 1);
+});
+
+test("signal ends a wait too, and one that is aborted already sends nothing", async () => {
+  const controller = new AbortController();
+  const server = fakeServer(refused(503, { error: "Full.", code: "overloaded" }, { "Retry-After": "50" }));
+  const waiting = client(server).sendMessageStream("s", { message: "Hi", signal: controller.signal });
+  while (server.asked.length === 0) await new Promise(setImmediate);
+  await new Promise(setImmediate);
+  controller.abort();
+  await assert.rejects(waiting, { code: "aborted" });
+  const signal = AbortSignal.abort();
+  let sent = 0;
+  const fetch = async (_url, init) => (init.signal.throwIfAborted(), (sent += 1));
+  await assert.rejects(createChatClient({ baseUrl: BASE, fetch }).sendMessageStream("s", { message: "Hi", signal }), { code: "aborted" });
+  assert.equal(sent, 0);
+});
+
+// -- resume
+
+test("resume goes on from the cursor", async () => {
+  const server = fakeServer(stream([start, chunk("b", "0.2"), done("ab")]));
+  const heard = recorder();
+  const [onChunk, onComplete, onError] = heard.callbacks;
+  const answer = client(server).resume("s", 2, "0.1", { onChunk, onComplete, onError });
+  await answer;
+  assert.equal(server.asked[0].path, "/api/chat/sessions/s/messages/2/stream?after=0.1");
+  assert.deepEqual(heard.told, [["chunk", "b"], ["complete", "ab", 2, sources]]);
+  assert.deepEqual(types(await all(answer)), ["start", "chunk", "done"]);
+});
+
+test("resume without a cursor gives all of it; mended, cancelled and aborted like a send", async (t) => {
+  fastClock(t);
+  const server = fakeServer(cut(start, chunk("a", "0.1")), stream([start, chunk("b", "0.2"), done("ab")]));
+  const answer = client(server).resume("s", 2);
+  assert.equal((await answer).fullResponse, "ab");
+  assert.deepEqual(server.asked.map(({ path }) => path.split("/stream")[1]), ["", "?after=0.1"]);
+});
+
+test("resume says `reset` to who alone knows the text of that cursor", async () => {
+  const answer = client(fakeServer(stream([{ ...start, reset: true }, chunk("ab", "0.2"), done("ab")]))).resume("s", 2, "0.9");
+  assert.deepEqual(types(await all(answer)), ["start", "chunk", "done"]);
+  assert.equal((await all(answer))[0].reset, true);
+});
+
+test("resume at the very end tells the end, and no text again", async () => {
+  const server = fakeServer(new Response(null, { status: 204 }), stream([start, chunk("ab", "0.2"), done("ab")]));
+  const answer = client(server).resume("s", 2, "0.2.end");
+  assert.deepEqual(types(await all(answer)), ["start", "done"]);
+});
+
+// -- the other calls
+
+test("sessions, messages, documents and models ask what the contract says", async () => {
+  const calls = [
+    [(c) => c.sessions.create(), "POST", "/api/chat/sessions", {}],
+    [(c) => c.sessions.create({ title: "T" }), "POST", "/api/chat/sessions", { title: "T" }],
+    [(c) => c.sessions.list(), "GET", "/api/chat/sessions"],
+    [(c) => c.sessions.list({ limit: 5, before: "a b", q: "x&y" }), "GET", "/api/chat/sessions?limit=5&before=a+b&q=x%26y"],
+    [(c) => c.sessions.get("a/b"), "GET", "/api/chat/sessions/a%2Fb"],
+    [(c) => c.sessions.update("s", { title: null }), "PATCH", "/api/chat/sessions/s", { title: null }],
+    [(c) => c.messages.list("s", { before: 7 }), "GET", "/api/chat/sessions/s/messages?before=7"],
+    [(c) => c.messages.cancel("s", 7), "POST", "/api/chat/sessions/s/messages/7/cancel"],
+    [(c) => c.documents.create({ title: "T", text: "x" }), "POST", "/api/documents", { title: "T", text: "x" }],
+    [(c) => c.documents.list({ before: null }), "GET", "/api/documents"],
+    [(c) => c.documents.get(7), "GET", "/api/documents/7"],
+    [(c) => c.documents.search(7, "what?"), "GET", "/api/documents/7/search?q=what%3F"],
+    [(c) => c.models(), "GET", "/api/models"],
+  ];
+  for (const [call, method, path, body] of calls) {
+    const server = fakeServer(json({ said: path }));
+    assert.deepEqual(await call(client(server)), { said: path });
+    assert.deepEqual([server.asked[0].method, server.asked[0].path, server.asked[0].body], [method, path, body]);
+  }
+  for (const call of [(c) => c.sessions.delete("s"), (c) => c.documents.delete(7)]) {
+    const server = fakeServer(new Response(null, { status: 204 }));
+    assert.equal(await call(client(server)), undefined);
+    assert.equal(server.asked[0].method, "DELETE");
+  }
+});
+
+test("an export is a file", async () => {
+  const server = fakeServer(new Response("# T\n", { headers: { "Content-Type": "text/markdown" } }));
+  assert.equal(await (await client(server).sessions.export("s", "markdown")).text(), "# T\n");
+  assert.equal(server.asked[0].path, "/api/chat/sessions/s/export?format=markdown");
+});
+
+test("a file is uploaded as a form, and its progress told at the end where nothing can tell it earlier", async () => {
+  const server = fakeServer(json({ id: 1 }, 201));
+  const told = [];
+  const document = new File(["hello"], "a.txt", { type: "text/plain" });
+  await client(server).documents.create(document, { onProgress: (progress) => told.push(progress) });
+  assert.deepEqual(told, [{ loaded: 5, total: 5 }]);
+  assert.equal(server.asked[0].body.get("file").name, "a.txt");
+  assert.equal(server.asked[0].headers.get("Content-Type"), null, "fetch says it, with the boundary");
+});
+
+test("every failure is a ChatError", async () => {
+  await assert.rejects(client(fakeServer(unreachable)).models(), { name: "ChatError", code: "connection_lost" });
+  await assert.rejects(client(fakeServer(refused(404))).models(), { name: "ChatError", code: "http_error", status: 404 });
+  await assert.rejects(client(fakeServer(new Response("{oops"))).models(), { code: "connection_lost" });
+});

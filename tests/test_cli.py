@@ -1,0 +1,280 @@
+"""The command: how it starts, what it refuses to start with, and how it ends under running streams."""
+
+import asyncio
+import json
+import re
+import shutil
+import signal
+import socket
+import sqlite3
+import subprocess
+from collections.abc import Sequence
+from contextlib import AsyncExitStack, closing, suppress
+from pathlib import Path
+
+import pytest
+from aiohttp import ClientConnectionError
+from chat_client import Client, Stream
+from fake_ollama import FakeOllama, Gate, Script, token, until
+from processes import INSTALLED, SCRIPT, Process, environment, ran
+
+from chatproxy import __version__
+from chatproxy.config import SETTINGS
+
+MODEL = {"default_model": "gemma3:270m"}
+
+
+def half_said() -> Script:
+    """Two words of an answer that goes no further."""
+    return Script([token("Two"), token(" words")], end="hang")
+
+
+async def read_two_words(stream: Stream) -> None:
+    while stream.text() != "Two words":
+        await stream.next()
+
+
+def answers(folder: Path) -> list[tuple[str, str, str]]:
+    """Status, text and error code of the answers, as the default database has them."""
+    with closing(sqlite3.connect(folder / "chatproxy.db")) as connection:
+        return connection.execute(
+            "SELECT status, content, error ->> 'code' FROM message WHERE role = 'assistant' ORDER BY id"
+        ).fetchall()
+
+
+# -- the start
+
+
+@pytest.mark.parametrize("command", [SCRIPT, INSTALLED])
+async def test_it_prints_its_address_and_is_ready(
+    fake: FakeOllama, tmp_path: Path, command: Sequence[str]
+) -> None:
+    async with Process.running(tmp_path, command=command, ollama_host=fake.url) as process:
+        assert re.fullmatch(r"http://127\.0\.0\.1:[1-9]\d*", process.client.base)
+        assert await process.client.call("GET", "/readyz") == {
+            "status": "ready",
+            "ollama": {"reachable": True, "version": "0.0.0"},
+        }
+        answered = await process.client.send(await process.client.new_session())
+        assert answered["fullResponse"] == "Hello from a fake."
+        process.send_signal(signal.SIGTERM)
+        assert await process.ended() == 0
+    assert "Traceback" not in process.said
+
+
+async def test_it_starts_without_ollama(tmp_path: Path) -> None:
+    with socket.socket() as taken:
+        taken.bind(("127.0.0.1", 0))  # bound and not listening: nobody answers there
+        address = f"127.0.0.1:{taken.getsockname()[1]}"
+        async with Process.running(tmp_path, ollama_host=address) as process:
+            ready = await process.client.call("GET", "/readyz")
+            assert (ready["status"], ready["ollama"]["reachable"]) == ("ready", False)
+
+
+async def test_flags_win_over_the_environment_and_that_over_the_file(
+    fake: FakeOllama, tmp_path: Path
+) -> None:
+    (tmp_path / ".env").write_text("DATABASE_URL=sqlite:///file.db\nSYSTEM_PROMPT=Be brief.\n")
+    settings = {"database_url": "sqlite:///environment.db", "ollama_host": fake.url} | MODEL
+    async with Process.running(tmp_path, "--database-url", "sqlite:///flag.db", **settings) as process:
+        await process.client.send(await process.client.new_session())
+    assert (tmp_path / "flag.db").is_file()
+    assert not (tmp_path / "environment.db").exists()
+    assert fake.requests[0]["messages"][0] == {"role": "system", "content": "Be brief."}
+
+
+def refusal(folder: Path, **settings: str) -> str:
+    """The one line that a start which fails leaves, with its exit code 2."""
+    run = ran(folder, environment(**settings))
+    assert (run.returncode, run.stdout) == (2, "")
+    (line,) = run.stderr.splitlines()
+    assert line.endswith(".")
+    return line
+
+
+def test_a_port_that_is_taken(tmp_path: Path) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        port = taken.getsockname()[1]
+        sentence = refusal(tmp_path, port=str(port))
+    assert sentence.startswith(f"chatproxy: Cannot listen on 127.0.0.1 at port {port} (")
+    assert sentence.endswith("): free it, or choose another with HOST and PORT.")
+
+
+@pytest.mark.parametrize(
+    ("settings", "sentence"),
+    [
+        ({"port": "eleven"}, "PORT is 'eleven', which cannot be used: use a whole number from 0 to 65535."),
+        ({"token_timeout": "-1"}, "TOKEN_TIMEOUT is '-1', which cannot be used: "),
+        ({"ollama_host": "ftp://x"}, "OLLAMA_HOST is 'ftp://x', which cannot be used: "),
+        ({"database_url": "postgres://x"}, "DATABASE_URL is 'postgres://x', which cannot be used: "),
+        ({"ollama_api_key": "s e c r e t"}, "OLLAMA_API_KEY is '****', which cannot be used: "),
+    ],
+)
+def test_a_setting_that_cannot_be_used(tmp_path: Path, settings: dict[str, str], sentence: str) -> None:
+    assert refusal(tmp_path, **settings).startswith(f"chatproxy: {sentence}")
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_file_that_is_no_database(tmp_path: Path) -> None:
+    (tmp_path / "chatproxy.db").write_bytes(b"Dear diary,\n" * 1000)
+    assert refusal(tmp_path).startswith(
+        f"chatproxy: The file {tmp_path}/chatproxy.db is not a database that can be read"
+    )
+    assert (tmp_path / "chatproxy.db").read_bytes() == b"Dear diary,\n" * 1000
+
+
+async def test_a_database_that_another_one_uses(fake: FakeOllama, tmp_path: Path) -> None:
+    async with Process.running(tmp_path, ollama_host=fake.url) as process:
+        second = await asyncio.to_thread(refusal, tmp_path)
+        assert second.startswith(f"chatproxy: The database {tmp_path}/chatproxy.db is in use by another")
+        assert (await process.client.call("GET", "/readyz"))["status"] == "ready"
+
+
+def test_an_unknown_flag(tmp_path: Path) -> None:
+    run = ran(tmp_path, environment(), "--databse-url", "sqlite:///x.db")
+    assert (run.returncode, run.stdout) == (2, "")
+    assert "--databse-url" in run.stderr
+
+
+# -- what only tells
+
+
+@pytest.mark.parametrize("command", [SCRIPT, INSTALLED])
+def test_the_version(tmp_path: Path, command: Sequence[str]) -> None:
+    run = ran(tmp_path, environment(), "--version", command=command)
+    assert (run.returncode, run.stdout, run.stderr) == (0, f"chatproxy {__version__}\n", "")
+
+
+def test_the_settings_in_force_and_where_they_came_from(tmp_path: Path) -> None:
+    (tmp_path / ".env").write_text("TOKEN_TIMEOUT=7\nPORT=1\n")
+    given = environment(port=2, ollama_api_key="sesame")
+    run = ran(tmp_path, given, "--print-config", "--log-level", "debug")
+    assert (run.returncode, run.stderr) == (0, "")
+    rows = {name: (value, source) for name, value, source in map(str.split, run.stdout.splitlines())}
+    assert list(rows) == list(SETTINGS)
+    assert rows["LOG_LEVEL"] == ("debug", "flag")
+    assert rows["PORT"] == ("2", "environment")
+    assert rows["TOKEN_TIMEOUT"] == ("7.0", ".env")
+    assert rows["HOST"] == ("127.0.0.1", "default")
+    assert rows["OLLAMA_API_KEY"] == ("****", "environment")
+    assert "sesame" not in run.stdout
+    assert [path.name for path in tmp_path.iterdir()] == [".env"]
+
+
+# -- the end
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
+async def test_a_signal_under_running_streams(
+    fake: FakeOllama, tmp_path: Path, number: signal.Signals
+) -> None:
+    fake.script = half_said()
+    async with (
+        Process.running(tmp_path, ollama_host=fake.url, **MODEL) as process,
+        AsyncExitStack() as streams,
+    ):
+        client = process.client
+        sessions = [await client.new_session() for _ in range(2)]
+        reading = [await streams.enter_async_context(client.sending(session)) for session in sessions]
+        for stream in reading:
+            await read_two_words(stream)
+        process.send_signal(number)
+        for stream in reading:
+            end = await stream.until("error")
+            assert (end["code"], end["fullResponse"]) == ("shutting_down", "Two words")
+            assert await stream.next() is None
+        await refuses(client, sessions[0])
+        assert await process.ended() == 0
+    assert answers(tmp_path) == [("interrupted", "Two words", "shutting_down")] * 2
+    assert "Traceback" not in process.said
+
+
+async def refuses(client: Client, session: str) -> None:
+    """It takes no new sends: told so, or not even connected."""
+    with suppress(ClientConnectionError):
+        await client.send(session, status=503)
+
+
+async def test_signals_in_plenty_change_nothing(fake: FakeOllama, tmp_path: Path) -> None:
+    fake.script = half_said()
+    async with Process.running(tmp_path, ollama_host=fake.url, **MODEL) as process:
+        async with process.client.sending(await process.client.new_session()) as stream:
+            await read_two_words(stream)
+            for number in (signal.SIGTERM, signal.SIGINT, signal.SIGTERM):
+                process.send_signal(number)
+            assert (await stream.until("error"))["code"] == "shutting_down"
+        assert await process.ended() == 0
+    assert answers(tmp_path) == [("interrupted", "Two words", "shutting_down")]
+
+
+async def test_a_signal_with_an_ollama_that_hangs(fake: FakeOllama, tmp_path: Path) -> None:
+    fake.instead["/api/tags"] = Script(head=Gate())
+    async with Process.running(tmp_path, ollama_host=fake.url, **MODEL) as process:
+        sending = asyncio.create_task(process.client.send(await process.client.new_session(), status=503))
+        await until(lambda: fake.calls["/api/tags"] > 0)
+        process.send_signal(signal.SIGTERM)
+        assert (await sending)["code"] == "shutting_down"
+        assert await process.ended() == 0
+    assert answers(tmp_path) == []
+
+
+async def test_a_signal_with_a_reader_that_takes_nothing(fake: FakeOllama, tmp_path: Path) -> None:
+    fake.script = Script([token("x" * 1_000_000)] * 8, end="hang")  # more than any socket buffer holds
+    async with Process.running(tmp_path, ollama_host=fake.url, **MODEL) as process:
+        session = await process.client.new_session()
+        with closing(send_without_reading(process.client, session)):
+            async with asyncio.timeout(20):
+                while await last_cursor(process.client, session) != "0.8000000":  # noqa: ASYNC110 - of a server
+                    await asyncio.sleep(0.05)
+            process.send_signal(signal.SIGTERM)
+            assert await process.ended() == 0
+    assert answers(tmp_path) == [("interrupted", "x" * 8_000_000, "shutting_down")]
+
+
+async def last_cursor(client: Client, session: str) -> str | None:
+    messages = await client.messages(session)
+    return messages[-1]["cursor"] if messages else None
+
+
+def send_without_reading(client: Client, session: str) -> socket.socket:
+    """The connection of a reader that takes nothing: its window is small, and stays shut."""
+    address, port = client.base.removeprefix("http://").split(":")
+    connection = socket.socket()
+    connection.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
+    connection.connect((address, int(port)))
+    connection.sendall(
+        f"POST /api/chat/sessions/{session}/messages/stream HTTP/1.1\r\nHost: {address}\r\n"
+        'Content-Type: application/json\r\nContent-Length: 19\r\n\r\n{"message":"Hello"}'.encode()
+    )
+    return connection
+
+
+# -- the demo
+
+
+@pytest.mark.skipif(shutil.which("curl") is None, reason="curl is not installed")
+async def test_the_demo_streams_and_says_what_it_is(tmp_path: Path) -> None:
+    async with Process.running(tmp_path, "--demo") as process:
+        assert "not a language model" in process.said
+        session = await process.client.new_session()
+        url = process.client.url(f"/api/chat/sessions/{session}/messages/stream")
+        curl = [
+            "curl",
+            "-sN",
+            "-H",
+            "Content-Type: application/json",
+            "-d",
+            '{"message": "Is it raining?"}',
+            url,
+        ]
+        run = await asyncio.to_thread(subprocess.run, curl, capture_output=True, text=True, timeout=30)
+        process.send_signal(signal.SIGINT)
+        assert await process.ended() == 0
+    frames = run.stdout.removesuffix("\n\n").split("\n\n")
+    events = [json.loads(frame.removeprefix("data: ")) for frame in frames]
+    chunks = [event["content"] for event in events if event["type"] == "chunk"]
+    assert (events[0]["type"], events[-1]["type"]) == ("start", "done")
+    assert len(chunks) > 10
+    assert "".join(chunks) == events[-1]["fullResponse"]
+    assert "raining" in events[-1]["fullResponse"]
+    assert "not a language model" in events[-1]["fullResponse"]

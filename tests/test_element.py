@@ -1,0 +1,622 @@
+"""<chat-interface> in a browser: each test clicks, types, reloads or cuts the connection."""
+
+import base64
+import json
+from typing import Any
+
+import pytest
+from browser import ANSWER, BUTTON, FIELD, QUESTION, SAYS, STATUS, Site, browser, browser_test, need_marked, site, until
+from fake_ollama import Gate, Script, answer, echo, greet, last, refused, token
+from fake_ollama import until as eventually
+
+pytest.importorskip("playwright")
+from playwright.async_api import Page, expect
+
+__all__ = ["browser", "site"]  # the fixtures
+pytestmark = browser_test
+
+CURSOR = "chat-interface .cursor"
+PNG = base64.b64decode(
+    "iVBORw0KGgoAAAANSUhEUgAAAAEAAAABCAYAAAAfFcSJAAAADUlEQVR42mNk+M9QDwADhgGAWjR9awAAAABJRU5ErkJggg=="
+)
+
+# A client whose one stream is what the test says, for what a server does only after a while.
+SCRIPTED = """
+window.say = null;
+document.querySelector("chat-interface").client = {
+  sessions: { create: async () => ({ id: "s" }) },
+  messages: { list: async () => ({ messages: [], next: null }), cancel: async () => {} },
+  sendMessageStream: () => {
+    const events = [];
+    let wake = () => {};
+    window.say = (event) => { events.push(event); wake(); };
+    return {
+      cancel: async () => window.say({ type: "done", fullResponse: "", finishReason: "cancelled", sources: [] }),
+      async *[Symbol.asyncIterator]() {
+        for (;;) {
+          while (!events.length) await new Promise((resolve) => { wake = resolve; });
+          const event = events.shift();
+          yield event;
+          if (event.type === "done" || event.type === "error") return;
+        }
+      },
+    };
+  },
+};
+"""
+
+
+async def scripted(site: Site, *events: dict[str, Any], **options: Any) -> Page:
+    page = await site.open(**options)
+    await page.evaluate(f"() => {{ {SCRIPTED} }}")
+    await site.ask(page, "Hello")
+    await say(page, *events)
+    return page
+
+
+async def say(page: Page, *events: dict[str, Any]) -> None:
+    await until(page, "() => window.say !== null")
+    await page.evaluate("(events) => events.forEach((event) => window.say(event))", list(events))
+
+
+START = {"type": "start", "userMessageId": 1, "assistantMessageId": 2, "sources": [], "model": "m"}
+
+
+def chunk(text: str) -> dict[str, Any]:
+    return {"type": "chunk", "content": text, "cursor": "0.1"}
+
+
+def done(text: str, **more: Any) -> dict[str, Any]:
+    return {"type": "done", "fullResponse": text, "finishReason": "stop", "sources": [], **more}
+
+
+# -- a message and its answer
+
+
+async def test_the_message_shows_at_once_and_the_answer_begins_as_a_blinking_cursor(site: Site) -> None:
+    site.fake.script = Script(answer("Hello there."), head=(gate := Gate()))
+    page = await site.open()
+    await site.ask(page, "Hi")
+    await expect(page.locator(QUESTION)).to_have_text("Hi")
+    await expect(page.locator(FIELD)).to_have_value("")
+    await expect(page.locator(ANSWER)).to_have_text("")
+    await expect(page.locator(CURSOR)).to_have_css("animation-name", "blink")
+    gate.open()
+    await expect(page.locator(ANSWER)).to_have_text("Hello there.")
+    await expect(page.locator(CURSOR)).to_have_count(0)
+
+
+async def test_the_cursor_is_behind_the_last_word(site: Site) -> None:
+    need_marked()
+    site.fake.script = Script([token("- one\n- two **bold**"), last()], gate=(gate := Gate()))
+    page = await site.open()
+    await site.ask(page, "Hi")
+    gate.let(1)
+    await expect(page.locator(f"{ANSWER} li:last-child > .cursor")).to_be_visible()
+    gate.open()
+
+
+async def test_reduced_motion_stops_the_blinking(site: Site) -> None:
+    page = await scripted(site, START, reduced_motion="reduce")
+    await expect(page.locator(CURSOR)).to_have_css("animation-name", "none")
+
+
+async def test_send_becomes_stop_which_keeps_the_text_and_says_so(site: Site) -> None:
+    site.fake.script = Script(answer("one two three"), gate=(gate := Gate()))
+    page = await site.open()
+    button = await page.locator(BUTTON).element_handle()
+    await expect(page.locator(BUTTON)).to_have_attribute("aria-label", "Send")
+    await page.locator(FIELD).fill("Count")
+    await page.locator(BUTTON).click()
+    await expect(page.locator(BUTTON)).to_have_attribute("aria-label", "Stop")
+    gate.let(1)
+    await expect(page.locator(ANSWER)).to_have_text("one")
+    assert await page.locator(BUTTON).evaluate("(now, before) => now === before", button)
+    await page.locator(BUTTON).click()
+    await expect(page.locator("chat-interface .assistant .note")).to_have_text("Stopped.")
+    await expect(page.locator(ANSWER)).to_have_text("one")
+    await expect(page.locator(BUTTON)).to_have_attribute("aria-label", "Send")
+    await (await site.fake.arrived()).closed.wait()
+
+
+async def test_esc_stops(site: Site) -> None:
+    site.fake.script = Script(answer("one two"), gate=(gate := Gate()))
+    page = await site.open()
+    await site.ask(page, "Count")
+    gate.let(1)
+    await expect(page.locator(ANSWER)).to_have_text("one")
+    await page.locator(FIELD).press("Escape")
+    await expect(page.locator("chat-interface .assistant .note")).to_have_text("Stopped.")
+
+
+async def test_stopped_before_the_first_word(site: Site) -> None:
+    site.fake.script = Script(answer("one"), head=Gate())
+    page = await site.open()
+    await site.ask(page, "Count")
+    await page.locator(BUTTON).click()
+    await expect(page.locator("chat-interface .assistant .note")).to_have_text("Stopped.")
+
+
+async def test_enter_sends_shift_enter_breaks_the_line_and_an_input_method_keeps_its_enter(site: Site) -> None:
+    site.fake.script = echo
+    page = await site.open()
+    field = page.locator(FIELD)
+    await field.fill("one")
+    await field.press("Shift+Enter")
+    await field.press_sequentially("two")
+    for how in ("isComposing: true", "keyCode: 229"):
+        await field.evaluate(f"(field) => field.dispatchEvent(new KeyboardEvent('keydown', {{key: 'Enter', bubbles: true, {how}}}))")
+    await expect(field).to_have_value("one\ntwo")
+    await field.press("Enter")
+    await expect(page.locator(QUESTION)).to_have_text("one\ntwo")
+    await expect(page.locator(ANSWER)).to_contain_text("two")
+    assert [chat["messages"][-1]["content"] for chat in site.fake.requests] == ["one\ntwo"]
+
+
+# -- failure
+
+
+async def test_retry_after_a_failure_in_the_middle_asks_the_same_again(site: Site) -> None:
+    site.fake.script = Script(answer("one two")[:1], end="cut")
+    page = await site.open()
+    await site.ask(page, "Count")
+    retry = page.get_by_role("button", name="Retry")
+    await expect(retry).to_be_visible()
+    await expect(page.locator(ANSWER)).to_have_text("one")
+    site.fake.script = greet
+    await retry.click()
+    await expect(page.locator(ANSWER)).to_have_text("Hello from a fake.")
+    await expect(page.locator(QUESTION)).to_have_text(["Count"])
+    assert [request["messages"][-1]["content"] for request in site.fake.requests] == ["Count", "Count"]
+
+
+async def test_a_refused_message_stays_and_can_be_retried_and_edited(site: Site) -> None:
+    page = await site.open()
+    await page.evaluate("document.querySelector('chat-interface').setAttribute('model', 'nowhere')")
+    await site.ask(page, "My long text")
+    await expect(page.locator("chat-interface .failure")).to_contain_text("ollama pull nowhere")
+    await expect(page.locator(QUESTION)).to_have_text("My long text")
+    await page.evaluate("document.querySelector('chat-interface').setAttribute('model', 'gemma3:270m')")
+    await page.get_by_role("button", name="Retry").click()
+    await expect(page.locator(ANSWER)).to_have_text("Hello from a fake.")
+    await expect(page.locator(QUESTION)).to_have_text(["My long text"])
+
+
+async def test_a_cut_connection_is_mended_without_a_character_lost(site: Site) -> None:
+    site.fake.script = Script(answer("one two three"), gate=(gate := Gate()))
+    page = await site.open()
+    await site.ask(page, "Count")
+    gate.let(1)
+    await expect(page.locator(ANSWER)).to_have_text("one")
+    site.cut()
+    gate.open()
+    await expect(page.locator(ANSWER)).to_have_text("one two three")
+    await expect(page.locator(CURSOR)).to_have_count(0)
+    assert len(site.fake.chats) == 1
+
+
+# -- again, and otherwise
+
+
+async def test_regenerate_replaces_the_answer(site: Site) -> None:
+    page = await site.open()
+    await site.ask(page, "Hi")
+    await expect(page.locator(ANSWER)).to_have_text("Hello from a fake.")
+    site.fake.script = Script(answer("Another one."))
+    await page.get_by_role("button", name="Regenerate").click()
+    await expect(page.locator(ANSWER)).to_have_text(["Another one."])
+    session = (await site.client.call("GET", "/api/chat/sessions"))["sessions"][0]
+    stored = await site.client.messages(session["id"])
+    assert [message["content"] for message in stored] == ["Hi", "Another one."]
+
+
+async def test_edit_and_resend_drops_what_came_after(site: Site) -> None:
+    site.fake.script = echo
+    page = await site.open()
+    await site.ask(page, "first")
+    await expect(page.locator(ANSWER)).to_have_text(["first"])
+    await site.ask(page, "second")
+    await expect(page.locator(ANSWER)).to_have_text(["first", "second"])
+    await page.locator("chat-interface .user").first.hover()
+    await page.get_by_role("button", name="Edit").first.click()
+    field = page.get_by_role("textbox", name="Edit the message")
+    await expect(field).to_have_value("first")
+    await field.press("Escape")
+    await expect(page.locator(QUESTION)).to_have_text(["first", "second"])
+    await page.get_by_role("button", name="Edit").first.click()
+    await field.fill("changed")
+    await field.press("Enter")
+    await expect(page.locator(QUESTION)).to_have_text(["changed"])
+    await expect(page.locator(ANSWER)).to_have_text(["changed"])
+    await page.reload()
+    await expect(page.locator(ANSWER)).to_have_text(["changed"])
+
+
+CODE = "Look:\n\n```python\nprint(1)\n```\n"
+NO_CLIPBOARD = "Object.defineProperty(navigator, 'clipboard', { value: undefined });"
+
+
+@pytest.mark.parametrize("script", ["", NO_CLIPBOARD], ids=["secure", "insecure"])
+async def test_messages_and_code_are_copied(site: Site, script: str) -> None:
+    need_marked()
+    site.fake.script = Script(answer(CODE))
+    page = await site.open(script=script, permissions=["clipboard-read", "clipboard-write"])
+    await site.ask(page, "Code")
+    await page.get_by_role("button", name="Copy code").click()
+    await expect(page.get_by_role("button", name="Copied")).to_be_visible()
+    field = page.locator(FIELD)
+    await field.press("Control+V")
+    await expect(field).to_have_value("print(1)")
+    await field.fill("")
+    await page.locator("chat-interface .assistant").get_by_role("button", name="Copy", exact=True).click()
+    await expect(page.locator(SAYS)).to_have_text("Copied")
+    await field.press("Control+V")
+    await expect(field).to_have_value(CODE)
+
+
+# -- scrolling
+
+
+async def test_scrolling_follows_lets_go_and_takes_hold_again(site: Site) -> None:
+    lines = [token(f"Paragraph {number}\n\n") for number in range(90)]
+    site.fake.script = Script([*lines, last()], gate=(gate := Gate()))
+    page = await site.open()
+    await site.ask(page, "Tell")
+    log = page.locator("chat-interface [part=messages]")
+    from_end = "(log) => log.scrollHeight - log.clientHeight - log.scrollTop"
+    gate.let(60)
+    await expect(page.locator(ANSWER)).to_contain_text("Paragraph 59")
+    await until(page, f"() => ({from_end})(document.querySelector('chat-interface').shadowRoot.querySelector('.log')) < 2")
+    latest = page.get_by_role("button", name="Go to the latest")
+    await expect(latest).to_be_hidden()
+    await log.hover()
+    await page.mouse.wheel(0, -400)
+    await expect(latest).to_be_visible()
+    top = await log.evaluate("(log) => log.scrollTop")
+    gate.let(20)
+    await expect(page.locator(ANSWER)).to_contain_text("Paragraph 79")
+    assert await log.evaluate("(log) => log.scrollTop") == pytest.approx(top, abs=1)
+    await latest.click()
+    await expect(latest).to_be_hidden()
+    gate.open()
+    await expect(page.locator(ANSWER)).to_contain_text("Paragraph 89")
+    await expect(page.get_by_role("button", name="Regenerate")).to_be_in_viewport()
+
+
+# -- thinking, sources, status
+
+
+async def test_thinking_is_open_while_it_lasts_and_closed_at_the_first_word(site: Site) -> None:
+    page = await scripted(site, START, {"type": "thinking", "content": "Hm, let me see", "cursor": "1.0"})
+    details = page.locator("chat-interface .assistant details")
+    await expect(details.locator(".thought")).to_have_text("Hm, let me see")
+    await expect(details).to_have_attribute("open", "")
+    await say(page, chunk("Yes"))
+    await expect(details).not_to_have_attribute("open", "")
+    await details.locator("summary").click()
+    await say(page, chunk(" indeed"), done("Yes indeed"))
+    await expect(page.locator(ANSWER)).to_have_text("Yes indeed")
+    await expect(details).to_have_attribute("open", "")  # the reader's choice stays
+
+
+async def test_show_thinking_can_be_off(site: Site) -> None:
+    page = await scripted(site, START, {"type": "thinking", "content": "Hm", "cursor": "1.0"}, chunk("Yes"))
+    details = page.locator("chat-interface .assistant details")
+    await expect(details).to_be_visible()
+    await page.evaluate("document.querySelector('chat-interface').setAttribute('show-thinking', 'false')")
+    await expect(details).to_be_hidden()
+
+
+SOURCES = [
+    {"documentId": 1, "title": "Manual.pdf", "chunk": 0, "snippet": "Turn it off first.", "score": 2.0},
+    {"documentId": 1, "title": "Notes.md", "chunk": 4, "snippet": "Then on again.", "score": 1.0},
+]
+
+
+async def test_sources_are_chips_with_snippets_and_references_lead_to_them(site: Site) -> None:
+    need_marked()
+    page = await scripted(site, {**START, "sources": SOURCES}, chunk("Off, then on [2]. Not [3]."))
+    chips = page.locator("chat-interface [part=sources] .chip")
+    await expect(chips).to_have_text(["1 Manual.pdf", "2 Notes.md"])
+    await say(page, done("Off, then on [2]. Not [3].", sources=SOURCES))
+    await chips.first.click()
+    snippet = page.locator("chat-interface .snippet")
+    await expect(snippet).to_have_text("Turn it off first.")
+    await page.locator("chat-interface a.reference").click()
+    await expect(snippet).to_have_text("Then on again.")
+    await expect(chips.nth(1)).to_be_focused()
+    await expect(page.locator(ANSWER)).to_contain_text("Not [3].")
+    await chips.nth(1).click()
+    await expect(snippet).to_be_hidden()
+
+
+async def test_the_status_line_says_what_is_going_on(site: Site) -> None:
+    page = await scripted(site, START, {"type": "status", "state": "queued", "position": 3, "elapsedMs": 0})
+    status = page.locator(STATUS)
+    await expect(status).to_have_text("Queued, 3rd in line")
+    await say(page, {"type": "status", "state": "loading", "elapsedMs": 12_000})
+    await expect(status).to_have_text("Loading model, 12 s")
+    await expect(status).to_have_text("Loading model, 13 s")  # it goes on by itself
+    await say(page, {"type": "status", "state": "generating", "elapsedMs": 9, "tokens": 9, "tokensPerSecond": 41.2})
+    await expect(status).to_have_text("41 tokens/s")
+    await say(page, done("Ready."))
+    await expect(status).to_be_hidden()
+
+
+async def test_the_server_s_queue_shows_in_the_status_line(site: Site) -> None:
+    site.settings = {"max_concurrent_generations": 1}
+    site.fake.script = Script(answer("one"), gate=(gate := Gate()))
+    page = await site.open()
+    other = await site.new_session()
+    async with site.client.sending(other):
+        await site.fake.arrived()
+        await site.ask(page, "Me too")
+        await expect(page.locator(STATUS)).to_have_text("Queued, 1st in line")
+        gate.open()
+    await expect(page.locator(ANSWER)).to_have_text("one")
+
+
+async def test_warnings_are_shown(site: Site) -> None:
+    page = await scripted(site, START, {"type": "warning", "code": "history_truncated", "message": "Some was left out."})
+    await expect(page.locator("chat-interface .assistant .note")).to_have_text("Some was left out.")
+
+
+# -- pictures
+
+
+async def test_a_picture_is_attached_shown_removed_and_sent(site: Site) -> None:
+    site.fake.shows["gemma3:270m"]["capabilities"] = ["completion", "vision"]
+    page = await site.open()
+    files = page.locator("chat-interface input[type=file]")
+    picture = {"name": "dot.png", "mimeType": "image/png", "buffer": PNG}
+    await files.set_input_files([picture])
+    preview = page.locator("chat-interface .preview")
+    await expect(preview.get_by_role("img", name="dot.png")).to_be_visible()
+    await page.get_by_role("button", name="Remove the picture").click()
+    await expect(preview).to_have_count(0)
+    await files.set_input_files([picture])
+    await expect(preview).to_have_count(1)
+    await site.ask(page, "What is it?")
+    await expect(preview).to_have_count(0)
+    await expect(page.locator("chat-interface .user .pictures img")).to_be_visible()
+    await expect(page.locator(ANSWER)).to_have_text("Hello from a fake.")
+    assert site.fake.requests[0]["messages"][-1]["images"] == [base64.b64encode(PNG).decode()]
+    await page.reload()
+    await expect(page.locator("chat-interface .user .note")).to_have_text("1 picture")
+
+
+async def test_a_picture_is_pasted(site: Site) -> None:
+    page = await site.open()
+    await page.locator(FIELD).evaluate(
+        """(field, data) => {
+          const clipboardData = new DataTransfer();
+          clipboardData.items.add(new File([Uint8Array.from(atob(data), (c) => c.charCodeAt(0))], "p.png", { type: "image/png" }));
+          field.dispatchEvent(new ClipboardEvent("paste", { clipboardData, bubbles: true, cancelable: true }));
+        }""",
+        base64.b64encode(PNG).decode(),
+    )
+    await expect(page.locator("chat-interface .preview img")).to_be_visible()
+
+
+async def test_pictures_that_no_request_can_hold_are_refused(site: Site) -> None:
+    page = await site.open()
+    large = {"name": "large.png", "mimeType": "image/png", "buffer": bytes(11 * 1024 * 1024)}
+    await page.locator("chat-interface input[type=file]").set_input_files([large])
+    await expect(page.locator("chat-interface .notice")).to_contain_text("larger than 10 MB")
+    await expect(page.locator("chat-interface .preview")).to_have_count(0)
+
+
+# -- other tabs, other times
+
+
+async def test_a_reload_in_the_middle_comes_back_to_it_live(site: Site) -> None:
+    site.fake.script = Script(answer("one two three"), gate=(gate := Gate()))
+    page = await site.open()
+    await site.ask(page, "Count")
+    gate.let(1)
+    await expect(page.locator(ANSWER)).to_have_text("one")
+    await page.reload()
+    await expect(page.locator(ANSWER)).to_have_text("one")
+    await expect(page.locator(CURSOR)).to_be_visible()
+    await expect(page.locator(BUTTON)).to_have_attribute("aria-label", "Stop")
+    gate.let(1)
+    await expect(page.locator(ANSWER)).to_have_text("one two")
+    gate.open()
+    await expect(page.locator(ANSWER)).to_have_text("one two three")
+    await expect(page.locator(CURSOR)).to_have_count(0)
+    assert len(site.fake.chats) == 1
+
+
+async def test_two_tabs_show_the_same_answer_growing(site: Site) -> None:
+    session = await site.new_session()
+    context = await site.context()
+    one = await site.open(f"/?session={session}", context)
+    two = await site.open(f"/?session={session}", context)
+    site.fake.script = Script(answer("one two three"), gate=(gate := Gate()))
+    await site.ask(one, "Count")
+    gate.let(1)
+    await expect(two.locator(QUESTION)).to_have_text("Count")
+    await expect(two.locator(ANSWER)).to_have_text("one")
+    gate.let(1)
+    await expect(two.locator(ANSWER)).to_have_text("one two")
+    await two.locator(BUTTON).click()  # what is stopped in one is stopped in both
+    await expect(one.locator("chat-interface .assistant .note")).to_have_text("Stopped.")
+    await expect(one.locator(ANSWER)).to_have_text("one two")
+
+
+async def test_another_device_sees_it_when_the_page_gets_the_focus(site: Site) -> None:
+    session = await site.new_session()
+    page = await site.open(f"/?session={session}")
+    await expect(page.locator("chat-interface .empty")).to_be_visible()
+    await site.client.ask(session, "From the phone")
+    await page.evaluate("dispatchEvent(new Event('focus'))")
+    await expect(page.locator(QUESTION)).to_have_text("From the phone")
+    await expect(page.locator(ANSWER)).to_have_text("Hello from a fake.")
+
+
+async def test_earlier_messages_are_a_click_away(site: Site) -> None:
+    site.fake.script = echo
+    session = await site.new_session()
+    for number in range(52):
+        await site.client.ask(session, f"m{number}")
+    page = await site.open(f"/?session={session}")
+    await expect(page.locator(QUESTION)).to_have_count(50)
+    await page.get_by_role("button", name="Show earlier messages").click()
+    await expect(page.locator(QUESTION)).to_have_count(52)
+    await expect(page.locator(QUESTION).first).to_have_text("m0")
+    await page.evaluate("dispatchEvent(new Event('focus'))")
+    await expect(page.locator(QUESTION)).to_have_count(52)
+
+
+# -- what an embedding page has to do with
+
+
+async def test_the_events_bubble_composed_and_in_their_order(site: Site) -> None:
+    site.fake.script = Script(answer("one two"))
+    page = await site.open()
+    await page.evaluate(
+        """() => {
+          window.seen = [];
+          for (const name of ["send", "session", "start", "token", "sources", "done", "error"]) {
+            document.body.addEventListener(`chat-${name}`, (event) => window.seen.push([event.type, event.composed, event.detail]));
+          }
+        }"""
+    )
+    await site.ask(page, "Hi")
+    await until(page, "() => window.seen.at(-1)?.[0] === 'chat-done'")
+    seen = json.loads(await page.evaluate("JSON.stringify(window.seen)"))
+    names = [name for name, _, _ in seen]
+    assert list(dict.fromkeys(names)) == ["chat-send", "chat-session", "chat-start", "chat-token", "chat-done"]
+    assert all(composed for _, composed, _ in seen)
+    assert "".join(detail["content"] for name, _, detail in seen if name == "chat-token") == "one two"
+    assert seen[-1][2]["content"] == "one two"
+
+
+async def test_chat_send_can_be_prevented(site: Site) -> None:
+    page = await site.open()
+    await page.evaluate("addEventListener('chat-send', (event) => event.preventDefault(), { once: true })")
+    await site.ask(page, "Hi")
+    await expect(page.locator(FIELD)).to_have_value("Hi")
+    await expect(page.locator(QUESTION)).to_have_count(0)
+    await page.locator(FIELD).press("Enter")
+    await expect(page.locator(ANSWER)).to_have_text("Hello from a fake.")
+
+
+async def test_the_methods(site: Site) -> None:
+    page = await site.open()
+    await page.evaluate("window.chat = document.querySelector('chat-interface')")
+    await page.evaluate("chat.send('By script')")
+    await expect(page.locator(ANSWER)).to_have_text("Hello from a fake.")
+    site.fake.script = Script(answer("one two"), gate=(gate := Gate()))
+    await page.evaluate("chat.regenerate()")
+    gate.let(1)
+    await expect(page.locator(ANSWER)).to_have_text(["one"])
+    await page.evaluate("chat.stop()")
+    await expect(page.locator("chat-interface .assistant .note")).to_have_text("Stopped.")
+    await page.evaluate("chat.clear()")
+    await expect(page.locator("chat-interface .empty")).to_be_visible()
+    await page.locator("#search").focus()
+    await page.evaluate("chat.focus()")
+    await expect(page.locator(FIELD)).to_be_focused()
+
+
+async def test_attributes_properties_slots_and_parts(site: Site) -> None:
+    page = await site.open()
+    chat = page.locator("chat-interface")
+    await chat.evaluate(
+        """(chat) => {
+          chat.setAttribute("placeholder", "Ask me");
+          chat.setAttribute("theme", "dark");
+          chat.setAttribute("document-id", "7");
+          chat.style.setProperty("--chat-accent", "rgb(1, 2, 3)");
+          for (const slot of ["header", "empty", "footer"]) {
+            const filled = document.createElement("p");
+            filled.slot = slot;
+            filled.textContent = "my " + slot;
+            chat.append(filled);
+          }
+          const sheet = new CSSStyleSheet();
+          sheet.replaceSync("chat-interface::part(input) { color: rgb(9, 9, 9); }");
+          document.adoptedStyleSheets.push(sheet);
+        }"""
+    )
+    await expect(page.locator(FIELD)).to_have_attribute("placeholder", "Ask me")
+    await expect(page.locator(FIELD)).to_have_css("color", "rgb(9, 9, 9)")
+    await expect(chat).to_have_css("color-scheme", "dark")
+    for slot in ("header", "empty", "footer"):
+        await expect(page.get_by_text(f"my {slot}")).to_be_visible()
+    await page.evaluate("document.querySelector('chat-interface').toggleAttribute('disabled', true)")
+    await expect(page.locator(FIELD)).to_be_disabled()
+    await expect(page.locator(BUTTON)).to_be_disabled()
+
+
+async def test_labels_renderer_and_headers_are_properties(site: Site) -> None:
+    page = await site.open()
+    await page.evaluate(
+        """() => {
+          const chat = document.querySelector("chat-interface");
+          chat.client = undefined;
+          chat.labels = { send: "Senden", placeholder: "Schreib etwas" };
+          chat.headers = { "X-Request-Id": "from-the-page" };
+          chat.renderer = (text) => Object.assign(document.createElement("mark"), { textContent: text.toUpperCase() });
+        }"""
+    )
+    await expect(page.locator(BUTTON)).to_have_attribute("aria-label", "Senden")
+    await expect(page.locator(FIELD)).to_have_attribute("placeholder", "Schreib etwas")
+    async with page.expect_request("**/messages/stream") as sent:
+        await site.ask(page, "Hi")
+    assert (await (await sent.value).all_headers())["x-request-id"] == "from-the-page"
+    await expect(page.locator(f"{ANSWER} mark")).to_have_text("HELLO FROM A FAKE.")
+
+
+async def test_the_document_goes_along(site: Site) -> None:
+    page = await site.open()
+    await page.evaluate("document.querySelector('chat-interface').setAttribute('document-id', '7')")
+    async with page.expect_request("**/messages/stream") as sent:
+        await site.ask(page, "Hi")
+    assert (await sent.value).post_data_json["documentId"] == 7
+
+
+async def test_without_the_lexer_text_shows_as_it_is(site: Site) -> None:
+    context = await site.context()
+    await context.route("**/vendor/**", lambda route: route.fulfill(status=404))
+    site.fake.script = Script(answer("# not\n\na **heading**"))
+    page = await site.open(context=context)
+    await site.ask(page, "Hi")
+    await expect(page.locator(f"{ANSWER} .plain")).to_have_text("# not\n\na **heading**")
+    await expect(page.locator(f"{ANSWER} .plain")).to_have_css("white-space-collapse", "preserve")
+
+
+async def test_one_region_speaks_and_the_log_does_not(site: Site) -> None:
+    site.fake.script = Script(answer("one two"), gate=(gate := Gate()))
+    page = await site.open()
+    await page.evaluate(
+        """() => {
+          window.said = [];
+          const says = document.querySelector("chat-interface").shadowRoot.querySelector("[role=status]");
+          new MutationObserver(() => says.textContent && window.said.push(says.textContent)).observe(says, { childList: true });
+        }"""
+    )
+    await site.ask(page, "Hi")
+    await expect(page.locator(SAYS)).to_have_text("The answer begins.")
+    await expect(page.locator(SAYS)).to_have_attribute("aria-live", "polite")
+    await expect(page.locator("chat-interface [role=log]")).to_have_attribute("aria-live", "off")
+    gate.open()
+    await expect(page.locator(SAYS)).to_have_text("The answer is complete.")
+    assert await page.evaluate("window.said") == ["The answer begins.", "The answer is complete."]
+    site.fake.script = refused(500, "out of memory")
+    await site.ask(page, "And now?")
+    await expect(page.locator(SAYS)).to_contain_text("out of memory")
+
+
+async def test_an_element_taken_out_and_put_back_goes_on(site: Site) -> None:
+    site.fake.script = Script(answer("one two"), gate=(gate := Gate()))
+    page = await site.open()
+    await site.ask(page, "Hi")
+    gate.let(1)
+    await expect(page.locator(ANSWER)).to_have_text("one")
+    await page.evaluate("window.chat = document.querySelector('chat-interface'); chat.remove()")
+    await page.evaluate("document.querySelector('main').append(chat)")
+    gate.open()
+    await expect(page.locator(ANSWER)).to_have_text("one two")
+    await eventually(lambda: site.fake.active == 0)

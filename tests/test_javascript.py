@@ -1,0 +1,172 @@
+"""The browser side's modules under `node --test`, and their types under `tsc`.
+
+What Node cannot decide alone comes from here: a real chatproxy, one that does not stream, a fake Ollama
+behind them, and a connection that is cut where the tests want it.
+"""
+
+import asyncio
+import json
+import os
+import shutil
+from collections.abc import AsyncIterator
+from contextlib import AsyncExitStack, asynccontextmanager
+from dataclasses import replace
+from pathlib import Path
+from typing import Any, Final
+
+import pytest
+from aiohttp import web
+from chat_client import serving
+from cutting_proxy import CuttingProxy
+from fake_ollama import FakeOllama, Gate, Request, Script, answer, token
+
+from chatproxy import Config
+
+HERE: Final = Path(__file__).parent / "js"
+STATIC: Final = Path(__file__).parent.parent / "chatproxy" / "static"
+LONG: Final = 2_000  # words, of which one comes every few milliseconds
+
+
+def needed(missing: str, cure: str) -> None:
+    """In CI nothing may be skipped."""
+    if os.environ.get("CI"):
+        pytest.fail(f"{missing} is missing: {cure}")
+    pytest.skip(f"{missing} is missing: {cure}")
+
+
+@pytest.fixture
+def node() -> str:
+    found = shutil.which("node")
+    if found is None:
+        needed("node", "install Node 20 or newer")
+    if not (HERE / "node_modules").is_dir():
+        needed("tests/js/node_modules", "`make test` installs it, or `npm install --prefix tests/js`")
+    return str(found)
+
+
+def script(request: Request) -> Script:
+    """By the message's first word."""
+    words = request["messages"][-1]["content"]
+    if words.startswith("long"):
+        pieces = answer(" ".join(f"wörd{number}👋" for number in range(LONG)), thinking="hm, so")
+        return Script(pieces, delays=[0.004] * len(pieces))
+    if words.startswith("hold"):
+        return Script([token("so "), token("far")], end="hang")
+    if words.startswith("silent"):
+        return Script(head=Gate())
+    return Script(answer(words))
+
+
+async def set_cuts(request: web.Request) -> web.Response:
+    proxy = request.app[PROXY]
+    proxy.cuts.clear()
+    proxy.cuts.extend(await request.json())
+    return web.json_response({})
+
+
+async def get_cuts(request: web.Request) -> web.Response:
+    return web.json_response({"left": len(request.app[PROXY].cuts), "made": request.app[PROXY].made})
+
+
+PROXY: Final = web.AppKey("PROXY", CuttingProxy)
+
+
+@asynccontextmanager
+async def control(proxy: CuttingProxy) -> AsyncIterator[str]:
+    """Where the tests in Node say what is to be cut."""
+    app = web.Application()
+    app[PROXY] = proxy
+    app.add_routes([web.post("/", set_cuts), web.get("/", get_cuts)])
+    runner = web.AppRunner(app, access_log=None)
+    await runner.setup()
+    await web.TCPSite(runner, "127.0.0.1", 0).start()
+    try:
+        yield f"http://127.0.0.1:{runner.addresses[0][1]}/"
+    finally:
+        await runner.cleanup()
+
+
+@pytest.fixture
+async def servers(fake: FakeOllama, config: Config, tmp_path: Path) -> AsyncIterator[dict[str, str]]:
+    """Their addresses, as environment variables."""
+    fake.script = script
+    whole = replace(config, enable_streaming=False, database_url=f"sqlite:///{tmp_path}/whole.db")
+    async with AsyncExitStack() as stack:
+        streaming = await stack.enter_async_context(serving(config))
+        not_streaming = await stack.enter_async_context(serving(whole))
+        proxy = await stack.enter_async_context(CuttingProxy.before(streaming.base))
+        yield {
+            "CHATPROXY": streaming.base,
+            "CHATPROXY_WHOLE": not_streaming.base,
+            "CHATPROXY_CUT": proxy.url,
+            "CUTS": await stack.enter_async_context(control(proxy)),
+            "LONG": str(LONG),
+        }
+
+
+async def run(*command: str | Path, env: dict[str, str] | None = None) -> str:
+    """What it printed; fails with it when the command does."""
+    async with asyncio.timeout(120):
+        process = await asyncio.create_subprocess_exec(
+            *command,
+            cwd=HERE,
+            env={**os.environ, **(env or {})},
+            stdout=asyncio.subprocess.PIPE,
+            stderr=asyncio.subprocess.STDOUT,
+        )
+        try:
+            output, _ = await process.communicate()
+        finally:
+            if process.returncode is None:
+                process.kill()
+    text = output.decode(errors="replace")
+    assert process.returncode == 0, text
+    return text
+
+
+@pytest.mark.parametrize("name", sorted(path.name for path in HERE.glob("*.test.js")))
+async def test_modules(name: str, node: str, servers: dict[str, str]) -> None:
+    report = await run(node, "--test", name, env=servers)
+    assert "# fail 0" in report or "fail 0" in report
+    assert "# pass 0" not in report
+
+
+@pytest.mark.parametrize("project", ["tsconfig.json", "tsconfig.usage.json"])
+async def test_types(project: str, node: str) -> None:
+    """The modules against their own types; the types as a strict TypeScript project, React's too, uses them."""
+    await run(node, HERE / "node_modules" / "typescript" / "bin" / "tsc", "--project", project)
+
+
+@pytest.mark.parametrize("module", sorted(path.name for path in STATIC.glob("*.js") if path.name != "page.js"))
+async def test_importing_needs_no_browser(module: str, node: str) -> None:
+    """As servers do that render pages: no DOM, no `crypto`, no `navigator`."""
+    await run(
+        node,
+        "--input-type=module",
+        "--eval",
+        "for (const name of ['crypto', 'navigator', 'document', 'window', 'HTMLElement', 'customElements'])"
+        " delete globalThis[name];"
+        f" await import({json.dumps((STATIC / module).as_uri())});",
+    )
+
+
+async def test_the_package_packs(node: str, tmp_path: Path) -> None:
+    npm = shutil.which("npm")
+    assert npm is not None
+    report: Any = json.loads(await quiet(npm, "pack", STATIC, "--json", "--pack-destination", tmp_path))
+    packed = {file["path"] for file in report[0]["files"]}
+    assert {"package.json", "README.md", "index.js", "index.d.ts", "chat-client.js", "sse.js"} <= packed
+    assert not [name for name in packed if name.startswith(("node_modules", "page."))]
+    package = json.loads((STATIC / "package.json").read_text())
+    for target in package["exports"].values():
+        for path in target.values() if isinstance(target, dict) else [target]:
+            assert path.removeprefix("./") in packed
+
+
+async def quiet(*command: str | Path) -> str:
+    process = await asyncio.create_subprocess_exec(
+        *command, stdout=asyncio.subprocess.PIPE, stderr=asyncio.subprocess.DEVNULL
+    )
+    output, _ = await process.communicate()
+    assert process.returncode == 0, f"{command} failed"
+    return output.decode()

@@ -1,0 +1,174 @@
+"""Is it alive, is it ready, what is at this address: probes, errors about addresses, and request ids."""
+
+import asyncio
+import re
+from typing import Any, Final
+
+import pytest
+from chat_client import Client, Server
+from fake_ollama import FakeOllama, Gate, Script, answer, refused
+
+from chatproxy import Config, __version__, create_app
+from chatproxy.web.keys import CONVERSATION
+
+SESSIONS: Final = "/api/chat/sessions"
+REQUEST_ID: Final = "X-Request-Id"
+NEW: Final = re.compile(r"[0-9a-f]{16,}")
+
+
+async def headers_of(client: Client, method: str, path: str, **more: Any) -> tuple[int, Any]:
+    async with client.http.request(method, client.url(path), **more) as response:
+        await response.read()
+        return response.status, response.headers
+
+
+# -- probes
+
+
+async def test_alive_touches_nothing(client: Client, fake: FakeOllama) -> None:
+    assert await client.call("GET", "/healthz") == {"status": "alive", "version": __version__}
+    assert not fake.calls
+
+
+async def test_ready_reports_ollama(client: Client, fake: FakeOllama) -> None:
+    fake.version = "1.2.3"
+    told = await client.call("GET", "/readyz")
+    assert told == {"status": "ready", "ollama": {"reachable": True, "version": "1.2.3"}}
+
+
+async def test_ready_does_not_fail_where_ollama_is_down_and_sees_it_come_back(
+    client: Client, fake: FakeOllama
+) -> None:
+    await fake.stop()
+    for _ in range(2):
+        told = await client.call("GET", "/readyz")
+        assert (told["status"], told["ollama"]["reachable"]) == ("ready", False)
+        assert isinstance(told["ollama"]["error"], str)
+    await fake.start()
+    assert (await client.call("GET", "/readyz"))["ollama"]["reachable"]
+
+
+@pytest.mark.parametrize(
+    "script",
+    [refused(500, "broken"), Script([b"<html>"]), Script([b"[]"]), Script([b'{"version"'], end="cut")],
+    ids=["error", "no JSON", "no object", "cut"],
+)
+async def test_ready_does_not_fail_where_ollama_does(
+    client: Client, fake: FakeOllama, script: Script
+) -> None:
+    fake.instead["/api/version"] = script
+    told = await client.call("GET", "/readyz")
+    assert (told["status"], told["ollama"]["reachable"]) == ("ready", False)
+
+
+async def test_ready_does_not_wait_for_an_ollama_that_hangs(client: Client, fake: FakeOllama) -> None:
+    fake.instead["/api/version"] = Script(head=Gate())
+    async with asyncio.timeout(8):  # probes are given a second or a few
+        told = await client.call("GET", "/readyz")
+    assert (told["status"], told["ollama"]["reachable"]) == ("ready", False)
+
+
+async def test_not_ready_while_it_shuts_down_but_alive(config: Config) -> None:
+    app = create_app(config)
+    async with Server(app) as server:
+        session = await server.client.new_session()
+        await app[CONVERSATION].close()  # what begins a shutdown
+        told = await server.client.call("GET", "/readyz", status=503)
+        assert told["code"] == "shutting_down"
+        await server.client.call("GET", "/healthz")
+        assert (await server.client.send(session, status=503))["code"] == "shutting_down"
+        assert await server.client.messages(session) == []
+
+
+@pytest.mark.parametrize("path", ["/", "/healthz", "/readyz"])
+async def test_head_is_answered_as_get_without_the_body(client: Client, path: str) -> None:
+    status, headers = await headers_of(client, "HEAD", path)
+    assert status == 200
+    assert headers["Content-Type"] == (await headers_of(client, "GET", path))[1]["Content-Type"]
+
+
+async def test_the_root_is_for_people(client: Client) -> None:
+    async with client.http.get(client.url("/")) as response:
+        assert response.status == 200
+        assert response.content_type.startswith("text/")
+        assert "chatproxy" in await response.text()
+
+
+# -- errors about addresses
+
+
+@pytest.mark.parametrize("method", ["GET", "POST", "PUT", "PATCH", "DELETE"])
+@pytest.mark.parametrize(
+    "path", ["/nothing", "/api", "/api/chat/session", "/healthz/", "//", f"{SESSIONS}/", f"{SESSIONS}/x/y/z"]
+)
+async def test_an_unknown_path_is_not_found(client: Client, method: str, path: str) -> None:
+    told = await client.call(method, path, status=404)
+    assert (set(told), told["code"]) == ({"error", "code"}, "not_found")
+    for other in ("HEAD", "TRACE", "PROPFIND"):
+        assert (await headers_of(client, other, path))[0] == 404
+
+
+@pytest.mark.parametrize(
+    ("path", "allowed"),
+    [
+        ("/healthz", {"GET", "HEAD"}),
+        ("/", {"GET", "HEAD"}),
+        (SESSIONS, {"GET", "HEAD", "POST"}),
+        (f"{SESSIONS}/x", {"GET", "HEAD", "PATCH", "DELETE"}),
+        (f"{SESSIONS}/x/messages", {"GET", "HEAD", "POST"}),
+        (f"{SESSIONS}/x/messages/stream", {"POST"}),
+        (f"{SESSIONS}/x/messages/1/stream", {"GET"}),
+        (f"{SESSIONS}/x/messages/1/cancel", {"POST"}),
+        (f"{SESSIONS}/x/export", {"GET"}),
+    ],
+)
+@pytest.mark.parametrize("method", ["GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "TRACE", "PROPFIND"])
+async def test_a_method_that_is_not_possible_is_told_which_are(
+    client: Client, path: str, allowed: set[str], method: str
+) -> None:
+    if method in allowed:
+        return
+    async with client.http.request(method, client.url(path)) as response:
+        assert response.status == 405
+        assert set(response.headers["Allow"].split(", ")) - {"OPTIONS"} == allowed
+        if method != "HEAD":
+            told = await response.json()
+            assert (set(told), told["code"]) == ({"error", "code"}, "method_not_allowed")
+
+
+# -- request ids
+
+
+@pytest.mark.parametrize("given", ["r-1", "a" * 64, "0", "A.b_c:d-e"])
+@pytest.mark.parametrize(
+    "path", ["/healthz", SESSIONS, "/nothing", f"{SESSIONS}/none", f"{SESSIONS}?limit=0"]
+)
+async def test_the_clients_own_request_id_is_answered(client: Client, path: str, given: str) -> None:
+    _, headers = await headers_of(client, "GET", path, headers={REQUEST_ID: given})
+    assert headers.getall(REQUEST_ID) == [given]
+
+
+@pytest.mark.parametrize("given", [None, "", "a" * 65, "a b", "é", "a\tb", "<script>", 'a"b', "a,b"])
+async def test_a_request_id_that_could_do_harm_is_replaced(client: Client, given: str | None) -> None:
+    sent = {} if given is None else {REQUEST_ID: given}
+    ids = [
+        (await headers_of(client, "GET", "/healthz", headers=sent))[1].getall(REQUEST_ID) for _ in range(3)
+    ]
+    assert all(len(each) == 1 and NEW.fullmatch(each[0]) for each in ids)
+    assert len({each[0] for each in ids}) == 3
+
+
+async def test_streams_and_failures_carry_the_request_id(client: Client, fake: FakeOllama) -> None:
+    fake.script = Script(answer("Hello"))
+    session = await client.new_session()
+    path = f"{SESSIONS}/{session}/messages"
+    more: dict[str, Any] = {"json": {"message": "Hi"}, "headers": {REQUEST_ID: "r-2"}}
+    for method, rest, status in (("POST", "", 200), ("POST", "/stream", 200), ("OPTIONS", "", 403)):
+        told, headers = await headers_of(client, method, path + rest, **more)
+        assert (told, headers.getall(REQUEST_ID)) == (status, ["r-2"])
+    mid = (await client.messages(session))[1]["id"]
+    _, headers = await headers_of(client, "GET", f"{path}/{mid}/stream", headers={REQUEST_ID: "r-3"})
+    assert headers.getall(REQUEST_ID) == ["r-3"]
+    fake.script = refused(500, "broken")
+    told, headers = await headers_of(client, "POST", path, **more)
+    assert (told, headers.getall(REQUEST_ID)) == (502, ["r-2"])

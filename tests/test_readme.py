@@ -1,0 +1,141 @@
+"""The README is true: its examples are run against the demo, and its settings are those that there are."""
+
+import json
+import os
+import re
+import shutil
+import signal
+import subprocess
+import sys
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import Any
+
+import pytest
+from chat_client import Server
+from processes import LISTENING, ROOT, SCRIPT, environment
+
+from chatproxy import Config
+from chatproxy.config import SETTINGS
+
+README = (ROOT / "README.md").read_text(encoding="utf-8")
+ADDRESS = "http://127.0.0.1:11435"
+
+
+def example(language: str, word: str) -> str:
+    """The block of that language that has that word."""
+    blocks = re.findall(rf"^```{language}\n(.*?)^```", README, re.MULTILINE | re.DOTALL)
+    (found,) = [block for block in blocks if word in block]
+    return str(found)
+
+
+PROGRAMS: dict[str, Sequence[str]] = {
+    "python": (sys.executable, "-c", example("python", "urlopen")),
+    "node": ("node", "--input-type=module", "-e", example("js", "fetch")),
+    "curl": ("sh", "-c", example("sh", "curl -N")),
+}
+
+
+def installed(program: str) -> bool:
+    """In CI nothing may be missing."""
+    return program == "python" or shutil.which(program) is not None or "CI" in os.environ
+
+
+@pytest.fixture(scope="module")
+def outputs(tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[str, str]]:
+    """What the programs print, all run at once against one demo."""
+    folder = tmp_path_factory.mktemp("demo")
+    with (
+        (folder / "stderr.log").open("w") as log,
+        subprocess.Popen(
+            [*SCRIPT, "--demo"],
+            cwd=folder,
+            env=environment(port=0),
+            stdout=subprocess.PIPE,
+            stderr=log,
+            text=True,
+        ) as demo,
+    ):
+        assert demo.stdout is not None
+        address = demo.stdout.readline().removeprefix(LISTENING).strip()
+        running = {
+            name: subprocess.Popen(
+                [part.replace(ADDRESS, address) for part in program], stdout=subprocess.PIPE, text=True
+            )
+            for name, program in PROGRAMS.items()
+            if installed(name)
+        }
+        yield {name: child.communicate(timeout=60)[0] for name, child in running.items()}
+        demo.send_signal(signal.SIGTERM)
+        demo.communicate(timeout=20)
+
+
+def whole(output: str) -> bool:
+    """From the first words of the demo's answer to its last."""
+    return output.startswith("You wrote about **Hello**.") and output.endswith("without `--demo`.")
+
+
+def test_the_python_lines_stream_an_answer(outputs: dict[str, str]) -> None:
+    assert whole(outputs["python"])
+
+
+@pytest.mark.skipif(not installed("node"), reason="node is not installed")
+def test_the_javascript_lines_stream_an_answer(outputs: dict[str, str]) -> None:
+    lines = outputs["node"].removesuffix("\n")
+    assert len(lines.split("\n")) > 10  # it prints each piece on a line of its own
+    assert whole(re.sub(r"\n(?=[ \n])", "", lines))
+
+
+def events(stream: str) -> list[dict[str, Any]]:
+    return [json.loads(frame.removeprefix("data: ")) for frame in stream.strip().split("\n\n")]
+
+
+@pytest.mark.skipif(not installed("curl"), reason="curl is not installed")
+def test_the_curl_lines_give_what_is_shown(outputs: dict[str, str]) -> None:
+    """But for times and ids."""
+    shown, got = events(example("text", "data: ")), events(outputs["curl"])
+    assert [list(event) for event in shown[:1]] == [list(got[0])]
+    said = [event for event in shown if "cursor" in event]
+    assert [event for event in got if "cursor" in event][: len(said)] == said
+    assert {event["type"] for event in shown} <= {event["type"] for event in got}
+    assert got[-1]["type"] == "done"
+
+
+@pytest.mark.parametrize(("language", "word"), [("python", "urlopen"), ("js", "fetch")])
+def test_ten_lines_are_enough(language: str, word: str) -> None:
+    assert len([line for line in example(language, word).split("\n") if line]) <= 11
+
+
+async def test_the_lines_that_embed_it(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    said: dict[str, Any] = {}
+    exec(example("python", "add_subapp"), said)
+    async with Server(said["app"], "/chat") as server:
+        assert (await server.client.call("GET", "/healthz"))["status"] == "alive"
+        assert (await server.client.session(await server.client.new_session()))["messageCount"] == 0
+
+
+def settings() -> dict[str, str]:
+    """Name and default of each row of the table."""
+    return dict(re.findall(r"^\| `([A-Z_]+)` \| (\S+) \| \S.* \|$", README, re.MULTILINE))
+
+
+def test_the_settings_are_those_that_there_are() -> None:
+    assert sorted(settings()) == sorted(SETTINGS)
+
+
+@pytest.mark.parametrize("name", SETTINGS)
+def test_the_defaults_are_those_that_there_are(name: str) -> None:
+    default = getattr(Config(), name.lower())
+    told: Any = settings()[name]
+    if default in (None, ()):
+        assert told == "–"  # noqa: RUF001 - a dash in a table
+    else:
+        given: dict[str, Any] = {name.lower(): told.strip("`")}
+        assert getattr(Config(**given), name.lower()) == default
+
+
+def test_every_other_name_of_a_setting_is_told() -> None:
+    for setting in SETTINGS.values():
+        for alias in setting.aliases:
+            assert f"`{alias}`" in README

@@ -1,0 +1,483 @@
+"""The whole way of one message: what is asked of Ollama, what the reader is sent, what is stored."""
+
+import sqlite3
+from contextlib import closing
+from dataclasses import replace
+from typing import Any
+
+import pytest
+from chat_client import Client, serving
+from fake_ollama import MODEL, FakeOllama, Gate, Script, answer, html, last, line, refused, replay, token
+from recordings import BROKEN, CUTS, STREAMS, about, by_byte, recorded, texts
+
+from chatproxy import Config
+
+WHOLE = [name for name in STREAMS if name not in BROKEN]
+# A byte at a time takes long, so only what is short.
+CASES = [(name, cut) for name in WHOLE for cut in CUTS if cut is not by_byte or len(recorded(name)) < 6000]
+# Everything at which some reader of lines would break one.
+BREAKERS = "\n\r\r\n\v\f\x1c\x1d\x1e\x85\u2028\u2029\0"
+
+
+def rows(config: Config) -> list[tuple[str, str, str]]:
+    """Role, status and content of every message, over a connection of its own."""
+    with closing(sqlite3.connect(config.database_path)) as database:
+        return database.execute("SELECT role, status, content FROM message ORDER BY id").fetchall()
+
+
+# -- the stream
+
+
+async def test_the_events_come_in_their_order(client: Client, fake: FakeOllama) -> None:
+    fake.script = Script(answer("Hello there.", thinking="Let me see."))
+    session = await client.new_session()
+    stream = await client.ask(session)
+    assert stream.kinds() == ["start", "thinking", "chunk", "done"]
+    assert [event["type"] for event in stream.events].count("status") >= 1
+    assert (stream.text("thinking"), stream.text()) == ("Let me see.", "Hello there.")
+
+
+async def test_start_and_done_say_everything_about_the_answer(client: Client, fake: FakeOllama) -> None:
+    fake.script = Script(answer("Hello.", thinking="Hm"))
+    session = await client.new_session()
+    stream = await client.ask(session)
+    question, reply = await client.messages(session)
+    assert stream.events[0] == {
+        "type": "start",
+        "userMessageId": question["id"],
+        "assistantMessageId": reply["id"],
+        "sources": [],
+        "model": MODEL,
+        "modelReason": reply["modelReason"],
+        "sessionId": session,
+    }
+    assert stream.last == {
+        "type": "done",
+        "assistantMessageId": reply["id"],
+        "fullResponse": "Hello.",
+        "sources": [],
+        "finishReason": "stop",
+        "model": MODEL,
+        "usage": reply["usage"],
+        "cursor": "2.6.end",
+    }
+    assert reply["status"] == "complete"
+    assert reply["cursor"] == "2.6.end"
+
+
+async def test_the_headers_keep_every_frame_from_being_held_back(client: Client) -> None:
+    session = await client.new_session()
+    path = f"/api/chat/sessions/{session}/messages/stream"
+    offered = {"Accept-Encoding": "gzip, deflate, br"}
+    async with client.stream("POST", path, json={"message": "Hello"}, headers=offered) as stream:
+        headers = stream.response.headers
+        assert headers.getall("Content-Type") == ["text/event-stream; charset=utf-8"]
+        assert headers.getall("Cache-Control") == ["no-cache, no-transform"]
+        assert headers.getall("X-Accel-Buffering") == ["no"]
+        assert "Content-Encoding" not in headers
+        assert "Content-Length" not in headers
+        await stream.rest()
+
+
+async def test_start_comes_when_both_rows_are_committed(
+    client: Client, fake: FakeOllama, config: Config
+) -> None:
+    fake.script = Script(answer("Hello."), head=Gate())
+    session = await client.new_session()
+    async with client.sending(session, "Are you there?") as stream:
+        await stream.until("start")
+        assert rows(config) == [("user", "complete", "Are you there?"), ("assistant", "streaming", "")]
+
+
+async def test_done_comes_when_the_outcome_is_committed(
+    client: Client, fake: FakeOllama, config: Config
+) -> None:
+    session = await client.new_session()
+    async with client.sending(session) as stream:
+        done = await stream.until("done")
+        assert rows(config)[1] == ("assistant", "complete", done["fullResponse"])
+
+
+async def test_text_arrives_while_ollama_still_writes(client: Client, fake: FakeOllama) -> None:
+    gate = Gate()
+    fake.script = Script(answer("One two three."), gate=gate)
+    session = await client.new_session()
+    async with client.sending(session) as stream:
+        for word in ("One", " two", " three."):
+            gate.let()
+            assert (await stream.until("chunk"))["content"] == word
+        gate.open()
+        assert (await stream.until("done"))["fullResponse"] == "One two three."
+
+
+async def test_the_content_of_the_last_line_counts(client: Client, fake: FakeOllama) -> None:
+    fake.script = Script([token("Hello"), last(" there.")])
+    stream = await client.ask(await client.new_session())
+    assert stream.text() == stream.last["fullResponse"] == "Hello there."
+
+
+async def test_what_comes_after_the_end_is_ignored(client: Client, fake: FakeOllama) -> None:
+    fake.script = Script([token("Hello"), last() + token(" again") + last(), token(" and again")])
+    stream = await client.ask(await client.new_session())
+    assert stream.kinds() == ["start", "chunk", "done"]
+    assert stream.text() == stream.last["fullResponse"] == "Hello"
+
+
+@pytest.mark.parametrize(("name", "cut"), CASES)
+async def test_what_ollama_said_is_what_is_read_and_stored(
+    client: Client, fake: FakeOllama, name: str, cut: Any
+) -> None:
+    fake.script = Script(cut(recorded(name)))
+    session = await client.new_session()
+    stream = await client.ask(session)
+    _, stored = await client.messages(session)
+    assert stream.last["type"] == "done"
+    assert (stream.text("thinking"), stream.text()) == texts(name)
+    assert (stored["thinking"], stored["content"]) == texts(name)
+    assert stream.last["fullResponse"] == stored["content"]
+    assert stream.last["cursor"] == stored["cursor"]
+
+
+@pytest.mark.parametrize("name", BROKEN)
+async def test_what_ollama_said_before_it_broke_off_is_kept(
+    client: Client, fake: FakeOllama, name: str
+) -> None:
+    fake.script = replay(name)
+    session = await client.new_session()
+    stream = await client.ask(session)
+    _, stored = await client.messages(session)
+    assert stream.kinds()[-1] == "error"
+    assert stream.last["code"] == stored["error"]["code"] == BROKEN[name]
+    assert (stream.text("thinking"), stream.text()) == texts(name)
+    assert (stored["thinking"], stored["content"]) == texts(name)
+    assert stream.last["fullResponse"] == stored["content"]
+    assert (stored["status"], stored["finishReason"], stored["usage"]) == ("failed", None, None)
+
+
+async def test_no_character_breaks_a_frame(client: Client, fake: FakeOllama) -> None:
+    text = f"a{BREAKERS}data: b\n\nid: 9\n\n\ufeff😀"
+    fake.script = Script([token(thinking=text), token(text), last()])
+    session = await client.new_session()
+    path = f"/api/chat/sessions/{session}/messages/stream"
+    async with client.http.post(client.url(path), json={"message": "Hello"}) as response:
+        raw = (await response.read()).decode()
+    lines = raw.splitlines()  # breaks at all of them
+    assert raw == "".join(f"{each}\n" for each in lines)
+    assert all(each.startswith('data: {"type":') for each in lines[::2])
+    assert set(lines[1::2]) == {""}
+    _, stored = await client.messages(session)
+    assert (stored["thinking"], stored["content"]) == (text, text)
+
+
+@pytest.mark.parametrize("text", ["x" * 7_000_000, "é☃😀" * 600_000, "\0" * 100_000], ids=["x", "é", "NUL"])
+async def test_a_huge_line_arrives_in_bounded_frames(client: Client, fake: FakeOllama, text: str) -> None:
+    fake.script = Script([token(text), last()])
+    stream = await client.ask(await client.new_session())
+    chunks = [event["content"] for event in stream.events if event["type"] == "chunk"]
+    assert "".join(chunks) == text
+    assert max(len(chunk.encode()) for chunk in chunks) <= 16 * 1024
+
+
+# -- how it ended
+
+
+@pytest.mark.parametrize(("reason", "told"), [("stop", "stop"), ("length", "length"), ("unload", "stop")])
+async def test_the_reason_of_the_end_is_told(
+    client: Client, fake: FakeOllama, reason: str, told: str
+) -> None:
+    fake.script = Script(answer("Hello.", reason=reason))
+    session = await client.new_session()
+    assert (await client.ask(session)).last["finishReason"] == told
+    assert (await client.messages(session))[1]["finishReason"] == told
+
+
+async def test_usage_is_what_ollama_measured(client: Client, fake: FakeOllama) -> None:
+    fake.script = replay("answer_cold")
+    session = await client.new_session()
+    usage = (await client.ask(session)).last["usage"]
+    assert (await client.messages(session))[1]["usage"] == usage
+    assert usage.pop("timeToFirstTokenMs") >= 0
+    assert usage == {
+        "promptTokens": 74,
+        "completionTokens": 18,
+        "tokensPerSecond": 45.85,
+        "loadMs": 1328,
+        "totalMs": 1904,
+    }
+
+
+async def test_what_ollama_did_not_measure_is_null(client: Client, fake: FakeOllama) -> None:
+    fake.script = Script([line(message={"role": "assistant", "content": ""}, done=True, done_reason="stop")])
+    usage = (await client.ask(await client.new_session())).last["usage"]
+    assert usage == dict.fromkeys(
+        ["promptTokens", "completionTokens", "tokensPerSecond", "timeToFirstTokenMs", "loadMs", "totalMs"]
+    )
+
+
+async def test_the_time_to_the_first_text_counts_from_the_request(client: Client, fake: FakeOllama) -> None:
+    fake.script = Script(answer("Hello."), delays=[0.2, 0])
+    usage = (await client.ask(await client.new_session())).last["usage"]
+    assert 200 <= usage["timeToFirstTokenMs"] < 10_000
+
+
+# -- the JSON call
+
+
+async def test_the_json_call_gives_the_answer_as_one_object(client: Client, fake: FakeOllama) -> None:
+    fake.script = Script(answer("Hello there.", thinking="Hm."))
+    session = await client.new_session()
+    given = await client.send(session)
+    question, reply = await client.messages(session)
+    assert given == {
+        "userMessageId": question["id"],
+        "assistantMessageId": reply["id"],
+        "fullResponse": "Hello there.",
+        "thinking": "Hm.",
+        "sources": [],
+        "warnings": [],
+        "model": MODEL,
+        "modelReason": reply["modelReason"],
+        "finishReason": "stop",
+        "usage": reply["usage"],
+    }
+
+
+async def test_the_json_call_gives_a_cancelled_answer_like_any_other(
+    client: Client, fake: FakeOllama
+) -> None:
+    fake.script = Script(answer("Hello there."), gate=(gate := Gate()))
+    session = await client.new_session()
+    gate.let()
+    async with client.sending(session, clientMessageId="a") as stream:
+        await stream.until("chunk")
+        reply = stream.events[0]["assistantMessageId"]
+        await client.cancel(session, reply)
+    given = await client.send(session, clientMessageId="a")
+    assert (given["fullResponse"], given["finishReason"]) == ("Hello", "cancelled")
+    assert given["assistantMessageId"] == reply
+
+
+@pytest.mark.parametrize(
+    ("script", "status", "code", "text"),
+    [
+        (replay("runner_killed"), 502, "upstream_error", texts("runner_killed")[1]),
+        (replay("ends_without_done"), 502, "upstream_incomplete", texts("ends_without_done")[1]),
+        (Script([token("Hello"), b"<html>\n"]), 502, "upstream_invalid", "Hello"),
+        (refused(500, "out of memory"), 502, "upstream_error", ""),
+    ],
+)
+async def test_the_json_call_of_a_failed_answer_has_its_status_and_what_there_was(
+    client: Client, fake: FakeOllama, script: Script, status: int, code: str, text: str
+) -> None:
+    fake.script = script
+    session = await client.new_session()
+    body = await client.send(session, status=status)
+    _, reply = await client.messages(session)
+    assert body == {
+        "error": reply["error"]["error"],
+        "code": code,
+        "assistantMessageId": reply["id"],
+        "fullResponse": text,
+    }
+
+
+async def test_without_streaming_the_stream_call_answers_as_the_json_one(
+    fake: FakeOllama, config: Config
+) -> None:
+    async with serving(replace(config, enable_streaming=False)) as client:
+        session = await client.new_session()
+        path = f"/api/chat/sessions/{session}/messages"
+        body = {"message": "Hello", "clientMessageId": "a"}
+        async with client.http.post(client.url(f"{path}/stream"), json=body) as response:
+            assert response.status == 200
+            assert response.headers["Content-Type"] == "application/json"
+            streamed = await response.json()
+        assert streamed == await client.call("POST", path, json=body)
+        assert streamed["fullResponse"] == "Hello from a fake."
+
+
+# -- what Ollama is asked
+
+
+async def test_what_the_model_is_told_to_do_is_passed_on_exactly(client: Client, fake: FakeOllama) -> None:
+    wishes: dict[str, Any] = {
+        "options": {"temperature": 0.7, "seed": 2**53, "stop": ["\n\n", "é"], "top_k": 0, "unheard_of": None},
+        "think": False,
+        "format": {"type": "object", "properties": {"a": {"type": "string"}}},
+        "keep_alive": 0,
+    }
+    await client.ask(await client.new_session(), "Hi", **wishes)
+    assert fake.requests == [
+        {
+            "model": MODEL,
+            "messages": [{"role": "user", "content": "Hi"}],
+            "truncate": False,
+            **wishes,
+        }
+    ]
+
+
+@pytest.mark.parametrize(
+    "wish",
+    [{"think": True}, {"think": "high"}, {"format": "json"}, {"keep_alive": "10m"}, {"keep_alive": -1}],
+    ids=str,
+)
+async def test_each_form_of_a_wish_is_passed_on(client: Client, fake: FakeOllama, wish: Any) -> None:
+    await client.ask(await client.new_session(), "Hi", **wish)
+    assert fake.requests[0].items() >= wish.items()
+
+
+async def test_nothing_is_asked_that_was_not_wished_for(client: Client, fake: FakeOllama) -> None:
+    await client.ask(await client.new_session(), "Hi")
+    assert fake.requests == [
+        {"model": MODEL, "messages": [{"role": "user", "content": "Hi"}], "truncate": False}
+    ]
+
+
+@pytest.mark.parametrize(
+    ("of_request", "of_session", "of_config"),
+    [
+        ("request", "session", "config"),
+        (None, "session", "config"),
+        (None, None, "config"),
+        (None, None, None),
+    ],
+)
+async def test_the_nearest_system_prompt_counts(
+    fake: FakeOllama, config: Config, of_request: str | None, of_session: str | None, of_config: str | None
+) -> None:
+    async with serving(replace(config, system_prompt=of_config)) as client:
+        session = await client.new_session(system=of_session)
+        await client.ask(session, "Hi", system=of_request)
+    system = of_request or of_session or of_config
+    told = [{"role": "system", "content": system}] if system else []
+    assert fake.requests[0]["messages"] == [*told, {"role": "user", "content": "Hi"}]
+
+
+@pytest.mark.parametrize(
+    ("of_request", "of_session", "asked"),
+    [
+        ("echo:270m", "thinker:270m", "echo:270m"),
+        (None, "thinker:270m", "thinker:270m"),
+        (None, None, MODEL),
+        ("GEMMA3:270M", None, MODEL),
+        (None, "Echo:270m", "echo:270m"),
+    ],
+)
+async def test_the_nearest_model_counts_under_its_own_name(
+    client: Client, fake: FakeOllama, of_request: str | None, of_session: str | None, asked: str
+) -> None:
+    session = await client.new_session(model=of_session)
+    stream = await client.ask(session, model=of_request)
+    _, reply = await client.messages(session)
+    assert fake.requests[0]["model"] == asked
+    assert stream.events[0]["model"] == stream.last["model"] == reply["model"] == asked
+
+
+async def test_latest_is_implied(client: Client, fake: FakeOllama) -> None:
+    fake.models.append(fake.models[0] | {"name": "mine:latest", "model": "mine:latest"})
+    fake.shows["mine:latest"] = fake.shows[MODEL]
+    stream = await client.ask(await client.new_session(), model="Mine")
+    assert fake.requests[0]["model"] == stream.last["model"] == "mine:latest"
+
+
+async def test_a_model_that_is_missing_is_refused_with_those_that_are_there(
+    client: Client, fake: FakeOllama
+) -> None:
+    session = await client.new_session()
+    body = await client.send(session, status=422, model="gemma3:27b")
+    assert body["code"] == "model_not_found"
+    assert [name for name in fake.shows if name not in body["error"]] == []
+    assert await client.messages(session) == []
+
+
+async def test_where_nothing_is_installed_the_line_to_type_is_told(client: Client, fake: FakeOllama) -> None:
+    fake.models = []
+    session = await client.new_session()
+    body = await client.send(session, status=503, model="auto")
+    assert body["code"] == "no_models"
+    assert "`ollama pull " in body["error"]
+    assert await client.messages(session) == []
+
+
+@pytest.mark.parametrize("unreadable", [html(), refused(500, "no")], ids=["page", "refused"])
+async def test_a_named_model_is_tried_where_the_list_cannot_be_read(
+    client: Client, fake: FakeOllama, unreadable: Script
+) -> None:
+    fake.instead["/api/tags"] = unreadable
+    stream = await client.ask(await client.new_session(), model="echo:270m")
+    assert (stream.last["type"], stream.last["model"]) == ("done", "echo:270m")
+    assert fake.requests[0]["model"] == "echo:270m"
+
+
+# -- the session around it
+
+
+@pytest.mark.parametrize(
+    ("message", "title"),
+    [
+        ("Why is the sky blue?", "Why is the sky blue?"),
+        ("\n  Two\t lines \nare here", "Two lines"),
+        ("word " * 100, "word " * 15 + "word…"),
+    ],
+)
+async def test_the_first_message_names_the_session(client: Client, message: str, title: str) -> None:
+    session = await client.new_session()
+    await client.ask(session, message)
+    await client.ask(session, "Something else")
+    assert (await client.session(session))["title"] == title
+
+
+async def test_a_title_that_was_given_stays(client: Client) -> None:
+    session = await client.new_session(title="Sky")
+    await client.ask(session, "Why is it blue?")
+    assert (await client.session(session))["title"] == "Sky"
+
+
+async def test_an_answer_on_its_way_is_shown_as_it_stands(client: Client, fake: FakeOllama) -> None:
+    fake.script = Script(answer("Hello there.", thinking="Hm."), gate=(gate := Gate()))
+    session = await client.new_session()
+    async with client.sending(session) as stream:
+        gate.let(2)
+        reply = (await stream.until("start"))["assistantMessageId"]
+        assert (await client.session(session))["activeMessageId"] == reply
+        await stream.until("chunk")
+        _, shown = await client.messages(session)
+        assert (shown["id"], shown["status"], shown["cursor"]) == (reply, "streaming", "3.5")
+        assert (shown["thinking"], shown["content"]) == ("Hm.", "Hello")
+        assert (shown["finishReason"], shown["usage"], shown["error"]) == (None, None, None)
+        gate.open()
+        await stream.until("done")
+        assert (await client.session(session))["activeMessageId"] is None
+
+
+async def test_the_next_message_may_be_sent_on_done(client: Client) -> None:
+    session = await client.new_session()
+    for _ in range(50):
+        async with client.sending(session) as stream:
+            await stream.until("done")
+    assert (await client.session(session))["messageCount"] == 100
+
+
+async def test_the_next_message_may_be_sent_on_the_answer_to_a_cancel(
+    client: Client, fake: FakeOllama
+) -> None:
+    fake.script = Script([token("Hello"), token(" there")], end="hang")
+    session = await client.new_session()
+    for _ in range(50):
+        async with client.sending(session) as stream:
+            reply = (await stream.until("start"))["assistantMessageId"]
+            assert (await client.cancel(session, reply))["status"] == "cancelled"
+    assert (await client.session(session))["messageCount"] == 100
+
+
+async def test_the_next_message_may_be_sent_on_an_error(client: Client, fake: FakeOllama) -> None:
+    fake.script = Script([token("Hello")])
+    session = await client.new_session()
+    for _ in range(20):
+        async with client.sending(session) as stream:
+            await stream.until("error")
+
+
+def test_every_recording_says_how_it_was_asked() -> None:
+    assert [name for name in STREAMS if about(name)["status"] != 200] == []

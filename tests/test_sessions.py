@@ -1,0 +1,509 @@
+"""Sessions over HTTP: made, listed, searched, changed, read page by page, taken away, downloaded."""
+
+import asyncio
+import json
+import re
+import sqlite3
+from contextlib import closing
+from typing import Any, Final
+from urllib.parse import quote
+
+import pytest
+from chat_client import Client, serving
+from fake_ollama import MODEL, FakeOllama, Gate, Script, answer, refused
+
+from chatproxy import Config
+
+SESSIONS: Final = "/api/chat/sessions"
+TIME: Final = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{3}Z")
+
+
+async def pages(client: Client, path: str, of: str, **query: Any) -> list[list[Any]]:
+    """All pages of a list, from `next` to `next` until it is null."""
+    found: list[list[Any]] = []
+    while True:
+        page = await client.call("GET", path, params=query)
+        assert set(page) == {of, "next"}
+        found.append(page[of])
+        if page["next"] is None:
+            return found
+        query["before"] = page["next"]
+
+
+async def listed(client: Client, **query: Any) -> list[str]:
+    """The ids of all sessions, in their order."""
+    return [session["id"] for page in await pages(client, SESSIONS, "sessions", **query) for session in page]
+
+
+# -- to make and to read
+
+
+@pytest.mark.parametrize(
+    "more", [{}, {"json": {}}, {"json": {"title": None, "model": None, "system": None}}], ids=str
+)
+async def test_a_session_begins_with_nothing(client: Client, more: dict[str, Any]) -> None:
+    session = await client.call("POST", SESSIONS, status=201, **more)
+    assert TIME.fullmatch(session["createdAt"])
+    assert session == {
+        "id": session["id"],
+        "title": None,
+        "model": None,
+        "system": None,
+        "documentId": None,
+        "createdAt": session["createdAt"],
+        "updatedAt": session["createdAt"],
+        "messageCount": 0,
+        "activeMessageId": None,
+    }
+    assert await client.session(session["id"]) == session
+    assert await client.call("GET", SESSIONS) == {"sessions": [session], "next": None}
+
+
+async def test_a_session_has_what_it_was_made_with(client: Client) -> None:
+    given: dict[str, Any] = {"title": "Trip", "model": MODEL, "system": "Be brief."}
+    session = await client.session(await client.new_session(**given))
+    assert {name: session[name] for name in given} == given
+
+
+async def test_ids_cannot_be_guessed(client: Client) -> None:
+    ids = [await client.new_session() for _ in range(30)]
+    assert len(set(ids)) == len(ids)
+    assert all(re.fullmatch(r"[A-Za-z0-9_-]{22,}", each) for each in ids)  # 6 bits each: 128 or more
+    # No place in the id is the same in all of them, as it would be with a counter or a clock.
+    assert all(len(set(place)) > 1 for place in zip(*(each[:22] for each in ids), strict=True))
+
+
+@pytest.mark.parametrize(
+    ("message", "title"),
+    [
+        ("Hello there", "Hello there"),
+        ("\n  First   line \nsecond", "First line"),
+        ("word " * 30, "word " * 15 + "word…"),
+        ("x" * 100, "x" * 79 + "…"),
+        ("\n\t ", None),
+    ],
+)
+async def test_the_first_messages_first_line_names_the_session(
+    client: Client, message: str, title: str | None
+) -> None:
+    session = await client.new_session()
+    await client.ask(session, message)
+    assert (await client.session(session))["title"] == title
+
+
+async def test_a_title_that_was_given_stays(client: Client) -> None:
+    session = await client.new_session(title="Mine")
+    await client.ask(session, "Hello")
+    assert (await client.session(session))["title"] == "Mine"
+
+
+async def test_a_session_names_the_answer_being_produced(client: Client, fake: FakeOllama) -> None:
+    fake.script = Script(answer("Hello world"), gate=(gate := Gate()))
+    session = await client.new_session()
+    async with client.sending(session) as stream:
+        active = (await stream.until("start"))["assistantMessageId"]
+        shown = await client.session(session)
+        assert (shown["activeMessageId"], shown["messageCount"]) == (active, 2)
+        assert (await client.call("GET", SESSIONS))["sessions"] == [shown]
+        changed = await client.call("PATCH", f"{SESSIONS}/{session}", json={"title": "Now"})
+        assert changed["activeMessageId"] == active
+        gate.open()
+        await stream.rest()
+    assert (await client.session(session))["activeMessageId"] is None
+
+
+# -- to change
+
+
+@pytest.mark.parametrize("field", ["title", "model", "system"])
+async def test_a_change_takes_what_is_given_null_takes_off_absent_stays(client: Client, field: str) -> None:
+    given: dict[str, Any] = {"title": "Trip", "model": MODEL, "system": "Be brief."}
+    path = f"{SESSIONS}/{await client.new_session(**given)}"
+    for value in ("other", None):
+        changed = await client.call("PATCH", path, json={field: value})
+        assert {name: changed[name] for name in given} == given | {field: value}
+        assert await client.call("GET", path) == changed
+
+
+async def test_an_empty_change_changes_nothing(client: Client) -> None:
+    session = await client.session(await client.new_session(title="Trip", system="Be brief."))
+    changed = await client.call("PATCH", f"{SESSIONS}/{session['id']}", json={})
+    assert changed | {"updatedAt": ""} == session | {"updatedAt": ""}
+
+
+async def moved(client: Client, session: str, before: str) -> str:
+    """`updatedAt`, which has to be later than that."""
+    after = str((await client.session(session))["updatedAt"])
+    assert after > before
+    return after
+
+
+async def test_every_activity_moves_updated_at(client: Client, fake: FakeOllama) -> None:
+    fake.script = Script(answer("Hello"), gate=(gate := Gate()))
+    session = await client.new_session()
+    at = str((await client.session(session))["updatedAt"])
+    await asyncio.sleep(0.002)  # the clock's step, so that later can be told from equal
+    await client.call("PATCH", f"{SESSIONS}/{session}", json={"title": "Trip"})
+    at = await moved(client, session, at)
+    await asyncio.sleep(0.002)
+    async with client.sending(session) as stream:
+        await stream.until("start")
+        at = await moved(client, session, at)
+        await asyncio.sleep(0.002)
+        gate.open()
+        await stream.rest()
+    await moved(client, session, at)
+
+
+# -- to take away
+
+
+async def test_a_deleted_session_is_gone(client: Client) -> None:
+    session = await client.new_session()
+    stream = await client.ask(session, "unmistakable")
+    path = f"{SESSIONS}/{session}"
+    await client.call("DELETE", path, status=204)
+    for method, rest in (
+        ("GET", ""),
+        ("PATCH", ""),
+        ("DELETE", ""),
+        ("GET", "/messages"),
+        ("GET", "/export"),
+        ("GET", f"/messages/{stream.last['assistantMessageId']}/stream"),
+        ("POST", f"/messages/{stream.last['assistantMessageId']}/cancel"),
+        ("POST", "/messages"),
+        ("POST", "/messages/stream"),
+    ):
+        told = await client.call(method, path + rest, status=404)
+        assert told["code"] == "not_found"
+    assert await listed(client) == []
+    assert await listed(client, q="unmistakable") == []
+
+
+async def test_deleting_cancels_a_running_answer_first(client: Client, fake: FakeOllama) -> None:
+    fake.script = Script(answer("Hello world"), gate=(gate := Gate()))
+    session = await client.new_session()
+    async with client.sending(session) as stream:
+        gate.let(1)
+        await stream.until("chunk")
+        await client.call("DELETE", f"{SESSIONS}/{session}", status=204)
+        await stream.rest()
+    assert (stream.last["type"], stream.last["finishReason"]) == ("done", "cancelled")
+    async with asyncio.timeout(5):
+        await (await fake.arrived()).closed.wait()
+    assert not fake.chats[0].served
+
+
+# -- the list
+
+
+@pytest.mark.parametrize("limit", [1, 2, 3, 7, 8, 500])
+async def test_the_list_is_newest_activity_first_and_whole_over_its_pages(client: Client, limit: int) -> None:
+    ids = [await client.new_session() for _ in range(7)]
+    found = await pages(client, SESSIONS, "sessions", limit=limit)
+    assert [session["id"] for page in found for session in page] == ids[::-1]
+    assert all(len(page) == limit for page in found[:-1])
+    assert 0 < len(found[-1]) <= limit
+
+
+async def test_a_page_has_50_sessions_unless_told_otherwise(client: Client) -> None:
+    await asyncio.gather(*(client.new_session() for _ in range(51)))
+    assert [len(page) for page in await pages(client, SESSIONS, "sessions")] == [50, 1]
+
+
+async def test_sessions_of_one_moment_are_neither_lost_nor_repeated(config: Config) -> None:
+    async with serving(config) as client:
+        ids = [await client.new_session(title="same word") for _ in range(9)]
+    with closing(sqlite3.connect(config.database_path)) as database, database:
+        database.execute("UPDATE session SET updated_at = '2026-01-01T00:00:00.000Z'")
+    async with serving(config) as client:
+        for limit in (1, 2, 4):
+            assert sorted(await listed(client, limit=limit)) == sorted(ids)
+            assert sorted(await listed(client, limit=limit, q="same")) == sorted(ids)
+
+
+async def test_activity_while_the_list_is_read_neither_hides_nor_repeats_the_others(client: Client) -> None:
+    ids = [await client.new_session() for _ in range(6)]
+    first = await client.call("GET", SESSIONS, params={"limit": 2})
+    await client.ask(ids[0])  # was last of all
+    await client.ask(ids[5])  # was on the page that is read already
+    newest = await client.new_session()
+    others = await listed(client, limit=2, before=first["next"])
+    assert [session["id"] for session in first["sessions"]] + others == ids[:0:-1]
+    assert (await listed(client))[:3] == [newest, ids[5], ids[0]]
+
+
+# -- search
+
+
+@pytest.fixture
+async def library(client: Client, fake: FakeOllama) -> dict[str, str]:
+    """Three sessions, by what is in them."""
+    fake.script = Script(answer("The Matterhorn has 4478 metres."))
+    mountains = await client.new_session(title="Mountains of Europe")
+    await client.ask(mountains, "Which one is the prettiest?")
+    fake.script = Script(answer("Zürich, über Winterthur."))
+    trains = await client.new_session()
+    await client.ask(trains, "Trains to where?\nThe second line.")
+    return {"mountains": mountains, "trains": trains, "empty": await client.new_session(title="Empty")}
+
+
+@pytest.mark.parametrize(
+    ("q", "found"),
+    [
+        ("mountains", ["mountains"]),
+        ("MOUNT", ["mountains"]),
+        ("europe mountains", ["mountains"]),
+        ("m", ["mountains"]),
+        ("ountains", []),  # the beginning of no word
+        ("matter", ["mountains"]),
+        ("matterhorn 44", ["mountains"]),
+        ("prettiest", ["mountains"]),
+        ("second", ["trains"]),
+        ("zurich", ["trains"]),
+        ("zür", ["trains"]),
+        ("the", ["trains", "mountains"]),
+        ("e", ["empty", "mountains"]),
+        ("europe zürich", []),
+        ("nowhere", []),
+        ("   ", ["empty", "trains", "mountains"]),
+        ("", ["empty", "trains", "mountains"]),
+    ],
+)
+async def test_search_finds_words_by_their_beginnings(
+    client: Client, library: dict[str, str], q: str, found: list[str]
+) -> None:
+    assert await listed(client, q=q) == [library[name] for name in found]
+    assert await listed(client, q=q, limit=1) == [library[name] for name in found]
+
+
+async def test_search_follows_what_changes(client: Client, library: dict[str, str]) -> None:
+    path = f"{SESSIONS}/{library['mountains']}"
+    await client.call("PATCH", path, json={"title": "Hills"})
+    assert await listed(client, q="mountains") == []
+    assert await listed(client, q="hills") == [library["mountains"]]
+    question = (await client.messages(library["mountains"]))[0]["id"]
+    await client.ask(library["mountains"], "Rivers?", replaces=question)
+    assert await listed(client, q="prettiest") == []
+    assert await listed(client, q="matterhorn") == []
+    assert await listed(client, q="rivers") == [library["mountains"]]
+
+
+# -- messages
+
+
+async def test_a_message_shows_all_its_fields(client: Client, fake: FakeOllama) -> None:
+    fake.script = Script(answer("Hello world", thinking="Hm, so"))
+    session = await client.new_session()
+    await client.ask(session, "Hi", images=["YWJj"], clientMessageId="c-1")
+    asked, answered = await client.messages(session)
+    assert all(
+        TIME.fullmatch(message[name]) for message in (asked, answered) for name in ("createdAt", "updatedAt")
+    )
+    assert asked == {
+        "id": asked["id"],
+        "sessionId": session,
+        "role": "user",
+        "content": "Hi",
+        "thinking": "",
+        "status": "complete",
+        "cursor": None,
+        "model": asked["model"],
+        "modelReason": asked["modelReason"],
+        "documentId": None,
+        "sources": [],
+        "warnings": [],
+        "finishReason": None,
+        "usage": None,
+        "error": None,
+        "imageCount": 1,
+        "clientMessageId": "c-1",
+        "createdAt": asked["createdAt"],
+        "updatedAt": asked["updatedAt"],
+    }
+    assert set(answered["usage"]) == {
+        "promptTokens",
+        "completionTokens",
+        "tokensPerSecond",
+        "timeToFirstTokenMs",
+        "loadMs",
+        "totalMs",
+    }
+    assert answered == asked | {
+        "id": answered["id"],
+        "role": "assistant",
+        "content": "Hello world",
+        "thinking": "Hm, so",
+        "cursor": "6.11.end",
+        "model": MODEL,
+        "modelReason": answered["modelReason"],
+        "finishReason": "stop",
+        "usage": answered["usage"],
+        "imageCount": 0,
+        "clientMessageId": None,
+        "createdAt": answered["createdAt"],
+        "updatedAt": answered["updatedAt"],
+    }
+    assert asked["id"] < answered["id"]
+
+
+async def test_the_text_so_far_is_shown_with_its_cursor(client: Client, fake: FakeOllama) -> None:
+    fake.script = Script(answer("Hello world"), gate=(gate := Gate()))
+    session = await client.new_session()
+    async with client.sending(session) as stream:
+        gate.let(1)
+        await stream.until("chunk")
+        shown = (await client.messages(session))[1]
+        assert (shown["status"], shown["content"], shown["cursor"]) == ("streaming", "Hello", "0.5")
+        assert (shown["finishReason"], shown["error"], shown["usage"]) == (None, None, None)
+        gate.open()
+        await stream.rest()
+
+
+async def test_a_failed_answer_says_why(client: Client, fake: FakeOllama) -> None:
+    fake.script = refused(400, "no such thing")
+    session = await client.new_session()
+    await client.ask(session)
+    failed = (await client.messages(session))[1]
+    assert failed["status"] == "failed"
+    assert failed["finishReason"] is None
+    assert failed["error"] == {
+        "error": failed["error"]["error"],
+        "code": "upstream_error",
+        "retryable": False,
+    }
+    assert "no such thing" in failed["error"]["error"]
+
+
+@pytest.mark.parametrize("limit", [1, 2, 3, 5, 6, 500])
+async def test_messages_come_oldest_first_and_page_backwards(client: Client, limit: int) -> None:
+    session = await client.new_session()
+    for number in range(3):
+        await client.ask(session, f"Question {number}")
+    found = await pages(client, f"{SESSIONS}/{session}/messages", "messages", limit=limit)
+    assert all(len(page) == limit for page in found[:-1])
+    assert 0 < len(found[-1]) <= limit
+    whole = [message for page in reversed(found) for message in page]
+    assert whole == await client.messages(session)
+    assert [message["content"] for message in whole[::2]] == ["Question 0", "Question 1", "Question 2"]
+    assert [message["role"] for message in whole] == ["user", "assistant"] * 3
+
+
+async def test_a_session_without_messages_has_an_empty_page(client: Client) -> None:
+    path = f"{SESSIONS}/{await client.new_session()}/messages"
+    assert await client.call("GET", path) == {"messages": [], "next": None}
+
+
+# -- export
+
+
+async def exported(client: Client, session: str, form: str) -> tuple[str, Any]:
+    """Text and headers of a download."""
+    url = client.url(f"{SESSIONS}/{session}/export")
+    async with client.http.get(url, params={"format": form}) as response:
+        assert response.status == 200, await response.text()
+        return await response.text(), response.headers
+
+
+async def test_json_holds_the_session_and_all_messages(client: Client) -> None:
+    session = await client.new_session(title="Trip")
+    await client.ask(session, "One \u2028 \0 “two”")
+    text, headers = await exported(client, session, "json")
+    assert headers["Content-Type"] == "application/json; charset=utf-8"
+    assert json.loads(text) == {
+        "session": await client.session(session),
+        "messages": await client.messages(session),
+    }
+
+
+async def test_json_is_the_default(client: Client) -> None:
+    session = await client.new_session()
+    whole = await client.call("GET", f"{SESSIONS}/{session}/export")
+    assert whole == {"session": await client.session(session), "messages": []}
+
+
+async def test_markdown_reads_as_a_conversation(client: Client, fake: FakeOllama) -> None:
+    fake.script = Script(answer("Hello *you*."))
+    session = await client.new_session(title="A\ntrip")
+    await client.ask(session, "Hi")
+    text, headers = await exported(client, session, "markdown")
+    assert headers["Content-Type"] == "text/markdown; charset=utf-8"
+    assert text == f"# A trip\n\n## You\n\nHi\n\n## {MODEL}\n\nHello *you*.\n"
+
+
+@pytest.mark.parametrize("form", ["xml", "JSON", "json,markdown", "\0", "../json"])
+async def test_an_unknown_format_is_invalid(client: Client, form: str) -> None:
+    path = f"{SESSIONS}/{await client.new_session()}/export"
+    told = await client.call("GET", path, status=422, params={"format": form})
+    assert (told["code"], told["field"]) == ("invalid", "format")
+
+
+@pytest.mark.parametrize("turns", [99, 100, 101, 200, 201])
+async def test_a_conversation_of_many_pages_is_exported_whole(config: Config, turns: int) -> None:
+    async with serving(config) as client:
+        session = await client.new_session(title="Long")
+        await client.ask(session, "number 0")
+    _multiply(config, turns)
+    async with serving(config) as client:
+        messages = json.loads((await exported(client, session, "json"))[0])["messages"]
+        assert len(messages) == 2 * turns
+        assert [message["content"] for message in messages[::2]] == [f"number {n}" for n in range(turns)]
+        assert [message["id"] for message in messages] == sorted({message["id"] for message in messages})
+        markdown, _ = await exported(client, session, "markdown")
+        assert re.findall(r"^number \d+$", markdown, re.MULTILINE) == [f"number {n}" for n in range(turns)]
+
+
+def _multiply(config: Config, turns: int) -> None:
+    """Repeats the one turn that there is, faster than it could be asked for."""
+    with closing(sqlite3.connect(config.database_path)) as database, database:
+        names = [row[1] for row in database.execute("PRAGMA table_info(message)") if row[1] != "id"]
+        columns = ", ".join(names)
+        taken = columns.replace("content", "replace(content, '0', :number)", 1)
+        for number in range(1, turns):
+            for message in (1, 2):
+                database.execute(
+                    f"INSERT INTO message ({columns}) SELECT {taken} FROM message WHERE id = :id",
+                    {"number": str(number), "id": message},
+                )
+
+
+async def test_an_answer_being_produced_is_exported_as_it_stands(client: Client, fake: FakeOllama) -> None:
+    fake.script = Script(answer("Hello world"), gate=(gate := Gate()))
+    session = await client.new_session()
+    async with client.sending(session) as stream:
+        gate.let(1)
+        await stream.until("chunk")
+        whole = json.loads((await exported(client, session, "json"))[0])
+        assert whole["session"] == await client.session(session)
+        assert whole["messages"] == await client.messages(session)
+        assert whole["messages"][1]["content"] == "Hello"
+        markdown, _ = await exported(client, session, "markdown")
+        assert markdown.endswith(f"\n## {MODEL} (streaming)\n\nHello\n")
+        gate.open()
+        await stream.rest()
+
+
+@pytest.mark.parametrize(
+    ("title", "plain", "real"),
+    [
+        ("Trip", "Trip", "Trip"),
+        ('a"; filename="evil.exe', "a ; filename= evil.exe", "a ; filename= evil.exe"),
+        ("a\r\nSet-Cookie: x=1", "a Set-Cookie x=1", "a Set-Cookie x=1"),
+        ("../../etc/passwd", "etc passwd", "etc passwd"),
+        ("C:\\autoexec", "C autoexec", "C autoexec"),
+        ("Zürich 日本", "Z_rich __", "Zürich 日本"),
+        ("\0\x1b\x7f", "conversation", "conversation"),
+        ("...", "conversation", "conversation"),
+        ("\u202eexe.txt", "_exe.txt", "\u202eexe.txt"),
+        ("x" * 500, "x" * 80, "x" * 80),
+        (None, "conversation", "conversation"),
+    ],
+)
+async def test_a_hostile_title_makes_a_harmless_file_name(
+    client: Client, title: str | None, plain: str, real: str
+) -> None:
+    session = await client.new_session(title=title)
+    _, headers = await exported(client, session, "markdown")
+    expected = f"attachment; filename=\"{plain}.md\"; filename*=UTF-8''{quote(real, safe='')}.md"
+    assert headers.getall("Content-Disposition") == [expected]
+    assert "Set-Cookie" not in headers

@@ -1,0 +1,372 @@
+"""Readers of one answer: they see the same text, and none disturbs another, however slow it is."""
+
+import asyncio
+import json
+import socket
+import tracemalloc
+from collections.abc import AsyncIterator
+from contextlib import AsyncExitStack, asynccontextmanager, closing
+from dataclasses import replace
+from typing import Any
+
+import pytest
+from chat_client import Client, Server, Stream
+from fake_ollama import FakeOllama, Gate, Script, answer, last, token, until
+from recordings import by_line, recorded, texts
+
+from chatproxy import Config, create_app
+from chatproxy.chat.answer import Answer
+from chatproxy.chat.subscription import Subscription
+from chatproxy.web import sse
+from chatproxy.web.keys import CONVERSATION
+from chatproxy.web.sse import EventStream
+
+WORD = "0123456789abcde " * 1024  # 16 KiB
+HELD = 128 * 1024  # bytes that a slow reader may make us hold
+
+
+class Service(Server):
+    """The application with a look into it: what it holds for each reader."""
+
+    def __init__(self, config: Config) -> None:
+        self._app = create_app(config)
+        super().__init__(self._app)
+
+    def answer(self, message: int) -> Answer:
+        """The one being produced."""
+        answer: Answer = self._app[CONVERSATION]._generations.now()[message].answer
+        return answer
+
+
+def transports(answer: Answer) -> list[asyncio.Transport]:
+    """To those who read its stream now."""
+    sinks = [reader.sink for reader in answer.readers if isinstance(reader, Subscription)]
+    found = [sink._request.transport for sink in sinks if isinstance(sink, EventStream)]
+    return [transport for transport in found if transport is not None]
+
+
+@pytest.fixture
+async def service(config: Config) -> AsyncIterator[Service]:
+    async with Service(replace(config, reader_timeout=0.5, max_subscribers=3)) as service:
+        yield service
+
+
+class Idle:
+    """A reader that takes what the test says, and has room for little else."""
+
+    def __init__(self, connection: socket.socket) -> None:
+        self._connection = connection
+        self._received = b""
+
+    async def take(self, size: int) -> int:
+        """Up to that many bytes; 0 at the end."""
+        try:
+            data = await asyncio.get_running_loop().sock_recv(self._connection, size)
+        except ConnectionError:
+            return 0
+        self._received += data
+        return len(data)
+
+    async def rest(self) -> None:
+        async with asyncio.timeout(20):
+            while await self.take(1 << 16):
+                pass
+
+    @property
+    def whole(self) -> bool:
+        """HTTP says that this was all."""
+        return self._received.endswith(b"\r\n0\r\n\r\n")
+
+    @property
+    def events(self) -> list[Any]:
+        """Of the frames that arrived whole."""
+        _, _, body = self._received.partition(b"\r\n\r\n")
+        *frames, _ = b"".join(_unchunked(body)).split(b"\n\n")
+        return [json.loads(frame.partition(b"\n")[0].removeprefix(b"data: ")) for frame in frames]
+
+
+def _unchunked(body: bytes) -> list[bytes]:
+    pieces = []
+    while body:
+        size, _, body = body.partition(b"\r\n")
+        length = int(size or b"0", 16)
+        pieces.append(body[:length])
+        body = body[length + 2 :]
+    return pieces
+
+
+@asynccontextmanager
+async def idle(client: Client, path: str, room: int = 4096) -> AsyncIterator[Idle]:
+    """Asks for the path, and reads nothing of the answer by itself."""
+    host, port = client.base.removeprefix("http://").split(":")
+    with closing(socket.socket()) as connection:
+        connection.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, room)
+        connection.setblocking(False)
+        loop = asyncio.get_running_loop()
+        await loop.sock_connect(connection, (host, int(port)))
+        await loop.sock_sendall(connection, f"GET {path} HTTP/1.1\r\nHost: {host}\r\n\r\n".encode())
+        yield Idle(connection)
+
+
+def watching(session: str, message: int) -> str:
+    return f"/api/chat/sessions/{session}/messages/{message}/stream"
+
+
+@asynccontextmanager
+async def running(client: Client, **body: Any) -> AsyncIterator[tuple[str, int, Stream]]:
+    """An answer, its session, and its first reader."""
+    session = await client.new_session()
+    async with client.sending(session, **body) as stream:
+        start = await stream.until("start")
+        yield session, start["assistantMessageId"], stream
+
+
+def squeeze(answer: Answer) -> None:
+    """Leaves the kernel little room on the way to its readers, so that it is us who have to wait."""
+    for transport in transports(answer):
+        transport.get_extra_info("socket").setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, 4096)
+
+
+async def readers(service: Service, message: int, number: int) -> None:
+    await until(lambda: len(service.answer(message).readers) == number)
+
+
+# -- several
+
+
+async def test_all_readers_see_the_same_text(service: Service, fake: FakeOllama) -> None:
+    lines, client = by_line(recorded("answer_emoji")), service.client
+    fake.script = Script(lines, gate=(gate := Gate()))
+    gate.let(5)
+    async with running(client) as (session, message, first), AsyncExitStack() as later:
+        await first.until("chunk")
+        second = await later.enter_async_context(client.resuming(session, message))
+        gate.let(20)
+        await second.until("chunk")
+        third = await later.enter_async_context(client.resuming(session, message))
+        gate.open()
+        streams = (first, second, third)
+        await asyncio.gather(*(stream.rest() for stream in streams))
+    assert [(stream.text("thinking"), stream.text()) for stream in streams] == [texts("answer_emoji")] * 3
+    assert [stream.last for stream in streams] == [first.last] * 3
+    assert first.last["type"] == "done"
+
+
+async def test_readers_in_step_are_sent_the_same_frames(service: Service, fake: FakeOllama) -> None:
+    client = service.client
+    fake.script = Script(answer("One two three four."), head=(head := Gate()))
+    async with running(client) as (session, message, first), client.resuming(session, message) as second:
+        await second.until("status")
+        head.open()
+        await asyncio.gather(first.rest(), second.rest())
+    shown = [[event for event in stream.events if "cursor" in event] for stream in (first, second)]
+    assert shown[0] == shown[1]
+
+
+async def test_a_reader_that_leaves_changes_nothing_for_the_others(
+    service: Service, fake: FakeOllama
+) -> None:
+    client = service.client
+    fake.script = Script(answer("One two three."), gate=(gate := Gate()))
+    async with running(client) as (session, message, first):
+        gate.let()
+        async with client.resuming(session, message) as second:
+            await second.until("chunk")
+        await readers(service, message, 1)
+        gate.open()
+        await first.rest()
+    assert first.text() == first.last["fullResponse"] == "One two three."
+
+
+async def test_an_answer_goes_on_without_readers(service: Service, fake: FakeOllama) -> None:
+    client = service.client
+    fake.script = Script(answer("One two three."), gate=(gate := Gate()))
+    async with running(client) as (session, message, _):
+        pass
+    await readers(service, message, 0)
+    gate.open()
+    async with client.resuming(session, message) as stream:
+        assert (await stream.until("done"))["fullResponse"] == "One two three."
+
+
+# -- one that does not read
+
+
+@pytest.fixture
+def much(fake: FakeOllama) -> str:
+    """5 MB, by the line, as fast as it can be sent."""
+    fake.script = Script([token(WORD)] * 320 + [last()])
+    return WORD * 320
+
+
+async def test_a_reader_that_never_reads_delays_nobody(service: Service, fake: FakeOllama, much: str) -> None:
+    client, held = service.client, [0]
+    fake.script = replace(_script(fake), gate=(gate := Gate()))
+    async with running(client) as (session, message, stream):
+        async with idle(client, watching(session, message)):
+            await readers(service, message, 2)
+            answer = service.answer(message)
+            gate.open()
+            while event := await stream.next():
+                held += [transport.get_write_buffer_size() for transport in transports(answer)]
+                if event["type"] == "done":
+                    _, stored = await client.messages(session)
+        assert stream.text() == stored["content"] == much
+        assert stored["status"] == "complete"
+        assert 0 < max(held) <= HELD
+
+
+def _script(fake: FakeOllama) -> Script:
+    assert isinstance(fake.script, Script)
+    return fake.script
+
+
+@pytest.mark.usefixtures("much")
+@pytest.mark.parametrize("stored", [False, True], ids=["live", "stored"])
+async def test_a_reader_that_takes_nothing_is_dropped_and_can_resume(
+    service: Service, fake: FakeOllama, stored: bool
+) -> None:
+    client = service.client
+    fake.script = replace(_script(fake), gate=(gate := Gate()))
+    async with running(client) as (session, message, stream), AsyncExitStack() as opened:
+        if not stored:
+            reader = await opened.enter_async_context(idle(client, watching(session, message)))
+            await readers(service, message, 2)
+        answer = service.answer(message)
+        gate.open()
+        await stream.rest()
+        if stored:
+            reader = await opened.enter_async_context(idle(client, watching(session, message)))
+            await reader.take(1)
+            await asyncio.sleep(1.5)  # longer than READER_TIMEOUT
+        await until(lambda: not answer.readers)
+        await reader.rest()
+        assert not reader.whole
+        got = "".join(event["content"] for event in reader.events if event["type"] == "chunk")
+        async with client.resuming(session, message, after=reader.events[-1]["cursor"]) as rest:
+            await rest.rest()
+        assert got + rest.text() == rest.last["fullResponse"] == WORD * 320
+
+
+async def test_a_reader_that_takes_nothing_of_a_huge_frame_is_dropped(
+    service: Service, fake: FakeOllama
+) -> None:
+    client = service.client
+    fake.script = Script([token("x" * 7_000_000), last()])
+    async with running(client) as (session, message, stream):
+        await stream.rest()
+        after = next(event["cursor"] for event in reversed(stream.events) if event["type"] == "chunk")
+        async with idle(client, f"{watching(session, message)}?after={after}") as reader:
+            while not reader.events:  # `start`; nothing but `done` follows
+                await reader.take(64)
+            await asyncio.sleep(1.5)  # longer than READER_TIMEOUT
+            await reader.rest()
+            assert not reader.whole
+            assert [event["type"] for event in reader.events] == ["start"]
+
+
+async def test_a_reader_that_takes_a_little_now_and_then_is_kept(service: Service, fake: FakeOllama) -> None:
+    client, text = service.client, WORD * 12
+    fake.script = Script([token(text), last()], gate=(gate := Gate()))
+    async with running(client) as (session, message, stream):
+        await stream.until("status")
+    await readers(service, message, 0)
+    async with idle(client, watching(session, message)) as reader:
+        await readers(service, message, 1)
+        squeeze(service.answer(message))
+        gate.open()
+        for _ in range(8):  # 64 KiB at once are on their way: for longer than READER_TIMEOUT
+            await reader.take(8192)
+            await asyncio.sleep(0.2)
+        while not reader.whole and await reader.take(1 << 16):
+            pass
+    assert "".join(event["content"] for event in reader.events if event["type"] == "chunk") == text
+    assert reader.events[-1]["type"] == "done"
+
+
+async def test_a_reader_that_lags_gets_fewer_and_bigger_chunks(service: Service, fake: FakeOllama) -> None:
+    client, words = service.client, [f"word {number} " for number in range(3000)]
+    fake.script = Script([*map(token, words), last()], gate=(gate := Gate()))
+    async with running(client) as (session, message, _):
+        pass
+    await readers(service, message, 0)
+    async with idle(client, watching(session, message)) as reader:
+        await readers(service, message, 1)
+        squeeze(service.answer(message))
+        answer = service.answer(message)
+        gate.open()
+        await until(lambda: answer.outcome is not None)
+        await reader.take(1)
+        while not reader.whole and await reader.take(1 << 16):
+            pass
+    chunks = [event["content"] for event in reader.events if event["type"] == "chunk"]
+    assert "".join(chunks) == "".join(words)
+    assert len(chunks) < len(words) / 2
+    assert max(map(len, chunks)) > 100 * len("word 1000 ")
+
+
+async def test_readers_who_take_a_huge_frame_slowly_hold_no_copies_of_it(
+    service: Service, fake: FakeOllama
+) -> None:
+    client = service.client
+    fake.script = Script([token("x" * 7_000_000), last()])
+    async with running(client) as (session, message, stream):
+        answer = service.answer(message)
+        await stream.until("chunk")  # the other frames stay where they are
+        tracemalloc.start()
+        try:
+            async with idle(client, f"{watching(session, message)}?after=0.7000000") as reader:
+                while not reader.events:
+                    await reader.take(64)
+                await until(lambda: answer.outcome is not None)
+                traces = tracemalloc.take_snapshot().filter_traces([tracemalloc.Filter(True, sse.__file__)])
+        finally:
+            tracemalloc.stop()
+    assert sum(trace.size for trace in traces.traces) <= HELD
+
+
+# -- how many
+
+
+async def test_one_reader_too_many_is_refused_until_one_leaves(service: Service, fake: FakeOllama) -> None:
+    client = service.client
+    fake.script = Script(answer("Hello."), head=Gate())
+    async with running(client, clientMessageId="a") as (session, message, _):
+        async with (
+            client.resuming(session, message) as second,
+            client.sending(session, clientMessageId="a") as third,
+        ):
+            await asyncio.gather(second.until("start"), third.until("start"))
+            for method, path, body in (
+                ("GET", watching(session, message), {}),
+                ("POST", f"/api/chat/sessions/{session}/messages", {"clientMessageId": "a"}),
+                ("POST", f"/api/chat/sessions/{session}/messages/stream", {"clientMessageId": "a"}),
+            ):
+                sent = {"json": {"message": "Hello", **body}} if body else {}
+                refusal = await client.call(method, path, status=429, **sent)
+                assert refusal["code"] == "too_many_subscribers"
+        await readers(service, message, 1)
+        async with client.resuming(session, message) as again:
+            await again.until("start")
+
+
+async def test_a_request_that_waits_for_json_counts_as_a_reader(service: Service, fake: FakeOllama) -> None:
+    client = service.client
+    fake.script = Script(answer("Hello."), head=(head := Gate()))
+    async with running(client, clientMessageId="a") as (session, message, _):
+        waiting = [asyncio.create_task(client.send(session, clientMessageId="a")) for _ in range(2)]
+        await readers(service, message, 3)
+        refusal = await client.call("GET", watching(session, message), status=429)
+        assert refusal["code"] == "too_many_subscribers"
+        head.open()
+        assert [given["fullResponse"] for given in await asyncio.gather(*waiting)] == ["Hello."] * 2
+
+
+async def test_an_answer_that_has_ended_is_read_by_any_number(service: Service) -> None:
+    client = service.client
+    session = await client.new_session()
+    message = (await client.ask(session)).last["assistantMessageId"]
+    async with AsyncExitStack() as opened:
+        for _ in range(5):
+            stream = await opened.enter_async_context(client.resuming(session, message))
+            assert (await stream.until("done"))["fullResponse"] == "Hello from a fake."

@@ -1,0 +1,252 @@
+"""What can go wrong with Ollama, and that readers are told what, keep the text, and can try again."""
+
+from collections.abc import AsyncIterator
+from dataclasses import replace
+from typing import Any, NamedTuple
+
+import pytest
+from chat_client import Client, serving
+from fake_ollama import (
+    JSON,
+    FakeOllama,
+    Script,
+    answer,
+    error,
+    greet,
+    html,
+    last,
+    refused,
+    replay,
+    token,
+)
+from recordings import about, recorded, texts
+
+from chatproxy import Config
+
+HEARD = [token("One"), token(" two")]
+
+
+class Fault(NamedTuple):
+    """What Ollama does, and what becomes of it: the HTTP status is that of the JSON endpoint."""
+
+    script: Script
+    code: str
+    retryable: bool
+    status: int
+    text: str = ""
+
+
+FAULTS = {
+    "silent before the head": Fault(Script(raw=True, end="hang"), "upstream_timeout", True, 504),
+    "silent after the head": Fault(Script(end="hang"), "upstream_timeout", True, 504),
+    "silent in the middle": Fault(Script(HEARD, end="hang"), "upstream_timeout", True, 504, "One two"),
+    "closed before the head": Fault(Script(raw=True, end="cut"), "upstream_incomplete", True, 502),
+    "closed before the body": Fault(Script(), "upstream_incomplete", True, 502),
+    "no last line": Fault(Script(HEARD), "upstream_incomplete", True, 502, "One two"),
+    "cut": Fault(Script(HEARD, end="cut"), "upstream_incomplete", True, 502, "One two"),
+    "reset": Fault(Script(HEARD, end="reset"), "upstream_incomplete", True, 502, "One two"),
+    "cut inside a line": Fault(
+        Script([*HEARD, token(" three")[:-20]]), "upstream_incomplete", True, 502, "One two"
+    ),
+    "ends_without_done": Fault(
+        replay("ends_without_done"), "upstream_incomplete", True, 502, texts("ends_without_done")[1]
+    ),
+    "an error first of all": Fault(Script([error("no")]), "upstream_error", False, 502),
+    "an error in the middle": Fault(
+        Script([*HEARD, error("no"), last()]), "upstream_error", False, 502, "One two"
+    ),
+    "runner_killed": Fault(replay("runner_killed"), "upstream_error", False, 502, texts("runner_killed")[1]),
+    "400": Fault(refused(400, "no"), "upstream_error", False, 502),
+    "429": Fault(refused(429, "no"), "upstream_error", True, 502),
+    "500": Fault(refused(500, "no"), "upstream_error", True, 502),
+    "503": Fault(refused(503, "no"), "upstream_error", True, 502),
+    "another page": Fault(html(), "upstream_invalid", False, 502),
+    "a gateway's page": Fault(html(502), "upstream_error", False, 502),
+    "a redirect": Fault(Script(status=307, headers={"Location": "/"}), "upstream_error", False, 502),
+    "no JSON": Fault(Script([*HEARD, b"three\n"]), "upstream_invalid", False, 502, "One two"),
+    "no UTF-8": Fault(
+        Script([*HEARD, token("three").replace(b"three", b"\xff")]), "upstream_invalid", False, 502, "One two"
+    ),
+    "half a surrogate": Fault(
+        Script([*HEARD, token("three").replace(b"three", rb"\ud83d")]),
+        "upstream_invalid",
+        False,
+        502,
+        "One two",
+    ),
+    "a line that does not end": Fault(
+        Script([*HEARD, token("x" * 9 * 1024**2)[:-20]], end="hang"),
+        "upstream_invalid",
+        False,
+        502,
+        "One two",
+    ),
+    "a line of 9 MB": Fault(
+        Script([*HEARD, token("x" * 9 * 1024**2)]), "upstream_invalid", False, 502, "One two"
+    ),
+}
+
+# The last words of the sentence that people read, for each recorded refusal.
+REFUSALS = {
+    "error_bad_format": 'expected "json" or a valid JSON Schema object',
+    "error_bad_json": "unexpected EOF",
+    "error_bad_keep_alive": 'invalid duration "soon"',
+    "error_chat_with_embedding_model": '"all-minilm:22m" does not support chat',
+    "error_empty_body": "missing request body",
+    "error_images_unsupported": "but model does not support multimodal requests.",
+    "error_no_model": "model is required",
+    "error_queue_full": "maximum pending requests exceeded",
+    "error_runner_crashed_at_load": "terminated: signal: illegal instruction",
+    "error_think_unsupported": '"gemma3:270m" does not support thinking',
+    "error_tools_unsupported": "registry.ollama.ai/library/gemma3:270m does not support tools",
+    "error_wrong_type": "ChatRequest.messages of type []api.Message",
+}
+
+
+@pytest.fixture
+async def impatient(config: Config) -> AsyncIterator[Client]:
+    async with serving(replace(config, first_token_timeout=0.3, token_timeout=0.3)) as client:
+        yield client
+
+
+@pytest.mark.parametrize("fault", FAULTS.values(), ids=FAULTS)
+async def test_a_reader_is_told_and_the_text_kept(impatient: Client, fake: FakeOllama, fault: Fault) -> None:
+    fake.script = fault.script
+    session = await impatient.new_session()
+    stream = await impatient.ask(session)
+    assert stream.kinds() == ["start", *(["chunk"] if fault.text else []), "error"]
+    assert stream.text() == fault.text
+    assert stream.last == {
+        "type": "error",
+        "error": stream.last["error"],
+        "code": fault.code,
+        "retryable": fault.retryable,
+        "assistantMessageId": stream.answer_id,
+        "fullResponse": fault.text,
+        "cursor": f"0.{len(fault.text)}.end",
+    }
+    stored = (await impatient.messages(session))[1]
+    told = {name: stream.last[name] for name in ("error", "code", "retryable")}
+    fields = ("status", "content", "finishReason", "error", "cursor")
+    assert [stored[field] for field in fields] == ["failed", fault.text, None, told, stream.cursor]
+
+
+@pytest.mark.parametrize("fault", FAULTS.values(), ids=FAULTS)
+async def test_a_waiting_request_is_told_by_status(impatient: Client, fake: FakeOllama, fault: Fault) -> None:
+    fake.script = fault.script
+    session = await impatient.new_session()
+    failed = await impatient.send(session, status=fault.status)
+    answer_id = (await impatient.messages(session))[1]["id"]
+    assert failed == {
+        "error": failed["error"],
+        "code": fault.code,
+        "assistantMessageId": answer_id,
+        "fullResponse": fault.text,
+    }
+
+
+@pytest.mark.parametrize("fault", FAULTS.values(), ids=FAULTS)
+async def test_the_connection_is_closed_and_the_session_free(
+    impatient: Client, fake: FakeOllama, fault: Fault
+) -> None:
+    fake.script = fault.script
+    session = await impatient.new_session()
+    async with impatient.sending(session) as stream:
+        await stream.until("error")
+        assert (await impatient.session(session))["activeMessageId"] is None
+        fake.script = greet
+        assert (await impatient.ask(session)).last["type"] == "done"
+        assert await stream.next() is None
+    await (await fake.arrived()).closed.wait()
+
+
+@pytest.mark.parametrize("name", REFUSALS)
+async def test_a_refusal_is_told_in_ollamas_own_words(client: Client, fake: FakeOllama, name: str) -> None:
+    status = about(name)["status"]
+    fake.script = Script([recorded(name)], status=status, content_type=JSON)
+    stream = await client.ask(await client.new_session())
+    assert (stream.last["code"], stream.last["retryable"]) == ("upstream_error", status in (500, 503))
+    sentence = stream.last["error"]
+    assert sentence.startswith("Ollama reports: ")
+    assert sentence.endswith(REFUSALS[name])
+    assert "{" not in sentence
+
+
+async def test_a_model_that_went_away_meanwhile(client: Client, fake: FakeOllama) -> None:
+    fake.script = Script([recorded("error_model_missing")], status=404, content_type=JSON)
+    session = await client.new_session()
+    stream = await client.ask(session)
+    assert (stream.last["code"], stream.last["retryable"]) == ("model_not_found", False)
+    assert (await client.send(session, status=422))["code"] == "model_not_found"
+
+
+async def test_thinking_is_kept_too(client: Client, fake: FakeOllama) -> None:
+    fake.script = Script([token(thinking="Hm"), token("One")], end="cut")
+    session = await client.new_session()
+    stream = await client.ask(session)
+    stored = (await client.messages(session))[1]
+    assert (stored["thinking"], stored["content"]) == ("Hm", "One")
+    assert (stream.text("thinking"), stream.last["cursor"]) == ("Hm", "2.3.end")
+
+
+@pytest.mark.parametrize(
+    "more",
+    [[last("!")], [token("!")], [error("no")], [b"nonsense\n"], [token("!")[:9]]],
+    ids=["done again", "text", "error", "nonsense", "half a line"],
+)
+@pytest.mark.parametrize("end", ["clean", "cut", "reset", "hang"])
+@pytest.mark.parametrize("together", [False, True])
+async def test_what_follows_done_is_ignored(
+    client: Client, fake: FakeOllama, more: list[bytes], end: Any, together: bool
+) -> None:
+    pieces = [*answer("One two"), *more]
+    fake.script = Script([b"".join(pieces)] if together else pieces, end=end)
+    session = await client.new_session()
+    stream = await client.ask(session)
+    assert (stream.last["type"], stream.last["fullResponse"]) == ("done", "One two")
+    assert stream.text() == "One two"
+    assert (await client.messages(session))[1]["status"] == "complete"
+
+
+async def test_a_last_line_without_its_newline_ends_an_answer(client: Client, fake: FakeOllama) -> None:
+    fake.script = Script([*HEARD, last().rstrip()])
+    stream = await client.ask(await client.new_session())
+    assert (stream.last["type"], stream.last["fullResponse"]) == ("done", "One two")
+
+
+async def test_ollama_may_be_stopped_and_started_again(client: Client, fake: FakeOllama) -> None:
+    session = await client.new_session()
+    ends = []
+    for step in (None, fake.stop, fake.start):
+        if step is not None:
+            await step()
+        stream = await client.ask(session)
+        ends.append((stream.last["type"], stream.last.get("code"), stream.last.get("retryable")))
+    assert ends == [("done", None, None), ("error", "upstream_unavailable", True), ("done", None, None)]
+
+
+async def test_without_ollama_a_waiting_request_is_told_by_status(client: Client, fake: FakeOllama) -> None:
+    await fake.stop()
+    session = await client.new_session()
+    failed = await client.send(session, status=502)
+    assert (failed["code"], failed["fullResponse"]) == ("upstream_unavailable", "")
+    assert [message["status"] for message in await client.messages(session)] == ["complete", "failed"]
+
+
+async def test_the_limit_is_on_silence_and_not_on_the_whole_answer(config: Config, fake: FakeOllama) -> None:
+    pieces = answer("1 2 3 4 5 6 7 8 9")
+    fake.script = Script(pieces, delays=[0.1] * len(pieces))
+    async with serving(replace(config, first_token_timeout=0.8, token_timeout=0.8)) as client:
+        stream = await client.ask(await client.new_session())
+    assert (stream.last["type"], stream.last["fullResponse"]) == ("done", "1 2 3 4 5 6 7 8 9")
+
+
+async def test_the_same_message_again_in_its_place(client: Client, fake: FakeOllama) -> None:
+    session = await client.new_session()
+    fake.script = Script(HEARD, end="cut")
+    failed = await client.ask(session)
+    fake.script = greet
+    retried = await client.ask(session, replaces=failed.events[0]["userMessageId"])
+    assert retried.last["type"] == "done"
+    assert [message["status"] for message in await client.messages(session)] == ["complete", "complete"]
+    assert fake.requests[1]["messages"] == fake.requests[0]["messages"]
