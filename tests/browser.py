@@ -170,6 +170,8 @@ class Site:
         await page.locator(FIELD).press("Enter")
 
     async def new_session(self, **fields: Any) -> str:
+        if self._server is None:
+            await self.start()
         return await self.client.new_session(**fields)
 
     def cut(self) -> None:

@@ -167,7 +167,9 @@ async def test_an_empty_body_is_malformed(client: Client, session: str, name: st
 async def test_only_plain_json_is_taken(
     client: Client, session: str, name: str, headers: dict[str, str]
 ) -> None:
-    body = b'{"message": "a", "title": "a"}'
+    if name == "documents" and "multipart" in headers["Content-Type"]:
+        return  # an upload, which has its own form
+    body = b'{"message": "a", "title": "a", "text": "a"}'
     more: dict[str, Any] = {"data": body, "headers": headers, "skip_auto_headers": ["Content-Type"]}
     assert await refused(client, session, name, **more) == (415, "unsupported_media_type")
 
@@ -329,8 +331,6 @@ async def test_a_message_may_have_256_kib_and_not_a_byte_more(
 
 def padded(size: int) -> bytes:
     """A valid body of that many bytes."""
-    if name == "documents" and "multipart" in headers["Content-Type"]:
-        return  # an upload, which has its own form
     body = b'{"message": "a", "title": "a", "text": "a"}'
     return body + b" " * (size - len(body))
 

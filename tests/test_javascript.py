@@ -24,7 +24,7 @@ from chatproxy import Config
 
 HERE: Final = Path(__file__).parent / "js"
 STATIC: Final = Path(__file__).parent.parent / "chatproxy" / "static"
-LONG: Final = 2_000  # words, of which one comes every few milliseconds
+LONG: Final = 3_200  # words, of which one comes every few milliseconds
 
 
 def needed(missing: str, cure: str) -> None:
@@ -49,7 +49,7 @@ def script(request: Request) -> Script:
     words = request["messages"][-1]["content"]
     if words.startswith("long"):
         pieces = answer(" ".join(f"wörd{number}👋" for number in range(LONG)), thinking="hm, so")
-        return Script(pieces, delays=[0.004] * len(pieces))
+        return Script(pieces, delays=[0.002] * len(pieces))
     if words.startswith("hold"):
         return Script([token("so "), token("far")], end="hang")
     if words.startswith("silent"):

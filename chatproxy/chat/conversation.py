@@ -155,23 +155,19 @@ class Conversation:
     ) -> Plan:
         """Who is asked what, and who else if that one fails. Raises where nobody can be."""
         named = selection.named(request.model, session.model, self._config.default_model)
-        if named is None:
-            models = await self._models.all()
-        else:
-            name, reason = named
-            models = [await self._models.find(name)]
+        models = [await self._models.find(named[0])] if named else await self._models.all()
         past = await self._past(owner, session.id, request.replaces, models)
         shown = [message.id for message in past if message.image_count]
         later = await self._store.count_from(owner, session.id, request.replaces) if request.replaces else 0
         prompt = Prompt(
             request=request,
-            system=request.system or session.system or self._config.system_prompt,
+            system=_first(request.system, session.system, self._config.system_prompt),
             images=images,
             past=past,
             past_images=await self._store.images(owner, session.id, shown) if shown else {},
             earlier=session.message_count - later,
         )
-        choices = [Choice(models[0], reason)] if named else selection.rank(models, prompt.need())
+        choices = [Choice(models[0], named[1])] if named else selection.rank(models, prompt.need())
         return Plan(prompt, choices, prompt.fit(choices[0].model))
 
     async def _past(
@@ -262,6 +258,11 @@ def _as_it_stands(message: Message, live: Mapping[int, Generation]) -> Message:
     """`live` from before the message was read: an answer that ended meanwhile is not missed."""
     generation = live.get(message.id)
     return message if generation is None else generation.answer.onto(message)
+
+
+def _first(*texts: str | None) -> str | None:
+    """The first that is given; an empty one is given too, and means none."""
+    return next((text for text in texts if text is not None), None)
 
 
 def _question(request: SendRequest, plan: Plan, images: Sequence[bytes], document_id: int | None) -> Question:

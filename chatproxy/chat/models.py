@@ -120,7 +120,8 @@ class Models:
             remote=model.remote,
             capabilities=details.capabilities,
             window=self._window(model, details, runner),
-            trained_window=details.trained_window or (model.details and model.details.context_length),
+            trained_window=details.trained_window
+            or (model.details.context_length if model.details else None),
             warm=runner is not None,
             in_memory=runner is not None and (runner.size_vram or 0) >= (runner.size or 1),
             measured=self._measured.get(digest, Measurement(digest=digest)),
@@ -175,8 +176,8 @@ class Models:
             digest=model.digest,
             tokens_per_second=_running(before.tokens_per_second, rate),
             load_ms=_running(before.load_ms, load),
-            prompt_base=gauge and gauge.base,
-            prompt_slope=gauge and gauge.slope,
+            prompt_base=gauge.base if gauge else None,
+            prompt_slope=gauge.slope if gauge else None,
         )
         self._catalog.running.refresh()  # it is loaded now, and its window is in force
         return after

@@ -5,6 +5,7 @@ from typing import Annotated, Any, Final, Literal
 
 import msgspec
 from msgspec import UNSET, Meta, Struct, UnsetType
+from msgspec.structs import replace
 
 from chatproxy.errors import ChatError
 
@@ -57,4 +58,5 @@ class SendRequest(Struct, frozen=True, kw_only=True):
 
     def fingerprint(self) -> str:
         """What two sends with one `clientMessageId` must have in common: every known field."""
-        return hashlib.sha256(msgspec.json.encode(self, order="sorted")).hexdigest()
+        one_spelling = replace(self, document_id=self.document, documentId=UNSET)
+        return hashlib.sha256(msgspec.json.encode(one_spelling, order="sorted")).hexdigest()

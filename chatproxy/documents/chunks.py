@@ -8,9 +8,13 @@ SIZE: Final = 1000  # characters of a chunk, at most
 LEAST: Final = 500  # what a chunk holds before a boundary may end it
 OVERLAP: Final = 100  # what it repeats of the one before, so that no sentence is lost to a cut
 
-# Where a chunk may end, the best first: a heading, a paragraph, a sentence, a line, a word.
+# Before a heading: one of Markdown's, a numbered line, a line without small letters.
+_HEADING: Final = re.compile(
+    r"\n(?=#{1,6} |[1-9][0-9]?\.(?:[0-9]+\.?)* {1,3}[^\W\d_].{0,99}\n)|\n\n(?=[^\na-z]{4,80}\n\n)"
+)
+# Where a chunk may end, the best first: after a section, a paragraph, a sentence, a line, a word.
 _BOUNDARIES: Final = (
-    re.compile(r"\n(?=#{1,6} |(?:[1-9][0-9]?\.){1,4}[0-9]? {1,3}[^\W\d_].{0,99}\n)|\n\n(?=[^\na-z]{4,80}\n\n)"),
+    _HEADING,
     re.compile(r"\n\n"),
     re.compile(r"[.!?…]['\"”’»)\]]*\s|[。！？]"),  # noqa: RUF001 - the full-width marks are meant
     re.compile(r"\n"),
@@ -39,7 +43,7 @@ def _end(text: str, start: int) -> tuple[int, bool]:
     for boundary in _BOUNDARIES:
         end = max((match.end() for match in boundary.finditer(text, start + LEAST, start + SIZE)), default=0)
         if end:
-            return end, boundary is _BOUNDARIES[0]
+            return end, boundary is _HEADING
     return start + SIZE, False
 
 

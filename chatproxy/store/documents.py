@@ -36,7 +36,7 @@ SEARCH: Final = f"""
 # Takes `numbers` as a JSON array.
 CHUNKS: Final = f"""
     SELECT value AS number, text, 0.0 AS score
-    FROM json_each(:numbers) JOIN chunk ON key = (:id << 20) + value
+    FROM json_each(:numbers) JOIN chunk ON chunk.key = (:id << 20) + value
     WHERE {_OWNED} ORDER BY value
 """
 _INSERT: Final = """
@@ -85,9 +85,19 @@ async def begin(connection: aiosqlite.Connection, owner: str, new: NewDocument) 
 async def add(connection: aiosqlite.Connection, document_id: int, first: int, chunks: Sequence[str]) -> None:
     """`first` is the number of the first of these."""
     await connection.executemany(
-        "INSERT INTO chunk (key, text) VALUES (?, ?)",
-        list(enumerate(chunks, start=(document_id << 20) + first)),
+        "INSERT INTO chunk (key, text, openings) VALUES (?, ?, ?)",
+        [(key, text, openings(text)) for key, text in enumerate(chunks, start=(document_id << 20) + first)],
     )
+
+
+def openings(text: str) -> str:
+    """What says most of each paragraph's subject: its first line where that may be a heading, else two words."""
+    return "\n".join([_opening(*paragraph.strip().partition("\n")) for paragraph in text.split("\n\n")])
+
+
+def _opening(line: str, _: str, rest: str) -> str:
+    heading = len(line) < 80 and (not rest or line.startswith("#") or line[:1].isdecimal())
+    return line if heading else " ".join(line.split()[:2])
 
 
 async def complete(

@@ -132,17 +132,20 @@ CREATE INDEX document_of_owner ON document (owner, id) WHERE complete;
 CREATE INDEX document_incomplete ON document (complete) WHERE NOT complete;
 
 CREATE TABLE chunk (
-    key  INTEGER PRIMARY KEY,
-    text TEXT NOT NULL
+    key      INTEGER PRIMARY KEY,
+    text     TEXT NOT NULL,
+    openings TEXT NOT NULL                      -- headings and first words, indexed once more
 ) STRICT;
 CREATE VIRTUAL TABLE chunk_words USING fts5 (
-    text, content = 'chunk', content_rowid = 'key', tokenize = 'porter unicode61 remove_diacritics 2'
+    text, openings,
+    content = 'chunk', content_rowid = 'key', tokenize = 'porter unicode61 remove_diacritics 2'
 );
 CREATE TRIGGER chunk_inserted AFTER INSERT ON chunk BEGIN
-    INSERT INTO chunk_words (rowid, text) VALUES (new.key, new.text);
+    INSERT INTO chunk_words (rowid, text, openings) VALUES (new.key, new.text, new.openings);
 END;
 CREATE TRIGGER chunk_deleted AFTER DELETE ON chunk BEGIN
-    INSERT INTO chunk_words (chunk_words, rowid, text) VALUES ('delete', old.key, old.text);
+    INSERT INTO chunk_words (chunk_words, rowid, text, openings)
+    VALUES ('delete', old.key, old.text, old.openings);
 END;
 """
 

@@ -3,7 +3,7 @@
 import assert from "node:assert/strict";
 import { beforeEach, test } from "node:test";
 import { createChatClient } from "../../chatproxy/static/chat-client.js";
-import { all, fastClock, recorder } from "./fake-server.js";
+import { all, recorder } from "./fake-server.js";
 import { random } from "./random.js";
 
 const { CHATPROXY, CHATPROXY_WHOLE, CHATPROXY_CUT, CUTS, LONG } = /** @type {Record<string, string>} */ (process.env);
@@ -52,9 +52,11 @@ test("sendMessage, cut when the server has the message: it is there once", async
 });
 
 test("50 random cuts give the exact text, once", async (t) => {
-  fastClock(t); // while it waits, the text grows, to pieces that no cut lets through
+  t.mock.method(Math, "random", () => 0); // the shortest waits: while it waits, pieces grow that no cut lets through
   const next = random(50);
-  await cuts(Array.from({ length: 50 }, () => 400 + Math.floor(next() * 2_600)));
+  const inHead = () => Math.floor(next() * 800);
+  const inText = () => 1_500 + Math.floor(next() * 2_000);
+  await cuts(Array.from({ length: 50 }, () => (next() < 0.2 ? inHead() : inText())));
   const { made } = await cutsSoFar();
   const { told, text, callbacks } = recorder();
   const answer = cutting.sendMessageStream(session, { message: "long" }, ...callbacks);
