@@ -79,16 +79,16 @@ async def test_an_allowed_origin_may_call_every_route(client: Client, method: st
     assert granted(told), told
 
 
-@pytest.mark.parametrize(("method", "path"), routes())
 @pytest.mark.parametrize(
     "origin", [OTHER, "null", "http://chat.example", f"{OURS}.evil.example", f"{OURS}:444"]
 )
-async def test_another_origin_may_call_none(client: Client, method: str, path: str, origin: str) -> None:
-    status, headers, body = await preflight(client, method, path, origin)
-    assert (status, body["code"]) == (403, "origin_not_allowed")
-    assert "CORS_ORIGINS" in body["error"]
-    assert not set(headers) & {*HEADERS, "Access-Control-Allow-Methods", "Access-Control-Allow-Headers"}
-    assert (await asked(client, method, path, origin))[1] == {}
+async def test_another_origin_may_call_none(client: Client, origin: str) -> None:
+    for method, path in routes():
+        status, headers, body = await preflight(client, method, path, origin)
+        assert (status, body["code"]) == (403, "origin_not_allowed"), path
+        assert "CORS_ORIGINS" in body["error"]
+        assert not set(headers) & {*HEADERS, "Access-Control-Allow-Methods", "Access-Control-Allow-Headers"}
+        assert (await asked(client, method, path, origin))[1] == {}, path
 
 
 @pytest.mark.parametrize("wanted", ["X-Forwarded-User", "Content-Type, Cookie", "X-Api-Key"])

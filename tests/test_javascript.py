@@ -24,7 +24,7 @@ from chatproxy import Config
 
 HERE: Final = Path(__file__).parent / "js"
 STATIC: Final = Path(__file__).parent.parent / "chatproxy" / "static"
-LONG: Final = 3_200  # words, of which one comes every few milliseconds
+LONG: Final = 4_000  # words, which come as the test asks for them
 
 
 def needed(missing: str, cure: str) -> None:
@@ -44,62 +44,71 @@ def node() -> str:
     return str(found)
 
 
-def script(request: Request) -> Script:
-    """By the message's first word."""
-    words = request["messages"][-1]["content"]
-    if words.startswith("long"):
-        pieces = answer(" ".join(f"wörd{number}👋" for number in range(LONG)), thinking="hm, so")
-        return Script(pieces, delays=[0.002] * len(pieces))
-    if words.startswith("hold"):
-        return Script([token("so "), token("far")], end="hang")
-    if words.startswith("silent"):
-        return Script(head=Gate())
-    return Script(answer(words))
+class Control:
+    """What the tests in Node decide here: over HTTP, as they have no other way."""
 
+    def __init__(self, proxy: CuttingProxy) -> None:
+        self._proxy = proxy
+        self._words = Gate()
+        self._allowed = 0
 
-async def set_cuts(request: web.Request) -> web.Response:
-    proxy = request.app[PROXY]
-    proxy.cuts.clear()
-    proxy.cuts.extend(await request.json())
-    return web.json_response({})
+    def script(self, request: Request) -> Script:
+        """By the message's first word."""
+        words = request["messages"][-1]["content"]
+        if words.startswith("long"):
+            text = " ".join(f"wörd{number}👋" for number in range(LONG))
+            return Script(answer(text, thinking="hm, so"), gate=self._words)
+        if words.startswith("hold"):
+            return Script([token("so "), token("far")], end="hang")
+        if words.startswith("silent"):
+            return Script(head=Gate())
+        return Script(answer(words))
 
+    @asynccontextmanager
+    async def listening(self) -> AsyncIterator[str]:
+        app = web.Application()
+        app.router.add_post("/cuts", self._set_cuts)
+        app.router.add_get("/cuts", self._get_cuts)
+        app.router.add_post("/words", self._allow_words)
+        runner = web.AppRunner(app, access_log=None)
+        await runner.setup()
+        await web.TCPSite(runner, "127.0.0.1", 0).start()
+        try:
+            yield f"http://127.0.0.1:{runner.addresses[0][1]}/"
+        finally:
+            await runner.cleanup()
 
-async def get_cuts(request: web.Request) -> web.Response:
-    return web.json_response({"left": len(request.app[PROXY].cuts), "made": request.app[PROXY].made})
+    async def _set_cuts(self, request: web.Request) -> web.Response:
+        self._proxy.cuts.clear()
+        self._proxy.cuts.extend(await request.json())
+        return web.json_response({})
 
+    async def _get_cuts(self, request: web.Request) -> web.Response:
+        return web.json_response({"left": len(self._proxy.cuts), "made": self._proxy.made})
 
-PROXY: Final = web.AppKey("PROXY", CuttingProxy)
-
-
-@asynccontextmanager
-async def control(proxy: CuttingProxy) -> AsyncIterator[str]:
-    """Where the tests in Node say what is to be cut."""
-    app = web.Application()
-    app[PROXY] = proxy
-    app.add_routes([web.post("/", set_cuts), web.get("/", get_cuts)])
-    runner = web.AppRunner(app, access_log=None)
-    await runner.setup()
-    await web.TCPSite(runner, "127.0.0.1", 0).start()
-    try:
-        yield f"http://127.0.0.1:{runner.addresses[0][1]}/"
-    finally:
-        await runner.cleanup()
+    async def _allow_words(self, request: web.Request) -> web.Response:
+        """So many of the long answer, in all."""
+        words = int(await request.text())
+        self._words.let(max(0, words - self._allowed))
+        self._allowed = max(words, self._allowed)
+        return web.json_response({})
 
 
 @pytest.fixture
 async def servers(fake: FakeOllama, config: Config, tmp_path: Path) -> AsyncIterator[dict[str, str]]:
     """Their addresses, as environment variables."""
-    fake.script = script
     whole = replace(config, enable_streaming=False, database_url=f"sqlite:///{tmp_path}/whole.db")
     async with AsyncExitStack() as stack:
         streaming = await stack.enter_async_context(serving(config))
         not_streaming = await stack.enter_async_context(serving(whole))
         proxy = await stack.enter_async_context(CuttingProxy.before(streaming.base))
+        control = Control(proxy)
+        fake.script = control.script
         yield {
             "CHATPROXY": streaming.base,
             "CHATPROXY_WHOLE": not_streaming.base,
             "CHATPROXY_CUT": proxy.url,
-            "CUTS": await stack.enter_async_context(control(proxy)),
+            "CONTROL": await stack.enter_async_context(control.listening()),
             "LONG": str(LONG),
         }
 

@@ -14,6 +14,7 @@ from msgspec.structs import replace
 
 from chatproxy.chat import selection
 from chatproxy.chat.answer import Answer
+from chatproxy.chat.asking import Asking
 from chatproxy.chat.context import Prompt
 from chatproxy.chat.gauge import size_of
 from chatproxy.chat.generation import CANCELLED, Generation
@@ -130,12 +131,9 @@ class Conversation:
         self._generations.start(
             Generation(
                 answer,
-                plan,
-                ticket,
+                Asking(answer, plan, ticket, self._ollama, self._models),
                 arrived=arrived,
                 config=self._config,
-                ollama=self._ollama,
-                models=self._models,
                 store=self._store,
             )
         )

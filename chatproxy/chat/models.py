@@ -116,7 +116,7 @@ class Models:
         return Known(
             name=model.name,
             digest=digest,
-            size=parameters(model.details and model.details.parameter_size),
+            size=parameters(model.details.parameter_size if model.details else None),
             remote=model.remote,
             capabilities=details.capabilities,
             window=self._window(model, details, runner),

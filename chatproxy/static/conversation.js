@@ -130,7 +130,7 @@ export class Conversation extends EventTarget {
     this.answering = { message: answer, stream: null, stopped: false };
     const { sessionId } = this;
     const signal = this.#watching.signal;
-    await this.#follow(answer, () => this.client.resume(sessionId, answer.id, answer.cursor, null, null, null, { signal }));
+    await this.#follow(answer, () => this.client.resume(sessionId, answer.id, answer.cursor, { signal }));
   }
 
   /** @param {Message} answer @param {() => any} open @param {Message} [question] */

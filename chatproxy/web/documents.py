@@ -10,6 +10,7 @@ from collections.abc import AsyncGenerator
 from contextlib import aclosing
 from tempfile import TemporaryFile
 from typing import Annotated, BinaryIO, Final
+from urllib.parse import unquote
 
 from aiohttp import BodyPartReader, web
 from msgspec import Meta, Struct
@@ -194,8 +195,11 @@ def _no_room(error: OSError) -> ChatError:
 
 
 def _bare(name: str) -> str:
-    """A file name without folders, of whatever system it comes from."""
-    return re.split(r"[/\\]", name)[-1]
+    """A file name without folders, of whatever system it comes from.
+
+    Browsers percent-encode quotes and line ends in it, other clients all that is not plain.
+    """
+    return re.split(r"[/\\]", unquote(name))[-1]
 
 
 def _titled(title: str) -> str:

@@ -1,0 +1,145 @@
+"""The way to Ollama's last line: the slot, the model, the prompt, the connection, and their second chances.
+
+A model that chatproxy chose and that fails before its first word gives way to the next best one, once.
+A prompt that Ollama says does not fit is fitted anew, with the numbers that it named, once.
+"""
+
+import asyncio
+from collections.abc import Sequence
+from time import monotonic
+from typing import Final
+
+from chatproxy.chat.answer import Answer
+from chatproxy.chat.context import Fitted
+from chatproxy.chat.models import Known, Models
+from chatproxy.chat.plan import Plan
+from chatproxy.chat.queue import Ticket
+from chatproxy.chat.selection import Choice
+from chatproxy.errors import ChatError
+from chatproxy.ollama.client import Ollama
+from chatproxy.ollama.stream import ChatStream
+from chatproxy.ollama.wire import Line, Refused
+from chatproxy.store.records import Measurement, Notice
+
+LOOK_EVERY: Final = 1.0  # seconds, for a model that is being loaded
+
+
+class Asking:
+    """Appends to the answer what comes, until it is stopped."""
+
+    def __init__(self, answer: Answer, plan: Plan, ticket: Ticket, ollama: Ollama, models: Models) -> None:
+        self.first_text: float | None = None  # the monotonic time of the first thinking or answer text
+        self.measurement: Measurement | None = None  # what the answer showed of its model
+        self._answer = answer
+        self._plan = plan
+        self._ticket = ticket
+        self._ollama = ollama
+        self._models = models
+        self._stream: ChatStream | None = None
+        self._stopped = False
+
+    async def last_line(self) -> Line:
+        """Ollama's final line. Where chatproxy chose the model and it fails before its first word, the next
+        best one gets the message, once."""
+        first, second = self._plan.first, self._plan.second
+        try:
+            return await self._answered_by(first.model, self._plan.fitted)
+        except ChatError as error:
+            if second is None or self.first_text is not None or not _is_of_the_model(error):
+                raise
+            self._fall_back(first, second, error)
+        return await self._answered_by(second.model, self._plan.prompt.fit(second.model))
+
+    def _fall_back(self, first: Choice, second: Choice, error: ChatError) -> None:
+        self._ticket = self._ticket.rejoin(second.model.name)
+        self._answer.model, self._answer.model_reason = second.model.name, second.reason
+        message = f"{first.model.name} failed ({error.sentence}); {second.model.name} answers instead."
+        self._answer.warn(Notice(code="model_fallback", message=message))
+
+    async def _answered_by(self, model: Known, fitted: Fitted) -> Line:
+        await self._admission()
+        try:
+            return await self._exchange(model, fitted)
+        except Refused as refused:
+            if refused.window is None or refused.prompt_tokens is None:
+                raise
+            model = self._models.refused(
+                model, fitted.size, window=refused.window, tokens=refused.prompt_tokens
+            )
+        fitted = self._plan.prompt.fit(model)
+        for notice in fitted.notices:
+            self._answer.warn(notice)
+        return await self._exchange(model, fitted)
+
+    async def _admission(self) -> None:
+        if not self._ticket.admitted:
+            self._ticket.moved = self._queued
+            self._queued(self._ticket.position)
+            await self._ticket.admission()
+
+    def _queued(self, position: int) -> None:
+        self._answer.enter("queued", position)
+
+    async def _exchange(self, model: Known, fitted: Fitted) -> Line:
+        self._answer.progress.eta_ms = model.measured.load_ms
+        self._answer.enter("waiting" if model.warm else "loading")
+        loading = asyncio.create_task(self._look_for(model))
+        try:
+            self._stream = await self._ollama.chat(fitted.body, self._receive)
+            last = await self._stream.finished
+        except ChatError:
+            self._stream = None  # no limit runs against it any more
+            raise
+        finally:
+            loading.cancel()
+        self.measurement = self._models.measurement(model, last, fitted.size)
+        return last
+
+    async def _look_for(self, model: Known) -> None:
+        """Ollama says nothing while it loads a model: its list of running ones tells when it has."""
+        while self._answer.progress.state == "loading":
+            await asyncio.sleep(LOOK_EVERY)
+            if await self._models.loaded(model) and self._answer.progress.state == "loading":
+                self._answer.enter("waiting")
+
+    def _receive(self, lines: Sequence[Line]) -> None:
+        """Takes in what one read brought; the connection itself calls it, no task is woken."""
+        thinking = "".join([line.thinking for line in lines])
+        content = "".join([line.content for line in lines])
+        if self._stopped or not (thinking or content):
+            return
+        if self.first_text is None:
+            self.first_text = monotonic()
+            self._ticket.generating()
+            self._answer.enter("generating")
+        self._answer.append(thinking, content, tokens=len(lines))
+
+    def stop(self) -> None:
+        """Nothing is appended from here on, and the connection is closed."""
+        self._stopped = True
+        if self._stream is not None:
+            self._stream.abort()
+
+    def leave(self) -> None:
+        """Gives the slot, or the place in the line, to others."""
+        self._ticket.leave()
+
+    def overdue(self, first_token_timeout: float, token_timeout: float) -> ChatError | None:
+        """`upstream_timeout`, where Ollama has been silent for too long; the limits are in seconds."""
+        if self._stream is None:
+            return None
+        started = self._stream.started
+        limit = token_timeout if started else first_token_timeout
+        if asyncio.get_running_loop().time() - self._stream.last_read < limit:
+            return None
+        setting = "TOKEN_TIMEOUT" if started else "FIRST_TOKEN_TIMEOUT"
+        return ChatError(
+            "upstream_timeout", f"Ollama sent nothing for {limit:g} s; try again, or raise {setting}."
+        )
+
+
+def _is_of_the_model(error: ChatError) -> bool:
+    """Whether another model may do better: not where Ollama itself is away, or blames the request."""
+    if isinstance(error, Refused) and error.upstream_status in {400, 401, 403}:
+        return False
+    return error.code in {"upstream_error", "upstream_incomplete", "model_not_found"}

@@ -1,0 +1,325 @@
+import asyncio
+import json
+from collections.abc import AsyncIterator
+from io import BytesIO
+from pathlib import Path
+from typing import Any
+from zipfile import ZIP_DEFLATED, ZipFile
+
+import aiohttp
+import pytest
+from chat_client import Client, serving
+from fake_ollama import FakeOllama
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+from pypdf import PdfWriter
+
+from chatproxy import Config
+from chatproxy.documents import worker
+from chatproxy.web import documents
+
+DATA = Path(__file__).parent / "documents"
+PATH = "/api/documents"
+
+
+@pytest.fixture
+async def small(fake: FakeOllama, tmp_path: Path) -> AsyncIterator[Client]:
+    """A server that takes documents of 1,000 bytes."""
+    config = Config(
+        ollama_host=fake.url, database_url=f"sqlite:///{tmp_path}/small.db", max_document_bytes=1000
+    )
+    async with serving(config) as client:
+        yield client
+
+
+async def upload(client: Client, name: str, content: bytes, *, status: int = 201, **more: Any) -> Any:
+    """`name` as a browser sends it: quotes and control characters percent-encoded."""
+    form = aiohttp.FormData(quote_fields=False)
+    form.add_field("comment", "comes first")
+    form.add_field("file", content, filename=name)
+    return await client.call("POST", PATH, status=status, data=form, **more)
+
+
+async def search(client: Client, document: int, q: str) -> list[Any]:
+    found = await client.call("GET", f"{PATH}/{document}/search", params={"q": q})
+    return list(found["sources"])
+
+
+def docx(**files: bytes) -> bytes:
+    packed = BytesIO()
+    with ZipFile(packed, "w", ZIP_DEFLATED) as archive:
+        for name, content in files.items():
+            archive.writestr(name, content)
+    return packed.getvalue()
+
+
+async def test_upload_read_search_list_delete(client: Client) -> None:
+    text = "Rent is due on the first of May.\n\nCats are allowed."
+    document = await upload(client, "lease.txt", text.encode())
+    assert document == {
+        "id": 1,
+        "title": "lease.txt",
+        "mediaType": "text/plain",
+        "bytes": len(text),
+        "chunks": 1,
+        "createdAt": document["createdAt"],
+    }
+    assert await client.call("GET", f"{PATH}/1") == document
+    assert await client.call("GET", PATH) == {"documents": [document], "next": None}
+    (source,) = await search(client, 1, "What does the contract say about cats?")
+    assert source == {
+        "documentId": 1,
+        "title": "lease.txt",
+        "chunk": 0,
+        "snippet": text,
+        "score": source["score"],
+    }
+    await client.call("DELETE", f"{PATH}/1", status=204)
+    for method, path in (("GET", f"{PATH}/1"), ("DELETE", f"{PATH}/1"), ("GET", f"{PATH}/1/search")):
+        assert (await client.call(method, path, status=404))["code"] == "not_found"
+    assert await client.call("GET", PATH) == {"documents": [], "next": None}
+
+
+async def test_the_same_content_is_the_same_document(client: Client) -> None:
+    document = await upload(client, "a.txt", b"the same")
+    assert await upload(client, "b.txt", b"the same", status=200) == document
+    given = {"title": "c", "text": "the same"}
+    assert await client.call("POST", PATH, json=given) == document
+
+
+async def test_as_json(client: Client) -> None:
+    given = {"title": "My\nTCP/IP notes", "text": "Packets get lost."}
+    document = await client.call("POST", PATH, status=201, json=given)
+    assert (document["title"], document["mediaType"]) == ("My TCP/IP notes", "text/plain")
+    assert [source["snippet"] for source in await search(client, document["id"], "lost")] == [given["text"]]
+
+
+@pytest.mark.parametrize(
+    ("name", "media_type"),
+    [
+        ("fhs.pdf", "application/pdf"),
+        ("debian-faq.docx", "application/vnd.openxmlformats-officedocument.wordprocessingml.document"),
+        ("gpl-3.html", "text/html"),
+    ],
+)
+async def test_real_files(client: Client, name: str, media_type: str) -> None:
+    content = (DATA / name).read_bytes()
+    document = await upload(client, name, content)
+    assert (document["mediaType"], document["bytes"]) == (media_type, len(content))
+    assert document["chunks"] > 40
+
+
+async def test_pages_of_the_list(client: Client) -> None:
+    ids = [(await upload(client, "a.txt", f"text {n}".encode()))["id"] for n in range(3)]
+    first = await client.call("GET", PATH, params={"limit": 2})
+    assert [document["id"] for document in first["documents"]] == [ids[2], ids[1]]
+    second = await client.call("GET", PATH, params={"limit": 2, "before": first["next"]})
+    assert [document["id"] for document in second["documents"]] == [ids[0]]
+    assert second["next"] is None
+
+
+async def test_documents_belong_to_their_owner(fake: FakeOllama, tmp_path: Path) -> None:
+    database = f"sqlite:///{tmp_path}/owners.db"
+    config = Config(ollama_host=fake.url, database_url=database, trusted_user_header="X-User")
+    hers, his = {"X-User": "her"}, {"X-User": "him"}
+    async with serving(config) as client:
+        document = await upload(client, "a.txt", b"shared words", headers=hers)
+        for method, path in (("GET", ""), ("GET", "/search?q=words"), ("DELETE", "")):
+            await client.call(method, f"{PATH}/{document['id']}{path}", status=404, headers=his)
+        assert await client.call("GET", PATH, headers=his) == {"documents": [], "next": None}
+        assert (await upload(client, "a.txt", b"shared words", headers=his))["id"] != document["id"]
+        assert (await client.call("POST", PATH, status=401, data=b""))["code"] == "unauthorized"
+
+
+@pytest.mark.parametrize(
+    ("name", "title"),
+    [
+        ("../../etc/passwd", "passwd"),
+        ("C:\\Users\\me\\notes.txt", "notes.txt"),
+        ("a\u202eb%07c%09d%00.txt", "a b c d .txt"),
+        ("a%0D%0A%22b.txt", 'a "b.txt'),
+        ("..%2F..%2Fpasswd", "passwd"),
+        ("..", "untitled"),
+        ("x" * 300 + ".txt", "x" * 188 + "….txt"),
+        ("x" * 300, "x" * 200),
+        ("Übersicht 😀.md", "Übersicht 😀.md"),
+    ],
+)
+async def test_titles(client: Client, name: str, title: str) -> None:
+    assert (await upload(client, name, b"text"))["title"] == title
+
+
+def locked_pdf() -> bytes:
+    writer, written = PdfWriter(), BytesIO()
+    writer.add_blank_page(100, 100)
+    writer.encrypt("secret", algorithm="RC4-128")
+    writer.write(written)
+    return written.getvalue()
+
+
+LOOP = (
+    b"%PDF-1.4\n1 0 obj<</Type/Catalog/Pages 2 0 R>>endobj\n"
+    b"2 0 obj<</Type/Pages/Kids[2 0 R 2 0 R]/Count 2>>endobj\ntrailer<</Root 1 0 R/Size 3>>\n%%EOF"
+)
+PARTS = {"[Content_Types].xml": b"<Types/>"}
+
+
+@pytest.mark.parametrize(
+    ("name", "content", "status", "words"),
+    [
+        ("empty.txt", b"", 422, "no text"),
+        ("blank.md", b" \n\0 ", 422, "no text"),
+        ("photo.png", b"\x89PNG", 415, "PDF, DOCX, Markdown"),
+        ("virus.exe", b"MZ", 415, "PDF, DOCX, Markdown"),
+        ("photo.txt", bytes(range(256)) * 8, 415, "not text"),
+        ("report.txt", b"%PDF-1.7 ...", 415, "not text"),
+        ("report.pdf", b"just text", 415, "not a PDF"),
+        ("report.docx", b"just text", 415, "not a DOCX"),
+        ("report.docx", docx(**{"a.txt": b"a"}), 415, "not a DOCX"),
+        ("data.json", b"{nonsense", 415, "not JSON"),
+        ("broken.pdf", b"%PDF-1.7\n" + b"nonsense " * 50, 422, "damaged"),
+        ("locked.pdf", locked_pdf(), 422, "password"),
+        ("loop.pdf", LOOP, 422, ""),
+        ("broken.docx", docx(**PARTS, **{"word/document.xml": b"<nonsense"}), 422, "damaged"),
+        ("bomb.docx", docx(**PARTS, **{"word/document.xml": bytes(101 * 1024**2)}), 413, "unpacks"),
+    ],
+)
+async def test_bad_files(
+    client: Client, tmp_path: Path, name: str, content: bytes, status: int, words: str
+) -> None:
+    error = await upload(client, name, content, status=status)
+    assert words in error["error"]
+    assert error.get("field") == ("file" if status == 422 else None)
+    await nothing_left(client, tmp_path)
+
+
+async def nothing_left(client: Client, folder: Path) -> None:
+    assert await client.call("GET", PATH) == {"documents": [], "next": None}
+    names = {path.name.partition(".")[2] for path in folder.iterdir()}
+    assert names <= {"db", "db-wal", "db-shm", "db.lock"}
+
+
+async def test_a_document_may_be_just_so_large(small: Client) -> None:
+    assert (await upload(small, "a.txt", b"x" * 1000))["bytes"] == 1000
+    assert (await upload(small, "a.txt", b"x" * 1001, status=413))["code"] == "too_large"
+    body = {"title": "a", "text": "ü" * 501}
+    assert (await small.call("POST", PATH, status=413, json=body))["code"] == "too_large"
+
+
+async def test_a_large_upload_is_refused_before_it_is_read(small: Client, tmp_path: Path) -> None:
+    """100 MB, announced or not; the server stops reading, and so the client sending."""
+    sent = 0
+
+    async def body() -> AsyncIterator[bytes]:
+        nonlocal sent
+        yield b'--x\r\nContent-Disposition: form-data; name="file"; filename="a.txt"\r\n\r\n'
+        for _ in range(100):
+            yield b"x" * 1024**2
+            sent += 1
+
+    kind = {"Content-Type": "multipart/form-data; boundary=x"}
+    for headers in (kind, kind | {"Content-Length": str(100 * 1024**2)}):
+        sent = 0
+        error = await small.call("POST", PATH, status=413, data=body(), headers=headers)
+        assert error["code"] == "too_large"
+        assert sent < 100
+    await nothing_left(small, tmp_path)
+
+
+async def test_a_client_that_leaves_in_the_middle(
+    client: Client, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    closed = asyncio.Event()
+
+    class Watched(BytesIO):
+        def close(self) -> None:
+            super().close()
+            closed.set()
+
+    monkeypatch.setattr(documents, "TemporaryFile", lambda **_: Watched())
+    host, port = client.base.removeprefix("http://").split(":")
+    _, writer = await asyncio.open_connection(host, int(port))
+    writer.write(
+        b"POST /api/documents HTTP/1.1\r\nHost: localhost\r\nContent-Length: 1000\r\n"
+        b"Content-Type: multipart/form-data; boundary=x\r\n\r\n"
+        b'--x\r\nContent-Disposition: form-data; name="file"; filename="a.txt"\r\n\r\nhello'
+    )
+    await writer.drain()
+    writer.close()
+    await writer.wait_closed()
+    async with asyncio.timeout(20):
+        await closed.wait()
+    await nothing_left(client, tmp_path)
+
+
+@pytest.mark.parametrize(
+    ("headers", "body", "code"),
+    [
+        ("multipart/form-data", b"--x--", "malformed"),
+        ("multipart/form-data; boundary=x", b"nonsense", "malformed"),
+        ("multipart/form-data; boundary=x", b"--x--\r\n", "invalid"),
+        ("multipart/form-data; boundary=x", b"--x\r\n\r\nhello\r\n--x--\r\n", "invalid"),
+        (
+            "multipart/form-data; boundary=x",
+            b'--x\r\nContent-Disposition: form-data; name="file"\r\n\r\nno name\r\n--x--\r\n',
+            "invalid",
+        ),
+        (
+            "multipart/form-data; boundary=x",
+            b"--x\r\nContent-Type: multipart/mixed; boundary=y\r\n\r\n--y--\r\n--x--\r\n",
+            "malformed",
+        ),
+        ("text/plain", b"hello", "unsupported_media_type"),
+        ("application/json", b'{"title": "", "text": "a"}', "invalid"),
+    ],
+)
+async def test_bad_bodies(client: Client, headers: str, body: bytes, code: str) -> None:
+    async with client.http.post(
+        client.url(PATH), data=body, headers={"Content-Type": headers}
+    ) as answer:
+        assert (await answer.json())["code"] == code
+
+
+@pytest.mark.parametrize("document", ["0", "x", "1.5", "9" * 30, "-1", "%00"])
+async def test_ids_that_are_none(client: Client, document: str) -> None:
+    error = await client.call("GET", f"{PATH}/{document}", status=404)
+    assert error["code"] == "not_found"
+
+
+async def test_a_full_disk(client: Client, monkeypatch: pytest.MonkeyPatch) -> None:
+    class Full(BytesIO):
+        def write(self, *_: object) -> int:
+            raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(documents, "TemporaryFile", lambda **_: Full())
+    assert (await upload(client, "a.txt", b"text", status=507))["code"] == "storage_full"
+
+    def refuse(**_: object) -> None:
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(documents, "TemporaryFile", refuse)
+    assert (await upload(client, "a.txt", b"text", status=507))["code"] == "storage_full"
+
+
+async def test_a_file_that_takes_too_long(client: Client, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(worker, "SECONDS", 0.01)
+    error = await upload(client, "a.txt", b"text", status=422)
+    assert "takes too long" in error["error"]
+
+
+async def test_hostile_searches(client: Client) -> None:
+    document = await upload(client, "a.txt", b"plain words")
+
+    @settings(max_examples=1000, deadline=None, suppress_health_check=list(HealthCheck))
+    @given(st.text() | st.text(alphabet='"*()^:+-{}\0 \'ORANDNEARtext'))
+    def collect(q: str) -> None:
+        hostile.append(q)
+
+    hostile = ['"', "a OR", "NEAR(a b)", "text:a", "openings : a", "^a", "a*", "\0", "';--", "-", "(" * 999]
+    collect()
+    for q in hostile:
+        async with client.http.get(
+            client.url(f"{PATH}/{document['id']}/search"), params={"q": q.encode("utf-8", "replace").decode()}
+        ) as answer:
+            assert answer.status == 200, q
+            assert [source["chunk"] for source in json.loads(await answer.text())["sources"]] in ([], [0])

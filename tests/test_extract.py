@@ -1,0 +1,291 @@
+import sys
+from io import BytesIO
+from pathlib import Path
+from zipfile import ZipFile
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from chatproxy.documents import extract as module
+from chatproxy.documents.extract import clean, extract, media_type
+from chatproxy.errors import ChatError
+
+DATA = Path(__file__).parent / "documents"
+DOCX = media_type("a.docx")
+
+
+def text_of(name: str, content: bytes) -> str:
+    return extract(BytesIO(content), media_type(name)).text
+
+
+def refusal(name: str, content: bytes) -> ChatError:
+    with pytest.raises(ChatError) as refused:
+        text_of(name, content)
+    return refused.value
+
+
+@pytest.mark.parametrize(
+    ("name", "expected"),
+    [
+        ("a.txt", "text/plain"),
+        ("README", "text/plain"),
+        (".gitignore", "text/plain"),
+        ("main.PY", "text/plain"),
+        ("a.b.md", "text/markdown"),
+        ("a.HTM", "text/html"),
+        ("a.csv", "text/csv"),
+        ("a.json", "application/json"),
+        ("a.pdf", "application/pdf"),
+    ],
+)
+def test_media_types(name: str, expected: str) -> None:
+    assert media_type(name) == expected
+
+
+def test_a_name_that_is_not_read() -> None:
+    with pytest.raises(ChatError, match=r"type \.xlsx are not read; send PDF, DOCX, Markdown") as refused:
+        media_type("a.xlsx")
+    assert refused.value.code == "unsupported_media_type"
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        ("a\r\nb\rc\x85d\u2028e", "a\nb\nc\nd\ne"),
+        ("a\fb\u2029c", "a\n\nb\n\nc"),
+        ("a \t\nb\n\n\n\nc", "a\nb\n\nc"),
+        ("H\0e\x07l\x1blo\x7f\x9f\ufeff\ud800", "Hello"),
+        ("  indented\n\tcode", "indented\n\tcode"),
+    ],
+)
+def test_clean(text: str, expected: str) -> None:
+    assert clean(text) == expected
+
+
+@given(st.text())
+def test_cleaning_twice_changes_nothing(text: str) -> None:
+    assert clean(clean(text)) == clean(text)
+
+
+GERMAN = "Größe, Maß und Übermut – „schön“ für 5 €. " * 20
+RUSSIAN = "Съешь же ещё этих мягких французских булок, да выпей чаю. " * 20
+GREEK = "Ξεσκεπάζω την ψυχοφθόρα βδελυγμία και τον κόσμο της ανάγνωσης. " * 20
+JAPANESE = "これは日本語の文章です。文字コードを調べるためのもので、とくに意味はありません。" * 20
+KOREAN = "이것은 한국어로 쓴 글이다. 문자 집합을 알아내는 데에 쓰고 다른 의미는 없다. " * 20
+CHINESE = "这是一个用来检测编码的中文句子，我们在这里说的话没有什么意思。" * 20
+TAIWANESE = "這是一個用來檢測編碼的中文句子，我們在這裡說的話沒有什麼意思。" * 20
+
+
+@pytest.mark.parametrize(
+    ("text", "encoding"),
+    [
+        *[(GERMAN, name) for name in ("utf-8", "utf-8-sig", "utf-16", "utf-32", "utf-16-le", "utf-16-be")],
+        (GERMAN, "cp1252"),
+        (RUSSIAN, "utf-8"),
+        (RUSSIAN, "cp1251"),
+        (RUSSIAN, "koi8_r"),
+        (GREEK, "cp1253"),
+        (JAPANESE, "shift_jis"),
+        (JAPANESE, "euc_jp"),
+        (KOREAN, "euc_kr"),
+        (CHINESE, "gb18030"),
+        (TAIWANESE, "big5"),
+    ],
+)
+def test_encodings(text: str, encoding: str) -> None:
+    assert text_of("a.txt", text.encode(encoding)) == text.strip()
+
+
+def test_a_declared_encoding() -> None:
+    page = '<meta charset="iso-8859-2"><p>Zażółć gęślą jaźń'
+    assert text_of("a.html", page.encode("iso-8859-2")) == "Zażółć gęślą jaźń"
+    page = page.replace("iso-8859-2", "nonsense")
+    assert "gêœl¹" in text_of("a.html", page.encode("cp1250"))
+
+
+def test_controls_are_removed_from_text() -> None:
+    assert text_of("a.txt", b"Hello\0, wor\x07ld") == "Hello, world"
+
+
+@pytest.mark.parametrize(
+    "content",
+    [
+        b"\x89PNG\r\n\x1a\n\0\0\0\rIHDR\0\0\0\x01\0\0\0\x01\x08\x06\0\0\0",
+        b"\x7fELF\x02\x01\x01" + bytes(100) + b"\xff" * 9,
+        bytes(1000) + b"ustar",
+        bytes(range(256)) * 9,
+        bytes(range(128, 256)) * 9 + bytes(range(32)) * 3,
+        b"{\\rtf1 Hello}",
+        b"PK\x03\x04zip",
+        b"%PDF-1.7",
+    ],
+)
+@pytest.mark.parametrize("name", ["a.txt", "a.md", "a.csv", "a.py", "a.html", "a.json"])
+def test_binary_data_is_not_text(name: str, content: bytes) -> None:
+    error = refusal(name, content)
+    assert (error.code, error.sentence) == (
+        "unsupported_media_type",
+        "The file is not text, as its name says; send PDF, DOCX, Markdown, HTML, CSV, JSON, plain text and "
+        "source code.",
+    )
+
+
+@given(st.binary())
+def test_any_bytes_are_text_or_refused(content: bytes) -> None:
+    try:
+        text = text_of("a.txt", content)
+    except ChatError as error:
+        assert error.code in {"unsupported_media_type", "invalid"}
+    else:
+        assert text == clean(text) != ""
+
+
+def test_json() -> None:
+    assert text_of("a.json", b'{"a":["b"]}') == '{\n "a": [\n  "b"\n ]\n}'
+    assert "not JSON" in refusal("a.json", b"[" * 100_000).sentence
+    assert "not JSON" in refusal("a.json", b"").sentence
+
+
+@pytest.mark.parametrize("name", ["a.txt", "a.html"])
+def test_no_text(name: str) -> None:
+    error = refusal(name, b" \n")
+    assert (error.code, error.details) == ("invalid", {"field": "file"})
+
+
+def test_too_much_text(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(module, "MAX_TEXT", 3)
+    assert text_of("a.txt", b"abc") == "abc"
+    assert refusal("a.txt", b"abcd").code == "too_large"
+
+
+def test_html() -> None:
+    page = b"""<!DOCTYPE html><html><head><title>The title</title><style>p { color: red }</style>
+        <script>if (a < b) alert("</p>")</script></head><body>
+        <h1>The <em>big</em> one</h1><p>One &amp;
+           two<br>three &euro;<!-- unseen --></p><ul><li>a<li>b</ul><svg/>
+        <table><tr><td>1</td><td>2</td></tr></table><pre>  x\n    y</pre></pre>
+        <template><p>hidden</template>last"""
+    assert text_of("a.html", page).split("\n") == [
+        "The title",
+        "",
+        "# The big one",
+        "",
+        "One & two",
+        "three €",
+        "",
+        "a",
+        "",
+        "b",
+        "",
+        " 1  2",
+        "",
+        "  x",
+        "    y",
+        "",
+        "last",
+    ]
+
+
+def pdf(text: str = "Hello") -> bytes:
+    """The smallest that says something."""
+    content = f"BT /F1 12 Tf 10 50 Td ({text}) Tj ET"
+    objects = [
+        "<</Type/Catalog/Pages 2 0 R>>",
+        "<</Type/Pages/Kids[3 0 R]/Count 1>>",
+        "<</Type/Page/Parent 2 0 R/MediaBox[0 0 200 99]/Contents 4 0 R/Resources<</Font<</F1 5 0 R>>>>>>",
+        f"<</Length {len(content)}>>stream\n{content}\nendstream",
+        "<</Type/Font/Subtype/Type1/BaseFont/Helvetica>>",
+    ]
+    written, table = "%PDF-1.4\n", "0000000000 65535 f \n"
+    for number, each in enumerate(objects, start=1):
+        table += f"{len(written):010} 00000 n \n"
+        written += f"{number} 0 obj{each}endobj\n"
+    trailer = f"trailer<</Root 1 0 R/Size 6>>\nstartxref\n{len(written)}\n%%EOF"
+    return f"{written}xref\n0 6\n{table}{trailer}".encode()
+
+
+def test_pdf() -> None:
+    assert text_of("a.pdf", pdf("Hello")) == "Hello"
+    assert "not a PDF" in refusal("a.pdf", b"Hello").sentence
+    assert "damaged" in refusal("a.pdf", b"%PDF-1.4 Hello").sentence
+    with (DATA / "fhs.pdf").open("rb") as file:
+        found = extract(file, "application/pdf")
+    assert "/srv contains site-specific data which is served by this system" in found.text
+
+
+@pytest.mark.parametrize(("error", "words"), [("DependencyError", "password"), ("PdfReadError", "damaged")])
+def test_pdf_that_pypdf_gives_up_on(monkeypatch: pytest.MonkeyPatch, error: str, words: str) -> None:
+    import pypdf
+
+    def give_up(file: object) -> None:
+        raise getattr(pypdf.errors, error)("cryptography is required")
+
+    monkeypatch.setattr(pypdf, "PdfReader", give_up)
+    assert words in refusal("a.pdf", pdf()).sentence
+
+
+def docx(body: str, **more: bytes) -> bytes:
+    packed = BytesIO()
+    with ZipFile(packed, "w") as archive:
+        archive.writestr(
+            "[Content_Types].xml",
+            '<Types xmlns="http://schemas.openxmlformats.org/package/2006/content-types"/>',
+        )
+        archive.writestr(
+            "word/document.xml",
+            '<w:document xmlns:w="http://schemas.openxmlformats.org/wordprocessingml/2006/main">'
+            f"<w:body>{body}</w:body></w:document>",
+        )
+        for name, content in more.items():
+            archive.writestr(name, content)
+    return packed.getvalue()
+
+
+def test_docx() -> None:
+    assert text_of("a.docx", docx("<w:p><w:r><w:t>Hello</w:t></w:r></w:p>")) == "Hello"
+    assert "damaged" in refusal("a.docx", docx("<nonsense")).sentence
+    assert "not a DOCX" in refusal("a.docx", b"PK\x03\x04").sentence
+    with (DATA / "debian-faq.docx").open("rb") as file:
+        found = extract(file, DOCX)
+    assert "## 7.8. What is a Virtual Package?\n\nA virtual package" in found.text
+
+
+def test_a_docx_with_an_image() -> None:
+    image = (
+        '<w:p><w:r><w:t>Seen</w:t></w:r><w:r><w:drawing xmlns:a="http://schemas.openxmlformats.org/drawingml/'
+        '2006/main"><a:blip/></w:drawing></w:r></w:p>'
+    )
+    assert text_of("a.docx", docx(image)) == "Seen"
+
+
+def test_a_docx_that_unpacks_to_too_much(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(module, "MAX_UNPACKED", 1000)
+    assert refusal("a.docx", docx("", other=bytes(1000))).code == "too_large"
+
+
+@pytest.mark.parametrize(
+    ("package", "name", "content"), [("pypdf", "a.pdf", pdf()), ("mammoth", "a.docx", docx(""))]
+)
+def test_without_the_extra(
+    monkeypatch: pytest.MonkeyPatch, package: str, name: str, content: bytes
+) -> None:
+    monkeypatch.setitem(sys.modules, package, None)
+    error = refusal(name, content)
+    assert error.code == "unsupported_media_type"
+    assert "chatproxy[documents]" in error.sentence
+
+
+@pytest.mark.parametrize(
+    ("package", "attribute", "name", "content"),
+    [("pypdf", "PdfReader", "a.pdf", pdf()), ("mammoth", "convert_to_html", "a.docx", docx(""))],
+)
+def test_too_little_memory_is_not_a_damaged_file(
+    monkeypatch: pytest.MonkeyPatch, package: str, attribute: str, name: str, content: bytes
+) -> None:
+    def exhaust(*_: object, **__: object) -> None:
+        raise MemoryError
+
+    monkeypatch.setattr(f"{package}.{attribute}", exhaust)
+    with pytest.raises(MemoryError):
+        text_of(name, content)

