@@ -1,7 +1,16 @@
+# marked, the Markdown lexer of the browser side, which the build below has no npm to bring in with.
+FROM node:22-slim AS vendor
+WORKDIR /vendor
+COPY chatproxy/static/package.json ./
+RUN npm install --silent --no-audit --no-fund --ignore-scripts \
+ && cp node_modules/marked/lib/marked.esm.js . \
+ && cp node_modules/marked/LICENSE marked.LICENSE
+
 FROM python:3.12-slim AS build
 WORKDIR /src
-COPY pyproject.toml setup.cfg README.md ./
+COPY pyproject.toml build_backend.py MANIFEST.in setup.cfg README.md ./
 COPY chatproxy ./chatproxy
+COPY --from=vendor /vendor/marked.esm.js /vendor/marked.LICENSE ./chatproxy/static/vendor/
 RUN pip wheel --no-cache-dir --no-deps --wheel-dir /wheel . \
  && python -m venv /opt/chatproxy \
  && /opt/chatproxy/bin/pip install --no-cache-dir /wheel/*.whl

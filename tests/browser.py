@@ -174,6 +174,12 @@ class Site:
             await self.start()
         return await self.client.new_session(**fields)
 
+    async def conversation(self, title: str, message: str) -> str:
+        """A session with one message and its answer."""
+        session = await self.new_session(title=title)
+        await self.client.ask(session, message)
+        return session
+
     def cut(self) -> None:
         """All connections with browsers, in the middle of whatever they carry."""
         assert self._server is not None

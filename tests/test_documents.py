@@ -274,9 +274,7 @@ async def test_a_client_that_leaves_in_the_middle(
     ],
 )
 async def test_bad_bodies(client: Client, headers: str, body: bytes, code: str) -> None:
-    async with client.http.post(
-        client.url(PATH), data=body, headers={"Content-Type": headers}
-    ) as answer:
+    async with client.http.post(client.url(PATH), data=body, headers={"Content-Type": headers}) as answer:
         assert (await answer.json())["code"] == code
 
 
@@ -311,7 +309,7 @@ async def test_hostile_searches(client: Client) -> None:
     document = await upload(client, "a.txt", b"plain words")
 
     @settings(max_examples=1000, deadline=None, suppress_health_check=list(HealthCheck))
-    @given(st.text() | st.text(alphabet='"*()^:+-{}\0 \'ORANDNEARtext'))
+    @given(st.text() | st.text(alphabet="\"*()^:+-{}\0 'ORANDNEARtext"))
     def collect(q: str) -> None:
         hostile.append(q)
 

@@ -248,7 +248,9 @@ async def test_messages_and_code_are_copied(site: Site, script: str) -> None:
     await field.press("Control+V")
     await expect(field).to_have_value("print(1)")
     await field.fill("")
-    await page.locator("chat-interface .assistant").get_by_role("button", name="Copy", exact=True).click()
+    copy = page.locator("chat-interface .assistant").get_by_role("button", name="Copy", exact=True)
+    await copy.click()
+    await expect(copy).to_have_attribute("data-copied", "true")
     await expect(page.locator(SAYS)).to_have_text("Copied")
     await field.press("Control+V")
     await expect(field).to_have_value(CODE)
@@ -400,8 +402,14 @@ async def test_a_picture_is_pasted(site: Site) -> None:
 
 async def test_pictures_that_no_request_can_hold_are_refused(site: Site) -> None:
     page = await site.open()
-    large = {"name": "large.png", "mimeType": "image/png", "buffer": bytes(11 * 1024 * 1024)}
-    await page.locator("chat-interface input[type=file]").set_input_files([large])
+    await page.locator("chat-interface input[type=file]").evaluate(
+        """(input) => {
+          const held = new DataTransfer();
+          held.items.add(new File([new Uint8Array(11 * 1024 * 1024)], "large.png", { type: "image/png" }));
+          input.files = held.files;
+          input.dispatchEvent(new Event("change"));
+        }"""
+    )
     await expect(page.locator("chat-interface .notice")).to_contain_text("larger than 10 MB")
     await expect(page.locator("chat-interface .preview")).to_have_count(0)
 
@@ -507,6 +515,7 @@ async def test_the_methods(site: Site) -> None:
     await page.evaluate("window.chat = document.querySelector('chat-interface')")
     await page.evaluate("chat.send('By script')")
     await expect(page.locator(ANSWER)).to_have_text("Hello from a fake.")
+    await expect(page.get_by_role("button", name="Regenerate")).to_be_visible()
     site.fake.script = Script(answer("one two"), gate=(gate := Gate()))
     await page.evaluate("chat.regenerate()")
     gate.let(1)

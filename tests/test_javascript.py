@@ -142,11 +142,13 @@ async def test_modules(name: str, node: str, servers: dict[str, str]) -> None:
 
 @pytest.mark.parametrize("project", ["tsconfig.json", "tsconfig.usage.json"])
 async def test_types(project: str, node: str) -> None:
-    """The modules against their own types; the types as a strict TypeScript project, React's too, uses them."""
+    """The modules against their own types; the types as strict TypeScript and React use them."""
     await run(node, HERE / "node_modules" / "typescript" / "bin" / "tsc", "--project", project)
 
 
-@pytest.mark.parametrize("module", sorted(path.name for path in STATIC.glob("*.js") if path.name != "page.js"))
+@pytest.mark.parametrize(
+    "module", sorted(path.name for path in STATIC.glob("*.js") if path.name != "page.js")
+)
 async def test_importing_needs_no_browser(module: str, node: str) -> None:
     """As servers do that render pages: no DOM, no `crypto`, no `navigator`."""
     await run(

@@ -19,7 +19,11 @@ const { StreamingMarkdown } = await import("./static/streaming-markdown.js");
 const { loadLexer, safeUrl } = await import("./static/markdown.js");
 const { labels } = await import("./static/labels.js");
 const newLexer = await loadLexer();
-const frame = () => new Promise((resolve) => requestAnimationFrame(resolve));
+const due = new Map(); // frames are drawn when the test says so
+let last = 0;
+window.requestAnimationFrame = (draw) => (due.set((last += 1), draw), last);
+window.cancelAnimationFrame = (id) => due.delete(id);
+const frame = () => { for (const [id, draw] of [...due]) { due.delete(id); draw(); } };
 const begin = (lexer = newLexer()) => {
   const box = document.body.appendChild(document.createElement("div"));
   return { box, stream: new StreamingMarkdown(box, lexer, { labels }) };
@@ -158,7 +162,7 @@ async def test_streamed_in_any_pieces_it_is_the_same(page: Page) -> None:
           const { box, stream } = begin();
           for (let at = 0; at < given.length; at += size) {
             stream.append(given.slice(at, at + size));
-            if (size > 1 || at % 2) await frame();
+            if (size > 1 || at % 2) frame();
           }
           stream.finish();
           if (box.innerHTML !== whole.box.innerHTML) wrong.push([size, box.innerHTML, whole.box.innerHTML]);
@@ -177,13 +181,13 @@ async def test_finished_blocks_are_never_touched_again_and_a_frame_lexes_once(pa
         const lexer = newLexer();
         const lexed = [];
         const { box, stream } = begin({ lex: (text) => (lexed.push(text.length), lexer.lex(text)) });
-        stream.append("# One\\n\\nTwo\\n\\nThree\\n\\nFour"); await frame(); await frame();
+        stream.append("# One\\n\\nTwo\\n\\nThree\\n\\nFour"); frame(); frame();
         const frozen = [...box.children].slice(0, 2);
         const before = lexed.length;
         for (let count = 0; count < 50; count += 1) stream.append(" word");
-        await frame(); await frame();
+        frame(); frame();
         const lexedOnce = lexed.length - before;
-        for (let count = 0; count < 20; count += 1) { stream.append("\\n\\nMore " + count); await frame(); }
+        for (let count = 0; count < 20; count += 1) { stream.append("\\n\\nMore " + count); frame(); }
         return [frozen.every((node, index) => node === box.children[index]), lexedOnce, Math.max(...lexed.slice(-10))];
         """,
     )
@@ -207,11 +211,11 @@ async def test_a_long_block_grows_as_text_until_it_closes(
         const lexer = newLexer();
         let lexed = 0;
         const { box, stream } = begin({ lex: (text) => (lexed += text.length, lexer.lex(text)) });
-        for (let at = 0; at < given.text.length; at += 400) { stream.append(given.text.slice(at, at + 400)); await frame(); }
+        for (let at = 0; at < given.text.length; at += 400) { stream.append(given.text.slice(at, at + 400)); frame(); }
         const during = box.textContent.length;
         stream.finish();
         const whole = begin(); whole.stream.append(given.text); whole.stream.finish(); 
-        while (whole.stream.unread || whole.stream.tail) await frame();
+        while (whole.stream.unread || whole.stream.tail) frame();
         return { lexed, during, same: box.innerHTML === whole.box.innerHTML, nodes: box.querySelectorAll(given.selector).length };
         """,
         {"text": text, "selector": selector},
@@ -227,7 +231,7 @@ async def test_nesting_that_has_no_end_shows_as_text(page: Page, text: str) -> N
     shown = await run(
         page,
         "const { box, stream } = begin(); stream.append(given); stream.finish();"
-        "for (let count = 0; count < 9; count += 1) await frame();"
+        "for (let count = 0; count < 9; count += 1) frame();"
         "return [box.textContent.length, box.querySelectorAll('*').length];",
         text,
     )

@@ -47,7 +47,7 @@ async def test_the_first_message_makes_a_session_that_is_listed_and_in_the_addre
 @browser_test
 async def test_sessions_are_opened_and_left_by_click_and_by_the_browser_s_back(site: Site) -> None:
     for title in ("apples", "pears"):
-        await site.client.ask(await site.new_session(title=title), f"about {title}")
+        await site.conversation(title, f"about {title}")
     page = await site.open()
     await page.locator(LINKS, has_text="apples").click()
     await expect(page.locator(QUESTION)).to_have_text("about apples")
@@ -63,8 +63,8 @@ async def test_sessions_are_opened_and_left_by_click_and_by_the_browser_s_back(s
 
 @browser_test
 async def test_search_finds_titles_and_words(site: Site) -> None:
-    await site.client.ask(await site.new_session(title="fruit"), "apples and pears")
-    await site.client.ask(await site.new_session(title="vegetables"), "leek")
+    await site.conversation("fruit", "apples and pears")
+    await site.conversation("vegetables", "leek")
     page = await site.open()
     await expect(page.locator(LINKS)).to_have_text(["vegetables", "fruit"])
     await page.locator("#search").press_sequentially("pea")
@@ -192,7 +192,7 @@ async def test_light_and_dark_follow_the_system_or_the_reader(site: Site) -> Non
 async def test_on_a_phone_the_list_is_behind_a_button_and_nothing_is_wider_than_the_screen(site: Site) -> None:
     code = "```\n" + "x" * 300 + "\n```\n\n" + "w" * 300 + "\n\n| a | b |\n|-|-|\n| " + "c " * 80 + "| d |\n"
     site.fake.script = Script(answer(code))
-    await site.client.ask(await site.new_session(title="t" * 200), "q" * 200)
+    await site.conversation("t" * 200, "q" * 200)
     page = await site.open(**PHONE)
     sidebar = page.locator("#sidebar")
     await expect(sidebar).to_be_hidden()

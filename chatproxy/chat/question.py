@@ -14,7 +14,7 @@ def _set(words: str) -> frozenset[str]:
 # In English, German, French, Spanish, Italian, Portuguese and Dutch. What questions are made of:
 _COMMON: Final = _set(
     """
-    a all also am an and any are as at be been being but by can could did do does doing done for from get
+    a about all also am an and any are as at be been being but by can could did do does doing done for from get
     give gives got had has have having he her here him his how i if in into is it its just let like may me
     might more most much must my no not of off on one only or other our out over please say says said shall
     she should show so some such tell tells than that the their them then there these they this those to too
@@ -52,7 +52,7 @@ _COMMON: Final = _set(
 # What a question about the whole may be made of, besides:
 _GENERAL: Final = _set(
     """
-    about brief briefly bullet bullets content contents essence gist idea ideas key list main message outline
+    brief briefly bullet bullets content contents essence gist idea ideas key list main message outline
     overall overview point points purpose recap sentence sentences short subject summaries summarise
     summarised summarising summarize summarized summarizing summary sum takeaway takeaways tldr theme tl dr
     topic topics words whole entire quick quickly write make create provide help understand read want need
@@ -87,7 +87,7 @@ _DOCUMENT: Final = _set(
 _POINTING: Final = _set(
     """
     this that the it der die das dies diese dieser dieses diesem den dem le la ce cet cette el este esta esto
-    il lo questo questa isto dit deze het
+    il lo questo questa isto dit deze het im vom zum du des del della do no nel
     """
 )
 _ELIDED: Final = re.compile(r"(?<=\w)['’](?:s|t|ll|re|ve|d|m)\b|\b(?:[cdjlmnst]|qu|dell|nell|all)['’](?=\w)")  # noqa: RUF001
@@ -104,14 +104,18 @@ def search_words(question: str) -> list[str]:
     words = _WORD.findall(_ELIDED.sub(" ", question.lower()))
     own = [None if _is_filling(word, before) else word for before, word in pairwise(["", *words])]
     said = [word for word in own if word is not None]
-    if _GENERAL.issuperset(said):
+    parts = [part for word in said for part in _parts(word)]
+    if _GENERAL.issuperset(parts):
         return []
     phrases = [f"{first} {second}" for first, second in pairwise(own) if first and second]
-    parts = [part for word in said for part in _PART.findall(word)]
     half = MAX_WORDS // 2
     found = list(dict.fromkeys([*parts, *said, *phrases]))
     return found if len(found) <= MAX_WORDS else found[:half] + found[-half:]
 
 
 def _is_filling(word: str, before: str) -> bool:
-    return word in _COMMON or (word in _DOCUMENT and before in _POINTING)
+    return not _parts(word) or (word in _DOCUMENT and before in _POINTING)
+
+
+def _parts(word: str) -> list[str]:
+    return [part for part in _PART.findall(word) if part not in _COMMON]

@@ -54,14 +54,16 @@ def quoted(sources: Sequence[Source]) -> str:
     The marks around each are made from the text of all, so that no text can hold its own mark, and one
     question gives one prompt.
     """
-    mark = hashlib.sha256("\0".join([source.title + "\0" + source.snippet for source in sources]).encode())
-    key = mark.hexdigest()[:16]
+    if not sources:
+        return ""
+    title = sources[0].title
+    texts = "\0".join([title, *[source.snippet for source in sources]])
+    key = hashlib.sha256(texts.encode()).hexdigest()[:16]
     passages = [
         f'<passage-{key} number="{number}">\n{source.snippet}\n</passage-{key}>'
         for number, source in enumerate(sources, start=1)
     ]
-    title = f"<title-{key}>{sources[0].title}</title-{key}>" if sources else ""
-    return "\n\n".join([_INSTRUCTION.format(key=key), title, *passages])
+    return "\n\n".join([_INSTRUCTION.format(key=key), f"<title-{key}>{title}</title-{key}>", *passages])
 
 
 _INSTRUCTION: Final = (

@@ -208,12 +208,8 @@ export interface ChatClientOptions {
 }
 
 export type OnChunk = (chunk: string) => void;
-export type OnComplete = (
-  fullResponse: string,
-  messageId: number | null,
-  sources: Source[],
-) => void | Promise<void>;
-export type OnError = (error: ChatError) => void | Promise<void>;
+export type OnComplete = (fullResponse: string, messageId: number | null, sources: Source[]) => void;
+export type OnError = (error: ChatError) => void;
 
 export interface AnswerCallbacks {
   onChunk?: OnChunk | null | undefined;
@@ -288,7 +284,7 @@ export interface ChatClient {
     onChunk?: OnChunk | null,
     onComplete?: OnComplete | null,
     onError?: OnError | null,
-  ): AnswerStream | undefined;
+  ): AnswerStream;
 
   /** Sends the message; the whole answer at once. */
   sendMessage(sessionId: string, request: SendRequest): Promise<AnswerJSON>;

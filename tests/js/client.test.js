@@ -36,6 +36,19 @@ test("the caller's own clientMessageId is used", async () => {
   assert.equal(asked[0].body.clientMessageId, "mine");
 });
 
+test("without `crypto.randomUUID`, as on insecure origins, and without `crypto`, there is an id all the same", async (t) => {
+  const own = Object.getOwnPropertyDescriptor(globalThis, "crypto");
+  t.after(() => Object.defineProperty(globalThis, "crypto", /** @type {PropertyDescriptor} */ (own)));
+  const ids = new Set();
+  for (const value of [{ getRandomValues: () => {} }, undefined, undefined]) {
+    Object.defineProperty(globalThis, "crypto", { value, configurable: true });
+    const { asked } = await watch(fakeServer(stream([start, done("")])));
+    assert.match(asked[0].body.clientMessageId, /^[A-Za-z0-9._:-]{16,64}$/);
+    ids.add(asked[0].body.clientMessageId);
+  }
+  assert.equal(ids.size, 3);
+});
+
 test("headers may be an object or a function, asked for each request", async (t) => {
   fastClock(t);
   const fixed = await watch(fakeServer(stream([start, done("")])), undefined, { headers: { Authorization: "Bearer a" } });

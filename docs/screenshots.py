@@ -1,0 +1,48 @@
+"""Makes the README's pictures of the page, from the demo: docs/screenshots/{light,dark,phone}.png.
+
+`make screenshots`; needs chromium and the test extra.
+"""
+
+import asyncio
+import sys
+import tempfile
+from contextlib import AsyncExitStack
+from pathlib import Path
+from typing import Any, Final
+
+ROOT: Final = Path(__file__).parent.parent
+sys.path.insert(0, str(ROOT / "tests"))
+
+from browser import FIELD, Site, chromium
+
+from chatproxy.demo import demo_server
+
+WIDE: Final = {"width": 1100, "height": 700}
+PHONE: Final = {"width": 390, "height": 760}
+QUESTIONS: Final = ("How do tides work?", "Plan a weekend in Lisbon", "Write a Python function that greets")
+PICTURES: Final[dict[str, dict[str, Any]]] = {
+    "light": {"viewport": WIDE, "color_scheme": "light"},
+    "dark": {"viewport": WIDE, "color_scheme": "dark"},
+    "phone": {"viewport": PHONE, "color_scheme": "light", "has_touch": True, "is_mobile": True},
+}
+
+
+async def main() -> None:
+    async with AsyncExitStack() as stack:
+        browser = await stack.enter_async_context(chromium())
+        ollama = await stack.enter_async_context(demo_server(pace=400))
+        site = Site(stack, browser, Path(stack.enter_context(tempfile.TemporaryDirectory())))
+        site.settings = {"ollama_host": ollama, "default_model": "demo"}
+        await site.start()
+        for question in QUESTIONS:
+            session = await site.new_session()
+            await site.client.ask(session, question)
+        for name, options in PICTURES.items():
+            page = await site.open(f"/?session={session}", reduced_motion="reduce", **options)
+            await page.get_by_role("button", name="Regenerate").wait_for()
+            await page.locator(FIELD).blur()
+            await page.screenshot(path=ROOT / "docs" / "screenshots" / f"{name}.png")
+
+
+if __name__ == "__main__":
+    asyncio.run(main())

@@ -1,0 +1,167 @@
+"""The browser side away from its own page: under a prefix, on an insecure origin, embedded elsewhere."""
+
+from collections.abc import AsyncIterator
+from contextlib import AsyncExitStack, asynccontextmanager
+from pathlib import Path
+from typing import Any, Final
+
+import pytest
+import pytest_asyncio
+from aiohttp import web
+from browser import ANSWER, FIELD, STATIC, browser, browser_test
+from chat_client import Server
+from fake_ollama import MODEL, FakeOllama
+
+from chatproxy import Config, create_app
+
+pytest.importorskip("playwright")
+from playwright.async_api import Browser, Page
+
+__all__ = ["browser"]  # the fixture
+pytestmark = browser_test
+EXAMPLE: Final = Path(__file__).parent.parent / "examples" / "other-origin"
+
+
+@pytest_asyncio.fixture(loop_scope="session")
+async def page(browser: Browser) -> AsyncIterator[Page]:
+    context = await browser.new_context()
+    context.set_default_timeout(10_000)
+    yield await context.new_page()
+    await context.close()
+
+
+@asynccontextmanager
+async def chatproxy(folder: Path, prefix: str = "", **settings: Any) -> AsyncIterator[str]:
+    """Its address."""
+    async with AsyncExitStack() as stack:
+        fake = await stack.enter_async_context(FakeOllama())
+        config = Config(
+            ollama_host=fake.url,
+            database_url=f"sqlite:///{folder}/chat.db",
+            default_model=MODEL,
+            **settings,
+        )
+        app = create_app(config)
+        if prefix:
+            host = web.Application()
+            host.add_subapp(prefix, app)
+            app = host
+        server = await stack.enter_async_context(Server(app, prefix))
+        yield server.client.base
+
+
+@asynccontextmanager
+async def other_origin(chatproxys: list[str]) -> AsyncIterator[str]:
+    """The example's folder on an origin of its own, told on the way where chatproxy is this time."""
+
+    async def file(request: web.Request) -> web.Response:
+        path = EXAMPLE / (request.match_info["name"] or "index.html")
+        text = path.read_text().replace("http://127.0.0.1:11435", chatproxys[0])
+        kind = {".html": "text/html", ".js": "text/javascript", ".css": "text/css"}[path.suffix]
+        return web.Response(text=text, content_type=kind)
+
+    app = web.Application()
+    app.router.add_get("/{name:[a-z.]*}", file)
+    async with Server(app) as server:
+        yield server.client.base
+
+
+ASK: Final = """async (module) => {
+  const { createChatClient } = await import(module);
+  const client = createChatClient();
+  const { id } = await client.sessions.create();
+  const { fullResponse } = await client.sendMessageStream(id, { message: "Hi" });
+  return { baseUrl: client.baseUrl, fullResponse, secure: isSecureContext, uuid: typeof crypto.randomUUID };
+}"""
+
+
+async def test_the_client_calls_where_its_module_came_from(page: Page, tmp_path: Path) -> None:
+    async with chatproxy(tmp_path, "/deep/chat") as url:
+        await page.goto(f"{url}/healthz")
+        heard = await page.evaluate(ASK, f"{url}/static/chat-client.js")
+    assert heard["baseUrl"] == url
+    assert heard["fullResponse"] == "Hello from a fake."
+
+
+async def test_an_insecure_origin_will_do(page: Page, tmp_path: Path) -> None:
+    async with chatproxy(tmp_path) as url:
+
+        async def pass_on(route: Any) -> None:
+            there = route.request.url.replace("http://chat.test", url)
+            await route.fulfill(response=await route.fetch(url=there))
+
+        await page.route("http://chat.test/**", pass_on)
+        await page.goto("http://chat.test/healthz")
+        heard = await page.evaluate(ASK, "http://chat.test/static/chat-client.js")
+    assert heard == {
+        "baseUrl": "http://chat.test",
+        "fullResponse": "Hello from a fake.",
+        "secure": False,
+        "uuid": "undefined",
+    }
+
+
+UPLOAD: Final = """async () => {
+  const { createChatClient } = await import("/static/chat-client.js");
+  const client = createChatClient({ headers: () => ({ Authorization: "Bearer token" }) });
+  const told = [];
+  const file = new File(["x".repeat(5_000_000)], "ü.txt", { type: "text/plain" });
+  const onProgress = ({ loaded, total }) => told.push([loaded, total]);
+  const answer = await client.documents.create(file, { onProgress });
+  const small = new File(["no"], "no");
+  const refused = await client.documents.create(small, { onProgress }).catch((error) => error);
+  const aborted = await client.documents
+    .create(file, { onProgress, signal: AbortSignal.abort() }).catch((error) => error.code);
+  return { told, answer, refused: [refused.name, refused.code, refused.status], aborted };
+}"""
+
+
+async def test_an_upload_tells_its_progress(page: Page) -> None:
+    async def document(request: web.Request) -> web.Response:
+        form = await request.post()
+        file = form["file"]
+        assert isinstance(file, web.FileField)
+        size = len(file.file.read())
+        if size < 10:
+            return web.json_response({"error": "Too small.", "code": "invalid"}, status=422)
+        seen = {"name": file.filename, "bytes": size, "token": request.headers["Authorization"]}
+        return web.json_response(seen, status=201)
+
+    app = web.Application(client_max_size=16 * 1024**2)
+    app.router.add_post("/api/documents", document)
+    app.router.add_static("/static", STATIC)
+    async with Server(app) as server:
+        await page.goto(f"{server.client.base}/static/icon.svg")
+        heard = await page.evaluate(UPLOAD)
+    assert heard["answer"] == {"name": "ü.txt", "bytes": 5_000_000, "token": "Bearer token"}
+    assert heard["refused"] == ["ChatError", "invalid", 422]
+    assert heard["aborted"] == "aborted"
+    loaded = [place for place, total in heard["told"] if total > 5_000_000]
+    assert loaded == sorted(loaded)
+    assert loaded[-1] > 5_000_000
+
+
+async def test_the_example_embeds_the_element_from_another_origin(page: Page, tmp_path: Path) -> None:
+    faults: list[str] = []
+    page.on("pageerror", lambda error: faults.append(str(error)))
+    there: list[str] = []
+    async with other_origin(there) as origin, chatproxy(tmp_path, cors_origins=(origin,)) as address:
+        there.append(address)
+        await page.goto(origin)
+        await page.locator(FIELD).fill("Hello")
+        await page.locator(FIELD).press("Enter")
+        await page.get_by_text("The answer has 18 characters.").wait_for()
+        assert await page.locator(ANSWER).inner_text() == "Hello from a fake."
+        await page.screenshot(path=tmp_path / "embedded.png")
+    assert faults == []
+
+
+async def test_without_the_cors_setting_the_example_does_not_load(page: Page, tmp_path: Path) -> None:
+    said: list[str] = []
+    page.on("console", lambda message: said.append(message.text))
+    there: list[str] = []
+    async with other_origin(there) as origin, chatproxy(tmp_path) as address:
+        there.append(address)
+        await page.goto(origin, wait_until="networkidle")
+        assert await page.evaluate("customElements.get('chat-interface') === undefined")
+    assert any("CORS" in text for text in said)

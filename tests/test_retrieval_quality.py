@@ -1,0 +1,67 @@
+"""How often the right place of a real document is among the sources; `pytest -s` prints what was missed."""
+
+import json
+from pathlib import Path
+from typing import Any
+
+from chat_client import Client
+
+from chatproxy.chat.retrieval import passages
+from chatproxy.documents.extract import media_type
+from chatproxy.documents.worker import Reader
+from chatproxy.store.records import NewDocument
+from chatproxy.store.store import Store
+
+DATA = Path(__file__).parent / "documents"
+QUESTIONS: list[dict[str, str]] = json.loads((DATA / "questions.json").read_text())
+
+
+def one_line(text: str) -> str:
+    return " ".join(text.split())
+
+
+async def stored(store: Store, name: str) -> tuple[int, list[str]]:
+    """The id of the document, and its chunks."""
+    path = DATA / name
+    with path.open("rb") as file:
+        contents = await Reader().read(file, media_type(name))
+    new = NewDocument(
+        title=name,
+        media_type=contents.media_type,
+        size=path.stat().st_size,
+        hash=name.encode(),
+        chunks=contents.chunks,
+    )
+    document, _ = await store.create_document("", new)
+    return document.id, [one_line(chunk) for chunk in contents.chunks]
+
+
+async def test_the_right_chunk_is_among_the_first_five(tmp_path: Path) -> None:
+    store = await Store.open(tmp_path / "quality.db")
+    documents = {name: await stored(store, name) for name in {each["document"] for each in QUESTIONS}}
+    missed = []
+    for each in QUESTIONS:
+        document_id, chunks = documents[each["document"]]
+        right = {number for number, chunk in enumerate(chunks) if one_line(each["phrase"]) in chunk}
+        assert 1 <= len(right) <= 2, f"{each['phrase']!r} names {len(right)} places"
+        found = await passages(store, "", document_id, each["question"])
+        if right.isdisjoint(source.chunk for source in found.sources):
+            missed.append(each["question"])
+    await store.close()
+    share = 1 - len(missed) / len(QUESTIONS)
+    print(
+        f"\n{share:.1%} of {len(QUESTIONS)} questions find their place among 5 sources; not:",
+        *missed,
+        sep="\n",
+    )
+    assert len(QUESTIONS) >= 40
+    assert share >= 0.9
+
+
+async def test_over_http(client: Client) -> None:
+    """The search endpoint gives what a question would get."""
+    form: dict[str, Any] = {"title": "GPL", "text": (DATA / "gpl-3.html").read_text()}
+    document = await client.call("POST", "/api/documents", status=201, json=form)
+    path = f"/api/documents/{document['id']}/search"
+    found = await client.call("GET", path, params={"q": "Is there a warranty for the program?"})
+    assert any("THERE IS NO WARRANTY FOR THE PROGRAM" in source["snippet"] for source in found["sources"])

@@ -1,0 +1,96 @@
+import asyncio
+import os
+import resource
+import sys
+from io import BytesIO
+from pathlib import Path
+from types import SimpleNamespace
+
+import msgspec
+import pytest
+
+from chatproxy.documents import worker
+from chatproxy.documents.worker import AT_ONCE, STOPPED, Contents, Reader, Refusal
+from chatproxy.errors import ChatError
+
+
+@pytest.fixture
+def text(tmp_path: Path) -> Path:
+    path = tmp_path / "a.txt"
+    path.write_text("Hello\n\nyou")
+    return path
+
+
+async def test_reads_and_cuts(text: Path) -> None:
+    with text.open("rb") as file:
+        file.read()  # wherever it stands
+        assert await Reader().read(file, "text/plain") == Contents("text/plain", ["Hello\n\nyou"])
+
+
+async def test_refuses(text: Path) -> None:
+    with text.open("rb") as file, pytest.raises(ChatError, match="not a PDF") as refused:
+        await Reader().read(file, "application/pdf")
+    assert refused.value.code == "unsupported_media_type"
+
+
+async def test_more_files_than_are_read_at_once(text: Path) -> None:
+    reader = Reader()
+    files = [text.open("rb") for _ in range(2 * AT_ONCE)]
+    found = await asyncio.gather(*[reader.read(file, "text/plain") for file in files])
+    assert [contents.chunks for contents in found] == [["Hello\n\nyou"]] * len(files)
+    for file in files:
+        file.close()
+
+
+@pytest.mark.parametrize(
+    "hostile",
+    [
+        "import time; time.sleep(600)",
+        "while True: pass",
+        "bytes(10**11)",
+        "import os, signal; os.kill(os.getpid(), signal.SIGKILL)",
+        "raise SystemExit(1)",
+    ],
+)
+async def test_what_a_hostile_file_could_do(
+    text: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, hostile: str
+) -> None:
+    """Another program stands in for the reading; it is stopped, and its end waited for."""
+    stand_in = tmp_path / "stand_in.py"
+    stand_in.write_text(
+        f"import os\nopen({str(tmp_path / 'pid')!r}, 'w').write(str(os.getpid()))\n{hostile}\n"
+    )
+    monkeypatch.setattr(worker, "__name__", "stand_in")
+    monkeypatch.syspath_prepend(str(tmp_path))
+    monkeypatch.setattr(worker, "SECONDS", 3)
+    with text.open("rb") as file, pytest.raises(ChatError, match="takes too long") as refused:
+        await Reader().read(file, "text/plain")
+    assert (refused.value.code, refused.value.details) == ("invalid", {"field": "file"})
+    with pytest.raises(ProcessLookupError):
+        os.kill(int((tmp_path / "pid").read_text()), 0)
+
+
+def run(monkeypatch: pytest.MonkeyPatch, content: bytes, promised: str) -> Contents | Refusal:
+    """The process's own part, here."""
+    written = BytesIO()
+    limits: list[int] = []
+
+    def limit(which: int, most: tuple[int, int]) -> None:
+        limits.append(which)
+        if which == resource.RLIMIT_AS:
+            raise ValueError("a system without this limit")
+
+    monkeypatch.setattr(worker.resource, "setrlimit", limit)
+    monkeypatch.setattr(sys, "argv", ["worker", promised])
+    monkeypatch.setattr(sys, "stdin", SimpleNamespace(buffer=BytesIO(content)))
+    monkeypatch.setattr(sys, "stdout", SimpleNamespace(buffer=written))
+    worker.main()
+    assert {resource.RLIMIT_CPU, resource.RLIMIT_AS, resource.RLIMIT_FSIZE} <= set(limits)
+    return msgspec.json.decode(written.getvalue(), type=Contents | Refusal)
+
+
+def test_what_the_process_writes(monkeypatch: pytest.MonkeyPatch) -> None:
+    assert run(monkeypatch, b"Hello", "text/plain") == Contents("text/plain", ["Hello"])
+    refusal = run(monkeypatch, b"", "text/plain")
+    assert isinstance(refusal, Refusal)
+    assert (refusal.code, refusal.details) == ("invalid", STOPPED.details)
