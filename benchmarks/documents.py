@@ -1,4 +1,4 @@
-"""What documents cost: an upload by its size, a search by the number of chunks. `python benchmarks/documents.py`
+"""What documents cost: an upload by its size, a search by its chunks: `python benchmarks/documents.py`
 
 Uploads go over HTTP on loopback, searches to the store; the text is made of a real one's sentences.
 """

@@ -16,7 +16,7 @@ from typing import Any, Final
 
 sys.path.insert(0, str(Path(__file__).parent.parent / "tests"))
 
-from browser import FIELD, Site, chromium, until
+from browser import FIELD, Site, chromium
 from fake_ollama import Script, last, token
 
 SIZE: Final = 200_000
@@ -64,13 +64,15 @@ READY: Final = """
   return answer?.status === "complete" && view.textContent.includes("The very end.");
 }
 """
-COUNT: Final = "() => document.querySelector('chat-interface').shadowRoot.querySelectorAll('.assistant .content *').length"
+COUNT: Final = """
+() => document.querySelector("chat-interface").shadowRoot.querySelectorAll(".assistant .content *").length
+"""
 
 
 def text() -> tuple[str, int]:
     """The Markdown, and how many blocks it has."""
-    sections = []
-    while sum(map(len, sections)) < SIZE:
+    sections: list[str] = []
+    while sum(len(section) for section in sections) < SIZE:
         sections.append(SECTION.format(n=len(sections) + 1))
     return "".join(sections) + "The very end.", len(sections) * BLOCKS + 1
 
@@ -80,9 +82,9 @@ async def run(site: Site, page: Any) -> tuple[list[float], int]:
     await page.locator(FIELD).fill("Tell me everything")
     await page.locator(FIELD).press("Enter")
     async with asyncio.timeout(180):
-        while not await page.evaluate(READY):
+        while not await page.evaluate(READY):  # noqa: ASYNC110 - a page cannot be awaited
             await asyncio.sleep(0.5)
-    await until(page, "() => new Promise((resolve) => setTimeout(() => resolve(true), 100))")
+    await page.evaluate("() => new Promise((resolve) => setTimeout(resolve, 100))")  # the last are told late
     return await page.evaluate("window.long"), await page.evaluate(COUNT)
 
 
@@ -100,7 +102,9 @@ async def main(runs: int) -> int:
                     long, nodes = await run(site, page)
             counts.append(len(long))
             worst = max(long, default=0)
-            print(f"run {number + 1}: {len(long)} long tasks, the longest {worst:.0f} ms; {nodes} elements for {blocks} blocks")
+            print(
+                f"run {number + 1}: {len(long)} long tasks, the longest {worst:.0f} ms; {nodes} elements for {blocks} blocks"
+            )
     print(f"median of {runs} runs: {median(counts):g} long tasks (at most {LIMIT})")
     return int(median(counts) > LIMIT or nodes > blocks * NODES_PER_BLOCK)
 

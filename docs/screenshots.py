@@ -13,11 +13,11 @@ from typing import Any, Final
 ROOT: Final = Path(__file__).parent.parent
 sys.path.insert(0, str(ROOT / "tests"))
 
-from browser import FIELD, Site, chromium
+from browser import FIELD, Site, chromium  # noqa: E402 - it is with the tests
 
-from chatproxy.demo import demo_server
+from chatproxy.demo import demo_server  # noqa: E402 - after the others
 
-WIDE: Final = {"width": 1100, "height": 700}
+WIDE: Final = {"width": 1100, "height": 820}
 PHONE: Final = {"width": 390, "height": 760}
 QUESTIONS: Final = ("How do tides work?", "Plan a weekend in Lisbon", "Write a Python function that greets")
 PICTURES: Final[dict[str, dict[str, Any]]] = {

@@ -53,7 +53,8 @@ browser_test: Final = pytest.mark.asyncio(loop_scope="session")
 
 # What a page is watched with from its first line on.
 _WATCH: Final = """
-addEventListener("securitypolicyviolation", (event) => console.error("policy: " + event.violatedDirective + " " + event.blockedURI));
+addEventListener("securitypolicyviolation", ({ violatedDirective, blockedURI }) =>
+  console.error(`policy: ${violatedDirective} ${blockedURI}`));
 """
 
 
@@ -215,7 +216,9 @@ def axe() -> str:
     script = folder / "node_modules" / "axe-core" / "axe.min.js"
     if not script.exists():
         npm = shutil.which("npm") or missing("npm, for axe-core")
-        subprocess.run([npm, "install", "--no-audit", "--no-fund"], cwd=folder, capture_output=True, check=False)
+        subprocess.run(
+            [npm, "install", "--no-audit", "--no-fund"], cwd=folder, capture_output=True, check=False
+        )
     if not script.exists():
         missing("axe-core (npm install in tests/js)")
     return script.read_text()

@@ -1,5 +1,5 @@
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from chatproxy.documents.chunks import LEAST, OVERLAP, SIZE, chunks
@@ -53,6 +53,7 @@ def test_at_headings_rather_than_paragraphs(heading: str) -> None:
     assert second.startswith(heading.strip() + "\n")
 
 
+@settings(deadline=None)
 @given(st.text(alphabet="ab.\n #1A", max_size=5000))
 def test_nothing_is_lost_and_the_number_is_bounded(text: str) -> None:
     found = list(chunks(text))

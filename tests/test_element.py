@@ -1,16 +1,32 @@
 """<chat-interface> in a browser: each test clicks, types, reloads or cuts the connection."""
 
+# Scripts and strings of the web read better in one line.
+# ruff: noqa: E501
+
 import base64
 import json
 from typing import Any
 
 import pytest
-from browser import ANSWER, BUTTON, FIELD, QUESTION, SAYS, STATUS, Site, browser, browser_test, need_marked, site, until
+from browser import (
+    ANSWER,
+    BUTTON,
+    FIELD,
+    QUESTION,
+    SAYS,
+    STATUS,
+    Site,
+    browser,
+    browser_test,
+    need_marked,
+    site,
+    until,
+)
 from fake_ollama import Gate, Script, answer, echo, greet, last, refused, token
 from fake_ollama import until as eventually
 
 pytest.importorskip("playwright")
-from playwright.async_api import Page, expect
+from playwright.async_api import FilePayload, Page, expect
 
 __all__ = ["browser", "site"]  # the fixtures
 pytestmark = browser_test
@@ -137,7 +153,9 @@ async def test_stopped_before_the_first_word(site: Site) -> None:
     await expect(page.locator("chat-interface .assistant .note")).to_have_text("Stopped.")
 
 
-async def test_enter_sends_shift_enter_breaks_the_line_and_an_input_method_keeps_its_enter(site: Site) -> None:
+async def test_enter_sends_shift_enter_breaks_the_line_and_an_input_method_keeps_its_enter(
+    site: Site,
+) -> None:
     site.fake.script = echo
     page = await site.open()
     field = page.locator(FIELD)
@@ -145,7 +163,9 @@ async def test_enter_sends_shift_enter_breaks_the_line_and_an_input_method_keeps
     await field.press("Shift+Enter")
     await field.press_sequentially("two")
     for how in ("isComposing: true", "keyCode: 229"):
-        await field.evaluate(f"(field) => field.dispatchEvent(new KeyboardEvent('keydown', {{key: 'Enter', bubbles: true, {how}}}))")
+        await field.evaluate(
+            f"(field) => field.dispatchEvent(new KeyboardEvent('keydown', {{key: 'Enter', bubbles: true, {how}}}))"
+        )
     await expect(field).to_have_value("one\ntwo")
     await field.press("Enter")
     await expect(page.locator(QUESTION)).to_have_text("one\ntwo")
@@ -268,7 +288,10 @@ async def test_scrolling_follows_lets_go_and_takes_hold_again(site: Site) -> Non
     from_end = "(log) => log.scrollHeight - log.clientHeight - log.scrollTop"
     gate.let(60)
     await expect(page.locator(ANSWER)).to_contain_text("Paragraph 59")
-    await until(page, f"() => ({from_end})(document.querySelector('chat-interface').shadowRoot.querySelector('.log')) < 2")
+    await until(
+        page,
+        f"() => ({from_end})(document.querySelector('chat-interface').shadowRoot.querySelector('.log')) < 2",
+    )
     latest = page.get_by_role("button", name="Go to the latest")
     await expect(latest).to_be_hidden()
     await log.hover()
@@ -339,7 +362,9 @@ async def test_the_status_line_says_what_is_going_on(site: Site) -> None:
     await say(page, {"type": "status", "state": "loading", "elapsedMs": 12_000})
     await expect(status).to_have_text("Loading model, 12 s")
     await expect(status).to_have_text("Loading model, 13 s")  # it goes on by itself
-    await say(page, {"type": "status", "state": "generating", "elapsedMs": 9, "tokens": 9, "tokensPerSecond": 41.2})
+    await say(
+        page, {"type": "status", "state": "generating", "elapsedMs": 9, "tokens": 9, "tokensPerSecond": 41.2}
+    )
     await expect(status).to_have_text("41 tokens/s")
     await say(page, done("Ready."))
     await expect(status).to_be_hidden()
@@ -359,7 +384,9 @@ async def test_the_server_s_queue_shows_in_the_status_line(site: Site) -> None:
 
 
 async def test_warnings_are_shown(site: Site) -> None:
-    page = await scripted(site, START, {"type": "warning", "code": "history_truncated", "message": "Some was left out."})
+    page = await scripted(
+        site, START, {"type": "warning", "code": "history_truncated", "message": "Some was left out."}
+    )
     await expect(page.locator("chat-interface .assistant .note")).to_have_text("Some was left out.")
 
 
@@ -370,7 +397,7 @@ async def test_a_picture_is_attached_shown_removed_and_sent(site: Site) -> None:
     site.fake.shows["gemma3:270m"]["capabilities"] = ["completion", "vision"]
     page = await site.open()
     files = page.locator("chat-interface input[type=file]")
-    picture = {"name": "dot.png", "mimeType": "image/png", "buffer": PNG}
+    picture: FilePayload = {"name": "dot.png", "mimeType": "image/png", "buffer": PNG}
     await files.set_input_files([picture])
     preview = page.locator("chat-interface .preview")
     await expect(preview.get_by_role("img", name="dot.png")).to_be_visible()
@@ -494,7 +521,13 @@ async def test_the_events_bubble_composed_and_in_their_order(site: Site) -> None
     await until(page, "() => window.seen.at(-1)?.[0] === 'chat-done'")
     seen = json.loads(await page.evaluate("JSON.stringify(window.seen)"))
     names = [name for name, _, _ in seen]
-    assert list(dict.fromkeys(names)) == ["chat-send", "chat-session", "chat-start", "chat-token", "chat-done"]
+    assert list(dict.fromkeys(names)) == [
+        "chat-send",
+        "chat-session",
+        "chat-start",
+        "chat-token",
+        "chat-done",
+    ]
     assert all(composed for _, composed, _ in seen)
     assert "".join(detail["content"] for name, _, detail in seen if name == "chat-token") == "one two"
     assert seen[-1][2]["content"] == "one two"
@@ -583,7 +616,8 @@ async def test_the_document_goes_along(site: Site) -> None:
     await page.evaluate("document.querySelector('chat-interface').setAttribute('document-id', '7')")
     async with page.expect_request("**/messages/stream") as sent:
         await site.ask(page, "Hi")
-    assert (await sent.value).post_data_json["documentId"] == 7
+    body: Any = (await sent.value).post_data_json
+    assert body["documentId"] == 7
 
 
 async def test_without_the_lexer_text_shows_as_it_is(site: Site) -> None:

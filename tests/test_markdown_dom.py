@@ -1,5 +1,8 @@
 """Markdown to DOM nodes, whole and while it streams, in a browser's own DOM."""
 
+# Scripts and strings of the web read better in one line.
+# ruff: noqa: E501
+
 import json
 from collections.abc import AsyncIterator
 from typing import Any
@@ -100,7 +103,10 @@ async def test_links_are_of_allowed_schemes_and_open_elsewhere(page: Page) -> No
 async def test_images_are_links_and_are_not_loaded(page: Page, site: Site) -> None:
     shown = await html(page, "![a cat](https://example.org/cat.png)")
     assert "<img" not in shown
-    assert '<a href="https://example.org/cat.png" target="_blank" rel="noopener noreferrer nofollow">🖼 a cat</a>' in shown
+    assert (
+        '<a href="https://example.org/cat.png" target="_blank" rel="noopener noreferrer nofollow">🖼 a cat</a>'
+        in shown
+    )
     assert not any("example.org" in url for url in site.requests)
 
 
@@ -199,7 +205,11 @@ async def test_finished_blocks_are_never_touched_again_and_a_frame_lexes_once(pa
 
 @pytest.mark.parametrize(
     ("opening", "line", "closing", "selector"),
-    [("```js\n", "const a = 1;\n\n", "```\n", "code"), ("", "- an item\n\n", "", "li"), ("", "word ", "", "p")],
+    [
+        ("```js\n", "const a = 1;\n\n", "```\n", "code"),
+        ("", "- an item\n\n", "", "li"),
+        ("", "word ", "", "p"),
+    ],
 )
 async def test_a_long_block_grows_as_text_until_it_closes(
     page: Page, opening: str, line: str, closing: str, selector: str
@@ -214,7 +224,7 @@ async def test_a_long_block_grows_as_text_until_it_closes(
         for (let at = 0; at < given.text.length; at += 400) { stream.append(given.text.slice(at, at + 400)); frame(); }
         const during = box.textContent.length;
         stream.finish();
-        const whole = begin(); whole.stream.append(given.text); whole.stream.finish(); 
+        const whole = begin(); whole.stream.append(given.text); whole.stream.finish();
         while (whole.stream.unread || whole.stream.tail) frame();
         return { lexed, during, same: box.innerHTML === whole.box.innerHTML, nodes: box.querySelectorAll(given.selector).length };
         """,
@@ -226,7 +236,9 @@ async def test_a_long_block_grows_as_text_until_it_closes(
     assert seen["lexed"] < 14 * len(text)  # 43 times and more, were it lexed at every frame
 
 
-@pytest.mark.parametrize("text", [">" * 20_000, "> " * 20_000, "- " * 9_000 + "x", "[" * 8_000, "*a " * 3_000, "![" * 4_000])
+@pytest.mark.parametrize(
+    "text", [">" * 20_000, "> " * 20_000, "- " * 9_000 + "x", "[" * 8_000, "*a " * 3_000, "![" * 4_000]
+)
 async def test_nesting_that_has_no_end_shows_as_text(page: Page, text: str) -> None:
     shown = await run(
         page,

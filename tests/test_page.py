@@ -9,7 +9,7 @@ import pytest
 from aiohttp import web
 from browser import ANSWER, FIELD, QUESTION, STATIC, Site, browser, browser_test, site
 from chat_client import Client, Server
-from fake_ollama import answer, FakeOllama, Script
+from fake_ollama import FakeOllama, Script, answer
 
 from chatproxy import Config, create_app
 
@@ -164,7 +164,7 @@ async def test_export_downloads_the_conversation(site: Site) -> None:
             await page.get_by_role("button", name=name).click()
         download = await started.value
         assert download.suggested_filename == f"Question.{ending}"
-        text = Path(await download.path()).read_text()
+        text = Path(await download.path()).read_text()  # noqa: ASYNC240 - a small one
         assert "Hello from a fake." in text
     assert json.loads(text)["session"]["title"] == "Question"
 
@@ -189,7 +189,9 @@ async def test_light_and_dark_follow_the_system_or_the_reader(site: Site) -> Non
 
 
 @browser_test
-async def test_on_a_phone_the_list_is_behind_a_button_and_nothing_is_wider_than_the_screen(site: Site) -> None:
+async def test_on_a_phone_the_list_is_behind_a_button_and_nothing_is_wider_than_the_screen(
+    site: Site,
+) -> None:
     code = "```\n" + "x" * 300 + "\n```\n\n" + "w" * 300 + "\n\n| a | b |\n|-|-|\n| " + "c " * 80 + "| d |\n"
     site.fake.script = Script(answer(code))
     await site.conversation("t" * 200, "q" * 200)
@@ -281,7 +283,19 @@ async def test_the_page_and_its_files_are_served_strictly(client: Client) -> Non
 
 
 @pytest.mark.parametrize(
-    "path", ["", "..", "../app.py", "%2e%2e/app.py", "..%2fapp.py", "/etc/passwd", "vendor", "a%00.js", "none.js", "%2e%2e%2f%2e%2e%2fsetup.cfg"]
+    "path",
+    [
+        "",
+        "..",
+        "../app.py",
+        "%2e%2e/app.py",
+        "..%2fapp.py",
+        "/etc/passwd",
+        "vendor",
+        "a%00.js",
+        "none.js",
+        "%2e%2e%2f%2e%2e%2fsetup.cfg",
+    ],
 )
 async def test_nothing_else_is_served(client: Client, path: str) -> None:
     from yarl import URL
@@ -310,4 +324,6 @@ def test_the_page_has_nothing_inline_and_names_no_other_place() -> None:
 
 def test_no_module_writes_html() -> None:
     for module in STATIC.glob("*.js"):
-        assert not re.search(r"innerHTML|outerHTML|insertAdjacentHTML|document\.write|DOMParser|\beval\(", module.read_text()), module
+        assert not re.search(
+            r"innerHTML|outerHTML|insertAdjacentHTML|document\.write|DOMParser|\beval\(", module.read_text()
+        ), module

@@ -128,7 +128,12 @@ async def test_search(store: Store) -> None:
 
 async def test_what_a_paragraph_begins_with_counts_twice(store: Store) -> None:
     document = await created(
-        store, "Words of no love. " * 6, "x", "y", "z", "LOVE, n. Of words. " + "A word. " * 12
+        store,
+        "Words of no love. " + "Words of no. " * 6,
+        "x",
+        "y",
+        "z",
+        "LOVE, n. Of words. " + "A word. " * 12,
     )
     found = await store.search_chunks(ME, document.id, ["love"], limit=9)
     assert [source.chunk for source in found] == [4, 0]

@@ -80,7 +80,7 @@ def run(monkeypatch: pytest.MonkeyPatch, content: bytes, promised: str) -> Conte
         if which == resource.RLIMIT_AS:
             raise ValueError("a system without this limit")
 
-    monkeypatch.setattr(worker.resource, "setrlimit", limit)
+    monkeypatch.setattr(resource, "setrlimit", limit)
     monkeypatch.setattr(sys, "argv", ["worker", promised])
     monkeypatch.setattr(sys, "stdin", SimpleNamespace(buffer=BytesIO(content)))
     monkeypatch.setattr(sys, "stdout", SimpleNamespace(buffer=written))

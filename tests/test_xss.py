@@ -1,7 +1,10 @@
 """What is written by others stays text: hostile strings in every place where text is shown.
 
-None executes, opens a dialog, or loads anything: `Site.check` holds that no request leaves the server's origin.
+None executes, opens a dialog, or loads anything: `Site.check` holds that no request leaves the origin.
 """
+
+# Scripts and strings of the web read better in one line.
+# ruff: noqa: E501
 
 from typing import Any
 
@@ -41,7 +44,7 @@ HOSTILE = [
     f"<math href='javascript:{HIT}'>x</math>",
     f"<iframe src='javascript:{HIT}'></iframe>",
     f"<iframe src={EVIL}></iframe>",
-    f"<iframe srcdoc='<script>parent.__hit=1</script>'></iframe>",
+    "<iframe srcdoc='<script>parent.__hit=1</script>'></iframe>",
     f"<object data='javascript:{HIT}'></object>",
     f"<embed src='javascript:{HIT}'>",
     f"<body onload={HIT}>",
@@ -76,7 +79,7 @@ HOSTILE = [
     f"[click](<java\tscript:{HIT}>)",
     f"[click](%6aavascript:{HIT})",
     f"[click](data:text/html,<script>{HIT}</script>)",
-    f"[click](data:text/html;base64,PHNjcmlwdD53aW5kb3cuX19oaXQ9MTwvc2NyaXB0Pg==)",
+    "[click](data:text/html;base64,PHNjcmlwdD53aW5kb3cuX19oaXQ9MTwvc2NyaXB0Pg==)",
     f"[click](vbscript:{HIT})",
     f"[click](http://x.org/\" onmouseover=\"{HIT})",
     f'[click](http://x.org "\" onmouseover={HIT} \"")',
@@ -120,7 +123,22 @@ MADE = """
   return [[...tags], handlers.filter(({ ownerElement, name }) => !(name === "style" && ownerElement.part.contains("input"))).length];
 }
 """
-FORBIDDEN = {"script", "iframe", "object", "embed", "link", "style", "meta", "base", "video", "audio", "image", "use", "math", "marquee"}
+FORBIDDEN = {
+    "script",
+    "iframe",
+    "object",
+    "embed",
+    "link",
+    "style",
+    "meta",
+    "base",
+    "video",
+    "audio",
+    "image",
+    "use",
+    "math",
+    "marquee",
+}
 
 
 async def harmless(page: Page, site: Site) -> None:
@@ -133,7 +151,9 @@ async def harmless(page: Page, site: Site) -> None:
           }
         }"""
     )
-    await page.evaluate("() => new Promise((resolve) => requestAnimationFrame(() => requestAnimationFrame(resolve)))")
+    await page.evaluate(
+        "() => new Promise((resolve) => requestAnimationFrame(() => requestAnimationFrame(resolve)))"
+    )
     assert await page.evaluate("window.__hit") is None
     assert site.dialogs == []
     tags, handlers = await page.evaluate(MADE)
@@ -159,7 +179,9 @@ async def test_hostile_messages_answers_and_titles(site: Site) -> None:
     for text in HOSTILE[:40]:
         await site.client.ask(session, text)
     page = await site.open(f"/?session={session}")
-    await expect(page.locator(QUESTION)).to_have_text([text.strip() for text in HOSTILE[:40]], use_inner_text=False)
+    await expect(page.locator(QUESTION)).to_have_text(
+        [text.strip() for text in HOSTILE[:40]], use_inner_text=False
+    )
     await expect(page.locator(ANSWER)).to_have_count(40)
     await harmless(page, site)
     await site.ask(page, "\n\n".join(HOSTILE))
@@ -213,7 +235,10 @@ async def test_hostile_titles(site: Site) -> None:
 
 async def test_hostile_sources_warnings_errors_models_and_thoughts(site: Site) -> None:
     session = await site.new_session()
-    sources = [{"documentId": n, "title": text, "chunk": n, "snippet": text, "score": 1.0} for n, text in enumerate(HOSTILE)]
+    sources = [
+        {"documentId": n, "title": text, "chunk": n, "snippet": text, "score": 1.0}
+        for n, text in enumerate(HOSTILE)
+    ]
     message: dict[str, Any] = {
         "id": 1, "sessionId": session, "role": "assistant", "status": "failed", "cursor": None, "documentId": None,
         "content": " ".join(f"[{number}]" for number in range(1, len(HOSTILE) + 1)), "thinking": "\n".join(HOSTILE),
@@ -222,7 +247,9 @@ async def test_hostile_sources_warnings_errors_models_and_thoughts(site: Site) -
         "error": {"error": "\n".join(HOSTILE), "code": "x", "retryable": True}, "createdAt": "", "updatedAt": "",
     }  # fmt: skip
     context = await site.context()
-    await context.route("**/messages", lambda route: route.fulfill(json={"messages": [message], "next": None}))
+    await context.route(
+        "**/messages", lambda route: route.fulfill(json={"messages": [message], "next": None})
+    )
     await context.route("**/api/models", lambda route: route.fulfill(json=hostile_models()))
     page = await site.open(f"/?session={session}", context)
     chips = page.locator("chat-interface .chip")
@@ -243,7 +270,6 @@ def hostile_models() -> dict[str, Any]:
 
 async def test_hostile_file_names(site: Site) -> None:
     page = await site.open()
-    files = [{"name": text.replace("/", "∕"), "mimeType": "image/png", "buffer": b"x"} for text in HOSTILE]
     await page.evaluate(
         """(names) => {
           const input = document.querySelector("chat-interface").shadowRoot.querySelector("input[type=file]");
@@ -252,7 +278,7 @@ async def test_hostile_file_names(site: Site) -> None:
           input.files = held.files;
           input.dispatchEvent(new Event("change"));
         }""",
-        [file["name"] for file in files],
+        HOSTILE,
     )
     await expect(page.locator("chat-interface .preview img")).to_have_count(len(HOSTILE))
     await harmless(page, site)

@@ -1,9 +1,11 @@
 """The prompt: what of the conversation the model is told, within its window.
 
-System prompt, history, message, in what the window holds less a reserve for the answer. Where that is
-too little, the oldest turns go first, whole ones, a question with its answer. An answer that was cut
-short counts as what was said; one without a word is left out together with its question. Thinking is
-not sent back, and images only to models that see.
+System prompt, history, passages of a document, message, in what the window holds less a reserve for the
+answer. Where that is too little, the oldest turns go first, whole ones, a question with its answer; then
+the passages, the last first. An answer that was cut short counts as what was said; one without a word is
+left out together with its question. Thinking is not sent back, and images only to models that see. The
+passages stand in the user's turn, so that what comes before them stays the same from turn to turn, and
+Ollama need not evaluate it anew.
 """
 
 from base64 import b64encode
@@ -16,9 +18,10 @@ from msgspec import Struct
 from chatproxy.chat.gauge import size_of
 from chatproxy.chat.models import Known
 from chatproxy.chat.request import SendRequest
+from chatproxy.chat.retrieval import quoted
 from chatproxy.chat.selection import Need, too_long
 from chatproxy.ollama.wire import ChatRequest, Turn
-from chatproxy.store.records import Notice, Past
+from chatproxy.store.records import Notice, Past, Source
 
 IMAGE_TOKENS: Final = 768  # about what one costs, whatever its size
 MAX_RESERVE: Final = 2048  # tokens kept free for the answer
@@ -33,6 +36,7 @@ class Fitted(Struct, frozen=True, kw_only=True):
     body: bytes
     size: int | None
     left_out: int
+    sources: Sequence[Source]
 
     @property
     def notices(self) -> list[Notice]:
@@ -49,7 +53,7 @@ class Fitted(Struct, frozen=True, kw_only=True):
 
 class Prompt(Struct, frozen=True, kw_only=True):
     """What there is to tell. `past` is newest first, and may be only the newer part of the `earlier`
-    messages that the conversation has; `past_images` are by message id."""
+    messages that the conversation has; `past_images` are by message id; `sources` the best first."""
 
     request: SendRequest
     system: str | None
@@ -57,6 +61,7 @@ class Prompt(Struct, frozen=True, kw_only=True):
     past: Sequence[Past]
     past_images: Images
     earlier: int
+    sources: Sequence[Source] = ()
 
     def need(self) -> Need:
         return Need(
@@ -64,6 +69,7 @@ class Prompt(Struct, frozen=True, kw_only=True):
             whole=Known(name="").gauge.tokens(self._size(self.past)),
             images=bool(self.images),
             think=bool(self.request.think),
+            document=bool(self.sources),
             last_model=next((past.model for past in self.past if past.role == "assistant"), None),
         )
 
@@ -73,6 +79,8 @@ class Prompt(Struct, frozen=True, kw_only=True):
         if model.window is not None and self._least(model, model.window) > model.window:
             raise too_long(model, self.need())
         room: float = model.likely_window - self._least(model, model.likely_window)
+        sources = self._quotable(model, room)
+        room -= model.gauge.more(len(quoted(sources).encode()))
         kept: list[Past] = []
         scanned = 0
         for turn, scanned_by_then in turns(self.past):
@@ -83,13 +91,24 @@ class Prompt(Struct, frozen=True, kw_only=True):
             scanned = scanned_by_then
         else:
             scanned = max(scanned, len(self.past))
-        return self._fitted(model, kept[::-1], (self.earlier - scanned) // 2)
+        return self._fitted(model, kept[::-1], sources, (self.earlier - scanned) // 2)
 
-    def _fitted(self, model: Known, history: Sequence[Past], left_out: int) -> Fitted:
+    def _quotable(self, model: Known, room: float) -> Sequence[Source]:
+        """As many of the sources as there is room for."""
+        sources = self.sources
+        while sources and model.gauge.more(len(quoted(sources).encode())) > room:
+            sources = sources[:-1]
+        return sources
+
+    def _fitted(
+        self, model: Known, history: Sequence[Past], sources: Sequence[Source], left_out: int
+    ) -> Fitted:
         shown = self.past_images if model.sees else {}
         told = [Turn("system", self.system)] if self.system else []
         told += [_turn(past.role, past.content, shown.get(past.id, ())) for past in history]
-        told.append(_turn("user", self.request.message, self.images))
+        passages = quoted(sources)
+        message = f"{passages}\n\n{self.request.message}" if passages else self.request.message
+        told.append(_turn("user", message, self.images))
         request = ChatRequest(
             model=model.name,
             messages=told,
@@ -102,8 +121,9 @@ class Prompt(Struct, frozen=True, kw_only=True):
         pictured = any(turn.images for turn in told)
         return Fitted(
             body=msgspec.json.encode(request),
-            size=None if pictured else self._size(history),
+            size=None if pictured else self._size(history) + len(passages.encode()),
             left_out=left_out,
+            sources=sources,
         )
 
     def _least(self, model: Known, window: int) -> int:
@@ -113,7 +133,7 @@ class Prompt(Struct, frozen=True, kw_only=True):
     def _reserve(self, window: int) -> int:
         wanted = (self.request.options or {}).get("num_predict")
         if isinstance(wanted, int) and wanted > 0:
-            return wanted
+            return min(wanted, window // 2)
         return min(window // 4, MAX_RESERVE)
 
     def _size(self, history: Sequence[Past]) -> int:

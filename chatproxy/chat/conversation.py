@@ -9,10 +9,10 @@ from collections.abc import AsyncGenerator, Mapping, Sequence
 from typing import Final
 from weakref import WeakValueDictionary
 
-from msgspec import UNSET
+from msgspec import UNSET, Struct
 from msgspec.structs import replace
 
-from chatproxy.chat import selection
+from chatproxy.chat import retrieval, selection
 from chatproxy.chat.answer import Answer
 from chatproxy.chat.asking import Asking
 from chatproxy.chat.context import Prompt
@@ -29,11 +29,25 @@ from chatproxy.config import Config
 from chatproxy.cursor import Cursor
 from chatproxy.errors import ChatError
 from chatproxy.ollama.client import Ollama
-from chatproxy.store.records import Message, Past, Question, Session
+from chatproxy.store.records import Message, Notice, Past, Question, Session, Source
 from chatproxy.store.store import Store
 
 PAGE: Final = 200  # messages read at once
 LAST_SENDS: Final = 1.0  # seconds that a shutdown waits for messages that are still being checked
+
+
+GONE: Final = Notice(
+    code="document_gone",
+    message="This session's document was deleted, so the answer does without; add it again to ask about it.",
+)
+
+
+class Grounding(Struct, frozen=True):
+    """The document that a message is about, and the passages that its answer draws on."""
+
+    document_id: int | None = None
+    sources: Sequence[Source] = ()
+    notices: Sequence[Notice] = ()
 
 
 class Conversation:
@@ -117,12 +131,12 @@ class Conversation:
                 activeMessageId=busy.answer.id,
             )
         images = await self._images(owner, session.id, request)
-        document_id = _document(session, request)
-        plan = await self._plan(owner, session, request, images)
+        document = await self._document(owner, session, request)
+        plan = await self._plan(owner, session, request, images, document)
         ticket = self._queue.join(plan.first.model.name)
         try:
             question, reply = await self._store.begin_answer(
-                owner, session.id, _question(request, plan, images, document_id)
+                owner, session.id, _question(request, plan, images, document)
             )
         except BaseException:
             ticket.leave()
@@ -148,8 +162,28 @@ class Conversation:
                 return kept.get(request.replaces, [])
         return request.images or []
 
+    async def _document(self, owner: str, session: Session, request: SendRequest) -> Grounding:
+        """What of a document the message is answered from: a number sticks to the session, null takes it
+        off. Raises `not_found` for one that is named; one that the session had is done without."""
+        named = request.document
+        document_id = session.document_id if named is UNSET else named
+        if document_id is None:
+            return Grounding()
+        try:
+            found = await retrieval.passages(self._store, owner, document_id, request.message)
+        except ChatError as error:
+            if named is not UNSET or error.code != "not_found":
+                raise
+            return Grounding(notices=[GONE])
+        return Grounding(document_id, found.sources, [found.notice] if found.notice else [])
+
     async def _plan(
-        self, owner: str, session: Session, request: SendRequest, images: Sequence[bytes]
+        self,
+        owner: str,
+        session: Session,
+        request: SendRequest,
+        images: Sequence[bytes],
+        document: Grounding,
     ) -> Plan:
         """Who is asked what, and who else if that one fails. Raises where nobody can be."""
         named = selection.named(request.model, session.model, self._config.default_model)
@@ -164,6 +198,7 @@ class Conversation:
             past=past,
             past_images=await self._store.images(owner, session.id, shown) if shown else {},
             earlier=session.message_count - later,
+            sources=document.sources,
         )
         choices = [Choice(models[0], named[1])] if named else selection.rank(models, prompt.need())
         return Plan(prompt, choices, prompt.fit(choices[0].model))
@@ -263,26 +298,16 @@ def _first(*texts: str | None) -> str | None:
     return next((text for text in texts if text is not None), None)
 
 
-def _question(request: SendRequest, plan: Plan, images: Sequence[bytes], document_id: int | None) -> Question:
+def _question(request: SendRequest, plan: Plan, images: Sequence[bytes], document: Grounding) -> Question:
     return Question(
         content=request.message,
         images=list(images),
-        document_id=document_id,
+        document_id=document.document_id,
         model=plan.first.model.name,
         model_reason=plan.first.reason,
-        warnings=plan.fitted.notices,
+        sources=list(plan.fitted.sources),
+        warnings=[*document.notices, *plan.fitted.notices],
         client_message_id=request.client_message_id,
         fingerprint=request.fingerprint(),
         replaces=request.replaces,
     )
-
-
-def _document(session: Session, request: SendRequest) -> int | None:
-    """The document that this message is about: a number sticks to the session, null takes it off."""
-    if request.document is UNSET:
-        return session.document_id
-    if request.document is not None:
-        raise ChatError(
-            "not_found", f"There is no document {request.document}; send null to go on without one."
-        )
-    return None

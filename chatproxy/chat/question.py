@@ -14,8 +14,8 @@ def _set(words: str) -> frozenset[str]:
 # In English, German, French, Spanish, Italian, Portuguese and Dutch. What questions are made of:
 _COMMON: Final = _set(
     """
-    a about all also am an and any are as at be been being but by can could did do does doing done for from get
-    give gives got had has have having he her here him his how i if in into is it its just let like may me
+    a about all also am an and any are as at be been being but by can could did do does doing done for from
+    get give gives got had has have having he her here him his how i if in into is it its just let like may me
     might more most much must my no not of off on one only or other our out over please say says said shall
     she should show so some such tell tells than that the their them then there these they this those to too
     under up upon us was we were what whatever when where whether which while who whom whose why will with

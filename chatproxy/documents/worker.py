@@ -104,5 +104,5 @@ def _confine() -> None:
             resource.setrlimit(limit, (most, most))
 
 
-if __name__ == "__main__":
+if __name__ == "__main__":  # pragma: no cover
     main()

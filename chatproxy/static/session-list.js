@@ -7,6 +7,9 @@ const UNTITLED = "New chat";
 /** @param {any} session */
 export const titleOf = (session) => session?.title || UNTITLED;
 
+/** @param {HTMLElement} list */
+const links = (list) => [...list.querySelectorAll("a")];
+
 export class SessionList {
   /** @type {any[]} */
   sessions = [];
@@ -54,7 +57,7 @@ export class SessionList {
   /** @param {string | null} id */
   mark(id) {
     this.current = id;
-    for (const link of this.places.list.querySelectorAll("a")) {
+    for (const link of links(this.places.list)) {
       if (link.dataset.session === id) link.setAttribute("aria-current", "page");
       else link.removeAttribute("aria-current");
     }
@@ -69,7 +72,7 @@ export class SessionList {
     none.hidden = this.sessions.length > 0;
     more.hidden = this.#next === null;
     this.mark(this.current);
-    if (focused) list.querySelector(`a[data-session="${CSS.escape(focused)}"]`)?.focus();
+    if (focused) links(list).find(({ dataset }) => dataset.session === focused)?.focus();
   }
 
   /** @param {any} session */

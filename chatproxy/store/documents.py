@@ -91,7 +91,7 @@ async def add(connection: aiosqlite.Connection, document_id: int, first: int, ch
 
 
 def openings(text: str) -> str:
-    """What says most of each paragraph's subject: its first line where that may be a heading, else two words."""
+    """What tells each paragraph's subject: its first line where that may be a heading, else two words."""
     return "\n".join([_opening(*paragraph.strip().partition("\n")) for paragraph in text.split("\n\n")])
 
 

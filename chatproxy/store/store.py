@@ -269,9 +269,7 @@ class Store:
             for first in range(0, len(new.chunks), documents.AT_ONCE):
                 some = new.chunks[first : first + documents.AT_ONCE]
                 await write(partial(documents.add, document_id=document_id, first=first, chunks=some))
-            found = await write(
-                partial(documents.complete, owner=owner, document_id=document_id, new=new)
-            )
+            found = await write(partial(documents.complete, owner=owner, document_id=document_id, new=new))
         except ChatError:
             with suppress(ChatError):  # else the next start does it
                 await self._remove_document(document_id)
@@ -309,9 +307,7 @@ class Store:
         """Those that hold one of the words or more, the best first by BM25: rare words count for most."""
         document = await self.get_document(owner, document_id)
         any_of = " OR ".join([_quoted(word) for word in words])
-        rows = await self._fetch(
-            documents.SEARCH, owner=owner, id=document_id, words=any_of, limit=limit
-        )
+        rows = await self._fetch(documents.SEARCH, owner=owner, id=document_id, words=any_of, limit=limit)
         return [documents.source(row, document) for row in rows]
 
     async def chunks(self, owner: str, document_id: int, numbers: Sequence[int]) -> list[Source]:

@@ -47,7 +47,7 @@ async def page(request: web.Request) -> web.StreamResponse:
 
 @routes.get("")
 async def mount(request: web.Request) -> web.StreamResponse:
-    """Where a host application mounts this, without the final slash, from which the page's addresses count."""
+    """Where a host application mounts this, without the final slash that the page's addresses need."""
     last = request.rel_url.raw_parts[-1]
     query = f"?{request.rel_url.raw_query_string}" if request.rel_url.raw_query_string else ""
     return web.Response(status=308, headers={"Location": f"./{last}/{query}"})

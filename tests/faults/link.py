@@ -1,0 +1,127 @@
+"""A bad connection: a TCP proxy that passes bytes on late, in slices, slowly, or from some byte on not at all."""
+
+import asyncio
+import math
+import socket
+import struct
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager, suppress
+from dataclasses import dataclass
+from typing import Final, Literal, Self
+from urllib.parse import urlsplit
+
+AT_ONCE: Final = 65536  # bytes
+RESET: Final = struct.pack("ii", 1, 0)  # SO_LINGER of no time: closing is a reset
+
+End = Literal["close", "reset", "half-close", "blackhole"]
+
+
+@dataclass(frozen=True)
+class Fault:
+    """What happens to a connection. `after` counts bytes of the response, from which on it ends so.
+
+    `half-close` ends the response alone, and goes on taking requests; `blackhole` closes nothing, and
+    swallows what comes from either side.
+    """
+
+    latency: float = 0.0  # seconds that every piece is late, each way
+    slices: int = AT_ONCE  # bytes passed on at once
+    rate: float = math.inf  # bytes per second
+    after: int | None = None
+    end: End = "close"
+
+
+CLEAN: Final = Fault()
+# What fault a connection has, from the first bytes that the client sends over it.
+Choose = Callable[[bytes], Fault]
+
+
+class Link:
+    def __init__(self, target: str, choose: Choose) -> None:
+        parts = urlsplit(target)
+        self._target = (parts.hostname, parts.port)
+        self._connections: set[asyncio.Task[None]] = set()
+        self.choose = choose
+        self.broken = 0  # connections that ended as their fault says
+        self.url = ""
+
+    @classmethod
+    @asynccontextmanager
+    async def to(cls, target: str, choose: Choose = lambda opening: CLEAN) -> AsyncIterator[Self]:
+        link = cls(target, choose)
+        server = await asyncio.start_server(link._accept, "127.0.0.1", 0, backlog=1024)
+        link.url = f"http://127.0.0.1:{server.sockets[0].getsockname()[1]}"
+        try:
+            yield link
+        finally:
+            server.close()
+            for connection in link._connections:
+                connection.cancel()
+            await asyncio.gather(*link._connections, return_exceptions=True)
+
+    async def _accept(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        connection = asyncio.create_task(self._pass(reader, writer))
+        self._connections.add(connection)
+        connection.add_done_callback(self._connections.discard)
+
+    async def _pass(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        ends = [writer]
+        try:
+            with suppress(OSError):  # whoever closes first, the other side is closed too
+                up_reader, up_writer = await asyncio.open_connection(*self._target)
+                ends.append(up_writer)
+                opening = await reader.read(AT_ONCE)
+                fault = self.choose(opening)
+                there = asyncio.create_task(_requests(opening, reader, up_writer, fault))
+                try:
+                    if await _response(up_reader, writer, fault):
+                        self.broken += 1
+                        await _break(fault, there, writer)
+                finally:
+                    there.cancel()
+                    await asyncio.gather(there, return_exceptions=True)
+        finally:
+            for end in ends:
+                end.close()
+
+
+async def _requests(
+    opening: bytes, reader: asyncio.StreamReader, writer: asyncio.StreamWriter, fault: Fault
+) -> None:
+    """To the end of what the client sends; a client that only goes away is told to the target too."""
+    piece = opening
+    with suppress(OSError):
+        while piece:
+            await asyncio.sleep(fault.latency)
+            writer.write(piece)
+            await writer.drain()
+            piece = await reader.read(AT_ONCE)
+    writer.transport.abort()
+
+
+async def _response(reader: asyncio.StreamReader, writer: asyncio.StreamWriter, fault: Fault) -> bool:
+    """Whether it came to where the fault is."""
+    left = math.inf if fault.after is None else fault.after
+    while piece := await reader.read(AT_ONCE):
+        await asyncio.sleep(fault.latency)
+        for start in range(0, len(piece), fault.slices):
+            part = piece[start : start + min(fault.slices, len(piece) - start)]
+            part = part if len(part) <= left else part[: int(left)]
+            writer.write(part)
+            await writer.drain()
+            await asyncio.sleep(len(part) / fault.rate)
+            left -= len(part)
+            if left <= 0:
+                return True
+    return False
+
+
+async def _break(fault: Fault, there: "asyncio.Task[None]", writer: asyncio.StreamWriter) -> None:
+    if fault.end == "reset":
+        writer.get_extra_info("socket").setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, RESET)
+        writer.transport.abort()
+    elif fault.end == "half-close":
+        writer.write_eof()
+        await there
+    elif fault.end == "blackhole":
+        await there

@@ -1,0 +1,249 @@
+"""Those who use chatproxy while the faults happen, the way its browser side does."""
+
+import asyncio
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager, suppress
+from dataclasses import dataclass, field
+from itertools import count
+from time import monotonic
+from typing import Any, Final
+
+import aiohttp
+from chat_client import Client, Event, Stream
+from fake_ollama import Request, Script, last, token
+
+from faults.tally import Tally
+
+WORDS: Final = 60
+# Ends of words: line breaks of several kinds, characters of one to four bytes, and what JSON escapes.
+ODD: Final = (" ", "\r\n", " é ", "\u2028", " 😀", "\t", ' "\\" ', "\0", " 漢字", "\x85")
+BROKEN: Final = (aiohttp.ClientError, ConnectionError, TimeoutError)
+_numbers: Final = count(1)
+
+
+def words(question: str, kind: str) -> list[str]:
+    name = question.partition(":")[0]
+    return [f"{kind} {number} of {name}{ODD[number % len(ODD)]}" for number in range(WORDS)]
+
+
+def reply(question: str) -> dict[str, str]:
+    """What the stand-in for Ollama says to it, by the events that carry it."""
+    return {"thinking": "".join(words(question, "thought")[:10]), "chunk": "".join(words(question, "word"))}
+
+
+def lines(question: str) -> list[bytes]:
+    thoughts = [token(thinking=word) for word in words(question, "thought")[:10]]
+    return [*thoughts, *map(token, words(question, "word")), last()]
+
+
+def paced(pace: float) -> Callable[[Request], Script]:
+    """With so many seconds before each token."""
+
+    def script(request: Request) -> Script:
+        pieces = lines(request["messages"][-1]["content"])
+        return Script(pieces, delays=[pace] * len(pieces) if pace else ())
+
+    return script
+
+
+@dataclass
+class Turn:
+    """A question, and its answer as its reader saw it come."""
+
+    session: str
+    question: str
+    key: str  # its clientMessageId
+    acknowledged: bool = False
+    answer: int | None = None  # its id, once that was told
+    text: dict[str, str] = field(default_factory=lambda: {"thinking": "", "chunk": ""})
+    cursor: str | None = None
+    end: Event | None = None
+    seen: list[tuple[float, int]] = field(default_factory=list)  # when; characters of the answer until then
+    broke: float = 0.0  # when it did last
+
+    def take(self, event: Event) -> None:
+        assert self.end is None, f"after the terminal event came {event}"
+        if event["type"] in self.text:
+            self.text[event["type"]] += event["content"]
+            self.cursor = event["cursor"]
+            self.seen.append((monotonic(), len(self.text["chunk"])))
+        elif event["type"] in ("done", "error"):
+            self.end = event
+            self.cursor = event["cursor"]
+            assert event["fullResponse"] == self.text["chunk"]
+
+    def lost(self) -> float:
+        """Seconds for which the reader had had the oldest character that a crash took."""
+        missing = [when for when, size in self.seen if size > len(self.text["chunk"])]
+        return self.broke - min(missing) if missing else 0.0
+
+    def start_again(self) -> None:
+        self.text = {"thinking": "", "chunk": ""}
+
+
+class Talker:
+    """Sends again what was not acknowledged, goes on where a connection broke, until each answer has ended."""
+
+    def __init__(
+        self,
+        client: Client,
+        tally: Tally,
+        *,
+        says: Callable[[str], dict[str, str]] = reply,
+        padding: str = "",
+    ) -> None:
+        self.turns: list[Turn] = []
+        self._client = client
+        self._tally = tally
+        self._says = says
+        self._padding = padding
+
+    async def talk(self, enough: asyncio.Event, turns: int = 4) -> None:
+        """In sessions of so many turns, until it is enough."""
+        while not enough.is_set():
+            session = await self.new_session()
+            for _ in range(turns):
+                await self.turn(session)
+                if enough.is_set():
+                    break
+
+    async def turn(self, session: str, says: str = "") -> Turn:
+        """To the end of its answer."""
+        number = next(_numbers)
+        turn = Turn(session, f"Question {number}:{says}{self._padding}", f"key-{number}")
+        self.turns.append(turn)
+        while turn.end is None:
+            try:
+                await self._read(turn)
+            except BROKEN:
+                turn.broke = monotonic()
+                await asyncio.sleep(0.02)
+        self._check(turn)
+        return turn
+
+    async def new_session(self) -> str:
+        while True:
+            with suppress(*BROKEN):
+                response = await self._client.http.post(self._client.url("/api/chat/sessions"))
+                if response.status == 201:
+                    return str((await response.json())["id"])
+                await self._was_refused(response)
+
+    async def _read(self, turn: Turn) -> None:
+        """One response, as far as it goes."""
+        async with self._response(turn) as response:
+            if response.status != 200:
+                return await self._was_refused(response)
+            self._tally.streams += 1
+            if not turn.acknowledged:
+                turn.acknowledged = True
+                self._tally.acknowledged += 1
+            await self._follow(turn, Stream(response))
+
+    async def _follow(self, turn: Turn, stream: Stream) -> None:
+        while event := await stream.next():
+            if event["type"] == "start":
+                turn.answer = event["assistantMessageId"]
+                if event.get("reset"):
+                    self._tally.resets += 1
+                    turn.start_again()
+            else:
+                turn.take(event)
+        assert turn.end is not None, f"a stream ended without a terminal event: {stream.events}"
+
+    @asynccontextmanager
+    async def _response(self, turn: Turn) -> AsyncIterator[aiohttp.ClientResponse]:
+        path = f"/api/chat/sessions/{turn.session}/messages"
+        if turn.answer is None:
+            turn.start_again()  # of a first response that did not come to its `start`
+            body = {"message": turn.question, "clientMessageId": turn.key}
+            request = self._client.http.post(self._client.url(f"{path}/stream"), json=body)
+        else:
+            self._tally.resumes += 1
+            after = {} if turn.cursor is None else {"after": turn.cursor}
+            request = self._client.http.get(self._client.url(f"{path}/{turn.answer}/stream"), params=after)
+        async with request as response:
+            yield response
+
+    async def _was_refused(self, response: aiohttp.ClientResponse) -> None:
+        """Which may be for a while only."""
+        refusal = await response.json()
+        assert response.status in (503, 507), refusal
+        assert refusal["code"] in ("overloaded", "shutting_down", "storage_full"), refusal
+        self._tally.refused += 1
+        await asyncio.sleep(0.1)
+
+    def _check(self, turn: Turn) -> None:
+        assert turn.end is not None
+        whole = self._says(turn.question)
+        for kind, text in turn.text.items():
+            assert whole[kind].startswith(text)
+        if turn.end["type"] == "done" and turn.end["finishReason"] == "stop":
+            assert turn.text == whole
+
+
+async def check(client: Client, talkers: list[Talker], tally: Tally) -> None:
+    """That everything is stored as it was told. Once nobody talks any more."""
+    turns = [turn for talker in talkers for turn in talker.turns]
+    for turn in turns:
+        if turn.acknowledged:
+            tally.lost += not await _is_stored(client, turn)
+    assert tally.lost == 0
+
+
+async def _is_stored(client: Client, turn: Turn) -> bool:
+    shown = await client.messages(turn.session, limit=500)
+    found = [place for place, message in enumerate(shown) if message["content"] == turn.question]
+    if not found or turn.end is None:
+        return False
+    (place,) = found
+    answer = shown[place + 1]
+    if answer["id"] != turn.answer:
+        return False
+    assert (answer["content"], answer["thinking"]) == (turn.text["chunk"], turn.text["thinking"])
+    assert (answer["status"], answer["cursor"]) == (status_of(turn.end), turn.end["cursor"])
+    async with client.resuming(turn.session, answer["id"]) as stream:
+        assert (await stream.rest())[-1] == turn.end
+    return {"thinking": stream.text("thinking"), "chunk": stream.text()} == turn.text
+
+
+def status_of(end: Event) -> str:
+    """Of the row of an answer that ended so."""
+    if end["type"] == "done":
+        return "cancelled" if end["finishReason"] == "cancelled" else "complete"
+    return "interrupted" if end["code"] in ("interrupted", "shutting_down") else "failed"
+
+
+def ends(talkers: list[Talker]) -> dict[str, int]:
+    """How often answers ended how: `done`, or the code of the error."""
+    found: dict[str, int] = {}
+    for talker in talkers:
+        for turn in talker.turns:
+            end: Any = turn.end or {"type": "none"}
+            name = end.get("code", end["type"])
+            found[name] = found.get(name, 0) + 1
+    return found
+
+
+@asynccontextmanager
+async def talking(
+    url: str, number: int, tally: Tally, patience: float = 20, **how: Any
+) -> AsyncIterator[list[Talker]]:
+    """So many, while the block runs; after it, each ends the turn it is in.
+
+    `patience` is in seconds without a byte."""
+    timeout = aiohttp.ClientTimeout(total=None, sock_read=patience)
+    connector = aiohttp.TCPConnector(limit=0)
+    async with aiohttp.ClientSession(timeout=timeout, connector=connector) as http:
+        client, enough = Client(http, url), asyncio.Event()
+        talkers = [Talker(client, tally, **how) for _ in range(number)]
+        tasks = [asyncio.create_task(talker.talk(enough)) for talker in talkers]
+        try:
+            yield talkers
+            enough.set()
+            async with asyncio.timeout(60):
+                await asyncio.gather(*tasks)
+        finally:
+            for task in tasks:
+                task.cancel()
+            await asyncio.gather(*tasks, return_exceptions=True)

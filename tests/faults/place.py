@@ -1,0 +1,134 @@
+"""Where it happens: a chatproxy process on a port that it keeps, what the system says of it, its database."""
+
+import asyncio
+import json
+import os
+import shutil
+import signal
+import socket
+import sqlite3
+import sys
+import tempfile
+from collections.abc import AsyncIterator
+from contextlib import AbstractAsyncContextManager, asynccontextmanager, closing
+from pathlib import Path
+from typing import Final
+
+from fake_ollama import MODEL
+from processes import Process
+
+DATABASE: Final = "chatproxy.db"
+WATCHED: Final = (sys.executable, str(Path(__file__).with_name("watched.py")))
+
+
+def free_port() -> int:
+    with closing(socket.socket()) as found:
+        found.bind(("127.0.0.1", 0))
+        return int(found.getsockname()[1])
+
+
+def settings(ollama: str, **more: object) -> dict[str, object]:
+    given = {"ollama_host": ollama, "default_model": MODEL, "log_level": "error", "heartbeat_seconds": 0.5}
+    return given | {"context_window": 1_000_000} | more
+
+
+def chatproxy(folder: Path, ollama: str, **more: object) -> AbstractAsyncContextManager[Process]:
+    return Process.running(folder, command=WATCHED, **settings(ollama, **more))
+
+
+async def terminated(process: Process) -> None:
+    """It ends in time, and well."""
+    process.send_signal(signal.SIGTERM)
+    assert await process.ended() == 0, process.said
+
+
+# -- what the system says of it
+
+
+def resident(process: Process) -> int:
+    """Bytes in memory."""
+    status = Path(f"/proc/{process.child.pid}/status").read_text()
+    return int(status.partition("VmRSS:")[2].split()[0]) * 1024
+
+
+def descriptors(process: Process) -> int:
+    return len(os.listdir(f"/proc/{process.child.pid}/fd"))
+
+
+async def tasks(process: Process) -> int:
+    """Of its event loop, as `watched` tells."""
+    assert process.child.stdout is not None
+    process.send_signal(signal.SIGUSR1)
+    async with asyncio.timeout(20):
+        return int(json.loads(await process.child.stdout.readline())["tasks"])
+
+
+@asynccontextmanager
+async def leaves_nothing(process: Process) -> AsyncIterator[None]:
+    """After the block it soon has as few tasks and open files as before it."""
+    before = await tasks(process), descriptors(process)
+    yield
+    now = before
+    for _ in range(100):
+        now = await tasks(process), descriptors(process)
+        if now[0] <= before[0] and now[1] <= before[1]:
+            return
+        await asyncio.sleep(0.1)
+    raise AssertionError(f"tasks and descriptors were {before}, and are {now}")
+
+
+# -- its database
+
+
+def sound(folder: Path) -> None:
+    """Of a process that has ended in good order, or was started again after it had not."""
+    with closing(sqlite3.connect(folder / DATABASE)) as connection:
+        assert _problems(connection) == []
+        assert unfinished(connection) == (0, 0)
+
+
+def intact(folder: Path) -> None:
+    """As a crash left it: looked at in a copy, because looking tidies up."""
+    with tempfile.TemporaryDirectory() as copies:
+        for file in folder.glob(f"{DATABASE}*"):
+            shutil.copy(file, copies)
+        if (Path(copies) / DATABASE).exists():
+            with closing(sqlite3.connect(Path(copies) / DATABASE)) as connection:
+                assert _problems(connection) == []
+
+
+def unfinished(connection: sqlite3.Connection) -> tuple[int, int]:
+    """Answers that are being produced, and pieces of them."""
+    (answers,) = connection.execute("SELECT count(*) FROM message WHERE status = 'streaming'").fetchone()
+    (pieces,) = connection.execute("SELECT count(*) FROM piece").fetchone()
+    return answers, pieces
+
+
+async def settled(folder: Path) -> None:
+    """Waits until every answer's outcome is stored, as that may be tried again once a second."""
+    async with asyncio.timeout(20):
+        with closing(sqlite3.connect(f"file:{folder / DATABASE}?mode=ro", uri=True)) as connection:
+            while unfinished(connection) != (0, 0):
+                await asyncio.sleep(0.05)
+
+
+def _problems(connection: sqlite3.Connection) -> list[str]:
+    found = [row[0] for row in connection.execute("PRAGMA integrity_check") if row[0] != "ok"]
+    found += [str(row) for row in connection.execute("PRAGMA foreign_key_check")]
+    found += [problem for name in _indexes(connection) for problem in _misindexed(connection, name)]
+    return found
+
+
+def _indexes(connection: sqlite3.Connection) -> list[str]:
+    tables = connection.execute("SELECT name FROM sqlite_schema WHERE sql LIKE '%USING fts5%'")
+    return [name for (name,) in tables]
+
+
+def _misindexed(connection: sqlite3.Connection, name: str) -> list[str]:
+    """Whether the words that are found are those that are there."""
+    try:
+        connection.execute(f"INSERT INTO {name} ({name}, rank) VALUES ('integrity-check', 1)")
+        connection.rollback()
+    except sqlite3.DatabaseError as error:
+        return [f"{name}: {error}"]
+    return []

@@ -1,0 +1,97 @@
+"""Answers drawn from a document: what the model is given, what the reader is told, what is kept."""
+
+from typing import Any
+
+import pytest
+from chat_client import Client
+from fake_ollama import FakeOllama
+
+TEXT = "\n\n".join(
+    [
+        "The lighthouse of Ardnavar was built of granite in 1846 and is forty metres high. " * 8,
+        "Its keeper, Morag Sinclair, kept bees and sold their honey to passing fishermen. " * 8,
+        "The lamp burned rapeseed oil until paraffin came, and electricity in 1933. " * 8,
+    ]
+)
+
+
+async def document(client: Client, text: str = TEXT) -> int:
+    made = await client.call("POST", "/api/documents", status=201, json={"title": "Ardnavar", "text": text})
+    return int(made["id"])
+
+
+async def last_message(client: Client, session: str) -> Any:
+    return (await client.messages(session))[-1]
+
+
+async def test_the_passages_go_to_the_model_and_to_the_reader(client: Client, fake: FakeOllama) -> None:
+    session, number = await client.new_session(), await document(client)
+    stream = await client.ask(session, "Who sold honey?", document_id=number)
+    start, done = stream.events[0], stream.last
+    assert "Morag Sinclair" in start["sources"][0]["snippet"]
+    assert {source["documentId"] for source in start["sources"]} == {number}
+    assert done["sources"] == start["sources"]
+    assert (await last_message(client, session))["sources"] == start["sources"]
+
+    asked = fake.requests[0]["messages"][-1]
+    assert asked["role"] == "user"
+    assert asked["content"].endswith("\n\nWho sold honey?")
+    assert start["sources"][0]["snippet"] in asked["content"]
+    assert "[1]" in asked["content"]
+    stored = (await client.messages(session))[0]
+    assert (stored["content"], stored["documentId"]) == ("Who sold honey?", number)
+
+
+async def test_a_document_stays_with_its_session_until_it_is_taken_off(
+    client: Client, fake: FakeOllama
+) -> None:
+    session, number = await client.new_session(), await document(client)
+    await client.ask(session, "Who sold honey?", documentId=number)
+    assert (await client.session(session))["documentId"] == number
+    again = await client.ask(session, "When did paraffin come?")
+    assert again.events[0]["sources"]
+    without = await client.ask(session, "And now without?", document_id=None)
+    assert without.events[0]["sources"] == []
+    assert (await client.session(session))["documentId"] is None
+    # What was quoted for an earlier message is not quoted again in the history.
+    assert fake.requests[2]["messages"][0]["content"] == "Who sold honey?"
+
+
+@pytest.mark.parametrize("missing", [1, 2**63 - 1])
+async def test_a_document_that_is_not_there_is_refused(client: Client, missing: int) -> None:
+    session = await client.new_session()
+    answer = await client.refused(session, 404, json={"message": "Hello", "document_id": missing})
+    assert answer["code"] == "not_found"
+    assert await client.messages(session) == []
+
+
+async def test_a_document_that_was_deleted_is_done_without(client: Client) -> None:
+    session, number = await client.new_session(), await document(client)
+    first = await client.ask(session, "Who sold honey?", document_id=number)
+    await client.call("DELETE", f"/api/documents/{number}", status=204)
+    stream = await client.ask(session, "And now?")
+    warnings = [event["code"] for event in stream.events if event["type"] == "warning"]
+    assert (warnings, stream.last["sources"]) == (["document_gone"], [])
+    assert [warning["code"] for warning in (await last_message(client, session))["warnings"]] == warnings
+    # The answer from before keeps what it drew on, and the next one is not warned again.
+    assert (await client.messages(session))[1]["sources"] == first.last["sources"]
+    assert [event["type"] for event in (await client.ask(session, "Next")).events].count("warning") == 0
+
+
+async def test_a_question_without_a_word_of_the_document_is_told_so(client: Client) -> None:
+    session, number = await client.new_session(), await document(client)
+    stream = await client.ask(session, "xylophone zebra", document_id=number)
+    assert "document_no_match" in [event.get("code") for event in stream.events]
+    assert stream.last["sources"]
+
+
+async def test_passages_give_way_where_the_window_is_small(client: Client, fake: FakeOllama) -> None:
+    fake.running[0]["context_length"] = 1024
+    session = await client.new_session()
+    number = await document(
+        client, "\n\n".join(f"Honey chapter {n}. " + "Bees fly far. " * 60 for n in range(9))
+    )
+    stream = await client.ask(session, "honey bees", document_id=number)
+    assert 0 < len(stream.last["sources"]) < 5
+    for source in stream.last["sources"]:
+        assert source["snippet"] in fake.requests[0]["messages"][-1]["content"]
