@@ -102,9 +102,8 @@ async def main(runs: int) -> int:
                     long, nodes = await run(site, page)
             counts.append(len(long))
             worst = max(long, default=0)
-            print(
-                f"run {number + 1}: {len(long)} long tasks, the longest {worst:.0f} ms; {nodes} elements for {blocks} blocks"
-            )
+            print(f"run {number + 1}: {len(long)} long tasks, the longest {worst:.0f} ms;", end=" ")
+            print(f"{nodes} elements for {blocks} blocks", flush=True)
     print(f"median of {runs} runs: {median(counts):g} long tasks (at most {LIMIT})")
     return int(median(counts) > LIMIT or nodes > blocks * NODES_PER_BLOCK)
 

@@ -15,8 +15,20 @@ from chatproxy.config import Config
 from chatproxy.ollama.catalog import Catalog
 from chatproxy.ollama.client import Ollama
 from chatproxy.store.store import Store
-from chatproxy.web import cors, documents, export, guard, messages, models, operations, pages, sessions
-from chatproxy.web.keys import CONFIG, CONVERSATION, MODELS, OLLAMA, STORE
+from chatproxy.web import (
+    cors,
+    documents,
+    export,
+    guard,
+    messages,
+    models,
+    openapi,
+    operations,
+    pages,
+    sessions,
+)
+from chatproxy.web.keys import CONFIG, CONVERSATION, GENERATIONS, METRICS, MODELS, OLLAMA, STORE
+from chatproxy.web.metrics import Metrics
 
 METHODS = ("GET", "HEAD", "POST", "PUT", "PATCH", "DELETE")
 
@@ -28,10 +40,11 @@ def create_app(config: Config) -> web.Application:
     for module in (operations, sessions, messages, models, export, pages):
         app.add_routes(module.routes)
     documents.set_up(app)
+    openapi.set_up(app)
     for method in METHODS:
         app.router.add_route(method, "/{path:.*}", guard.unknown)
     cors.set_up(app, config)
-    app.on_response_prepare.append(guard.answer_request_id)
+    guard.set_up(app, config)
     app.cleanup_ctx.append(_parts)
     app.on_shutdown.append(_end_answers)
     return app
@@ -39,14 +52,16 @@ def create_app(config: Config) -> web.Application:
 
 async def _parts(app: web.Application) -> AsyncIterator[None]:
     config = app[CONFIG]
-    store = app[STORE] = await Store.open(config.database_path)
+    metrics = app[METRICS] = Metrics()
+    store = app[STORE] = await Store.open(config.database_path, metrics.committed)
     ollama = app[OLLAMA] = Ollama(
         config.ollama_host, api_key=config.ollama_api_key, connect_timeout=config.connect_timeout
     )
     catalog = Catalog(ollama)
     try:
         known = app[MODELS] = Models(catalog, await store.measurements(), config.context_window)
-        async with Generations.running(store) as generations:
+        async with Generations.running(store, metrics.ended) as generations:
+            app[GENERATIONS] = generations
             app[CONVERSATION] = Conversation(config, store, ollama, known, generations)
             yield
     finally:

@@ -1,6 +1,7 @@
 """The `chatproxy` command: flags and environment to a Config, and the application run until a signal.
 
-Exit code 0 after SIGTERM or SIGINT; 2, with one sentence on stderr, if it cannot start.
+Exit code 0 after SIGTERM or SIGINT; 2, with one sentence on stderr, if it cannot start. `chatproxy doctor`
+serves nothing: it looks at what the start would find, and says what to do; exit code 1 if something is wrong.
 """
 
 import asyncio
@@ -10,11 +11,11 @@ import signal
 import sys
 import webbrowser
 from argparse import ArgumentParser
-from collections.abc import AsyncIterator, Callable, Sequence
-from contextlib import AsyncExitStack, asynccontextmanager
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
+from contextlib import AsyncExitStack, asynccontextmanager, closing
 from dataclasses import replace
 from pathlib import Path
-from typing import Final
+from typing import Final, cast
 
 from aiohttp import web
 
@@ -23,6 +24,8 @@ from chatproxy.app import create_app
 from chatproxy.config import Config, add_flags, load
 from chatproxy.demo import demo_server
 from chatproxy.errors import StartError
+from chatproxy.token import kept_token
+from chatproxy.web.connections import Connections, within_open_files
 
 logger: Final = logging.getLogger(__name__)
 
@@ -32,6 +35,8 @@ _NO_MODEL: Final = "answers come from the embedded stand-in for Ollama, which is
 def main(argv: Sequence[str] | None = None) -> int:
     options = _parser().parse_args(argv)
     try:
+        if options.command == "doctor":
+            return _doctor(vars(options))
         loaded = load(vars(options), os.environ, Path(".env"))
         if options.print_config:
             print(loaded.table())
@@ -50,14 +55,20 @@ async def serve(config: Config, *, demo: bool, open_page: bool) -> None:
     stop = asyncio.Event()
     for number in (signal.SIGTERM, signal.SIGINT):
         asyncio.get_running_loop().add_signal_handler(number, stop.set)
+    made = config.beyond_loopback and config.token is None and not config.insecure_no_token
+    if made:
+        config = replace(config, api_token=kept_token(config.database_path))
     async with AsyncExitStack() as stack:
         if demo:
             config = replace(config, ollama_host=await stack.enter_async_context(demo_server()))
             log.event(logger, logging.WARNING, _NO_MODEL)
         url = await stack.enter_async_context(_listening(config))
         print(f"chatproxy is listening on {url}", flush=True)
+        url = _reachable(url)
+        if made:
+            print(f"Open {url}/#token={config.token}", flush=True)
         if demo:
-            print(_invitation(url), flush=True)
+            print(_invitation(url, config.token), flush=True)
         if open_page:
             await asyncio.to_thread(webbrowser.open, url)
         await stop.wait()
@@ -65,6 +76,7 @@ async def serve(config: Config, *, demo: bool, open_page: bool) -> None:
 
 def _parser() -> ArgumentParser:
     parser = ArgumentParser("chatproxy", description="Streams chat answers from Ollama.", allow_abbrev=False)
+    parser.add_argument("command", nargs="?", choices=["doctor"], help="look at what is wrong, and exit")
     parser.add_argument("--version", action="version", version=f"chatproxy {__version__}")
     parser.add_argument(
         "--print-config", action="store_true", help="show what is in force and where it came from, and exit"
@@ -75,6 +87,12 @@ def _parser() -> ArgumentParser:
     parser.add_argument("--open", action="store_true", help="open the page in the browser")
     add_flags(parser)
     return parser
+
+
+def _doctor(flags: Mapping[str, object]) -> int:
+    from chatproxy.doctor import examine
+
+    return asyncio.run(examine(flags, os.environ, Path(".env")))
 
 
 def _loop_factory() -> Callable[[], asyncio.AbstractEventLoop] | None:
@@ -88,25 +106,36 @@ def _loop_factory() -> Callable[[], asyncio.AbstractEventLoop] | None:
 @asynccontextmanager
 async def _listening(config: Config) -> AsyncIterator[str]:
     """Yields the URL, with the port that was really taken."""
+    app = create_app(config)
     runner = web.AppRunner(
-        create_app(config),
+        app,
         handler_cancellation=False,
         access_log=None,
         shutdown_timeout=2,  # aiohttp may wait it twice, and Docker grants 10 s
         keepalive_timeout=75,
+        auto_decompress=False,  # compressed bodies are refused
     )
+    connections = Connections(
+        lambda: cast(web.Server, runner.server)(),
+        within_open_files(config.max_connections, config.max_concurrent_generations),
+        config.reader_timeout,
+    )
+    app.middlewares.insert(0, connections.watch)
     try:
         await runner.setup()
-        await _bind(runner, config)
-        host, port = runner.addresses[0][:2]
-        yield f"http://[{host}]:{port}" if ":" in host else f"http://{host}:{port}"
+        async with connections.watching():
+            with closing(await _bind(connections, config)) as server:
+                host, port = server.sockets[0].getsockname()[:2]
+                yield f"http://[{host}]:{port}" if ":" in host else f"http://{host}:{port}"
     finally:
         await runner.cleanup()
 
 
-async def _bind(runner: web.AppRunner, config: Config) -> None:
+async def _bind(connections: Connections, config: Config) -> asyncio.Server:
     try:
-        await web.TCPSite(runner, config.host, config.port, backlog=1024).start()
+        return await asyncio.get_running_loop().create_server(
+            connections, config.host, config.port, backlog=1024
+        )
     except OSError as error:
         raise StartError(
             f"Cannot listen on {config.host} at port {config.port} ({error.strerror}): "
@@ -114,11 +143,17 @@ async def _bind(runner: web.AppRunner, config: Config) -> None:
         ) from error
 
 
-def _invitation(url: str) -> str:
+def _reachable(url: str) -> str:
+    """From this machine; the unspecified address means every one that it has."""
+    return url.replace("//0.0.0.0:", "//127.0.0.1:").replace("//[::]:", "//[::1]:")
+
+
+def _invitation(url: str, token: str | None) -> str:
     sessions = f"{url}/api/chat/sessions"
+    auth = f" -H 'Authorization: Bearer {token}'" if token else ""
     return f"""{_NO_MODEL[0].upper()}{_NO_MODEL[1:]}. Try it:
 
-SESSION=$(curl -s -X POST {sessions} | sed 's/.*"id": *"\\([^"]*\\)".*/\\1/')
-curl -N -H 'Content-Type: application/json' -d '{{"message": "Show me some code"}}' \
+SESSION=$(curl -s{auth} -X POST {sessions} | sed 's/.*"id": *"\\([^"]*\\)".*/\\1/')
+curl -N{auth} -H 'Content-Type: application/json' -d '{{"message": "Show me some code"}}' \
 {sessions}/$SESSION/messages/stream
 """

@@ -100,6 +100,21 @@ def seconds_or_none_at_all(value: object) -> float:
     return number
 
 
+def hosts(value: object) -> tuple[str, ...]:
+    """From `"chat.example, 10.0.0.5"`, or a sequence: in lower case, without ports and brackets."""
+    given = value.split(",") if isinstance(value, str) else value
+    if not isinstance(given, list | tuple):
+        raise ValueError("use host names separated by commas, as chat.example, or *")
+    found = tuple(str(host).strip() for host in given if str(host).strip())
+    return found if found == ("*",) else tuple(address(host).lower() for host in found)
+
+
+def file_name(value: object) -> str:
+    if "\0" in str(value):
+        raise ValueError("use the name of a file")
+    return text(str(value)).strip()
+
+
 def one_of(*choices: str) -> Callable[[object], str]:
     def read(value: object) -> str:
         choice = str(value).strip().lower()
@@ -242,6 +257,15 @@ class Config:
     cors_origins: Annotated[
         tuple[str, ...], Setting(origins, "exact origins separated by commas, or * without credentials")
     ] = ()
+    allowed_hosts: Annotated[
+        tuple[str, ...],
+        Setting(hosts, "names that requests may call this server by, separated by commas, or *"),
+    ] = ()
+    api_token: Annotated[
+        str | None, Setting(credential, "asked of every request, as a bearer token", secret=True)
+    ] = field(default=None, repr=False)
+    api_token_file: Annotated[str | None, Setting(file_name, "a file that holds API_TOKEN")] = None
+    insecure_no_token: Annotated[bool, Setting(truth, "listen beyond loopback without a token")] = False
     trusted_user_header: Annotated[
         str | None, Setting(header_name, "names the user; only behind a proxy that sets it")
     ] = None
@@ -250,6 +274,7 @@ class Config:
     ] = 64
     max_queued_generations: Annotated[int, Setting(whole(0), "answers waiting; past it 503")] = 512
     max_subscribers: Annotated[int, Setting(whole(1), "readers of one answer; past it 429")] = 256
+    max_connections: Annotated[int, Setting(whole(1), "of the server at once; past it 503")] = 4096
     max_document_bytes: Annotated[
         int, Setting(whole(1, 100 * 1024**2), "bytes of an uploaded document; past it 413")
     ] = 10 * 1024**2
@@ -283,6 +308,26 @@ class Config:
     @property
     def database_path(self) -> Path:
         return Path(self.database_url.removeprefix(_SQLITE))
+
+    @property
+    def beyond_loopback(self) -> bool:
+        """Whether others than this machine's own programs may reach it."""
+        if _is_ip(self.host):
+            return not ip_address(self.host).is_loopback
+        return self.host.lower() != "localhost"
+
+    @property
+    def token(self) -> str | None:
+        """API_TOKEN, or else what its file holds. Raises StartError where that is no token."""
+        if self.api_token is not None or self.api_token_file is None:
+            return self.api_token
+        name = f"The file {self.api_token_file} of API_TOKEN_FILE"
+        try:
+            return credential(Path(self.api_token_file).read_text(encoding="utf-8"))
+        except OSError as error:
+            raise StartError(f"{name} cannot be read ({error.strerror}); make it readable.") from error
+        except ValueError as error:
+            raise StartError(f"{name} holds no token; write one word of printable ASCII to it.") from error
 
 
 SETTINGS: Final[Mapping[str, Setting]] = {
@@ -319,7 +364,8 @@ def add_flags(parser: ArgumentParser) -> None:
     group = parser.add_argument_group("settings (also as environment variables and in .env)")
     for name, setting in SETTINGS.items():
         flags = [f"--{each.lower().replace('_', '-')}" for each in (name, *setting.aliases)]
-        group.add_argument(*flags, dest=name, metavar="VALUE", help=f"{name}: {setting.help}")
+        bare: dict[str, Any] = {"nargs": "?", "const": "true"} if setting.read is truth else {}
+        group.add_argument(*flags, dest=name, metavar="VALUE", help=f"{name}: {setting.help}", **bare)
 
 
 def load(flags: Mapping[str, Any], environ: Mapping[str, str], dotenv: Path) -> Loaded:

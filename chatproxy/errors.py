@@ -5,7 +5,7 @@ each (`web.guard` and `chat.events`); nothing between translates them.
 """
 
 from collections.abc import Mapping
-from typing import Final
+from typing import Final, TypedDict, Unpack
 
 STATUS: Final[Mapping[str, int]] = {
     "malformed": 400,
@@ -54,10 +54,30 @@ RETRYABLE: Final = frozenset(
 )
 
 
+class Details(TypedDict, total=False):
+    """What some errors say besides: the field that cannot be used, the answer that keeps the session busy,
+    what of an answer there is, which models there are, and how many tokens were needed where so many fit."""
+
+    field: str
+    activeMessageId: int
+    assistantMessageId: int
+    fullResponse: str
+    installed: list[str]
+    neededTokens: int
+    contextLength: int
+
+
+class ErrorBody(Details):
+    """`error` is one sentence that says what to do; `code` is for programs."""
+
+    error: str
+    code: str
+
+
 class ChatError(Exception):
     """A failure that a reader is told about: `sentence` for people, `code` for programs.
 
-    `details` are further fields of the error body (`field`, `activeMessageId`);
+    `details` are further fields of the error body;
     `retry_after` is in seconds and becomes a `Retry-After` header.
     """
 
@@ -68,7 +88,7 @@ class ChatError(Exception):
         *,
         retryable: bool | None = None,
         retry_after: int | None = None,
-        **details: object,
+        **details: Unpack[Details],
     ) -> None:
         super().__init__(sentence)
         self.code = code
@@ -82,7 +102,7 @@ class ChatError(Exception):
         return STATUS[self.code]
 
     @property
-    def body(self) -> dict[str, object]:
+    def body(self) -> ErrorBody:
         """The JSON object of API.md's section "Errors"."""
         return {"error": self.sentence, "code": self.code, **self.details}
 

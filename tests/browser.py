@@ -167,6 +167,8 @@ class Site:
         await dialog.dismiss()
 
     async def ask(self, page: Page, text: str) -> None:
+        """As soon as the answer before it has ended; until then, the element takes no message."""
+        await page.locator(f"{BUTTON}[data-does=send]").wait_for()
         await page.locator(FIELD).fill(text)
         await page.locator(FIELD).press("Enter")
 
@@ -194,13 +196,19 @@ class Site:
         assert strangers == []
 
 
-@pytest_asyncio.fixture(loop_scope="session")
-async def site(browser: Browser, tmp_path: Path) -> AsyncIterator[Site]:
+@asynccontextmanager
+async def standing(browser: Browser, folder: Path) -> AsyncIterator[Site]:
     async with AsyncExitStack() as stack:
-        site = Site(stack, browser, tmp_path)
+        site = Site(stack, browser, folder)
         yield site
         if site._server is not None:
             site.check()
+
+
+@pytest_asyncio.fixture(loop_scope="session")
+async def site(browser: Browser, tmp_path: Path) -> AsyncIterator[Site]:
+    async with standing(browser, tmp_path) as site:
+        yield site
 
 
 async def until(page: Page, expression: str, argument: Any = None) -> None:

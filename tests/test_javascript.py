@@ -115,7 +115,7 @@ async def servers(fake: FakeOllama, config: Config, tmp_path: Path) -> AsyncIter
 
 async def run(*command: str | Path, env: dict[str, str] | None = None) -> str:
     """What it printed; fails with it when the command does."""
-    async with asyncio.timeout(120):
+    async with asyncio.timeout(60):
         process = await asyncio.create_subprocess_exec(
             *command,
             cwd=HERE,
@@ -135,7 +135,7 @@ async def run(*command: str | Path, env: dict[str, str] | None = None) -> str:
 
 @pytest.mark.parametrize("name", sorted(path.name for path in HERE.glob("*.test.js")))
 async def test_modules(name: str, node: str, servers: dict[str, str]) -> None:
-    report = await run(node, "--test", name, env=servers)
+    report = await run(node, "--test", "--test-timeout=30000", name, env=servers)
     assert "# fail 0" in report or "fail 0" in report
     assert "# pass 0" not in report
 

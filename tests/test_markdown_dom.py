@@ -9,12 +9,12 @@ from typing import Any
 
 import pytest
 import pytest_asyncio
-from browser import Site, browser, browser_test, need_marked, site
+from browser import Site, browser, browser_test, need_marked, standing
 
 pytest.importorskip("playwright")
-from playwright.async_api import Page
+from playwright.async_api import Browser, Page
 
-__all__ = ["browser", "site"]  # the fixtures
+__all__ = ["browser"]  # the fixture
 pytestmark = browser_test
 
 MODULES = """
@@ -34,10 +34,17 @@ const begin = (lexer = newLexer()) => {
 """
 
 
-@pytest_asyncio.fixture(loop_scope="session")
-async def page(site: Site) -> AsyncIterator[Page]:
+@pytest_asyncio.fixture(scope="module", loop_scope="session")
+async def site(browser: Browser, tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Site]:
+    async with standing(browser, tmp_path_factory.mktemp("markdown")) as site:
+        yield site
+
+
+@pytest_asyncio.fixture(scope="module", loop_scope="session")
+async def page(site: Site) -> Page:
+    """One for all: each test draws into an element of its own."""
     need_marked()
-    yield await site.open()
+    return await site.open()
 
 
 async def run(page: Page, body: str, argument: Any = None) -> Any:

@@ -233,6 +233,8 @@ class Answer:
             "thinking": str(self.thinking),
             "content": str(self.content),
             "cursor": str(self.cursor),
+            "model": self.model,
+            "model_reason": self.model_reason,
             "warnings": list(self.warnings),
         }
         if self.outcome is not None:
@@ -241,7 +243,6 @@ class Answer:
                 "finish_reason": self.outcome.finish_reason,
                 "usage": self.outcome.usage,
                 "error": self.outcome.error,
-                "model": self.outcome.model,
             }
         return replace(stored, **now)
 

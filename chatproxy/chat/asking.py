@@ -29,6 +29,7 @@ class Asking:
 
     def __init__(self, answer: Answer, plan: Plan, ticket: Ticket, ollama: Ollama, models: Models) -> None:
         self.first_text: float | None = None  # the monotonic time of the first thinking or answer text
+        self.last_text: float | None = None
         self.measurement: Measurement | None = None  # what the answer showed of its model
         self._answer = answer
         self._plan = plan
@@ -37,6 +38,11 @@ class Asking:
         self._models = models
         self._stream: ChatStream | None = None
         self._stopped = False
+
+    @property
+    def installed(self) -> bool:
+        """Whether Ollama has listed the model; else its name may be anything."""
+        return self._plan.first.model.digest is not None
 
     async def last_line(self) -> Line:
         """Ollama's final line. Where chatproxy chose the model and it fails before its first word, the next
@@ -48,11 +54,13 @@ class Asking:
             if second is None or self.first_text is not None or not _is_of_the_model(error):
                 raise
             self._fall_back(first, second, error)
-        return await self._answered_by(second.model, self._plan.prompt.fit(second.model))
+        fitted = self._plan.prompt.fit(second.model)
+        self._warn(fitted)
+        return await self._answered_by(second.model, fitted)
 
     def _fall_back(self, first: Choice, second: Choice, error: ChatError) -> None:
         self._ticket = self._ticket.rejoin(second.model.name)
-        self._answer.model, self._answer.model_reason = second.model.name, second.reason
+        self._answer.model, self._answer.model_reason = second.model.name, f"{first.model.name} failed"
         message = f"{first.model.name} failed ({error.sentence}); {second.model.name} answers instead."
         self._answer.warn(Notice(code="model_fallback", message=message))
 
@@ -67,9 +75,14 @@ class Asking:
                 model, fitted.size, window=refused.window, tokens=refused.prompt_tokens
             )
         fitted = self._plan.prompt.fit(model)
-        for notice in fitted.notices:
-            self._answer.warn(notice)
+        self._warn(fitted)
         return await self._exchange(model, fitted)
+
+    def _warn(self, fitted: Fitted) -> None:
+        """Of what is left out of another prompt than the first; what was said already is not said again."""
+        for notice in fitted.notices:
+            if notice not in self._answer.warnings:
+                self._answer.warn(notice)
 
     async def _admission(self) -> None:
         if not self._ticket.admitted:
@@ -82,7 +95,7 @@ class Asking:
 
     async def _exchange(self, model: Known, fitted: Fitted) -> Line:
         self._answer.progress.eta_ms = model.measured.load_ms
-        self._answer.enter("waiting" if model.warm else "loading")
+        self._answer.enter("waiting" if await self._models.warm(model) else "loading")
         loading = asyncio.create_task(self._look_for(model))
         try:
             self._stream = await self._ollama.chat(fitted.body, self._receive)
@@ -106,17 +119,22 @@ class Asking:
         """Takes in what one read brought; the connection itself calls it, no task is woken."""
         thinking = "".join([line.thinking for line in lines])
         content = "".join([line.content for line in lines])
+        if lines[-1].done:
+            self._ticket.written()
         if self._stopped or not (thinking or content):
             return
+        self.last_text = monotonic()
         if self.first_text is None:
-            self.first_text = monotonic()
-            self._ticket.generating()
+            self.first_text = self.last_text
+            # In the next turn of the loop: the end of another answer may have come with this beginning.
+            asyncio.get_running_loop().call_soon(self._ticket.generating)
             self._answer.enter("generating")
         self._answer.append(thinking, content, tokens=len(lines))
 
     def stop(self) -> None:
         """Nothing is appended from here on, and the connection is closed."""
         self._stopped = True
+        self._ticket.written()
         if self._stream is not None:
             self._stream.abort()
 

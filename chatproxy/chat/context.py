@@ -1,11 +1,11 @@
 """The prompt: what of the conversation the model is told, within its window.
 
 System prompt, history, passages of a document, message, in what the window holds less a reserve for the
-answer. Where that is too little, the oldest turns go first, whole ones, a question with its answer; then
-the passages, the last first. An answer that was cut short counts as what was said; one without a word is
-left out together with its question. Thinking is not sent back, and images only to models that see. The
-passages stand in the user's turn, so that what comes before them stays the same from turn to turn, and
-Ollama need not evaluate it anew.
+answer. Where that is too little, the oldest turns go first, whole ones, a question with its answer, a few
+at a time; then the passages, the last first. An answer that was cut short counts as what was said; one
+without a word is left out together with its question. Thinking is not sent back, and images only to models
+that see. The passages stand in the user's turn, so that what comes before them stays the same from turn to
+turn, and Ollama need not evaluate it anew.
 """
 
 from base64 import b64encode
@@ -81,17 +81,23 @@ class Prompt(Struct, frozen=True, kw_only=True):
         room: float = model.likely_window - self._least(model, model.likely_window)
         sources = self._quotable(model, room)
         room -= model.gauge.more(len(quoted(sources).encode()))
-        kept: list[Past] = []
-        scanned = 0
-        for turn, scanned_by_then in turns(self.past):
+        kept, left_out = self._kept(model, room)
+        return self._fitted(model, kept, sources, left_out)
+
+    def _kept(self, model: Known, room: float) -> tuple[list[Past], int]:
+        """The history that there is room for, oldest first, and how many turns are left out before it."""
+        fitting: list[tuple[list[Past], int]] = []
+        passed = len(self.past)
+        for turn, passed_by_then in turns(self.past):
             room -= self._cost(model, turn)
             if room < 0:
+                passed = fitting[-1][1] if fitting else 0
                 break
-            kept += reversed(turn)
-            scanned = scanned_by_then
-        else:
-            scanned = max(scanned, len(self.past))
-        return self._fitted(model, kept[::-1], sources, (self.earlier - scanned) // 2)
+            fitting.append((turn, passed_by_then))
+        left_out = _stepped((self.earlier - passed) // 2, len(fitting))
+        newer = self.earlier - 2 * left_out
+        kept = [turn for turn, passed_by_then in fitting if passed_by_then <= newer]
+        return [message for turn in reversed(kept) for message in turn], left_out
 
     def _quotable(self, model: Known, room: float) -> Sequence[Source]:
         """As many of the sources as there is room for."""
@@ -145,6 +151,14 @@ class Prompt(Struct, frozen=True, kw_only=True):
         return model.gauge.more(sum(size_of(past.content) for past in turn)) + IMAGE_TOKENS * pictures
 
 
+def _stepped(left_out: int, fitting: int) -> int:
+    """That many turns or a few more: the cut moves in steps, of a power of two and of a third of what fits
+    at the most. Until the next step a prompt begins like the one before, and Ollama, which keeps what it has
+    evaluated, has only the newest to read."""
+    step = 1 << max(0, (fitting // 3).bit_length() - 1)
+    return -(-left_out // step) * step
+
+
 def turns(past: Sequence[Past]) -> Iterator[tuple[list[Past], int]]:
     """Questions with their answers, newest turn first, and how many messages have been passed by then;
     without those that came to nothing."""
@@ -153,7 +167,7 @@ def turns(past: Sequence[Past]) -> Iterator[tuple[list[Past], int]]:
         if message.role == "assistant":
             answers.append(message)
             continue
-        if all(answer.content for answer in answers):
+        if all(answer.content.strip() for answer in answers):
             yield [message, *reversed(answers)], number
         answers = []
 

@@ -15,7 +15,7 @@ from msgspec.structs import replace
 from chatproxy.chat import retrieval, selection
 from chatproxy.chat.answer import Answer
 from chatproxy.chat.asking import Asking
-from chatproxy.chat.context import Prompt
+from chatproxy.chat.context import IMAGE_TOKENS, Prompt
 from chatproxy.chat.gauge import size_of
 from chatproxy.chat.generation import CANCELLED, Generation
 from chatproxy.chat.generations import Generations
@@ -189,7 +189,7 @@ class Conversation:
         named = selection.named(request.model, session.model, self._config.default_model)
         models = [await self._models.find(named[0])] if named else await self._models.all()
         past = await self._past(owner, session.id, request.replaces, models)
-        shown = [message.id for message in past if message.image_count]
+        shown = _pictured(past, models)
         later = await self._store.count_from(owner, session.id, request.replaces) if request.replaces else 0
         prompt = Prompt(
             request=request,
@@ -279,6 +279,17 @@ class Conversation:
             if busy := self._generations.in_session(session_id):
                 await busy.stop(CANCELLED)
             await self._store.delete_session(owner, session_id)
+
+
+def _pictured(past: Sequence[Past], models: Sequence[Known]) -> list[int]:
+    """The messages whose images could be sent again, newest first: no more than a window has room for."""
+    room = max((model.likely_window for model in models if model.sees), default=0)
+    pictured: list[int] = []
+    for message in past:
+        if message.image_count and room > 0:
+            pictured.append(message.id)
+            room -= IMAGE_TOKENS * message.image_count
+    return pictured
 
 
 def _as_it_was_said(past: Past, live: Mapping[int, Generation]) -> Past:

@@ -3,10 +3,10 @@
 `type` comes first in each. A `Frame` is an event encoded once, for however many readers.
 """
 
-from typing import Final, Literal, NamedTuple
+from typing import Annotated, Final, Literal, NamedTuple
 
 import msgspec
-from msgspec import UNSET, Struct, UnsetType
+from msgspec import UNSET, Meta, Struct, UnsetType
 
 from chatproxy.store.records import FinishReason, Source, Usage
 
@@ -28,13 +28,13 @@ class Start(Event, frozen=True, kw_only=True):
 
 
 class Status(Event, frozen=True, kw_only=True):
-    """`elapsed_ms` is since the state began; `tokens` counts lines with text, an estimate until `usage`."""
-
     state: State
     position: int | UnsetType = UNSET
-    elapsed_ms: int
+    elapsed_ms: Annotated[int, Meta(description="Since the state began.")]
     eta_ms: int | UnsetType = UNSET
-    tokens: int | UnsetType = UNSET
+    tokens: Annotated[
+        int | UnsetType, Meta(description="Lines with text so far, an estimate until `usage`.")
+    ] = UNSET
     tokens_per_second: float | UnsetType = UNSET
 
 
@@ -73,6 +73,7 @@ class Error(Event, frozen=True, kw_only=True):
 
 
 Terminal = Done | Error
+AnyEvent = Start | Status | Thinking | Chunk | Warning | Terminal
 
 _encode: Final = msgspec.json.Encoder().encode
 

@@ -7,6 +7,7 @@ and a cancel is answered. So a client may send again on `done`.
 
 import asyncio
 import logging
+from collections.abc import Callable
 from contextlib import suppress
 from time import monotonic
 from typing import Final
@@ -34,6 +35,16 @@ class Ending(Struct, frozen=True, kw_only=True):
     finish_reason: FinishReason | None = None
     error: Failure | None = None
     last: Line | None = None  # Ollama's final line
+
+
+class Figures(Struct, frozen=True, kw_only=True):
+    """What an answer's end tells the operator; times are in seconds, None where there was no text."""
+
+    outcome: Outcome
+    installed: bool  # the model, by Ollama's own list
+    tokens: int
+    to_first_text: float | None
+    of_text: float | None  # from the first to the last
 
 
 CANCELLED: Final = Ending(status="cancelled", finish_reason="cancelled")
@@ -78,6 +89,7 @@ class Generation:
         """`arrived` is the monotonic time of the reader's request."""
         self.answer = answer
         self.over = False
+        self.observe: Callable[[Figures], None] = lambda figures: None
         self._asking = asking
         self._arrived = arrived
         self._config = config
@@ -149,6 +161,7 @@ class Generation:
         self._log_end(outcome)
         self.answer.end(outcome)
         self._settled.set()
+        self.observe(self._figures(outcome))
 
     def _outcome(self, ending: Ending) -> Outcome:
         return Outcome(
@@ -175,6 +188,18 @@ class Generation:
             time_to_first_token_ms=self._ms_to_first_text,
             load_ms=last.load_ms,
             total_ms=last.total_ms,
+        )
+
+    def _figures(self, outcome: Outcome) -> Figures:
+        """Where Ollama has not counted the tokens, the lines with text stand for them."""
+        counted = None if outcome.usage is None else outcome.usage.completion_tokens
+        first, last = self._asking.first_text, self._asking.last_text
+        return Figures(
+            outcome=outcome,
+            installed=self._asking.installed,
+            tokens=self.answer.progress.tokens if counted is None else counted,
+            to_first_text=None if first is None else first - self._arrived,
+            of_text=None if first is None or last is None else last - first,
         )
 
     @property

@@ -2,11 +2,13 @@
 
 import asyncio
 import logging
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import asynccontextmanager, suppress
 from typing import Final, Self
 
-from chatproxy.chat.generation import SHUTDOWN, TICK, Generation
+from msgspec import Struct
+
+from chatproxy.chat.generation import SHUTDOWN, TICK, Figures, Generation
 from chatproxy.errors import ChatError
 from chatproxy.store.store import Store
 
@@ -16,18 +18,28 @@ CHECKPOINT: Final = 0.4  # seconds; with the commit itself, a crash loses less t
 LAST_COMMITS: Final = 2.0  # seconds that a shutdown waits for them
 
 
+class Load(Struct, frozen=True):
+    """What is under way now."""
+
+    active: int
+    queued: int
+    subscribers: int
+
+
 class Generations:
-    def __init__(self, store: Store) -> None:
+    def __init__(self, store: Store, observe: Callable[[Figures], None]) -> None:
+        """`observe` is told of each answer's end."""
         self._store = store
+        self._observe = observe
         self._by_answer: dict[int, Generation] = {}
         self._by_session: dict[str, Generation] = {}
         self._tasks: set[asyncio.Task[None]] = set()
 
     @classmethod
     @asynccontextmanager
-    async def running(cls, store: Store) -> AsyncIterator[Self]:
+    async def running(cls, store: Store, observe: Callable[[Figures], None]) -> AsyncIterator[Self]:
         """With the clocks that look at every answer; ends them all on leaving."""
-        self = cls(store)
+        self = cls(store, observe)
         clocks = [asyncio.create_task(self._tick()), asyncio.create_task(self._checkpoint())]
         try:
             yield self
@@ -39,6 +51,7 @@ class Generations:
 
     def start(self, generation: Generation) -> None:
         answer = generation.answer
+        generation.observe = self._observe
         self._by_answer[answer.id] = self._by_session[answer.session_id] = generation
         task = asyncio.create_task(generation.run(), name=f"answer {answer.id}")
         self._tasks.add(task)
@@ -62,6 +75,11 @@ class Generations:
 
     def __iter__(self) -> Iterator[Generation]:
         return (generation for generation in self._by_answer.values() if not generation.over)
+
+    def load(self) -> Load:
+        answers = [generation.answer for generation in self]
+        queued = sum(answer.progress.state == "queued" for answer in answers)
+        return Load(len(answers) - queued, queued, sum(len(answer.readers) for answer in answers))
 
     async def stop_all(self) -> None:
         """Every stream gets its terminal event; what was said so far is committed."""

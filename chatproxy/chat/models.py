@@ -80,7 +80,7 @@ class Models:
 
     async def all(self) -> list[Known]:
         """Raises what kept Ollama from listing them."""
-        installed = await self._catalog.installed.get()
+        installed = await self._catalog.installed.get() or await self._catalog.installed.fetch()
         running = await self._running()
         return list(await asyncio.gather(*[self._known(model, running) for model in installed]))
 
@@ -161,6 +161,12 @@ class Models:
             return False
         return model.tags is not None and (await self._known(model.tags, running)).warm
 
+    async def warm(self, model: Known) -> bool:
+        """As far as is known without asking: while a message stood in line, others may have loaded it."""
+        if model.warm or model.tags is None:
+            return model.warm
+        return (await self._known(model.tags, self._catalog.running.last or ())).warm
+
     # -- what answers show
 
     def measurement(self, model: Known, last: Line, size: int | None) -> Measurement | None:
@@ -188,7 +194,8 @@ class Models:
             self._refused[model.digest] = window
             if size:
                 self._learn(model.digest, size, tokens)
-        return replace(model, window=window, gauge=model.gauge.learned(size, tokens) if size else model.gauge)
+        gauge = model.gauge.learned(size, tokens) if size else model.gauge
+        return replace(model, window=window, warm=True, gauge=gauge)  # only a loaded one counts tokens
 
     def _learn(self, digest: str, size: int, tokens: int) -> None:
         self._gauges[digest] = self._gauges.get(digest, Gauge()).learned(size, tokens)

@@ -19,6 +19,7 @@ class Ticket:
     def __init__(self, queue: "Queue", model: str) -> None:
         self.model = model
         self.position = 0  # 1 is next; 0: not waiting
+        self.ended = False  # nothing more of its text comes
         self.moved: Callable[[int], None] = lambda position: None
         self._queue = queue
         self._admitted = asyncio.Event()
@@ -33,6 +34,11 @@ class Ticket:
     def generating(self) -> None:
         """Tells the queue that this answer's text is coming: so many run together."""
         self._queue.saw_generating(self)
+
+    def written(self) -> None:
+        """Its text is whole: what runs from now on does not run together with it."""
+        self.ended = True
+        self._queue.saw_end(self)
 
     def leave(self) -> None:
         self._queue.remove(self)
@@ -87,12 +93,15 @@ class Queue:
         self._advance()
 
     def saw_generating(self, ticket: Ticket) -> None:
-        if ticket in self._running:
+        if ticket in self._running and not ticket.ended:
             self._generating.add(ticket)
             together = sum(other.model == ticket.model for other in self._generating)
             if together > self._seen[ticket.model]:
                 self._seen[ticket.model] = together
                 self._advance()
+
+    def saw_end(self, ticket: Ticket) -> None:
+        self._generating.discard(ticket)
 
     def _limit(self, model: str) -> int:
         return max(2, 2 * self._seen[model])

@@ -15,25 +15,47 @@ MAX_MESSAGE: Final = 256 * 1024  # bytes of UTF-8
 RELOADING: Final = frozenset({"num_ctx", "num_batch", "num_gpu", "main_gpu", "use_mmap", "num_thread"})
 
 RowId = Annotated[int, Meta(ge=1, le=2**63 - 1)]
-ClientMessageId = Annotated[str, Meta(pattern=r"\A[A-Za-z0-9._:-]{1,64}\Z")]
-ModelName = Annotated[str, Meta(min_length=1, max_length=512)]
+SystemPrompt = Annotated[str, Meta(description="The system prompt.")]
+ClientMessageId = Annotated[
+    str,
+    Meta(
+        pattern=r"\A[A-Za-z0-9._:-]{1,64}\Z",
+        description="The same message with the same id is answered once, and attaches to that answer.",
+    ),
+]
+ModelName = Annotated[
+    str, Meta(min_length=1, max_length=512, description='A model\'s name, or "auto" for the smart choice.')
+]
 
 
 class SendRequest(Struct, frozen=True, kw_only=True):
     """Unknown fields are ignored; null is as good as absent, but for a document, where it takes it off."""
 
-    message: Annotated[str, Meta(min_length=1)]
-    document_id: RowId | UnsetType | None = UNSET
-    documentId: RowId | UnsetType | None = UNSET  # the other spelling
+    message: Annotated[str, Meta(min_length=1, description=f"Up to {MAX_MESSAGE // 1024} KiB in UTF-8.")]
+    document_id: Annotated[
+        RowId | UnsetType | None,
+        Meta(description="What to answer from; absent, it stays the session's, and null takes it off."),
+    ] = UNSET
+    documentId: Annotated[RowId | UnsetType | None, Meta(description="`document_id`, spelt otherwise.")] = (
+        UNSET
+    )
     model: ModelName | None = None
-    system: str | None = None
-    images: list[bytes] | None = None  # base64 in the JSON
-    options: dict[str, Any] | None = None
+    system: SystemPrompt | None = None
+    images: Annotated[list[bytes] | None, Meta(description="In base64.")] = None
+    options: Annotated[
+        dict[str, Any] | None,
+        Meta(description=f"For Ollama; refused, for they reload the model: {', '.join(sorted(RELOADING))}."),
+    ] = None
     think: bool | Literal["low", "medium", "high", "max"] | None = None
-    format: str | dict[str, Any] | None = None
-    keep_alive: str | int | float | None = None
+    format: Annotated[str | dict[str, Any] | None, Meta(description='"json", or a JSON Schema.')] = None
+    keep_alive: Annotated[
+        str | int | float | None, Meta(description="How long the model stays loaded: seconds, or as 10m.")
+    ] = None
     client_message_id: ClientMessageId | None = msgspec.field(default=None, name="clientMessageId")
-    replaces: RowId | None = None
+    replaces: Annotated[
+        RowId | None,
+        Meta(description="The user message that this one takes the place of, with all after it."),
+    ] = None
 
     @property
     def document(self) -> int | UnsetType | None:

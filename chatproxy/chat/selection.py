@@ -108,6 +108,7 @@ def _fits(model: Known, need: Need) -> bool:
 def _order(model: Known, need: Need) -> tuple[float | str, ...]:
     return (
         not _is_last(model, need),
+        _is_demanding(need) and not _is_readable(model),
         -model.size if _is_demanding(need) and _is_readable(model) else 0.0,
         not model.warm,
         not (model.warm and model.in_memory),

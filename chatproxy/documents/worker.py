@@ -10,14 +10,14 @@ import resource
 import sys
 from asyncio.subprocess import DEVNULL, PIPE
 from contextlib import suppress
-from typing import Any, BinaryIO, Final
+from typing import BinaryIO, Final
 
 import msgspec
 from msgspec import Struct
 
 from chatproxy.documents.chunks import chunks
 from chatproxy.documents.extract import extract
-from chatproxy.errors import ChatError
+from chatproxy.errors import ChatError, Details
 
 SECONDS: Final = 30
 MEMORY: Final = 1024**3  # bytes of address space
@@ -32,7 +32,7 @@ class Contents(Struct, frozen=True, tag=True):
 class Refusal(Struct, frozen=True, tag=True):
     code: str
     sentence: str
-    details: dict[str, Any] = {}
+    details: Details = {}
 
 
 STOPPED: Final = Refusal(

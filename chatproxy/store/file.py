@@ -30,7 +30,7 @@ def claimed(path: Path) -> Iterator[Path]:
             raise StartError(
                 f"The database {path} is in use by another chatproxy; stop that one, or {ELSEWHERE}."
             ) from error
-        _check(path)
+        check(path)
         yield path
 
 
@@ -45,7 +45,7 @@ def _lock_file(path: Path) -> BinaryIO:
         ) from error
 
 
-def _check(path: Path) -> None:
+def check(path: Path) -> None:
     """Only looks. Raises StartError unless the file is absent, empty, or a database of this program."""
     if not path.exists():
         return

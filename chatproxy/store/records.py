@@ -1,8 +1,8 @@
 """What is kept: sessions and messages, in the shapes that the HTTP contract shows them."""
 
-from typing import Literal
+from typing import Annotated, Literal
 
-from msgspec import Struct
+from msgspec import Meta, Struct
 
 Role = Literal["user", "assistant"]
 Status = Literal["complete", "streaming", "cancelled", "failed", "interrupted"]
@@ -14,15 +14,14 @@ class Record(Struct, frozen=True, rename="camel"):
 
 
 class Usage(Record, frozen=True, kw_only=True):
-    """What an answer cost. A field that Ollama did not report is None, never 0.
-
-    `time_to_first_token_ms` runs from the request's arrival to the first thinking or answer text.
-    """
+    """What an answer cost. A field that Ollama did not report is null, never 0."""
 
     prompt_tokens: int | None = None
     completion_tokens: int | None = None
     tokens_per_second: float | None = None
-    time_to_first_token_ms: int | None = None
+    time_to_first_token_ms: Annotated[
+        int | None, Meta(description="From the request's arrival to the first thinking or answer text.")
+    ] = None
     load_ms: int | None = None
     total_ms: int | None = None
 

@@ -4,7 +4,7 @@ import json
 import re
 import secrets
 import sqlite3
-from collections.abc import AsyncIterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager, suppress
 from functools import partial
 from pathlib import Path
@@ -84,9 +84,9 @@ class Store:
         self._resources = resources
 
     @classmethod
-    async def open(cls, path: Path) -> Self:
+    async def open(cls, path: Path, committed: Callable[[float], None] = lambda seconds: None) -> Self:
         """Creates the file and its folder if need be. Raises StartError, and leaves the file as it was, where
-        it is somebody else's. What a crash left behind is put in order."""
+        it is somebody else's. What a crash left behind is put in order. `committed` hears of each commit."""
         async with AsyncExitStack() as resources:
             path = resources.enter_context(file.claimed(path))
             try:
@@ -97,7 +97,7 @@ class Store:
                 raise StartError(
                     f"The database {path} cannot be used ({error}); see to that, or {file.ELSEWHERE}."
                 ) from error
-            writer = Writer(connection)
+            writer = Writer(connection, committed)
             resources.push_async_callback(writer.close)
             return cls(reader, writer, resources.pop_all())
 

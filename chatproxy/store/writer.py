@@ -11,6 +11,7 @@ import sqlite3
 from collections.abc import Awaitable, Callable, Iterator
 from contextlib import contextmanager, suppress
 from functools import partial
+from time import perf_counter
 from typing import Any, Final, Generic, TypeVar
 
 import aiosqlite
@@ -85,8 +86,12 @@ class _Job(Generic[T]):
 class Writer:
     """Takes over a connection in autocommit mode; whoever opened it closes it, after the writer."""
 
-    def __init__(self, connection: aiosqlite.Connection) -> None:
+    def __init__(
+        self, connection: aiosqlite.Connection, observe: Callable[[float], None] = lambda seconds: None
+    ) -> None:
+        """`observe` is told how long each commit took."""
         self._connection = connection
+        self._observe = observe
         self._jobs: list[_Job[Any]] = []
         self._called = asyncio.Event()
         self._closed = False
@@ -125,7 +130,9 @@ class Writer:
             return
         try:
             tells = [await job.attempt(self._connection) for job in jobs]
+            began = perf_counter()
             await self._connection.commit()
+            self._observe(perf_counter() - began)
         except Exception as error:
             await self._undo(jobs, error)
         else:

@@ -5,14 +5,20 @@ The limits are chatproxy's own, so that they hold in a host application with oth
 
 import codecs
 import re
-from typing import Final, TypeVar
+from typing import Annotated, Final, TypeVar
 
 import msgspec
 from aiohttp import web
+from msgspec import Meta
 
 from chatproxy.errors import ChatError
 
 MAX_BODY: Final = 16 * 1024 * 1024  # bytes
+MOST: Final = 500  # things in a page
+
+# The parameters of lists.
+Limit = Annotated[int, Meta(ge=1, le=MOST, description="At most so many.")]
+Before = Annotated[int, Meta(ge=1, description="What `next` said in the page before; absent: the first.")]
 
 T = TypeVar("T")
 
@@ -49,8 +55,6 @@ def _check_type(request: web.Request) -> None:
         )
     if request.charset is not None and not _is_utf8(request.charset):
         raise ChatError("unsupported_media_type", "Send the body in UTF-8.")
-    if request.headers.get("Content-Encoding", "identity").lower() != "identity":
-        raise ChatError("unsupported_media_type", "Send the body uncompressed, without Content-Encoding.")
 
 
 def _is_utf8(charset: str) -> bool:
@@ -86,12 +90,12 @@ def message_id(request: web.Request) -> int:
 
 
 def limit(request: web.Request, default: int) -> int:
-    """`?limit=`, 1 to 500."""
+    """`?limit=`, a Limit."""
     text = request.query.get("limit", "")
     if not text:
         return default
-    if not _ID.fullmatch(text) or int(text) > 500:
-        raise ChatError("invalid", "limit must be a whole number from 1 to 500.", field="limit")
+    if not _ID.fullmatch(text) or int(text) > MOST:
+        raise ChatError("invalid", f"limit must be a whole number from 1 to {MOST}.", field="limit")
     return int(text)
 
 

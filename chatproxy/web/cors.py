@@ -17,6 +17,13 @@ def set_up(app: web.Application, config: Config) -> None:
         )
         for origin in config.cors_origins
     }
+    if options:
+        app.on_response_prepare.append(_vary)
     cors = aiohttp_cors.setup(app, defaults=options)
     for route in list(app.router.routes()):
         cors.add(route)
+
+
+async def _vary(request: web.Request, response: web.StreamResponse) -> None:
+    """A cache must not give one origin's headers to another."""
+    response.headers.add("Vary", "Origin")

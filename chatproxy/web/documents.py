@@ -19,8 +19,9 @@ from chatproxy.chat.retrieval import passages
 from chatproxy.documents.extract import media_type
 from chatproxy.documents.worker import Reader
 from chatproxy.errors import ChatError
-from chatproxy.store.records import NewDocument
-from chatproxy.web.bodies import before_message, limit, read_json
+from chatproxy.store.records import Document, NewDocument, Record, Source
+from chatproxy.web.bodies import Before, Limit, before_message, limit, read_json
+from chatproxy.web.calls import JSON, call
 from chatproxy.web.keys import CONFIG, STORE, owner
 from chatproxy.web.responses import json_response
 
@@ -44,7 +45,36 @@ class TextRequest(Struct, frozen=True):
     text: str
 
 
+class FileRequest(Struct, frozen=True):
+    file: Annotated[
+        str,
+        Meta(
+            description="With a file name, by whose ending it is read.",
+            extra_json_schema={"contentMediaType": "application/octet-stream"},
+        ),
+    ]
+
+
+class DocumentPage(Record, frozen=True, kw_only=True):
+    """Newest first; `next` is what to pass as `before` to go on, null at the end."""
+
+    documents: list[Document]
+    next: int | None
+
+
+class Sources(Record, frozen=True, kw_only=True):
+    """The best first."""
+
+    sources: list[Source]
+
+
 @routes.post(DOCUMENTS)
+@call(
+    "Takes in a document, as text or as a file; 200 where it is already there.",
+    body={JSON: TextRequest, "multipart/form-data": FileRequest},
+    example={"title": "Rainbows", "text": "Sunlight, bent by drops of water."},
+    answers={201: Document, 200: Document},
+)
 async def create(request: web.Request) -> web.StreamResponse:
     receive = _upload if request.content_type == "multipart/form-data" else _text
     user = owner(request)
@@ -62,30 +92,43 @@ async def create(request: web.Request) -> web.StreamResponse:
 
 
 @routes.get(DOCUMENTS)
+@call(
+    "Lists the documents.",
+    query={"limit": Limit, "before": Before},
+    answers={200: DocumentPage},
+    errors=("invalid", "invalid_cursor"),
+)
 async def list_all(request: web.Request) -> web.StreamResponse:
     page, following = await request.app[STORE].list_documents(
         owner(request), limit=limit(request, default=50), before=before_message(request)
     )
-    return json_response({"documents": page, "next": following})
+    return json_response(DocumentPage(documents=page, next=following))
 
 
 @routes.get(DOCUMENT)
+@call("Reads what is known of a document.", answers={200: Document})
 async def read(request: web.Request) -> web.StreamResponse:
     return json_response(await request.app[STORE].get_document(owner(request), _document_id(request)))
 
 
 @routes.delete(DOCUMENT)
+@call("Deletes a document; sessions that used it go on without.", answers={204: None})
 async def delete(request: web.Request) -> web.StreamResponse:
     await request.app[STORE].delete_document(owner(request), _document_id(request))
     return web.Response(status=204)
 
 
 @routes.get(f"{DOCUMENT}/search")
+@call(
+    "Finds the places of a document that a question would get.",
+    query={"q": Annotated[str, Meta(description="The question.")]},
+    answers={200: Sources},
+)
 async def search(request: web.Request) -> web.StreamResponse:
     found = await passages(
         request.app[STORE], owner(request), _document_id(request), request.query.get("q", "")
     )
-    return json_response({"sources": found.sources})
+    return json_response(Sources(sources=found.sources))
 
 
 _ID: Final = re.compile(r"[1-9][0-9]{0,17}", re.ASCII)

@@ -3,14 +3,16 @@
 import re
 from collections.abc import AsyncGenerator, Callable
 from contextlib import aclosing
-from typing import Final
+from typing import Annotated, Final, Literal
 from urllib.parse import quote
 
 import msgspec
 from aiohttp import web
+from msgspec import Meta
 
 from chatproxy.errors import ChatError
-from chatproxy.store.records import Message, Session
+from chatproxy.store.records import Message, Record, Session
+from chatproxy.web.calls import JSON, call
 from chatproxy.web.keys import CONVERSATION, STORE, owner
 
 routes: Final = web.RouteTableDef()
@@ -19,7 +21,20 @@ Pages = AsyncGenerator[list[Message], None]
 Text = AsyncGenerator[str, None]
 
 
+class Export(Record, frozen=True, kw_only=True):
+    """Written page by page, and never whole in memory; oldest first."""
+
+    session: Session
+    messages: list[Message]
+
+
 @routes.get("/api/chat/sessions/{sid}/export", allow_head=False)
+@call(
+    "Gives a whole conversation as a download.",
+    query={"format": Annotated[Literal["json", "markdown"], Meta(description="Absent: json.")]},
+    answers={200: {JSON: Export, "text/markdown": str}},
+    errors=("invalid",),
+)
 async def export(request: web.Request) -> web.StreamResponse:
     wanted = request.query.get("format") or "json"
     if wanted not in FORMATS:
@@ -36,8 +51,12 @@ async def export(request: web.Request) -> web.StreamResponse:
     await response.prepare(request)
     pages = request.app[CONVERSATION].all_messages(user, session_id)
     async with aclosing(pages), aclosing(written(session, pages)) as text:
-        async for part in text:
-            await response.write(part.encode())
+        try:
+            async for part in text:
+                await response.write(part.encode())
+        except ChatError:  # deleted meanwhile, say: only a broken connection tells that this is not all
+            if request.transport is not None:
+                request.transport.abort()
     return response
 
 

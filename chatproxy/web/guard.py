@@ -1,27 +1,67 @@
-"""Around every request: its id, and whatever goes wrong as API.md's JSON."""
+"""Around every request: its id, who may make it, and whatever goes wrong as API.md's JSON."""
 
 import logging
 import re
 import secrets
+from collections.abc import Mapping
 from typing import Final
 
 from aiohttp import web
 from aiohttp.typedefs import Handler
 
 from chatproxy import log
+from chatproxy.config import Config
 from chatproxy.errors import ChatError
+from chatproxy.web.access import CREDENTIALS, HOST, Access, spared
+from chatproxy.web.hosts import Hosts
 from chatproxy.web.responses import error_response
 
 logger: Final = logging.getLogger(__name__)
 
 REQUEST_ID: Final = "X-Request-Id"
 _FORM: Final = re.compile(r"[A-Za-z0-9._:-]{1,64}", re.ASCII)
+# Unless a response says otherwise of itself: it is what it says it is, no page, and leads nowhere.
+HEADERS: Final[Mapping[str, str]] = {
+    "Content-Security-Policy": "default-src 'none'; frame-ancestors 'none'",
+    "Referrer-Policy": "no-referrer",
+    "X-Content-Type-Options": "nosniff",
+}
+
+
+class Gate:
+    """What a request has to pass, in this order, before anything looks at what it wants."""
+
+    def __init__(self, app: web.Application, config: Config) -> None:
+        self._hosts = Hosts(config)
+        self._access = Access(config)
+        self._spared = spared(app)
+
+    def check(self, request: web.Request) -> None:
+        """Raises `host_not_allowed`, `origin_not_allowed`, `unauthorized`, `unsupported_media_type`."""
+        exempt = self._spared.get(request.match_info.route, frozenset())
+        if HOST not in exempt:
+            self._hosts.check_host(request)
+        self._hosts.check_origin(request)
+        if CREDENTIALS not in exempt:
+            self._access.check(request)
+        if request.headers.get("Content-Encoding", "identity").lower() != "identity":
+            raise ChatError("unsupported_media_type", "Send the body uncompressed, without Content-Encoding.")
+
+
+GATE: Final = web.AppKey("GATE", Gate)
+
+
+def set_up(app: web.Application, config: Config) -> None:
+    """To be called when all routes are there. Raises StartError."""
+    app[GATE] = Gate(app, config)
+    app.on_response_prepare.append(add_headers)
 
 
 @web.middleware
 async def guard(request: web.Request, handler: Handler) -> web.StreamResponse:
     log.request_id.set(_request_id(request))
     try:
+        request.app[GATE].check(request)
         return await handler(request)
     except ChatError as error:
         return error_response(error)
@@ -34,9 +74,11 @@ async def guard(request: web.Request, handler: Handler) -> web.StreamResponse:
         return error_response(ChatError("internal", "Something went wrong in chatproxy; its log says what."))
 
 
-async def answer_request_id(request: web.Request, response: web.StreamResponse) -> None:
+async def add_headers(request: web.Request, response: web.StreamResponse) -> None:
     if request_id := log.request_id.get():  # else a host application answered before it came here
         response.headers[REQUEST_ID] = request_id
+        for name, value in HEADERS.items():
+            response.headers.setdefault(name, value)
 
 
 def _request_id(request: web.Request) -> str:
@@ -54,7 +96,6 @@ async def _told(request: web.Request, error: web.HTTPException) -> web.StreamRes
     if error.status == 403:
         origin = request.headers.get("Origin", "this origin")
         sentence = f"{error.text}; to let pages from {origin[:200]} call, name it in CORS_ORIGINS."
-        # Headers need not be UTF-8; what is not, aiohttp gives as lone surrogates.
         return error_response(ChatError("origin_not_allowed", sentence.encode(errors="replace").decode()))
     raise error
 

@@ -5,16 +5,20 @@ from typing import Final
 from aiohttp import web
 
 from chatproxy.chat.conversation import Conversation
+from chatproxy.chat.generations import Generations
 from chatproxy.chat.models import Models
 from chatproxy.config import Config
 from chatproxy.errors import ChatError
 from chatproxy.ollama.client import Ollama
 from chatproxy.store.store import Store
+from chatproxy.web.metrics import Metrics
 
 CONFIG: Final = web.AppKey("CONFIG", Config)
 STORE: Final = web.AppKey("STORE", Store)
 OLLAMA: Final = web.AppKey("OLLAMA", Ollama)
 MODELS: Final = web.AppKey("MODELS", Models)
+GENERATIONS: Final = web.AppKey("GENERATIONS", Generations)
+METRICS: Final = web.AppKey("METRICS", Metrics)
 CONVERSATION: Final = web.AppKey("CONVERSATION", Conversation)
 
 

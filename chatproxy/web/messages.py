@@ -2,16 +2,19 @@
 
 from contextlib import suppress
 from time import monotonic
-from typing import Final
+from typing import Annotated, Final
 
 from aiohttp import web
+from msgspec import Meta
 
 from chatproxy.chat.answer import Answer
+from chatproxy.chat.events import AnyEvent
 from chatproxy.chat.request import SendRequest
 from chatproxy.cursor import Cursor
 from chatproxy.errors import ChatError
-from chatproxy.store.records import Failure, Outcome
-from chatproxy.web.bodies import before_message, limit, message_id, read_json
+from chatproxy.store.records import Failure, FinishReason, Message, Notice, Outcome, Record, Source, Usage
+from chatproxy.web.bodies import Before, Limit, before_message, limit, message_id, read_json
+from chatproxy.web.calls import JSON, UPSTREAM, call
 from chatproxy.web.keys import CONFIG, CONVERSATION, STORE, owner
 from chatproxy.web.responses import error_response, json_response
 from chatproxy.web.sse import EventStream, Waiting
@@ -19,8 +22,59 @@ from chatproxy.web.sse import EventStream, Waiting
 routes: Final = web.RouteTableDef()
 SESSION: Final = "/api/chat/sessions/{sid}"
 
+STREAM: Final = {"text/event-stream": AnyEvent}
+SENDING: Final = (
+    "session_busy",
+    "idempotency_conflict",
+    "model_not_found",
+    "no_suitable_model",
+    "message_too_long",
+    "option_not_allowed",
+    "too_many_subscribers",
+    "shutting_down",
+    "no_models",
+    *UPSTREAM,
+)
+EXAMPLE: Final = {"message": "Why are there rainbows?"}
+Place = Annotated[
+    str,
+    Meta(
+        pattern=r"^([0-9]{1,15}\.[0-9]{1,15}(\.end)?)?$",
+        description="The cursor of the last event that had one; absent or empty: from the beginning.",
+    ),
+]
+
+
+class MessagePage(Record, frozen=True, kw_only=True):
+    """Oldest first; `next` is what to pass as `before` for those before them, null at the beginning."""
+
+    messages: list[Message]
+    next: int | None
+
+
+class WholeAnswer(Record, frozen=True, kw_only=True):
+    """An answer at its end, in one piece."""
+
+    user_message_id: int
+    assistant_message_id: int
+    full_response: str
+    thinking: str
+    sources: list[Source]
+    warnings: list[Notice]
+    model: str | None
+    model_reason: str | None
+    finish_reason: FinishReason | None
+    usage: Usage | None
+
 
 @routes.post(f"{SESSION}/messages/stream")
+@call(
+    "Sends a message and streams the answer; the JSON only where ENABLE_STREAMING is false.",
+    body=SendRequest,
+    example=EXAMPLE,
+    answers={200: {**STREAM, JSON: WholeAnswer}},
+    errors=SENDING,
+)
 async def send_and_stream(request: web.Request) -> web.StreamResponse:
     answer = await _send(request)
     if not request.app[CONFIG].enable_streaming:
@@ -29,12 +83,25 @@ async def send_and_stream(request: web.Request) -> web.StreamResponse:
 
 
 @routes.post(f"{SESSION}/messages")
+@call(
+    "Sends a message and answers when the answer is complete.",
+    body=SendRequest,
+    example=EXAMPLE,
+    answers={200: WholeAnswer},
+    errors=SENDING,
+)
 async def send_and_wait(request: web.Request) -> web.StreamResponse:
     return await _whole(request, await _send(request))
 
 
 # Next to the other method of the same path: together they are one resource, whose one preflight knows both.
 @routes.get(f"{SESSION}/messages")
+@call(
+    "Lists the messages of a session, the latest page first.",
+    query={"limit": Limit, "before": Before},
+    answers={200: MessagePage},
+    errors=("invalid", "invalid_cursor"),
+)
 async def read(request: web.Request) -> web.StreamResponse:
     page, following = await request.app[CONVERSATION].messages(
         owner(request),
@@ -42,10 +109,17 @@ async def read(request: web.Request) -> web.StreamResponse:
         limit=limit(request, default=100),
         before=before_message(request),
     )
-    return json_response({"messages": page, "next": following})
+    return json_response(MessagePage(messages=page, next=following))
 
 
 @routes.get(f"{SESSION}/messages/{{mid}}/stream", allow_head=False)
+@call(
+    "Streams an answer from a cursor on, live or stored; 204 where all of it was received.",
+    query={"after": Place},
+    headers={"Last-Event-ID": Place},
+    answers={200: STREAM, 204: None},
+    errors=("invalid_cursor", "too_many_subscribers"),
+)
 async def resume(request: web.Request) -> web.StreamResponse:
     user, after = owner(request), _cursor(request)
     answer = await request.app[CONVERSATION].answer(user, request.match_info["sid"], message_id(request))
@@ -55,6 +129,7 @@ async def resume(request: web.Request) -> web.StreamResponse:
 
 
 @routes.post(f"{SESSION}/messages/{{mid}}/cancel")
+@call("Stops an answer and keeps its text so far; may be repeated.", answers={200: Message})
 async def cancel(request: web.Request) -> web.StreamResponse:
     message = await request.app[CONVERSATION].cancel(
         owner(request), request.match_info["sid"], message_id(request)
@@ -91,18 +166,18 @@ async def _whole(request: web.Request, answer: Answer) -> web.StreamResponse:
     if answer.outcome.error is not None:
         return _failure(answer, answer.outcome, answer.outcome.error)
     return json_response(
-        {
-            "userMessageId": answer.question_id,
-            "assistantMessageId": answer.id,
-            "fullResponse": answer.outcome.content,
-            "thinking": answer.outcome.thinking,
-            "sources": answer.sources,
-            "warnings": answer.outcome.warnings,
-            "model": answer.outcome.model,
-            "modelReason": answer.outcome.model_reason,
-            "finishReason": answer.outcome.finish_reason,
-            "usage": answer.outcome.usage,
-        }
+        WholeAnswer(
+            user_message_id=answer.question_id,
+            assistant_message_id=answer.id,
+            full_response=answer.outcome.content,
+            thinking=answer.outcome.thinking,
+            sources=answer.sources,
+            warnings=answer.outcome.warnings,
+            model=answer.outcome.model,
+            model_reason=answer.outcome.model_reason,
+            finish_reason=answer.outcome.finish_reason,
+            usage=answer.outcome.usage,
+        )
     )
 
 

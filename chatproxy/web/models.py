@@ -8,22 +8,51 @@ from chatproxy.chat import selection
 from chatproxy.chat.models import Known
 from chatproxy.chat.selection import Choice, Need
 from chatproxy.errors import ChatError
+from chatproxy.store.records import Record
+from chatproxy.web.calls import UPSTREAM, call
 from chatproxy.web.keys import CONFIG, MODELS, owner
 from chatproxy.web.responses import json_response
 
 routes: Final = web.RouteTableDef()
 
 
+class ModelInfo(Record, frozen=True, kw_only=True):
+    """`contextLength` counts tokens: the window in force, else the one that the model was trained for."""
+
+    name: str
+    parameter_size: str | None
+    quantization: str | None
+    size_bytes: int | None
+    context_length: int | None
+    capabilities: list[str]
+    loaded: bool
+    tokens_per_second: float | None
+    load_ms: int | None
+
+
+class Selected(Record, frozen=True, kw_only=True):
+    """What a short message in a new session would get."""
+
+    model: str
+    reason: str
+
+
+class ModelList(Record, frozen=True, kw_only=True):
+    models: list[ModelInfo]
+    selected: Selected | None
+
+
 @routes.get("/api/models")
+@call("Lists the installed models.", answers={200: ModelList}, errors=UPSTREAM)
 async def list_models(request: web.Request) -> web.StreamResponse:
     owner(request)  # the list is everybody's, but for who is nobody
     models = await request.app[MODELS].all()
     choice = await _selected(request, models)
     return json_response(
-        {
-            "models": [_shown(model) for model in models],
-            "selected": choice and {"model": choice.model.name, "reason": choice.reason},
-        }
+        ModelList(
+            models=[_shown(model) for model in models],
+            selected=None if choice is None else Selected(model=choice.model.name, reason=choice.reason),
+        )
     )
 
 
@@ -39,17 +68,18 @@ async def _selected(request: web.Request, models: list[Known]) -> Choice | None:
         return None
 
 
-def _shown(model: Known) -> dict[str, object]:
-    details = model.tags and model.tags.details
+def _shown(model: Known) -> ModelInfo:
+    tags = model.tags
+    details = None if tags is None else tags.details
     rate, load = model.tokens_per_second, model.measured.load_ms
-    return {
-        "name": model.name,
-        "parameterSize": details and details.parameter_size,
-        "quantization": details and details.quantization_level,
-        "sizeBytes": model.tags and model.tags.size,
-        "contextLength": model.window or model.trained_window,
-        "capabilities": sorted(model.capabilities),
-        "loaded": model.warm,
-        "tokensPerSecond": None if rate is None else round(rate, 1),
-        "loadMs": None if load is None else round(load),
-    }
+    return ModelInfo(
+        name=model.name,
+        parameter_size=None if details is None else details.parameter_size,
+        quantization=None if details is None else details.quantization_level,
+        size_bytes=None if tags is None else tags.size,
+        context_length=model.window or model.trained_window,
+        capabilities=sorted(model.capabilities),
+        loaded=model.warm,
+        tokens_per_second=None if rate is None else round(rate, 1),
+        load_ms=None if load is None else round(load),
+    )

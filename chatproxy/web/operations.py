@@ -1,38 +1,72 @@
-"""For whoever runs it: is it alive, is it ready, what is this address."""
+"""For whoever runs it: is it alive, is it ready, how does it do."""
 
 import asyncio
-from typing import Final
+from typing import Final, Literal
 
 from aiohttp import web
+from msgspec import UNSET, UnsetType
 
 from chatproxy import __version__
 from chatproxy.errors import ChatError
-from chatproxy.web.keys import CONVERSATION, OLLAMA, STORE
+from chatproxy.store.records import Record
+from chatproxy.web.calls import call
+from chatproxy.web.keys import CONVERSATION, GENERATIONS, METRICS, OLLAMA, STORE
 from chatproxy.web.responses import json_response
 
 routes: Final = web.RouteTableDef()
 OLLAMA_MAY_TAKE: Final = 1.0  # seconds of a readiness probe
 
 
+class Alive(Record, frozen=True, kw_only=True):
+    status: Literal["alive"] = "alive"
+    version: str = __version__
+
+
+class OllamaState(Record, frozen=True, kw_only=True):
+    """With its version, or with the sentence that says why it cannot be reached."""
+
+    reachable: bool
+    version: str | UnsetType = UNSET
+    error: str | UnsetType = UNSET
+
+
+class Ready(Record, frozen=True, kw_only=True):
+    status: Literal["ready"] = "ready"
+    ollama: OllamaState
+
+
 @routes.get("/healthz")
+@call("Says that the process is alive.", answers={200: Alive})
 async def alive(request: web.Request) -> web.StreamResponse:
-    return json_response({"status": "alive", "version": __version__})
+    return json_response(Alive())
 
 
 @routes.get("/readyz")
+@call(
+    "Says that messages can be sent, and how Ollama is.",
+    answers={200: Ready},
+    errors=("shutting_down", "storage_full"),
+)
 async def ready(request: web.Request) -> web.StreamResponse:
     """Ollama's state is told, and decides nothing: what is stored can be read without it."""
     if request.app[CONVERSATION].closing:
         raise ChatError("shutting_down", "The server is shutting down; ask another one.")
     await request.app[STORE].ping()
-    return json_response({"status": "ready", "ollama": await _ollama(request)})
+    return json_response(Ready(ollama=await _ollama(request)))
 
 
-async def _ollama(request: web.Request) -> dict[str, object]:
+@routes.get("/metrics")
+@call("Tells how it does, for Prometheus.", answers={200: {"text/plain": str}})
+async def metrics(request: web.Request) -> web.StreamResponse:
+    page = request.app[METRICS].page(request.app[GENERATIONS].load())
+    return web.Response(body=page, headers={"Content-Type": "text/plain; version=0.0.4; charset=utf-8"})
+
+
+async def _ollama(request: web.Request) -> OllamaState:
     try:
         async with asyncio.timeout(OLLAMA_MAY_TAKE):
-            return {"reachable": True, "version": await request.app[OLLAMA].version()}
+            return OllamaState(reachable=True, version=await request.app[OLLAMA].version())
     except TimeoutError:
-        return {"reachable": False, "error": f"Ollama did not answer within {OLLAMA_MAY_TAKE:g} s."}
+        return OllamaState(reachable=False, error=f"Ollama did not answer within {OLLAMA_MAY_TAKE:g} s.")
     except ChatError as error:
-        return {"reachable": False, "error": error.sentence}
+        return OllamaState(reachable=False, error=error.sentence)

@@ -6,6 +6,7 @@ from typing import Final
 from aiohttp import web
 
 from chatproxy.errors import ChatError
+from chatproxy.web.calls import call
 
 routes: Final = web.RouteTableDef()
 FOLDER: Final = Path(__file__).resolve().parent.parent / "static"
@@ -39,10 +40,19 @@ HEADERS: Final = {
     "X-Content-Type-Options": "nosniff",
 }
 
+HTML: Final = {"text/html": str}
+
 
 @routes.get("/")
+@call("Shows the page to chat on.", answers={200: HTML})
 async def page(request: web.Request) -> web.StreamResponse:
     return _file(FOLDER / "index.html")
+
+
+@routes.get("/docs")
+@call("Shows the page that describes every call.", answers={200: HTML})
+async def docs(request: web.Request) -> web.StreamResponse:
+    return _file(FOLDER / "docs.html")
 
 
 @routes.get("")
@@ -54,6 +64,10 @@ async def mount(request: web.Request) -> web.StreamResponse:
 
 
 @routes.get("/static/{path:.+}")
+@call(
+    "Gives a file that pages load.",
+    answers={200: {kind.partition(";")[0]: str for kind in MEDIA_TYPES.values()}},
+)
 async def file(request: web.Request) -> web.StreamResponse:
     name = request.match_info["path"]
     path = (FOLDER / name).resolve() if "\0" not in name else FOLDER

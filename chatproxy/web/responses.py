@@ -19,4 +19,6 @@ def json_response(
 def error_response(error: ChatError) -> web.Response:
     """API.md's section "Errors"."""
     headers = {} if error.retry_after is None else {"Retry-After": str(error.retry_after)}
+    if error.status == 401:
+        headers["WWW-Authenticate"] = "Bearer"
     return json_response(error.body, status=error.status, headers=headers)

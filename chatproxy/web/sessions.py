@@ -6,9 +6,10 @@ import msgspec
 from aiohttp import web
 from msgspec import UNSET, Meta, Struct, UnsetType
 
-from chatproxy.chat.request import ModelName
-from chatproxy.store.records import Session
-from chatproxy.web.bodies import limit, read_json
+from chatproxy.chat.request import ModelName, SystemPrompt
+from chatproxy.store.records import Record, Session
+from chatproxy.web.bodies import Limit, limit, read_json
+from chatproxy.web.calls import call
 from chatproxy.web.keys import CONVERSATION, STORE, owner
 from chatproxy.web.responses import json_response
 
@@ -22,13 +23,34 @@ class SessionRequest(Struct, frozen=True, omit_defaults=True):
 
     title: Annotated[str, Meta(min_length=1, max_length=500)] | UnsetType | None = UNSET
     model: ModelName | UnsetType | None = UNSET
-    system: str | UnsetType | None = UNSET
+    system: SystemPrompt | UnsetType | None = UNSET
 
     def given(self) -> dict[str, str | None]:
         return {name: value for name, value in msgspec.structs.asdict(self).items() if value is not UNSET}
 
 
+class SessionPage(Record, frozen=True, kw_only=True):
+    """`next` is what to pass as `before` to go on; null at the end."""
+
+    sessions: list[Session]
+    next: str | None
+
+
+PAGE: Final = {
+    "limit": Limit,
+    "before": Annotated[str, Meta(description="What `next` said in the page before; absent: the first.")],
+    "q": Annotated[str, Meta(description="Beginnings of words, of the title or of one message.")],
+}
+
+
 @routes.post(SESSIONS)
+@call(
+    "Starts a session. Without a title, its first message names it.",
+    body=SessionRequest,
+    body_optional=True,
+    example={"title": "Rainbows"},
+    answers={201: Session},
+)
 async def create(request: web.Request) -> web.StreamResponse:
     user = owner(request)
     given = (await read_json(request, SessionRequest)).given() if request.can_read_body else {}
@@ -39,6 +61,12 @@ async def create(request: web.Request) -> web.StreamResponse:
 
 
 @routes.get(SESSIONS)
+@call(
+    "Lists the sessions, newest activity first.",
+    query=PAGE,
+    answers={200: SessionPage},
+    errors=("invalid", "invalid_cursor"),
+)
 async def list_all(request: web.Request) -> web.StreamResponse:
     sessions, following = await request.app[STORE].list_sessions(
         owner(request),
@@ -46,16 +74,25 @@ async def list_all(request: web.Request) -> web.StreamResponse:
         before=request.query.get("before") or None,
         q=request.query.get("q") or None,
     )
-    return json_response({"sessions": [_shown(request, session) for session in sessions], "next": following})
+    return json_response(
+        SessionPage(sessions=[_shown(request, session) for session in sessions], next=following)
+    )
 
 
 @routes.get(SESSION)
+@call("Reads a session.", answers={200: Session})
 async def read(request: web.Request) -> web.StreamResponse:
     session = await request.app[STORE].get_session(owner(request), request.match_info["sid"])
     return json_response(_shown(request, session))
 
 
 @routes.patch(SESSION)
+@call(
+    "Changes a session.",
+    body=SessionRequest,
+    example={"title": "Rainbows", "model": "auto"},
+    answers={200: Session},
+)
 async def change(request: web.Request) -> web.StreamResponse:
     user, session_id, store = owner(request), request.match_info["sid"], request.app[STORE]
     await store.get_session(user, session_id)
@@ -64,6 +101,7 @@ async def change(request: web.Request) -> web.StreamResponse:
 
 
 @routes.delete(SESSION)
+@call("Deletes a session with its messages; a running answer is cancelled first.", answers={204: None})
 async def delete(request: web.Request) -> web.StreamResponse:
     await request.app[CONVERSATION].delete_session(owner(request), request.match_info["sid"])
     return web.Response(status=204)

@@ -29,6 +29,7 @@ class EventStream:
         """`reader_timeout` in seconds: a reader that takes nothing for so long is dropped."""
         self.response = web.StreamResponse(headers=HEADERS)
         self._request = request
+        self._connection = request.protocol
         self._ids = ids
         self._reader_timeout = reader_timeout
 
@@ -37,18 +38,21 @@ class EventStream:
         if self._request.transport is None:
             raise ConnectionResetError("the reader left before the stream began")
         self._request.transport.set_write_buffer_limits(high=0)
+        self._writer = self._request.writer
 
     @property
     def waiting(self) -> bool:
-        return self._request.protocol.writing_paused
+        return self._connection.writing_paused
 
     @property
     def gone(self) -> bool:
         return has_left(self._request)
 
     def push(self, frame: Frame) -> None:
-        with suppress(ConnectionError):  # a reader who has left is noticed by the clock
+        try:
             self._write(self._line(frame))
+        except ConnectionError:
+            return  # a reader who has left is noticed by the clock
 
     async def send(self, frame: Frame) -> None:
         await self._taken()
@@ -59,9 +63,8 @@ class EventStream:
     def _write(self, data: bytes) -> None:
         """`write` is a coroutine that has nothing to wait for here: one step runs it to its end. Once more
         than 64 KiB are written, it would wait, and without a limit: so what was written is not counted."""
-        self._request.writer.buffer_size = 0
-        with suppress(StopIteration):
-            self.response.write(data).send(None)
+        #BUF
+        next(self._writer.write(data, drain=False).__await__(), None)
 
     async def _taken(self) -> None:
         """Waits until the socket has taken everything."""
@@ -99,7 +102,9 @@ class EventStream:
         yield self._end(frame)
 
     def _line(self, frame: Frame) -> bytes:
-        return b"data: %b%b" % (frame.json, self._end(frame))
+        if self._ids:
+            return b"data: %b%b" % (frame.json, self._end(frame))
+        return b"data: %b\n\n" % frame.json
 
     def _end(self, frame: Frame) -> bytes:
         if self._ids and frame.cursor is not None:

@@ -98,7 +98,7 @@ class Talker:
         self._says = says
         self._padding = padding
 
-    async def talk(self, enough: asyncio.Event, turns: int = 4) -> None:
+    async def talk(self, enough: asyncio.Event, turns: int) -> None:
         """In sessions of so many turns, until it is enough."""
         while not enough.is_set():
             session = await self.new_session()
@@ -116,10 +116,13 @@ class Talker:
             try:
                 await self._read(turn)
             except BROKEN:
-                turn.broke = monotonic()
                 await asyncio.sleep(0.02)
         self._check(turn)
         return turn
+
+    async def once(self, says: str = "") -> Turn:
+        """In a session of its own."""
+        return await self.turn(await self.new_session(), says)
 
     async def new_session(self) -> str:
         while True:
@@ -135,10 +138,14 @@ class Talker:
             if response.status != 200:
                 return await self._was_refused(response)
             self._tally.streams += 1
-            if not turn.acknowledged:
-                turn.acknowledged = True
-                self._tally.acknowledged += 1
-            await self._follow(turn, Stream(response))
+            self._tally.resumes += turn.answer is not None
+            self._tally.acknowledged += not turn.acknowledged
+            turn.acknowledged = True
+            try:
+                await self._follow(turn, Stream(response))
+            except BROKEN:
+                turn.broke = monotonic()
+                raise
 
     async def _follow(self, turn: Turn, stream: Stream) -> None:
         while event := await stream.next():
@@ -159,7 +166,6 @@ class Talker:
             body = {"message": turn.question, "clientMessageId": turn.key}
             request = self._client.http.post(self._client.url(f"{path}/stream"), json=body)
         else:
-            self._tally.resumes += 1
             after = {} if turn.cursor is None else {"after": turn.cursor}
             request = self._client.http.get(self._client.url(f"{path}/{turn.answer}/stream"), params=after)
         async with request as response:
@@ -214,6 +220,10 @@ def status_of(end: Event) -> str:
     return "interrupted" if end["code"] in ("interrupted", "shutting_down") else "failed"
 
 
+def was_done(turn: Turn) -> bool:
+    return turn.end is not None and turn.end["type"] == "done"
+
+
 def ends(talkers: list[Talker]) -> dict[str, int]:
     """How often answers ended how: `done`, or the code of the error."""
     found: dict[str, int] = {}
@@ -227,17 +237,15 @@ def ends(talkers: list[Talker]) -> dict[str, int]:
 
 @asynccontextmanager
 async def talking(
-    url: str, number: int, tally: Tally, patience: float = 20, **how: Any
+    url: str, number: int, tally: Tally, *, turns: int = 4, **how: Any
 ) -> AsyncIterator[list[Talker]]:
-    """So many, while the block runs; after it, each ends the turn it is in.
-
-    `patience` is in seconds without a byte."""
-    timeout = aiohttp.ClientTimeout(total=None, sock_read=patience)
+    """So many, while the block runs, in sessions of so many turns; after it, each ends the turn it is in."""
+    timeout = aiohttp.ClientTimeout(total=None, sock_read=20)
     connector = aiohttp.TCPConnector(limit=0)
     async with aiohttp.ClientSession(timeout=timeout, connector=connector) as http:
         client, enough = Client(http, url), asyncio.Event()
         talkers = [Talker(client, tally, **how) for _ in range(number)]
-        tasks = [asyncio.create_task(talker.talk(enough)) for talker in talkers]
+        tasks = [asyncio.create_task(talker.talk(enough, turns)) for talker in talkers]
         try:
             yield talkers
             enough.set()

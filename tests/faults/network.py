@@ -13,7 +13,7 @@ from fake_ollama import FakeOllama, Script, answer
 
 from faults.link import CLEAN, End, Fault, Link
 from faults.load import Talker, Turn, check, paced, talking
-from faults.place import chatproxy, leaves_nothing, sound, terminated
+from faults.place import orderly
 from faults.tally import Tally
 
 LANES: Final = 4  # at once
@@ -49,8 +49,7 @@ async def cut_from_ollama(folder: Path, tally: Tally, step: int) -> None:
         plan = [(at, end) for at in range(0, len(whole) + 1, step) for end in ends_of(at)]
         plan += [(at, "blackhole") for at in range(0, len(whole), max(step, 60))]
         async with (
-            chatproxy(folder, link.url, first_token_timeout=0.5, token_timeout=0.5) as process,
-            leaves_nothing(process),
+            orderly(folder, link.url, first_token_timeout=0.5, token_timeout=0.5) as process,
             aiohttp.ClientSession() as http,
         ):
             talkers = [Talker(Client(http, process.client.base), tally, says=short) for _ in range(LANES)]
@@ -58,10 +57,8 @@ async def cut_from_ollama(folder: Path, tally: Tally, step: int) -> None:
                 *[_cuts(talker, plan[lane::LANES], complete) for lane, talker in enumerate(talkers)]
             )
             await check(process.client, talkers, tally)
-            await terminated(process)
         tally.faults += len(plan)
         assert link.broken == len(plan)
-    sound(folder)
     tally.seen.append(f"{len(whole):,} bytes")
 
 
@@ -85,7 +82,7 @@ async def _response(url: str) -> bytes:
 
 async def _cuts(talker: Talker, plan: list[tuple[int, str]], complete: int) -> None:
     for at, end in plan:
-        turn = await talker.turn(await talker.new_session(), f"cut {at} {end} ")
+        turn = await talker.once(f"cut {at} {end} ")
         assert turn.end is not None
         told = turn.end.get("code", "done")
         if end == "blackhole":
@@ -101,10 +98,8 @@ async def slow_from_ollama(folder: Path, tally: Tally, rounds: int) -> None:
     choose: Callable[[bytes], Fault] = lambda opening: SLOW[next(faults) % len(SLOW)]  # noqa: E731
     async with FakeOllama() as fake, Link.to(fake.url, choose) as link:
         fake.script = paced(0)
-        async with chatproxy(folder, link.url) as process, leaves_nothing(process):
+        async with orderly(folder, link.url) as process:
             await _talk(process.client.base, process.client, tally, rounds)
-            await terminated(process)
-    sound(folder)
 
 
 # -- between a reader and chatproxy
@@ -114,15 +109,13 @@ async def cut_from_chatproxy(folder: Path, tally: Tally, step: int) -> None:
     """The response to the send at every `step`th byte, and the next, that resumes, a little later."""
     async with FakeOllama() as fake:
         fake.script = script()
-        async with chatproxy(folder, fake.url) as process, leaves_nothing(process):
+        async with orderly(folder, fake.url) as process:
             size = await _size(process.client)
             plan = [(at, end) for at in range(0, size + 1, step) for end in ends_of(at)]
             talkers = await asyncio.gather(
                 *[_cut_reader(process.client.base, plan[lane::LANES], tally) for lane in range(LANES)]
             )
             await check(process.client, talkers, tally)
-            await terminated(process)
-    sound(folder)
     tally.seen.append(f"{size:,} bytes")
 
 
@@ -166,13 +159,10 @@ async def slow_from_chatproxy(folder: Path, tally: Tally, rounds: int) -> None:
     async with FakeOllama() as fake:
         fake.script = paced(0.002)
         async with (
-            chatproxy(folder, fake.url, reader_timeout=1) as process,
-            leaves_nothing(process),
+            orderly(folder, fake.url, reader_timeout=1) as process,
             Link.to(process.client.base, choose) as link,
         ):
             await _talk(link.url, process.client, tally, rounds)
-            await terminated(process)
-    sound(folder)
 
 
 async def _talk(url: str, direct: Client, tally: Tally, rounds: int) -> None:

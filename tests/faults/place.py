@@ -18,6 +18,7 @@ from fake_ollama import MODEL
 from processes import Process
 
 DATABASE: Final = "chatproxy.db"
+KEPT: Final = 16  # connections that are open for the next request, and their tasks
 WATCHED: Final = (sys.executable, str(Path(__file__).with_name("watched.py")))
 
 
@@ -34,6 +35,27 @@ def settings(ollama: str, **more: object) -> dict[str, object]:
 
 def chatproxy(folder: Path, ollama: str, **more: object) -> AbstractAsyncContextManager[Process]:
     return Process.running(folder, command=WATCHED, **settings(ollama, **more))
+
+
+@asynccontextmanager
+async def orderly(folder: Path, ollama: str, **more: object) -> AsyncIterator[Process]:
+    """After the block, it has as few tasks and open files as before it, ends well, and leaves all in order."""
+    async with chatproxy(folder, ollama, **more) as process:
+        before = await tasks(process), descriptors(process)
+        yield process
+        await _has_no_more(process, *before)
+        await terminated(process)
+    sound(folder)
+
+
+async def _has_no_more(process: Process, tasks_before: int, descriptors_before: int) -> None:
+    now = 0, 0
+    for _ in range(100):
+        now = await tasks(process), descriptors(process)
+        if now[0] <= tasks_before + KEPT and now[1] <= descriptors_before + KEPT:
+            return
+        await asyncio.sleep(0.1)
+    raise AssertionError(f"{now} tasks and descriptors, where there were {tasks_before, descriptors_before}")
 
 
 async def terminated(process: Process) -> None:
@@ -61,20 +83,6 @@ async def tasks(process: Process) -> int:
     process.send_signal(signal.SIGUSR1)
     async with asyncio.timeout(20):
         return int(json.loads(await process.child.stdout.readline())["tasks"])
-
-
-@asynccontextmanager
-async def leaves_nothing(process: Process) -> AsyncIterator[None]:
-    """After the block it soon has as few tasks and open files as before it."""
-    before = await tasks(process), descriptors(process)
-    yield
-    now = before
-    for _ in range(100):
-        now = await tasks(process), descriptors(process)
-        if now[0] <= before[0] and now[1] <= before[1]:
-            return
-        await asyncio.sleep(0.1)
-    raise AssertionError(f"tasks and descriptors were {before}, and are {now}")
 
 
 # -- its database

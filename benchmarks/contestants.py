@@ -1,0 +1,215 @@
+"""Who is compared: how each is started on its core, and how it is asked for a stream."""
+
+import asyncio
+import importlib.util
+import json
+import os
+import shutil
+import socket
+import sys
+from asyncio.subprocess import Process
+from collections.abc import AsyncIterator, Callable, Sequence
+from contextlib import asynccontextmanager, suppress
+from dataclasses import dataclass
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import Any, Final
+
+import aiohttp
+
+from benchmarks import machine
+
+PEERS: Final = Path(__file__).with_name("peers")
+BIN: Final = Path(sys.executable).parent
+MOST: Final = 10_000  # streams; set wherever a contestant has a limit
+PATIENCE: Final = 20.0  # seconds for a start
+POLL: Final = 0.002
+
+
+@dataclass(frozen=True)
+class Place:
+    """Where a contestant runs, and where its Ollama is."""
+
+    folder: Path
+    ollama: int  # the ports
+    port: int
+    cores: set[int]
+
+
+@dataclass
+class Server:
+    """One that runs; `pid` is None for no process at all."""
+
+    contestant: "Contestant"
+    port: int
+    pid: int | None
+
+    async def requests(self, number: int, message: str) -> list[bytes]:
+        return await self.contestant.ask(self.port, number, message)
+
+    @property
+    def cpu(self) -> float:
+        return 0.0 if self.pid is None else machine.cpu_seconds(self.pid)
+
+    @property
+    def memory(self) -> int:
+        return 0 if self.pid is None else machine.memory(self.pid)
+
+
+Ask = Callable[[int, int, str], Any]
+
+
+@dataclass(frozen=True)
+class Contestant:
+    name: str
+    command: Callable[[Place], list[str]]
+    ask: Ask
+    needs: str = ""  # a package, or a program
+    most: int = MOST  # streams that it can carry at all
+
+
+def present(contestant: Contestant) -> bool:
+    needs = contestant.needs
+    return not needs or shutil.which(needs) is not None or importlib.util.find_spec(needs) is not None
+
+
+def post(port: int, path: str, body: object, kind: str = "application/json") -> bytes:
+    data = json.dumps(body).encode()
+    head = f"POST {path} HTTP/1.1\r\nHost: 127.0.0.1:{port}\r\nContent-Type: {kind}\r\n"
+    return f"{head}Content-Length: {len(data)}\r\n\r\n".encode() + data
+
+
+async def _ask_ollama(port: int, number: int, message: str) -> list[bytes]:
+    body = {"model": "bench", "messages": [{"role": "user", "content": message}], "stream": True}
+    return [post(port, "/api/chat", body)] * number
+
+
+async def _ask_peer(port: int, number: int, message: str) -> list[bytes]:
+    return [post(port, "/stream", {"message": message})] * number
+
+
+async def _ask_chatproxy(port: int, number: int, message: str) -> list[bytes]:
+    """A session for each stream."""
+    turn = asyncio.Semaphore(64)
+
+    async def request(http: aiohttp.ClientSession) -> bytes:
+        async with turn, http.post(f"http://127.0.0.1:{port}/api/chat/sessions") as response:
+            session = (await response.json())["id"]
+        return send(port, session, message)
+
+    async with aiohttp.ClientSession() as http:
+        return list(await asyncio.gather(*[request(http) for _ in range(number)]))
+
+
+def send(port: int, session: str, message: str) -> bytes:
+    return post(port, f"/api/chat/sessions/{session}/messages/stream", {"message": message})
+
+
+def _nginx(place: Place) -> list[str]:
+    text = (PEERS / "nginx.conf").read_text()
+    for name, value in {"FOLDER": place.folder, "OLLAMA": place.ollama, "PORT": place.port}.items():
+        text = text.replace(name, str(value))
+    (place.folder / "nginx.conf").write_text(text)
+    return ["nginx", "-p", str(place.folder), "-c", str(place.folder / "nginx.conf")]
+
+
+def _chatproxy(place: Place) -> list[str]:
+    """The real command, with everything on; only the limits are higher."""
+    settings = {
+        "port": place.port,
+        "ollama-host": f"127.0.0.1:{place.ollama}",
+        "database-url": f"sqlite:///{place.folder}/chat.db",
+        "default-model": "bench",
+        "context-window": 2048,
+        "max-concurrent-generations": MOST,
+        "max-queued-generations": MOST,
+        "max-subscribers": MOST,
+    }
+    flags = [part for name, value in settings.items() for part in (f"--{name}", str(value))]
+    return [str(BIN / "chatproxy"), *flags]
+
+
+def _flask(place: Place) -> list[str]:
+    listen = ["--bind", f"127.0.0.1:{place.port}", "--backlog", "4096"]
+    return [str(BIN / "gunicorn"), "--worker-class", "gthread", "--threads", "500", *listen, "flask_app:app"]
+
+
+def _fastapi(place: Place) -> list[str]:
+    engine = ["--loop", "uvloop", "--http", "httptools", "--no-access-log", "--log-level", "warning"]
+    return [str(BIN / "uvicorn"), "--port", str(place.port), *engine, "fastapi_app:app"]
+
+
+def _aiohttp(place: Place) -> list[str]:
+    return [sys.executable, str(PEERS / "aiohttp_app.py")]
+
+
+DIRECT: Final = Contestant("direct", lambda place: [], _ask_ollama)
+NGINX: Final = Contestant("nginx", _nginx, _ask_ollama, needs="nginx")
+CHATPROXY: Final = Contestant("chatproxy", _chatproxy, _ask_chatproxy)
+FLASK: Final = Contestant("Flask + requests", _flask, _ask_peer, needs="gunicorn", most=500)
+FASTAPI: Final = Contestant("FastAPI + httpx", _fastapi, _ask_peer, needs="fastapi")
+AIOHTTP: Final = Contestant("aiohttp", _aiohttp, _ask_peer)
+ALL: Final = (DIRECT, NGINX, CHATPROXY, AIOHTTP, FASTAPI, FLASK)
+
+
+@asynccontextmanager
+async def running(
+    contestant: Contestant, ollama: int, cores: set[int], folder: Path | None = None
+) -> AsyncIterator[Server]:
+    """Started, and killed afterwards. A folder that is given keeps the database."""
+    if contestant is DIRECT:
+        yield Server(contestant, ollama, None)
+        return
+    with TemporaryDirectory(prefix="bench") as temporary:
+        place = Place(folder or Path(temporary), ollama, _free_port(), cores)
+        process = await start(contestant, place)
+        try:
+            await accepting(process, place)
+            yield Server(contestant, place.port, process.pid)
+        finally:
+            await _stop(process)
+
+
+async def start(contestant: Contestant, place: Place) -> Process:
+    variables = {"PATH": os.environ["PATH"], "PORT": str(place.port), "OLLAMA": str(place.ollama)}
+    with (place.folder / "log").open("ab") as log:
+        return await asyncio.create_subprocess_exec(
+            *contestant.command(place),
+            cwd=place.folder if contestant is CHATPROXY else PEERS,
+            env=variables,
+            stdout=log,
+            stderr=log,
+            preexec_fn=lambda: os.sched_setaffinity(0, place.cores),
+        )
+
+
+async def accepting(process: Process, place: Place) -> None:
+    """Returns when the port takes connections."""
+    async with asyncio.timeout(PATIENCE):
+        while process.returncode is None:
+            with suppress(OSError):
+                _, writer = await asyncio.open_connection("127.0.0.1", place.port)
+                writer.close()
+                return
+            await asyncio.sleep(POLL)
+    raise RuntimeError(f"it did not start: {(place.folder / 'log').read_text()}")
+
+
+async def _stop(process: Process) -> None:
+    """At once: what it still has under way is of no interest."""
+    for pid in reversed(list(machine.family(process.pid)) if process.returncode is None else []):
+        with suppress(ProcessLookupError):
+            os.kill(pid, 9)
+    await process.wait()
+
+
+def _free_port() -> int:
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        return int(free.getsockname()[1])
+
+
+def missing(contestants: Sequence[Contestant]) -> str:
+    """What is left out of the tables, and why."""
+    left_out = [f"{each.name} ({each.needs} is not installed)" for each in contestants if not present(each)]
+    return f"Left out: {', '.join(left_out)}." if left_out else ""

@@ -1,0 +1,81 @@
+"""What the kernel says of processes: cores, CPU time, memory. Linux only."""
+
+import os
+import platform
+import resource
+import sqlite3
+import subprocess
+from collections.abc import Iterator
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
+from time import clock_gettime
+from typing import Final
+
+PROC: Final = Path("/proc")
+PACKAGES: Final = (
+    "aiohttp uvloop httptools msgspec aiosqlite flask requests gunicorn fastapi httpx sse-starlette uvicorn"
+)
+
+
+def split_cores() -> tuple[set[int], set[int]]:
+    """One for the proxy, the others for everything else; the same one where there is no other."""
+    first, *others = sorted(os.sched_getaffinity(0))
+    return {first}, set(others) or {first}
+
+
+def allow_many_files() -> None:
+    """As many as this machine lets a process open; the proxies inherit it."""
+    _, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
+
+
+def family(pid: int) -> Iterator[int]:
+    """The process and its children, theirs too."""
+    yield pid
+    for children in (PROC / str(pid) / "task").glob("*/children"):
+        for child in children.read_text().split():
+            yield from family(int(child))
+
+
+def cpu_seconds(pid: int) -> float:
+    """That the process and its children have run, all threads, by the clock that the kernel keeps of each."""
+    return sum(clock_gettime((~each << 3) | 2) for each in family(pid))  # CPUCLOCK_SCHED, see clock_getcpuclockid
+
+
+def memory(pid: int) -> int:
+    """Bytes of the process and its children; what they share counts once."""
+    return sum(_proportional(each) for each in family(pid))
+
+
+def _proportional(pid: int) -> int:
+    lines = (PROC / str(pid) / "smaps_rollup").read_text().splitlines()
+    return next(int(line.split()[1]) * 1024 for line in lines if line.startswith("Pss:"))
+
+
+def describe() -> str:
+    """The machine and the versions, for whoever compares."""
+    cpu = next(
+        line.partition(":")[2].strip()
+        for line in (PROC / "cpuinfo").read_text().splitlines()
+        if line.startswith("model name")
+    )
+    packages = ", ".join(f"{name} {found}" for name in PACKAGES.split() if (found := _version(name)))
+    return (
+        f"{os.cpu_count()} cores of {cpu}, Linux {platform.release()}, load {os.getloadavg()[0]:.1f} before the run; "
+        f"Python {platform.python_version()}, SQLite {sqlite3.sqlite_version}, {packages}{_nginx()}."
+    )
+
+
+def _version(package: str) -> str | None:
+    try:
+        return version(package)
+    except PackageNotFoundError:
+        return None
+
+
+def _nginx() -> str:
+    try:
+        said = subprocess.run(["nginx", "-v"], capture_output=True, text=True, check=True).stderr
+    except FileNotFoundError:
+        return ""
+    return f", {said.strip().rpartition(' ')[2].replace('/', ' ')}"

@@ -1,0 +1,97 @@
+"""One contestant under one load: CPU per token, and how late the tokens come."""
+
+import asyncio
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from statistics import median
+from time import monotonic
+from typing import Final
+
+from benchmarks.contestants import Server
+from benchmarks.load import Reader, Tally, read
+
+RATE: Final = 30  # tokens per second of each stream
+SETTLE: Final = 0.7  # seconds between the last stream's first token and the count
+ENDLESS: Final = 1_000_000  # tokens: nobody waits for the end
+
+
+@dataclass(frozen=True)
+class Sample:
+    tokens: int
+    share: float  # of the tokens that were due
+    cpu: float  # microseconds per token
+    half: float  # milliseconds late: the median
+    most: float  # and the 99th percentile
+
+
+async def sample(server: Server, tally: Tally, seconds: float, due: float) -> Sample:
+    """What happens meanwhile; `due` is how many tokens per second should come."""
+    before, since = server.cpu, monotonic()
+    tally.begin()
+    await asyncio.sleep(seconds)
+    tally.counting = False
+    spent, passed = server.cpu - before, monotonic() - since
+    late = sorted(tally.late) or [0]
+    return Sample(
+        tokens=len(tally.late),
+        share=len(tally.late) / (due * passed),
+        cpu=spent * 1e6 / max(1, len(tally.late)),
+        half=late[len(late) // 2] / 1000,
+        most=late[len(late) * 99 // 100] / 1000,
+    )
+
+
+def middle(samples: Sequence[Sample]) -> Sample:
+    """The median of each figure."""
+    names = Sample.__dataclass_fields__
+    return Sample(**{name: median(getattr(each, name) for each in samples) for name in names})
+
+
+@contextmanager
+def dropping(readers: list[Reader]) -> Iterator[list[Reader]]:
+    try:
+        yield readers
+    finally:
+        for reader in readers:
+            reader.drop()
+
+
+async def under_load(server: Server, streams: int, seconds: float) -> tuple[Sample, int]:
+    """With the memory that it took, in bytes, beyond what an idle one has after its first answer."""
+    await first_token(server)
+    idle, tally = server.memory, Tally()
+    requests = await server.requests(streams, f"{RATE} {ENDLESS} 0")
+    with dropping(await read(server.port, requests, ENDLESS, tally)):
+        await asyncio.sleep(SETTLE)
+        found = await sample(server, tally, seconds, streams * RATE)
+        return found, server.memory - idle
+
+
+async def first_token(server: Server) -> float:
+    """Milliseconds from the request to the first token of a short answer, which is read to its end."""
+    (request,) = await server.requests(1, "1000 1 0")
+    (reader,) = await read(server.port, [request], 1, Tally())
+    await reader.ended
+    return (reader.first - reader.asked) * 1000
+
+
+async def carried(server: Server, levels: Sequence[int], seconds: float, limit: float) -> Iterator[tuple[int, Sample]]:
+    """The samples of more and more streams, up to the first that comes too late: over `limit` milliseconds."""
+    found: list[tuple[int, Sample]] = []
+    readers: list[Reader] = []
+    tally = Tally()
+    with dropping(readers):
+        for level in levels:
+            if level > server.contestant.most:
+                break
+            try:
+                requests = await server.requests(level - len(readers), f"{RATE} {ENDLESS} 0")
+                readers += await read(server.port, requests, ENDLESS, tally)
+            except (TimeoutError, OSError):
+                break
+            await asyncio.sleep(SETTLE)
+            found.append((level, await sample(server, tally, seconds, level * RATE)))
+            if found[-1][1].most > limit or found[-1][1].share < 0.97:
+                break
+    return iter(found)

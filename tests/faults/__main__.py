@@ -1,0 +1,44 @@
+"""Tries all scenarios, prints the table and writes it into BENCHMARKS.md. Exit code 1 where one failed."""
+
+import asyncio
+import sys
+import tempfile
+import traceback
+from pathlib import Path
+from time import monotonic
+from typing import Final
+
+from faults.scenarios import SCENARIOS, Scenario
+from faults.tally import Tally, table, written
+
+RESULTS: Final = Path(__file__).parents[2] / "BENCHMARKS.md"
+LIMIT: Final = 150  # seconds for one
+
+
+async def attempt(scenario: Scenario) -> Tally | None:
+    tally, began = Tally(scenario.name), monotonic()
+    print(f"{scenario.name} ...", flush=True)
+    try:
+        with tempfile.TemporaryDirectory() as folder:
+            async with asyncio.timeout(LIMIT):
+                await scenario.run(Path(folder), tally, scenario.whole)
+    except Exception:
+        traceback.print_exc()
+        print(f"FAILED: {tally}", flush=True)
+        return None
+    tally.seconds = monotonic() - began
+    return tally
+
+
+async def main() -> int:
+    tallies = [await attempt(scenario) for scenario in SCENARIOS]
+    whole = [tally for tally in tallies if tally is not None]
+    print(table(whole))
+    if len(whole) < len(tallies):
+        return 1
+    written(RESULTS, whole)
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(asyncio.run(main()))

@@ -1,0 +1,193 @@
+"""A machine that lets chatproxy down: a full disk, a locked database, a clock that is set, few descriptors."""
+
+import asyncio
+import resource
+import socket
+import sqlite3
+import subprocess
+from collections.abc import Iterator
+from contextlib import closing, contextmanager, suppress
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Final
+
+from fake_ollama import FakeOllama
+from processes import Process
+
+from faults.load import Talker, check, ends, paced, talking, was_done
+from faults.place import DATABASE, orderly, settled
+from faults.tally import Tally
+
+PACE: Final = 0.01  # seconds between two tokens
+TALKERS: Final = 6
+
+
+# -- a full disk
+
+
+async def full_disk(folder: Path, tally: Tally, times: int) -> None:
+    """Sends are refused or answers told as failed, reads go on, and all is well when there is room again."""
+    async with FakeOllama() as fake:
+        fake.script = paced(PACE)
+        with _small_disk(folder) as disk:
+            async with orderly(disk, fake.url) as process:
+                padding = "x" * 30_000  # messages that take room
+                async with talking(process.client.base, TALKERS, tally, padding=padding) as talkers:
+                    for _ in range(times):
+                        await asyncio.sleep(0.5)
+                        with _filled(disk, process):
+                            await asyncio.sleep(2.5)
+                            await _reads(process, talkers)
+                        tally.faults += 1
+                await settled(disk)
+                await check(process.client, talkers, tally)
+    told = ends(talkers)
+    assert told.keys() <= {"done", "storage_full"}
+    assert tally.refused + told.get("storage_full", 0) > 0
+    tally.seen.append(f"{told.get('storage_full', 0)} answers told as failed and stored later")
+    tally.seen.append("tmpfs" if disk != folder else "RLIMIT_FSIZE")
+
+
+async def _reads(process: Process, talkers: list[Talker]) -> None:
+    """What is stored is shown."""
+    assert (await process.client.call("GET", "/readyz"))["status"] == "ready"
+    for talker in talkers:
+        await process.client.messages(talker.turns[0].session)
+
+
+@contextmanager
+def _small_disk(folder: Path) -> Iterator[Path]:
+    """A file system of its own, where one can be mounted; else the folder itself."""
+    disk = folder / "disk"
+    disk.mkdir()
+    mount = ["mount", "-t", "tmpfs", "-o", "size=24m", "tmpfs", str(disk)]
+    if subprocess.run(mount, capture_output=True).returncode != 0:
+        yield folder
+        return
+    try:
+        yield disk
+    finally:
+        subprocess.run(["umount", "--lazy", str(disk)], check=True)
+
+
+@contextmanager
+def _filled(disk: Path, process: Process) -> Iterator[None]:
+    if disk.name != "disk":
+        with _files_end(disk, process):
+            yield
+        return
+    filler = disk / "filler"
+    with filler.open("wb", buffering=0) as file:
+        try:
+            with suppress(OSError):
+                while True:
+                    file.write(bytes(4096))
+            yield
+        finally:
+            filler.unlink()
+
+
+@contextmanager
+def _files_end(folder: Path, process: Process) -> Iterator[None]:
+    """No file grows beyond what the log of the database has now."""
+    size = (folder / f"{DATABASE}-wal").stat().st_size
+    before = resource.prlimit(process.child.pid, resource.RLIMIT_FSIZE, (size, resource.RLIM_INFINITY))
+    try:
+        yield
+    finally:
+        resource.prlimit(process.child.pid, resource.RLIMIT_FSIZE, before)
+
+
+# -- a locked database
+
+
+async def locked(folder: Path, tally: Tally, seconds: int) -> None:
+    """Up to 5 s delay what is written; longer ones refuse it, and what was said is stored afterwards."""
+    async with FakeOllama() as fake:
+        fake.script = paced(PACE)
+        async with orderly(folder, fake.url) as process:
+            newcomers = [Talker(process.client, tally) for _ in range(TALKERS)]
+            async with talking(process.client.base, TALKERS, tally) as talkers:
+                await asyncio.sleep(0.5)
+                with closing(sqlite3.connect(folder / DATABASE, isolation_level=None)) as other:
+                    other.execute("BEGIN IMMEDIATE")
+                    coming = [asyncio.create_task(newcomer.once()) for newcomer in newcomers]
+                    await asyncio.sleep(seconds)
+                    await _reads(process, talkers)
+                await asyncio.gather(*coming)
+                tally.faults += 1
+            await settled(folder)
+            await check(process.client, talkers + newcomers, tally)
+    told = ends(talkers + newcomers)
+    assert told.keys() <= {"done", "storage_full"}
+    assert (seconds < 5) == (tally.refused + told.get("storage_full", 0) == 0)
+    tally.seen.append(f"{told.get('storage_full', 0)} answers told as failed and stored later")
+
+
+# -- a clock that is set
+
+LIBRARIES: Final = sorted(Path("/usr/lib").glob("*/faketime/libfaketimeMT.so.1"))  # Debian's package faketime
+
+
+async def set_clock(folder: Path, tally: Tally, times: int) -> None:
+    """One hour ahead, one hour back, in the middle of answers: nothing waits, breaks or is told twice."""
+    assert LIBRARIES, "install the package faketime"
+    offset = folder / "offset"
+    offset.write_text("+0")
+    faketime = {
+        "ld_preload": LIBRARIES[0],
+        "faketime_timestamp_file": offset,
+        "faketime_no_cache": 1,
+        "dont_fake_monotonic": 1,
+        "no_fake_stat": 1,
+    }
+    async with FakeOllama() as fake:
+        fake.script = paced(PACE)
+        async with orderly(folder, fake.url, token_timeout=5, reader_timeout=5, **faketime) as process:
+            async with talking(process.client.base, TALKERS, tally) as talkers:
+                for number in range(times):
+                    offset.write_text(("+3600", "-3600", "+0")[number % 3])
+                    await _shows(process, (3600, -3600, 0)[number % 3])
+                    await asyncio.sleep(1)
+                    tally.faults += 1
+            assert ends(talkers).keys() == {"done"}
+            assert tally.streams == tally.acknowledged
+            await check(process.client, talkers, tally)
+
+
+async def _shows(process: Process, seconds: int) -> None:
+    """The process's clock is off by so many."""
+    session = await process.client.session(await process.client.new_session())
+    off = datetime.fromisoformat(session["createdAt"]) - datetime.now(UTC)
+    assert abs(off.total_seconds() - seconds) < 60
+
+
+# -- few descriptors
+
+
+async def few_descriptors(folder: Path, tally: Tally, hogs: int) -> None:
+    """256 of them, and so many connections that ask for nothing: who is in keeps being served, and when
+    they have gone, everybody is."""
+    async with FakeOllama() as fake:
+        fake.script = paced(PACE)
+        async with orderly(folder, fake.url) as process:
+            resource.prlimit(process.child.pid, resource.RLIMIT_NOFILE, (256, 256))
+            async with talking(process.client.base, TALKERS, tally) as talkers:
+                await asyncio.sleep(0.5)
+                connections = [socket.create_connection(_address(process)) for _ in range(hogs)]
+                await asyncio.sleep(2)
+                for connection in connections:
+                    connection.close()
+                tally.faults += 1
+                await asyncio.sleep(1)
+            await check(process.client, talkers, tally)
+            last = Talker(process.client, tally)
+            assert was_done(await last.once())
+    told = ends(talkers)
+    assert told.keys() <= {"done", "upstream_unavailable"}
+    tally.seen.append(", ".join(f"{number} {how}" for how, number in sorted(told.items())))
+
+
+def _address(process: Process) -> tuple[str, int]:
+    host, _, port = process.client.base.removeprefix("http://").partition(":")
+    return host, int(port)

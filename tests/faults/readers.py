@@ -1,0 +1,102 @@
+"""Readers who never read, beside one who does: what they cost it, and what they make chatproxy keep."""
+
+import asyncio
+import socket
+from collections.abc import AsyncIterator
+from contextlib import ExitStack, asynccontextmanager, closing
+from pathlib import Path
+from statistics import quantiles
+from time import monotonic
+from typing import Final, NamedTuple
+
+from chat_client import Client, Stream
+from fake_ollama import FakeOllama, Gate, Script, last
+from fake_ollama import token as line_of
+
+from faults.place import orderly, resident
+from faults.tally import Tally
+
+TOKEN: Final = "0123456789abcde " * 1024  # 16 KiB, so that no socket holds all of them
+TOKENS: Final = 300
+PACE: Final = 0.02  # seconds between two
+SLOWEST: Final = 0.1  # seconds that a token may take, but for one in a hundred
+KEPT: Final = 128 * 1024  # bytes for each who does not read
+
+
+class Watched(NamedTuple):
+    """One answer: how many seconds each token took to its reader; bytes in memory at its end."""
+
+    delays: list[float]
+    resident: int
+
+    @property
+    def p99(self) -> float:
+        return quantiles(self.delays, n=100)[98]
+
+
+async def never_read(folder: Path, tally: Tally, number: int) -> None:
+    """The same answer alone, once more (memory has found its size then), and among so many of them."""
+    async with FakeOllama() as fake, orderly(folder, fake.url, max_subscribers=number + 1) as process:
+        runs = []
+        for idle in (0, 0, number):
+            fake.script = Script([*[line_of(TOKEN)] * TOKENS, last()], gate=(gate := Gate()))
+            async with _answering(process.client, idle) as stream:
+                runs.append(Watched(await _delays(stream, gate), resident(process)))
+                gate.open()
+                assert (await stream.until("done"))["fullResponse"] == stream.text() == TOKEN * TOKENS
+    _, alone, among = runs
+    kept = max(0, among.resident - alone.resident) / number
+    tally.faults += number
+    tally.streams += len(runs)
+    tally.acknowledged += len(runs)
+    tally.seen.append(f"p99 {among.p99 * 1000:.1f} ms, alone {alone.p99 * 1000:.1f} ms")
+    tally.seen.append(f"{kept / 1024:.0f} KiB in memory for each")
+    assert among.p99 < SLOWEST
+    assert kept <= KEPT
+
+
+@asynccontextmanager
+async def _answering(client: Client, idle: int) -> AsyncIterator[Stream]:
+    """An answer that so many others have asked for, and do not read."""
+    session = await client.new_session()
+    async with client.sending(session) as stream:
+        message = (await stream.until("start"))["assistantMessageId"]
+        path = f"/api/chat/sessions/{session}/messages/{message}/stream"
+        with ExitStack() as connections:
+            for _ in range(idle):
+                await _ask(connections.enter_context(closing(socket.socket())), client.base, path)
+            yield stream
+
+
+async def _ask(connection: socket.socket, url: str, path: str) -> None:
+    """Takes the first byte of the response, so that it has begun, and no more."""
+    host, port = url.removeprefix("http://").split(":")
+    connection.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
+    connection.setblocking(False)
+    loop = asyncio.get_running_loop()
+    await loop.sock_connect(connection, (host, int(port)))
+    await loop.sock_sendall(connection, f"GET {path} HTTP/1.1\r\nHost: {host}\r\n\r\n".encode())
+    await loop.sock_recv(connection, 1)
+
+
+async def _delays(stream: Stream, gate: Gate) -> list[float]:
+    """Lets the tokens go one by one, and reads them."""
+    sent: list[float] = []
+    letting = asyncio.create_task(_let(gate, sent))
+    delays: list[float] = []
+    size = 0
+    while len(delays) < TOKENS:
+        event = await stream.next()
+        assert event is not None
+        size += len(event.get("content", ""))
+        while size >= (len(delays) + 1) * len(TOKEN):
+            delays.append(monotonic() - sent[len(delays)])
+    await letting
+    return delays
+
+
+async def _let(gate: Gate, sent: list[float]) -> None:
+    for _ in range(TOKENS):
+        sent.append(monotonic())
+        gate.let()
+        await asyncio.sleep(PACE)

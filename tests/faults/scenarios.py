@@ -1,0 +1,35 @@
+"""All that is tried, how much of it in `make faults`, and how much in every run of the tests."""
+
+from collections.abc import Awaitable, Callable, Sequence
+from pathlib import Path
+from typing import Final, NamedTuple
+
+from faults import crashes, machine, network, readers, traffic
+from faults.tally import Tally
+
+
+class Scenario(NamedTuple):
+    """Of `run`'s last argument, the number: how many, or how far apart, or how long."""
+
+    name: str
+    run: Callable[[Path, Tally, int], Awaitable[None]]
+    whole: int
+    short: int
+
+
+SCENARIOS: Final[Sequence[Scenario]] = (
+    Scenario("Ollama's response cut at every byte", network.cut_from_ollama, 1, 67),
+    Scenario("Ollama behind a slow line", network.slow_from_ollama, 6, 1),
+    Scenario("chatproxy's response cut at every byte", network.cut_from_chatproxy, 1, 67),
+    Scenario("chatproxy behind a slow line", network.slow_from_chatproxy, 6, 1),
+    Scenario("chatproxy killed (-9)", crashes.kill_9, 100, 3),
+    Scenario("chatproxy terminated", crashes.sigterm, 10, 1),
+    Scenario("Ollama killed (-9)", crashes.ollama_killed, 10, 1),
+    Scenario("the disk full", machine.full_disk, 3, 1),
+    Scenario("the database locked for 4 s", machine.locked, 4, 1),
+    Scenario("the database locked for 10 s", machine.locked, 10, 2),
+    Scenario("the clock set by an hour", machine.set_clock, 6, 2),
+    Scenario("256 descriptors, 400 connections", machine.few_descriptors, 400, 300),
+    Scenario("readers who never read", readers.never_read, 100, 10),
+    Scenario("an hour's traffic", traffic.an_hour, 1200, 60),
+)

@@ -1,0 +1,649 @@
+"""The model, the prompt and the wait, as a client and Ollama see them."""
+
+import asyncio
+import re
+from collections.abc import AsyncIterator, Callable
+from contextlib import AsyncExitStack
+from time import monotonic
+from typing import Any
+
+import msgspec
+import pytest
+from chat_client import Client, Event, Stream, serving
+from fake_ollama import (
+    MODEL,
+    FakeOllama,
+    Gate,
+    Request,
+    Script,
+    Scripted,
+    answer,
+    error,
+    last,
+    refused,
+    replay,
+    token,
+    until,
+)
+from recordings import recorded
+
+from chatproxy import Config
+from chatproxy.chat import asking
+from chatproxy.ollama import catalog
+
+ECHO, THINKER = "echo:270m", "thinker:270m"  # ECHO has the weights of MODEL
+COLD = Script(answer("Late."), delays=[3.0, 0.0])
+
+
+@pytest.fixture
+async def auto(config: Config) -> AsyncIterator[Client]:
+    async with serving(msgspec.structs.replace(config, default_model="auto")) as client:
+        yield client
+
+
+@pytest.fixture
+def two(fake: FakeOllama) -> None:
+    """MODEL is warm, and what a new session gets; THINKER is next."""
+    fake.models = [model for model in fake.models if model["name"] in (MODEL, THINKER)]
+    for model in fake.running:
+        model["context_length"] = 32768
+
+
+def by_model(**scripts: Scripted) -> Callable[[Request], Script]:
+    """By the model's name without its tag."""
+
+    def script(request: Request) -> Script:
+        chosen = scripts[request["model"].partition(":")[0]]
+        return chosen(request) if callable(chosen) else chosen
+
+    return script
+
+
+def saying(text: str, **numbers: int) -> Callable[[Request], Script]:
+    return lambda request: Script(answer(text, model=request["model"], **numbers))
+
+
+def asked(fake: FakeOllama) -> list[str]:
+    return [request["model"] for request in fake.requests]
+
+
+def warnings(stream: Stream) -> list[str]:
+    return [event["code"] for event in stream.events if event["type"] == "warning"]
+
+
+# -- the choice
+
+
+@pytest.mark.usefixtures("two")
+async def test_the_first_token_comes_from_the_warm_one(fake: FakeOllama, auto: Client) -> None:
+    fake.script = by_model(gemma3=saying("Soon."), thinker=COLD)
+    began = monotonic()
+    async with auto.sending(await auto.new_session()) as stream:
+        await stream.until("chunk")
+        assert monotonic() - began < 3
+        await stream.rest()
+    assert (stream.events[0]["model"], stream.events[0]["modelReason"]) == (MODEL, "already loaded")
+    assert stream.text() == "Soon."
+
+
+@pytest.mark.usefixtures("two")
+async def test_a_conversation_keeps_its_model(fake: FakeOllama, auto: Client) -> None:
+    session = await auto.new_session()
+    await auto.ask(session, model=THINKER)
+    sent = await auto.send(session)
+    assert (sent["model"], sent["modelReason"]) == (THINKER, "answered last in this session")
+
+
+@pytest.mark.parametrize(
+    ("request_says", "session_says", "expected"),
+    [
+        ("THINKER:270m", MODEL, (THINKER, "named in the request")),
+        (None, "echo:270M", (ECHO, "this session's model")),
+        (None, None, (MODEL, "the default here")),
+        ("auto", ECHO, (MODEL, "already loaded")),
+    ],
+)
+async def test_a_name_is_followed(
+    client: Client,
+    fake: FakeOllama,
+    request_says: str | None,
+    session_says: str | None,
+    expected: tuple[str, str],
+) -> None:
+    fake.models = [model for model in fake.models if model["name"] != ECHO or session_says]
+    fake.shows[ECHO] = {**fake.shows[ECHO], "capabilities": []}  # which a named one is not asked for
+    session = await client.new_session(model=session_says)
+    sent = await client.send(session, model=request_says)
+    assert (sent["model"], sent["modelReason"]) == expected
+    assert asked(fake) == [expected[0]]
+    stored = (await client.messages(session))[1]
+    assert (stored["model"], stored["modelReason"]) == expected
+
+
+@pytest.mark.parametrize(
+    ("models", "body", "status", "code"),
+    [
+        ([], {}, 503, "no_models"),
+        ([MODEL], {"think": True}, 422, "no_suitable_model"),
+        ([MODEL], {"message": "x" * 20_000}, 422, "message_too_long"),
+        ([MODEL], {"model": "gemma3:27b"}, 422, "model_not_found"),
+    ],
+)
+async def test_a_refusal_stores_nothing(
+    fake: FakeOllama, auto: Client, models: list[str], body: dict[str, Any], status: int, code: str
+) -> None:
+    fake.models = [model for model in fake.models if model["name"] in models]
+    session = await auto.new_session()
+    refusal = await auto.refused(session, status, json={"message": "Hello", **body})
+    assert refusal["code"] == code
+    assert (await auto.messages(session), fake.chats) == ([], [])
+
+
+async def test_a_model_installed_meanwhile_is_found(fake: FakeOllama, client: Client) -> None:
+    *fake.models, new = fake.models
+    session = await client.new_session()
+    await client.ask(session)
+    assert (await client.refused(session, 422, json={"message": "Hi", "model": THINKER}))["installed"] == [
+        model["name"] for model in fake.models
+    ]
+    fake.models.append(new)
+    assert (await client.send(session, model=THINKER))["model"] == THINKER
+
+
+async def test_without_the_list_a_named_model_is_tried_all_the_same(fake: FakeOllama, client: Client) -> None:
+    fake.instead["/api/tags"] = refused(500, "no")
+    sent = await client.send(await client.new_session(), model="whatever")
+    assert (sent["model"], sent["modelReason"]) == ("whatever", "named in the request")
+
+
+async def test_without_the_list_there_is_no_choice(fake: FakeOllama, auto: Client) -> None:
+    fake.instead["/api/tags"] = refused(500, "no")
+    session = await auto.new_session()
+    assert (await auto.refused(session, 502, json={"message": "Hello"}))["code"] == "upstream_error"
+    assert (await auto.messages(session), fake.chats) == ([], [])
+
+
+@pytest.mark.parametrize("lists", [("/api/tags",), ("/api/ps",), ("/api/tags", "/api/ps")])
+async def test_no_send_waits_for_lists_that_are_known(
+    fake: FakeOllama, auto: Client, lists: tuple[str, ...], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    session = await auto.new_session()
+    await auto.ask(session)
+    monkeypatch.setattr(catalog, "FRESH", 0.0)
+    for path in lists:
+        fake.instead[path] = Script(head=Gate())
+    async with asyncio.timeout(8):  # less than Ollama is given to answer
+        for _ in range(3):
+            await auto.ask(session)
+    assert len(fake.chats) == 4
+
+
+# -- the second choice
+
+FAILURES = [
+    refused(500, "model requires more system memory (9 GiB) than is available (4 GiB)"),
+    replay("error_runner_crashed_at_load", status=500, content_type="application/json"),
+    refused(404, f"model '{MODEL}' not found"),
+    Script([error("out of memory")]),
+    Script([token("")], end="cut"),
+]
+
+
+@pytest.mark.usefixtures("two")
+@pytest.mark.parametrize("failure", FAILURES)
+async def test_a_model_that_fails_gives_way_to_the_next(
+    fake: FakeOllama, auto: Client, failure: Script
+) -> None:
+    fake.script = by_model(gemma3=failure, thinker=saying("Here I am."))
+    session = await auto.new_session()
+    stream = await auto.ask(session)
+    assert asked(fake) == [MODEL, THINKER]
+    assert stream.kinds() == ["start", "warning", "chunk", "done"]
+    assert (stream.events[0]["model"], stream.last["model"]) == (MODEL, THINKER)
+    assert warnings(stream) == ["model_fallback"]
+    stored = (await auto.messages(session))[1]
+    assert (stored["model"], stored["modelReason"]) == (THINKER, f"{MODEL} failed")
+    assert [(warning["code"], stored["content"]) for warning in stored["warnings"]] == [
+        ("model_fallback", "Here I am.")
+    ]
+
+
+@pytest.mark.usefixtures("two")
+async def test_it_gives_way_once(fake: FakeOllama, auto: Client) -> None:
+    fake.models.append({**fake.models[0], "name": ECHO, "digest": "another"})
+    fake.script = refused(500, "no")
+    stream = await auto.ask(await auto.new_session())
+    assert len(fake.chats) == 2
+    assert (stream.last["type"], stream.last["code"]) == ("error", "upstream_error")
+
+
+@pytest.mark.usefixtures("two")
+@pytest.mark.parametrize(
+    ("failure", "body"),
+    [
+        (FAILURES[0], {"model": MODEL}),  # it was named
+        (refused(400, "no"), {}),  # the request is to blame
+        (Script([token("One"), error("out of memory")]), {}),  # after the first token
+        (Script([token(thinking="One"), error("out of memory")]), {}),
+    ],
+)
+async def test_it_does_not_give_way(
+    fake: FakeOllama, auto: Client, failure: Script, body: dict[str, Any]
+) -> None:
+    fake.script = by_model(gemma3=failure, thinker=saying("Here I am."))
+    stream = await auto.ask(await auto.new_session(), **body)
+    assert asked(fake) == [MODEL]
+    assert stream.last["type"] == "error"
+    assert warnings(stream) == []
+
+
+@pytest.mark.usefixtures("two")
+async def test_what_the_second_one_is_not_told_is_said(fake: FakeOllama, auto: Client) -> None:
+    fake.shows[THINKER]["parameters"] = "num_ctx 4096"
+    fake.script = saying("Yes. " * 1500)
+    session = await auto.new_session()
+    for _ in range(2):
+        await auto.ask(session, model=MODEL)
+    fake.script = by_model(gemma3=FAILURES[0], thinker=saying("Here I am."))
+    stream = await auto.ask(session)
+    assert warnings(stream) == ["model_fallback", "history_truncated"]
+    assert len(fake.requests[-1]["messages"]) < len(fake.requests[-2]["messages"]) == 5
+
+
+@pytest.mark.usefixtures("two")
+async def test_who_answers_instead_is_told_while_it_writes(fake: FakeOllama, auto: Client) -> None:
+    fake.script = by_model(gemma3=FAILURES[0], thinker=Script(answer("Here."), gate=(gate := Gate())))
+    session = await auto.new_session()
+    async with auto.sending(session) as stream:
+        await fake.arrived(2)
+        live = (await auto.messages(session))[1]
+        assert (live["status"], live["model"], live["modelReason"]) == (
+            "streaming",
+            THINKER,
+            f"{MODEL} failed",
+        )
+        gate.open()
+        await stream.rest()
+
+
+# -- the window
+
+
+def refusing_over(window: int, text: str = "Well.") -> Callable[[Request], Script]:
+    """As Ollama counts: a token for each word and mark, and some around each message."""
+
+    def script(request: Request) -> Script:
+        tokens = count(request)
+        if tokens < window:
+            return Script(answer(text, prompt_eval_count=tokens))
+        body = recorded("history_too_long_refused").replace(b"5371", str(tokens).encode())
+        return Script([body.replace(b"4096", str(window).encode())], status=400)
+
+    return script
+
+
+def count(request: Request) -> int:
+    texts = [message["content"] for message in request["messages"]]
+    return 12 + sum(5 + len(re.findall(r"\w{1,6}|[^\w\s]", text)) for text in texts)
+
+
+PROSE = (
+    "A lighthouse is a tower with a strong light at the top. It warns ships of rocks, and shows them "
+    "the way into the harbour at night; in fog, a horn does. Who keeps it lit? "
+)
+
+
+async def test_a_window_that_ollama_names_is_learned(fake: FakeOllama, client: Client) -> None:
+    fake.running = []
+    session = await client.new_session()
+    fake.script = saying(PROSE * 60)
+    for _ in range(4):
+        await client.ask(session, "Tell me.")
+    fake.script = refusing_over(4096)
+    stream = await client.ask(session, "And then?")
+    assert (stream.last["type"], stream.text(), warnings(stream)) == ("done", "Well.", ["history_truncated"])
+    lengths = [len(request["messages"]) for request in fake.requests[4:]]
+    assert lengths[0] == 9 > lengths[1]
+    await client.ask(session, "And then?")
+    assert len(fake.chats) == 7  # the window is known now
+    stored = (await client.messages(session))[9]
+    assert [warning["code"] for warning in stored["warnings"]] == ["history_truncated"]
+
+
+async def test_a_message_that_turns_out_too_long_fails_with_the_numbers(
+    fake: FakeOllama, client: Client
+) -> None:
+    fake.running = []
+    fake.script = refusing_over(4096)
+    session = await client.new_session()
+    stream = await client.ask(session, PROSE * 150)
+    assert (stream.last["type"], stream.last["code"]) == ("error", "message_too_long")
+    assert "holds 4096" in stream.last["error"]
+    refusal = await client.refused(session, 422, json={"message": PROSE * 150})
+    assert (refusal["code"], refusal["contextLength"]) == ("message_too_long", 4096)
+    assert refusal["neededTokens"] == count(fake.requests[0]) + 1024
+
+
+async def test_a_long_message_of_many_tokens_is_not_held_against_the_next(
+    fake: FakeOllama, client: Client
+) -> None:
+    """A history of emoji makes Ollama refuse; what is learned of it must leave room for a short message."""
+    fake.running = []
+    session = await client.new_session()
+    fake.script = saying("😀" * 2500)
+    await client.ask(session)
+    fake.script = refusing_over(2048)
+    assert (await client.send(session, "Go on."))["fullResponse"] == "Well."
+
+
+async def test_a_conversation_of_300_turns_goes_on(fake: FakeOllama, config: Config) -> None:
+    fake.script = refusing_over(4096 - 1024, PROSE)
+    estimates: list[int] = []
+    async with serving(config) as client:
+        session = await client.new_session(system="You know lighthouses.")
+        for number in range(300):
+            stream = await client.ask(session, f"Question {number}: {PROSE[number % 100 :]}")
+            assert stream.last["type"] == "done", stream.last
+            estimates.append(stream.last["usage"]["promptTokens"])
+        messages = await client.messages(session, limit=1)
+    assert len(fake.chats) == 300  # not one was refused
+    assert max(estimates) > 2000
+    sent = fake.requests[-1]["messages"]
+    left_out = 299 - (len(sent) - 2) // 2
+    assert [warning["message"] for warning in messages[0]["warnings"]] == [
+        f"The oldest {left_out} turns were left out, to fit the model's window."
+    ]
+    assert sent[0]["content"] == "You know lighthouses."
+    assert sent[1]["content"].startswith(f"Question {left_out}:")
+
+
+async def test_what_is_left_out_is_counted_from_what_is_replaced(fake: FakeOllama, client: Client) -> None:
+    fake.script = refusing_over(4096 - 1024, PROSE * 4)
+    session = await client.new_session()
+    sent = [await client.send(session, f"Question {number}") for number in range(40)]
+    again = await client.ask(session, "Instead", replaces=sent[30]["userMessageId"])
+    (warning,) = [event["message"] for event in again.events if event["type"] == "warning"]
+    messages = fake.requests[-1]["messages"]
+    assert warning == f"The oldest {30 - len(messages) // 2} turns were left out, to fit the model's window."
+    assert [message["content"] for message in messages][-3:] == ["Question 29", PROSE * 4, "Instead"]
+
+
+async def test_cancelled_and_failed_answers_are_history_and_thinking_is_not(
+    fake: FakeOllama, client: Client
+) -> None:
+    session = await client.new_session()
+    fake.script = Script([token(thinking="Hm."), token("Half")], end="hang")
+    async with client.sending(session, "One") as stream:
+        await stream.has("Half")
+        await client.cancel(session, stream.answer_id)
+        await stream.rest()
+    fake.script = Script([token("Broken"), error("no")])
+    await client.ask(session, "Two")
+    fake.script = Script([token(thinking="Only thoughts"), last()])
+    await client.ask(session, "Three")
+    await client.ask(session, "Four")
+    assert fake.requests[-1]["messages"] == [
+        {"role": role, "content": content}
+        for role, content in [
+            ("user", "One"),
+            ("assistant", "Half"),
+            ("user", "Two"),
+            ("assistant", "Broken"),
+            ("user", "Four"),
+        ]
+    ]
+
+
+# -- the wait
+
+
+def states(stream: Stream) -> list[tuple[str, int | None]]:
+    """State and position of each status, runs of one counted once."""
+    told = [(event["state"], event.get("position")) for event in stream.events if event["type"] == "status"]
+    return [state for state, before in zip(told, [None, *told], strict=False) if state != before]
+
+
+async def until_state(stream: Stream, state: str, position: int | None = None) -> Event:
+    while True:
+        event = await stream.until("status")
+        if (event["state"], event.get("position")) == (state, position):
+            return event
+
+
+async def test_loading_becomes_waiting_when_the_model_is_there(
+    fake: FakeOllama, client: Client, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(asking, "LOOK_EVERY", 0.02)
+    session = await client.new_session()
+    fake.script = saying("Hi.", load_duration=60 * 10**9)
+    fake.running, loaded = [], fake.running
+    await client.ask(session)
+    fake.script = Script(answer("Hello."), head=(head := Gate()))
+    async with client.sending(session) as stream:
+        loading = await until_state(stream, "loading")
+        assert 0 < loading["etaMs"] <= 60_000
+        assert "tokens" not in loading
+        fake.running = loaded
+        assert "etaMs" not in await until_state(stream, "waiting")
+        head.open()
+        generating = await until_state(stream, "generating")
+        assert {"tokens", "elapsedMs"} <= generating.keys()
+        await stream.rest()
+    assert [state for state, _ in states(stream)] == ["loading", "waiting", "generating"]
+
+
+async def test_before_it_was_measured_nobody_says_how_long_loading_takes(
+    fake: FakeOllama, client: Client
+) -> None:
+    fake.running = []
+    async with client.sending(await client.new_session()) as stream:
+        assert "etaMs" not in await until_state(stream, "loading")
+        await stream.rest()
+
+
+async def test_heartbeats_of_an_answer_tell_how_fast_it_is(fake: FakeOllama, config: Config) -> None:
+    fake.script = Script([token("One"), token(" two")], end="hang")
+    async with (
+        serving(msgspec.structs.replace(config, heartbeat_seconds=0.4)) as client,
+        client.sending(await client.new_session()) as stream,
+    ):
+        await stream.has("One two")
+        while "tokensPerSecond" not in (event := await stream.until("status")):
+            pass
+        assert (event["state"], event["tokens"]) == ("generating", 2)
+        assert 0 < event["tokensPerSecond"] <= 4
+
+
+def one_at_a_time(config: Config, **more: Any) -> Config:
+    return msgspec.structs.replace(config, max_concurrent_generations=1, **more)
+
+
+async def test_positions_count_down_and_everybody_sees_their_own(fake: FakeOllama, config: Config) -> None:
+    fake.script = Script(answer("Hi"), head=(head := Gate()))
+    async with serving(one_at_a_time(config)) as client, AsyncExitStack() as open_streams:
+        streams = []
+        for place in range(6):
+            sending = client.sending(await client.new_session(), str(place))
+            streams.append(await open_streams.enter_async_context(sending))
+            await until_state(streams[-1], *(("queued", place) if place else ("waiting", None)))
+        for gone in range(6):
+            assert len(fake.chats) == gone + 1
+            head.let()
+            await streams[gone].rest()
+            for place, stream in enumerate(streams[gone + 2 :], start=1):
+                await until_state(stream, "queued", place)
+            if gone < 5:
+                await fake.arrived(gone + 2)
+    for place, stream in enumerate(streams):
+        assert states(stream)[:place] == [("queued", position) for position in range(place, 0, -1)]
+        assert states(stream)[place:] == [("waiting", None), ("generating", None)]
+    assert [request["messages"][-1]["content"] for request in fake.requests] == list("012345")
+    assert fake.peak == 1
+
+
+async def test_cancelling_one_that_waits_moves_the_others_up(fake: FakeOllama, config: Config) -> None:
+    fake.script = Script(answer("Hi"), head=(head := Gate()))
+    async with serving(one_at_a_time(config)) as client, AsyncExitStack() as open_streams:
+        streams, sessions = [], [await client.new_session() for _ in range(4)]
+        for place, session in enumerate(sessions):
+            streams.append(
+                await open_streams.enter_async_context(client.sending(session, f"message {place}"))
+            )
+            await until_state(streams[-1], *(("queued", place) if place else ("waiting", None)))
+        cancelled = await client.cancel(sessions[2], streams[2].answer_id)
+        assert cancelled["status"] == "cancelled"
+        await until_state(streams[3], "queued", 2)
+        head.open()
+        for stream in streams:
+            await stream.rest()
+    assert states(streams[2]) == [("queued", 2)]
+    assert streams[2].last["finishReason"] == "cancelled"
+    assert [request["messages"][-1]["content"][-1] for request in fake.requests] == ["0", "1", "3"]
+
+
+async def test_who_waited_while_the_model_was_loaded_is_not_told_that_it_loads(
+    fake: FakeOllama, config: Config
+) -> None:
+    fake.running, loaded = [], fake.running
+    fake.script = Script(answer("Hi"), head=(head := Gate()))
+    async with serving(one_at_a_time(config)) as client, AsyncExitStack() as open_streams:
+        first, second, third = [
+            await open_streams.enter_async_context(client.sending(await client.new_session()))
+            for _ in range(3)
+        ]
+        await until_state(first, "loading")
+        fake.running = loaded
+        head.let()
+        await second.until("status")
+        await fake.arrived(2)
+        await until(lambda: fake.calls["/api/ps"] >= 2)  # after the first answer
+        head.open()
+        await third.rest()
+    assert states(third)[-2:] == [("waiting", None), ("generating", None)]
+
+
+async def test_past_the_queue_a_send_is_refused_and_stores_nothing(fake: FakeOllama, config: Config) -> None:
+    fake.script = Script(answer("Hi"), head=(head := Gate()))
+    async with serving(one_at_a_time(config, max_queued_generations=1)) as client:
+        async with (
+            client.sending(await client.new_session()) as first,
+            client.sending(await client.new_session()) as second,
+        ):
+            await until_state(second, "queued", 1)
+            session = await client.new_session()
+            url = client.url(f"/api/chat/sessions/{session}/messages/stream")
+            async with client.http.post(url, json={"message": "Hi"}) as response:
+                assert (response.status, (await response.json())["code"]) == (503, "overloaded")
+                assert int(response.headers["Retry-After"]) > 0
+            assert await client.messages(session) == []
+            head.open()
+            await first.rest()
+            await second.rest()
+        assert (await client.ask(session)).last["type"] == "done"
+
+
+class Slots:
+    """An Ollama that runs so many at once; what is more waits in it."""
+
+    def __init__(self, number: int) -> None:
+        self.number = number
+        self.free = asyncio.Semaphore(number)
+        self.running = 0
+        self.most_running = 0
+
+
+@pytest.mark.parametrize("parallel", [1, 4, 16])
+async def test_ollama_is_kept_busy_and_not_flooded(fake: FakeOllama, client: Client, parallel: int) -> None:
+    """Forty answers, of which Ollama writes so many at a time, in the order in which they came."""
+    gates = [Gate() for _ in range(40)]
+
+    def script(request: Request) -> Script:
+        number = len(fake.chats) - 1
+        if number < parallel:
+            gates[number].open()
+        return Script([token("One"), token(" two"), last()], gate=gates[number], delays=[0, 0.05, 0])
+
+    fake.script = script
+    done = 0
+
+    async def ask() -> None:
+        nonlocal done
+        await client.ask(await client.new_session())
+
+    async def hand_on() -> None:
+        """A slot of Ollama's that is free goes to the one that came next."""
+        following = parallel
+        for ended in range(40):
+            await (await fake.arrived(ended + 1)).closed.wait()
+            if following < 40:
+                gates[following].open()
+                following += 1
+
+    held: list[int] = []
+
+    async def watch() -> None:
+        while True:
+            held.append(fake.active)
+            await asyncio.sleep(0.002)
+
+    watching = asyncio.create_task(watch())
+    handing_on = asyncio.create_task(hand_on())
+    await asyncio.gather(*[ask() for _ in range(40)])
+    watching.cancel()
+    await handing_on
+    assert len(fake.chats) == 40
+    assert fake.peak <= max(2, 2 * parallel)
+    waited = held[held.index(1) if 1 in held else 0 :]
+    assert waited
+
+
+# -- the list
+
+
+async def test_the_list_of_models(fake: FakeOllama, client: Client) -> None:
+    fake.running[0]["size_vram"] = fake.running[0]["size"]
+    await client.ask(await client.new_session())
+    shown = await client.call("GET", "/api/models")
+    gemma = {
+        "name": MODEL,
+        "parameterSize": "268.10M",
+        "quantization": "Q4_K_M",
+        "sizeBytes": 253113817,
+        "contextLength": 4096,
+        "capabilities": ["completion"],
+        "loaded": True,
+        "tokensPerSecond": 45.8,
+        "loadMs": None,
+    }
+    assert shown["selected"] == {"model": MODEL, "reason": "the default here"}
+    assert [model["name"] for model in shown["models"]] == ["all-minilm:22m", ECHO, MODEL, THINKER]
+    assert shown["models"][2] == gemma
+    assert shown["models"][3] == gemma | {
+        "name": THINKER,
+        "sizeBytes": 253113780,
+        "contextLength": 32768,
+        "capabilities": ["completion", "thinking"],
+        "loaded": False,
+        "tokensPerSecond": None,
+    }
+
+
+@pytest.mark.parametrize(
+    ("models", "selected"),
+    [
+        ([], None),
+        (["all-minilm:22m"], None),
+        ([MODEL], {"model": MODEL, "reason": "the only one installed"}),
+        ([MODEL, THINKER], {"model": MODEL, "reason": "already loaded"}),
+    ],
+)
+async def test_the_list_says_what_would_be_chosen(
+    fake: FakeOllama, auto: Client, models: list[str], selected: object
+) -> None:
+    fake.models = [model for model in fake.models if model["name"] in models]
+    assert (await auto.call("GET", "/api/models"))["selected"] == selected
+
+
+async def test_without_ollama_there_is_no_list(fake: FakeOllama, client: Client) -> None:
+    await fake.stop()
+    assert (await client.call("GET", "/api/models", status=502))["code"] == "upstream_unavailable"

@@ -1,0 +1,73 @@
+"""Tokens of a text before Ollama has counted them: learned from its counts, and never far off for long."""
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from chatproxy.chat.gauge import APART, FLATTEST, OF_A_MESSAGE, SLOPE, STEEPEST, TEMPLATE, Gauge, size_of
+
+Count = tuple[int, int]  # bytes, tokens
+
+
+def taught(*counts: Count) -> Gauge:
+    gauge = Gauge()
+    for size, tokens in counts:
+        gauge = gauge.learned(size, tokens)
+    return gauge
+
+
+def test_before_anything_was_counted_it_guesses() -> None:
+    assert Gauge().tokens(1000) == SLOPE * 1000
+
+
+def test_size_is_in_bytes_with_the_marks_around_a_message() -> None:
+    assert size_of("é€😀") == 2 + 3 + 4 + OF_A_MESSAGE
+
+
+@given(
+    st.lists(st.tuples(st.integers(1, 300_000), st.integers(1, 300_000)), min_size=1, max_size=6),
+)
+def test_the_latest_count_is_always_met(counts: list[Count]) -> None:
+    size, tokens = counts[-1]
+    assert abs(taught(*counts).tokens(size) - tokens) <= 1  # rounding
+
+
+@given(st.floats(FLATTEST, STEEPEST), st.integers(0, TEMPLATE), st.permutations([40, 900, 2500, 6000]))
+def test_two_counts_far_apart_show_template_and_slope(slope: float, base: int, sizes: list[int]) -> None:
+    gauge = taught(*((size, round(base + slope * size)) for size in sizes))
+    for size in (100, 3000, 20_000):
+        assert gauge.tokens(size) == pytest.approx(base + slope * size, rel=0.05, abs=20)
+
+
+def test_counts_close_together_show_no_slope() -> None:
+    assert taught((1000, 400), (1000 + APART - 1, 500)).slope == taught((1000, 400)).slope == SLOPE
+
+
+def test_a_short_prompt_with_a_long_template_says_nothing_about_a_long_one() -> None:
+    assert taught((40, 1000)).tokens(4000) == pytest.approx(1000 + SLOPE * 4000, abs=20)
+
+
+def test_a_text_of_many_tokens_is_not_taken_for_a_template() -> None:
+    emoji = taught((10_000, 6000))
+    assert emoji.tokens(100) <= TEMPLATE + 100
+
+
+@pytest.mark.parametrize(
+    "counts",
+    [
+        [(6000, 1500), (5000, 3000)],  # English, then emoji: fewer bytes, more tokens
+        [(5000, 3000), (6000, 1500)],
+        [(1000, 250), (1600, 900)],  # steeper than a token for each byte
+    ],
+)
+def test_counts_of_different_texts_show_no_slope(counts: list[Count]) -> None:
+    gauge = taught(*counts)
+    assert FLATTEST <= gauge.slope <= STEEPEST
+    assert gauge.base <= TEMPLATE
+
+
+@pytest.mark.parametrize("tokens", [1, 50])
+def test_more_bytes_are_never_fewer_tokens(tokens: int) -> None:
+    gauge = taught((10_000, tokens))
+    assert gauge.tokens(20_000) > gauge.tokens(10_000)
+    assert gauge.tokens(0) >= 0

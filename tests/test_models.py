@@ -1,0 +1,289 @@
+"""What is known of each model: by its name, its weights, its window, and by how it did here."""
+
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from pathlib import Path
+from typing import Any
+
+import pytest
+from chat_client import Client, serving
+from fake_ollama import MODEL, FakeOllama, Script, answer, refused, until
+
+from chatproxy import Config
+from chatproxy.chat.models import Known, Models, canonical, parameters
+from chatproxy.errors import ChatError
+from chatproxy.ollama.catalog import Catalog
+from chatproxy.ollama.client import Ollama
+from chatproxy.ollama.wire import Line
+from chatproxy.store.records import Measurement
+from chatproxy.store.store import Store
+
+ECHO = "echo:270m"  # the weights of MODEL under another name
+THINKER = "thinker:270m"
+
+
+@asynccontextmanager
+async def opening(fake: FakeOllama, **more: Any) -> AsyncIterator[Models]:
+    ollama = Ollama(fake.url, api_key=None, connect_timeout=5)
+    catalog = Catalog(ollama)
+    yield Models(catalog, more.get("measurements", ()), more.get("context_window"))
+    await catalog.close()
+    await ollama.close()
+
+
+@pytest.fixture
+async def models(fake: FakeOllama) -> AsyncIterator[Models]:
+    async with opening(fake) as models:
+        yield models
+
+
+def running(name: str = MODEL, window: int | None = 4096, vram: int = 0, **more: Any) -> dict[str, Any]:
+    return {"name": name, "digest": name, "size": 100, "size_vram": vram, "context_length": window, **more}
+
+
+def with_num_ctx(fake: FakeOllama, name: str, tokens: int) -> None:
+    fake.shows[name] = {**fake.shows[name], "parameters": f"num_ctx    {tokens}\nseed    7"}
+
+
+def ended(prompt: int | None = None, tokens: int = 100, rate: float = 50, load_ms: float = 0.9) -> Line:
+    return Line(
+        done=True,
+        prompt_eval_count=prompt,
+        eval_count=tokens,
+        eval_duration=round(tokens / rate * 1e9),
+        load_duration=round(load_ms * 1e6),
+    )
+
+
+# -- names
+
+
+@pytest.mark.parametrize(
+    ("name", "same"),
+    [
+        ("gemma3", "gemma3:latest"),
+        ("Gemma3:270M", "gemma3:270m"),
+        ("localhost:5000/gemma3", "localhost:5000/gemma3:latest"),
+    ],
+)
+def test_names_match_as_ollamas_do(name: str, same: str) -> None:
+    assert canonical(name) == canonical(same) == same
+
+
+@pytest.mark.parametrize(
+    ("size", "expected"),
+    [("268.10M", 268.1e6), ("7B", 7e9), ("1.5T", 1.5e12), ("", 0), (None, 0), ("7b?", 0), ("900", 900)],
+)
+def test_parameters_are_read_from_their_text(size: str | None, expected: float) -> None:
+    assert parameters(size) == pytest.approx(expected)
+
+
+async def test_a_model_is_found_as_ollama_spells_it(fake: FakeOllama, models: Models) -> None:
+    assert (await models.find(MODEL.upper())).name == MODEL
+
+
+async def test_one_that_was_just_installed_is_found(fake: FakeOllama, models: Models) -> None:
+    *fake.models, new = fake.models
+    await models.all()
+    fake.models.append(new)
+    assert (await models.find(new["name"])).name == new["name"]
+    assert fake.calls["/api/tags"] == 2
+
+
+async def test_the_first_one_is_seen_as_soon_as_it_is_installed(fake: FakeOllama, models: Models) -> None:
+    installed, fake.models = fake.models, []
+    assert await models.all() == []
+    fake.models = installed
+    assert len(await models.all()) == len(installed)
+
+
+async def test_one_that_is_missing_is_refused_with_what_is_installed(
+    fake: FakeOllama, models: Models
+) -> None:
+    with pytest.raises(ChatError) as refusal:
+        await models.find("gemma3:27b")
+    assert refusal.value.code == "model_not_found"
+    assert refusal.value.details == {"installed": [model["name"] for model in fake.models]}
+    assert "ollama pull gemma3:27b" in refusal.value.sentence
+
+
+async def test_where_the_list_cannot_be_read_a_name_is_taken_on_trust(
+    fake: FakeOllama, models: Models
+) -> None:
+    fake.instead["/api/tags"] = refused(500, "no")
+    assert await models.find("whatever") == Known(name="whatever")
+    with pytest.raises(ChatError, match="Ollama reports: no"):
+        await models.all()
+
+
+# -- warm or not
+
+
+@pytest.mark.parametrize(
+    ("loaded", "name", "expected"),
+    [
+        ([], MODEL, (False, False)),
+        ([running()], MODEL, (True, False)),
+        ([running(vram=50)], MODEL, (True, False)),
+        ([running(vram=100)], MODEL, (True, True)),
+        ([running(MODEL.upper())], MODEL, (True, False)),
+        ([running(ECHO, vram=100)], MODEL, (True, True)),  # the same weights
+        ([running(THINKER)], THINKER, (True, False)),
+        ([running("all-minilm:22m")], MODEL, (False, False)),
+        ([running("a-stranger")], MODEL, (False, False)),
+    ],
+)
+async def test_a_model_is_warm_when_its_weights_are_loaded(
+    fake: FakeOllama, models: Models, loaded: list[Any], name: str, expected: tuple[bool, bool]
+) -> None:
+    fake.running = loaded
+    model = await models.find(name)
+    assert (model.warm, model.in_memory) == expected
+
+
+async def test_a_list_of_loaded_ones_that_cannot_be_read_is_as_good_as_empty(
+    fake: FakeOllama, models: Models
+) -> None:
+    fake.instead["/api/ps"] = refused(500, "no")
+    model = await models.find(MODEL)
+    assert (model.warm, model.window) == (False, None)
+    assert not await models.loaded(model)
+
+
+async def test_whether_one_is_loaded_by_now_is_asked_anew(fake: FakeOllama, models: Models) -> None:
+    fake.running = []
+    model = await models.find(MODEL)
+    assert not await models.loaded(model)
+    fake.running = [running()]
+    assert not await models.warm(model)  # as far as is known
+    assert await models.loaded(model)
+    assert await models.warm(model)
+
+
+# -- windows
+
+
+async def window(models: Models, name: str = MODEL) -> int | None:
+    return (await models.find(name)).window
+
+
+async def test_the_setting_is_every_models_window(fake: FakeOllama) -> None:
+    with_num_ctx(fake, MODEL, 2048)
+    async with opening(fake, context_window=1000) as models:
+        assert {model.window for model in await models.all()} == {1000}
+        assert await window(models) == 1000
+
+
+async def test_else_it_is_that_of_the_runner(fake: FakeOllama, models: Models) -> None:
+    with_num_ctx(fake, MODEL, 2048)
+    fake.running = [running(window=8192)]
+    assert await window(models) == 8192
+
+
+async def test_else_the_models_own(fake: FakeOllama, models: Models) -> None:
+    with_num_ctx(fake, MODEL, 2048)
+    fake.running = [running(ECHO, 8192)]  # it would be loaded anew
+    assert await window(models) == 2048
+
+
+async def test_else_that_of_a_runner_with_the_same_weights(fake: FakeOllama, models: Models) -> None:
+    fake.running = [running(ECHO, 8192)]
+    assert await window(models) == 8192
+
+
+async def test_else_that_which_a_refusal_named(fake: FakeOllama, models: Models) -> None:
+    fake.running = []
+    model = await models.find(MODEL)
+    assert (model.window, model.trained_window, model.likely_window) == (None, 32768, 32768)
+    learned = models.refused(model, 20_000, window=4096, tokens=5371)
+    assert (learned.window, learned.warm, learned.gauge.tokens(20_000)) == (4096, True, 5371)
+    again = await models.find(MODEL)
+    assert (again.window, again.gauge) == (4096, learned.gauge)
+    assert await window(models, THINKER) is None
+    with_num_ctx(fake, ECHO, 2048)
+    assert await window(models, ECHO) == 2048
+
+
+# -- how it did
+
+
+async def test_the_first_figures_count_whole_later_ones_a_third(fake: FakeOllama, models: Models) -> None:
+    model = await models.find(MODEL)
+    first = models.measurement(model, ended(rate=50, load_ms=3000), None)
+    assert first is not None
+    assert (first.tokens_per_second, first.load_ms) == (50, 3000)
+    second = models.measurement(model, ended(rate=20, load_ms=6000), None)
+    assert second is not None
+    assert (second.tokens_per_second, second.load_ms) == (40, 4000)
+    assert (await models.find(MODEL)).measured == second
+
+
+@pytest.mark.parametrize(
+    ("last", "rate", "load"),
+    [
+        (ended(load_ms=0.95), 50, None),  # it was warm
+        (ended(load_ms=7.5), 50, None),
+        (ended(load_ms=1327), 50, 1327),
+        (ended(tokens=3), None, None),  # too few to say
+        (Line(done=True), None, None),
+    ],
+)
+async def test_what_says_nothing_is_not_counted(
+    models: Models, last: Line, rate: float | None, load: float | None
+) -> None:
+    measured = models.measurement(await models.find(MODEL), last, None)
+    assert measured is not None
+    assert (measured.tokens_per_second, measured.load_ms) == (rate, load)
+
+
+async def test_a_prompt_without_a_size_teaches_the_gauge_nothing(models: Models) -> None:
+    model = await models.find(MODEL)
+    models.measurement(model, ended(prompt=5000), None)
+    assert (await models.find(MODEL)).gauge == model.gauge
+    models.measurement(model, ended(prompt=5000), 10_000)
+    assert (await models.find(MODEL)).gauge.tokens(10_000) == 5000
+
+
+async def test_one_taken_on_trust_is_not_measured(models: Models) -> None:
+    assert models.measurement(Known(name="whatever"), ended(prompt=5), 10) is None
+
+
+async def test_an_answer_shows_what_is_loaded_now(fake: FakeOllama, models: Models) -> None:
+    fake.running = []
+    model = await models.find(MODEL)
+    fake.running = [running(window=8192)]
+    models.measurement(model, ended(), None)
+    await until(lambda: fake.calls["/api/ps"] == 2)
+    await models.loaded(model)
+    assert await window(models) == 8192
+
+
+async def figures(client: Client) -> tuple[float | None, int | None]:
+    listed = (await client.call("GET", "/api/models"))["models"]
+    (model,) = [model for model in listed if model["name"] == MODEL]
+    return model["tokensPerSecond"], model["loadMs"]
+
+
+async def test_figures_survive_a_restart(fake: FakeOllama, config: Config, tmp_path: Path) -> None:
+    numbers = {"eval_count": 100, "eval_duration": 10**9, "load_duration": 2 * 10**9}
+    fake.script = Script(answer("Some words.", prompt_eval_count=700, **numbers))
+    async with serving(config) as client:
+        assert await figures(client) == (None, None)
+        await client.ask(await client.new_session(), "x" * 1000)
+        assert await figures(client) == (100, 2000)
+    async with serving(config) as client:
+        assert await figures(client) == (100, 2000)
+    store = await Store.open(tmp_path / "chat.db")
+    (kept,) = await store.measurements()
+    await store.close()
+    assert kept.digest == fake.models[2]["digest"]
+    assert kept.prompt_base is not None
+    assert kept.prompt_slope is not None
+    assert kept.prompt_base + kept.prompt_slope * (1000 + 16) == pytest.approx(700)
+
+
+async def test_a_kept_gauge_is_used(fake: FakeOllama) -> None:
+    digest = fake.models[2]["digest"]
+    kept = Measurement(digest=digest, prompt_base=100, prompt_slope=0.5)
+    async with opening(fake, measurements=[kept]) as models:
+        assert (await models.find(MODEL)).gauge.tokens(1000) == 600
