@@ -33,9 +33,11 @@ _NO_MODEL: Final = "answers come from the embedded stand-in for Ollama, which is
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    options = _parser().parse_args(argv)
+    words = list(sys.argv[1:] if argv is None else argv)
+    doctor = words[:1] == ["doctor"]
+    options = _parser().parse_args(words[doctor:])
     try:
-        if options.command == "doctor":
+        if doctor:
             return _doctor(vars(options))
         loaded = load(vars(options), os.environ, Path(".env"))
         if options.print_config:
@@ -75,8 +77,11 @@ async def serve(config: Config, *, demo: bool, open_page: bool) -> None:
 
 
 def _parser() -> ArgumentParser:
-    parser = ArgumentParser("chatproxy", description="Streams chat answers from Ollama.", allow_abbrev=False)
-    parser.add_argument("command", nargs="?", choices=["doctor"], help="look at what is wrong, and exit")
+    parser = ArgumentParser(
+        "chatproxy",
+        description="Streams chat answers from Ollama. `chatproxy doctor` looks at what is wrong, and exits.",
+        allow_abbrev=False,
+    )
     parser.add_argument("--version", action="version", version=f"chatproxy {__version__}")
     parser.add_argument(
         "--print-config", action="store_true", help="show what is in force and where it came from, and exit"

@@ -43,7 +43,7 @@ class Model(Struct, frozen=True):
 
 MODELS: Final = (
     Model("demo:latest", ("completion", "vision")),
-    Model("demo-thinker:latest", ("completion", "vision", "thinking")),
+    Model("thinking-demo:latest", ("completion", "vision", "thinking")),
 )
 
 

@@ -79,7 +79,7 @@ async def test_the_first_use_loads_the_model(http: aiohttp.ClientSession) -> Non
     assert warm[-1]["load_duration"] > 0
     async with http.post("/api/chat", json={"model": "DEMO-thinker"}) as response:
         assert (await response.json())["done_reason"] == "load"
-    assert await loaded() == ["demo:latest", "demo-thinker:latest"]
+    assert await loaded() == ["demo:latest", "thinking-demo:latest"]
 
 
 async def test_without_streaming_it_is_one_object(http: aiohttp.ClientSession) -> None:
@@ -92,7 +92,7 @@ async def test_without_streaming_it_is_one_object(http: aiohttp.ClientSession) -
 
 @pytest.mark.parametrize("think", [{}, {"think": True}, {"think": "high"}])
 async def test_the_thinker_thinks_first(http: aiohttp.ClientSession, think: dict[str, Any]) -> None:
-    lines = await lines_of(http, asking("The sea") | {"model": "demo-thinker:latest"} | think)
+    lines = await lines_of(http, asking("The sea") | {"model": "thinking-demo:latest"} | think)
     assert text_of(lines, "thinking") == reason_about("The sea")
     assert text_of(lines) == answer_to("The sea", 0, 0)
     thoughts = [bool(line["message"].get("thinking")) for line in lines]
@@ -100,7 +100,7 @@ async def test_the_thinker_thinks_first(http: aiohttp.ClientSession, think: dict
 
 
 async def test_the_thinker_can_be_told_not_to(http: aiohttp.ClientSession) -> None:
-    lines = await lines_of(http, asking("The sea") | {"model": "demo-thinker", "think": False})
+    lines = await lines_of(http, asking("The sea") | {"model": "thinking-demo", "think": False})
     assert text_of(lines, "thinking") == ""
     assert text_of(lines) == answer_to("The sea", 0, 0)
 
@@ -111,7 +111,7 @@ async def test_num_predict_ends_it_by_length(http: aiohttp.ClientSession) -> Non
 
 
 async def test_num_predict_counts_thinking_too(http: aiohttp.ClientSession) -> None:
-    body = asking("Hello", options={"num_predict": 3}) | {"model": "demo-thinker"}
+    body = asking("Hello", options={"num_predict": 3}) | {"model": "thinking-demo"}
     *lines, last = await lines_of(http, body)
     assert (len(lines), text_of(lines), last["done_reason"]) == (3, "", "length")
 
@@ -170,9 +170,9 @@ async def test_a_model_that_cannot_think_says_so(http: aiohttp.ClientSession) ->
 async def test_chatproxys_own_client_understands_it(http: aiohttp.ClientSession) -> None:
     ollama = Ollama(str(http._base_url), api_key=None, connect_timeout=5)
     try:
-        assert [model.name for model in await ollama.tags()] == ["demo:latest", "demo-thinker:latest"]
+        assert [model.name for model in await ollama.tags()] == ["demo:latest", "thinking-demo:latest"]
         assert await ollama.version() == "0.0.0-demo"
-        shown = await ollama.show("demo-thinker")
+        shown = await ollama.show("thinking-demo")
         assert shown.capabilities == {"completion", "vision", "thinking"}
         assert (shown.window, shown.trained_window) == (8192, 32768)
         assert (shown.weights or "").startswith("sha256-")

@@ -23,7 +23,7 @@ LAYERS: Final = (
     {"chat"},
     {"web"},
     {"app"},
-    {"", "demo"},
+    {"", "demo", "doctor", "token"},
     {"cli"},
     {"__main__"},
 )

@@ -63,8 +63,8 @@ class EventStream:
     def _write(self, data: bytes) -> None:
         """`write` is a coroutine that has nothing to wait for here: one step runs it to its end. Once more
         than 64 KiB are written, it would wait, and without a limit: so what was written is not counted."""
-        #BUF
-        next(self._writer.write(data, drain=False).__await__(), None)
+        self._writer.buffer_size = 0
+        next(self.response.write(data).__await__(), None)
 
     async def _taken(self) -> None:
         """Waits until the socket has taken everything."""
