@@ -64,7 +64,7 @@ async def serve(config: Config, *, demo: bool, open_page: bool) -> None:
         if demo:
             config = replace(config, ollama_host=await stack.enter_async_context(demo_server()))
             log.event(logger, logging.WARNING, _NO_MODEL)
-        url = await stack.enter_async_context(_listening(config))
+        url = await stack.enter_async_context(listening(config))
         print(f"chatproxy is listening on {url}", flush=True)
         url = _reachable(url)
         if made:
@@ -109,7 +109,7 @@ def _loop_factory() -> Callable[[], asyncio.AbstractEventLoop] | None:
 
 
 @asynccontextmanager
-async def _listening(config: Config) -> AsyncIterator[str]:
+async def listening(config: Config) -> AsyncIterator[str]:
     """Yields the URL, with the port that was really taken."""
     app = create_app(config)
     runner = web.AppRunner(

@@ -144,9 +144,14 @@ class Site:
         return context
 
     async def open(
-        self, path: str = "/", context: BrowserContext | None = None, script: str = "", **options: Any
+        self,
+        path: str = "/",
+        context: BrowserContext | None = None,
+        script: str = "",
+        ready: str = FIELD,
+        **options: Any,
     ) -> Page:
-        """A tab with that address, ready to be written in."""
+        """A tab with that address, ready to be written in: what `ready` finds is there."""
         context = context or await self.context(**options)
         page = await context.new_page()
         page.on("pageerror", lambda error: self.faults.append(str(error)))
@@ -155,7 +160,7 @@ class Site:
         if script:
             await page.add_init_script(script)
         await page.goto(self.url + path)
-        await page.locator(FIELD).wait_for()
+        await page.locator(ready).wait_for()
         return page
 
     def _heard(self, message: Any) -> None:

@@ -258,6 +258,12 @@ async def test_a_client_that_leaves_in_the_middle(
     [
         ("multipart/form-data", b"--x--", "malformed"),
         ("multipart/form-data; boundary=x", b"nonsense", "malformed"),
+        ("multipart/form-data; boundary=x", b"--x\r\nA: \x00\r\n\r\nhello\r\n--x--\r\n", "malformed"),
+        (
+            "multipart/form-data; boundary=x",
+            b"--x\r\nA: " + b"a" * 100_000 + b"\r\n\r\nhello\r\n--x--\r\n",
+            "malformed",
+        ),
         ("multipart/form-data; boundary=x", b"--x--\r\n", "invalid"),
         ("multipart/form-data; boundary=x", b"--x\r\n\r\nhello\r\n--x--\r\n", "invalid"),
         (

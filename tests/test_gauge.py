@@ -1,10 +1,22 @@
 """Tokens of a text before Ollama has counted them: learned from its counts, and never far off for long."""
 
+from math import ceil
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from chatproxy.chat.gauge import APART, FLATTEST, OF_A_MESSAGE, SLOPE, STEEPEST, TEMPLATE, Gauge, size_of
+from chatproxy.chat.gauge import (
+    APART,
+    FLATTEST,
+    OF_A_MESSAGE,
+    PARTIAL,
+    SLOPE,
+    STEEPEST,
+    TEMPLATE,
+    Gauge,
+    size_of,
+)
 
 Count = tuple[int, int]  # bytes, tokens
 
@@ -16,6 +28,10 @@ def taught(*counts: Count) -> Gauge:
     return gauge
 
 
+def counted(size: int) -> st.SearchStrategy[Count]:
+    return st.tuples(st.just(size), st.integers(ceil(size * PARTIAL), 2 * size + 5000))
+
+
 def test_before_anything_was_counted_it_guesses() -> None:
     assert Gauge().tokens(1000) == SLOPE * 1000
 
@@ -24,12 +40,10 @@ def test_size_is_in_bytes_with_the_marks_around_a_message() -> None:
     assert size_of("é€😀") == 2 + 3 + 4 + OF_A_MESSAGE
 
 
-@given(
-    st.lists(st.tuples(st.integers(1, 300_000), st.integers(1, 300_000)), min_size=1, max_size=6),
-)
+@given(st.lists(st.integers(1, 300_000).flatmap(counted), min_size=1, max_size=6))
 def test_the_latest_count_is_always_met(counts: list[Count]) -> None:
     size, tokens = counts[-1]
-    assert abs(taught(*counts).tokens(size) - tokens) <= 1  # rounding
+    assert taught(*counts).tokens(size) == tokens
 
 
 @given(st.floats(FLATTEST, STEEPEST), st.integers(0, TEMPLATE), st.permutations([40, 900, 2500, 6000]))
@@ -66,8 +80,6 @@ def test_counts_of_different_texts_show_no_slope(counts: list[Count]) -> None:
     assert gauge.base <= TEMPLATE
 
 
-@pytest.mark.parametrize("tokens", [1, 50])
-def test_more_bytes_are_never_fewer_tokens(tokens: int) -> None:
-    gauge = taught((10_000, tokens))
-    assert gauge.tokens(20_000) > gauge.tokens(10_000)
-    assert gauge.tokens(0) >= 0
+def test_a_count_of_a_part_is_not_learned_from() -> None:
+    """Ollama versions differ in whether they count what they had evaluated before."""
+    assert taught((10_000, 2600), (12_000, 74)) == taught((10_000, 2600))

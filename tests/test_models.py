@@ -265,7 +265,7 @@ async def figures(client: Client) -> tuple[float | None, int | None]:
 
 
 async def test_figures_survive_a_restart(fake: FakeOllama, config: Config, tmp_path: Path) -> None:
-    numbers = {"eval_count": 100, "eval_duration": 10**9, "load_duration": 2 * 10**9}
+    numbers: dict[str, Any] = {"eval_count": 100, "eval_duration": 10**9, "load_duration": 2 * 10**9}
     fake.script = Script(answer("Some words.", prompt_eval_count=700, **numbers))
     async with serving(config) as client:
         assert await figures(client) == (None, None)

@@ -15,7 +15,7 @@ ANN: Final = {HEADER: "ann"}
 BOB: Final = {HEADER: "bob"}
 SESSIONS: Final = "/api/chat/sessions"
 # Answered without a user; whatever else there is belongs to somebody.
-EXEMPT: Final = {"/", "", "/healthz", "/readyz", "/metrics", "/openapi.json", "/docs"}
+EXEMPT: Final = {"/", "", "/healthz", "/readyz", "/openapi.json", "/docs"}
 OF_NOBODY: Final = {"/{path}"}  # where there is nothing, nothing is kept from anybody
 
 

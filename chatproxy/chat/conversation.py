@@ -245,7 +245,7 @@ class Conversation:
 
     async def cancel(self, owner: str, session_id: str, message_id: int) -> Message:
         """The answer as it stands when nothing is appended to it any more. May be repeated."""
-        await self._store.get_answer(owner, session_id, message_id)
+        await self.answer(owner, session_id, message_id)  # also one that is about to begin
         if generation := self._generations.now().get(message_id):
             await generation.stop(CANCELLED)
         return await self.message(owner, session_id, message_id)

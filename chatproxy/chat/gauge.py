@@ -15,6 +15,7 @@ from msgspec import Struct
 SLOPE: Final = 0.3  # tokens per byte until something is known: a little more than English has
 STEEPEST: Final = 1.0  # a token for each byte: the scripts that a model knows worst
 FLATTEST: Final = 0.1
+PARTIAL: Final = 0.05  # tokens per byte below which not all of a prompt can have been counted
 APART: Final = 500  # bytes between two counts that show a slope
 TEMPLATE: Final = 256  # tokens that one may well have, and a short prompt may show more
 OF_A_MESSAGE: Final = 16  # bytes' worth, for the marks around each message
@@ -26,13 +27,15 @@ class Gauge(Struct, frozen=True):
     last: tuple[int, int] | None = None  # the latest count: bytes, tokens
 
     def tokens(self, size: int) -> int:
-        return ceil(self.base + self.slope * size)
+        return ceil(round(self.base + self.slope * size, 6))  # what was counted is met to the token
 
     def more(self, size: int) -> float:
         """What those bytes add to a prompt."""
         return self.slope * size
 
     def learned(self, size: int, tokens: int) -> "Gauge":
+        if tokens < PARTIAL * size:
+            return self
         shown = self._shown(size, tokens)
         slope = self.slope if shown is None else shown
         base = tokens - slope * size

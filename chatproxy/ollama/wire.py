@@ -41,13 +41,13 @@ class ChatRequest(Struct, frozen=True, kw_only=True, omit_defaults=True):
     keep_alive: str | int | float | None = None
 
 
-class Message(Struct, frozen=True):
+class Message(Struct, frozen=True, gc=False):
     role: str | None = None
     content: str | None = None
     thinking: str | None = None
 
 
-class Line(Struct, frozen=True):
+class Line(Struct, frozen=True, gc=False):
     """One line of an answer; the counts and the durations (in nanoseconds) come with the last one."""
 
     model: str | None = None
@@ -156,7 +156,8 @@ def parse(line: bytes) -> Line:
     except _UNREADABLE as error:
         _raise_error(_error_in(line))
         raise invalid("a line of it is not what Ollama would write") from error
-    _raise_error(parsed.error)
+    if parsed.error:
+        _raise_error(parsed.error)
     return parsed
 
 

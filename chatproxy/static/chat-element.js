@@ -6,6 +6,7 @@ import { createChatClient } from "./chat-client.js";
 import { Composer } from "./composer.js";
 import { Conversation } from "./conversation.js";
 import { h } from "./dom.js";
+import { draftOf, keepDraft } from "./drafts.js";
 import { labels as english } from "./labels.js";
 import { loadLexer } from "./markdown.js";
 import { MessageList } from "./message-list.js";
@@ -150,7 +151,9 @@ export class ChatInterface extends Element {
     this.#open();
   }
 
+  /** Into the field to write in; as soon as there is one. */
   focus() {
+    this.#focusing = !this.#parts;
     this.#parts?.composer.focus();
   }
 
@@ -162,6 +165,8 @@ export class ChatInterface extends Element {
   // -- how it is put together
 
   #ownClient = true;
+  #focusing = false;
+  #document = ""; // the session's, as the attribute has it
   /** @type {(() => import("./markdown.js").Lexer) | null} */
   #newLexer = null;
 
@@ -169,6 +174,7 @@ export class ChatInterface extends Element {
     if (!this.#parts) this.#rebuild(true);
     this.#open();
     this.#showAttributes();
+    if (this.#focusing) this.focus();
   }
 
   #rebuild(first = false) {
@@ -199,6 +205,7 @@ export class ChatInterface extends Element {
     const composer = new Composer(labels, {
       onsend: (text, images) => this.send(text, { images }),
       onstop: () => this.stop(),
+      onwrite: (text) => keepDraft(this.#conversation?.sessionId ?? null, text),
       onnotice: (sentence) => this.#notice(sentence),
     });
     const bottom = h("div", { class: "bottom" }, notice, status.element, composer.element, h("slot", { name: "footer" }));
@@ -213,16 +220,19 @@ export class ChatInterface extends Element {
     this.#listenTo(conversation);
     this.#tabs.join(this.getAttribute("endpoint") || ENDPOINT, sessionId);
     this.#notice("");
+    this.#showDocument();
     this.#reset();
+    if (this.#parts) this.#parts.composer.text = draftOf(sessionId);
     conversation.load();
   }
 
   /** @param {Conversation} conversation */
   #listenTo(conversation) {
     const handlers = /** @type {Record<string, (detail: any) => void>} */ ({
-      reset: () => this.#reset(),
+      reset: () => (this.#reset(), this.#showDocument()),
+      read: () => this.#showDocument(),
       added: ({ message }) => (this.#parts?.list.add(message), this.#showBusy(), this.#announce("")),
-      changed: ({ message }) => this.#view(message)?.update(),
+      changed: ({ message }) => (this.#view(message)?.update(), this.#showDocument()),
       text: (detail) => this.#addText(detail),
       status: ({ status }) => this.#parts?.status.show(status),
       session: ({ session }) => this.#made(session),
@@ -259,6 +269,8 @@ export class ChatInterface extends Element {
 
   /** @param {any} session */
   #made(session) {
+    keepDraft(session.id, draftOf(null));
+    keepDraft(null, "");
     this.setAttribute("session-id", session.id);
     this.#tabs.join(this.getAttribute("endpoint") || ENDPOINT, session.id);
     this.#tell("chat-session", { session });
@@ -267,6 +279,8 @@ export class ChatInterface extends Element {
   /** @param {any} detail */
   #started({ message, question }) {
     this.#announce(this.#labels.answerStarted);
+    this.#showDocument();
+    if (question) keepDraft(this.#conversation?.sessionId ?? null, this.#parts?.composer.text ?? "");
     const { id: messageId, model, modelReason } = message;
     this.#tell("chat-start", { messageId, userMessageId: question?.id ?? null, model, modelReason });
     if (question) this.#tabs.tell();
@@ -303,13 +317,26 @@ export class ChatInterface extends Element {
     this.focus();
   }
 
-  /** What the attributes say about each message that is sent. */
+  /** What the attributes say about the message that is sent. The session keeps its document by itself; to name it
+   * would refuse the message where it has been deleted, instead of going on without. */
   #options() {
     const options = /** @type {Record<string, any>} */ ({});
     const document = this.getAttribute("document-id");
-    if (document !== null) options.documentId = document === "" ? null : Number(document);
+    const known = this.#conversation?.documentId !== undefined;
+    if (document !== null && !(known && document === this.#document)) options.documentId = document === "" ? null : Number(document);
     if (this.getAttribute("model")) options.model = this.getAttribute("model");
     return options;
+  }
+
+  /** The attribute follows the session's document, but for a choice that waits for the next message. */
+  #showDocument() {
+    const now = String(this.#conversation?.documentId ?? "");
+    const shown = this.getAttribute("document-id") ?? "";
+    const waits = shown !== this.#document;
+    this.#document = now;
+    if (waits || shown === now) return;
+    if (now) this.setAttribute("document-id", now);
+    else this.removeAttribute("document-id");
   }
 
   #showBusy() {

@@ -13,13 +13,15 @@ export class Composer {
 
   /**
    * @param {import("./labels.js").Labels} labels
-   * @param {{onsend: (text: string, pictures: Picture[]) => boolean, onstop: () => void, onnotice: (sentence: string) => void}} handlers
-   *   `onsend` says whether it took the message
+   * @param {{onsend: (text: string, pictures: Picture[]) => boolean, onstop: () => void,
+   *   onwrite: (text: string) => void, onnotice: (sentence: string) => void}} handlers
+   *   `onsend` says whether it took the message; `onwrite` hears what the reader, not the page, changed
    */
-  constructor(labels, { onsend, onstop, onnotice }) {
+  constructor(labels, { onsend, onstop, onwrite, onnotice }) {
     this.labels = labels;
     this.onsend = onsend;
     this.onstop = onstop;
+    this.onwrite = onwrite;
     this.onnotice = onnotice;
     this.previews = h("div", { class: "previews", hidden: true });
     this.field = h("textarea", { part: "input", rows: 1, enterkeyhint: "send", "aria-label": labels.placeholder });
@@ -45,6 +47,15 @@ export class Composer {
     this.field.placeholder = placeholder;
   }
 
+  get text() {
+    return this.field.value;
+  }
+
+  set text(/** @type {string} */ text) {
+    this.field.value = text;
+    this.#show();
+  }
+
   focus() {
     this.field.focus();
   }
@@ -62,7 +73,7 @@ export class Composer {
   #listen() {
     this.element.addEventListener("submit", (/** @type {Event} */ event) => event.preventDefault());
     this.button.addEventListener("click", () => (this.#streaming ? this.onstop() : this.send()));
-    this.field.addEventListener("input", () => this.#show());
+    this.field.addEventListener("input", () => (this.#show(), this.onwrite(this.field.value)));
     this.field.addEventListener("keydown", (/** @type {KeyboardEvent} */ event) => this.#key(event));
     this.field.addEventListener("paste", (/** @type {ClipboardEvent} */ event) => this.#paste(event));
     this.files.addEventListener("change", () => {

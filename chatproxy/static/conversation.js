@@ -1,7 +1,7 @@
 // One session's messages and the answer that is being produced: what the element shows, without the DOM.
 //
-// It says what happens as events: `reset` (look at all messages again), `added`, `changed` and `text` (with
-// `message`), `status` and the answer's own (`start`, `token`, `sources`, `done`, `error`, `session`).
+// It says what happens as events: `reset` (look at all messages again), `read` (they are as they were), `added`,
+// `changed` and `text` (with `message`), `status` and the answer's own (`start`, `sources`, `done`, `error`, `session`).
 
 /**
  * @typedef {{error: string, code: string, retryable?: boolean}} Failure
@@ -9,7 +9,7 @@
  *   id: number | null, role: "user" | "assistant", content: string, thinking: string, status: string,
  *   cursor?: string | null, sources: any[], warnings: {code: string, message: string}[], error: Failure | null,
  *   finishReason?: string | null, usage?: any, model?: string | null, modelReason?: string | null,
- *   imageCount: number, images?: Picture[], clientMessageId?: string | null, replaces?: number,
+ *   documentId?: number | null, imageCount: number, images?: Picture[], clientMessageId?: string | null, replaces?: number,
  * }} Message
  * @typedef {{name: string, data: string, url: string}} Picture `data` is base64, `url` shows it here
  * @typedef {{message: string, images: Picture[], replaces?: number, clientMessageId: string}} Sending
@@ -22,6 +22,8 @@ export class Conversation extends EventTarget {
   earlier = null; // the cursor of the messages before these
   /** @type {{message: Message, stream: any, stopped: boolean} | null} */
   answering = null;
+  /** @type {number | null | undefined} */
+  documentId; // the session's document; undefined where that is not known yet
   /** @type {AbortController} */
   #watching = new AbortController();
 
@@ -61,7 +63,9 @@ export class Conversation extends EventTarget {
    */
   async send(message, { images = [], replaces, options = {}, clientMessageId = newId() } = {}) {
     if (this.answering) return;
-    const question = own("user", { content: message, images, imageCount: images.length, clientMessageId, replaces });
+    const { documentId = this.documentId } = options; // absent keeps what the session has
+    const asked = { content: message, images, imageCount: images.length, clientMessageId, replaces, documentId };
+    const question = own("user", asked);
     const answer = own("assistant", { status: "streaming" });
     if (replaces !== undefined) this.#dropFrom(this.messages.findIndex((old) => old.id === replaces));
     this.messages.push(question, answer);
@@ -156,7 +160,10 @@ export class Conversation extends EventTarget {
   #apply(event, answer, question) {
     switch (event.type) {
       case "start": {
-        if (question) question.id = event.userMessageId;
+        if (question) {
+          question.id = event.userMessageId;
+          this.documentId = question.documentId;
+        }
         Object.assign(answer, { id: event.assistantMessageId, sources: event.sources ?? [] });
         Object.assign(answer, { model: event.model, modelReason: event.modelReason });
         if (event.reset) Object.assign(answer, { content: "", thinking: "" });
@@ -180,6 +187,7 @@ export class Conversation extends EventTarget {
       case "warning":
         if (answer.warnings.some(({ code }) => code === event.code)) break;
         answer.warnings.push({ code: event.code, message: event.message });
+        if (event.code === "document_gone") this.documentId = null;
         this.#say("changed", { message: answer });
         break;
       case "done":
@@ -233,12 +241,13 @@ export class Conversation extends EventTarget {
       if (known && same(known, message)) return known;
       return { ...message, images: known?.images };
     });
+    this.documentId = stored.findLast(({ role }) => role === "user")?.documentId ?? null;
     const messages = [...before, ...fresh, ...unsent];
     if (!before.length) this.earlier = next; // else it belongs to those that were read before
     const changed =
       messages.length !== this.messages.length || messages.some((message, index) => message !== this.messages[index]);
     this.messages = messages;
-    if (changed) this.#say("reset");
+    this.#say(changed ? "reset" : "read");
   }
 
   /** @param {number} index */

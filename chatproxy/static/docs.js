@@ -63,7 +63,7 @@ function article(call, api) {
   );
 }
 
-/** @param {string} title @param {Node[][]} rows each of a `dt` and perhaps a `dd` */
+/** @param {string} title @param {Node[][]} rows each of a `dt` and its `dd`s */
 const part = (title, rows) => (rows.length === 0 ? [] : [h("h4", {}, title), h("dl", {}, ...rows.flat())]);
 
 /** @param {any} parameter */
@@ -80,8 +80,8 @@ function fieldsOf(schema, api) {
 function field(name, schema, required, place) {
   const also = [place && `in the ${place}`, required && "required"].filter(Boolean).join(", ");
   const said = schema.description ?? schema.anyOf?.find((/** @type {Schema} */ each) => each.description)?.description;
-  const kind = h("span", { class: "type" }, ...kindOf(schema), also && ` · ${also}`);
-  return [h("dt", {}, h("code", {}, name), " ", kind), ...(said ? [h("dd", {}, said)] : [])];
+  const kind = h("dd", { class: "type" }, ...kindOf(schema), also && ` · ${also}`);
+  return [h("dt", {}, h("code", {}, name)), kind, ...(said ? [h("dd", {}, said)] : [])];
 }
 
 /** @param {[string, any]} entry */
@@ -124,7 +124,7 @@ function kindOf(schema) {
 function limits({ minLength, maxLength, minimum, maximum, pattern, contentEncoding, contentMediaType }) {
   const most = Number.isSafeInteger(maximum) ? maximum : undefined; // beyond, it is only what integers can be
   return [
-    span(minLength, maxLength, " characters"),
+    minLength === 1 && maxLength === undefined ? "not empty" : span(minLength, maxLength, " characters"),
     span(minimum, most, ""),
     pattern && `matching ${pattern}`,
     contentEncoding,

@@ -1,5 +1,6 @@
 """How the database file is, for `chatproxy doctor`: only looked at, also while a chatproxy has it open."""
 
+import os
 import shutil
 import sqlite3
 from contextlib import closing
@@ -25,9 +26,10 @@ class Health(Struct, frozen=True, kw_only=True):
 
 def health(path: Path) -> Health:
     """Raises StartError where a start would, and OSError where there is no such disk."""
+    path = Path(os.path.realpath(path))
     check(path)
     exists = path.exists()
-    folder = next(each for each in path.absolute().parents if each.exists())
+    folder = next(each for each in path.parents if each.exists())
     return Health(
         damage=_damage(path) if exists else None,
         size=path.stat().st_size if exists else 0,
@@ -38,7 +40,7 @@ def health(path: Path) -> Health:
 def _damage(path: Path) -> list[str]:
     mode = "mode=ro" if Path(f"{path}-wal").exists() else "immutable=1"
     try:
-        with closing(sqlite3.connect(f"{path.absolute().as_uri()}?{mode}", uri=True)) as connection:
+        with closing(sqlite3.connect(f"{path.as_uri()}?{mode}", uri=True)) as connection:
             found = [row for (row,) in connection.execute("PRAGMA integrity_check(3)")]
     except sqlite3.Error as error:
         return [str(error)]

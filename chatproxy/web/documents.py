@@ -13,6 +13,7 @@ from typing import Annotated, BinaryIO, Final
 from urllib.parse import unquote
 
 from aiohttp import BodyPartReader, web
+from aiohttp.http_exceptions import HttpProcessingError
 from msgspec import Meta, Struct
 
 from chatproxy.chat.retrieval import passages
@@ -187,7 +188,7 @@ async def _upload(request: web.Request, file: BinaryIO) -> tuple[str, str]:
                 await _copy(request, part, file)
                 return title, promised
             await _skip(request, part)
-    except (ValueError, AssertionError) as error:  # aiohttp's, for what is not multipart
+    except (ValueError, AssertionError, HttpProcessingError) as error:  # aiohttp's, for what is not multipart
         raise ChatError(
             "malformed", "The body is not valid multipart/form-data; check its boundary."
         ) from error

@@ -30,6 +30,7 @@ async def an_hour(folder: Path, tally: Tally, messages: int) -> None:
             await _send(people, messages - messages // 3)
             after = resident(process)
             await check(process.client, [person.talker for person in people], tally)
+            await fake.stop()  # and with it the connections to it that are kept
     tally.seen.append(f"{before / 1024**2:.0f} MiB in memory after a third, {after / 1024**2:.0f} at the end")
     assert after <= before * GROWTH + AND
 

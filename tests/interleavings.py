@@ -1,0 +1,360 @@
+"""Everything that may happen to a few conversations, in any order, beside a model of what must be true then.
+
+After every step, the conversations are shown as the model has them, and each reader has been sent the text
+that Ollama was let to say, to the character.
+"""
+
+import asyncio
+import shutil
+import tempfile
+from collections.abc import Coroutine
+from contextlib import AsyncExitStack
+from dataclasses import dataclass, field
+from pathlib import Path
+from time import monotonic
+from typing import Any, Final
+
+from chat_client import Client, Server, Stream
+from fake_ollama import MODEL, Chat, FakeOllama, Gate, Request, Script, last, token, until
+from hypothesis import strategies as st
+from hypothesis.stateful import RuleBasedStateMachine, initialize, precondition, rule
+
+from chatproxy import Config, create_app
+from chatproxy.cursor import Cursor
+
+WORDS: Final = ["One", " two\r\n", " 😀", " four\u2028", " five", " 漢字.", " \0", " eight", " nine", " ten"]
+SESSIONS: Final = 3
+pick: Final = st.integers(0, 99)
+
+
+@dataclass(eq=False)
+class Reader:
+    """Of one answer; what it has been sent, over all of its connections."""
+
+    stream: Stream
+    connection: AsyncExitStack
+    before: str = ""  # over earlier connections
+
+    @property
+    def text(self) -> str:
+        return self.before + self.stream.text()
+
+
+@dataclass(eq=False)
+class Answer:
+    session: str
+    question: str
+    id: int
+    said: int = 0  # words
+    status: str = "streaming"
+    stored: str | None = None  # where that is not all that was said
+    readers: list[Reader] = field(default_factory=list)
+
+    @property
+    def text(self) -> str:
+        return "".join(WORDS[: self.said]) if self.stored is None else self.stored
+
+    @property
+    def cursor(self) -> str:
+        return str(Cursor(0, len(self.text), self.status != "streaming"))
+
+
+class Interleavings(RuleBasedStateMachine):
+    """Between two steps the event loop stands still, so that every order is the one that was drawn."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.runner = asyncio.Runner()
+        self.folder = tempfile.TemporaryDirectory()
+        self.fake = FakeOllama()
+        self.fake.script = self.script
+        self.gates: dict[str, Gate] = {}
+        self.answers: list[Answer] = []
+        self.gone: list[tuple[Answer, str, str]] = []  # readers who left: of what, with what text, where
+        self.together = 0  # most answers that this process has seen generating at once
+        self.life = 0
+        self.holds = False  # what must be true, after the last step
+
+    def script(self, request: Request) -> Script:
+        pieces = [*map(token, WORDS), last()]
+        return Script(pieces, gate=self.gates[request["messages"][-1]["content"]])
+
+    @initialize()
+    def start(self) -> None:
+        self._run(self._start())
+
+    async def _start(self) -> None:
+        await self.fake.start()
+        await self._serve()
+        self.sessions = [await self.client.new_session() for _ in range(SESSIONS)]
+
+    async def _serve(self) -> None:
+        path = self._database()
+        config = Config(
+            ollama_host=self.fake.url, database_url=f"sqlite:///{path}", default_model=MODEL, log_level="error"
+        )
+        self.server = Server(create_app(config))
+        await self.server.__aenter__()
+        self.client: Client = self.server.client
+        self.together = 0
+
+    def _database(self) -> Path:
+        return Path(self.folder.name) / f"life{self.life}" / "chat.db"
+
+    def _run(self, step: Coroutine[Any, Any, None]) -> None:
+        self.holds = False
+        self.runner.run(step)
+        self.holds = True
+
+    def teardown(self) -> None:
+        try:
+            self.runner.run(self._end())
+        finally:
+            self.runner.close()
+            self.folder.cleanup()
+
+    async def _end(self) -> None:
+        """Whatever still runs comes to its end, the queued ones in their turn."""
+        try:
+            while self.holds and self._running:
+                await self._finish(self._running[0])
+        finally:
+            for answer in self.answers:
+                for reader in answer.readers:
+                    await reader.connection.aclose()
+            await self.server.__aexit__(None, None, None)
+            await self.fake.stop()
+
+    # -- what the model says
+
+    @property
+    def _running(self) -> list[Answer]:
+        """The first of them are with Ollama, the others in the queue."""
+        return [answer for answer in self.answers if answer.status == "streaming"]
+
+    @property
+    def _asked(self) -> list[Answer]:
+        """With Ollama."""
+        return self._running[: max(2, 2 * self.together)]
+
+    def _of_session(self, session: str) -> list[Answer]:
+        return [answer for answer in self.answers if answer.session == session]
+
+    def _chat(self, answer: Answer) -> Chat | None:
+        asked = (chat for chat in self.fake.chats if chat.request["messages"][-1]["content"] == answer.question)
+        return next(asked, None)
+
+    # -- what happens
+
+    @rule(number=pick)
+    def send(self, number: int) -> None:
+        self._run(self._send(self.sessions[number % SESSIONS]))
+
+    async def _send(self, session: str) -> None:
+        earlier = self._of_session(session)
+        if earlier and earlier[-1].status == "streaming":
+            refusal = await self.client.refused(session, 409, json={"message": "Too early"})
+            assert (refusal["code"], refusal["activeMessageId"]) == ("session_busy", earlier[-1].id)
+            return
+        question = f"Question-{len(self.answers)}"
+        self.gates[question] = Gate()
+        reader = await self._read(self.client.sending(session, question, clientMessageId=question))
+        start = await reader.stream.until("start")
+        self.answers.append(Answer(session, question, start["assistantMessageId"], readers=[reader]))
+        await self._holds()
+
+    @precondition(lambda self: self.answers)
+    @rule(number=pick)
+    def send_again(self, number: int) -> None:
+        """The same message: it attaches to its answer."""
+        self._run(self._watch(self.answers[number % len(self.answers)], again=True))
+
+    @precondition(lambda self: self.answers)
+    @rule(number=pick)
+    def subscribe(self, number: int) -> None:
+        self._run(self._watch(self.answers[number % len(self.answers)]))
+
+    async def _watch(self, answer: Answer, *, again: bool = False) -> None:
+        session, question = answer.session, answer.question
+        if again:
+            reader = await self._read(self.client.sending(session, question, clientMessageId=question))
+        else:
+            reader = await self._read(self.client.resuming(session, answer.id))
+        assert (await reader.stream.until("start"))["assistantMessageId"] == answer.id
+        answer.readers.append(reader)
+        await self._holds()
+
+    async def _read(self, opening: Any, before: str = "") -> Reader:
+        async with AsyncExitStack() as connection:
+            stream = await connection.enter_async_context(opening)
+            return Reader(stream, connection.pop_all(), before)
+
+    @precondition(lambda self: self._asked)
+    @rule(number=pick, words=st.integers(1, 4))
+    def say(self, number: int, words: int) -> None:
+        """Ollama says some more, not all."""
+        self._run(self._say(self._asked[number % len(self._asked)], words))
+
+    async def _say(self, answer: Answer, words: int) -> None:
+        words = min(words, len(WORDS) - answer.said)
+        answer.said += words
+        self.gates[answer.question].let(words)
+        self.together = max(self.together, sum(each.said > 0 for each in self._asked))
+        await self._holds()
+
+    @precondition(lambda self: self._asked)
+    @rule(number=pick)
+    def finish(self, number: int) -> None:
+        self._run(self._finish(self._asked[number % len(self._asked)]))
+
+    async def _finish(self, answer: Answer) -> None:
+        await self._say(answer, len(WORDS))
+        self.gates[answer.question].open()
+        await self._ended(answer, "complete")
+
+    @precondition(lambda self: self.answers)
+    @rule(number=pick)
+    def cancel(self, number: int) -> None:
+        self._run(self._cancel(self.answers[number % len(self.answers)]))
+
+    async def _cancel(self, answer: Answer) -> None:
+        chat, ran = self._chat(answer), answer.status == "streaming"
+        told = await self.client.cancel(answer.session, answer.id)
+        if ran:
+            await self._ended(answer, "cancelled")
+        assert (told["status"], told["content"]) == (answer.status, answer.text)
+        if chat is not None:
+            await asyncio.wait_for(chat.closed.wait(), 5)
+
+    @precondition(lambda self: any(answer.readers for answer in self.answers))
+    @rule(number=pick)
+    def drop(self, number: int) -> None:
+        """A reader leaves."""
+        watched = [(answer, reader) for answer in self.answers for reader in answer.readers]
+        self._run(self._drop(*watched[number % len(watched)]))
+
+    async def _drop(self, answer: Answer, reader: Reader) -> None:
+        answer.readers.remove(reader)
+        cursors = [event["cursor"] for event in reader.stream.events if "cursor" in event]
+        place = str(Cursor(0, len(reader.text))) if not cursors else cursors[-1]
+        self.gone.append((answer, reader.text, place))
+        await reader.connection.aclose()
+
+    @precondition(lambda self: self.gone)
+    @rule(number=pick)
+    def resume(self, number: int) -> None:
+        """One who left comes back to where it was."""
+        self._run(self._resume(*self.gone.pop(number % len(self.gone))))
+
+    async def _resume(self, answer: Answer, text: str, cursor: str) -> None:
+        path = f"/api/chat/sessions/{answer.session}/messages/{answer.id}/stream"
+        if cursor == answer.cursor and cursor.endswith(".end"):
+            await self.client.call("GET", path, status=204, params={"after": cursor})
+            return
+        lost = not answer.text.startswith(text) or cursor.endswith(".end")
+        reader = await self._read(
+            self.client.resuming(answer.session, answer.id, cursor), "" if lost else text
+        )
+        assert (await reader.stream.until("start")).get("reset", False) == lost
+        answer.readers.append(reader)
+        await self._holds()
+
+    @rule()
+    def restart(self) -> None:
+        """In good order: nothing is lost."""
+        self._run(self._restart())
+
+    async def _restart(self) -> None:
+        stop = asyncio.create_task(self.server.stop())
+        for answer in self._running:
+            await self._told(answer, "interrupted")
+        await stop
+        await self.server.__aexit__(None, None, None)
+        await self._serve()
+        await self._holds()
+
+    @rule()
+    def crash(self) -> None:
+        """What is on the disk at this moment is all that the next process finds."""
+        before = self._database()
+        self.life += 1
+        self._database().parent.mkdir()
+        for file in before.parent.glob("chat.db*"):
+            shutil.copy(file, self._database().parent)
+        self._run(self._crash())
+
+    async def _crash(self) -> None:
+        for answer in self.answers:
+            for reader in list(answer.readers):
+                await self._drop(answer, reader)
+        await self.server.__aexit__(None, None, None)
+        await self._serve()
+        for answer in self._running:
+            stored = await self._shown(answer)
+            assert answer.text.startswith(stored["content"])
+            answer.status, answer.stored = "interrupted", stored["content"]
+        await self._holds()
+
+    # -- what holds
+
+    async def _ended(self, answer: Answer, status: str) -> None:
+        await self._told(answer, status)
+        await self._holds()
+
+    async def _told(self, answer: Answer, status: str) -> None:
+        """Each reader, once, with the whole text; and nothing follows."""
+        answer.status = status
+        for reader in answer.readers:
+            end = await reader.stream.until("error" if status == "interrupted" else "done")
+            assert await reader.stream.next() is None
+            assert reader.text == end["fullResponse"] == answer.text
+            assert end["cursor"] == answer.cursor
+            if status == "interrupted":
+                assert end["code"] in ("interrupted", "shutting_down")
+            else:
+                assert end["finishReason"] == {"complete": "stop"}.get(status, status)
+
+    async def _holds(self) -> None:
+        for answer in self.answers:
+            await self._read_all(answer)
+        for session in self.sessions:
+            await self._shows(session)
+        asked = self._asked
+        for answer in asked:
+            await until(lambda answer=answer: self._chat(answer) is not None)  # type: ignore[misc]
+        assert all(self._chat(answer) is None for answer in self._running[len(asked) :])
+
+    async def _read_all(self, answer: Answer) -> None:
+        """Readers of what runs are sent the text, and those of what has ended, the end as well."""
+        if answer.status == "streaming":
+            for reader in answer.readers:
+                while reader.text != answer.text:
+                    assert await reader.stream.next() is not None
+            return
+        for reader in answer.readers:
+            if not reader.stream.events or reader.stream.last["type"] not in ("done", "error"):
+                await self._told(answer, answer.status)
+                break
+
+    async def _shows(self, session: str) -> None:
+        answers = self._of_session(session)
+        expected = [
+            row
+            for answer in answers
+            for row in ((answer.question, "complete", f"0.{len(answer.question)}.end"), (answer.text, answer.status, answer.cursor))
+        ]
+        deadline = monotonic() + 10
+        while (rows := await self._rows(session)) != expected and monotonic() < deadline:
+            await asyncio.sleep(0.002)  # until what was let go has arrived
+        assert rows == expected
+        running = [answer.id for answer in answers if answer.status == "streaming"]
+        active = (await self.client.session(session))["activeMessageId"]
+        assert active == (running[-1] if running else None)
+
+    async def _rows(self, session: str) -> list[tuple[str, str, str]]:
+        messages = await self.client.messages(session, limit=500)
+        return [(message["content"], message["status"], message["cursor"]) for message in messages]
+
+    async def _shown(self, answer: Answer) -> Any:
+        messages = await self.client.messages(answer.session, limit=500)
+        return next(message for message in messages if message["id"] == answer.id)

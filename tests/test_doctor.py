@@ -1,0 +1,146 @@
+"""`chatproxy doctor`: a line for each finding, what to do about it, and an exit code that sums them up."""
+
+import asyncio
+import shutil
+import sqlite3
+import subprocess
+from contextlib import closing
+from pathlib import Path
+
+import pytest
+from fake_ollama import FakeOllama, Gate, Script, answer, refused
+from processes import Process, environment, ran
+
+from chatproxy import Config
+from chatproxy.doctor import examine
+from chatproxy.store.store import Store
+
+
+async def doctor(folder: Path, *flags: str, **settings: object) -> subprocess.CompletedProcess[str]:
+    return await asyncio.to_thread(ran, folder, environment(**settings), "doctor", *flags)
+
+
+def marks(said: str) -> dict[str, str]:
+    """What is told of each thing: the first word of its line."""
+    lines = [line.split(maxsplit=2) for line in said.splitlines() if not line.startswith(" ")]
+    return {about: mark for mark, about, _ in lines}
+
+
+def contents(folder: Path) -> dict[str, bytes]:
+    return {path.name: path.read_bytes() for path in folder.iterdir()}
+
+
+async def test_all_is_well(fake: FakeOllama, tmp_path: Path) -> None:
+    fake.script = Script(answer("Hi", eval_count=1, eval_duration=50_000_000, load_duration=1_500_000_000))
+    async with Process.running(tmp_path, ollama_host=fake.url):  # that it runs is no finding
+        run = await doctor(tmp_path, ollama_host=fake.url)
+    assert (run.returncode, run.stderr) == (0, "")
+    assert set(marks(run.stdout).values()) == {"ok"}
+    assert list(marks(run.stdout)) == [
+        *("configuration", "database", "disk", "SQLite", "Ollama", "models", "answer"),
+    ]
+    assert "gemma3:270m" in run.stdout
+    assert "20.0 tokens/s" in run.stdout
+    assert "1.5 s of it to load the model" in run.stdout
+    assert fake.requests[0]["options"] == {"num_predict": 1}
+
+
+async def test_it_changes_nothing(fake: FakeOllama, tmp_path: Path) -> None:
+    run = await doctor(tmp_path, ollama_host=fake.url)
+    assert (run.returncode, contents(tmp_path)) == (0, {})
+    await (await Store.open(tmp_path / "chatproxy.db")).close()
+    before = contents(tmp_path)
+    assert (await doctor(tmp_path, ollama_host=fake.url)).returncode == 0
+    assert contents(tmp_path) == before
+
+
+async def test_a_setting_that_cannot_be_used(tmp_path: Path) -> None:
+    run = await doctor(tmp_path, "--port", "eleven")
+    assert run.returncode == 1
+    assert marks(run.stdout) == {"configuration": "wrong"}
+    assert "PORT is 'eleven', which cannot be used: use a whole number" in run.stdout
+
+
+async def test_a_token_file_that_is_not_there(tmp_path: Path) -> None:
+    run = await doctor(tmp_path, api_token_file="missing")
+    assert (run.returncode, marks(run.stdout)) == (1, {"configuration": "wrong"})
+
+
+async def test_a_port_open_to_all(fake: FakeOllama, tmp_path: Path) -> None:
+    run = await doctor(tmp_path, "--insecure-no-token", host="0.0.0.0", ollama_host=fake.url)
+    assert run.returncode == 0
+    assert marks(run.stdout)["configuration"] == "note"
+    assert "set API_TOKEN" in run.stdout
+
+
+async def test_a_damaged_database(fake: FakeOllama, tmp_path: Path) -> None:
+    path = tmp_path / "chatproxy.db"
+    await (await Store.open(path)).close()
+    with closing(sqlite3.connect(path)) as connection, connection:
+        connection.executemany(
+            "INSERT INTO session (id, owner, created_at, updated_at) VALUES (?, '', '', '')",
+            [(str(number) * 100,) for number in range(1000)],
+        )
+    pages = bytearray(path.read_bytes())
+    pages[len(pages) // 2 : len(pages) // 2 + 8192] = b"\xff" * 8192
+    path.write_bytes(pages)
+    run = await doctor(tmp_path, ollama_host=fake.url)
+    assert run.returncode == 1
+    assert marks(run.stdout)["database"] == "wrong"
+    assert "is damaged" in run.stdout
+    assert "back-up" in run.stdout
+
+
+async def test_a_file_that_is_no_database(fake: FakeOllama, tmp_path: Path) -> None:
+    (tmp_path / "chatproxy.db").write_bytes(b"Dear diary,\n" * 1000)
+    run = await doctor(tmp_path, ollama_host=fake.url)
+    assert run.returncode == 1
+    assert marks(run.stdout)["database"] == "wrong"
+    assert marks(run.stdout)["Ollama"] == "ok"
+
+
+async def test_a_disk_that_is_full(
+    config: Config, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    usage = shutil.disk_usage("/")._replace(free=10 * 1024**2)
+    monkeypatch.setattr(shutil, "disk_usage", lambda path: usage)
+    flags = {"DATABASE_URL": config.database_url, "OLLAMA_HOST": config.ollama_host}
+    assert await examine(flags, {}, Path("no-such-file")) == 1
+    assert marks(capsys.readouterr().out)["disk"] == "wrong"
+
+
+@pytest.mark.parametrize(
+    ("path", "script", "about", "sentence"),
+    [
+        ("/api/version", refused(500, "broken"), "Ollama", "broken"),
+        ("/api/tags", Script([b'{"models": []}']), "Ollama", "ollama pull"),
+        ("/api/chat", refused(500, "out of memory"), "Ollama", "out of memory"),
+        ("/api/chat", Script(head=Gate()), "answer", "said nothing for 0.3 s"),
+    ],
+    ids=["broken", "no models", "no answer", "silence"],
+)
+async def test_an_ollama_that_does_not_answer(
+    fake: FakeOllama, tmp_path: Path, path: str, script: Script, about: str, sentence: str
+) -> None:
+    fake.instead[path] = fake.script = script
+    run = await doctor(tmp_path, ollama_host=fake.url, first_token_timeout=0.3)
+    assert (run.returncode, run.stderr) == (1, "")
+    assert marks(run.stdout)[about] == "wrong"
+    assert sentence in run.stdout
+
+
+async def test_no_ollama(fake: FakeOllama, tmp_path: Path) -> None:
+    await fake.stop()
+    run = await doctor(tmp_path, ollama_host=fake.url)
+    assert run.returncode == 1
+    assert "start it with `ollama serve` or set OLLAMA_HOST." in run.stdout
+
+
+async def test_a_model_that_is_missing_or_slow(fake: FakeOllama, tmp_path: Path) -> None:
+    run = await doctor(tmp_path, ollama_host=fake.url, default_model="none:1b")
+    assert run.returncode == 1
+    assert "`ollama pull none:1b`" in run.stdout
+    fake.script = Script(answer("Hi", eval_count=1, eval_duration=2_000_000_000))
+    run = await doctor(tmp_path, ollama_host=fake.url)
+    assert (run.returncode, marks(run.stdout)["answer"]) == (0, "note")
+    assert "a smaller model is faster" in run.stdout

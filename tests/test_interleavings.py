@@ -1,0 +1,14 @@
+"""Random orders of everything that may happen to an answer, always the same ones; `make faults` draws others."""
+
+from hypothesis import HealthCheck, settings
+from interleavings import Interleavings
+
+TestInterleavings = Interleavings.TestCase
+TestInterleavings.settings = settings(
+    max_examples=20,
+    stateful_step_count=25,
+    deadline=None,
+    derandomize=True,
+    database=None,
+    suppress_health_check=list(HealthCheck),
+)

@@ -1,0 +1,274 @@
+"""Too many connections, half-open and slow ones: refused or closed, while everybody else is served."""
+
+import asyncio
+import json
+import select
+import socket
+from collections.abc import AsyncIterator, Iterator
+from contextlib import ExitStack, asynccontextmanager, closing, contextmanager, suppress
+from dataclasses import replace
+from pathlib import Path
+from typing import Final
+
+import aiohttp
+import pytest
+from chat_client import Client
+from fake_ollama import FakeOllama, Gate, Script, answer, token, until
+from processes import SCRIPT, Process
+
+from chatproxy import Config
+from chatproxy.cli import listening
+from chatproxy.web import connections
+
+SESSIONS: Final = "/api/chat/sessions"
+
+
+@asynccontextmanager
+async def commanded(config: Config) -> AsyncIterator[Client]:
+    """As the command serves it, in this process."""
+    async with listening(replace(config, port=0)) as url, aiohttp.ClientSession() as http:
+        yield Client(http, url)
+
+
+@pytest.fixture
+async def client(config: Config) -> AsyncIterator[Client]:
+    async with commanded(config) as client:
+        yield client
+
+
+@pytest.fixture
+def impatient(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(connections, "PATIENCE", 0.3)
+    monkeypatch.setattr(connections, "TICK", 0.05)
+
+
+@contextmanager
+def connected(client: Client, first: bytes = b"") -> Iterator[socket.socket]:
+    """A connection that has said so much, and takes almost nothing."""
+    address, port = client.base.removeprefix("http://").split(":")
+    with closing(socket.socket()) as connection:
+        connection.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
+        connection.connect((address, int(port)))
+        connection.sendall(first)
+        connection.setblocking(False)
+        yield connection
+
+
+def is_gone(connection: socket.socket) -> bool:
+    """Whether the server has closed it."""
+    poll = select.poll()
+    poll.register(connection, select.POLLIN | select.POLLRDHUP)
+    return any(event & (select.POLLHUP | select.POLLERR | select.POLLRDHUP) for _, event in poll.poll(0))
+
+
+def post(path: str, size: int) -> bytes:
+    """The head of a request with a body."""
+    return (
+        f"POST {path} HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/json\r\n"
+        f"Content-Length: {size}\r\n\r\n"
+    ).encode()
+
+
+# -- slow requests
+
+
+def test_they_are_closed_within_fifteen_seconds() -> None:
+    assert connections.PATIENCE + 2 * connections.TICK < 15
+
+
+@pytest.mark.parametrize(
+    "first",
+    [
+        b"",
+        b"G",
+        b"GET /healthz HTTP/1.1\r\nHost: localhost\r\nX-Slow: ",
+        post(SESSIONS, 100),
+        post(SESSIONS, 100) + b'{"title": "Not yet',
+        b"GET /healthz HTTP/1.1\r\nHost: localhost\r\n\r\nGET /hea",
+    ],
+    ids=["nothing", "a byte", "half a head", "no body", "half a body", "a second one"],
+)
+@pytest.mark.usefixtures("impatient")
+async def test_a_request_that_does_not_come_whole_is_closed(client: Client, first: bytes) -> None:
+    with connected(client, first) as connection:
+        if b"/hea" in first:
+            await asyncio.sleep(0.1)
+            connection.send(b"l")
+        await until(lambda: is_gone(connection))
+
+
+@pytest.mark.usefixtures("impatient")
+async def test_a_request_that_comes_a_byte_at_a_time_is_closed(client: Client) -> None:
+    async def dribble(connection: socket.socket) -> None:
+        with suppress(ConnectionError):
+            while True:
+                connection.send(b"x")
+                await asyncio.sleep(0.02)
+
+    for head in (b"GET /", post(SESSIONS, 10**6)):
+        with connected(client, head) as connection:
+            dribbling = asyncio.create_task(dribble(connection))
+            await until(lambda connection=connection: is_gone(connection))  # type: ignore[misc]  # bound now
+            dribbling.cancel()
+
+
+@pytest.mark.usefixtures("impatient")
+async def test_a_large_body_has_the_time_that_its_size_needs(
+    client: Client, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(connections, "SLOWEST", 1000)
+    body = json.dumps({"title": "Slow, but coming"}).encode().rjust(4000)
+    with connected(client, post(SESSIONS, len(body))) as connection:
+        for start in range(0, len(body), 400):
+            connection.send(body[start : start + 400])
+            await asyncio.sleep(0.1)
+        await until(lambda: is_readable(connection))
+        assert connection.recv(100).startswith(b"HTTP/1.1 201 ")
+
+
+def read(connection: socket.socket) -> int:
+    """How many bytes still come before the end."""
+    connection.settimeout(10)
+    with suppress(ConnectionError):
+        return sum(len(piece) for piece in iter(lambda: connection.recv(1_000_000), b""))
+    return 0
+
+
+def is_readable(connection: socket.socket) -> bool:
+    return bool(select.select([connection], [], [], 0)[0])
+
+
+@pytest.mark.usefixtures("impatient")
+async def test_what_is_being_answered_is_left_alone(client: Client, fake: FakeOllama) -> None:
+    fake.script = Script(answer("Hello world"), gate=(gate := Gate()))
+    session, other = await client.new_session(), await client.new_session()
+    async with client.sending(session) as stream:
+        waiting = asyncio.create_task(client.send(other))
+        await stream.until("start")
+        await fake.arrived(2)
+        with connected(client) as watched:  # which has to be closed meanwhile
+            await until(lambda: is_gone(watched))
+        await asyncio.sleep(0.5)
+        gate.open()
+        await stream.rest()
+    assert stream.last["fullResponse"] == "Hello world"
+    assert (await waiting)["fullResponse"] == "Hello world"
+
+
+@pytest.mark.usefixtures("impatient")
+async def test_a_connection_is_kept_for_the_next_request(client: Client) -> None:
+    with connected(client, b"GET /healthz HTTP/1.1\r\nHost: localhost\r\n\r\n") as connection:
+        await until(lambda: is_readable(connection))
+        connection.recv(10_000)
+        await asyncio.sleep(0.8)
+        assert not is_gone(connection)
+        connection.send(b"GET /healthz HTTP/1.1\r\nHost: localhost\r\n\r\n")
+        await until(lambda: is_readable(connection))
+        assert connection.recv(100).startswith(b"HTTP/1.1 200 ")
+
+
+@pytest.mark.usefixtures("impatient")
+async def test_five_hundred_half_open_ones_disturb_nobody(client: Client, fake: FakeOllama) -> None:
+    fake.script = Script(answer("Hello world"), gate=(gate := Gate()))
+    async with client.sending(await client.new_session()) as stream:
+        await stream.until("start")
+        with ExitStack() as stack:
+            half_open = [stack.enter_context(connected(client, b"POST / HT")) for _ in range(500)]
+            async with asyncio.timeout(5):  # a second, with a wide margin
+                await client.call("GET", "/healthz")
+            await until(lambda: all(map(is_gone, half_open)))
+        gate.open()
+        await stream.rest()
+    assert stream.last["fullResponse"] == "Hello world"
+
+
+# -- slow readers
+
+
+async def test_a_reader_that_does_not_take_an_answer_is_dropped(
+    config: Config, fake: FakeOllama, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level("INFO", "chatproxy")
+    monkeypatch.setattr(connections, "TICK", 0.05)
+    fake.script = Script([token("x" * 1_000_000)] * 8 + answer(""))  # more than any socket buffer holds
+    async with commanded(replace(config, reader_timeout=0.5)) as client:
+        session = await client.new_session()
+        await client.send(session)
+        head = "HTTP/1.1\r\nHost: localhost\r\n\r\n"
+        for path in ("messages", "export"):
+            caplog.clear()
+            with connected(client, f"GET {SESSIONS}/{session}/{path} {head}".encode()) as connection:
+                await until(lambda: "slow connections were closed" in caplog.messages)
+                assert await asyncio.to_thread(read, connection) < 8_000_000
+        assert len((await client.messages(session))[1]["content"]) == 8_000_000
+
+
+# -- too many
+
+
+async def until_served(client: Client) -> None:
+    """New connections are taken again."""
+    async with asyncio.timeout(10):
+        while not (await asyncio.to_thread(asked, client))[0].startswith(b"HTTP/1.1 200 "):  # noqa: ASYNC110 - of a server
+            await asyncio.sleep(0.05)
+
+
+def asked(client: Client) -> tuple[bytes, bytes]:
+    """Head and body of what a new connection is told."""
+    with connected(client, b"GET /healthz HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n") as one:
+        one.settimeout(10)
+        said = b"".join(iter(lambda: one.recv(10_000), b""))
+    head, _, body = said.partition(b"\r\n\r\n")
+    return head, body
+
+
+async def test_past_the_most_connections_the_next_are_told_so(config: Config) -> None:
+    async with commanded(replace(config, max_connections=3)) as client:
+        await client.call("GET", "/healthz")  # whose connection is kept
+        with ExitStack() as stack:
+            for _ in range(2):
+                stack.enter_context(connected(client, b"GET /"))
+            for _ in range(2):
+                head, body = await asyncio.to_thread(asked, client)
+                assert head.startswith(b"HTTP/1.1 503 ")
+                assert b"\r\nRetry-After: 5\r\n" in head
+                assert json.loads(body)["code"] == "overloaded"
+                assert set(json.loads(body)) == {"error", "code"}
+            await client.call("GET", "/healthz")
+        await until_served(client)
+
+
+async def test_many_refused_at_once_do_not_stay(config: Config) -> None:
+    async with commanded(replace(config, max_connections=1)) as client:
+        await client.call("GET", "/healthz")
+        with ExitStack() as stack:
+            refused = [stack.enter_context(connected(client)) for _ in range(3 * connections.REFUSING)]
+            await until(lambda: all(map(is_gone, refused)))
+        await client.call("GET", "/healthz")
+
+
+async def test_four_hundred_connections_with_few_open_files(fake: FakeOllama, tmp_path: Path) -> None:
+    """They are fewer than the files that may be open, so that the database and Ollama have theirs."""
+    fake.script = Script(answer("Hello world"), gate=(gate := Gate()))
+    command = ["sh", "-c", 'ulimit -n 256; exec "$@"', "sh", *SCRIPT]
+    settings = {"ollama_host": fake.url, "default_model": "gemma3:270m"}
+    async with Process.running(tmp_path, command=command, **settings) as process:
+        client = process.client
+        session, other = await client.new_session(), await client.new_session()
+        async with client.sending(session) as stream:
+            await stream.until("start")
+            await client.session(session)  # over a second connection, which is kept
+            with ExitStack() as stack:
+                crowd = [stack.enter_context(connected(client)) for _ in range(400)]
+                await until(lambda: sum(map(is_gone, crowd)) > 200)
+                gate.let(1)
+                await stream.has("Hello")
+                sending = asyncio.create_task(client.send(other))
+                await fake.arrived(2)
+            gate.open()
+            await stream.rest()
+            assert stream.last["type"] == "done"
+            assert (await sending)["fullResponse"] == "Hello world"
+        await until_served(client)
+    assert "Traceback" not in process.said
+    assert "openFiles=256" in process.said

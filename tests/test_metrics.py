@@ -1,0 +1,226 @@
+"""What Prometheus is told: the contract's names, counted once per answer, labels from bounded sets."""
+
+import re
+import sys
+from collections.abc import AsyncIterator
+from dataclasses import replace
+from pathlib import Path
+from typing import Final
+
+import pytest
+from chat_client import Client, serving
+from fake_ollama import MODEL, FakeOllama, Gate, Script, answer, refused, token
+from processes import ran
+from prometheus_client.parser import text_string_to_metric_families
+
+from chatproxy import Config, __version__
+from chatproxy.chat.generation import Figures
+from chatproxy.chat.generations import Load
+from chatproxy.errors import STATUS
+from chatproxy.store.records import Outcome
+from chatproxy.web.metrics import MOST_MODELS, Histogram, Metrics
+
+# As the parser says them: a counter without its `_total`.
+NAMES: Final = {
+    "chatproxy_generations": "counter",
+    "chatproxy_active_generations": "gauge",
+    "chatproxy_queued_generations": "gauge",
+    "chatproxy_subscribers": "gauge",
+    "chatproxy_time_to_first_token_seconds": "histogram",
+    "chatproxy_tokens": "counter",
+    "chatproxy_tokens_per_second": "histogram",
+    "chatproxy_inter_token_gap_seconds": "histogram",
+    "chatproxy_upstream_errors": "counter",
+    "chatproxy_commit_seconds": "histogram",
+    "chatproxy_build_info": "gauge",
+}
+
+Samples = dict[str, float]
+
+
+async def samples(client: Client) -> Samples:
+    """By name and labels, as `name{label="value"}`."""
+    async with client.http.get(client.url("/metrics")) as response:
+        assert response.headers["Content-Type"] == "text/plain; version=0.0.4; charset=utf-8"
+        return parsed(await response.text())
+
+
+def parsed(page: str) -> Samples:
+    found = {}
+    for family in text_string_to_metric_families(page):
+        assert (family.name, family.type) in NAMES.items()
+        for sample in family.samples:
+            labels = ",".join(f'{name}="{value}"' for name, value in sorted(sample.labels.items()))
+            found[f"{sample.name}{{{labels}}}" if labels else sample.name] = sample.value
+    return found
+
+
+def outcomes(found: Samples) -> Samples:
+    return {name: value for name, value in found.items() if name.startswith("chatproxy_generations_total")}
+
+
+def one(outcome: str, model: str = MODEL) -> str:
+    return f'chatproxy_generations_total{{model="{model}",outcome="{outcome}"}}'
+
+
+async def test_the_names_are_those_of_the_contract(client: Client) -> None:
+    async with client.http.get(client.url("/metrics")) as response:
+        page = await response.text()
+    told = dict(re.findall(r"^# TYPE (\w+) (\w+)$", page, re.MULTILINE))
+    short = {name.removesuffix("_total"): kind for name, kind in told.items()}
+    assert short == NAMES
+    assert {name for name in told if name.endswith("_total")} == {
+        f"{name}_total" for name, kind in NAMES.items() if kind == "counter"
+    }
+    assert f'chatproxy_build_info{{version="{__version__}"}} 1.0' in page
+
+
+async def test_a_complete_answer(client: Client, fake: FakeOllama) -> None:
+    numbers = {"eval_count": 3, "eval_duration": 1_500_000_000}
+    fake.script = Script(answer("One two three", **numbers), gate=(gate := Gate()))
+    session = await client.new_session()
+    async with client.sending(session) as stream:
+        for text in ("One", "One two", "One two three"):
+            gate.let(1)
+            await stream.has(text)
+        gate.open()
+        await stream.rest()
+    await client.ask(session)
+    found = await samples(client)
+    assert outcomes(found) == {one("complete"): 2}
+    assert found[f'chatproxy_tokens_total{{model="{MODEL}"}}'] == 6
+    assert found['chatproxy_tokens_per_second_bucket{le="2.0"}'] == 2
+    assert found['chatproxy_tokens_per_second_bucket{le="1.0"}'] == 0
+    assert found["chatproxy_tokens_per_second_sum"] == 4
+    for name in ("time_to_first_token_seconds", "inter_token_gap_seconds"):
+        assert found[f"chatproxy_{name}_count"] == found[f'chatproxy_{name}_bucket{{le="+Inf"}}'] == 2
+        assert found[f"chatproxy_{name}_sum"] > 0
+    assert found["chatproxy_commit_seconds_count"] >= 5
+    assert sum(value for name, value in found.items() if "upstream_errors" in name) == 0
+
+
+@pytest.mark.parametrize(
+    ("script", "code"),
+    [
+        (refused(500, "out of memory"), "upstream_error"),
+        (Script([token("One"), token(" two")]), "upstream_incomplete"),
+        (Script([b"<html>\n"]), "upstream_invalid"),
+    ],
+)
+async def test_a_failed_answer(client: Client, fake: FakeOllama, script: Script, code: str) -> None:
+    fake.script = script
+    await client.ask(await client.new_session())
+    found = await samples(client)
+    assert outcomes(found) == {one("failed"): 1}
+    errors = {name: value for name, value in found.items() if "upstream_errors" in name}
+    assert {name: value for name, value in errors.items() if value} == {
+        f'chatproxy_upstream_errors_total{{code="{code}"}}': 1
+    }
+    assert {re.findall(r'"(\w+)"', name)[0] for name in errors} <= set(STATUS)
+    spoken = code == "upstream_incomplete"
+    assert found[f'chatproxy_tokens_total{{model="{MODEL}"}}'] == (2 if spoken else 0)
+    assert found["chatproxy_time_to_first_token_seconds_count"] == spoken
+    assert found["chatproxy_tokens_per_second_count"] == 0
+
+
+async def test_what_is_under_way(config: Config, fake: FakeOllama) -> None:
+    fake.script = Script(answer("Hello world"), gate=(gate := Gate()))
+    async with serving(replace(config, max_concurrent_generations=1)) as client:
+        first, second = await client.new_session(), await client.new_session()
+        async with client.sending(first) as stream, client.sending(second) as waiting:
+            await stream.until("start")
+            await waiting.until("start")
+            async with client.resuming(first, stream.answer_id):
+                found = await samples(client)
+                assert found["chatproxy_active_generations"] == 1
+                assert found["chatproxy_queued_generations"] == 1
+                assert found["chatproxy_subscribers"] == 3
+            await client.cancel(first, stream.answer_id)
+            await fake.arrived(2)
+            gate.open()
+            await waiting.rest()
+        found = await samples(client)
+        assert outcomes(found) == {one("cancelled"): 1, one("complete"): 1}
+        names = ("active_generations", "queued_generations", "subscribers")
+        assert [found[f"chatproxy_{name}"] for name in names] == [0, 0, 0]
+
+
+@pytest.fixture
+async def blind(config: Config, fake: FakeOllama) -> AsyncIterator[Client]:
+    """Ollama does not say what it has, so that names are taken on trust."""
+    fake.instead["/api/tags"] = refused(500, "no list")
+    async with serving(config) as client:
+        yield client
+
+
+async def test_names_that_clients_make_up_are_no_labels(blind: Client, fake: FakeOllama) -> None:
+    fake.script = refused(404, "model 'made-up' not found")
+    for number in range(3):
+        await blind.ask(await blind.new_session(), model=f"made-up-{number}")
+    assert outcomes(await samples(blind)) == {one("failed", "other"): 3}
+    fake.script = Script(answer("Hello"))
+    await blind.ask(await blind.new_session(), model="real:1b")
+    fake.script = refused(500, "broken")
+    await blind.ask(await blind.new_session(), model="real:1b")
+    assert outcomes(await samples(blind)) == {
+        one("failed", "other"): 3,
+        one("complete", "real:1b"): 1,
+        one("failed", "real:1b"): 1,
+    }
+
+
+async def test_nothing_that_users_write_is_told(client: Client, fake: FakeOllama) -> None:
+    fake.script = Script(answer("Marmalade"))
+    session = await client.new_session(title="Marmalade", system="Marmalade")
+    await client.ask(session, "Marmalade", options={"stop": ["Marmalade"]})
+    async with client.http.get(client.url("/metrics")) as response:
+        page = await response.text()
+    assert "armalade" not in page
+    assert session not in page
+
+
+def ended(model: str) -> Figures:
+    outcome = Outcome(message_id=1, status="complete", thinking="", content="", model=model)
+    return Figures(outcome=outcome, installed=True, tokens=0, to_first_text=None, of_text=None)
+
+
+def test_there_are_only_so_many_models() -> None:
+    metrics = Metrics()
+    for number in range(MOST_MODELS + 10):
+        metrics.ended(ended(f"model-{number}"))
+    metrics.ended(ended("model-0"))
+    found = outcomes(parsed(metrics.page(Load(0, 0, 0)).decode()))
+    assert len(found) == MOST_MODELS + 1
+    assert found[one("complete", "other")] == 10
+    assert found[one("complete", "model-0")] == 2
+
+
+@pytest.mark.parametrize("name", ['a"b', "a\\b", "a\nb", "ä", 'x"} 1\nchatproxy_evil 1'])
+def test_no_name_breaks_the_page(name: str) -> None:
+    metrics = Metrics()
+    metrics.ended(ended(name))
+    page = metrics.page(Load(0, 0, 0)).decode()
+    assert not re.search(r"^chatproxy_evil", page, re.MULTILINE)
+    assert len(outcomes(parsed(page))) == 1
+
+
+def test_a_value_counts_up_to_its_bound() -> None:
+    histogram = Histogram(1, 2.5)
+    for value in (0.5, 1, 2, 2.5, 3):
+        histogram.observe(value)
+    assert histogram.buckets() == [("1.0", 2), ("2.5", 4), ("+Inf", 5)]
+    assert histogram.sum == 9
+
+
+async def test_two_in_one_process_count_apart(config: Config, tmp_path: Path) -> None:
+    other = replace(config, database_url=f"sqlite:///{tmp_path}/other.db")
+    async with serving(config) as first, serving(other) as second:
+        await first.ask(await first.new_session())
+        assert outcomes(await samples(first)) == {one("complete"): 1}
+        assert outcomes(await samples(second)) == {}
+
+
+def test_the_start_does_not_wait_for_prometheus(tmp_path: Path) -> None:
+    code = "import sys, chatproxy.cli; print('prometheus_client' in sys.modules)"
+    run = ran(tmp_path, {}, "-c", code, command=[sys.executable])
+    assert run.stdout == "False\n", run.stderr

@@ -1,0 +1,105 @@
+"""Whatever schemathesis sends, in bounds and out of them, is answered as `/openapi.json` says."""
+
+import asyncio
+import copy
+import json
+from collections.abc import AsyncIterator, Iterator
+from typing import Any, Final
+from urllib.parse import parse_qs, urlsplit
+
+import pytest
+import requests
+import schemathesis
+from chat_client import Client, Server
+from hypothesis import HealthCheck, Phase, given, seed, settings
+from schemathesis import Case, DeserializationContext, GenerationMode, Response
+from schemathesis.checks import not_a_server_error
+from schemathesis.specs.openapi.checks import negative_data_rejection, positive_data_acceptance
+
+from chatproxy import Config, create_app
+from chatproxy.web.openapi import DOCUMENT
+
+EXAMPLES: Final = 10  # of each call, in each way
+# Where something else is to blame: Ollama, the disk, the number of those who ask.
+OTHERS: Final = {502, 503, 504, 507}
+
+API: Final = json.loads(bytes(create_app(Config())[DOCUMENT].content))
+
+
+def ways() -> Iterator[tuple[str, str, GenerationMode]]:
+    """Each call as it is meant, and, where anything can be wrong with it, otherwise."""
+    for path, methods in API["paths"].items():
+        for method, operation in methods.items():
+            yield method.upper(), path, GenerationMode.POSITIVE
+            if operation["parameters"] or "requestBody" in operation:
+                yield method.upper(), path, GenerationMode.NEGATIVE
+
+
+@schemathesis.deserializer("text/event-stream")
+def events(context: DeserializationContext, response: Response) -> list[Any]:
+    """The JSON of each frame, which is what the document describes."""
+    lines = response.content.decode().split("\n")
+    return [json.loads(line.removeprefix("data: ")) for line in lines if line.startswith("data: ")]
+
+
+@pytest.fixture
+async def server(config: Config) -> AsyncIterator[Server]:
+    async with Server(create_app(config)) as server:
+        yield server
+
+
+async def names(client: Client, path: str) -> dict[str, Any]:
+    """Something that is there for each name that the path has in braces."""
+    if "{sid}" in path:
+        session = await client.new_session()
+        return {"sid": session, "mid": (await client.send(session))["assistantMessageId"]}
+    if "{id}" in path:
+        text = {"title": "Rainbows", "text": "Bent light."}
+        document = await client.call("POST", "/api/documents", status=201, json=text)
+        return {"id": document["id"]}
+    return {"path": "page.js"}
+
+
+@pytest.mark.parametrize(("method", "path", "mode"), list(ways()))
+async def test_calls(server: Server, method: str, path: str, mode: GenerationMode) -> None:
+    api = copy.deepcopy(API)
+    for name, real in (await names(server.client, path)).items():
+        for parameter in api["paths"][path][method.lower()]["parameters"]:
+            if parameter["name"] == name:
+                parameter["schema"] = {"enum": [real]}
+    operation = schemathesis.openapi.from_dict(api)[path][method]
+    await asyncio.to_thread(send, server.client.base, operation, mode)
+
+
+def is_judged(case: Case[Any], response: Response) -> bool:
+    """Whether the document alone says that a request is wrong: a form's fields are all text, an empty
+    parameter counts as absent, and one name of a cursor wins over the other."""
+    query = parse_qs(urlsplit(str(response.request.url)).query, keep_blank_values=True)
+    return not (
+        case.media_type == "multipart/form-data"
+        or any("" in values for values in query.values())
+        or ("after" in query and "Last-Event-ID" in response.request.headers)
+    )
+
+
+def send(base: str, operation: Any, mode: GenerationMode) -> None:
+    session = requests.Session()
+
+    @seed(1)
+    @settings(
+        max_examples=EXAMPLES,
+        deadline=None,
+        database=None,
+        phases=[Phase.explicit, Phase.generate],
+        suppress_health_check=list(HealthCheck),
+    )
+    @given(case=operation.as_strategy(generation_mode=mode))
+    def run(case: Case[Any]) -> None:
+        response = case.call(base_url=base, session=session, timeout=20)
+        assert response.status_code < 500 or response.status_code in OTHERS, response.text
+        excused = [] if is_judged(case, response) else [negative_data_rejection]
+        # A name that fits the document may still be no model's.
+        excluded: list[Any] = [positive_data_acceptance, not_a_server_error, *excused]
+        case.validate_response(response, excluded_checks=excluded)
+
+    run()
