@@ -8,12 +8,12 @@ import shutil
 import socket
 import sys
 from asyncio.subprocess import Process
-from collections.abc import AsyncIterator, Callable, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from tempfile import TemporaryDirectory
-from typing import Any, Final
+from typing import Final
 
 import aiohttp
 
@@ -56,7 +56,7 @@ class Server:
         return 0 if self.pid is None else machine.memory(self.pid)
 
 
-Ask = Callable[[int, int, str], Any]
+Ask = Callable[[int, int, str], Awaitable[list[bytes]]]  # port, how many, message
 
 
 @dataclass(frozen=True)

@@ -57,14 +57,13 @@ class Pacer:
         self.loop = loop
         self._due: list[tuple[float, int, Connection]] = []
         self._number = 0
-        self._awake = False
+        self._timer: asyncio.TimerHandle | None = None
 
     def add(self, connection: "Connection", due: float) -> None:
         self._number += 1
         heappush(self._due, (due, self._number, connection))
-        if not self._awake:
-            self._awake = True
-            self.loop.call_soon(self._turn)
+        if self._due[0][2] is connection:
+            self._wait()
 
     def _turn(self) -> None:
         now = monotonic()
@@ -74,9 +73,13 @@ class Pacer:
                 heapreplace(self._due, (due + interval, number, connection))
             else:
                 heappop(self._due)
-        self._awake = bool(self._due)
+        self._wait()
+
+    def _wait(self) -> None:
+        if self._timer is not None:
+            self._timer.cancel()
         if self._due:
-            self.loop.call_later(max(TICK, self._due[0][0] - monotonic()), self._turn)
+            self._timer = self.loop.call_later(max(TICK, self._due[0][0] - monotonic()), self._turn)
 
 
 class Connection(asyncio.Protocol):
@@ -116,10 +119,10 @@ class Connection(asyncio.Protocol):
             self._transport.write(head % len(found) + found)
 
     def _begin(self, rate: float, count: int, burst: int) -> None:
-        stamp = monotonic_ns() // 1000
-        self._transport.write(_HEAD + _TOKEN_CHUNK % stamp * burst)
+        self._transport.write(_HEAD + _TOKEN_CHUNK % (monotonic_ns() // 1000) * burst)
         self._left, self._interval = count - burst, 1 / rate
-        self._pacer.add(self, monotonic())
+        if interval := self.step():
+            self._pacer.add(self, monotonic() + interval)
 
     def step(self) -> float:
         """Writes one token; the seconds to the next one, 0 at the end."""

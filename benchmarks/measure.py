@@ -14,6 +14,7 @@ from benchmarks.load import Reader, Tally, read
 RATE: Final = 30  # tokens per second of each stream
 SETTLE: Final = 0.7  # seconds between the last stream's first token and the count
 ENDLESS: Final = 1_000_000  # tokens: nobody waits for the end
+OVERLOADED: Final = (TimeoutError, ConnectionError)
 
 
 @dataclass(frozen=True)
@@ -23,6 +24,16 @@ class Sample:
     cpu: float  # microseconds per token
     half: float  # milliseconds late: the median
     most: float  # and the 99th percentile
+
+    def carried(self, limit: float) -> bool:
+        """Whether all tokens came, and 99 of 100 within so many milliseconds."""
+        return self.most <= limit and self.share > 0.97
+
+
+@dataclass(frozen=True)
+class Loaded:
+    sample: Sample
+    memory: float  # bytes per stream, beyond what the idle server has after its first answer
 
 
 async def sample(server: Server, tally: Tally, seconds: float, due: float) -> Sample:
@@ -57,15 +68,19 @@ def dropping(readers: list[Reader]) -> Iterator[list[Reader]]:
             reader.drop()
 
 
-async def under_load(server: Server, streams: int, seconds: float) -> tuple[Sample, int]:
-    """With the memory that it took, in bytes, beyond what an idle one has after its first answer."""
+async def under_load(server: Server, streams: int, seconds: float, rate: float = RATE) -> Loaded | None:
+    """None where it does not even start so many within the time."""
     await first_token(server)
     idle, tally = server.memory, Tally()
-    requests = await server.requests(streams, f"{RATE} {ENDLESS} 0")
-    with dropping(await read(server.port, requests, ENDLESS, tally)):
+    requests = await server.requests(streams, f"{rate} {ENDLESS} 0")
+    try:
+        readers = await read(server.port, requests, ENDLESS, tally)
+    except OVERLOADED:
+        return None
+    with dropping(readers):
         await asyncio.sleep(SETTLE)
-        found = await sample(server, tally, seconds, streams * RATE)
-        return found, server.memory - idle
+        found = await sample(server, tally, seconds, streams * rate)
+        return Loaded(found, (server.memory - idle) / streams)
 
 
 async def first_token(server: Server) -> float:
@@ -76,22 +91,22 @@ async def first_token(server: Server) -> float:
     return (reader.first - reader.asked) * 1000
 
 
-async def carried(server: Server, levels: Sequence[int], seconds: float, limit: float) -> Iterator[tuple[int, Sample]]:
-    """The samples of more and more streams, up to the first that comes too late: over `limit` milliseconds."""
-    found: list[tuple[int, Sample]] = []
+async def climb(server: Server, levels: Sequence[int], seconds: float, limit: float) -> dict[int, Sample]:
+    """Samples of more and more streams, up to the first level that comes too late: over `limit` milliseconds."""
+    found: dict[int, Sample] = {}
     readers: list[Reader] = []
     tally = Tally()
     with dropping(readers):
         for level in levels:
             if level > server.contestant.most:
                 break
+            requests = await server.requests(level - len(readers), f"{RATE} {ENDLESS} 0")
             try:
-                requests = await server.requests(level - len(readers), f"{RATE} {ENDLESS} 0")
                 readers += await read(server.port, requests, ENDLESS, tally)
-            except (TimeoutError, OSError):
+            except OVERLOADED:
                 break
             await asyncio.sleep(SETTLE)
-            found.append((level, await sample(server, tally, seconds, level * RATE)))
-            if found[-1][1].most > limit or found[-1][1].share < 0.97:
+            found[level] = await sample(server, tally, seconds, level * RATE)
+            if not found[level].carried(limit):
                 break
-    return iter(found)
+    return found

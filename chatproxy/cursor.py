@@ -5,14 +5,16 @@ has the text can serve any cursor: no log of events is behind it.
 """
 
 import re
-from typing import Final, NamedTuple, Self
+from typing import Final, Self
+
+from msgspec import Struct
 
 from chatproxy.errors import ChatError
 
 _FORM: Final = re.compile(r"([0-9]{1,15})\.([0-9]{1,15})(\.end)?", re.ASCII)
 
 
-class Cursor(NamedTuple):
+class Cursor(Struct, frozen=True, gc=False):
     thinking: int = 0
     content: int = 0
     end: bool = False

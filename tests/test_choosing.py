@@ -323,6 +323,12 @@ async def test_a_message_that_turns_out_too_long_fails_with_the_numbers(
     stream = await client.ask(session, PROSE * 150)
     assert (stream.last["type"], stream.last["code"]) == ("error", "message_too_long")
     assert "holds 4096" in stream.last["error"]
+    # Loaded, as a real Ollama has it by now, the window is known; else a raised one would never be tried.
+    fake.running = [{"name": MODEL, "context_length": 4096}]
+    listed = fake.calls["/api/ps"]
+    again = await client.ask(session, PROSE * 150)
+    assert again.last["code"] == "message_too_long"
+    await until(lambda: fake.calls["/api/ps"] > listed)
     refusal = await client.refused(session, 422, json={"message": PROSE * 150})
     assert (refusal["code"], refusal["contextLength"]) == ("message_too_long", 4096)
     assert refusal["neededTokens"] == count(fake.requests[0]) + 1024

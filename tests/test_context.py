@@ -21,7 +21,7 @@ Said = tuple[str, str]
 
 
 def known(window: int | None = 4096, *can: str, gauge: Gauge = EXACT, trained: int | None = None) -> Known:
-    return Known(name="m", window=window, trained_window=trained, gauge=gauge, capabilities=frozenset(can))
+    return Known(name="m", window=window, expected_window=trained, gauge=gauge, capabilities=frozenset(can))
 
 
 def prompt(

@@ -5,7 +5,7 @@ from interleavings import Interleavings
 
 TestInterleavings = Interleavings.TestCase
 TestInterleavings.settings = settings(
-    max_examples=20,
+    max_examples=12,
     stateful_step_count=25,
     deadline=None,
     derandomize=True,

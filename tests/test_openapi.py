@@ -213,6 +213,19 @@ async def test_what_it_allows_is_accepted(client: Client, body: dict[str, Any]) 
     assert faults("WholeAnswer", await client.call("POST", path, json=body)) == []
 
 
+@pytest.mark.parametrize("path", [SESSIONS, f"{SESSIONS}/{{sid}}/messages", "/api/documents"])
+async def test_a_page_has_the_limits_that_it_says(client: Client, path: str) -> None:
+    schema = next(
+        each["schema"] for each in API["paths"][path]["get"]["parameters"] if each["name"] == "limit"
+    )
+    address = path.format(sid=await client.new_session())
+    for limit in (schema["minimum"], schema["maximum"]):
+        await client.call("GET", address, params={"limit": limit})
+    for limit in (schema["minimum"] - 1, schema["maximum"] + 1):
+        told = await client.call("GET", address, status=422, params={"limit": limit})
+        assert (told["code"], told["field"]) == ("invalid", "limit")
+
+
 # -- what it says of answers
 
 

@@ -87,7 +87,7 @@ CHOICES = [
     ),
     (
         "the trained window rules nobody out",
-        [known("narrow", 1, trained_window=512), large],
+        [known("narrow", 1, expected_window=512), large],
         needing(9000),
         "narrow",
         SMALLEST,

@@ -25,7 +25,7 @@ class Text:
     __slots__ = ("_buffer", "length")
 
     def __init__(self, text: str = "") -> None:
-        self._buffer = StringIO(newline="")  # an empty newline: nothing is translated
+        self._buffer = StringIO()
         self.length = 0
         self.append(text)
 
@@ -145,7 +145,7 @@ class Answer:
         if len(text) * 4 > MAX_FRAME:  # more than one frame: everybody reads it at their own pace
             self.wake()
             return
-        position = self.cursor
+        position = Cursor(self.thinking.length, self.content.length)
         encoded: Frame | None = None
         for reader in self.readers:
             if reader.ready:
@@ -194,10 +194,10 @@ class Answer:
     def after(self, position: Cursor) -> tuple[events.Thinking | events.Chunk, Cursor] | None:
         """The next event for a reader at that position, with the position after it."""
         if text := self.thinking.piece(position.thinking):
-            position = position._replace(thinking=position.thinking + len(text))
+            position = replace(position, thinking=position.thinking + len(text))
             return events.Thinking(content=text, cursor=str(position)), position
         if text := self.content.piece(position.content):
-            position = position._replace(content=position.content + len(text))
+            position = replace(position, content=position.content + len(text))
             return events.Chunk(content=text, cursor=str(position)), position
         return None
 

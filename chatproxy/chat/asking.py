@@ -117,8 +117,10 @@ class Asking:
 
     def _receive(self, lines: Sequence[Line]) -> None:
         """Takes in what one read brought; the connection itself calls it, no task is woken."""
-        thinking = "".join([line.thinking for line in lines])
-        content = "".join([line.content for line in lines])
+        thinking = content = ""
+        for line in lines:
+            thinking += line.thinking
+            content += line.content
         if lines[-1].done:
             self._ticket.written()
         if self._stopped or not (thinking or content):
@@ -148,7 +150,7 @@ class Asking:
             return None
         started = self._stream.started
         limit = token_timeout if started else first_token_timeout
-        if asyncio.get_running_loop().time() - self._stream.last_read < limit:
+        if monotonic() - self._stream.last_read < limit:
             return None
         setting = "TOKEN_TIMEOUT" if started else "FIRST_TOKEN_TIMEOUT"
         return ChatError(

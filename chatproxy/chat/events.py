@@ -3,7 +3,7 @@
 `type` comes first in each. A `Frame` is an event encoded once, for however many readers.
 """
 
-from typing import Annotated, Final, Literal, NamedTuple
+from typing import Annotated, Final, Literal
 
 import msgspec
 from msgspec import UNSET, Meta, Struct, UnsetType
@@ -13,7 +13,7 @@ from chatproxy.store.records import FinishReason, Source, Usage
 State = Literal["queued", "loading", "waiting", "generating"]
 
 
-class Event(Struct, frozen=True, rename="camel", tag_field="type", tag=str.lower):
+class Event(Struct, frozen=True, gc=False, rename="camel", tag_field="type", tag=str.lower):
     """`cursor` is there on the events that carry text and on the terminal ones."""
 
 
@@ -78,7 +78,7 @@ AnyEvent = Start | Status | Thinking | Chunk | Warning | Terminal
 _encode: Final = msgspec.json.Encoder().encode
 
 
-class Frame(NamedTuple):
+class Frame(Struct, frozen=True, gc=False):
     json: bytes
     cursor: str | None = None
 

@@ -26,8 +26,8 @@ MIN_TOKENS: Final = 8  # an answer shorter than that says nothing about the pace
 
 
 class Known(Struct, frozen=True, kw_only=True):
-    """One installed model. `window` is the one in force, in tokens, None until known; `trained_window` is
-    what it was made for. `size` counts parameters."""
+    """One installed model. `window` is the one in force, in tokens, None until known; `expected_window` is
+    the one that Ollama named last, or else what the model was made for. `size` counts parameters."""
 
     name: str
     digest: str | None = None
@@ -35,7 +35,7 @@ class Known(Struct, frozen=True, kw_only=True):
     remote: bool = False
     capabilities: frozenset[str] = frozenset()
     window: int | None = None
-    trained_window: int | None = None
+    expected_window: int | None = None
     warm: bool = False
     in_memory: bool = False  # loaded, and all of it in the fastest memory
     measured: Measurement = Measurement(digest="")
@@ -52,8 +52,8 @@ class Known(Struct, frozen=True, kw_only=True):
 
     @property
     def likely_window(self) -> int:
-        """The window in force; until it is known the trained one: Ollama's refusal will name it."""
-        return self.window or self.trained_window or UNKNOWN
+        """The window in force; until that is known a guess, and Ollama's refusal will name it."""
+        return self.window or self.expected_window or UNKNOWN
 
     @property
     def most_text(self) -> int:
@@ -120,7 +120,8 @@ class Models:
             remote=model.remote,
             capabilities=details.capabilities,
             window=self._window(model, details, runner),
-            trained_window=details.trained_window
+            expected_window=self._refused.get(digest)
+            or details.trained_window
             or (model.details.context_length if model.details else None),
             warm=runner is not None,
             in_memory=runner is not None and (runner.size_vram or 0) >= (runner.size or 1),
@@ -134,13 +135,7 @@ class Models:
         at all, the model's own `num_ctx` would be it."""
         itself = runner is not None and canonical(runner.name) == canonical(model.name)
         of_runner = runner and runner.context_length
-        return (
-            self._context_window
-            or (of_runner if itself else None)
-            or details.window
-            or of_runner
-            or self._refused.get(model.digest or model.name)
-        )
+        return self._context_window or (of_runner if itself else None) or details.window or of_runner
 
     async def _runner(self, model: Model, details: Details, running: Sequence[Running]) -> Running | None:
         """What runs it now: names with the same weights share one runner, under the name that loaded it."""
@@ -194,8 +189,9 @@ class Models:
             self._refused[model.digest] = window
             if size:
                 self._learn(model.digest, size, tokens)
+        self._catalog.running.refresh()  # only a loaded one counts tokens, and the list tells its window
         gauge = model.gauge.learned(size, tokens) if size else model.gauge
-        return replace(model, window=window, warm=True, gauge=gauge)  # only a loaded one counts tokens
+        return replace(model, window=window, warm=True, gauge=gauge)
 
     def _learn(self, digest: str, size: int, tokens: int) -> None:
         self._gauges[digest] = self._gauges.get(digest, Gauge()).learned(size, tokens)

@@ -10,6 +10,8 @@ from time import monotonic
 from types import TracebackType
 from typing import Protocol, Self
 
+from msgspec.structs import replace
+
 from chatproxy.chat import events
 from chatproxy.chat.answer import Answer
 from chatproxy.chat.events import Frame, frame
@@ -41,7 +43,7 @@ class Subscription:
         self.sink = sink
         self.sent_at = monotonic()
         self.reset = after is not None and not _names_a_place(answer, after)
-        self._position = Cursor() if after is None or self.reset else after._replace(end=False)
+        self._position = Cursor() if after is None or self.reset else replace(after, end=False)
         self._in_step = False
         self._behind = asyncio.Event()
         self._told = -1  # the version of the progress that this reader knows

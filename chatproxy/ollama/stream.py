@@ -9,6 +9,7 @@ import asyncio
 import ssl
 from collections.abc import Callable, Iterator, Sequence
 from functools import cache
+from time import monotonic
 from typing import Final, cast
 
 from httptools import HttpParserError, HttpParserUpgrade, HttpResponseParser
@@ -56,8 +57,7 @@ class ChatStream(asyncio.Protocol):
         self.finished: asyncio.Future[Line] = loop.create_future()
         self.finished.add_done_callback(lambda _: self.abort())
         self.started = False  # a byte of the answer itself has come
-        self.last_read = loop.time()  # when bytes came last, at first when the request was sent
-        self._now = loop.time
+        self.last_read = monotonic()  # when bytes came last, at first when the request was sent
         self._request = request
         self._receive = receive
         self._transport: asyncio.Transport | None = None
@@ -83,12 +83,12 @@ class ChatStream(asyncio.Protocol):
         self._transport = cast(asyncio.Transport, transport)
         self._transport.write(self._request)  # both loops set TCP_NODELAY
         self._request = b""
-        self.last_read = self._now()
+        self.last_read = monotonic()
 
     def data_received(self, data: bytes) -> None:
         if self.finished.done():
             return
-        self.last_read = self._now()
+        self.last_read = monotonic()
         try:
             self._parser.feed_data(data)
         except (HttpParserError, HttpParserUpgrade) as error:

@@ -183,6 +183,7 @@ export class ChatInterface extends Element {
     this.#parts = this.build();
     root.replaceChildren(this.#parts.frame);
     this.#showAttributes();
+    this.#parts.composer.text = draftOf(this.#conversation?.sessionId ?? null);
     if (this.#conversation) this.#reset();
   }
 

@@ -81,7 +81,7 @@ function field(name, schema, required, place) {
   const also = [place && `in the ${place}`, required && "required"].filter(Boolean).join(", ");
   const said = schema.description ?? schema.anyOf?.find((/** @type {Schema} */ each) => each.description)?.description;
   const kind = h("dd", { class: "type" }, ...kindOf(schema), also && ` · ${also}`);
-  return [h("dt", {}, h("code", {}, name)), kind, ...(said ? [h("dd", {}, said)] : [])];
+  return [h("dt", {}, h("code", {}, name)), kind, ...(said ? [h("dd", {}, ...prose(said))] : [])];
 }
 
 /** @param {[string, any]} entry */
@@ -106,7 +106,7 @@ function type(name, schema) {
     "article",
     { id: `type-${name}`, "aria-label": name },
     h("h3", {}, h("code", {}, name)),
-    ...(description ? [h("p", {}, description)] : []),
+    ...(description ? [h("p", {}, ...prose(description))] : []),
     ...(rows.length > 0 ? [h("dl", {}, ...rows.flat())] : [h("p", {}, ...kindOf(schema))]),
   );
 }
@@ -144,6 +144,9 @@ const nameOf = (schema) => schema.$ref.split("/").at(-1);
 
 /** @param {string} text */
 const code = (text) => h("code", {}, String(text));
+
+/** With what stands in backticks as code. @param {string} text */
+const prose = (text) => text.split("`").map((part, number) => (number % 2 ? code(part) : part));
 
 /** @param {string} separator @param {Node[]} nodes */
 const between = (separator, nodes) => nodes.flatMap((node, number) => (number ? [separator, node] : [node]));

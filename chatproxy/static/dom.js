@@ -25,6 +25,7 @@ const ICONS = {
   send: "M12 19V5m-6 6 6-6 6 6",
   stop: "M7 7h10v10H7z",
   attach: "m20 11-8.5 8.5a5 5 0 0 1-7-7L13 4a3.3 3.3 0 0 1 4.7 4.7L9.4 17a1.7 1.7 0 0 1-2.4-2.4L14.5 7",
+  document: "M7 3h7l5 5v13H7zM14 3v5h5M10 13h6M10 17h6",
   copy: "M9 9h11v11H9zM5 15H4V4h11v1",
   check: "m5 12.5 4.5 4.5L19 7.5",
   retry: "M20 11a8 8 0 1 0-2 6m2-12v6h-6",

@@ -2,13 +2,19 @@
 
 import "./chat-interface.js";
 import { createChatClient } from "./chat-client.js";
+import { asked, confirmed } from "./dialogs.js";
+import { DocumentList } from "./document-list.js";
 import { h, icon } from "./dom.js";
+import { takeDroppedFiles } from "./file-drop.js";
 import { ModelPicker } from "./model-picker.js";
+import { OllamaBanner } from "./ollama-banner.js";
+import { SessionDocument } from "./session-document.js";
 import { SessionList, titleOf } from "./session-list.js";
+import { themed } from "./theme.js";
 import { authorization, keepToken, takeTokenFromAddress } from "./token.js";
 
-const THEMES = ["auto", "light", "dark"];
 const NARROW = matchMedia("(max-width: 48rem)");
+const TOUCH = matchMedia("(hover: none)"); // where the focus brings a keyboard that covers what is to be read
 
 /** @param {string} id @returns {any} */
 const $ = (id) => document.getElementById(id);
@@ -34,15 +40,17 @@ const list = new SessionList(
 function go(id) {
   history.pushState(null, "", id ? `?session=${id}` : location.pathname);
   if (NARROW.matches) showSidebar(false);
+  if (!id) chat.focus();
   return open(id);
 }
 
 /** @param {string | null} id */
 async function open(id) {
   shown(id ? (list.sessions.find((one) => one.id === id) ?? { id }) : null);
+  attached.leave();
   if (id) chat.setAttribute("session-id", id);
   else chat.clear();
-  if (!NARROW.matches || !id) chat.focus();
+  if (!TOUCH.matches) chat.focus();
   if (id) await reread();
 }
 
@@ -73,21 +81,13 @@ function renamed(changed) {
 
 /** @param {any} gone */
 async function remove(gone) {
-  $("confirm-text").textContent = `Delete “${titleOf(gone)}”?`;
-  if ((await asked($("confirm"))) !== "delete") return;
+  if (!(await confirmed($("confirm"), `Delete “${titleOf(gone)}”?`))) return;
   try {
     await client.sessions.delete(gone.id);
   } catch (error) {
     return problem(error);
   }
   if (gone.id === session?.id) go(null);
-}
-
-/** @param {HTMLDialogElement} dialog @returns {Promise<string>} the button's value */
-function asked(dialog) {
-  dialog.returnValue = "";
-  dialog.showModal();
-  return new Promise((resolve) => dialog.addEventListener("close", () => resolve(dialog.returnValue), { once: true }));
 }
 
 chat.addEventListener("chat-session", (/** @type {any} */ { detail }) => {
@@ -102,10 +102,51 @@ for (const type of ["chat-start", "chat-done"]) {
   });
 }
 addEventListener("popstate", () => open(fromAddress()));
-addEventListener("focus", () => list.refresh());
+addEventListener("focus", () => (list.refresh(), banner.lookAgain()));
 
 function fromAddress() {
   return new URLSearchParams(location.search).get("session");
+}
+
+// -- documents
+
+const attached = new SessionDocument(
+  chat,
+  {
+    open: $("documents-open"), name: $("document-name"), off: $("document-off"), upload: $("upload"), says: $("upload-says"),
+    progress: $("upload-progress"), cancel: $("upload-cancel"), problem: $("document-problem"),
+  },
+  { client, onproblem: problem },
+);
+
+const documents = new DocumentList(
+  {
+    dialog: $("documents"), list: $("documents-list"), none: $("documents-none"), more: $("documents-more"),
+    file: $("documents-input"), choose: $("documents-file"), close: $("documents-close"), problem: $("documents-problem"),
+  },
+  { client, current: () => attached.id, onfiles: take, onchoose, ondelete, onproblem: problem },
+);
+
+takeDroppedFiles($("drop"), (files) => (documents.close(), take(files)));
+$("documents-open").addEventListener("click", () => documents.open());
+
+/** @param {File[]} files */
+function take(files) {
+  attached.upload(files);
+  chat.focus();
+}
+
+/** @param {import("./types.js").DocumentInfo} document */
+function onchoose(document) {
+  attached.choose(document);
+  chat.focus();
+}
+
+/** @param {import("./types.js").DocumentInfo} document */
+async function ondelete(document) {
+  if (!(await confirmed($("confirm"), `Delete “${document.title}”? Answers keep the passages that they name.`))) return;
+  await client.documents.delete(document.id);
+  if (document.id === attached.id) attached.choose(null);
 }
 
 // -- models
@@ -181,9 +222,12 @@ function signIn() {
   })();
 }
 
+const banner = new OllamaBanner($("ollama"), baseUrl);
 chat.addEventListener("chat-error", (/** @type {any} */ { detail }) => {
   if (detail.code === "unauthorized") signIn();
+  else banner.look();
 });
+chat.addEventListener("chat-done", () => banner.lookAgain());
 
 // -- how it looks
 
@@ -194,30 +238,11 @@ function showSidebar(visible) {
   $("menu").setAttribute("aria-expanded", String(visible));
 }
 
-/** @param {string} theme */
-function paint(theme) {
-  const label = `Theme: ${theme}`;
-  $("theme").replaceChildren(icon("theme"));
-  $("theme").title = label;
-  $("theme").setAttribute("aria-label", label);
-  document.documentElement.dataset.theme = theme;
-  if (theme === "auto") chat.removeAttribute("theme");
-  else chat.setAttribute("theme", theme);
-}
-
-function theme() {
-  const kept = localStorage.getItem("chatproxy theme") ?? "";
-  return THEMES.includes(kept) ? kept : "auto";
-}
-
-$("theme").addEventListener("click", () => {
-  const next = THEMES[(THEMES.indexOf(theme()) + 1) % THEMES.length];
-  localStorage.setItem("chatproxy theme", next);
-  paint(next);
-});
 $("new").append(icon("plus"), "New chat");
 $("menu").append(icon("menu"));
 $("hide").append(icon("menu"));
+$("documents-open").prepend(icon("document"));
+for (const id of ["documents-close", "document-off"]) $(id).append(icon("close"));
 document.querySelector("#export summary")?.append(icon("export"));
 $("new").addEventListener("click", () => go(null));
 $("menu").addEventListener("click", () => (showSidebar(true), $("hide").focus()));
@@ -231,11 +256,12 @@ NARROW.addEventListener("change", () => showSidebar(!NARROW.matches));
 
 function start() {
   $("problem").hidden = true;
+  banner.look();
   picker.refresh(client);
   list.refresh();
   open(fromAddress());
 }
 
-paint(theme());
+themed($("theme"), chat);
 showSidebar(!NARROW.matches);
 start();

@@ -77,7 +77,7 @@ def _shown(model: Known) -> ModelInfo:
         parameter_size=None if details is None else details.parameter_size,
         quantization=None if details is None else details.quantization_level,
         size_bytes=None if tags is None else tags.size,
-        context_length=model.window or model.trained_window,
+        context_length=model.window or model.expected_window,
         capabilities=sorted(model.capabilities),
         loaded=model.warm,
         tokens_per_second=None if rate is None else round(rate, 1),

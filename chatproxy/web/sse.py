@@ -6,7 +6,6 @@ line stands between them (WHATWG HTML, "Server-sent events"). The JSON holds no 
 
 import asyncio
 from collections.abc import Iterator
-from contextlib import suppress
 from typing import Final
 
 from aiohttp import web

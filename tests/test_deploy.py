@@ -1,0 +1,387 @@
+"""What is in `deploy/` and the container's files: hardened as they say, read by what reads it, and tried."""
+
+import asyncio
+import os
+import re
+import shutil
+import socket
+import ssl
+import subprocess
+import sys
+from collections.abc import AsyncIterator
+from configparser import ConfigParser
+from contextlib import asynccontextmanager
+from dataclasses import replace
+from pathlib import Path
+from time import perf_counter
+from typing import Any, Final
+
+import aiohttp
+import pytest
+import yaml
+from chat_client import Client, serving
+from dockerfile import build, context_of, exec_form, instructions
+from fake_ollama import FakeOllama, Gate, Script, answer
+from processes import LISTENING, ROOT
+
+from chatproxy import Config, __version__
+from chatproxy.config import SETTINGS
+
+DEPLOY: Final = ROOT / "deploy"
+KUBERNETES: Final = list(yaml.safe_load_all((DEPLOY / "kubernetes.yaml").read_text()))
+COMPOSE: Final = yaml.safe_load((ROOT / "compose.yaml").read_text())
+UID: Final = 10001
+
+
+def missing(program: str) -> bool:
+    """In CI nothing may be missing."""
+    return shutil.which(program) is None and "CI" not in os.environ
+
+
+# -- the container
+
+
+def dockerfile() -> dict[str, list[str]]:
+    said: dict[str, list[str]] = {}
+    for instruction, rest in instructions(ROOT / "Dockerfile"):
+        if instruction == "FROM":
+            said = {}  # only the last stage is what runs
+        said.setdefault(instruction, []).append(rest)
+    return said
+
+
+def test_the_image_runs_without_root_and_writes_to_data_alone() -> None:
+    said = dockerfile()
+    assert said["USER"] == [f"{UID}:{UID}"]
+    assert said["VOLUME"] == said["WORKDIR"] == ["/data"]
+    assert said["RUN"] == [f"mkdir /data && chown {UID}:{UID} /data"]
+    assert "DATABASE_URL=sqlite:////data/" in said["ENV"][0]
+    assert exec_form(said["HEALTHCHECK"][0])[0] == "python"
+    assert "curl" not in (ROOT / "Dockerfile").read_text()
+
+
+def test_compose_takes_away_what_is_not_needed() -> None:
+    service = COMPOSE["services"]["chatproxy"]
+    assert service["read_only"] is True
+    assert service["cap_drop"] == ["ALL"]
+    assert service["security_opt"] == ["no-new-privileges:true"]
+    assert service["volumes"] == ["chatproxy:/data"]
+    assert all(port.startswith("127.0.0.1:") for port in service["ports"])
+    assert {"mem_limit", "pids_limit", "tmpfs", "ulimits"} <= set(service)
+    assert "privileged" not in service
+    assert "ports" not in COMPOSE["services"]["ollama"]
+    assert set(service["environment"]) <= set(SETTINGS)
+
+
+@pytest.mark.skipif("CI" not in os.environ, reason="asks package registries")
+async def test_the_dockerfiles_steps_make_a_chatproxy_that_is_healthy(tmp_path: Path) -> None:
+    context = context_of(ROOT, tmp_path / "context")
+    path = f"{Path(sys.executable).parent}:{os.environ['PATH']}"
+    stage = await asyncio.to_thread(build, ROOT / "Dockerfile", context, tmp_path / "stages", path)
+    with socket.create_server(("127.0.0.1", 0)) as free:
+        port = free.getsockname()[1]
+    env = {**stage.env, "PORT": str(port), "DATABASE_URL": f"sqlite:///{stage.place('/data')}/chatproxy.db"}
+    command = exec_form(stage.words["ENTRYPOINT"])
+    child = await asyncio.create_subprocess_exec(
+        *command, cwd=stage.place("/data"), env=env, stdout=asyncio.subprocess.PIPE
+    )
+    try:
+        assert child.stdout is not None
+        async with asyncio.timeout(30):
+            line = (await child.stdout.readline()).decode()
+        assert line == f"{LISTENING}http://0.0.0.0:{port}\n"
+        health = await asyncio.create_subprocess_exec(*exec_form(stage.words["HEALTHCHECK"]), env=env)
+        assert await health.wait() == 0
+        async with aiohttp.ClientSession() as http, http.get(f"http://127.0.0.1:{port}/") as page:
+            assert page.status == 200
+    finally:
+        child.terminate()
+        await child.communicate()
+
+
+# -- Kubernetes
+
+
+def kind(name: str) -> Any:
+    (found,) = (each for each in KUBERNETES if each["kind"] == name)
+    return found
+
+
+def container(name: str) -> Any:
+    (found,) = (
+        each for each in kind("Deployment")["spec"]["template"]["spec"]["containers"] if each["name"] == name
+    )
+    return found
+
+
+def test_the_pod_is_hardened() -> None:
+    pod = kind("Deployment")["spec"]["template"]["spec"]
+    assert pod["securityContext"]["seccompProfile"] == {"type": "RuntimeDefault"}
+    assert pod["automountServiceAccountToken"] is False
+    assert container("chatproxy")["securityContext"] == {
+        "runAsNonRoot": True,
+        "runAsUser": UID,
+        "runAsGroup": UID,
+        "readOnlyRootFilesystem": True,
+        "allowPrivilegeEscalation": False,
+        "capabilities": {"drop": ["ALL"]},
+    }
+    assert container("chatproxy")["resources"]["limits"]
+
+
+def test_one_pod_at_a_time_has_the_database() -> None:
+    spec = kind("Deployment")["spec"]
+    assert (spec["replicas"], spec["strategy"]) == (1, {"type": "Recreate"})
+    assert spec["template"]["spec"]["terminationGracePeriodSeconds"] >= 10
+
+
+def test_the_manifests_names_fit_together() -> None:
+    spec = kind("Deployment")["spec"]
+    labels = spec["template"]["metadata"]["labels"]
+    assert spec["selector"]["matchLabels"] == kind("Service")["spec"]["selector"] == labels
+    volumes = {volume["name"]: volume for volume in spec["template"]["spec"]["volumes"]}
+    mounted = {mount["name"] for name in ("chatproxy", "ollama") for mount in container(name)["volumeMounts"]}
+    assert mounted == set(volumes)
+    claims = {each["metadata"]["name"] for each in KUBERNETES if each["kind"] == "PersistentVolumeClaim"}
+    assert {
+        v["persistentVolumeClaim"]["claimName"] for v in volumes.values() if "persistentVolumeClaim" in v
+    } == claims
+    assert container("chatproxy")["image"] == f"chatproxy:{__version__}"
+
+
+async def test_the_pods_settings_and_probes_are_those_that_there_are(config: Config, tmp_path: Path) -> None:
+    env = {each["name"]: each["value"] for each in container("chatproxy")["env"]}
+    assert set(env) <= set(SETTINGS)
+    (tmp_path / "token").write_text("secret")
+    settings = {name.lower(): value for name, value in env.items()} | {
+        "api_token_file": str(tmp_path / "token")
+    }
+    del settings["ollama_host"]
+    async with serving(replace(config, host="0.0.0.0", **settings)) as client:
+        for probe in ("startupProbe", "livenessProbe", "readinessProbe"):
+            path = container("chatproxy")[probe]["httpGet"]["path"]
+            await client.call("GET", path, headers={"Host": "10.1.2.3:11435"})
+        for host, status in (("chatproxy:11435", 401), ("localhost:11435", 401), ("evil.example", 403)):
+            await client.call("GET", "/api/chat/sessions", status=status, headers={"Host": host})
+
+
+# -- systemd
+
+
+def unit() -> ConfigParser:
+    parser = ConfigParser(strict=False, interpolation=None, delimiters=("=",))
+    parser.optionxform = str  # type: ignore[assignment,method-assign]  # names keep their case
+    parser.read(DEPLOY / "chatproxy.service")
+    return parser
+
+
+def test_the_unit_writes_to_its_own_folder_alone() -> None:
+    service = unit()["Service"]
+    assert service["DynamicUser"] == service["NoNewPrivileges"] == "yes"
+    assert service["ProtectSystem"] == "strict"
+    assert service["CapabilityBoundingSet"] == ""
+    text = (DEPLOY / "chatproxy.service").read_text()
+    assert f"sqlite:////var/lib/{service['StateDirectory']}/" in text
+    assert int(service["TimeoutStopSec"]) >= 10
+
+
+@pytest.fixture
+def checked_unit(tmp_path: Path) -> Path:
+    """With a command that is there."""
+    path = tmp_path / "chatproxy.service"
+    text = (DEPLOY / "chatproxy.service").read_text()
+    path.write_text(re.sub(r"^ExecStart=.*$", "ExecStart=/bin/true", text, flags=re.MULTILINE))
+    return path
+
+
+@pytest.mark.skipif(shutil.which("systemd-analyze") is None, reason="systemd is not installed")
+def test_systemd_takes_the_unit_and_finds_little_exposed(checked_unit: Path) -> None:
+    verify = subprocess.run(["systemd-analyze", "verify", checked_unit], capture_output=True, text=True)
+    assert (verify.returncode, verify.stderr) == (0, "")
+    exposed = [
+        "systemd-analyze",
+        "security",
+        "--offline=true",
+        "--threshold=20",
+        "--no-pager",
+        str(checked_unit),
+    ]
+    run = subprocess.run(exposed, capture_output=True, text=True)
+    assert run.returncode == 0, run.stdout  # of 100
+
+
+# -- nginx
+
+BARE: Final = """
+server {
+    listen 127.0.0.1:PORT;
+    location / { proxy_pass http://UPSTREAM; }
+}
+"""
+AROUND: Final = """
+daemon off;
+worker_processes 1;
+pid FOLDER/pid;
+error_log stderr;
+events {}
+http {
+    access_log off;
+    client_body_temp_path FOLDER/body;
+    proxy_temp_path FOLDER/proxy;
+    fastcgi_temp_path FOLDER/fastcgi;
+    uwsgi_temp_path FOLDER/uwsgi;
+    scgi_temp_path FOLDER/scgi;
+    include FOLDER/site.conf;
+}
+"""
+
+
+def free_port() -> int:
+    with socket.create_server(("127.0.0.1", 0)) as free:
+        return int(free.getsockname()[1])
+
+
+@asynccontextmanager
+async def nginx(folder: Path, site: str) -> AsyncIterator[None]:
+    """Once its configuration is found to be right."""
+    (folder / "site.conf").write_text(site)
+    (folder / "nginx.conf").write_text(AROUND.replace("FOLDER", str(folder)))
+    command = ["nginx", "-p", str(folder), "-e", "stderr", "-c", str(folder / "nginx.conf")]
+    test = await asyncio.to_thread(subprocess.run, [*command, "-t"], capture_output=True, text=True)
+    assert test.returncode == 0, test.stderr
+    child = await asyncio.create_subprocess_exec(*command)
+    try:
+        yield
+    finally:
+        child.terminate()
+        await child.wait()
+
+
+async def up(client: Client) -> None:
+    async with asyncio.timeout(10):
+        while True:
+            try:
+                await client.call("GET", "/healthz")
+                return
+            except aiohttp.ClientConnectionError:
+                await asyncio.sleep(0.02)
+
+
+@pytest.mark.skipif(missing("nginx"), reason="nginx is not installed")
+async def test_behind_nginx_as_it_is_a_token_arrives_within_50_ms(
+    config: Config, fake: FakeOllama, tmp_path: Path
+) -> None:
+    """As it buffers by default. The rest of the answer is held back until the token is there."""
+    delays = []
+    async with serving(config) as direct:
+        port = free_port()
+        site = BARE.replace("PORT", str(port)).replace("UPSTREAM", direct.base.removeprefix("http://"))
+        async with nginx(tmp_path, site):
+            client = Client(direct.http, f"http://127.0.0.1:{port}")
+            await up(client)
+            for number in range(10):
+                fake.script = Script(answer("Hello world"), gate=(gate := Gate()))
+                async with client.sending(await client.new_session()) as stream:
+                    await fake.arrived(number + 1)
+                    began = perf_counter()
+                    gate.let(1)
+                    await stream.until("chunk")
+                    delays.append(perf_counter() - began)
+                    gate.open()
+                    await stream.rest()
+                assert stream.text() == "Hello world"
+    assert min(delays) < 0.05, delays  # the least, because the machine may be busy
+
+
+def certificate(folder: Path) -> tuple[Path, Path]:
+    """One for chat.example, signed by itself, and its key."""
+    made, key = folder / "made.pem", folder / "made.key"
+    subprocess.run(
+        [
+            *(
+                "openssl",
+                "req",
+                "-x509",
+                "-newkey",
+                "ec",
+                "-pkeyopt",
+                "ec_paramgen_curve:prime256v1",
+                "-nodes",
+            ),
+            *("-subj", "/CN=chat.example", "-addext", "subjectAltName=DNS:chat.example", "-days", "1"),
+            *("-keyout", str(key), "-out", str(made)),
+        ],
+        check=True,
+        capture_output=True,
+    )
+    return made, key
+
+
+@pytest.mark.skipif(missing("nginx") or missing("openssl"), reason="nginx or openssl is not installed")
+async def test_the_snippet_serves_the_page_and_streams_with_tls(
+    config: Config, fake: FakeOllama, tmp_path: Path
+) -> None:
+    fake.script = Script(answer("Hello world"), gate=(gate := Gate()))
+    made, key = await asyncio.to_thread(certificate, tmp_path)
+    port = free_port()
+    published = replace(
+        config, allowed_hosts=("chat.example",), api_token="secret", trusted_user_header="X-Forwarded-User"
+    )
+    async with serving(published) as direct:
+        site = (DEPLOY / "nginx.conf").read_text()
+        for there, here in (
+            ("127.0.0.1:11435", direct.base.removeprefix("http://")),
+            ("listen 443 ssl", f"listen 127.0.0.1:{port} ssl"),
+            ("/etc/ssl/chat.example.pem", str(made)),
+            ("/etc/ssl/private/chat.example.key", str(key)),
+            ("$remote_user", '"ann"'),
+        ):
+            assert there in site
+            site = site.replace(there, here)
+        trusting = ssl.create_default_context(cafile=str(made))
+        async with nginx(tmp_path, site), published_at(port, trusting) as client:
+            await up(client)
+            await client.call("GET", "/api/chat/sessions", status=401, headers={"Authorization": ""})
+            session = await client.new_session(headers={"Origin": client.base, "X-Forwarded-User": "bob"})
+            elsewhere = {"Origin": "https://evil.example"}
+            await client.call("POST", "/api/chat/sessions", status=403, headers=elsewhere)
+            async with client.sending(session) as stream:
+                gate.let(1)
+                await stream.has("Hello")
+                gate.open()
+                await stream.rest()
+            assert stream.last["fullResponse"] == "Hello world"
+            async with client.http.get(client.url("/metrics")) as response:
+                assert response.status == 404
+        auth = {"Authorization": "Bearer secret", "Host": "chat.example"}
+        for user, number in (("ann", 1), ("bob", 0)):
+            page = await direct.call("GET", "/api/chat/sessions", headers=auth | {"X-Forwarded-User": user})
+            assert len(page["sessions"]) == number
+
+
+class ToLoopback(aiohttp.abc.AbstractResolver):
+    """chat.example is this machine."""
+
+    async def resolve(
+        self, host: str, port: int = 0, family: socket.AddressFamily = socket.AF_INET
+    ) -> list[aiohttp.abc.ResolveResult]:
+        place = {
+            "hostname": host,
+            "host": "127.0.0.1",
+            "port": port,
+            "family": family,
+            "proto": 0,
+            "flags": 0,
+        }
+        return [aiohttp.abc.ResolveResult(**place)]  # type: ignore[typeddict-item]  # as it is
+
+    async def close(self) -> None:
+        pass
+
+
+@asynccontextmanager
+async def published_at(port: int, trusting: ssl.SSLContext) -> AsyncIterator[Client]:
+    connector = aiohttp.TCPConnector(resolver=ToLoopback(), ssl=trusting)
+    headers = {"Authorization": "Bearer secret"}
+    async with aiohttp.ClientSession(connector=connector, headers=headers) as http:
+        yield Client(http, f"https://chat.example:{port}")

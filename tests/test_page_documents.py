@@ -1,0 +1,357 @@
+"""Documents on the page: a file on its way in, the session's document, the list, and the places in the answer."""
+
+import asyncio
+from pathlib import Path
+from typing import Any
+
+import pytest
+from aiohttp import web
+from browser import ANSWER, BUTTON, FIELD, Site, browser, browser_test, need_marked, site, until
+from fake_ollama import Script, answer
+from test_accessibility import serious
+
+pytest.importorskip("playwright")
+from playwright.async_api import Page, expect
+
+__all__ = ["browser", "site"]  # the fixtures
+pytestmark = browser_test
+
+DATA = Path(__file__).parent / "documents"
+OPEN = "#documents-open"
+NAME = "#document-name"
+CHIP = "chat-interface .chip"
+NOTE = "chat-interface .assistant .note"
+NONE = "Add a document"
+
+
+def text(name: str, content: str | bytes) -> Any:
+    buffer = content.encode() if isinstance(content, str) else content
+    return {"name": name, "mimeType": "text/plain", "buffer": buffer}
+
+
+async def bring(page: Page, *files: Any) -> None:
+    """As the dialog's button does, by the browser's own file chooser."""
+    await page.locator(OPEN).click()
+    async with page.expect_file_chooser() as chooser:
+        await page.get_by_role("button", name="Choose a file").click()
+    await (await chooser.value).set_files(list(files))
+
+
+async def stored(site: Site, title: str, content: str) -> int:
+    if site._server is None:
+        await site.start()
+    body = {"title": title, "text": content}
+    return int((await site.client.call("POST", "/api/documents", status=201, json=body))["id"])
+
+
+async def session_of(site: Site, document: int, title: str = "About it") -> str:
+    """A session that has asked about the document."""
+    session = await site.new_session(title=title)
+    await site.client.ask(session, "Where is the honey?", document_id=document)
+    return session
+
+
+async def attribute(page: Page, value: str | None) -> None:
+    """The element's `document-id`."""
+    await until(
+        page, "(is) => document.querySelector('chat-interface').getAttribute('document-id') === is", value
+    )
+
+
+# -- a file
+
+
+@pytest.mark.parametrize(
+    ("name", "question"),
+    [("fhs.pdf", "What is in /usr/share?"), ("devils-dictionary.txt", "What is a bore?")],
+)
+async def test_a_real_file_is_asked_about_and_its_places_are_named(
+    site: Site, name: str, question: str
+) -> None:
+    need_marked()
+    site.fake.script = Script(answer("It says so in [1] and, more or less, in [3]; not in [9]."))
+    page = await site.open()
+    await bring(page, DATA / name)
+    await expect(page.locator(NAME)).to_have_text(name, timeout=30_000)
+    await expect(page.locator(FIELD)).to_be_focused()
+    await site.ask(page, question)
+    await expect(page.locator(CHIP)).to_have_count(5)
+    await expect(page.locator(f"{ANSWER} a.reference")).to_have_text(["1", "3"])
+
+    session = page.url.partition("session=")[2]
+    sources = (await site.client.messages(session))[-1]["sources"]
+    await page.locator(f"{ANSWER} a.reference").nth(1).click()
+    chip = page.locator(CHIP).nth(2)
+    await expect(chip).to_be_focused()
+    await expect(chip).to_have_attribute("aria-expanded", "true")
+    snippet = page.locator("chat-interface .snippet")
+    assert await snippet.text_content() == sources[2]["snippet"]
+    await page.locator(CHIP).first.click()
+    assert await snippet.text_content() == sources[0]["snippet"]
+    await page.locator(CHIP).first.click()
+    await expect(snippet).to_be_hidden()
+    assert sources[0]["snippet"] in site.fake.requests[0]["messages"][-1]["content"]
+
+    await page.reload()
+    await expect(page.locator(NAME)).to_have_text(name)
+    await expect(page.locator(CHIP)).to_have_count(5)
+
+
+async def test_an_upload_shows_how_far_it_is_holds_the_message_back_and_can_be_cancelled(site: Site) -> None:
+    gate = asyncio.Event()
+
+    @web.middleware
+    async def held(request: web.Request, handler: Any) -> Any:
+        if request.path == "/api/documents" and request.method == "POST":
+            await gate.wait()
+        return await handler(request)
+
+    site.middlewares = [held]
+    site.settings = {"max_document_bytes": 100_000_000}
+    page = await site.open()
+    await bring(page, text("long.txt", b"word " * 5_000_000))
+    await expect(page.locator("#upload-says")).to_have_text("Uploading long.txt")
+    progress = "() => document.getElementById('upload-progress')"
+    await until(page, f"() => {{ const {{ value }} = ({progress})(); return value > 0 && value < 1; }}")
+    await site.ask(page, "What does it say?")
+    await expect(page.locator("#document-problem")).to_contain_text("still on its way")
+    await expect(page.locator(FIELD)).to_have_value("What does it say?")
+    await page.locator("#upload").get_by_role("button", name="Cancel").click()
+    await expect(page.locator("#upload")).to_be_hidden()
+    await expect(page.locator(NAME)).to_have_text(NONE)
+    gate.set()
+    await bring(page, text("short.txt", "Few words."))
+    await expect(page.locator(NAME)).to_have_text("short.txt")
+    await expect(page.locator("#document-problem")).to_be_hidden()
+    documents = (await site.client.call("GET", "/api/documents"))["documents"]
+    assert [document["title"] for document in documents] == ["short.txt"]
+    await page.locator(BUTTON).click()
+    await expect(page.locator(CHIP)).to_have_text("1 short.txt")
+
+
+async def test_what_the_server_refuses_is_said_in_its_words(site: Site) -> None:
+    site.settings = {"max_document_bytes": 1000}
+    page = await site.open()
+    problem = page.locator("#document-problem")
+    for file, words in (
+        (text("photo.png", b"\x89PNG"), "PDF, DOCX, Markdown"),
+        (text("long.txt", "word " * 200_000), "larger than 1000 bytes"),
+        (text("empty.txt", " "), "no text"),
+    ):
+        await bring(page, file)
+        await expect(problem).to_contain_text(words)
+        await expect(problem).to_have_attribute("role", "alert")
+        await expect(page.locator(NAME)).to_have_text(NONE)
+    await bring(page, text("good.txt", "Words."))
+    await expect(page.locator(NAME)).to_have_text("good.txt")
+    await expect(problem).to_be_hidden()
+
+
+DRAG = """([type, files, target]) => {
+  const dataTransfer = new DataTransfer();
+  for (const [name, content] of files) dataTransfer.items.add(new File([content], name));
+  if (!files.length) dataTransfer.setData("text/plain", "only words");
+  const event = new DragEvent(type, { dataTransfer, bubbles: true, cancelable: true, composed: true });
+  document.querySelector(target).dispatchEvent(event);
+  return event.defaultPrevented;
+}"""
+
+
+async def test_files_are_dropped_anywhere(site: Site) -> None:
+    page = await site.open()
+    veil = page.locator("#drop")
+    assert not await page.evaluate(DRAG, ["dragover", [], "main"])
+    await expect(veil).to_be_hidden()
+    assert not await page.evaluate(DRAG, ["drop", [], "main"])
+
+    files = [["a.txt", "About apples."], ["b.txt", "About pears."]]
+    assert await page.evaluate(DRAG, ["dragover", files, "#sidebar"])
+    await expect(veil).to_be_visible()
+    await page.evaluate(DRAG, ["dragleave", files, "html"])
+    await expect(veil).to_be_hidden()
+    await page.evaluate(DRAG, ["dragover", files, "chat-interface"])
+    assert await page.evaluate(DRAG, ["drop", files, "chat-interface"])
+    await expect(veil).to_be_hidden()
+    await expect(page.locator(NAME)).to_have_text("b.txt")
+    await page.locator(OPEN).click()
+    await expect(page.locator("#documents .name")).to_have_text(["b.txt", "a.txt"])
+    assert await page.evaluate(DRAG, ["drop", [["c.txt", "About figs."]], "#documents"])
+    await expect(page.locator("#documents")).to_be_hidden()
+    await expect(page.locator(NAME)).to_have_text("c.txt")
+
+
+# -- the session's document
+
+
+async def test_the_attribute_follows_the_session_and_is_sent_only_when_it_is_new(site: Site) -> None:
+    bees, ships = await stored(site, "bees", "Honey is sweet."), await stored(site, "ships", "Tar is sticky.")
+    session, other = await session_of(site, bees, "first"), await site.new_session(title="second")
+    page = await site.open(f"/?session={session}")
+    await attribute(page, str(bees))
+    await expect(page.locator(NAME)).to_have_text("bees")
+    async with page.expect_request("**/messages/stream") as sent:
+        await site.ask(page, "More honey?")
+    assert "documentId" not in ((await sent.value).post_data_json or {})
+    await expect(page.locator(CHIP)).to_have_text(["1 bees", "1 bees"])
+
+    await page.locator("#sessions a", has_text="second").click()
+    await attribute(page, None)
+    await expect(page.locator(NAME)).to_have_text(NONE)
+    await page.locator("#sessions a", has_text="first").click()
+    await expect(page.locator(NAME)).to_have_text("bees")
+
+    await page.evaluate(
+        "(id) => document.querySelector('chat-interface').setAttribute('document-id', id)", ships
+    )
+    await expect(page.locator(NAME)).to_have_text("ships")
+    await page.evaluate("document.querySelector('chat-interface').refresh()")  # a choice outlives it
+    async with page.expect_request("**/messages/stream") as sent:
+        await site.ask(page, "And tar?")
+    assert ((await sent.value).post_data_json or {})["documentId"] == ships
+    await expect(page.locator(CHIP).last).to_have_text("1 ships")
+    await attribute(page, str(ships))
+    assert (await site.client.session(session))["documentId"] == ships
+    assert (await site.client.session(other))["documentId"] is None
+
+
+async def test_taken_off_the_next_message_goes_without(site: Site) -> None:
+    session = await session_of(site, await stored(site, "bees", "Honey is sweet."))
+    page = await site.open(f"/?session={session}")
+    await page.get_by_role("button", name="Take off bees").click()
+    await expect(page.locator(NAME)).to_have_text(NONE)
+    await expect(page.locator(OPEN)).to_be_focused()
+    async with page.expect_request("**/messages/stream") as sent:
+        await site.ask(page, "And now?")
+    body: Any = (await sent.value).post_data_json
+    assert body["documentId"] is None
+    await expect(page.get_by_role("button", name="Regenerate").last).to_be_visible()
+    assert (await site.client.session(session))["documentId"] is None
+    await page.reload()
+    await expect(page.locator(ANSWER)).to_have_count(2)
+    await expect(page.locator(NAME)).to_have_text(NONE)
+
+
+async def test_a_choice_is_for_the_session_that_it_was_made_in(site: Site) -> None:
+    await stored(site, "bees", "Honey is sweet.")
+    session = await site.new_session(title="plain")
+    page = await site.open(f"/?session={session}")
+    await page.locator(OPEN).click()
+    await page.locator("#documents .choose").click()
+    await expect(page.locator(NAME)).to_have_text("bees")
+    await expect(page.locator(FIELD)).to_be_focused()
+    await page.get_by_role("button", name="New chat").click()
+    await expect(page.locator(NAME)).to_have_text(NONE)
+    await site.ask(page, "Hello")
+    await expect(page.locator(ANSWER)).to_have_text("Hello from a fake.")
+    assert (await site.client.messages(page.url.partition("session=")[2]))[0]["documentId"] is None
+
+
+async def test_a_document_that_is_gone_and_words_that_are_not_in_it_are_said_calmly(site: Site) -> None:
+    bees = await stored(site, "bees", "Honey is sweet.")
+    session = await session_of(site, bees)
+    page = await site.open(f"/?session={session}")
+    await site.ask(page, "xylophone zebra")
+    await expect(page.locator(NOTE)).to_contain_text("No word of the question is in the document")
+    await site.client.call("DELETE", f"/api/documents/{bees}", status=204)
+    await site.ask(page, "And now?")
+    await expect(page.locator(NOTE).last).to_contain_text("document was deleted")
+    await expect(page.locator(NAME)).to_have_text(NONE)
+    await expect(page.locator("chat-interface .failure")).to_have_count(0)
+    await expect(page.locator(CHIP)).to_have_count(2)  # those of the answers before
+    await page.reload()
+    await expect(page.locator(NOTE)).to_have_count(2)
+
+
+async def test_the_name_of_a_deleted_document(site: Site) -> None:
+    bees = await stored(site, "bees", "Honey is sweet.")
+    session = await session_of(site, bees)
+    await site.client.call("DELETE", f"/api/documents/{bees}", status=204)
+    page = await site.open(f"/?session={session}")
+    await expect(page.locator(NAME)).to_have_text("a deleted document")
+
+
+# -- the list
+
+
+async def test_the_list_chooses_and_deletes_after_asking(site: Site) -> None:
+    for title in ("bees", "ships"):
+        await stored(site, title, f"About {title}.")
+    page = await site.open()
+    await page.locator(OPEN).click()
+    choices = page.locator("#documents .choose")
+    await expect(page.locator("#documents .name")).to_have_text(["ships", "bees"])
+    await choices.last.click()
+    await expect(page.locator("#documents")).to_be_hidden()
+    await page.locator(OPEN).click()
+    await expect(page.locator("#documents [aria-current=true] .name")).to_have_text("bees")
+
+    question = page.locator("#confirm")
+    await page.get_by_role("button", name="Delete bees").click()
+    await expect(question).to_contain_text("Delete “bees”?")
+    await question.get_by_role("button", name="Cancel").click()
+    await expect(choices).to_have_count(2)
+    await page.get_by_role("button", name="Delete bees").click()
+    await question.get_by_role("button", name="Delete").click()
+    await expect(page.locator("#documents .name")).to_have_text(["ships"])
+    await page.get_by_role("button", name="Close", exact=True).click()
+    await expect(page.locator(NAME)).to_have_text(NONE)
+    documents = (await site.client.call("GET", "/api/documents"))["documents"]
+    assert [document["title"] for document in documents] == ["ships"]
+
+
+async def test_a_long_list_is_read_in_pieces(site: Site) -> None:
+    for number in range(52):
+        await stored(site, f"d{number}", f"text {number}")
+    page = await site.open()
+    await page.locator(OPEN).click()
+    await expect(page.locator("#documents li")).to_have_count(50)
+    await page.locator("#documents").get_by_role("button", name="Show more").click()
+    await expect(page.locator("#documents li")).to_have_count(52)
+    await expect(page.locator("#documents-more")).to_be_hidden()
+
+
+# -- for everybody
+
+
+async def test_all_of_it_by_keys(site: Site) -> None:
+    await stored(site, "bees", "Honey is sweet.")
+    page = await site.open()
+    keys = page.keyboard
+    await page.locator(FIELD).press("Tab")
+    while await page.evaluate("document.activeElement.id") != "documents-open":
+        await keys.press("Tab")
+    await keys.press("Enter")
+    await expect(page.locator("#documents .choose")).to_be_visible()
+    await keys.press("Escape")
+    await expect(page.locator(OPEN)).to_be_focused()
+    await keys.press("Enter")
+    while await page.evaluate("document.activeElement.className") != "choose":
+        await keys.press("Tab")
+    await keys.press("Enter")
+    await expect(page.locator(NAME)).to_have_text("bees")
+    await keys.type("Honey?")
+    await keys.press("Enter")
+    await expect(page.locator(CHIP)).to_have_text("1 bees")
+
+
+@pytest.mark.parametrize(("scheme", "width"), [("light", 1200), ("dark", 320)])
+async def test_axe_finds_nothing_serious_and_all_fits(site: Site, scheme: str, width: int) -> None:
+    title = "A very long name of a document that nobody can read to its end " * 2
+    document = await stored(site, title, "Honey is sweet.\n\n" + "h" * 300)
+    session = await session_of(site, document)
+    page = await site.open(
+        f"/?session={session}", color_scheme=scheme, viewport={"width": width, "height": 700}
+    )
+    await page.locator(CHIP).click()
+    await bring(page, text("photo.png", b"\x89PNG"))
+    await expect(page.locator("#document-problem")).to_be_visible()
+    await expect(page.locator(NAME)).to_have_text(title.strip())
+    assert await serious(page) == []
+    wide = "() => document.documentElement.scrollWidth"
+    assert await page.evaluate(wide) <= width
+    await expect(page.get_by_role("button", name="Take off")).to_be_in_viewport(ratio=1)
+    await page.locator(OPEN).click()
+    await expect(page.locator("#documents .choose")).to_be_visible()
+    assert await serious(page) == []
+    assert await page.locator("#documents").evaluate("(box) => box.scrollWidth - box.clientWidth") <= 0
+    assert await page.evaluate(wide) <= width
