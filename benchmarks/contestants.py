@@ -5,6 +5,7 @@ import importlib.util
 import json
 import os
 import shutil
+import signal
 import socket
 import sys
 from asyncio.subprocess import Process
@@ -33,7 +34,6 @@ class Place:
     folder: Path
     ollama: int  # the ports
     port: int
-    cores: set[int]
 
 
 @dataclass
@@ -73,9 +73,9 @@ def present(contestant: Contestant) -> bool:
     return not needs or shutil.which(needs) is not None or importlib.util.find_spec(needs) is not None
 
 
-def post(port: int, path: str, body: object, kind: str = "application/json") -> bytes:
+def post(port: int, path: str, body: object) -> bytes:
     data = json.dumps(body).encode()
-    head = f"POST {path} HTTP/1.1\r\nHost: 127.0.0.1:{port}\r\nContent-Type: {kind}\r\n"
+    head = f"POST {path} HTTP/1.1\r\nHost: 127.0.0.1:{port}\r\nContent-Type: application/json\r\n"
     return f"{head}Content-Length: {len(data)}\r\n\r\n".encode() + data
 
 
@@ -152,38 +152,42 @@ AIOHTTP: Final = Contestant("aiohttp", _aiohttp, _ask_peer)
 ALL: Final = (DIRECT, NGINX, CHATPROXY, AIOHTTP, FASTAPI, FLASK)
 
 
-@asynccontextmanager
-async def running(
-    contestant: Contestant, ollama: int, cores: set[int], folder: Path | None = None
-) -> AsyncIterator[Server]:
-    """Started, and killed afterwards. A folder that is given keeps the database."""
-    if contestant is DIRECT:
-        yield Server(contestant, ollama, None)
-        return
-    with TemporaryDirectory(prefix="bench") as temporary:
-        place = Place(folder or Path(temporary), ollama, _free_port(), cores)
-        process = await start(contestant, place)
-        try:
-            await accepting(process, place)
-            yield Server(contestant, place.port, process.pid)
-        finally:
-            await _stop(process)
+@dataclass(frozen=True)
+class Stage:
+    """What all contestants share: the same Ollama, the same core."""
+
+    ollama: int  # its port
+    cores: set[int]
+
+    @asynccontextmanager
+    async def running(self, contestant: Contestant, folder: Path | None = None) -> AsyncIterator[Server]:
+        """Until the block ends, then killed. In a folder that is given, chatproxy finds its database."""
+        if contestant is DIRECT:
+            yield Server(contestant, self.ollama, None)
+            return
+        with TemporaryDirectory(prefix="bench") as temporary:
+            place = Place(folder or Path(temporary), self.ollama, _free_port())
+            process = await self._start(contestant, place)
+            try:
+                await _accepting(process, place)
+                yield Server(contestant, place.port, process.pid)
+            finally:
+                await _stop(process)
+
+    async def _start(self, contestant: Contestant, place: Place) -> Process:
+        variables = {"PATH": os.environ["PATH"], "PORT": str(place.port), "OLLAMA": str(place.ollama)}
+        with (place.folder / "log").open("ab") as log:
+            return await asyncio.create_subprocess_exec(
+                *contestant.command(place),
+                cwd=place.folder if contestant is CHATPROXY else PEERS,
+                env=variables,
+                stdout=log,
+                stderr=log,
+                preexec_fn=lambda: os.sched_setaffinity(0, self.cores),
+            )
 
 
-async def start(contestant: Contestant, place: Place) -> Process:
-    variables = {"PATH": os.environ["PATH"], "PORT": str(place.port), "OLLAMA": str(place.ollama)}
-    with (place.folder / "log").open("ab") as log:
-        return await asyncio.create_subprocess_exec(
-            *contestant.command(place),
-            cwd=place.folder if contestant is CHATPROXY else PEERS,
-            env=variables,
-            stdout=log,
-            stderr=log,
-            preexec_fn=lambda: os.sched_setaffinity(0, place.cores),
-        )
-
-
-async def accepting(process: Process, place: Place) -> None:
+async def _accepting(process: Process, place: Place) -> None:
     """Returns when the port takes connections."""
     async with asyncio.timeout(PATIENCE):
         while process.returncode is None:
@@ -197,9 +201,9 @@ async def accepting(process: Process, place: Place) -> None:
 
 async def _stop(process: Process) -> None:
     """At once: what it still has under way is of no interest."""
-    for pid in reversed(list(machine.family(process.pid)) if process.returncode is None else []):
+    for pid in list(machine.family(process.pid)) if process.returncode is None else []:
         with suppress(ProcessLookupError):
-            os.kill(pid, 9)
+            os.kill(pid, signal.SIGKILL)
     await process.wait()
 
 

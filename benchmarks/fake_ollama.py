@@ -17,15 +17,13 @@ _HEAD: Final = (
     b"HTTP/1.1 200 OK\r\nContent-Type: application/x-ndjson\r\n"
     b"Date: Mon, 23 Nov 2026 06:30:32 GMT\r\nTransfer-Encoding: chunked\r\n\r\n"
 )
-_FIELDS: Final = '"model":"bench:latest","created_at":"2026-11-23T06:30:32.526715472Z"'
-_TOKEN: Final = (
-    '{%s,"message":{"role":"assistant","content":" t%%012x"},"done":false}\n' % _FIELDS
-).encode()
+_FIELDS: Final = b'{"model":"bench:latest","created_at":"2026-11-23T06:30:32.526715472Z","message":'
+_TOKEN: Final = _FIELDS + b'{"role":"assistant","content":" t%012x"},"done":false}\n'
 _LAST: Final = (
-    '{%s,"message":{"role":"assistant","content":""},"done":true,"done_reason":"stop","total_duration":1904441385,'
-    '"load_duration":946099,"prompt_eval_count":74,"prompt_eval_duration":177040000,"eval_count":18,'
-    '"eval_duration":392620000}\n' % _FIELDS
-).encode()
+    _FIELDS + b'{"role":"assistant","content":""},"done":true,"done_reason":"stop",'
+    b'"total_duration":1904441385,"load_duration":946099,"prompt_eval_count":74,'
+    b'"prompt_eval_duration":177040000,"eval_count":18,"eval_duration":392620000}\n'
+)
 
 
 def _chunk(data: bytes) -> bytes:

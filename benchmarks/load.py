@@ -13,7 +13,8 @@ _STAMP: Final = re.compile(rb" t([0-9a-f]{12})")
 _WIDTH: Final = 14  # bytes of a stamp
 _END: Final = re.compile(rb'"done": ?true|"type": ?"done"')
 _CURSOR: Final = re.compile(rb'"cursor":"([0-9.]+)"')
-PATIENCE: Final = 30.0  # seconds for anything to happen
+_ANSWER: Final = re.compile(rb'"assistantMessageId":([0-9]+)')
+PATIENCE: Final = 15.0  # seconds for anything to happen
 AT_ONCE: Final = 32  # streams that are being opened: what they wait for is their own work, not a queue
 
 
@@ -30,15 +31,15 @@ class Tally:
 
 
 class Reader(asyncio.Protocol):
-    def __init__(self, request: bytes, expected: int, tally: Tally) -> None:
+    def __init__(self, request: bytes, tally: Tally) -> None:
         loop = asyncio.get_running_loop()
         self.seen = 0  # tokens
         self.asked = self.first = 0.0  # monotonic times, of the request and the first token
         self.started: asyncio.Future[None] = loop.create_future()
         self.ended: asyncio.Future[None] = loop.create_future()
         self._request = request
-        self._expected = expected
         self._tally = tally
+        self._opening = b""  # all that came before the first token, and it
         self._rest = b""  # perhaps half a stamp
         self._latest = b""
 
@@ -49,23 +50,26 @@ class Reader(asyncio.Protocol):
 
     def data_received(self, data: bytes) -> None:
         now = monotonic_ns() // 1000
-        unread = self._rest + data
+        if not self.seen:
+            self._opening += data
         self._latest = data
-        if self.seen < self._expected:  # after that come only repetitions
-            stamps = _STAMP.findall(unread)
-            if stamps:
-                if not self.seen:
-                    self._start(unread)
-                self.seen += len(stamps)
-                if self._tally.counting:
-                    self._tally.late += [now - int(stamp, 16) for stamp in stamps]
-                unread = unread[unread.rfind(stamps[-1]) + _WIDTH - 2 :]
-            self._rest = unread[1 - _WIDTH :]
-        if self.seen >= self._expected and _END.search(self._rest + data) and not self.ended.done():
-            self.ended.set_result(None)
+        unread = self._rest + data
+        if over := _END.search(unread):
+            unread = unread[: over.start()]  # what follows repeats the answer
+        if stamps := _STAMP.findall(unread):
+            if not self.seen:
+                self._start()
+            self.seen += len(stamps)
+            if self._tally.counting:
+                self._tally.late += [now - int(stamp, 16) for stamp in stamps]
+            unread = unread[unread.rfind(stamps[-1]) + _WIDTH - 2 :]
+        self._rest = unread[1 - _WIDTH :]
+        if over:
             self._transport.abort()
+            if not self.ended.done():
+                self.ended.set_result(None)
 
-    def _start(self, data: bytes) -> None:
+    def _start(self) -> None:
         self.first = monotonic()
         if not self.started.done():
             self.started.set_result(None)
@@ -78,24 +82,26 @@ class Reader(asyncio.Protocol):
                 waiting.exception()  # nobody has to retrieve it
 
     @property
-    def cursor(self) -> bytes:
+    def cursor(self) -> str:
         """Of the last event that came."""
-        return _CURSOR.findall(self._latest)[-1]
+        return str(_CURSOR.findall(self._latest)[-1].decode())
+
+    @property
+    def answer_id(self) -> int:
+        return int(_ANSWER.findall(self._opening)[0])
 
     def drop(self) -> None:
         self._transport.abort()
 
 
-async def read(
-    port: int, requests: Sequence[bytes], expected: int, tally: Tally, at_once: int = AT_ONCE
-) -> list[Reader]:
+async def read(port: int, requests: Sequence[bytes], tally: Tally, at_once: int = AT_ONCE) -> list[Reader]:
     """A reader for each request, when all have their first token."""
     loop = asyncio.get_running_loop()
     turn = asyncio.Semaphore(at_once)
 
     async def one(request: bytes) -> Reader:
         async with turn:
-            reader = Reader(request, expected, tally)
+            reader = Reader(request, tally)
             await loop.create_connection(lambda: reader, "127.0.0.1", port)
             await reader.started
             return reader

@@ -39,17 +39,15 @@ def family(pid: int) -> Iterator[int]:
 
 def cpu_seconds(pid: int) -> float:
     """That the process and its children have run, all threads, by the clock that the kernel keeps of each."""
-    return sum(clock_gettime((~each << 3) | 2) for each in family(pid))  # CPUCLOCK_SCHED, see clock_getcpuclockid
+    return sum(
+        clock_gettime((~each << 3) | 2) for each in family(pid)
+    )  # CPUCLOCK_SCHED, see clock_getcpuclockid
 
 
 def memory(pid: int) -> int:
-    """Bytes of the process and its children; what they share counts once."""
-    return sum(_proportional(each) for each in family(pid))
-
-
-def _proportional(pid: int) -> int:
-    lines = (PROC / str(pid) / "smaps_rollup").read_text().splitlines()
-    return next(int(line.split()[1]) * 1024 for line in lines if line.startswith("Pss:"))
+    """Bytes resident of the process and its children; what they share counts for each."""
+    pages = [int((PROC / str(each) / "statm").read_text().split()[1]) for each in family(pid)]
+    return sum(pages) * resource.getpagesize()
 
 
 def describe() -> str:
@@ -60,8 +58,9 @@ def describe() -> str:
         if line.startswith("model name")
     )
     packages = ", ".join(f"{name} {found}" for name in PACKAGES.split() if (found := _version(name)))
+    load, _, _ = os.getloadavg()
     return (
-        f"{os.cpu_count()} cores of {cpu}, Linux {platform.release()}, load {os.getloadavg()[0]:.1f} before the run; "
+        f"{os.cpu_count()} cores of {cpu}, Linux {platform.release()}, load {load:.1f} before the run; "
         f"Python {platform.python_version()}, SQLite {sqlite3.sqlite_version}, {packages}{_nginx()}."
     )
 

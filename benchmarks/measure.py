@@ -12,7 +12,6 @@ from benchmarks.contestants import Server
 from benchmarks.load import Reader, Tally, read
 
 RATE: Final = 30  # tokens per second of each stream
-SETTLE: Final = 0.7  # seconds between the last stream's first token and the count
 ENDLESS: Final = 1_000_000  # tokens: nobody waits for the end
 OVERLOADED: Final = (TimeoutError, ConnectionError)
 
@@ -74,11 +73,11 @@ async def under_load(server: Server, streams: int, seconds: float, rate: float =
     idle, tally = server.memory, Tally()
     requests = await server.requests(streams, f"{rate} {ENDLESS} 0")
     try:
-        readers = await read(server.port, requests, ENDLESS, tally)
+        readers = await read(server.port, requests, tally)
     except OVERLOADED:
         return None
     with dropping(readers):
-        await asyncio.sleep(SETTLE)
+        await asyncio.sleep(seconds / 3)
         found = await sample(server, tally, seconds, streams * rate)
         return Loaded(found, (server.memory - idle) / streams)
 
@@ -86,13 +85,13 @@ async def under_load(server: Server, streams: int, seconds: float, rate: float =
 async def first_token(server: Server) -> float:
     """Milliseconds from the request to the first token of a short answer, which is read to its end."""
     (request,) = await server.requests(1, "1000 1 0")
-    (reader,) = await read(server.port, [request], 1, Tally())
+    (reader,) = await read(server.port, [request], Tally())
     await reader.ended
     return (reader.first - reader.asked) * 1000
 
 
 async def climb(server: Server, levels: Sequence[int], seconds: float, limit: float) -> dict[int, Sample]:
-    """Samples of more and more streams, up to the first level that comes too late: over `limit` milliseconds."""
+    """Samples of more and more streams, up to the first level of which too many tokens come later than that."""
     found: dict[int, Sample] = {}
     readers: list[Reader] = []
     tally = Tally()
@@ -102,10 +101,10 @@ async def climb(server: Server, levels: Sequence[int], seconds: float, limit: fl
                 break
             requests = await server.requests(level - len(readers), f"{RATE} {ENDLESS} 0")
             try:
-                readers += await read(server.port, requests, ENDLESS, tally)
+                readers += await read(server.port, requests, tally)
             except OVERLOADED:
                 break
-            await asyncio.sleep(SETTLE)
+            await asyncio.sleep(seconds / 3)
             found[level] = await sample(server, tally, seconds, level * RATE)
             if not found[level].carried(limit):
                 break

@@ -4,7 +4,7 @@ from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Final
 
-NONE: Final = "–"
+NONE: Final = "-"
 
 
 def table(head: Sequence[str], rows: Iterable[Sequence[object]]) -> str:

@@ -71,7 +71,7 @@ class Interleavings(RuleBasedStateMachine):
     def __init__(self) -> None:
         super().__init__()
         self.patch = MonkeyPatch()
-        self.patch.setattr(generations, "CHECKPOINT", 0.01)  # so that a crash finds some of the text
+        self.patch.setattr(generations, "CHECKPOINT", 0.05)  # so that a crash finds some of the text
         self.runner = asyncio.Runner()
         self.folder = tempfile.TemporaryDirectory()
         self.fake = FakeOllama()
@@ -95,6 +95,9 @@ class Interleavings(RuleBasedStateMachine):
         await self.fake.start()
         await self._serve()
         self.sessions = [await self.client.new_session() for _ in range(SESSIONS)]
+        for session in self.sessions[:3]:
+            await self._send(session)
+        await self._say(self.answers[0], 2)
 
     async def _serve(self) -> None:
         path = self._database()
@@ -216,11 +219,14 @@ class Interleavings(RuleBasedStateMachine):
         self._run(self._say(self._asked[number % len(self._asked)], words))
 
     async def _say(self, answer: Answer, words: int) -> None:
+        self._let(answer, words)
+        await self._holds()
+
+    def _let(self, answer: Answer, words: int) -> None:
         words = min(words, len(WORDS) - answer.said)
         answer.said += words
         self.gates[answer.question].let(words)
         self.together = max(self.together, sum(each.said > 0 for each in self._asked))
-        await self._holds()
 
     @precondition(lambda self: self._asked)
     @rule(number=pick)
@@ -295,16 +301,22 @@ class Interleavings(RuleBasedStateMachine):
         await self._serve()
         await self._holds()
 
-    @precondition(lambda self: len(self._running) > 1)
-    @rule()
-    def crash(self) -> None:
-        """What is on the disk at this moment is all that the next process finds. Its readers come back."""
+    @precondition(lambda self: self._asked)
+    @rule(number=pick, words=st.integers(0, 3))
+    def crash(self, number: int, words: int) -> None:
+        """Just after Ollama has said some more: what is on the disk at this moment is all that the next
+        process finds. Readers come back."""
+        self._run(self._hears(self._asked[number % len(self._asked)], words))
         before = self._database()
         self.life += 1
         self._database().parent.mkdir()
         for file in before.parent.glob("chat.db*"):
             shutil.copy(file, self._database().parent)
         self._run(self._crash())
+
+    async def _hears(self, answer: Answer, words: int) -> None:
+        self._let(answer, words)
+        await self._read_all(answer)
 
     async def _crash(self) -> None:
         gone = len(self.gone)

@@ -5,8 +5,8 @@ from interleavings import Interleavings
 
 TestInterleavings = Interleavings.TestCase
 TestInterleavings.settings = settings(
-    max_examples=12,
-    stateful_step_count=25,
+    max_examples=30,
+    stateful_step_count=12,
     deadline=None,
     derandomize=True,
     database=None,

@@ -9,9 +9,10 @@ import pytest
 from aiohttp import web
 from browser import ANSWER, FIELD, QUESTION, STATIC, Site, browser, browser_test, site
 from chat_client import Client, Server
-from fake_ollama import FakeOllama, Script, answer
+from fake_ollama import FakeOllama, Gate, Script, answer
 
 from chatproxy import Config, create_app
+from chatproxy.demo import demo_server
 
 pytest.importorskip("playwright")
 from playwright.async_api import Page, expect
@@ -212,39 +213,179 @@ async def test_on_a_phone_the_list_is_behind_a_button_and_nothing_is_wider_than_
 # -- the token
 
 
-@web.middleware
-async def guarded(request: web.Request, handler: Any) -> web.StreamResponse:
-    if "/api/" in request.path and request.headers.get("Authorization") != "Bearer secret":
-        return web.json_response({"error": "Send the token.", "code": "unauthorized"}, status=401)
-    return await handler(request)  # type: ignore[no-any-return]
+TOKEN = "a-token-of-some-length"
 
 
 @browser_test
 async def test_the_token_comes_in_the_fragment_and_leaves_the_address(site: Site) -> None:
-    site.middlewares = [guarded]
-    page = await site.open("/#token=secret")
-    assert "secret" not in page.url
+    site.settings = {"api_token": TOKEN}
+    page = await site.open(f"/#token={TOKEN}")
+    assert TOKEN not in page.url
     await site.ask(page, "Hi")
     await expect(page.locator(ANSWER)).to_have_text("Hello from a fake.")
     await page.reload()
     await expect(page.locator(ANSWER)).to_have_text("Hello from a fake.")
-    assert not any("secret" in url for url in site.requests if "#" not in url)
+    assert not any(TOKEN in url for url in site.requests if "#" not in url)
     assert await page.evaluate("localStorage.length") == 0
 
 
 @browser_test
+async def test_all_that_the_page_asks_for_carries_the_token(site: Site) -> None:
+    """Lists, an answer, its stop and its resumption, an export, an upload with progress."""
+    refused: list[str] = []
+    site.settings = {"api_token": TOKEN}
+    context = await site.context()
+    context.on("response", lambda response: refused.append(response.url) if response.status == 401 else None)
+    page = await site.open(f"/#token={TOKEN}", context)
+    await page.locator("#documents-input").set_input_files(
+        [{"name": "bees.txt", "mimeType": "text/plain", "buffer": b"Honey is sweet."}]
+    )
+    await expect(page.locator("#document-name")).to_have_text("bees.txt")
+    site.fake.script = Script(answer("Sweet it is."), gate=(gate := Gate()))
+    await site.ask(page, "Honey?")
+    gate.let(1)
+    await expect(page.locator(ANSWER)).to_have_text("Sweet")
+    await page.reload()  # and resumes
+    gate.let(1)
+    await expect(page.locator(ANSWER)).to_have_text("Sweet it")
+    await page.keyboard.press("Escape")
+    await expect(page.locator("chat-interface .assistant .note")).to_have_text("Stopped.")
+    await page.locator("#export summary").click()
+    async with page.expect_download() as started:
+        await page.get_by_role("button", name="Markdown").click()
+    exported = Path(await (await started.value).path()).read_text()  # noqa: ASYNC240 - a small one
+    assert "Sweet it" in exported
+    assert refused == []
+
+
+@browser_test
 async def test_the_page_asks_for_the_token(site: Site) -> None:
-    site.middlewares = [guarded]
+    site.settings = {"api_token": TOKEN}
     page = await site.open()
     field = page.get_by_label("Token", exact=True)
     await field.fill("wrong")
     await field.press("Enter")
     await expect(field).to_have_value("")  # asked again
-    await field.fill("secret")
+    await field.fill(TOKEN)
     await field.press("Enter")
     await expect(page.locator("#sign-in")).to_be_hidden()
     await site.ask(page, "Hi")
     await expect(page.locator(ANSWER)).to_have_text("Hello from a fake.")
+
+
+# -- Ollama
+
+
+@browser_test
+async def test_the_page_says_that_ollama_cannot_be_reached_until_it_can(site: Site) -> None:
+    await site.start()
+    await site.fake.stop()
+    page = await site.open()
+    banner = page.locator("#ollama")
+    await expect(banner).to_contain_text("Ollama cannot be reached at http://127.0.0.1:")
+    await expect(banner).to_have_attribute("role", "status")
+    await site.fake.start()
+    await site.ask(page, "Hi")
+    await expect(page.locator(ANSWER)).to_have_text("Hello from a fake.")
+    await expect(banner).to_be_hidden()
+
+
+@browser_test
+async def test_the_page_looks_when_a_send_fails(site: Site) -> None:
+    page = await site.open()
+    await expect(page.locator("#ollama")).to_be_hidden()
+    await site.fake.stop()
+    await site.ask(page, "Hi")
+    await expect(page.locator("#ollama")).to_contain_text("Ollama cannot be reached")
+    await expect(page.get_by_role("button", name="Retry")).to_be_visible()
+
+
+@browser_test
+async def test_the_server_s_own_words_on_ollama_are_shown(site: Site) -> None:
+    context = await site.context()
+    state = {"reachable": False, "error": "Ollama did not answer within 1 s."}
+    await context.route("**/readyz", lambda route: route.fulfill(json={"status": "ready", "ollama": state}))
+    page = await site.open(context=context)
+    await expect(page.locator("#ollama")).to_have_text(
+        "Ollama cannot be reached: Ollama did not answer within 1 s."
+    )
+
+
+@browser_test
+async def test_the_demo_says_that_it_is_no_language_model(site: Site) -> None:
+    async with demo_server(pace=400) as url:
+        site.settings = {"ollama_host": url, "default_model": "auto"}
+        page = await site.open()
+        await expect(page.locator("#ollama")).to_have_text(
+            "Answers come from the embedded stand-in, which is not a language model."
+        )
+        await site.ask(page, "Hi")
+        await expect(page.get_by_role("button", name="Regenerate")).to_be_visible()
+        await expect(page.locator("#ollama")).to_be_visible()
+
+
+# -- where one writes
+
+
+@browser_test
+async def test_typing_at_once_works(site: Site) -> None:
+    """After loading, after New chat, after choosing a session."""
+    for title in ("apples", "pears"):
+        await site.conversation(title, f"about {title}")
+    page = await site.open()
+    field = page.locator(FIELD)
+    await expect(field).to_be_focused()
+    await page.keyboard.type("one")
+    await expect(field).to_have_value("one")
+    await page.locator(LINKS, has_text="pears").click()
+    await expect(field).to_be_focused()
+    await page.keyboard.type("two")
+    await expect(field).to_have_value("two")
+    await page.get_by_role("button", name="New chat").click()
+    await page.keyboard.type(", three")
+    await expect(field).to_have_value("one, three")  # what was begun there is still there
+
+
+@browser_test
+async def test_on_a_touch_screen_no_keyboard_comes_up_by_itself(site: Site) -> None:
+    await site.conversation("apples", "about apples")
+    page = await site.open(**PHONE)
+    await expect(page.locator(LINKS)).to_have_count(1)
+    await expect(page.locator(FIELD)).not_to_be_focused()
+    await page.locator("#menu").tap()
+    await page.locator(LINKS).tap()
+    await expect(page.locator(QUESTION)).to_have_text("about apples")
+    await expect(page.locator(FIELD)).not_to_be_focused()
+
+
+@browser_test
+async def test_unsent_text_outlives_a_reload_in_its_session(site: Site) -> None:
+    session = await site.conversation("apples", "about apples")
+    page = await site.open()
+    field = page.locator(FIELD)
+    await field.fill("for a new one")
+    await page.reload()
+    await expect(field).to_have_value("for a new one")
+    await page.locator(LINKS).click()
+    await expect(field).to_have_value("")
+    await field.fill("for apples")
+    await page.reload()
+    await expect(field).to_have_value("for apples")
+
+    # What the server refused is not lost with the page; what it has is not written twice.
+    await page.evaluate("document.querySelector('chat-interface').setAttribute('document-id', '99')")
+    await field.press("Enter")
+    await expect(page.get_by_role("button", name="Retry")).to_be_visible()
+    await expect(field).to_have_value("")
+    await page.reload()
+    await expect(field).to_have_value("for apples")
+    await field.press("Enter")
+    await expect(page.locator(ANSWER)).to_have_count(2)
+    await expect(page.locator(ANSWER).last).to_have_text("Hello from a fake.")
+    await page.reload()
+    await expect(page.locator(ANSWER)).to_have_count(2)
+    await expect(field).to_have_value("")
+    assert [m["content"] for m in await site.client.messages(session)][2] == "for apples"
 
 
 # -- where it is served

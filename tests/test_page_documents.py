@@ -1,4 +1,4 @@
-"""Documents on the page: a file on its way in, the session's document, the list, and the places in the answer."""
+"""Documents on the page: a file on its way in, the session's document, the list, the places in the answer."""
 
 import asyncio
 from pathlib import Path
@@ -63,7 +63,7 @@ async def attribute(page: Page, value: str | None) -> None:
 
 @pytest.mark.parametrize(
     ("name", "question"),
-    [("fhs.pdf", "What is in /usr/share?"), ("devils-dictionary.txt", "What is a bore?")],
+    [("fhs.pdf", "What is in /usr/share?"), ("devils-dictionary.txt", "What is the nature of a person?")],
 )
 async def test_a_real_file_is_asked_about_and_its_places_are_named(
     site: Site, name: str, question: str

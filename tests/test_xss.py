@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 from browser import ANSWER, QUESTION, Site, browser, browser_test, need_marked, site
-from fake_ollama import echo
+from fake_ollama import Script, answer, echo
 
 pytest.importorskip("playwright")
 from playwright.async_api import Page, expect
@@ -116,7 +116,8 @@ SCHEMES = """
 """
 MADE = """
 () => {
-  const roots = [document.querySelector("chat-interface").shadowRoot, document.getElementById("sessions")];
+  const places = ["sessions", "document", "documents-list", "confirm-text", "ollama", "problem"];
+  const roots = [document.querySelector("chat-interface").shadowRoot, ...places.map((id) => document.getElementById(id))];
   const made = roots.flatMap((root) => [...root.querySelectorAll("*")]);
   const tags = new Set(made.map(({ localName }) => localName));
   const handlers = made.flatMap(({ attributes }) => [...attributes]).filter(({ name }) => /^on|^style$|^srcdoc$/.test(name) );
@@ -266,6 +267,62 @@ async def test_hostile_sources_warnings_errors_models_and_thoughts(site: Site) -
 def hostile_models() -> dict[str, Any]:
     models = [{"name": text, "capabilities": ["completion"]} for text in HOSTILE]
     return {"models": models, "selected": {"model": HOSTILE[0], "reason": HOSTILE[1]}}
+
+
+async def test_hostile_documents(site: Site) -> None:
+    """Their names in the list and below the field, their text in the answer's sources."""
+    need_marked()
+    site.fake.script = Script(answer(" ".join(f"[{number}]" for number in range(1, 6))))
+    await site.start()
+    for number, text in enumerate(HOSTILE):
+        given = {"title": text, "text": f"passage {number} {text}"}
+        await site.client.call("POST", "/api/documents", status=201, json=given)
+    everything = {"title": HOSTILE[6], "text": "\n\n".join(f"passage {text}" for text in HOSTILE)}
+    await site.client.call("POST", "/api/documents", status=201, json=everything)
+    page = await site.open()
+    await page.locator("#documents-open").click()
+    await page.locator("#documents").get_by_role("button", name="Show more").click()
+    await expect(page.locator("#documents .name")).to_have_count(len(HOSTILE) + 1)
+    await page.locator("#documents li").nth(1).get_by_role("button").last.click()
+    await expect(page.locator("#confirm-text")).to_contain_text(HOSTILE[-1])
+    await page.locator("#confirm").get_by_role("button", name="Cancel").click()
+    await harmless(page, site)
+    await page.locator("#documents .choose").first.click()
+    await expect(page.locator("#document-name")).to_have_text(HOSTILE[6])
+    await site.ask(page, "passage")
+    chips = page.locator("chat-interface .chip")
+    await expect(chips).not_to_have_count(0)
+    for chip in await chips.all():
+        await chip.click()
+        await expect(page.locator("chat-interface .snippet")).to_contain_text("passage")
+    await page.reload()
+    await expect(page.locator("#document-name")).to_have_text(HOSTILE[6])
+    await harmless(page, site)
+
+
+async def test_hostile_names_of_uploads(site: Site) -> None:
+    """While they are on their way, when they are refused, and in what they become."""
+    names = HOSTILE[::8]  # each is read by a process of its own
+    page = await site.open()
+    await page.evaluate(
+        """(names) => {
+          window.said = new Set();
+          const says = document.getElementById("upload-says");
+          new MutationObserver(() => window.said.add(says.textContent)).observe(says, { childList: true });
+          const input = document.getElementById("documents-input");
+          const held = new DataTransfer();
+          for (const name of names) held.items.add(new File([`words of ${name}`], `${name}.txt`));
+          held.items.add(new File(["x"], `${names[0]}.exe`));
+          input.files = held.files;
+          input.dispatchEvent(new Event("change"));
+        }""",
+        names,
+    )
+    await expect(page.locator("#document-problem")).to_contain_text("are not read", timeout=30_000)
+    assert await page.evaluate("window.said.size") >= len(names)
+    await page.locator("#documents-open").click()
+    await expect(page.locator("#documents .name")).to_have_count(len(names))
+    await harmless(page, site)
 
 
 async def test_hostile_file_names(site: Site) -> None:

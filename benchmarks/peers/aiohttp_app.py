@@ -34,6 +34,5 @@ if __name__ == "__main__":
     app = web.Application()
     app.router.add_post("/stream", stream)
     app.cleanup_ctx.append(client)
-    web.run_app(
-        app, host="127.0.0.1", port=int(os.environ["PORT"]), loop=uvloop.new_event_loop(), access_log=None, print=None
-    )
+    loop, port = uvloop.new_event_loop(), int(os.environ["PORT"])
+    web.run_app(app, host="127.0.0.1", port=port, loop=loop, access_log=None, print=None)

@@ -46,6 +46,7 @@ export class AnswerStream {
   /** @type {number | null} */
   #messageId;
   #cursor;
+  #midway; // it began at the caller's cursor; what is before that, only the caller knows
   #warned = 0; // warnings on this connection
   #warnings = 0; // warnings given on
   /** @type {ChatEvent | undefined} */
@@ -66,6 +67,7 @@ export class AnswerStream {
     this.#question = "body" in what ? what : undefined;
     this.#messageId = "body" in what ? null : what.messageId;
     this.#cursor = "body" in what ? null : what.cursor;
+    this.#midway = Boolean(this.#cursor);
     this.#callbacks = callbacks;
     this.#signal = signal;
   }
@@ -209,11 +211,21 @@ export class AnswerStream {
 
   /** @param {StartEvent} event */
   #begin(event) {
-    if (event.reset) this.#text.restart();
+    if (event.reset) this.#restart();
     if (this.#start === undefined) this.events.push(event);
     this.#start ??= event;
     this.#messageId = event.assistantMessageId;
     if (this.#cancelling) this.#cancelAt(this.#messageId).catch(() => this.#stopHere());
+  }
+
+  /** The server has lost the end of the text, and tells all of it: what was given on is compared with it, or,
+   * where that is not all of it either, to be thrown away by the caller. */
+  #restart() {
+    if (!this.#midway) return this.#text.restart();
+    this.#midway = false;
+    this.#text = new AnswerText();
+    this.#start = undefined; // this one is the caller's to see
+    call(this.#callbacks.onReset);
   }
 
   /** @param {"thinking" | "content"} kind @param {TextEvent} event */

@@ -212,6 +212,8 @@ export type OnComplete = (fullResponse: string, messageId: number | null, source
 export type OnError = (error: ChatError) => void;
 
 export interface AnswerCallbacks {
+  /** Of `resume` with a cursor: the text given until now, and what belongs to the cursor, is to be thrown away; all follows. */
+  onReset?: (() => void) | null | undefined;
   onChunk?: OnChunk | null | undefined;
   onComplete?: OnComplete | null | undefined;
   onError?: OnError | null | undefined;
@@ -291,7 +293,8 @@ export interface ChatClient {
 
   /**
    * Watches an answer that exists, running or finished: what follows the cursor, or without one all of it.
-   * Where `start` says `reset`, the text that belonged to the cursor is to be thrown away.
+   * Where a `start` says `reset`, which may be a second one, the text until then is to be thrown away, that
+   * which belonged to the cursor included: all of it follows. To callbacks, `onReset` says so.
    */
   resume(
     sessionId: string,

@@ -497,6 +497,31 @@ test("resume says `reset` to who alone knows the text of that cursor", async () 
   assert.equal((await all(answer))[0].reset, true);
 });
 
+test("on a later `reset`, resume gives all of it anew: the text before its cursor is not known here", async (t) => {
+  fastClock(t);
+  const interrupted = { type: "error", error: "The server ended.", code: "interrupted", retryable: true, assistantMessageId: 2, fullResponse: "Hello wo", cursor: "0.8.end" };
+  const server = fakeServer(
+    cut(start, chunk("wor", "0.9"), chunk("ld", "0.11")),
+    cut({ ...start, reset: true }, chunk("Hello", "0.5")),
+    stream([{ ...start, reset: true }, chunk("Hello wo", "0.8"), interrupted]),
+  );
+  const heard = recorder();
+  const [onChunk, , onError] = heard.callbacks;
+  let shown = "Hello ";
+  const given = [];
+  const answer = client(server).resume("s", 2, "0.6", {
+    onReset: () => (shown = ""),
+    onChunk: (text) => ((shown += text), given.push(text), onChunk(text)),
+    onError,
+  });
+  await answer;
+  assert.equal(shown, "Hello wo");
+  assert.deepEqual(given, ["wor", "ld", "Hello", " wo"]);
+  const events = await all(answer);
+  assert.deepEqual(types(events), ["start", "chunk", "chunk", "start", "chunk", "chunk", "error"]);
+  assert.deepEqual(events.filter(({ type }) => type === "start").map(({ reset }) => reset ?? false), [false, true]);
+});
+
 test("resume at the very end tells the end, and no text again", async () => {
   const server = fakeServer(new Response(null, { status: 204 }), stream([start, chunk("ab", "0.2"), done("ab")]));
   const answer = client(server).resume("s", 2, "0.2.end");

@@ -1,0 +1,162 @@
+"""From samples to the tables that people read.
+
+Figures are medians of the rounds; a ratio is the median of the ratios within each round.
+"""
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from statistics import median
+from typing import Final
+
+from benchmarks.contestants import CHATPROXY, DIRECT, FASTAPI, NGINX
+from benchmarks.figures import Cost, Past, Return
+from benchmarks.measure import Loaded, Sample
+from benchmarks.report import NONE, number, table
+
+STUTTER: Final = 50.0  # milliseconds: a token that comes later is seen to
+
+
+@dataclass(frozen=True)
+class Round:
+    """One contestant's turn."""
+
+    first: float  # milliseconds to the first token
+    idle: int  # bytes
+    loaded: Loaded | None  # None: it did not carry the load at all
+
+
+Rounds = dict[str, list[Round]]
+
+
+@dataclass(frozen=True)
+class Own:
+    """What only chatproxy is asked."""
+
+    ready: float  # milliseconds
+    idle: float  # bytes
+    by_streams: Sequence[tuple[int, float | None]]  # CPU microseconds per token
+    by_length: Sequence[tuple[int, float]]  # the same, by tokens of the answer
+    per_reader: float  # CPU microseconds per token
+    back: Return
+    past: Sequence[tuple[tuple[int, int], Past]]
+
+
+def compared(rounds: Rounds) -> str:
+    head = (
+        "",
+        "CPU µs per token",
+        "times nginx",
+        "late by ms, median",
+        "99%",
+        "first token after ms",
+        "KiB per stream",
+        "MB idle",
+    )
+    return table(head, [(name, *_compared(rounds, name)) for name in rounds])
+
+
+def _compared(rounds: Rounds, name: str) -> Iterable[str]:
+    turns = rounds[name]
+    first = number(median(turn.first for turn in turns), 2)
+    idle = number(median(turn.idle for turn in turns) / 1e6) if name != DIRECT.name else NONE
+    loaded = [turn.loaded for turn in turns if turn.loaded is not None]
+    if not loaded:
+        return (NONE,) * 4 + (first, NONE, idle)
+    return (
+        number(cpu(turns)) if name != DIRECT.name else NONE,
+        number(ratio(rounds, name, NGINX.name), 2) if name != DIRECT.name else NONE,
+        number(median(each.sample.half for each in loaded), 2),
+        number(median(each.sample.most for each in loaded), 2),
+        first,
+        number(median(each.memory for each in loaded) / 1024) if name != DIRECT.name else NONE,
+        idle,
+    )
+
+
+def cpu(turns: Sequence[Round]) -> float | None:
+    found = [turn.loaded.sample.cpu for turn in turns if turn.loaded is not None]
+    return median(found) if found else None
+
+
+def ratio(rounds: Rounds, name: str, other: str) -> float | None:
+    """Of CPU per token."""
+    pairs = zip(rounds.get(name, ()), rounds.get(other, ()), strict=False)
+    found = [a.loaded.sample.cpu / b.loaded.sample.cpu for a, b in pairs if a.loaded and b.loaded]
+    return median(found) if found else None
+
+
+def most(found: dict[str, dict[int, Sample]], highest: int) -> str:
+    limits = (STUTTER, 20.0, 10.0)
+    head = ("", *[f"99% within {limit:g} ms" for limit in limits])
+    return table(
+        head,
+        [(name, *[_most(samples, limit, highest) for limit in limits]) for name, samples in found.items()],
+    )
+
+
+def _most(samples: dict[int, Sample], limit: float, highest: int) -> str:
+    carried = max((level for level, sample in samples.items() if sample.carried(limit)), default=0)
+    if not carried:
+        return NONE
+    return f"{carried:,}" if carried < highest else f"{highest:,} or more"
+
+
+def targets(some: Rounds, many: Rounds, own: Own) -> str:
+    return table(("", "measured", "target", ""), [*_of_the_comparison(some, many), *_of_its_own(own)])
+
+
+def _of_the_comparison(some: Rounds, many: Rounds) -> Iterable[Sequence[object]]:
+    name = CHATPROXY.name
+    loaded = [turn.loaded for turn in many[name] if turn.loaded is not None]
+    late = median(each.sample.most for each in loaded) if loaded else None
+    memory = median(each.memory for each in loaded) / 1024 if loaded else None
+    added = median(
+        proxied.first - direct.first for proxied, direct in zip(some[name], some[DIRECT.name], strict=True)
+    )
+    yield _row("CPU per token, times nginx, the fewer streams", ratio(some, name, NGINX.name), 2.5, "", 2)
+    yield _row("CPU per token, times FastAPI", ratio(some, name, FASTAPI.name), 0.33, "", 2)
+    yield _row("CPU per token, times nginx, the more streams", ratio(many, name, NGINX.name), 2.0, "", 2)
+    yield _row("late there, 99%", late, 20, " ms")
+    yield _row("memory per stream there", memory, 64, " KiB")
+    yield _row("first token after, beyond direct", added, 3, " ms", 2)
+
+
+def _of_its_own(own: Own) -> Iterable[Sequence[object]]:
+    yield _row("start to `/readyz`", own.ready, 500, " ms", 0)
+    yield _row("memory idle", own.idle / 1e6, 60, " MB")
+    for streams, cost in own.by_streams:
+        yield _row(f"CPU per token at {streams:,} streams", cost, None, " µs")
+    for tokens, of_length in own.by_length:
+        yield _row(f"CPU per token of an answer of {tokens:,} tokens", of_length, None, " µs")
+    yield _flat("answers of the last to the first length", [cost for _, cost in own.by_length])
+    yield _row("CPU per token for one more reader of an answer", own.per_reader, None, " µs")
+    yield _row(
+        f"{own.back.streams:,} readers resume at once, all served after", own.back.all_back, None, " s", 2
+    )
+    yield ("tokens lost or doubled by that", own.back.lost, 0, _verdict(own.back.lost, 0))
+    for (sessions, messages), past in own.past:
+        yield (f"a send into a session of {messages:,} messages", _cost(past.send), "", "")
+        yield (f"a list among {sessions:,} sessions", _cost(past.listing), "", "")
+    yield _flat("sends, CPU, long past to short", [past.send.cpu for _, past in own.past])
+    yield _flat("lists, CPU, long past to short", [past.listing.cpu for _, past in own.past])
+
+
+def _cost(cost: Cost) -> str:
+    return f"{number(cost.wall, 2)} ms, {number(cost.cpu, 2)} ms CPU"
+
+
+def _flat(what: str, costs: Sequence[float]) -> Sequence[object]:
+    return _row(what, costs[-1] / costs[0], 1.15, "", 2)
+
+
+def _row(
+    what: str, value: float | None, target: float | None, unit: str, digits: int = 1
+) -> Sequence[object]:
+    measured = NONE if value is None else number(value, digits) + unit
+    return (what, measured, "" if target is None else f"{target:g}{unit}", _verdict(value, target))
+
+
+def _verdict(value: float | None, target: float | None) -> str:
+    if value is None or target is None:
+        return ""
+    return "met" if value <= target else "**missed**"
