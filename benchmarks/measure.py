@@ -91,7 +91,7 @@ async def first_token(server: Server) -> float:
 
 
 async def climb(server: Server, levels: Sequence[int], seconds: float, limit: float) -> dict[int, Sample]:
-    """Samples of more and more streams, up to the first level of which too many tokens come later than that."""
+    """Samples of more and more streams, up to the first at which too many are later than `limit` ms."""
     found: dict[int, Sample] = {}
     readers: list[Reader] = []
     tally = Tally()

@@ -37,7 +37,7 @@ class Own:
     by_streams: Sequence[tuple[int, float | None]]  # CPU microseconds per token
     by_length: Sequence[tuple[int, float]]  # the same, by tokens of the answer
     per_reader: float  # CPU microseconds per token
-    back: Return
+    back: Return | None
     past: Sequence[tuple[tuple[int, int], Past]]
 
 
@@ -130,10 +130,10 @@ def _of_its_own(own: Own) -> Iterable[Sequence[object]]:
         yield _row(f"CPU per token of an answer of {tokens:,} tokens", of_length, None, " µs")
     yield _flat("answers of the last to the first length", [cost for _, cost in own.by_length])
     yield _row("CPU per token for one more reader of an answer", own.per_reader, None, " µs")
-    yield _row(
-        f"{own.back.streams:,} readers resume at once, all served after", own.back.all_back, None, " s", 2
-    )
-    yield ("tokens lost or doubled by that", own.back.lost, 0, _verdict(own.back.lost, 0))
+    if own.back is not None:
+        what = f"{own.back.streams:,} readers resume at once: all served after"
+        yield _row(what, own.back.all_back, None, " s", 2)
+        yield ("tokens lost or doubled by that", own.back.lost, 0, _verdict(own.back.lost, 0))
     for (sessions, messages), past in own.past:
         yield (f"a send into a session of {messages:,} messages", _cost(past.send), "", "")
         yield (f"a list among {sessions:,} sessions", _cost(past.listing), "", "")

@@ -12,13 +12,13 @@ from contextlib import AsyncExitStack
 from dataclasses import dataclass, field
 from pathlib import Path
 from time import monotonic
-from typing import Any, Final
+from typing import Any, ClassVar, Final
 
+import pytest
 from chat_client import Client, Server, Stream
 from fake_ollama import MODEL, Chat, FakeOllama, Gate, Request, Script, last, token, until
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, precondition, rule
-from pytest import MonkeyPatch
 
 from chatproxy import Config, create_app
 from chatproxy.chat import generations
@@ -68,10 +68,12 @@ class Answer:
 class Interleavings(RuleBasedStateMachine):
     """Between two steps the event loop stands still, so that every order is the one that was drawn."""
 
+    steps: ClassVar[int] = 0  # of all of them
+
     def __init__(self) -> None:
         super().__init__()
-        self.patch = MonkeyPatch()
-        self.patch.setattr(generations, "CHECKPOINT", 0.05)  # so that a crash finds some of the text
+        self.patch = pytest.MonkeyPatch()
+        self.patch.setattr(generations, "CHECKPOINT", 0.01)  # so that a crash finds some of the text
         self.runner = asyncio.Runner()
         self.folder = tempfile.TemporaryDirectory()
         self.fake = FakeOllama()
@@ -102,7 +104,10 @@ class Interleavings(RuleBasedStateMachine):
     async def _serve(self) -> None:
         path = self._database()
         config = Config(
-            ollama_host=self.fake.url, database_url=f"sqlite:///{path}", default_model=MODEL, log_level="error"
+            ollama_host=self.fake.url,
+            database_url=f"sqlite:///{path}",
+            default_model=MODEL,
+            log_level="error",
         )
         self.server = Server(create_app(config))
         await self.server.__aenter__()
@@ -113,6 +118,7 @@ class Interleavings(RuleBasedStateMachine):
         return Path(self.folder.name) / f"life{self.life}" / "chat.db"
 
     def _run(self, step: Coroutine[Any, Any, None]) -> None:
+        Interleavings.steps += 1
         self.holds = False
         self.runner.run(step)
         self.holds = True
@@ -158,7 +164,9 @@ class Interleavings(RuleBasedStateMachine):
         return [answer for answer in self.answers if answer.session == session]
 
     def _chat(self, answer: Answer) -> Chat | None:
-        asked = (chat for chat in self.fake.chats if chat.request["messages"][-1]["content"] == answer.question)
+        asked = (
+            chat for chat in self.fake.chats if chat.request["messages"][-1]["content"] == answer.question
+        )
         return next(asked, None)
 
     # -- what happens
@@ -378,7 +386,7 @@ class Interleavings(RuleBasedStateMachine):
             for row in ((answer.question, "complete", None), (answer.text, answer.status, answer.cursor))
         ]
         deadline = monotonic() + 10
-        while (rows := await self._rows(session)) != expected and monotonic() < deadline:
+        while (rows := await self._rows(session)) != expected and monotonic() < deadline:  # noqa: ASYNC110
             await asyncio.sleep(0.002)  # until what was let go has arrived
         assert rows == expected
         running = [answer.id for answer in answers if answer.status == "streaming"]

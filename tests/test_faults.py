@@ -1,28 +1,43 @@
 """A few of all the faults that `make faults` tries: what is acknowledged stays, what is told is true."""
 
+import os
+import sys
 from pathlib import Path
+from typing import Final
 
 import pytest
+from faults import machine
 from faults.scenarios import SCENARIOS, Scenario
-from faults.tally import Tally, table, written
+from faults.tally import HEAD, Tally, total
+
+pytestmark: Final = pytest.mark.skipif(sys.platform != "linux", reason="it asks Linux about processes")
 
 
-@pytest.mark.parametrize("scenario", SCENARIOS, ids=lambda scenario: scenario.name)
+@pytest.mark.parametrize(
+    "scenario", [each for each in SCENARIOS if each.short], ids=lambda scenario: scenario.name
+)
 async def test_faults(scenario: Scenario, tmp_path: Path) -> None:
+    if scenario.run is machine.set_clock and not machine.LIBRARIES and "CI" not in os.environ:
+        pytest.skip("needs Debian's package faketime")
     tally = Tally(scenario.name)
     await scenario.run(tmp_path, tally, scenario.short)
-    assert (tally.faults > 0 or scenario.whole == 1200, tally.acknowledged > 0, tally.lost) == (True, True, 0)
+    assert tally.acknowledged > 0
+    assert tally.streams > 0
+    assert tally.lost == 0
 
 
-def test_the_table_replaces_itself_and_nothing_else(tmp_path: Path) -> None:
-    file = tmp_path / "BENCHMARKS.md"
-    file.write_text("# Measured\n\nOf other things.\n")
-    written(file, [Tally("before", faults=1)])
-    file.write_text(file.read_text() + "\nAfter it.\n")
-    written(file, [tally := Tally("a fault", faults=1200, seen=["this", "that"])])
-    text = file.read_text()
-    assert text.startswith("# Measured\n\nOf other things.\n\n<!--")
-    assert text.endswith("-->\n\nAfter it.\n")
-    assert "before" not in text
-    assert text.count(table([tally])) == 1
-    assert "| a fault | 1,200 | 0 | 0 | 0 | 0 | 0 | 0 | 0 | this; that |" in text
+def test_the_table() -> None:
+    tallies = [Tally("one", faults=1200, seconds=1.6, seen=["this", "that"]), Tally("two", faults=34, lost=5)]
+    assert dict(zip(HEAD, tallies[0].row(), strict=True)) == {
+        "": "one",
+        "faults": "1,200",
+        "acknowledged": "0",
+        "lost": "0",
+        "streams": "0",
+        "resumes": "0",
+        "resets": "0",
+        "refused": "0",
+        "seconds": "2",
+        "seen": "this; that",
+    }
+    assert total(tallies) == Tally("all", faults=1234, lost=5, seconds=1.6)

@@ -1,4 +1,4 @@
-"""Random orders of everything that may happen to an answer, always the same ones; `make faults` draws others."""
+"""Random orders of all that may happen to answers, always the same ones; `make faults` draws others."""
 
 from hypothesis import HealthCheck, settings
 from interleavings import Interleavings

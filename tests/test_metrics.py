@@ -76,8 +76,8 @@ async def test_the_names_are_those_of_the_contract(client: Client) -> None:
 
 
 async def test_a_complete_answer(client: Client, fake: FakeOllama) -> None:
-    numbers = {"eval_count": 3, "eval_duration": 1_500_000_000}
-    fake.script = Script(answer("One two three", **numbers), gate=(gate := Gate()))
+    lines = answer("One two three", eval_count=3, eval_duration=1_500_000_000)
+    fake.script = Script(lines, gate=(gate := Gate()))
     session = await client.new_session()
     async with client.sending(session) as stream:
         for text in ("One", "One two", "One two three"):

@@ -15,7 +15,7 @@ from chatproxy import Config, create_app
 from chatproxy.demo import demo_server
 
 pytest.importorskip("playwright")
-from playwright.async_api import Page, expect
+from playwright.async_api import FilePayload, Page, expect
 
 __all__ = ["browser", "site"]  # the fixtures
 
@@ -237,9 +237,8 @@ async def test_all_that_the_page_asks_for_carries_the_token(site: Site) -> None:
     context = await site.context()
     context.on("response", lambda response: refused.append(response.url) if response.status == 401 else None)
     page = await site.open(f"/#token={TOKEN}", context)
-    await page.locator("#documents-input").set_input_files(
-        [{"name": "bees.txt", "mimeType": "text/plain", "buffer": b"Honey is sweet."}]
-    )
+    bees: FilePayload = {"name": "bees.txt", "mimeType": "text/plain", "buffer": b"Honey is sweet."}
+    await page.locator("#documents-input").set_input_files([bees])
     await expect(page.locator("#document-name")).to_have_text("bees.txt")
     site.fake.script = Script(answer("Sweet it is."), gate=(gate := Gate()))
     await site.ask(page, "Honey?")

@@ -134,7 +134,7 @@ class Models:
         """The one in force: the runner's. Where that runs under another name with the same weights, or not
         at all, the model's own `num_ctx` would be it."""
         itself = runner is not None and canonical(runner.name) == canonical(model.name)
-        of_runner = runner and runner.context_length
+        of_runner = runner.context_length if runner is not None else None
         return self._context_window or (of_runner if itself else None) or details.window or of_runner
 
     async def _runner(self, model: Model, details: Details, running: Sequence[Running]) -> Running | None:

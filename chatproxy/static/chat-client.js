@@ -46,7 +46,8 @@ export const createChatClient = (options) => {
       create: (document, { onProgress, signal } = {}) => {
         if (!(document instanceof Blob)) return http.json("POST", "documents", { json: document, signal });
         const form = new FormData();
-        form.append("file", document);
+        if ("name" in document) form.append("file", document, nameInForm(/** @type {File} */ (document).name));
+        else form.append("file", document);
         if (onProgress) return http.upload("documents", form, document.size, onProgress, signal);
         return http.json("POST", "documents", { body: form, signal });
       },
@@ -62,6 +63,9 @@ export const createChatClient = (options) => {
 
 /** @param {string} id */
 const session = (id) => `chat/sessions/${encodeURIComponent(id)}`;
+
+/** The server decodes it; but readers of form headers take a `;`, even in quotes, for the end of the name. @param {string} name */
+const nameInForm = (name) => name.replaceAll(";", "%3B");
 
 /** What is posted, the same at every attempt. @param {import("./types.js").SendRequest} request */
 const question = ({ signal, ...fields }) => ({ body: { ...fields, clientMessageId: fields.clientMessageId ?? newId() }, signal });

@@ -187,7 +187,7 @@ export class Conversation extends EventTarget {
       case "warning":
         if (answer.warnings.some(({ code }) => code === event.code)) break;
         answer.warnings.push({ code: event.code, message: event.message });
-        
+        if (event.code === "document_gone") this.documentId = null;
         this.#say("changed", { message: answer });
         break;
       case "done":

@@ -8,8 +8,9 @@ from pathlib import Path
 from time import monotonic
 from typing import Final
 
+from benchmarks import report
 from faults.scenarios import SCENARIOS, Scenario
-from faults.tally import Tally, table, written
+from faults.tally import ABOUT, HEAD, Tally, measured, total
 
 RESULTS: Final = Path(__file__).parents[2] / "BENCHMARKS.md"
 LIMIT: Final = 150  # seconds for one
@@ -33,10 +34,11 @@ async def attempt(scenario: Scenario) -> Tally | None:
 async def main() -> int:
     tallies = [await attempt(scenario) for scenario in SCENARIOS]
     whole = [tally for tally in tallies if tally is not None]
-    print(table(whole))
+    table = report.table(HEAD, [tally.row() for tally in (*whole, total(whole))])
+    print(table)
     if len(whole) < len(tallies):
         return 1
-    written(RESULTS, whole)
+    report.write(RESULTS, "make faults", f"{ABOUT}\n{measured()}\n\n{table}")
     return 0
 
 

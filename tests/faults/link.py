@@ -1,4 +1,4 @@
-"""A bad connection: a TCP proxy that passes bytes on late, in slices, slowly, or from some byte on not at all."""
+"""A bad connection: a TCP proxy that passes bytes on late, sliced, slowly, or from some byte on no more."""
 
 import asyncio
 import math

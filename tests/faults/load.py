@@ -82,7 +82,7 @@ class Turn:
 
 
 class Talker:
-    """Sends again what was not acknowledged, goes on where a connection broke, until each answer has ended."""
+    """Sends again what was not acknowledged, goes on where a connection broke, until the answer has ended."""
 
     def __init__(
         self,

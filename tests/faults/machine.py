@@ -1,4 +1,4 @@
-"""A machine that lets chatproxy down: a full disk, a locked database, a clock that is set, few descriptors."""
+"""A machine that lets chatproxy down: a full disk, a locked database, a clock that is set, few open files."""
 
 import asyncio
 import resource
@@ -9,13 +9,13 @@ from collections.abc import Iterator
 from contextlib import closing, contextmanager, suppress
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Final
+from typing import Any, Final
 
 from fake_ollama import FakeOllama
 from processes import Process
 
 from faults.load import Talker, check, ends, paced, talking, was_done
-from faults.place import DATABASE, orderly, settled
+from faults.place import DATABASE, WATCHED, orderly, settled
 from faults.tally import Tally
 
 PACE: Final = 0.01  # seconds between two tokens
@@ -134,7 +134,7 @@ async def set_clock(folder: Path, tally: Tally, times: int) -> None:
     assert LIBRARIES, "install the package faketime"
     offset = folder / "offset"
     offset.write_text("+0")
-    faketime = {
+    faketime: dict[str, Any] = {
         "ld_preload": LIBRARIES[0],
         "faketime_timestamp_file": offset,
         "faketime_no_cache": 1,
@@ -144,11 +144,11 @@ async def set_clock(folder: Path, tally: Tally, times: int) -> None:
     async with FakeOllama() as fake:
         fake.script = paced(PACE)
         async with orderly(folder, fake.url, token_timeout=5, reader_timeout=5, **faketime) as process:
-            async with talking(process.client.base, TALKERS, tally) as talkers:
+            async with talking(process.client.base, 3, tally) as talkers:
                 for number in range(times):
                     offset.write_text(("+3600", "-3600", "+0")[number % 3])
                     await _shows(process, (3600, -3600, 0)[number % 3])
-                    await asyncio.sleep(1)
+                    await asyncio.sleep(0.5)
                     tally.faults += 1
             assert ends(talkers).keys() == {"done"}
             assert tally.streams == tally.acknowledged
@@ -165,21 +165,23 @@ async def _shows(process: Process, seconds: int) -> None:
 # -- few descriptors
 
 
+FEW: Final = 'ulimit -n 256; exec "$0" "$@"'
+
+
 async def few_descriptors(folder: Path, tally: Tally, hogs: int) -> None:
     """256 of them, and so many connections that ask for nothing: who is in keeps being served, and when
     they have gone, everybody is."""
     async with FakeOllama() as fake:
         fake.script = paced(PACE)
-        async with orderly(folder, fake.url) as process:
-            resource.prlimit(process.child.pid, resource.RLIMIT_NOFILE, (256, 256))
+        async with orderly(folder, fake.url, ("sh", "-c", FEW, *WATCHED)) as process:
             async with talking(process.client.base, TALKERS, tally) as talkers:
                 await asyncio.sleep(0.5)
                 connections = [socket.create_connection(_address(process)) for _ in range(hogs)]
-                await asyncio.sleep(2)
+                await asyncio.sleep(1.5)
                 for connection in connections:
                     connection.close()
-                tally.faults += 1
-                await asyncio.sleep(1)
+                tally.faults += hogs
+                await asyncio.sleep(0.5)
             await check(process.client, talkers, tally)
             last = Talker(process.client, tally)
             assert was_done(await last.once())

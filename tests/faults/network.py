@@ -12,13 +12,13 @@ from chat_client import Client
 from fake_ollama import FakeOllama, Script, answer
 
 from faults.link import CLEAN, End, Fault, Link
-from faults.load import Talker, Turn, check, paced, talking
+from faults.load import Talker, Turn, check, paced
 from faults.place import orderly
 from faults.tally import Tally
 
 LANES: Final = 4  # at once
 SHORT: Final = {"thinking": "Hm,\r\n ok. ", "chunk": "Né 😀\u2028漢字."}
-SLOW: Final = (Fault(latency=0.03), Fault(slices=1), Fault(rate=20_000))
+SLOW: Final = (Fault(latency=0.03), Fault(slices=1), Fault(rate=60_000))
 
 
 def short(question: str) -> dict[str, str]:
@@ -72,7 +72,9 @@ async def _response(url: str) -> bytes:
     host, port = url.removeprefix("http://").split(":")
     reader, writer = await asyncio.open_connection(host, int(port))
     body = b'{"model": "gemma3:270m", "messages": [{"role": "user", "content": ""}]}'
-    head = f"POST /api/chat HTTP/1.1\r\nHost: {host}\r\nContent-Length: {len(body)}\r\nConnection: close\r\n\r\n"
+    head = (
+        f"POST /api/chat HTTP/1.1\r\nHost: {host}\r\nContent-Length: {len(body)}\r\nConnection: close\r\n\r\n"
+    )
     writer.write(head.encode() + body)
     try:
         return await reader.read()
@@ -80,7 +82,7 @@ async def _response(url: str) -> bytes:
         writer.close()
 
 
-async def _cuts(talker: Talker, plan: list[tuple[int, str]], complete: int) -> None:
+async def _cuts(talker: Talker, plan: list[tuple[int, End]], complete: int) -> None:
     for at, end in plan:
         turn = await talker.once(f"cut {at} {end} ")
         assert turn.end is not None
@@ -166,8 +168,8 @@ async def slow_from_chatproxy(folder: Path, tally: Tally, rounds: int) -> None:
 
 
 async def _talk(url: str, direct: Client, tally: Tally, rounds: int) -> None:
-    """Every connection is a new one, and so has its own fault; a reader gives up after a second of silence."""
-    timeout = aiohttp.ClientTimeout(total=None, sock_read=1.5)
+    """Every connection is a new one, with a fault of its own; a reader gives up after a second of silence."""
+    timeout = aiohttp.ClientTimeout(total=None, sock_read=1.2)
     connector = aiohttp.TCPConnector(force_close=True, limit=0)
     async with aiohttp.ClientSession(timeout=timeout, connector=connector) as http:
         talkers = [Talker(Client(http, url), tally) for _ in range(6)]

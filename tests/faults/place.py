@@ -9,7 +9,7 @@ import socket
 import sqlite3
 import sys
 import tempfile
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 from contextlib import AbstractAsyncContextManager, asynccontextmanager, closing
 from pathlib import Path
 from typing import Final
@@ -33,15 +33,19 @@ def settings(ollama: str, **more: object) -> dict[str, object]:
     return given | {"context_window": 1_000_000} | more
 
 
-def chatproxy(folder: Path, ollama: str, **more: object) -> AbstractAsyncContextManager[Process]:
-    return Process.running(folder, command=WATCHED, **settings(ollama, **more))
+def chatproxy(
+    folder: Path, ollama: str, command: Sequence[str] = WATCHED, **more: object
+) -> AbstractAsyncContextManager[Process]:
+    return Process.running(folder, command=command, **settings(ollama, **more))
 
 
 @asynccontextmanager
-async def orderly(folder: Path, ollama: str, **more: object) -> AsyncIterator[Process]:
-    """After the block, it has as few tasks and open files as before it, ends well, and leaves all in order."""
-    async with chatproxy(folder, ollama, **more) as process:
-        before = await tasks(process), descriptors(process)
+async def orderly(
+    folder: Path, ollama: str, command: Sequence[str] = WATCHED, **more: object
+) -> AsyncIterator[Process]:
+    """After the block it has as few tasks and open files as before, ends well, and leaves all in order."""
+    async with chatproxy(folder, ollama, command, **more) as process:
+        before = await _tasks(process), descriptors(process)
         yield process
         await _has_no_more(process, *before)
         await terminated(process)
@@ -51,7 +55,7 @@ async def orderly(folder: Path, ollama: str, **more: object) -> AsyncIterator[Pr
 async def _has_no_more(process: Process, tasks_before: int, descriptors_before: int) -> None:
     now = 0, 0
     for _ in range(100):
-        now = await tasks(process), descriptors(process)
+        now = await _tasks(process), descriptors(process)
         if now[0] <= tasks_before + KEPT and now[1] <= descriptors_before + KEPT:
             return
         await asyncio.sleep(0.1)
@@ -77,12 +81,17 @@ def descriptors(process: Process) -> int:
     return len(os.listdir(f"/proc/{process.child.pid}/fd"))
 
 
-async def tasks(process: Process) -> int:
-    """Of its event loop, as `watched` tells."""
+async def held(process: Process) -> dict[str, int]:
+    """What `watched` says."""
     assert process.child.stdout is not None
     process.send_signal(signal.SIGUSR1)
     async with asyncio.timeout(20):
-        return int(json.loads(await process.child.stdout.readline())["tasks"])
+        said: dict[str, int] = json.loads(await process.child.stdout.readline())
+        return said
+
+
+async def _tasks(process: Process) -> int:
+    return (await held(process))["tasks"]
 
 
 # -- its database
@@ -116,7 +125,7 @@ async def settled(folder: Path) -> None:
     """Waits until every answer's outcome is stored, as that may be tried again once a second."""
     async with asyncio.timeout(20):
         with closing(sqlite3.connect(f"file:{folder / DATABASE}?mode=ro", uri=True)) as connection:
-            while unfinished(connection) != (0, 0):
+            while unfinished(connection) != (0, 0):  # noqa: ASYNC110 - of another process
                 await asyncio.sleep(0.05)
 
 

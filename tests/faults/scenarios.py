@@ -4,12 +4,12 @@ from collections.abc import Awaitable, Callable, Sequence
 from pathlib import Path
 from typing import Final, NamedTuple
 
-from faults import crashes, machine, network, readers, traffic
+from faults import crashes, machine, network, orders, readers, traffic
 from faults.tally import Tally
 
 
 class Scenario(NamedTuple):
-    """Of `run`'s last argument, the number: how many, or how far apart, or how long."""
+    """`whole` and `short` are what `run` is given last: how many, how far apart, how long; 0: left out."""
 
     name: str
     run: Callable[[Path, Tally, int], Awaitable[None]]
@@ -27,9 +27,10 @@ SCENARIOS: Final[Sequence[Scenario]] = (
     Scenario("Ollama killed (-9)", crashes.ollama_killed, 10, 1),
     Scenario("the disk full", machine.full_disk, 3, 1),
     Scenario("the database locked for 4 s", machine.locked, 4, 1),
-    Scenario("the database locked for 10 s", machine.locked, 10, 2),
+    Scenario("the database locked for 10 s", machine.locked, 10, 0),
     Scenario("the clock set by an hour", machine.set_clock, 6, 2),
     Scenario("256 descriptors, 400 connections", machine.few_descriptors, 400, 300),
-    Scenario("readers who never read", readers.never_read, 100, 10),
+    Scenario("readers who never read", readers.never_read, 100, 0),
     Scenario("an hour's traffic", traffic.an_hour, 1200, 60),
+    Scenario("random orders of all there is", orders.random_orders, 120, 0),
 )

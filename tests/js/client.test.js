@@ -574,6 +574,12 @@ test("a file is uploaded as a form, and its progress told at the end where nothi
   assert.equal(server.asked[0].headers.get("Content-Type"), null, "fetch says it, with the boundary");
 });
 
+test("a file's name may hold semicolons, which would end it in a form's header", async () => {
+  const server = fakeServer(json({ id: 1 }, 201));
+  await client(server).documents.create(new File(["x"], "a;b;c.txt"));
+  assert.equal(server.asked[0].body.get("file").name, "a%3Bb%3Bc.txt");
+});
+
 test("every failure is a ChatError", async () => {
   await assert.rejects(client(fakeServer(unreachable)).models(), { name: "ChatError", code: "connection_lost" });
   await assert.rejects(client(fakeServer(refused(404))).models(), { name: "ChatError", code: "http_error", status: 404 });

@@ -127,6 +127,13 @@ test("resume of a finished answer: from a cursor, from its end, and a cursor tha
   assert.deepEqual(await given("0.99"), ["Hello world", true]);
 });
 
+test("a file comes in under its own name", async () => {
+  const file = new File(["Honey is sweet."], "bees; ünd; more.txt");
+  const document = await direct.documents.create(file);
+  assert.equal(document.title, file.name);
+  await direct.documents.delete(document.id);
+});
+
 test("a refusal ends it at once, with the server's sentence and code", async () => {
   const { told, callbacks } = recorder();
   await direct.sendMessageStream("no-such-session", { message: "Hi" }, ...callbacks);

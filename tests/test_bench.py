@@ -1,0 +1,50 @@
+"""The benchmark runs, in seconds and without limits: each figure is measured, and nothing is lost."""
+
+import subprocess
+import sys
+from typing import Final
+
+import pytest
+from processes import ROOT, environment
+
+pytestmark: Final = pytest.mark.skipif(sys.platform != "linux", reason="it asks Linux for CPU times")
+
+AROUND: Final = "Before.\n\n<!-- make bench: begin -->\nan earlier run\n<!-- make bench: end -->\n\nAfter.\n"
+
+
+@pytest.fixture(scope="module")
+def report(tmp_path_factory: pytest.TempPathFactory) -> str:
+    """What a run makes of a file that has other text, too."""
+    file = tmp_path_factory.mktemp("bench") / "BENCHMARKS.md"
+    file.write_text(AROUND)
+    command = [sys.executable, "-m", "benchmarks.run", "--tiny", "--file", str(file)]
+    subprocess.run(command, cwd=ROOT, env=environment(), check=True, capture_output=True, timeout=120)
+    return file.read_text()
+
+
+def rows(report: str, first: str) -> list[list[str]]:
+    """The cells beside that one, wherever it begins a row."""
+    found = [[cell.strip() for cell in line.strip("|").split("|")] for line in report.splitlines()]
+    return [cells[1:] for cells in found if cells[0] == first]
+
+
+@pytest.mark.parametrize("contestant", ["direct", "chatproxy", "aiohttp"])
+def test_everybody_carries_the_load(report: str, contestant: str) -> None:
+    compared = [cells for cells in rows(report, contestant) if len(cells) == 7]
+    assert compared
+    assert all(cells[3] != "-" for cells in compared)
+
+
+def test_no_token_is_lost_where_everybody_comes_back_at_once(report: str) -> None:
+    assert rows(report, "tokens lost or doubled by that") == [["0", "0", "met"]]
+
+
+def test_it_takes_the_place_of_the_earlier_run_and_leaves_what_is_around_it(report: str) -> None:
+    assert "an earlier run" not in report
+    assert report.startswith("Before.\n\n<!-- make bench: begin -->\nMeasured on ")
+    assert report.endswith("\n<!-- make bench: end -->\n\nAfter.\n")
+
+
+def test_a_peer_is_measured_or_named_as_left_out(report: str) -> None:
+    for peer in ("nginx", "FastAPI + httpx", "Flask + requests"):
+        assert rows(report, peer) or f"{peer} (" in report
