@@ -47,7 +47,7 @@ BUTTON: Final = "chat-interface [part=send]"
 ANSWER: Final = "chat-interface .assistant .content"
 QUESTION: Final = "chat-interface .user .content"
 STATUS: Final = "chat-interface [part=status]"
-SAYS: Final = "chat-interface [role=status]"
+SAYS: Final = "chat-interface .unseen[role=status]"
 
 browser_test: Final = pytest.mark.asyncio(loop_scope="session")
 

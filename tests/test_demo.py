@@ -77,7 +77,7 @@ async def test_the_first_use_loads_the_model(http: aiohttp.ClientSession) -> Non
     assert cold[0]["model"] == "demo:latest"
     warm = await lines_of(http, asking("Hello"))
     assert warm[-1]["load_duration"] > 0
-    async with http.post("/api/chat", json={"model": "DEMO-thinker"}) as response:
+    async with http.post("/api/chat", json={"model": "THINKING-demo"}) as response:
         assert (await response.json())["done_reason"] == "load"
     assert await loaded() == ["demo:latest", "thinking-demo:latest"]
 

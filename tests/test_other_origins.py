@@ -77,7 +77,7 @@ ASK: Final = """async (module) => {
 
 async def test_the_client_calls_where_its_module_came_from(page: Page, tmp_path: Path) -> None:
     async with chatproxy(tmp_path, "/deep/chat") as url:
-        await page.goto(f"{url}/healthz")
+        await page.goto(f"{url}/docs")  # JSON forbids scripts
         heard = await page.evaluate(ASK, f"{url}/static/chat-client.js")
     assert heard["baseUrl"] == url
     assert heard["fullResponse"] == "Hello from a fake."
@@ -91,7 +91,7 @@ async def test_an_insecure_origin_will_do(page: Page, tmp_path: Path) -> None:
             await route.fulfill(response=await route.fetch(url=there))
 
         await page.route("http://chat.test/**", pass_on)
-        await page.goto("http://chat.test/healthz")
+        await page.goto("http://chat.test/docs")
         heard = await page.evaluate(ASK, "http://chat.test/static/chat-client.js")
     assert heard == {
         "baseUrl": "http://chat.test",

@@ -37,6 +37,7 @@ class Connections:
         self.refused: set[asyncio.Transport] = set()
         self.most = most
         self.reader_timeout = reader_timeout
+        self.now = 0.0  # in seconds that were looked at: nobody is late because this process stood still
 
     def __call__(self) -> asyncio.Protocol:
         return Connection(self)
@@ -57,11 +58,14 @@ class Connections:
             yield
         finally:
             clock.cancel()
+            for transport in list(self.refused):
+                transport.abort()
 
     async def _tick(self) -> None:
         while True:
             leaving = list(self.refused)
             await asyncio.sleep(TICK)
+            self.now += TICK
             for transport in leaving:
                 transport.abort()
             self.refused.difference_update(leaving)
@@ -78,10 +82,9 @@ class Connection(asyncio.Protocol):
         self._inner: asyncio.Protocol | None = None  # None: refused
         self._request: web.Request | None = None  # being answered
         self._received = 0  # bytes, of the request that is coming or being answered
-        self._now = asyncio.get_running_loop().time
-        self._since: float | None = self._now()  # when that began; None between two
+        self._since: float | None = all.now  # when that began; None between two
         self._unsent = 0
-        self._moved = self._now()  # when the reader last took something
+        self._moved = all.now  # when the reader last took something
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         self.transport = cast(asyncio.Transport, transport)
@@ -100,7 +103,7 @@ class Connection(asyncio.Protocol):
 
     def data_received(self, data: bytes) -> None:
         if self._inner is not None:
-            self._since = self._now() if self._since is None else self._since
+            self._since = self._all.now if self._since is None else self._since
             self._received += len(data)
             self._inner.data_received(data)
 
@@ -127,14 +130,14 @@ class Connection(asyncio.Protocol):
         """The request has not come whole in its time."""
         if self._since is None or (self._request is not None and self._request.content.is_eof()):
             return False
-        return self._now() - self._since > PATIENCE + self._received / SLOWEST
+        return self._all.now - self._since > PATIENCE + self._received / SLOWEST
 
     def is_stuck(self) -> bool:
         """Something waits to be taken, and nothing is."""
         unsent = self.transport.get_write_buffer_size()
         if unsent == 0 or unsent != self._unsent:
-            self._unsent, self._moved = unsent, self._now()
-        return self._now() - self._moved > self._all.reader_timeout
+            self._unsent, self._moved = unsent, self._all.now
+        return self._all.now - self._moved > self._all.reader_timeout
 
     def _refuse(self) -> None:
         """With a moment to read why: closing at once would throw that away with what the client sends."""

@@ -111,8 +111,9 @@ class Person:
     async def _begins(self) -> tuple[int, str, str]:
         """Reads some of an answer and goes: its id, the cursor, the text until there."""
         async with self._client.sending(self._session, self._name) as stream:
-            for _ in range(self._chance.randint(1, 20)):
-                await stream.until("chunk")
+            enough = self._chance.randint(1, 300)  # characters
+            while len(stream.text()) < enough:
+                await stream.next()
         self._tally.acknowledged += 1
         self._tally.streams += 1
         return stream.answer_id, stream.cursor, stream.text()
