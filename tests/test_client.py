@@ -51,6 +51,8 @@ async def test_ps(ollama: Ollama) -> None:
     assert running[0] == Running(
         name="gemma3:270m",
         digest="adb399424e272a9d2a342d84e1ed2c15d348a8faefdf9d48a64d5b646e2dd097",
+        size=287781682,
+        size_vram=0,
         context_length=4096,
     )
 
