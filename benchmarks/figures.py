@@ -173,6 +173,6 @@ async def _list(http: aiohttp.ClientSession, server: Server) -> None:
 
 
 async def _until(predicate: Callable[[], bool]) -> None:
-    async with asyncio.timeout(PATIENCE):
+    async with asyncio.timeout(4 * PATIENCE):
         while not predicate():  # noqa: ASYNC110 - a poll is the point
             await asyncio.sleep(POLL)

@@ -67,18 +67,13 @@ def dropping(readers: list[Reader]) -> Iterator[list[Reader]]:
             reader.drop()
 
 
-async def under_load(server: Server, streams: int, seconds: float, rate: float = RATE) -> Loaded | None:
-    """None where it does not even start so many within the time."""
-    await first_token(server)
+async def under_load(server: Server, streams: int, seconds: float) -> Loaded:
+    """Raises OVERLOADED where not even so many start within the time."""
     idle, tally = server.memory, Tally()
-    requests = await server.requests(streams, f"{rate} {ENDLESS} 0")
-    try:
-        readers = await read(server.port, requests, tally)
-    except OVERLOADED:
-        return None
-    with dropping(readers):
+    requests = await server.requests(streams, f"{RATE} {ENDLESS} 0")
+    with dropping(await read(server.port, requests, tally)):
         await asyncio.sleep(seconds / 3)
-        found = await sample(server, tally, seconds, streams * rate)
+        found = await sample(server, tally, seconds, streams * RATE)
         return Loaded(found, (server.memory - idle) / streams)
 
 

@@ -22,5 +22,5 @@ def write(path: Path, name: str, section: str) -> None:
     begin, end = f"<!-- {name}: begin -->", f"<!-- {name}: end -->"
     text = path.read_text() if path.exists() else ""
     before, found, rest = text.partition(begin)
-    after = rest.partition(end)[2] if found else "\n"
+    before, after = (before, rest.partition(end)[2]) if found else (text and f"{text}\n", "\n")
     path.write_text(f"{before}{begin}\n{section}\n{end}{after}")

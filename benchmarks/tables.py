@@ -22,10 +22,10 @@ class Round:
 
     first: float  # milliseconds to the first token
     idle: int  # bytes
-    loaded: Loaded | None  # None: it did not carry the load at all
+    loaded: Loaded
 
 
-Rounds = dict[str, list[Round]]
+Rounds = dict[str, list[Round | None]]  # None: it did not carry the load at all
 
 
 @dataclass(frozen=True)
@@ -56,33 +56,39 @@ def compared(rounds: Rounds) -> str:
 
 
 def _compared(rounds: Rounds, name: str) -> Iterable[str]:
-    turns = rounds[name]
+    turns = [turn for turn in rounds[name] if turn]
+    if not turns:
+        return [NONE] * 7
+    loads = [turn.loaded for turn in turns]
+    late = number(median(load.sample.half for load in loads), 2)
+    latest = number(median(load.sample.most for load in loads), 2)
     first = number(median(turn.first for turn in turns), 2)
-    idle = number(median(turn.idle for turn in turns) / 1e6) if name != DIRECT.name else NONE
-    loaded = [turn.loaded for turn in turns if turn.loaded is not None]
-    if not loaded:
-        return (NONE,) * 4 + (first, NONE, idle)
-    return (
-        number(cpu(turns)) if name != DIRECT.name else NONE,
-        number(ratio(rounds, name, NGINX.name), 2) if name != DIRECT.name else NONE,
-        number(median(each.sample.half for each in loaded), 2),
-        number(median(each.sample.most for each in loaded), 2),
+    if name == DIRECT.name:  # no process
+        return [NONE, NONE, late, latest, first, NONE, NONE]
+    return [
+        number(cpu(turns)),
+        number(ratio(rounds, name, NGINX.name), 2),
+        late,
+        latest,
         first,
-        number(median(each.memory for each in loaded) / 1024) if name != DIRECT.name else NONE,
-        idle,
-    )
+        number(median(load.memory for load in loads) / 1024),
+        number(median(turn.idle for turn in turns) / 1e6),
+    ]
 
 
-def cpu(turns: Sequence[Round]) -> float | None:
-    found = [turn.loaded.sample.cpu for turn in turns if turn.loaded is not None]
-    return median(found) if found else None
+def cpu(turns: Sequence[Round | None]) -> float | None:
+    """Microseconds per token."""
+    return _middle([turn.loaded.sample.cpu for turn in turns if turn])
 
 
 def ratio(rounds: Rounds, name: str, other: str) -> float | None:
     """Of CPU per token."""
     pairs = zip(rounds.get(name, ()), rounds.get(other, ()), strict=False)
-    found = [a.loaded.sample.cpu / b.loaded.sample.cpu for a, b in pairs if a.loaded and b.loaded]
-    return median(found) if found else None
+    return _middle([a.loaded.sample.cpu / b.loaded.sample.cpu for a, b in pairs if a and b])
+
+
+def _middle(values: Sequence[float]) -> float | None:
+    return median(values) if values else None
 
 
 def most(found: dict[str, dict[int, Sample]], highest: int) -> str:
@@ -107,18 +113,19 @@ def targets(some: Rounds, many: Rounds, own: Own) -> str:
 
 def _of_the_comparison(some: Rounds, many: Rounds) -> Iterable[Sequence[object]]:
     name = CHATPROXY.name
-    loaded = [turn.loaded for turn in many[name] if turn.loaded is not None]
-    late = median(each.sample.most for each in loaded) if loaded else None
-    memory = median(each.memory for each in loaded) / 1024 if loaded else None
-    added = median(
-        proxied.first - direct.first for proxied, direct in zip(some[name], some[DIRECT.name], strict=True)
-    )
+    loads = [turn.loaded for turn in many[name] if turn]
+    added = [
+        proxied.first - direct.first
+        for proxied, direct in zip(some[name], some[DIRECT.name], strict=True)
+        if proxied and direct
+    ]
     yield _row("CPU per token, times nginx, the fewer streams", ratio(some, name, NGINX.name), 2.5, "", 2)
     yield _row("CPU per token, times FastAPI", ratio(some, name, FASTAPI.name), 0.33, "", 2)
     yield _row("CPU per token, times nginx, the more streams", ratio(many, name, NGINX.name), 2.0, "", 2)
-    yield _row("late there, 99%", late, 20, " ms")
+    yield _row("late there, 99%", _middle([load.sample.most for load in loads]), 20, " ms")
+    memory = _middle([load.memory / 1024 for load in loads])
     yield _row("memory per stream there", memory, 64, " KiB")
-    yield _row("first token after, beyond direct", added, 3, " ms", 2)
+    yield _row("first token after, beyond direct", _middle(added), 3, " ms", 2)
 
 
 def _of_its_own(own: Own) -> Iterable[Sequence[object]]:

@@ -17,6 +17,7 @@ from typing import Any, ClassVar, Final
 import pytest
 from chat_client import Client, Server, Stream
 from fake_ollama import MODEL, Chat, FakeOllama, Gate, Request, Script, last, token, until
+from faults.tally import Tally
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, precondition, rule
 
@@ -68,7 +69,7 @@ class Answer:
 class Interleavings(RuleBasedStateMachine):
     """Between two steps the event loop stands still, so that every order is the one that was drawn."""
 
-    steps: ClassVar[int] = 0  # of all of them
+    tally: ClassVar[Tally] = Tally("")  # of all of them
 
     def __init__(self) -> None:
         super().__init__()
@@ -118,7 +119,6 @@ class Interleavings(RuleBasedStateMachine):
         return Path(self.folder.name) / f"life{self.life}" / "chat.db"
 
     def _run(self, step: Coroutine[Any, Any, None]) -> None:
-        Interleavings.steps += 1
         self.holds = False
         self.runner.run(step)
         self.holds = True
@@ -177,6 +177,7 @@ class Interleavings(RuleBasedStateMachine):
         self._run(self._send(self._idle[number % len(self._idle)]))
 
     async def _send(self, session: str) -> None:
+        self.tally.acknowledged += 1
         question = f"Question-{len(self.answers)}"
         self.gates[question] = Gate()
         reader = await self._read(self.client.sending(session, question, clientMessageId=question))
@@ -218,6 +219,7 @@ class Interleavings(RuleBasedStateMachine):
     async def _read(self, opening: Any, before: str = "") -> Reader:
         async with AsyncExitStack() as connection:
             stream = await connection.enter_async_context(opening)
+            self.tally.streams += 1
             return Reader(stream, connection.pop_all(), before)
 
     @precondition(lambda self: self._asked)
@@ -268,6 +270,7 @@ class Interleavings(RuleBasedStateMachine):
         self._run(self._drop(*watched[number % len(watched)]))
 
     async def _drop(self, answer: Answer, reader: Reader) -> None:
+        self.tally.faults += 1
         answer.readers.remove(reader)
         cursors = [event["cursor"] for event in reader.stream.events if "cursor" in event]
         place = str(Cursor(0, len(reader.text))) if not cursors else cursors[-1]
@@ -290,6 +293,8 @@ class Interleavings(RuleBasedStateMachine):
             self.client.resuming(answer.session, answer.id, cursor), "" if lost else text
         )
         assert (await reader.stream.until("start")).get("reset", False) == lost
+        self.tally.resumes += 1
+        self.tally.resets += lost
         answer.readers.append(reader)
         await self._holds()
 
@@ -300,6 +305,7 @@ class Interleavings(RuleBasedStateMachine):
         self._run(self._restart())
 
     async def _restart(self) -> None:
+        self.tally.faults += 1
         stop = asyncio.create_task(self.server.stop())
         for answer in self._running:
             answer.status = "interrupted"
@@ -327,6 +333,7 @@ class Interleavings(RuleBasedStateMachine):
         await self._read_all(answer)
 
     async def _crash(self) -> None:
+        self.tally.faults += 1
         gone = len(self.gone)
         for answer in self.answers:
             for reader in list(answer.readers):

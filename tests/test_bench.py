@@ -41,7 +41,7 @@ def test_no_token_is_lost_where_everybody_comes_back_at_once(report: str) -> Non
 
 def test_it_takes_the_place_of_the_earlier_run_and_leaves_what_is_around_it(report: str) -> None:
     assert "an earlier run" not in report
-    assert report.startswith("Before.\n\n<!-- make bench: begin -->\nMeasured on ")
+    assert report.startswith("Before.\n\n<!-- make bench: begin -->\n## Speed\n")
     assert report.endswith("\n<!-- make bench: end -->\n\nAfter.\n")
 
 

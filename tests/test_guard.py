@@ -154,6 +154,12 @@ async def test_no_route_changes_anything_for_another_page(anywhere: Client, meth
     assert answer == (403, "origin_not_allowed")
 
 
+async def test_a_page_without_an_origin_is_not_that_of_a_request_without_a_name(config: Config) -> None:
+    async with serving(replace(config, allowed_hosts=("*",))) as client:
+        headers = {"Origin": "null", "Host": ""}
+        assert await told(client, "POST", SESSIONS, headers=headers) == (403, "origin_not_allowed")
+
+
 async def test_pages_that_are_named_may(config: Config) -> None:
     async with serving(replace(config, cors_origins=("https://chat.example",))) as client:
         for origin, status in (("https://chat.example", 201), ("https://chat.example:444", 403)):

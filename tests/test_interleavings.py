@@ -5,7 +5,7 @@ from interleavings import Interleavings
 
 TestInterleavings = Interleavings.TestCase
 TestInterleavings.settings = settings(
-    max_examples=30,
+    max_examples=20,
     stateful_step_count=12,
     deadline=None,
     derandomize=True,

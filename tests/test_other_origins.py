@@ -84,7 +84,7 @@ async def test_the_client_calls_where_its_module_came_from(page: Page, tmp_path:
 
 
 async def test_an_insecure_origin_will_do(page: Page, tmp_path: Path) -> None:
-    async with chatproxy(tmp_path) as url:
+    async with chatproxy(tmp_path, cors_origins="http://chat.test") as url:  # its Host is another one
 
         async def pass_on(route: Any) -> None:
             there = route.request.url.replace("http://chat.test", url)

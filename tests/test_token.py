@@ -124,6 +124,12 @@ async def test_the_body_of_a_request_without_it_is_not_waited_for(anywhere: Clie
     await writer.wait_closed()
 
 
+@pytest.mark.parametrize("path", ["/healthz", "/", "/static/page.js", SESSIONS])
+async def test_what_is_no_preflight_and_no_read_is_asked_for_it(anywhere: Client, path: str) -> None:
+    for method in ("OPTIONS", "POST", "TRACE"):
+        await anywhere.call(method, path, status=401)
+
+
 async def test_a_stream_is_resumed_with_it(anywhere: Client) -> None:
     session = await anywhere.new_session(headers=RIGHT)
     path = f"{SESSIONS}/{session}/messages/stream"

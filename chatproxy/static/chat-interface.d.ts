@@ -78,6 +78,7 @@ export interface ChatInterfaceAttributes {
   /** Where chatproxy is mounted. Default: where the module came from. */
   endpoint?: string | undefined;
   "session-id"?: string | undefined;
+  /** Follows the session's document; one that is set, or "" for none, goes along with the next message. */
   "document-id"?: string | number | undefined;
   model?: string | undefined;
   placeholder?: string | undefined;

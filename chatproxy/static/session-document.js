@@ -96,8 +96,8 @@ export class SessionDocument {
 
   /** @param {any} error */
   #failed(error) {
-    if (error.code === "aborted") return;
-    if (error.code === "unauthorized") this.onproblem(error);
+    if (error.code === "aborted") this.#tell("");
+    else if (error.code === "unauthorized") this.onproblem(error);
     else this.#tell(error.message);
   }
 

@@ -30,7 +30,7 @@ MARGIN: Final = 1.0  # for a machine that does something else meanwhile
 async def kill_9(folder: Path, tally: Tally, kills: int) -> None:
     """At random moments, some while it starts. Those who talk go on with the next process."""
     async with FakeOllama() as fake:
-        fake.script = paced(PACE)
+        fake.script = paced(PACE, 0, PACE / 4, 0)  # some are killed in the middle, some have just been told
         lives = [
             _lives(folder / str(lane), fake.url, len(range(lane, kills, LANES)), tally)
             for lane in range(min(LANES, kills))

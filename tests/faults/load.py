@@ -36,11 +36,13 @@ def lines(question: str) -> list[bytes]:
     return [*thoughts, *map(token, words(question, "word")), last()]
 
 
-def paced(pace: float) -> Callable[[Request], Script]:
-    """With so many seconds before each token."""
+def paced(*paces: float) -> Callable[[Request], Script]:
+    """With so many seconds before each token; one answer after the other takes its turn among several."""
+    answers = count()
 
     def script(request: Request) -> Script:
         pieces = lines(request["messages"][-1]["content"])
+        pace = paces[next(answers) % len(paces)]
         return Script(pieces, delays=[pace] * len(pieces) if pace else ())
 
     return script

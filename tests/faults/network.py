@@ -47,7 +47,7 @@ async def cut_from_ollama(folder: Path, tally: Tally, step: int) -> None:
         whole = await _response(fake.url)
         complete = whole.rindex(b"}") + 1  # bytes, with which all of the last line has come
         plan = [(at, end) for at in range(0, len(whole) + 1, step) for end in ends_of(at)]
-        plan += [(at, "blackhole") for at in range(0, len(whole), max(step, 60))]
+        plan += [(at, "blackhole") for at in range(0, len(whole), max(step, 200))]
         async with (
             orderly(folder, link.url, first_token_timeout=0.5, token_timeout=0.5) as process,
             aiohttp.ClientSession() as http,

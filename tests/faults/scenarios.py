@@ -18,7 +18,7 @@ class Scenario(NamedTuple):
 
 
 SCENARIOS: Final[Sequence[Scenario]] = (
-    Scenario("Ollama's response cut at every byte", network.cut_from_ollama, 1, 67),
+    Scenario("Ollama's response cut at every byte", network.cut_from_ollama, 1, 13),
     Scenario("Ollama behind a slow line", network.slow_from_ollama, 6, 1),
     Scenario("chatproxy's response cut at every byte", network.cut_from_chatproxy, 1, 67),
     Scenario("chatproxy behind a slow line", network.slow_from_chatproxy, 6, 1),
