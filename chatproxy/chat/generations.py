@@ -14,7 +14,7 @@ from chatproxy.store.store import Store
 
 logger: Final = logging.getLogger(__name__)
 
-CHECKPOINT: Final = 0.4  # seconds; with the commit itself, a crash loses less than half a second of text
+CHECKPOINT: Final = 0.3  # seconds; with the commit itself, a crash loses less than half a second of text
 LAST_COMMITS: Final = 2.0  # seconds that a shutdown waits for them
 
 
