@@ -282,3 +282,11 @@ async def test_four_hundred_connections_with_few_open_files(fake: FakeOllama, tm
         await until_served(client)
     assert "Traceback" not in process.said
     assert "openFiles=256" in process.said
+
+
+async def test_a_compressed_body_is_not_even_unpacked(client: Client) -> None:
+    """Unpacking would fail: it is not what it says it is, or nothing here can unpack it."""
+    for coding in ("gzip", "deflate", "br", "zstd"):
+        headers = {"Content-Encoding": coding, "Content-Type": "application/json"}
+        told = await client.call("POST", SESSIONS, status=415, headers=headers, data=b"{}")
+        assert told["code"] == "unsupported_media_type"
