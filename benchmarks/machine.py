@@ -50,6 +50,27 @@ def memory(pid: int) -> int:
     return sum(pages) * resource.getpagesize()
 
 
+class Others:
+    """How busy the machine is with what is none of ours."""
+
+    def __init__(self) -> None:
+        self._before = _times()
+
+    @property
+    def share(self) -> float:
+        """Of all cores, since then; ours is what this process and the children it has waited for used."""
+        passed, busy, ours = (now - before for now, before in zip(_times(), self._before, strict=True))
+        return max(0.0, busy - ours) / max(passed, 0.01)
+
+
+def _times() -> tuple[float, float, float]:
+    """Seconds of all cores, those that they worked, those that they worked for us."""
+    user, nice, system, idle, wait, *other = map(int, (PROC / "stat").read_text().split("\n")[0].split()[1:9])
+    ticks = os.sysconf("SC_CLK_TCK")
+    busy = user + nice + system + sum(other)
+    return (busy + idle + wait) / ticks, busy / ticks, sum(os.times()[:4])
+
+
 def describe() -> str:
     """The machine and the versions, for whoever compares."""
     cpu = next(
@@ -58,9 +79,8 @@ def describe() -> str:
         if line.startswith("model name")
     )
     packages = ", ".join(f"{name} {found}" for name in PACKAGES.split() if (found := _version(name)))
-    load, _, _ = os.getloadavg()
     return (
-        f"{os.cpu_count()} cores of {cpu}, Linux {platform.release()}, load {load:.1f} before the run; "
+        f"{os.cpu_count()} cores of {cpu}, Linux {platform.release()}, "
         f"Python {platform.python_version()}, SQLite {sqlite3.sqlite_version}, {packages}{_nginx()}."
     )
 

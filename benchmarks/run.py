@@ -179,15 +179,16 @@ class Bench:
 
 async def bench(scale: Scale, file: Path) -> None:
     machine.allow_many_files()
-    first, others = machine.split_cores()
-    os.sched_setaffinity(0, others)
-    about = machine.describe()
+    first, rest = machine.split_cores()
+    os.sched_setaffinity(0, rest)
+    others = machine.Others()
     server, port = await fake_ollama.listen()
     present = [each for each in contestants.ALL if contestants.present(each)]
     async with server, asyncio.timeout(AT_MOST):
         section = await Bench(Stage(port, first), scale, present).section()
     left_out = contestants.missing(contestants.ALL)
-    measured = f"Measured on {datetime.now(UTC):%Y-%m-%d}: {about} {left_out}".rstrip()
+    about = f"{machine.describe()} Other programs had {others.share:.0%} of the machine meanwhile. {left_out}"
+    measured = f"Measured on {datetime.now(UTC):%Y-%m-%d}: {about}".rstrip()
     report.write(file, "make bench", "\n\n".join(["## Speed", ABOUT, measured, section]))
     print(section)
 
