@@ -8,6 +8,8 @@ import traceback
 from contextvars import ContextVar
 from typing import Final
 
+from aiohttp.http_exceptions import HttpProcessingError
+
 request_id: ContextVar[str] = ContextVar("request_id", default="")
 """Set once per request, and inherited by the tasks that the request starts; empty outside of any."""
 
@@ -17,18 +19,27 @@ _BARE: Final = re.compile(r"[^\s\"=\\]+")
 def configure(format: str, level: str) -> None:
     """Everything to stderr: chatproxy's own events from `level` on, those of libraries from warning on.
 
-    (Their debug lines would hold what users wrote.)
+    (Their debug lines would hold what users wrote, and so would aiohttp's about what is no HTTP.)
     """
     handler = logging.StreamHandler()
     handler.setFormatter(JsonFormatter() if format == "json" else TextFormatter())
     own = logging.getLevelNamesMapping()[level.upper()]
     logging.basicConfig(handlers=[handler], level=max(own, logging.WARNING), force=True)
     logging.getLogger("chatproxy").setLevel(own)
+    logging.getLogger("aiohttp.server").addFilter(_without_quotation)
 
 
 def event(logger: logging.Logger, level: int, message: str, /, **fields: object) -> None:
     """`event(logger, logging.INFO, "answer ended", sessionId=session.id, outcome="complete")`"""
     logger.log(level, message, extra={"fields": fields}, stacklevel=2)
+
+
+def _without_quotation(record: logging.LogRecord) -> bool:
+    """A request that cannot be parsed is quoted in the error: a token in its head, or a message."""
+    error = record.exc_info[1] if record.exc_info else None
+    if isinstance(error, HttpProcessingError):
+        record.msg, record.exc_info = f"{record.msg}: {type(error).__name__}", None
+    return True
 
 
 class TextFormatter(logging.Formatter):

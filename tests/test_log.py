@@ -1,9 +1,11 @@
+import asyncio
 import json
 import logging
 import re
 from collections.abc import Iterator
 
 import pytest
+from chat_client import Client
 
 from chatproxy import log
 
@@ -12,11 +14,12 @@ logger = logging.getLogger("chatproxy.somewhere")
 
 @pytest.fixture(autouse=True)
 def _logging_as_it_was() -> Iterator[None]:
-    root, own = logging.getLogger(), logging.getLogger("chatproxy")
-    before = root.handlers[:], root.level, own.level
+    root, own, server = (logging.getLogger(name) for name in (None, "chatproxy", "aiohttp.server"))
+    before = root.handlers[:], root.level, own.level, server.filters[:]
     yield
     root.handlers[:], root.level = before[0], before[1]
     own.setLevel(before[2])
+    server.filters[:] = before[3]
 
 
 @pytest.fixture
@@ -102,3 +105,26 @@ def test_a_level_above_warning_holds_for_all(capsys: pytest.CaptureFixture[str])
     logging.getLogger("asyncio").warning("slow")
     logger.warning("ours")
     assert capsys.readouterr().err == ""
+
+
+@pytest.mark.parametrize(
+    "request_",
+    [
+        b"GET / HTTP/1.1\r\nAuthorization: Bearer pomegranate\0\r\n\r\n",
+        b"POST / HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\n2\r\npomegranate",
+    ],
+    ids=["token", "text"],
+)
+@pytest.mark.parametrize("format", ["text", "json"])
+async def test_a_request_that_is_no_http_is_not_quoted(
+    client: Client, capsys: pytest.CaptureFixture[str], request_: bytes, format: str
+) -> None:
+    log.configure(format, "info")
+    reader, writer = await asyncio.open_connection(*client.base.removeprefix("http://").split(":"))
+    writer.write(request_)
+    assert (await reader.readline()).split()[1] == b"400"
+    writer.close()
+    await writer.wait_closed()
+    written = capsys.readouterr().err
+    assert "Error handling request from 127.0.0.1: " in written
+    assert "pomegranate" not in written
