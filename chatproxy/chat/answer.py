@@ -228,23 +228,22 @@ class Answer:
         )
 
     def onto(self, stored: Message) -> Message:
-        """The stored message with what is known here and not yet there."""
-        now: dict[str, object] = {
-            "thinking": str(self.thinking),
-            "content": str(self.content),
-            "cursor": str(self.cursor),
-            "model": self.model,
-            "model_reason": self.model_reason,
-            "warnings": list(self.warnings),
-        }
-        if self.outcome is not None:
-            now |= {
-                "status": self.outcome.status,
-                "finish_reason": self.outcome.finish_reason,
-                "usage": self.outcome.usage,
-                "error": self.outcome.error,
-            }
-        return replace(stored, **now)
+        """The stored message with what is known here and not yet there; how it ended only when readers
+        are told, though it be committed: until then the session is busy."""
+        outcome = self.outcome
+        return replace(
+            stored,
+            thinking=str(self.thinking),
+            content=str(self.content),
+            cursor=str(self.cursor),
+            model=self.model,
+            model_reason=self.model_reason,
+            warnings=list(self.warnings),
+            status=outcome.status if outcome else "streaming",
+            finish_reason=outcome and outcome.finish_reason,
+            usage=outcome and outcome.usage,
+            error=outcome and outcome.error,
+        )
 
 
 def outcome_of(message: Message) -> Outcome:
