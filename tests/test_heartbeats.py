@@ -165,6 +165,14 @@ async def test_the_pace_is_told_while_text_flows(
     assert tokens[-1] <= 150
 
 
+async def test_tokens_are_lines_with_text(lively: Client, fake: FakeOllama) -> None:
+    said = [token(""), token("Hello"), token("", thinking="Hm"), token("")]
+    fake.script = Script([b"".join(said)], end="hang")
+    async with asked(lively) as stream:
+        await stream.has("Hello")
+        assert (await state(stream, "generating"))["tokens"] == 2
+
+
 async def test_text_that_flows_needs_no_heartbeats(lively: Client, fake: FakeOllama) -> None:
     fake.script = Script(answer("word " * 60), delays=[0.01] * 61)
     async with asked(lively) as stream:

@@ -118,9 +118,12 @@ class Asking:
     def _receive(self, lines: Sequence[Line]) -> None:
         """Takes in what one read brought; the connection itself calls it, no task is woken."""
         thinking = content = ""
+        tokens = 0
         for line in lines:
-            thinking += line.thinking
-            content += line.content
+            thought, said = line.thinking, line.content
+            thinking += thought
+            content += said
+            tokens += bool(thought or said)
         if lines[-1].done:
             self._ticket.written()
         if self._stopped or not (thinking or content):
@@ -131,7 +134,7 @@ class Asking:
             # In the next turn of the loop: the end of another answer may have come with this beginning.
             asyncio.get_running_loop().call_soon(self._ticket.generating)
             self._answer.enter("generating")
-        self._answer.append(thinking, content, tokens=len(lines))
+        self._answer.append(thinking, content, tokens)
 
     def stop(self) -> None:
         """Nothing is appended from here on, and the connection is closed."""
