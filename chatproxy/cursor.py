@@ -24,7 +24,7 @@ class Cursor(Struct, frozen=True, gc=False):
 
     @classmethod
     def parse(cls, text: str) -> Self:
-        """Raises `invalid_cursor` for anything that `str(cursor)` does not give."""
+        """Raises `invalid_cursor` for anything of another form."""
         form = _FORM.fullmatch(text)
         if form is None:
             raise ChatError(
