@@ -24,9 +24,10 @@ sys.path.insert(0, str(Path(__file__).parent.parent / "tests"))
 
 from chat_client import Client, serving
 from fake_ollama import MODEL, FakeOllama, Request, Script, answer
+from msgspec.structs import replace
 
 from chatproxy import Config
-from chatproxy.store.records import Outcome, Question
+from chatproxy.store.records import Question
 from chatproxy.store.store import Store
 
 LENGTHS = (10, 10_000, 100_000)  # messages
@@ -40,9 +41,7 @@ async def session_of(store: Store, messages: int) -> str:
         begun = await asyncio.gather(
             *[store.begin_answer("", session.id, Question(content=TEXT, model=MODEL)) for _ in turns]
         )
-        ended = [
-            Outcome(message_id=reply.id, status="complete", thinking="", content=TEXT) for _, reply in begun
-        ]
+        ended = [replace(reply, status="complete", content=TEXT) for _, reply in begun]
         await asyncio.gather(*[store.finish_answer(outcome) for outcome in ended])
     return session.id
 

@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from chatproxy.chat.answer import MAX_FRAME, Answer, Text, outcome_of
+from chatproxy.chat.answer import MAX_FRAME, Answer, Text
 from chatproxy.chat.events import Chunk, Frame, frame
 from chatproxy.cursor import Cursor
 from chatproxy.store.records import Message
@@ -77,9 +77,9 @@ def test_an_answer_streams_until_its_readers_are_told_otherwise() -> None:
     stored = message(content="hello", status="complete", finish_reason="stop", cursor="0.5.end")
     answer = Answer(message(), 1)
     answer.append("", "hello", tokens=1)
-    assert answer.onto(stored) == message(content="hello", cursor="0.5")
-    answer.end(outcome_of(stored))
-    assert answer.onto(stored) == stored
+    assert answer.message == message(content="hello", cursor="0.5")
+    answer.end(stored)
+    assert answer.message == stored
 
 
 def test_a_terminal_event_is_encoded_once() -> None:

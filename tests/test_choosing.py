@@ -26,13 +26,14 @@ from fake_ollama import (
     token,
     until,
 )
+from msgspec import structs
 from recordings import recorded
 
 from chatproxy import Config, create_app
 from chatproxy.chat import asking
 from chatproxy.chat.gauge import size_of
 from chatproxy.ollama import catalog
-from chatproxy.store.records import Outcome, Question
+from chatproxy.store.records import Question
 from chatproxy.store.store import Store
 from chatproxy.web.keys import MODELS
 
@@ -356,9 +357,7 @@ async def remembering(path: Path, turns: int) -> str:
             for number in range(turns)
         ]
     )
-    ended = [
-        Outcome(message_id=reply.id, status="complete", thinking="", content=PROSE) for _, reply in begun
-    ]
+    ended = [structs.replace(reply, status="complete", content=PROSE) for _, reply in begun]
     await asyncio.gather(*[store.finish_answer(outcome) for outcome in ended])
     await store.close()
     return session.id

@@ -17,7 +17,7 @@ from chatproxy import Config, __version__
 from chatproxy.chat.generation import Figures
 from chatproxy.chat.generations import Load
 from chatproxy.errors import STATUS
-from chatproxy.store.records import Outcome
+from chatproxy.store.records import Message
 from chatproxy.web.metrics import MOST_MODELS, Histogram, Metrics
 
 # As the parser says them: a counter without its `_total`.
@@ -180,7 +180,16 @@ async def test_nothing_that_users_write_is_told(client: Client, fake: FakeOllama
 
 
 def ended(model: str) -> Figures:
-    outcome = Outcome(message_id=1, status="complete", thinking="", content="", model=model)
+    outcome = Message(
+        id=1,
+        session_id="s",
+        role="assistant",
+        content="",
+        status="complete",
+        model=model,
+        created_at="",
+        updated_at="",
+    )
     return Figures(outcome=outcome, installed=True, tokens=0, to_first_text=None, of_text=None)
 
 

@@ -16,7 +16,6 @@ from chatproxy.store.records import (
     Failure,
     Message,
     Notice,
-    Outcome,
     Piece,
     Question,
     Send,
@@ -57,14 +56,13 @@ async def begin(store: Store, session: Session, content: str = "Hi", **fields: o
 async def say(store: Store, session: Session, question: str, answer: str, **fields: object) -> int:
     """A whole turn; the question's id."""
     question_id, answer_id = await begin(store, session, question, **fields)
-    await store.finish_answer(outcome(answer_id, answer))
+    await finish(store, session, answer_id, answer)
     return question_id
 
 
-def outcome(message_id: int, content: str, thinking: str = "") -> Outcome:
-    return Outcome(
-        message_id=message_id, status="complete", thinking=thinking, content=content, finish_reason="stop"
-    )
+async def finish(store: Store, session: Session, answer_id: int, content: str) -> None:
+    answer = await store.get_message("ann", session.id, answer_id)
+    await store.finish_answer(replace(answer, status="complete", content=content, finish_reason="stop"))
 
 
 async def shown(store: Store, session: Session) -> list[Message]:
@@ -336,11 +334,11 @@ async def test_search_follows_the_text(store: Store, session: Session) -> None:
     question, answer = await begin(store, session, "apple")
     await store.checkpoint([Piece(message_id=answer, thinking="", content="banana")])
     assert await titles(store, "banana") == []
-    await store.finish_answer(outcome(answer, "banana"))
+    await finish(store, session, answer, "banana")
     assert await titles(store, "banana") == ["apple"]
-    await store.finish_answer(outcome(answer, "cherry"))
+    await finish(store, session, answer, "cherry")
     assert await titles(store, "banana") == []
-    await store.finish_answer(outcome(answer, ""))
+    await finish(store, session, answer, "")
     assert await titles(store, "cherry") == []
     await store.update_session("ann", session.id, {"title": "date"})
     await begin(store, session, "elderberry", replaces=question)
@@ -495,13 +493,14 @@ async def test_a_turn(store: Store, session: Session) -> None:
 
     usage = Usage(prompt_tokens=1, tokens_per_second=2.5)
     await store.finish_answer(
-        Outcome(
-            message_id=answer.id,
+        replace(
+            answer,
             status="failed",
             thinking=ODD_TEXT,
             content=ODD_TEXT + "!",
             model="other",
             model_reason="fallback",
+            warnings=[],
             usage=usage,
             error=Failure(error="It broke.", code="upstream_error", retryable=True),
         )
@@ -523,12 +522,12 @@ async def test_a_turn(store: Store, session: Session) -> None:
     assert (await refused(store.get_answer("ann", session.id, question.id))).code == "not_found"
 
 
-async def test_an_outcome_without_a_model_keeps_the_one_that_was_asked(
+async def test_an_outcome_takes_the_place_of_its_pieces(
     store: Store, session: Session, tmp_path: Path
 ) -> None:
     _, answer = await begin(store, session, model="m", model_reason="r")
     await store.checkpoint([Piece(message_id=answer, thinking="", content="x")])
-    await store.finish_answer(outcome(answer, "x"))
+    await finish(store, session, answer, "x")
     finished = await store.get_message("ann", session.id, answer)
     assert (finished.model, finished.model_reason, finished.finish_reason) == ("m", "r", "stop")
     assert rows(tmp_path / "chat.db", "SELECT count(*) FROM piece") == [(0,)]
@@ -543,7 +542,7 @@ async def test_a_turn_brings_its_session_up_to_date(store: Store, session: Sessi
     )
     assert begun.updated_at > session.updated_at
     await newer(store, begun)
-    await store.finish_answer(outcome(answer, "x"))
+    await finish(store, session, answer, "x")
     finished = await store.get_session("ann", session.id)
     assert finished.updated_at > begun.updated_at
     await begin(store, session, "Another line")
@@ -603,13 +602,14 @@ async def test_pieces_of_what_is_deleted_or_over_are_dropped(
     _, deleted = await begin(store, other)
     _, over = await begin(store, session)
     _, unfinished = await begin(store, session)
+    lost = await store.get_message("ann", other.id, deleted)
     await store.delete_session("ann", other.id)
-    await store.finish_answer(outcome(over, "done"))
+    await finish(store, session, over, "done")
     await store.checkpoint(
         [Piece(message_id=id, thinking="", content="x") for id in (deleted, over, unfinished, 12345)]
     )
     assert rows(tmp_path / "chat.db", "SELECT message FROM piece") == [(unfinished,)]
-    await store.finish_answer(outcome(deleted, "done"))
+    await store.finish_answer(lost)
 
 
 # -- sending the same again

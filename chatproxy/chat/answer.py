@@ -14,7 +14,7 @@ from msgspec.structs import replace
 from chatproxy.chat import events
 from chatproxy.chat.events import Frame, State, frame
 from chatproxy.cursor import Cursor
-from chatproxy.store.records import Message, Notice, Outcome
+from chatproxy.store.records import Message, Notice
 
 MAX_FRAME: Final = 16 * 1024  # bytes of text, as UTF-8
 
@@ -119,11 +119,12 @@ class Answer:
         self.thinking = Text(message.thinking)
         self.content = Text(message.content)
         self.progress = Progress("waiting")
-        self.outcome: Outcome | None = None
+        self.outcome: Message | None = None  # the message as it ended
         self.readers: set[Reader] = set()
+        self._begun = message
         self._terminal: Frame | None = None
         if message.status != "streaming":
-            self.end(outcome_of(message))
+            self.end(message)
 
     @property
     def cursor(self) -> Cursor:
@@ -170,10 +171,9 @@ class Answer:
         self.warnings.append(notice)
         self.wake()
 
-    def end(self, outcome: Outcome) -> None:
+    def end(self, outcome: Message) -> None:
         """Nothing is appended any more; everybody reads on to the terminal event."""
         self.outcome = outcome
-        self.model = outcome.model
         self.wake()
 
     def wake(self) -> None:
@@ -201,13 +201,13 @@ class Answer:
             return events.Chunk(content=text, cursor=str(position)), position
         return None
 
-    def terminal(self, outcome: Outcome) -> Frame:
+    def terminal(self, outcome: Message) -> Frame:
         """`done` or `error`, as it is told live and in every replay; encoded once."""
         if self._terminal is None:
             self._terminal = frame(self._terminal_event(outcome))
         return self._terminal
 
-    def _terminal_event(self, outcome: Outcome) -> events.Terminal:
+    def _terminal_event(self, outcome: Message) -> events.Terminal:
         if outcome.error is not None:
             return events.Error(
                 error=outcome.error.error,
@@ -227,36 +227,16 @@ class Answer:
             cursor=str(self.cursor),
         )
 
-    def onto(self, stored: Message) -> Message:
-        """The stored message with what is known here and not yet there; how it ended only when readers
-        are told, though it be committed: until then the session is busy."""
-        outcome = self.outcome
-        return replace(
-            stored,
+    @property
+    def message(self) -> Message:
+        """All of it, as it stands now; how it ended only when readers are told, though it be committed:
+        until then the session is busy."""
+        return self.outcome or replace(
+            self._begun,
             thinking=str(self.thinking),
             content=str(self.content),
             cursor=str(self.cursor),
             model=self.model,
             model_reason=self.model_reason,
             warnings=list(self.warnings),
-            status=outcome.status if outcome else "streaming",
-            finish_reason=outcome and outcome.finish_reason,
-            usage=outcome and outcome.usage,
-            error=outcome and outcome.error,
         )
-
-
-def outcome_of(message: Message) -> Outcome:
-    """How a stored answer ended."""
-    return Outcome(
-        message_id=message.id,
-        status=message.status,
-        thinking=message.thinking,
-        content=message.content,
-        model=message.model,
-        model_reason=message.model_reason,
-        warnings=message.warnings,
-        finish_reason=message.finish_reason,
-        usage=message.usage,
-        error=message.error,
-    )

@@ -301,7 +301,9 @@ def _as_it_was_said(past: Past, live: Mapping[int, Generation]) -> Past:
 def _as_it_stands(message: Message, live: Mapping[int, Generation]) -> Message:
     """`live` from before the message was read: an answer that ended meanwhile is not missed."""
     generation = live.get(message.id)
-    return message if generation is None else generation.answer.onto(message)
+    if generation is None:
+        return message
+    return replace(generation.answer.message, updated_at=message.updated_at)
 
 
 def _first(*texts: str | None) -> str | None:

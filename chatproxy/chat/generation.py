@@ -22,7 +22,7 @@ from chatproxy.config import Config
 from chatproxy.cursor import Cursor
 from chatproxy.errors import ChatError
 from chatproxy.ollama.wire import Line
-from chatproxy.store.records import Failure, FinishReason, Outcome, Piece, Status, Usage
+from chatproxy.store.records import Failure, FinishReason, Message, Piece, Status, Usage
 from chatproxy.store.store import Store
 
 logger: Final = logging.getLogger(__name__)
@@ -40,7 +40,7 @@ class Ending(Struct, frozen=True, kw_only=True):
 class Figures(Struct, frozen=True, kw_only=True):
     """What an answer's end tells the operator; times are in seconds, None where there was no text."""
 
-    outcome: Outcome
+    outcome: Message
     installed: bool  # the model, by Ollama's own list
     tokens: int
     to_first_text: float | None
@@ -134,11 +134,11 @@ class Generation:
             self._ending.set_result(ending)
             self._asking.stop()
 
-    async def _settle(self, outcome: Outcome) -> None:
+    async def _settle(self, outcome: Message) -> None:
         """The order of invariant 3. An outcome that cannot be committed is told as the failure that it
         is, its text stays in memory, and the commit is tried until it succeeds."""
         try:
-            await self._store.finish_answer(outcome)
+            await self._commit(outcome)
         except ChatError as error:
             lost = Failure(error=error.sentence, code="storage_full", retryable=True)
             await self._settle_unsaved(replace(outcome, status="failed", finish_reason=None, error=lost))
@@ -148,14 +148,17 @@ class Generation:
         else:
             self._release(outcome)
 
-    async def _settle_unsaved(self, outcome: Outcome) -> None:
+    async def _settle_unsaved(self, outcome: Message) -> None:
         self._release(outcome)
         while True:
             await asyncio.sleep(1)
             with suppress(ChatError):
-                return await self._store.finish_answer(outcome)
+                return await self._commit(outcome)
 
-    def _release(self, outcome: Outcome) -> None:
+    async def _commit(self, outcome: Message) -> None:
+        await self._store.finish_answer(outcome, self._asking.measurement)
+
+    def _release(self, outcome: Message) -> None:
         self.over = True
         self._asking.leave()
         self._log_end(outcome)
@@ -163,19 +166,14 @@ class Generation:
         self._settled.set()
         self.observe(self._figures(outcome))
 
-    def _outcome(self, ending: Ending) -> Outcome:
-        return Outcome(
-            message_id=self.answer.id,
+    def _outcome(self, ending: Ending) -> Message:
+        return replace(
+            self.answer.message,
             status=ending.status,
-            thinking=str(self.answer.thinking),
-            content=str(self.answer.content),
-            model=self.answer.model,
-            model_reason=self.answer.model_reason,
-            warnings=list(self.answer.warnings),
+            cursor=str(replace(self.answer.cursor, end=True)),
             finish_reason=ending.finish_reason,
             usage=self._usage(ending.last),
             error=ending.error,
-            measurement=self._asking.measurement,
         )
 
     def _usage(self, last: Line | None) -> Usage | None:
@@ -190,7 +188,7 @@ class Generation:
             total_ms=last.total_ms,
         )
 
-    def _figures(self, outcome: Outcome) -> Figures:
+    def _figures(self, outcome: Message) -> Figures:
         """Where Ollama has not counted the tokens, the lines with text stand for them."""
         counted = None if outcome.usage is None else outcome.usage.completion_tokens
         first, last = self._asking.first_text, self._asking.last_text
@@ -267,7 +265,7 @@ class Generation:
         ids = {"sessionId": self.answer.session_id, "assistantMessageId": self.answer.id}
         log.event(logger, logging.INFO, what, **ids, model=self.answer.model, **fields)
 
-    def _log_end(self, outcome: Outcome) -> None:
+    def _log_end(self, outcome: Message) -> None:
         self._log(
             "answer ended",
             status=outcome.status,

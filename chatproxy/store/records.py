@@ -158,19 +158,3 @@ class Measurement(Record, frozen=True, kw_only=True):
     load_ms: float | None = None
     prompt_base: float | None = None
     prompt_slope: float | None = None
-
-
-class Outcome(Record, frozen=True, kw_only=True):
-    """How an answer ended, with its whole text; and what it showed of its model, to be kept with it."""
-
-    message_id: int
-    status: Status
-    thinking: str
-    content: str
-    model: str | None = None
-    model_reason: str | None = None
-    warnings: list[Notice] = []
-    finish_reason: FinishReason | None = None
-    usage: Usage | None = None
-    error: Failure | None = None
-    measurement: Measurement | None = None

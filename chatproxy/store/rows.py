@@ -16,7 +16,8 @@ from chatproxy.store.records import Failure, Message, Notice, Session, Source, U
 SESSION: Final = "id, title, model, system, document_id, created_at, updated_at, message_count"
 MESSAGE: Final = (
     "id, role, content, thinking, status, model, model_reason, document_id, sources, warnings, "
-    "finish_reason, usage, error, image_count, client_message_id, created_at, updated_at"
+    "finish_reason, usage, error, image_count, client_message_id, created_at, updated_at, "
+    "(SELECT session.id FROM session WHERE key = message.session) AS session_id"
 )
 # Of the session that is asked for, or NULL.
 KEY: Final = "(SELECT key FROM session WHERE id = :session AND owner = :owner)"
@@ -61,16 +62,12 @@ async def session_key(connection: aiosqlite.Connection, asked: Mapping[str, str]
     return int(only(rows, asked["session"])["key"])
 
 
-def _fields(columns: str, row: Row) -> dict[str, Any]:
-    return {name: row[name] for name in columns.split(", ")}
-
-
 def session(row: Row) -> Session:
-    return Session(**_fields(SESSION, row))
+    return Session(**{name: row[name] for name in SESSION.split(", ")})
 
 
-def message(row: Row, session_id: str) -> Message:
-    fields = _fields(MESSAGE, row)
+def message(row: Row) -> Message:
+    fields = {name: row[name] for name in Message.__struct_fields__ if name != "cursor"}
     for name, shape in _JSON.items():
         if fields[name] is not None:
             fields[name] = msgspec.json.decode(fields[name], type=shape)
@@ -78,4 +75,4 @@ def message(row: Row, session_id: str) -> Message:
         # Counted here, because length() in SQL stops at NUL.
         end = fields["status"] != "streaming"
         fields["cursor"] = str(Cursor(len(fields["thinking"]), len(fields["content"]), end))
-    return Message(session_id=session_id, **fields)
+    return Message(**fields)

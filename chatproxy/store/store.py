@@ -20,7 +20,6 @@ from chatproxy.store.records import (
     Measurement,
     Message,
     NewDocument,
-    Outcome,
     Past,
     Piece,
     Question,
@@ -188,13 +187,13 @@ class Store:
     async def get_message(self, owner: str, session_id: str, message_id: int) -> Message:
         """Superseded ones too."""
         rows = await self._fetch_of(owner, session_id, _MESSAGE, id=message_id)
-        return message(_one(rows, f"message {message_id}"), session_id)
+        return message(_one(rows, f"message {message_id}"))
 
     async def get_answer(self, owner: str, session_id: str, message_id: int) -> tuple[Message, int]:
         """With the id of the question; `not_found` for what is not an answer."""
         rows = await self._fetch_of(owner, session_id, _ANSWER, id=message_id)
         row = _one(rows, f"answer {message_id}")
-        return message(row, session_id), row["reply_to"]
+        return message(row), row["reply_to"]
 
     async def list_messages(
         self, owner: str, session_id: str, *, limit: int, before: int | None
@@ -202,7 +201,7 @@ class Store:
         """The last ones before that id, oldest first, and what to pass as `before` for those before them."""
         before = LARGEST if before is None else before
         rows = await self._fetch_of(owner, session_id, _MESSAGES_BEFORE, before=before, limit=limit)
-        shown = [message(row, session_id) for row in reversed(rows[:limit])]
+        shown = [message(row) for row in reversed(rows[:limit])]
         return shown, shown[0].id if len(rows) > limit else None
 
     async def messages_after(
@@ -210,7 +209,7 @@ class Store:
     ) -> tuple[list[Message], int | None]:
         """The first ones after that id, and what to pass as `after` for those after them."""
         rows = await self._fetch_of(owner, session_id, _MESSAGES_AFTER, after=after, limit=limit)
-        shown = [message(row, session_id) for row in rows[:limit]]
+        shown = [message(row) for row in rows[:limit]]
         return shown, shown[-1].id if len(rows) > limit else None
 
     async def images(self, owner: str, session_id: str, message_ids: Sequence[int]) -> dict[int, list[bytes]]:
@@ -250,8 +249,9 @@ class Store:
     async def checkpoint(self, pieces: Sequence[Piece]) -> None:
         await self._writer.run(partial(turns.checkpoint, pieces=pieces))
 
-    async def finish_answer(self, outcome: Outcome) -> None:
-        await self._writer.run(partial(turns.finish, outcome=outcome))
+    async def finish_answer(self, outcome: Message, measurement: Measurement | None = None) -> None:
+        """Stores how the answer ended, and what it showed of its model."""
+        await self._writer.run(partial(turns.finish, outcome=outcome, measurement=measurement))
 
     async def measurements(self) -> list[Measurement]:
         rows = await self._fetch("SELECT * FROM measurement")

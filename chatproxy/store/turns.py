@@ -8,11 +8,10 @@ from collections.abc import Sequence
 from typing import Final
 
 import aiosqlite
-import msgspec
-from msgspec.structs import asdict
+from msgspec.structs import asdict, replace
 
 from chatproxy.errors import ChatError
-from chatproxy.store.records import Failure, Message, Notice, Outcome, Piece, Question
+from chatproxy.store.records import Failure, Measurement, Message, Piece, Question
 from chatproxy.store.rows import KEY, MESSAGE, Row, fetch, json, message, now, session_key
 
 INTERRUPTED: Final = Failure(
@@ -46,10 +45,10 @@ _INSERT: Final = f"""
 _FINISH: Final = """
     UPDATE message SET
         status = :status, thinking = :thinking, content = :content,
-        model = coalesce(:model, model), model_reason = coalesce(:model_reason, model_reason),
+        model = :model, model_reason = :model_reason,
         warnings = :warnings, finish_reason = :finish_reason, usage = :usage, error = :error,
         updated_at = :now
-    WHERE id = :message_id
+    WHERE id = :id
 """
 _MEASURED: Final = """
     INSERT OR REPLACE INTO measurement (digest, tokens_per_second, load_ms, prompt_base, prompt_slope)
@@ -88,7 +87,7 @@ async def begin(
         ) from error
     answer = await _insert_answer(connection, key, question, said["id"])
     await _touch(connection, key, question, gained=2 - left)
-    return message(said, session_id), message(answer, session_id)
+    return message(said), message(answer)
 
 
 async def _supersede(connection: aiosqlite.Connection, key: int, first: int) -> int:
@@ -184,10 +183,12 @@ async def checkpoint(connection: aiosqlite.Connection, pieces: Sequence[Piece]) 
     )
 
 
-async def finish(connection: aiosqlite.Connection, outcome: Outcome) -> None:
+async def finish(
+    connection: aiosqlite.Connection, outcome: Message, measurement: Measurement | None = None
+) -> None:
     """Puts the whole text in the place of its pieces. An answer that is deleted is no error."""
-    if outcome.measurement is not None:
-        await connection.execute(_MEASURED, asdict(outcome.measurement))
+    if measurement is not None:
+        await connection.execute(_MEASURED, asdict(measurement))
     columns = asdict(outcome) | {
         "warnings": json(outcome.warnings),
         "usage": json(outcome.usage),
@@ -195,25 +196,24 @@ async def finish(connection: aiosqlite.Connection, outcome: Outcome) -> None:
         "now": now(),
     }
     await connection.execute(_FINISH, columns)
-    await connection.execute("DELETE FROM piece WHERE message = ?", (outcome.message_id,))
+    await connection.execute("DELETE FROM piece WHERE message = ?", (outcome.id,))
     await connection.execute(
         "UPDATE session SET updated_at = ? WHERE key = (SELECT session FROM message WHERE id = ?)",
-        (columns["now"], outcome.message_id),
+        (columns["now"], outcome.id),
     )
 
 
 async def reconcile(connection: aiosqlite.Connection) -> None:
     """Ends the answers that a crash left unfinished, with the text that their pieces hold."""
-    for row in await fetch(connection, "SELECT id, warnings FROM message WHERE status = 'streaming'"):
+    for row in await fetch(connection, f"SELECT {MESSAGE} FROM message WHERE status = 'streaming'"):
         pieces = await fetch(
             connection, "SELECT thinking, content FROM piece WHERE message = :id ORDER BY key", id=row["id"]
         )
-        outcome = Outcome(
-            message_id=row["id"],
+        outcome = replace(
+            message(row),
             status="interrupted",
             thinking="".join([piece["thinking"] for piece in pieces]),
             content="".join([piece["content"] for piece in pieces]),
-            warnings=msgspec.json.decode(row["warnings"], type=list[Notice]),
             error=INTERRUPTED,
         )
         await finish(connection, outcome)

@@ -12,7 +12,7 @@ from chatproxy.chat.events import AnyEvent
 from chatproxy.chat.request import SendRequest
 from chatproxy.cursor import Cursor
 from chatproxy.errors import ChatError
-from chatproxy.store.records import Failure, FinishReason, Message, Notice, Outcome, Record, Source, Usage
+from chatproxy.store.records import FinishReason, Message, Notice, Record, Source, Usage
 from chatproxy.web.bodies import Before, Limit, before_message, limit, message_id, read_json
 from chatproxy.web.calls import JSON, UPSTREAM, call
 from chatproxy.web.keys import CONFIG, CONVERSATION, STORE, owner
@@ -161,35 +161,33 @@ async def _whole(request: web.Request, answer: Answer) -> web.StreamResponse:
     subscription = request.app[CONVERSATION].subscribe(answer, Waiting(request), None)
     with subscription, suppress(ConnectionError):
         await subscription.follow()
-    if answer.outcome is None:
+    outcome = answer.outcome
+    if outcome is None:
         return web.Response(status=499)  # the reader has left, nobody will see this
-    if answer.outcome.error is not None:
-        return _failure(answer, answer.outcome, answer.outcome.error)
+    if failure := outcome.error:
+        return error_response(
+            ChatError(
+                failure.code,
+                failure.error,
+                retryable=failure.retryable,
+                assistantMessageId=answer.id,
+                fullResponse=outcome.content,
+            )
+        )
     return json_response(
         WholeAnswer(
             user_message_id=answer.question_id,
             assistant_message_id=answer.id,
-            full_response=answer.outcome.content,
-            thinking=answer.outcome.thinking,
-            sources=answer.sources,
-            warnings=answer.outcome.warnings,
-            model=answer.outcome.model,
-            model_reason=answer.outcome.model_reason,
-            finish_reason=answer.outcome.finish_reason,
-            usage=answer.outcome.usage,
+            full_response=outcome.content,
+            thinking=outcome.thinking,
+            sources=outcome.sources,
+            warnings=outcome.warnings,
+            model=outcome.model,
+            model_reason=outcome.model_reason,
+            finish_reason=outcome.finish_reason,
+            usage=outcome.usage,
         )
     )
-
-
-def _failure(answer: Answer, outcome: Outcome, failure: Failure) -> web.Response:
-    error = ChatError(
-        failure.code,
-        failure.error,
-        retryable=failure.retryable,
-        assistantMessageId=answer.id,
-        fullResponse=outcome.content,
-    )
-    return error_response(error)
 
 
 def _cursor(request: web.Request) -> Cursor | None:
