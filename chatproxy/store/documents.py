@@ -13,14 +13,14 @@ from msgspec.structs import asdict
 
 from chatproxy.errors import ChatError
 from chatproxy.store.records import Document, NewDocument, Source
-from chatproxy.store.rows import Row, fetch, now
+from chatproxy.store.rows import LARGEST, Row, fetch, now
 
 AT_ONCE: Final = 200  # chunks of one unit
 
 COLUMNS: Final = "id, title, media_type, bytes, chunks, created_at"
 GET: Final = f"SELECT {COLUMNS} FROM document WHERE id = :id AND owner = :owner AND complete"
 LIST: Final = f"""
-    SELECT {COLUMNS} FROM document WHERE owner = :owner AND complete AND id < :before
+    SELECT {COLUMNS} FROM document WHERE owner = :owner AND complete AND id < ifnull(:before, {LARGEST})
     ORDER BY id DESC LIMIT :limit + 1
 """
 _SAME: Final = f"SELECT {COLUMNS} FROM document WHERE owner = :owner AND hash = :hash AND complete"

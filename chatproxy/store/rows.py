@@ -29,6 +29,8 @@ _JSON: Final[Mapping[str, Any]] = {
     "error": Failure | None,
 }
 
+LARGEST: Final = 2**63 - 1  # of SQLite's integers
+
 Row = sqlite3.Row
 
 
@@ -54,12 +56,6 @@ def only(rows: Sequence[Row], session_id: str) -> Row:
     if not rows:
         raise ChatError("not_found", f"There is no session {session_id}; list the sessions, or create one.")
     return rows[0]
-
-
-async def session_key(connection: aiosqlite.Connection, asked: Mapping[str, str]) -> int:
-    """`asked` holds the arguments of KEY. Raises `not_found`."""
-    rows = await fetch(connection, "SELECT key FROM session WHERE id = :session AND owner = :owner", **asked)
-    return int(only(rows, asked["session"])["key"])
 
 
 def session(row: Row) -> Session:

@@ -27,10 +27,8 @@ from chatproxy.store.records import (
     Session,
     Source,
 )
-from chatproxy.store.rows import KEY, MESSAGE, SESSION, Row, fetch, message, now, only, session, session_key
+from chatproxy.store.rows import KEY, LARGEST, MESSAGE, SESSION, Row, fetch, message, now, only, session
 from chatproxy.store.writer import Writer, told
-
-LARGEST: Final = 2**63 - 1  # of SQLite's integers
 
 _PAGE: Final = """
     owner = :owner AND (updated_at, key) < (:updated_at, :key)
@@ -56,11 +54,11 @@ _ANSWER: Final = (
     f"SELECT {MESSAGE}, reply_to FROM message WHERE id = :id AND session = {KEY} AND role = 'assistant'"
 )
 _SHOWN: Final = f"SELECT {MESSAGE} FROM message WHERE session = {KEY} AND superseded = 0"
-_MESSAGES_BEFORE: Final = f"{_SHOWN} AND id < :before ORDER BY id DESC LIMIT :limit + 1"
+_MESSAGES_BEFORE: Final = f"{_SHOWN} AND id < ifnull(:before, {LARGEST}) ORDER BY id DESC LIMIT :limit + 1"
 _MESSAGES_AFTER: Final = f"{_SHOWN} AND id > :after ORDER BY id LIMIT :limit + 1"
 _HISTORY: Final = f"""
     SELECT id, role, content, image_count, model FROM message
-    WHERE session = {KEY} AND superseded = 0 AND id < :before ORDER BY id DESC LIMIT :limit
+    WHERE session = {KEY} AND superseded = 0 AND id < ifnull(:before, {LARGEST}) ORDER BY id DESC LIMIT :limit
 """
 _COUNT_FROM: Final = f"""
     SELECT count(*) AS number FROM message WHERE session = {KEY} AND superseded = 0 AND id >= :id
@@ -112,6 +110,9 @@ class Store:
         with told():
             return await fetch(self._reader, sql, **arguments)
 
+    async def _write(self, sql: str, **arguments: object) -> Sequence[Row]:
+        return await self._writer.run(lambda connection: fetch(connection, sql, **arguments))
+
     async def _fetch_of(self, owner: str, session_id: str, sql: str, **arguments: object) -> Sequence[Row]:
         """Of a session, which has to exist."""
         rows = await self._fetch(sql, owner=owner, session=session_id, **arguments)
@@ -124,21 +125,16 @@ class Store:
     async def create_session(
         self, owner: str, *, title: str | None, model: str | None, system: str | None
     ) -> Session:
-        async def unit(connection: aiosqlite.Connection) -> Session:
-            session_id = secrets.token_urlsafe(16)
-            rows = await fetch(
-                connection,
-                _CREATE,
-                session=session_id,
-                owner=owner,
-                title=title,
-                model=model,
-                system=system,
-                now=now(),
-            )
-            return session(only(rows, session_id))
-
-        return await self._writer.run(unit)
+        (row,) = await self._write(
+            _CREATE,
+            session=secrets.token_urlsafe(16),
+            owner=owner,
+            title=title,
+            model=model,
+            system=system,
+            now=now(),
+        )
+        return session(row)
 
     async def get_session(self, owner: str, session_id: str) -> Session:
         rows = await self._fetch(
@@ -166,21 +162,13 @@ class Store:
         """`changes` has keys among title, model and system."""
         columns = "".join([f"{name} = :{name}, " for name in ("title", "model", "system") if name in changes])
         sql = f"UPDATE session SET {columns}updated_at = :now WHERE key = {KEY} RETURNING {SESSION}"
-
-        async def unit(connection: aiosqlite.Connection) -> Session:
-            rows = await fetch(connection, sql, **changes, now=now(), session=session_id, owner=owner)
-            return session(only(rows, session_id))
-
-        return await self._writer.run(unit)
+        rows = await self._write(sql, **changes, now=now(), session=session_id, owner=owner)
+        return session(only(rows, session_id))
 
     async def delete_session(self, owner: str, session_id: str) -> None:
         """With its messages and all that belongs to them."""
-
-        async def unit(connection: aiosqlite.Connection) -> None:
-            key = await session_key(connection, {"owner": owner, "session": session_id})
-            await connection.execute("DELETE FROM session WHERE key = ?", (key,))
-
-        await self._writer.run(unit)
+        sql = "DELETE FROM session WHERE id = :session AND owner = :owner RETURNING key"
+        only(await self._write(sql, session=session_id, owner=owner), session_id)
 
     # -- messages
 
@@ -199,18 +187,17 @@ class Store:
         self, owner: str, session_id: str, *, limit: int, before: int | None
     ) -> tuple[list[Message], int | None]:
         """The last ones before that id, oldest first, and what to pass as `before` for those before them."""
-        before = LARGEST if before is None else before
         rows = await self._fetch_of(owner, session_id, _MESSAGES_BEFORE, before=before, limit=limit)
-        shown = [message(row) for row in reversed(rows[:limit])]
-        return shown, shown[0].id if len(rows) > limit else None
+        shown, following = _page(rows, limit)
+        return [message(row) for row in reversed(shown)], following
 
     async def messages_after(
         self, owner: str, session_id: str, *, after: int, limit: int
     ) -> tuple[list[Message], int | None]:
         """The first ones after that id, and what to pass as `after` for those after them."""
         rows = await self._fetch_of(owner, session_id, _MESSAGES_AFTER, after=after, limit=limit)
-        shown = [message(row) for row in rows[:limit]]
-        return shown, shown[-1].id if len(rows) > limit else None
+        shown, following = _page(rows, limit)
+        return [message(row) for row in shown], following
 
     async def images(self, owner: str, session_id: str, message_ids: Sequence[int]) -> dict[int, list[bytes]]:
         """By message, of those that have any."""
@@ -223,7 +210,6 @@ class Store:
 
     async def history(self, owner: str, session_id: str, *, limit: int, before: int | None) -> list[Past]:
         """The last messages before that id, newest first, with only what a prompt needs of them."""
-        before = LARGEST if before is None else before
         rows = await self._fetch(_HISTORY, owner=owner, session=session_id, before=before, limit=limit)
         return [Past(**dict(row)) for row in rows]
 
@@ -286,10 +272,9 @@ class Store:
         self, owner: str, *, limit: int, before: int | None
     ) -> tuple[list[Document], int | None]:
         """The newest before that id, and what to pass as `before` to go on, None at the end."""
-        before = LARGEST if before is None else before
         rows = await self._fetch(documents.LIST, owner=owner, before=before, limit=limit)
-        shown = [documents.document(row) for row in rows[:limit]]
-        return shown, shown[-1].id if len(rows) > limit else None
+        shown, following = _page(rows, limit)
+        return [documents.document(row) for row in shown], following
 
     async def delete_document(self, owner: str, document_id: int) -> None:
         """Sessions keep its id, which will never be another document's."""
@@ -341,6 +326,13 @@ def _one(rows: Sequence[Row], what: str) -> Row:
     if not rows:
         raise ChatError("not_found", f"There is no {what} in this session; list its messages.")
     return rows[0]
+
+
+def _page(rows: Sequence[Row], limit: int) -> tuple[Sequence[Row], int | None]:
+    """Of rows that are one more than asked for where there are more: those to show, and the id to go on
+    from, None at the end."""
+    shown = rows[:limit]
+    return shown, shown[-1]["id"] if len(rows) > limit else None
 
 
 def _place(before: str | None) -> tuple[str, int]:

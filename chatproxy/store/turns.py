@@ -12,7 +12,7 @@ from msgspec.structs import asdict, replace
 
 from chatproxy.errors import ChatError
 from chatproxy.store.records import Failure, Measurement, Message, Piece, Question
-from chatproxy.store.rows import KEY, MESSAGE, Row, fetch, json, message, now, session_key
+from chatproxy.store.rows import KEY, MESSAGE, Row, fetch, json, message, now, only
 
 INTERRUPTED: Final = Failure(
     error="The server stopped in the middle of this answer; send the message again to get a whole one.",
@@ -33,15 +33,6 @@ REPLACEABLE: Final = f"""
     WHERE id = :replaces AND session = {KEY} AND role = 'user' AND superseded = 0
 """
 
-_INSERT: Final = f"""
-    INSERT INTO message (
-        session, reply_to, role, status, content, model, model_reason, document_id, sources, warnings,
-        image_count, client_message_id, fingerprint, created_at, updated_at
-    ) VALUES (
-        :key, :reply_to, :role, :status, :content, :model, :model_reason, :document_id, :sources, :warnings,
-        :image_count, :client_message_id, :fingerprint, :now, :now
-    ) RETURNING {MESSAGE}
-"""
 _FINISH: Final = """
     UPDATE message SET
         status = :status, thinking = :thinking, content = :content,
@@ -71,7 +62,10 @@ async def begin(
 ) -> tuple[Message, Message]:
     """The two rows. Raises `session_busy` where the question's `client_message_id` is stored already."""
     asked = {"owner": owner, "session": session_id}
-    key = await session_key(connection, asked)
+    sessions = await fetch(
+        connection, "SELECT key FROM session WHERE id = :session AND owner = :owner", **asked
+    )
+    key = only(sessions, session_id)["key"]
     left = 0
     if question.replaces is not None:
         check_replaceable(await fetch(connection, REPLACEABLE, **asked, replaces=question.replaces))
@@ -101,11 +95,13 @@ async def _supersede(connection: aiosqlite.Connection, key: int, first: int) -> 
 async def _insert_question(connection: aiosqlite.Connection, key: int, question: Question) -> Row:
     row = await _insert(
         connection,
-        key,
-        question,
+        session=key,
         role="user",
         status="complete",
         content=question.content,
+        document_id=question.document_id,
+        sources="[]",
+        warnings="[]",
         image_count=len(question.images),
         client_message_id=question.client_message_id,
         fingerprint=question.fingerprint,
@@ -122,34 +118,27 @@ async def _insert_answer(
 ) -> Row:
     return await _insert(
         connection,
-        key,
-        question,
+        session=key,
+        reply_to=reply_to,
         role="assistant",
         status="streaming",
-        reply_to=reply_to,
+        content="",
         model=question.model,
         model_reason=question.model_reason,
+        document_id=question.document_id,
         sources=json(question.sources),
         warnings=json(question.warnings),
+        image_count=0,
     )
 
 
-async def _insert(connection: aiosqlite.Connection, key: int, question: Question, **columns: object) -> Row:
-    defaults = {
-        "key": key,
-        "reply_to": None,
-        "content": "",
-        "model": None,
-        "model_reason": None,
-        "document_id": question.document_id,
-        "sources": "[]",
-        "warnings": "[]",
-        "image_count": 0,
-        "client_message_id": None,
-        "fingerprint": None,
-        "now": now(),
-    }
-    (row,) = await fetch(connection, _INSERT, **(defaults | columns))
+async def _insert(connection: aiosqlite.Connection, **columns: object) -> Row:
+    names, values = ", ".join(columns), ", ".join([f":{name}" for name in columns])
+    sql = f"""
+        INSERT INTO message ({names}, created_at, updated_at) VALUES ({values}, :now, :now)
+        RETURNING {MESSAGE}
+    """
+    (row,) = await fetch(connection, sql, **columns, now=now())
     return row
 
 
