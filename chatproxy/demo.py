@@ -8,13 +8,14 @@ import asyncio
 import hashlib
 import re
 import time
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from collections.abc import AsyncGenerator, AsyncIterator, Sequence
+from contextlib import aclosing, asynccontextmanager
 from typing import Any, Final, TypeVar
 
 import msgspec
 from aiohttp import web
 from msgspec import Struct
+from msgspec.structs import replace
 
 PACE: Final = 30.0
 """Words per second."""
@@ -24,10 +25,39 @@ _TRAINED_FOR: Final = 32_768
 _WINDOW: Final = 8_192
 _SIZE: Final = 4_096
 _KEPT_FOR: Final = 300  # seconds, as Ollama keeps a model
+_DETAILS: Final = {
+    "parent_model": "",
+    "format": "none",
+    "family": "demo",
+    "families": ["demo"],
+    "parameter_size": "0",
+    "quantization_level": "none",
+}
 _BODY_LIMIT: Final = 64 * 1024 * 1024
 _WORD: Final = re.compile(r"[^\W_]+")
 _TOKEN: Final = re.compile(r"\s*\S+")
 _CODE: Final = re.compile(r"\b(code|python|program|script|function|snippet)\b", re.IGNORECASE)
+
+TOUR: Final = """\
+Some things to try while I write:
+
+- open this conversation in a **second tab**: both show the same text
+- **reload** the page: the answer goes on where it is
+- **stop** it: what was written so far is kept"""
+SOME_CODE: Final = """\
+And some code, since you asked for it:
+
+```python
+def greet(name: str) -> str:
+    return f"Hello, {name}!"
+
+print(greet("world"))
+```"""
+CONFESSION: Final = (
+    "I am a stand-in for Ollama, **not a language model**: these words are put together from yours. "
+    "For real answers, install [Ollama](https://ollama.com), type `ollama pull llama3.2`, "
+    "and start chatproxy without `--demo`."
+)
 
 T = TypeVar("T")
 
@@ -39,6 +69,10 @@ class Model(Struct, frozen=True):
     @property
     def digest(self) -> str:
         return hashlib.sha256(self.name.encode()).hexdigest()
+
+    @property
+    def thinks(self) -> bool:
+        return "thinking" in self.capabilities
 
 
 MODELS: Final = (
@@ -91,29 +125,14 @@ class Line(Struct, omit_defaults=True):
     eval_duration: int = 0
 
 
-class Script(Struct, frozen=True):
-    """What will be said: reasoning, then answer, token by token, and why it ends."""
-
-    thinking: list[str]
-    content: list[str]
-    reason: str
-
-    @property
-    def said(self) -> list[Said]:
-        thoughts = [Said("assistant", "", token) for token in self.thinking]
-        return thoughts + [Said("assistant", token) for token in self.content]
-
-
-def write_script(asked: ChatRequest, *, thinks: bool) -> Script:
-    """Raises IndexError without messages."""
-    last = asked.messages[-1]
-    earlier = sum(turn.role == "user" for turn in asked.messages[:-1])
-    thinking = _TOKEN.findall(reason_about(last.content)) if thinks else []
-    content = _TOKEN.findall(answer_to(last.content, earlier, len(last.images or ())))
-    limit = asked.options.num_predict if asked.options else -1
-    if not 0 < limit < len(thinking) + len(content):
-        return Script(thinking, content, "stop")
-    return Script(thinking[:limit], content[: max(0, limit - len(thinking))], "length")
+def script(asked: ChatRequest, *, thinks: bool) -> list[Said]:
+    """What there is to say, a word at a time: the reasoning, then the answer."""
+    *before, last = asked.messages
+    earlier = sum(turn.role == "user" for turn in before)
+    reasoning = reason_about(last.content) if thinks else ""
+    answer = answer_to(last.content, earlier, len(last.images or ()))
+    thoughts = [Said("assistant", "", word) for word in _TOKEN.findall(reasoning)]
+    return thoughts + [Said("assistant", word) for word in _TOKEN.findall(answer)]
 
 
 def topics(question: str) -> list[str]:
@@ -130,7 +149,8 @@ def reason_about(question: str) -> str:
 
 
 def answer_to(question: str, earlier: int, images: int) -> str:
-    parts = [_opening(question, earlier), _seen(images), _tour(), _code(question), _confession()]
+    code = SOME_CODE if _CODE.search(question) else ""
+    parts = [_opening(question, earlier), _seen(images), TOUR, code, CONFESSION]
     return "\n\n".join(part for part in parts if part)
 
 
@@ -148,67 +168,6 @@ def _seen(images: int) -> str:
 
 def _count(number: int, noun: str) -> str:
     return f"{number} {noun}" if number == 1 else f"{number} {noun}s"
-
-
-def _tour() -> str:
-    return (
-        "Some things to try while I write:\n\n"
-        "- open this conversation in a **second tab**: both show the same text\n"
-        "- **reload** the page: the answer goes on where it is\n"
-        "- **stop** it: what was written so far is kept"
-    )
-
-
-def _code(question: str) -> str:
-    if not _CODE.search(question):
-        return ""
-    return (
-        "And some code, since you asked for it:\n\n"
-        "```python\n"
-        "def greet(name: str) -> str:\n"
-        '    return f"Hello, {name}!"\n'
-        "\n"
-        'print(greet("world"))\n'
-        "```"
-    )
-
-
-def _confession() -> str:
-    return (
-        "I am a stand-in for Ollama, **not a language model**: these words are put together from yours. "
-        "For real answers, install [Ollama](https://ollama.com), type `ollama pull llama3.2`, "
-        "and start chatproxy without `--demo`."
-    )
-
-
-class Telling(Struct):
-    """One answer on its way: the lines that it becomes, and when its stages began, in nanoseconds."""
-
-    model: Model
-    script: Script
-    prompt_words: int
-    asked_at: int
-    loaded_at: int
-    begun_at: int
-
-    def line(self, said: Said) -> Line:
-        return Line(self.model.name, _time(), said, False)
-
-    def last(self, said: Said) -> Line:
-        now = time.perf_counter_ns()
-        return Line(
-            self.model.name,
-            _time(),
-            said,
-            True,
-            self.script.reason,
-            now - self.asked_at,
-            self.loaded_at - self.asked_at,
-            self.prompt_words,
-            self.begun_at - self.loaded_at,
-            len(self.script.said),
-            now - self.begun_at,
-        )
 
 
 class Stage:
@@ -245,45 +204,61 @@ class Stage:
         return _json(_shown(_installed(asked.model)))
 
     async def chat(self, request: web.Request) -> web.StreamResponse:
-        asked_at = time.perf_counter_ns()
         asked = await _body(request, ChatRequest)
         model = _installed(asked.model)
-        can_think = "thinking" in model.capabilities
-        if asked.think and not can_think:
+        if asked.think and not model.thinks:
             raise _refusal(web.HTTPBadRequest, f'"{asked.model}" does not support thinking')
         if not asked.messages:
             await self._load(model)
             return _json(Line(model.name, _time(), Said("assistant", ""), True, "load"))
-        script = write_script(asked, thinks=can_think and asked.think is not False)
-        telling = await self._begin(model, script, asked, asked_at)
-        return await (self._stream(request, telling) if asked.stream else self._whole(telling))
+        async with aclosing(self._lines(model, asked)) as lines:
+            if not asked.stream:
+                return _json(_whole([line async for line in lines]))
+            response = web.StreamResponse(headers={"Content-Type": "application/x-ndjson"})
+            async for line in lines:
+                await response.prepare(request)  # not before there is something to say
+                await response.write(msgspec.json.encode(line) + b"\n")
+            return response
 
     async def _load(self, model: Model) -> None:
         if model not in self._loaded:
             await asyncio.sleep(self._step * _STEPS_TO_LOAD)
             self._loaded.add(model)
 
-    async def _begin(self, model: Model, script: Script, asked: ChatRequest, asked_at: int) -> Telling:
-        """Takes as long as loading and reading the prompt take: nothing is sent, not even a head."""
-        words = sum(len(turn.content.split()) for turn in asked.messages)
+    async def _lines(self, model: Model, asked: ChatRequest) -> AsyncGenerator[Line, None]:
+        """The first comes when the model is loaded and the prompt read, which takes a word's time."""
+        asked_at = time.perf_counter_ns()
         await self._load(model)
         loaded_at = time.perf_counter_ns()
         await asyncio.sleep(self._step)
-        return Telling(model, script, words + 1, asked_at, loaded_at, time.perf_counter_ns())
-
-    async def _stream(self, request: web.Request, telling: Telling) -> web.StreamResponse:
-        response = web.StreamResponse(headers={"Content-Type": "application/x-ndjson"})
-        await response.prepare(request)
-        for said in telling.script.said:
-            await response.write(msgspec.json.encode(telling.line(said)) + b"\n")
+        begun_at = time.perf_counter_ns()
+        words = script(asked, thinks=model.thinks and asked.think is not False)
+        limit = asked.options.num_predict if asked.options else -1
+        said = words[:limit] if limit > 0 else words
+        for each in said:
+            yield Line(model.name, _time(), each, False)
             await asyncio.sleep(self._step)
-        await response.write(msgspec.json.encode(telling.last(Said("assistant", ""))) + b"\n")
-        return response
+        now = time.perf_counter_ns()
+        yield Line(
+            model.name,
+            _time(),
+            Said("assistant", ""),
+            True,
+            done_reason="stop" if len(said) == len(words) else "length",
+            total_duration=now - asked_at,
+            load_duration=loaded_at - asked_at,
+            prompt_eval_count=1 + sum(len(turn.content.split()) for turn in asked.messages),
+            prompt_eval_duration=begun_at - loaded_at,
+            eval_count=len(said),
+            eval_duration=now - begun_at,
+        )
 
-    async def _whole(self, telling: Telling) -> web.Response:
-        script = telling.script
-        await asyncio.sleep(self._step * len(script.said))
-        return _json(telling.last(Said("assistant", "".join(script.content), "".join(script.thinking))))
+
+def _whole(lines: Sequence[Line]) -> Line:
+    """The last line, with what all of them say."""
+    content = "".join([line.message.content for line in lines])
+    thinking = "".join([line.message.thinking for line in lines])
+    return replace(lines[-1], message=Said("assistant", content, thinking))
 
 
 def create_demo_app(pace: float = PACE) -> web.Application:
@@ -328,29 +303,26 @@ def _installed(name: str) -> Model:
     raise _refusal(web.HTTPNotFound, f"model '{name}' not found")
 
 
-def _listed(model: Model) -> dict[str, Any]:
+def _named(model: Model) -> dict[str, Any]:
     return {
         "name": model.name,
         "model": model.name,
-        "modified_at": _time(),
         "size": _SIZE,
         "digest": model.digest,
-        "details": _details() | {"context_length": _TRAINED_FOR, "embedding_length": 1},
+        "details": _DETAILS,
+    }
+
+
+def _listed(model: Model) -> dict[str, Any]:
+    return _named(model) | {
+        "modified_at": _time(),
+        "details": _DETAILS | {"context_length": _TRAINED_FOR, "embedding_length": 1},
         "capabilities": model.capabilities,
     }
 
 
 def _running(model: Model) -> dict[str, Any]:
-    return {
-        "name": model.name,
-        "model": model.name,
-        "size": _SIZE,
-        "digest": model.digest,
-        "details": _details(),
-        "expires_at": _time(_KEPT_FOR),
-        "size_vram": 0,
-        "context_length": _WINDOW,
-    }
+    return _named(model) | {"expires_at": _time(_KEPT_FOR), "size_vram": 0, "context_length": _WINDOW}
 
 
 def _shown(model: Model) -> dict[str, Any]:
@@ -358,21 +330,10 @@ def _shown(model: Model) -> dict[str, Any]:
         "modelfile": f"FROM /demo/blobs/sha256-{model.digest}\nPARAMETER num_ctx {_WINDOW}\n",
         "parameters": f"num_ctx                        {_WINDOW}",
         "template": "{{ .Prompt }}",
-        "details": _details(),
+        "details": _DETAILS,
         "model_info": {"general.architecture": "demo", "demo.context_length": _TRAINED_FOR},
         "capabilities": model.capabilities,
         "modified_at": _time(),
-    }
-
-
-def _details() -> dict[str, Any]:
-    return {
-        "parent_model": "",
-        "format": "none",
-        "family": "demo",
-        "families": ["demo"],
-        "parameter_size": "0",
-        "quantization_level": "none",
     }
 
 
