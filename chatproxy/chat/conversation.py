@@ -5,7 +5,8 @@ with what only memory knows: the text of an answer that is being produced.
 """
 
 import asyncio
-from collections.abc import AsyncGenerator, Mapping, Sequence
+from collections.abc import AsyncGenerator, Iterator, Mapping, Sequence
+from contextlib import contextmanager, suppress
 from typing import Final
 from weakref import WeakValueDictionary
 
@@ -233,15 +234,23 @@ class Conversation:
                 return Answer(message, question_id)
             await asyncio.sleep(0.01)  # its rows are committed, its generation starts with the next turn
 
-    def subscribe(self, answer: Answer, sink: Sink, after: Cursor | None) -> Subscription:
-        """A reader of the answer from that place on. Raises `too_many_subscribers`."""
+    @contextmanager
+    def subscribed(self, answer: Answer, sink: Sink, after: Cursor | None) -> Iterator[Subscription]:
+        """A reader of the answer from that place on; when it leaves, the answer goes on without. Raises
+        `too_many_subscribers`."""
         if answer.outcome is None and len(answer.readers) >= self._config.max_subscribers:
             raise ChatError(
                 "too_many_subscribers",
                 f"{self._config.max_subscribers} readers watch this answer; read it when it has ended.",
                 retry_after=5,
             )
-        return Subscription(answer, sink, after)
+        reader = Subscription(answer, sink, after)
+        answer.readers.add(reader)
+        try:
+            with suppress(ConnectionError):
+                yield reader
+        finally:
+            answer.readers.discard(reader)
 
     async def cancel(self, owner: str, session_id: str, message_id: int) -> Message:
         """The answer as it stands when nothing is appended to it any more. May be repeated."""

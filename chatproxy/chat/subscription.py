@@ -7,8 +7,7 @@ when there is room, in bigger pieces, and disturbs nobody.
 
 import asyncio
 from time import monotonic
-from types import TracebackType
-from typing import Protocol, Self
+from typing import Protocol
 
 from msgspec.structs import replace
 
@@ -47,18 +46,6 @@ class Subscription:
         self._in_step = False
         self._behind = asyncio.Event()
         self._told = -1  # the version of the progress that this reader knows
-
-    def __enter__(self) -> Self:
-        self.answer.readers.add(self)
-        return self
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
-        self.answer.readers.discard(self)
 
     @property
     def ready(self) -> bool:

@@ -1,6 +1,5 @@
 """What is said in a session: to send and to read, and to watch, resume and cancel an answer."""
 
-from contextlib import suppress
 from time import monotonic
 from typing import Annotated, Final
 
@@ -149,8 +148,7 @@ async def _stream(
     request: web.Request, answer: Answer, *, after: Cursor | None, ids: bool
 ) -> web.StreamResponse:
     stream = EventStream(request, ids=ids, reader_timeout=request.app[CONFIG].reader_timeout)
-    subscription = request.app[CONVERSATION].subscribe(answer, stream, after)
-    with subscription, suppress(ConnectionError):  # a reader who left; the answer goes on without
+    with request.app[CONVERSATION].subscribed(answer, stream, after) as subscription:
         await stream.open()
         await subscription.follow()
     return stream.response
@@ -158,8 +156,7 @@ async def _stream(
 
 async def _whole(request: web.Request, answer: Answer) -> web.StreamResponse:
     """The answer as one JSON object, when it has ended."""
-    subscription = request.app[CONVERSATION].subscribe(answer, Waiting(request), None)
-    with subscription, suppress(ConnectionError):
+    with request.app[CONVERSATION].subscribed(answer, Waiting(request), None) as subscription:
         await subscription.follow()
     outcome = answer.outcome
     if outcome is None:
