@@ -123,7 +123,7 @@ async def test_chat_goes_to_the_same_place(fake: FakeOllama) -> None:
     lines: list[Line] = []
     stream = await ollama.chat(b'{"model":"gemma3:270m"}', lines.extend)
     await stream.finished
-    await ollama.close()  # no session was ever needed
+    await ollama.close()
     assert lines[0].content == "Hello"
     assert fake.chats[0].headers["Authorization"] == "Bearer secret"
 

@@ -91,13 +91,13 @@ class _Version(Struct, frozen=True):
 
 
 class Ollama:
-    """Ollama at `url`, over one session that opens with the first call. All calls raise `upstream_…`."""
+    """Ollama at `url`. All calls raise `upstream_…`. Made in a running loop, and to be closed."""
 
     def __init__(self, url: str, *, api_key: str | None, connect_timeout: float) -> None:
         self._url = URL(url)
         self._api_key = api_key
         self._connect_timeout = connect_timeout
-        self._session: ClientSession | None = None
+        self._session = _session(api_key, connect_timeout)
 
     async def tags(self) -> list[Model]:
         return (await self._ask("GET", "tags", _Tags)).models or []
@@ -119,8 +119,7 @@ class Ollama:
         return (await self._ask("GET", "version", _Version)).version or ""
 
     async def close(self) -> None:
-        if self._session is not None:
-            await self._session.close()
+        await self._session.close()
 
     async def chat(self, body: bytes, receive: Receive) -> ChatStream:
         """The token path to the same Ollama; see `stream.chat_stream`."""
@@ -151,8 +150,6 @@ class Ollama:
     async def _exchange_once(
         self, method: str, call: str, body: bytes | None, attempt: SimpleNamespace
     ) -> bytes:
-        if self._session is None:
-            self._session = self._open()
         async with self._session.request(
             method, self._url / "api" / call, data=body, allow_redirects=False, trace_request_ctx=attempt
         ) as response:
@@ -160,23 +157,6 @@ class Ollama:
             if response.status != 200:
                 raise refusal(response.status, answer)
             return answer
-
-    def _open(self) -> ClientSession:
-        headers = {"Accept": "application/json", "Accept-Encoding": "identity", "User-Agent": "chatproxy"}
-        if self._api_key:
-            headers["Authorization"] = f"Bearer {self._api_key}"
-        reuse = TraceConfig()
-        reuse.on_connection_reuseconn.append(_note_reuse)
-        return ClientSession(
-            connector=aiohttp.TCPConnector(limit=0),
-            cookie_jar=aiohttp.DummyCookieJar(),
-            headers=headers,
-            auto_decompress=False,
-            timeout=ClientTimeout(
-                total=self._connect_timeout + ANSWER_TIMEOUT, connect=self._connect_timeout
-            ),
-            trace_configs=[reuse],
-        )
 
     def _translated(self, error: Exception) -> ChatError:
         match error:
@@ -191,6 +171,22 @@ class Ollama:
                 return incomplete()
             case _:
                 return invalid("it is not HTTP")
+
+
+def _session(api_key: str | None, connect_timeout: float) -> ClientSession:
+    headers = {"Accept": "application/json", "Accept-Encoding": "identity", "User-Agent": "chatproxy"}
+    if api_key:
+        headers["Authorization"] = f"Bearer {api_key}"
+    reuse = TraceConfig()
+    reuse.on_connection_reuseconn.append(_note_reuse)
+    return ClientSession(
+        connector=aiohttp.TCPConnector(limit=0),
+        cookie_jar=aiohttp.DummyCookieJar(),
+        headers=headers,
+        auto_decompress=False,
+        timeout=ClientTimeout(total=connect_timeout + ANSWER_TIMEOUT, connect=connect_timeout),
+        trace_configs=[reuse],
+    )
 
 
 async def _note_reuse(
