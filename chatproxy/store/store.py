@@ -123,7 +123,7 @@ class Store:
     # -- sessions
 
     async def create_session(
-        self, owner: str, *, title: str | None, model: str | None, system: str | None
+        self, owner: str, *, title: str | None = None, model: str | None = None, system: str | None = None
     ) -> Session:
         (row,) = await self._write(
             _CREATE,

@@ -54,10 +54,7 @@ PAGE: Final = {
 async def create(request: web.Request) -> web.StreamResponse:
     user = owner(request)
     given = (await read_json(request, SessionRequest)).given() if request.can_read_body else {}
-    session = await request.app[STORE].create_session(
-        user, title=given.get("title"), model=given.get("model"), system=given.get("system")
-    )
-    return json_response(session, status=201)
+    return json_response(await request.app[STORE].create_session(user, **given), status=201)
 
 
 @routes.get(SESSIONS)
