@@ -30,8 +30,7 @@ def half_said() -> Script:
 
 
 async def read_two_words(stream: Stream) -> None:
-    while stream.text() != "Two words":
-        await stream.next()
+    await stream.has("Two words")
 
 
 def answers(folder: Path) -> list[tuple[str, str, str]]:

@@ -339,8 +339,7 @@ async def _is_cancelled(client: Client, fake: FakeOllama) -> tuple[str, Stream]:
     fake.script = Script([token("One"), token(" two")], end="hang")
     session = await client.new_session()
     async with client.sending(session) as stream:
-        while stream.text() != "One two":
-            await stream.next()
+        await stream.has("One two")
         await client.cancel(session, stream.events[0]["assistantMessageId"])
         await stream.rest()
     return session, stream
@@ -366,8 +365,7 @@ async def test_an_interrupted_answer_is_replayed_with_what_there_was(
     async with Server(create_app(config)) as server, AsyncExitStack() as opened:
         session = await server.client.new_session()
         stream = await opened.enter_async_context(server.client.sending(session))
-        while stream.text() != "One two":
-            await stream.next()
+        await stream.has("One two")
         stopping = asyncio.create_task(server.stop())
         await stream.rest()
         await stopping

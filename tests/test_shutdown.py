@@ -89,8 +89,7 @@ async def test_every_reader_is_told_once_the_text_is_stored(
         message = (await sender.until("start"))["assistantMessageId"]
         async with client.resuming(session, message) as watcher:
             for stream in (sender, watcher):
-                while stream.text() != "Two words":
-                    await stream.next()
+                await stream.has("Two words")
             async with stopping(server):
                 for stream in (sender, watcher):
                     assert await stream.until("error") == terminal("Two words", message, "0.9.end")
@@ -212,8 +211,7 @@ async def test_readers_are_told_also_where_the_text_cannot_be_stored_in_time(
     session = await server.client.new_session()
     with closing(sqlite3.connect(config.database_path, isolation_level=None)) as other:
         async with server.client.sending(session) as stream:
-            while stream.text() != "Two words":
-                await stream.next()
+            await stream.has("Two words")
             other.execute("BEGIN IMMEDIATE")
             async with stopping(server):
                 assert await stream.until("error") == terminal("Two words", 2, "0.9.end")

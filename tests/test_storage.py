@@ -191,8 +191,7 @@ async def test_a_cancel_that_cannot_be_stored(
         message = (await stream.until("start"))["assistantMessageId"]
         async with full():
             gate.open()
-            while stream.text() != LONG:
-                await stream.next()
+            await stream.has(LONG)
             told = await client.cancel(session, message)
             assert (told["status"], told["content"], told["error"]["code"]) == (
                 "failed",
@@ -259,8 +258,7 @@ async def test_checkpoints_that_fail_do_not_end_the_answer(
         await stream.until("start")
         async with full():
             gate.let()
-            while stream.text() != LONG:
-                await stream.next()
+            await stream.has(LONG)
             statements.clear()
             await until(lambda: sum("INTO piece" in each for each in statements) > 2)  # it goes on trying
         gate.open()
@@ -278,8 +276,7 @@ async def test_checkpoints_go_on_when_there_is_room_again(
         await stream.until("start")
         async with full():
             gate.let()
-            while stream.text() != LONG:
-                await stream.next()
+            await stream.has(LONG)
         gate.let()
         await until(lambda: pieces(config) == f"{LONG} more")
 
