@@ -60,7 +60,7 @@ async def _parts(app: web.Application) -> AsyncIterator[None]:
     catalog = Catalog(ollama)
     try:
         known = app[MODELS] = Models(catalog, await store.measurements(), config.context_window)
-        async with Generations.running(store, metrics.ended) as generations:
+        async with Generations.running(config, store, metrics.ended) as generations:
             app[GENERATIONS] = generations
             app[CONVERSATION] = Conversation(config, store, ollama, known, generations)
             yield

@@ -144,13 +144,7 @@ class Conversation:
             raise
         answer = Answer(reply, question.id)
         self._generations.start(
-            Generation(
-                answer,
-                Asking(answer, plan, ticket, self._ollama, self._models),
-                arrived=arrived,
-                config=self._config,
-                store=self._store,
-            )
+            answer, Asking(answer, plan, ticket, self._ollama, self._models), arrived=arrived
         )
         return answer
 

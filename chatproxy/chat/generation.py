@@ -85,15 +85,16 @@ class Generation:
         arrived: float,
         config: Config,
         store: Store,
+        observe: Callable[[Figures], None],
     ) -> None:
-        """`arrived` is the monotonic time of the reader's request."""
+        """`arrived` is the monotonic time of the reader's request; `observe` is told of the answer's end."""
         self.answer = answer
         self.over = False
-        self.observe: Callable[[Figures], None] = lambda figures: None
         self._asking = asking
         self._arrived = arrived
         self._config = config
         self._store = store
+        self._observe = observe
         self._ending: asyncio.Future[Ending] = asyncio.get_running_loop().create_future()
         self._settled = asyncio.Event()
         self._saved = Cursor()
@@ -164,7 +165,7 @@ class Generation:
         self._log_end(outcome)
         self.answer.end(outcome)
         self._settled.set()
-        self.observe(self._figures(outcome))
+        self._observe(self._figures(outcome))
 
     def _outcome(self, ending: Ending) -> Message:
         return replace(
@@ -219,19 +220,16 @@ class Generation:
             self.end(failed(overdue))
 
     def _check_readers(self) -> None:
-        watched = False
-        for reader in self.answer.readers:
-            if reader.gone:
-                reader.fall_behind()
-            else:
-                watched = True
-        grace = self._config.disconnect_grace_seconds
-        now = monotonic()
-        if watched:
+        gone = [reader for reader in self.answer.readers if reader.gone]
+        for reader in gone:
+            reader.fall_behind()
+        if len(gone) < len(self.answer.readers):
             self._unwatched = None
             return
+        now = monotonic()
         if self._unwatched is None:
             self._unwatched = now
+        grace = self._config.disconnect_grace_seconds
         if grace is not None and now - self._unwatched >= grace:
             self.end(CANCELLED)
 

@@ -8,7 +8,10 @@ from typing import Final, Self
 
 from msgspec import Struct
 
+from chatproxy.chat.answer import Answer
+from chatproxy.chat.asking import Asking
 from chatproxy.chat.generation import SHUTDOWN, TICK, Figures, Generation
+from chatproxy.config import Config
 from chatproxy.errors import ChatError
 from chatproxy.store.store import Store
 
@@ -27,8 +30,9 @@ class Load(Struct, frozen=True):
 
 
 class Generations:
-    def __init__(self, store: Store, observe: Callable[[Figures], None]) -> None:
+    def __init__(self, config: Config, store: Store, observe: Callable[[Figures], None]) -> None:
         """`observe` is told of each answer's end."""
+        self._config = config
         self._store = store
         self._observe = observe
         self._by_answer: dict[int, Generation] = {}
@@ -37,9 +41,11 @@ class Generations:
 
     @classmethod
     @asynccontextmanager
-    async def running(cls, store: Store, observe: Callable[[Figures], None]) -> AsyncIterator[Self]:
+    async def running(
+        cls, config: Config, store: Store, observe: Callable[[Figures], None]
+    ) -> AsyncIterator[Self]:
         """With the clocks that look at every answer; ends them all on leaving."""
-        self = cls(store, observe)
+        self = cls(config, store, observe)
         clocks = [asyncio.create_task(self._tick()), asyncio.create_task(self._checkpoint())]
         try:
             yield self
@@ -49,9 +55,11 @@ class Generations:
                 clock.cancel()
             await asyncio.wait(clocks)
 
-    def start(self, generation: Generation) -> None:
-        answer = generation.answer
-        generation.observe = self._observe
+    def start(self, answer: Answer, asking: Asking, arrived: float) -> None:
+        """`arrived` is the monotonic time of the reader's request."""
+        generation = Generation(
+            answer, asking, arrived=arrived, config=self._config, store=self._store, observe=self._observe
+        )
         self._by_answer[answer.id] = self._by_session[answer.session_id] = generation
         task = asyncio.create_task(generation.run(), name=f"answer {answer.id}")
         self._tasks.add(task)
