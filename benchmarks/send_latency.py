@@ -35,7 +35,7 @@ TEXT = "A lighthouse is a tower with a strong light at the top. It warns ships o
 
 
 async def session_of(store: Store, messages: int) -> str:
-    session = await store.create_session("", title=None, model=None, system=None)
+    session = await store.create_session("")
     for first in range(0, messages // 2, 1000):
         turns = range(first, min(first + 1000, messages // 2))
         begun = await asyncio.gather(

@@ -350,7 +350,7 @@ async def test_a_long_message_of_many_tokens_is_not_held_against_the_next(
 async def remembering(path: Path, turns: int) -> str:
     """A session in which so much was said already."""
     store = await Store.open(path)
-    session = await store.create_session("", title=None, model=None, system="You know lighthouses.")
+    session = await store.create_session("", system="You know lighthouses.")
     begun = await asyncio.gather(
         *[
             store.begin_answer("", session.id, Question(content=f"Question {number}: {PROSE}", model=MODEL))

@@ -43,7 +43,7 @@ async def session(store: Store) -> Session:
 
 
 async def new_session(store: Store, title: str | None = None, owner: str = "ann") -> Session:
-    return await store.create_session(owner, title=title, model=None, system=None)
+    return await store.create_session(owner, title=title)
 
 
 async def begin(store: Store, session: Session, content: str = "Hi", **fields: object) -> tuple[int, int]:
@@ -650,7 +650,7 @@ from chatproxy.store.store import Store
 
 async def main():
     store = await Store.open(Path(sys.argv[1]))
-    session = await store.create_session("ann", title=None, model=None, system=None)
+    session = await store.create_session("ann")
     question = Question(content="Hi", model="m", warnings=[Notice(code="c", message="m")])
     _, first = await store.begin_answer("ann", session.id, question)
     _, second = await store.begin_answer("ann", session.id, Question(content="Hi"))
