@@ -89,7 +89,6 @@ class Generation:
     ) -> None:
         """`arrived` is the monotonic time of the reader's request; `observe` is told of the answer's end."""
         self.answer = answer
-        self.over = False
         self._asking = asking
         self._arrived = arrived
         self._config = config
@@ -102,6 +101,11 @@ class Generation:
         self._unwatched: float | None = monotonic() + 1
         self._told = monotonic()
         self._told_tokens = 0
+
+    @property
+    def over(self) -> bool:
+        """The session is free again; perhaps the outcome is still to be committed."""
+        return self.answer.outcome is not None
 
     async def run(self) -> None:
         """From the slot to the committed end, and longer only where that commit fails."""
@@ -136,8 +140,8 @@ class Generation:
             self._asking.stop()
 
     async def _settle(self, outcome: Message) -> None:
-        """The order of invariant 3. An outcome that cannot be committed is told as the failure that it
-        is, its text stays in memory, and the commit is tried until it succeeds."""
+        """An outcome that cannot be committed is told as the failure that it is, its text stays in memory,
+        and the commit is tried until it succeeds."""
         try:
             await self._commit(outcome)
         except ChatError as error:
@@ -160,7 +164,6 @@ class Generation:
         await self._store.finish_answer(outcome, self._asking.measurement)
 
     def _release(self, outcome: Message) -> None:
-        self.over = True
         self._asking.leave()
         self._log_end(outcome)
         self.answer.end(outcome)
