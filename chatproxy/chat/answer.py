@@ -88,18 +88,17 @@ class Progress:
 class Reader(Protocol):
     """Who watches an answer: a `Subscription`."""
 
+    in_step: bool  # has seen everything so far
     sent_at: float
 
     @property
     def gone(self) -> bool: ...
 
-    @property
-    def ready(self) -> bool:
-        """Whether this reader has seen everything so far and can take a frame now."""
+    def push(self, text: Frame, position: Cursor) -> None:
+        """For who is in step, and falls behind where its socket still has something waiting."""
 
-    def push(self, text: Frame, position: Cursor) -> None: ...
-
-    def push_status(self, status: Frame, version: int) -> None: ...
+    def push_status(self, status: Frame, version: int) -> None:
+        """The same."""
 
     def fall_behind(self) -> None:
         """Reads on by itself from here."""
@@ -149,8 +148,9 @@ class Answer:
         position = Cursor(self.thinking.length, self.content.length)
         encoded: Frame | None = None
         for reader in self.readers:
-            if reader.ready:
-                encoded = encoded or frame(event(content=text, cursor=str(position)))
+            if reader.in_step:
+                if encoded is None:
+                    encoded = frame(event(text, str(position)))
                 reader.push(encoded, position)
 
     def enter(self, state: State, position: int | None = None) -> None:
@@ -163,7 +163,7 @@ class Answer:
         encoded: Frame | None = None
         due = monotonic() - quiet_for
         for reader in self.readers:
-            if reader.ready and reader.sent_at <= due:
+            if reader.in_step and reader.sent_at <= due:
                 encoded = encoded or frame(self.progress.event())
                 reader.push_status(encoded, self.progress.version)
 

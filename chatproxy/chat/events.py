@@ -38,12 +38,12 @@ class Status(Event, frozen=True, kw_only=True):
     tokens_per_second: float | UnsetType = UNSET
 
 
-class Thinking(Event, frozen=True, kw_only=True):
+class Thinking(Event, frozen=True):
     content: str
     cursor: str
 
 
-class Chunk(Event, frozen=True, kw_only=True):
+class Chunk(Event, frozen=True):
     content: str
     cursor: str
 

@@ -21,15 +21,11 @@ class Sink(Protocol):
     """Where frames go: an event stream, or a request that waits for the end."""
 
     @property
-    def waiting(self) -> bool:
-        """Something written earlier has not been taken yet."""
-
-    @property
     def gone(self) -> bool:
         """The reader has left."""
 
-    def push(self, frame: Frame) -> None:
-        """Takes the frame at once; only called when nothing is waiting."""
+    def push(self, frame: Frame) -> bool:
+        """Takes the frame at once; False where something written earlier has not been taken yet."""
 
     async def send(self, frame: Frame) -> None:
         """Returns when all of it is taken. Raises ConnectionError when the reader has left."""
@@ -43,33 +39,30 @@ class Subscription:
         self.sent_at = monotonic()
         self.reset = after is not None and not _names_a_place(answer, after)
         self._position = Cursor() if after is None or self.reset else replace(after, end=False)
-        self._in_step = False
+        self.in_step = False
         self._behind = asyncio.Event()
         self._told = -1  # the version of the progress that this reader knows
-
-    @property
-    def ready(self) -> bool:
-        """In step, with nothing waiting; otherwise the reader is left behind here."""
-        if self._in_step and self.sink.waiting:
-            self.fall_behind()
-        return self._in_step
 
     @property
     def gone(self) -> bool:
         return self.sink.gone
 
     def push(self, text: Frame, position: Cursor) -> None:
-        self.sink.push(text)
-        self._position = position
-        self.sent_at = monotonic()
+        if self.sink.push(text):
+            self._position = position
+            self.sent_at = monotonic()
+        else:
+            self.fall_behind()
 
     def push_status(self, status: Frame, version: int) -> None:
-        self.sink.push(status)
-        self._told = version
-        self.sent_at = monotonic()
+        if self.sink.push(status):
+            self._told = version
+            self.sent_at = monotonic()
+        else:
+            self.fall_behind()
 
     def fall_behind(self) -> None:
-        self._in_step = False
+        self.in_step = False
         self._behind.set()
 
     async def follow(self) -> None:
@@ -86,7 +79,7 @@ class Subscription:
             if self.answer.outcome is not None:
                 await self._send(self.answer.terminal(self.answer.outcome))
                 return
-            self._in_step = True
+            self.in_step = True
             self._behind.clear()
             await self._behind.wait()
             if self.gone:

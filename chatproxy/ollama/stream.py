@@ -168,8 +168,8 @@ class ChatStream(asyncio.Protocol):
             self._end = error
 
     def _deliver(self) -> None:
-        lines, self._lines = self._lines, []
-        if lines:
+        if lines := self._lines:
+            self._lines = []
             try:
                 self._receive(lines)
             except Exception as error:  # whatever it is, the caller of chat_stream awaits it

@@ -118,7 +118,8 @@ class LineBuffer:
 
     def feed(self, data: bytes) -> Iterator[Line]:
         """The lines that `data` completes. Raises `upstream_error` and `upstream_invalid`."""
-        *lines, rest = data.split(b"\n")  # the byte alone: U+2028 and others may stand inside a string
+        lines = data.split(b"\n")  # the byte alone: U+2028 and others may stand inside a string
+        rest = lines.pop()
         if lines and self._rest:
             lines[0] = self._take(lines[0])
         for line in lines:

@@ -42,18 +42,17 @@ class EventStream:
         self._chunked = "Transfer-Encoding" in self.response.headers
 
     @property
-    def waiting(self) -> bool:
-        return self._connection.writing_paused
-
-    @property
     def gone(self) -> bool:
         return has_left(self._request)
 
-    def push(self, frame: Frame) -> None:
-        try:
+    def push(self, frame: Frame) -> bool:
+        if self._connection.writing_paused:
+            return False
+        try:  # noqa: SIM105 - `suppress` would cost as much as the write's own Python
             self._write(self._line(frame))
         except ConnectionError:
-            return  # a reader who has left is noticed by the clock
+            pass  # a reader who has left is noticed by the clock
+        return True
 
     async def send(self, frame: Frame) -> None:
         await self._taken()
@@ -71,7 +70,7 @@ class EventStream:
 
     async def _taken(self) -> None:
         """Waits until the socket has taken everything."""
-        if not self.waiting:
+        if not self._connection.writing_paused:
             return
         # One task for all of the wait: cancelling a drain would cancel every later one with it.
         drained = asyncio.create_task(self._request.writer.drain())
@@ -118,8 +117,6 @@ class EventStream:
 class Waiting:
     """The sink of a request that waits for the whole answer: it takes nothing, and counts as a reader."""
 
-    waiting = False
-
     def __init__(self, request: web.Request) -> None:
         self._request = request
 
@@ -127,8 +124,8 @@ class Waiting:
     def gone(self) -> bool:
         return has_left(self._request)
 
-    def push(self, frame: Frame) -> None:
-        pass
+    def push(self, frame: Frame) -> bool:
+        return True
 
     async def send(self, frame: Frame) -> None:
         if self.gone:
