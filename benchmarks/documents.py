@@ -1,13 +1,13 @@
-"""What documents cost: an upload by its size, a search by its chunks: `python benchmarks/documents.py`
+"""What documents cost: an upload by its size, a search by its chunks.
 
 Uploads go over HTTP on loopback, searches to the store; the text is made of a real one's sentences.
 """
 
-import asyncio
 import random
 import re
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
+from dataclasses import dataclass
 from pathlib import Path
 from statistics import median
 from tempfile import TemporaryDirectory
@@ -22,24 +22,29 @@ from chatproxy.chat.retrieval import passages
 from chatproxy.web.keys import STORE
 
 DATA: Final = Path(__file__).parent.parent / "tests" / "documents"
-SIZES: Final = (0.25, 1, 4, 8)  # MB; the last one has 10,000 chunks
-SEARCHES: Final = 300
 MEGABYTE: Final = 1_000_000
 
 
-async def main() -> None:
+@dataclass(frozen=True)
+class Cost:
+    megabytes: float  # of text
+    chunks: int
+    upload: float  # milliseconds
+    search: float  # the same, the median
+    slow: float  # of 95%
+
+
+async def measure(sizes: Sequence[float], searches: int) -> list[Cost]:
     sentences = re.split(r"(?<=[.?!;])\s+", (DATA / "devils-dictionary.txt").read_text())
-    print(f"{'text':>8} {'chunks':>8} {'upload':>10} {'per MB':>10} {'search, median':>16} {'95%':>10}")
-    with TemporaryDirectory() as folder:
-        for size in SIZES:
+    found = []
+    with TemporaryDirectory(prefix="bench") as folder:
+        for size in sizes:
             text = made(sentences, int(size * MEGABYTE), random.Random(size))
             database = Path(folder) / f"{size}.db"
-            chunks, upload, searches = await measured(database, text, questions(sentences))
-            slow = sorted(searches)[int(len(searches) * 0.95)]
-            print(
-                f"{size:5g} MB {chunks:8} {upload * 1000:7.0f} ms {upload * 1000 / size:7.0f} ms"
-                f" {median(searches) * 1000:13.2f} ms {slow * 1000:7.2f} ms"
-            )
+            chunks, upload, taken = await _measured(database, text, questions(sentences, searches))
+            slow = sorted(taken)[int(len(taken) * 0.95)]
+            found.append(Cost(size, chunks, upload * 1000, median(taken) * 1000, slow * 1000))
+    return found
 
 
 def made(sentences: list[str], size: int, chance: random.Random) -> str:
@@ -51,18 +56,18 @@ def made(sentences: list[str], size: int, chance: random.Random) -> str:
     return "\n\n".join(paragraphs)
 
 
-def questions(sentences: list[str]) -> list[str]:
+def questions(sentences: list[str], number: int) -> list[str]:
     """Of five words each, rare and frequent ones as they come."""
     chance = random.Random(1)
     words = [word for word in re.findall(r"\w+", " ".join(sentences)) if len(word) > 3]
-    return [f"What does it say about {' '.join(chance.sample(words, 5))}?" for _ in range(SEARCHES)]
+    return [f"What does it say about {' '.join(chance.sample(words, 5))}?" for _ in range(number)]
 
 
-async def measured(database: Path, text: str, asked: list[str]) -> tuple[int, float, list[float]]:
+async def _measured(database: Path, text: str, asked: list[str]) -> tuple[int, float, list[float]]:
     """The number of chunks, the seconds of the upload, the seconds of each search."""
     app = create_app(Config(database_url=f"sqlite:///{database}"))
     searches = []
-    async with listening(app) as url, aiohttp.ClientSession() as http:
+    async with _listening(app) as url, aiohttp.ClientSession() as http:
         form = aiohttp.FormData()
         form.add_field("file", text.encode(), filename="benchmark.txt")
         began = perf_counter()
@@ -77,7 +82,7 @@ async def measured(database: Path, text: str, asked: list[str]) -> tuple[int, fl
 
 
 @asynccontextmanager
-async def listening(app: web.Application) -> AsyncIterator[str]:
+async def _listening(app: web.Application) -> AsyncIterator[str]:
     runner = web.AppRunner(app, access_log=None)
     await runner.setup()
     try:
@@ -85,7 +90,3 @@ async def listening(app: web.Application) -> AsyncIterator[str]:
         yield f"http://127.0.0.1:{runner.addresses[0][1]}"
     finally:
         await runner.cleanup()
-
-
-if __name__ == "__main__":
-    asyncio.run(main())

@@ -116,6 +116,7 @@ class Cost:
 
     wall: float
     cpu: float
+    asking: float  # of the time on the clock, until Ollama is asked; 0 where it is not
 
 
 @dataclass(frozen=True)
@@ -148,28 +149,33 @@ async def _with_past(stack: AsyncExitStack, stage: Stage, sessions: int, message
 
 
 async def _in_turns(
-    servers: list[Server], act: Callable[[Server], Awaitable[None]], repeats: int
+    servers: list[Server], act: Callable[[Server], Awaitable[float]], repeats: int
 ) -> list[Cost]:
-    walls: dict[int, list[float]] = {server.port: [] for server in servers}
-    cpus: dict[int, list[float]] = {server.port: [] for server in servers}
+    """`act` tells how many milliseconds passed until Ollama was asked."""
+    found: dict[int, list[Cost]] = {server.port: [] for server in servers}
     for _ in range(repeats):
         for server in servers:
             since, before = monotonic(), server.cpu
-            await act(server)
-            walls[server.port].append((monotonic() - since) * 1000)
-            cpus[server.port].append((server.cpu - before) * 1000)
-    return [Cost(median(walls[server.port]), median(cpus[server.port])) for server in servers]
+            asking = await act(server)
+            wall, cpu = monotonic() - since, server.cpu - before
+            found[server.port].append(Cost(wall * 1000, cpu * 1000, asking))
+    return [
+        Cost(*(median(getattr(cost, name) for cost in costs) for name in ("wall", "cpu", "asking")))
+        for costs in found.values()
+    ]
 
 
-async def _send(server: Server) -> None:
-    """To the end of an answer of one token."""
+async def _send(server: Server) -> float:
+    """To the end of an answer of one token; the milliseconds until Ollama was asked for it."""
     (reader,) = await read(server.port, [send(server.port, SESSION, "1000 1 0")], Tally())
     await reader.ended
+    return (reader.reached - reader.asked) * 1000
 
 
-async def _list(http: aiohttp.ClientSession, server: Server) -> None:
+async def _list(http: aiohttp.ClientSession, server: Server) -> float:
     async with http.get(f"http://127.0.0.1:{server.port}{SESSIONS}?limit=10") as response:
         assert len((await response.json())["sessions"]) == 10
+    return 0
 
 
 async def _until(predicate: Callable[[], bool]) -> None:

@@ -35,6 +35,7 @@ class Reader(asyncio.Protocol):
         loop = asyncio.get_running_loop()
         self.seen = 0  # tokens
         self.asked = self.first = 0.0  # monotonic times, of the request and the first token
+        self.reached = 0.0  # and of that token's stamp: Ollama sends it as soon as it is asked
         self.started: asyncio.Future[None] = loop.create_future()
         self.ended: asyncio.Future[None] = loop.create_future()
         self._request = request
@@ -58,7 +59,7 @@ class Reader(asyncio.Protocol):
             unread = unread[: over.start()]  # what follows repeats the answer
         if stamps := _STAMP.findall(unread):
             if not self.seen:
-                self._start()
+                self._start(stamps[0])
             self.seen += len(stamps)
             if self._tally.counting:
                 self._tally.late += [now - int(stamp, 16) for stamp in stamps]
@@ -69,8 +70,8 @@ class Reader(asyncio.Protocol):
             if not self.ended.done():
                 self.ended.set_result(None)
 
-    def _start(self) -> None:
-        self.first = monotonic()
+    def _start(self, stamp: bytes) -> None:
+        self.first, self.reached = monotonic(), int(stamp, 16) / 1e6
         if not self.started.done():
             self.started.set_result(None)
 

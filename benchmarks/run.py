@@ -19,7 +19,7 @@ from typing import Final
 
 import uvloop
 
-from benchmarks import contestants, fake_ollama, figures, machine, report, tables
+from benchmarks import contestants, documents, fake_ollama, figures, machine, markdown_stream, report, tables
 from benchmarks.contestants import CHATPROXY, DIRECT, NGINX, Contestant, Stage
 from benchmarks.measure import OVERLOADED, RATE, Sample, climb, first_token, under_load
 from benchmarks.tables import Own, Round, Rounds
@@ -50,6 +50,9 @@ class Scale:
     back_for: float  # seconds that the answers go on to which everybody comes back
     past: tuple[int, int]  # sessions, and messages in one of them
     repeats: int
+    texts: Sequence[float]  # megabytes, of documents
+    searches: int
+    page: tuple[int, int]  # answers in the browser, and their characters
 
 
 FULL: Final = Scale(
@@ -65,6 +68,9 @@ FULL: Final = Scale(
     back_for=8,
     past=(1_000_000, 100_000),
     repeats=40,
+    texts=(0.25, 1, 4, 8),  # the last one has 10,000 chunks
+    searches=300,
+    page=(5, 200_000),
 )
 TINY: Final = Scale(
     rounds=1,
@@ -79,6 +85,9 @@ TINY: Final = Scale(
     back_for=1.5,
     past=(30, 30),
     repeats=2,
+    texts=(0.01, 0.02),
+    searches=5,
+    page=(1, 2_000),
 )
 
 
@@ -96,6 +105,9 @@ class Bench:
         many = await self._rounds(leaders, scale.many)
         most = await self._most()
         own = await self._own(some, many)
+        self._say("chatproxy: documents")
+        texts = await documents.measure(scale.texts, scale.searches)
+        page = await self._page()
         self._say("done")
         return "\n\n".join(
             [
@@ -107,6 +119,10 @@ class Bench:
                 tables.most(most, scale.levels[-1]),
                 "### chatproxy and its targets",
                 tables.targets(some, many, own),
+                "### Documents",
+                tables.documents(texts),
+                "### A long answer in the browser",
+                page,
             ]
         )
 
@@ -138,6 +154,18 @@ class Bench:
                     server, self._scale.levels, self._scale.seconds / 2, tables.STUTTER
                 )
         return found
+
+    async def _page(self) -> str:
+        """The browser has all cores: it is not the proxy that is measured."""
+        if not markdown_stream.present():
+            return "Left out: Chromium is not installed."
+        self._say("a long answer in the browser")
+        ours = os.sched_getaffinity(0)
+        os.sched_setaffinity(0, ours | self._stage.cores)
+        try:
+            return tables.page(await markdown_stream.measure(*self._scale.page))
+        finally:
+            os.sched_setaffinity(0, ours)
 
     async def _own(self, some: Rounds, many: Rounds) -> Own:
         scale, stage = self._scale, self._stage

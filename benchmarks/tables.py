@@ -8,8 +8,10 @@ from dataclasses import dataclass
 from statistics import median
 from typing import Final
 
+from benchmarks import documents as texts
 from benchmarks.contestants import CHATPROXY, DIRECT, FASTAPI, NGINX
 from benchmarks.figures import Cost, Past, Return
+from benchmarks.markdown_stream import Smoothness
 from benchmarks.measure import Loaded, Sample
 from benchmarks.report import NONE, number, table
 
@@ -143,9 +145,40 @@ def _of_its_own(own: Own) -> Iterable[Sequence[object]]:
         yield ("tokens lost or doubled by that", own.back.lost, 0, _verdict(own.back.lost, 0))
     for (sessions, messages), past in own.past:
         yield (f"a send into a session of {messages:,} messages", _cost(past.send), "", "")
+        yield _row("its way to Ollama, after the commit", past.send.asking, 5, " ms", 2)
         yield (f"a list among {sessions:,} sessions", _cost(past.listing), "", "")
     yield _flat("sends, CPU, long past to short", [past.send.cpu for _, past in own.past])
     yield _flat("lists, CPU, long past to short", [past.listing.cpu for _, past in own.past])
+
+
+def documents(costs: Sequence[texts.Cost]) -> str:
+    """Of 1 MB: an upload within a second; of 10,000 chunks: a search within 10 ms."""
+    head = ("text", "chunks", "upload", "per MB", "search, median", "95%")
+    return table(
+        head,
+        [
+            (
+                f"{cost.megabytes:g} MB",
+                f"{cost.chunks:,}",
+                f"{number(cost.upload, 0)} ms",
+                f"{number(cost.upload / cost.megabytes, 0)} ms",
+                f"{number(cost.search, 2)} ms",
+                f"{number(cost.slow, 2)} ms",
+            )
+            for cost in costs
+        ],
+    )
+
+
+def page(found: Smoothness) -> str:
+    return table(
+        ("", "measured", "target", ""),
+        [
+            _row("long tasks (over 50 ms), median of the runs", found.long_tasks, 2, "", 0),
+            _row("the longest of all", found.longest, None, " ms", 0),
+            _row("elements, one below the other", found.elements, found.blocks, "", 0),
+        ],
+    )
 
 
 def _cost(cost: Cost) -> str:
