@@ -183,6 +183,13 @@ async def test_no_send_waits_for_lists_that_are_known(
     assert len(fake.chats) == 4
 
 
+async def test_lists_are_not_asked_for_on_every_message(fake: FakeOllama, auto: Client) -> None:
+    session = await auto.new_session()
+    for _ in range(20):
+        await auto.ask(session)
+    assert fake.calls["/api/tags"] + fake.calls["/api/ps"] < 20
+
+
 # -- the second choice
 
 FAILURES = [

@@ -1,5 +1,6 @@
 """What is known of each model: by its name, its weights, its window, and by how it did here."""
 
+import asyncio
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
@@ -257,6 +258,15 @@ async def test_an_answer_shows_what_is_loaded_now(fake: FakeOllama, models: Mode
     await until(lambda: fake.calls["/api/ps"] == 2)
     await models.loaded(model)
     assert await window(models) == 8192
+
+
+async def test_an_answer_of_a_warm_model_asks_for_no_list(fake: FakeOllama, models: Models) -> None:
+    model = await models.find(MODEL)
+    models.measurement(model, ended(), None)
+    await asyncio.sleep(0.05)
+    assert fake.calls["/api/ps"] == 1
+    models.measurement(model, ended(load_ms=3000), None)  # it had been unloaded
+    await until(lambda: fake.calls["/api/ps"] == 2)
 
 
 async def figures(client: Client) -> tuple[float | None, int | None]:

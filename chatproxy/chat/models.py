@@ -180,7 +180,8 @@ class Models:
             prompt_base=gauge.base if gauge else None,
             prompt_slope=gauge.slope if gauge else None,
         )
-        self._catalog.running.refresh()  # it is loaded now, and its window is in force
+        if load or not model.warm:
+            self._catalog.running.refresh()  # it is loaded now, and its window is in force
         return after
 
     def refused(self, model: Known, size: int | None, *, window: int, tokens: int) -> Known:
