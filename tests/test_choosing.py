@@ -510,6 +510,16 @@ async def test_heartbeats_of_an_answer_tell_how_fast_it_is(fake: FakeOllama, con
         assert 0 < event["tokensPerSecond"] <= 4
 
 
+async def test_only_lines_with_text_are_counted(fake: FakeOllama, config: Config) -> None:
+    fake.script = Script([token(thinking="One") + token() + token("two")], end="hang")
+    async with (
+        serving(replace(config, heartbeat_seconds=0.4)) as client,
+        client.sending(await client.new_session()) as stream,
+    ):
+        await stream.has("two")
+        assert (await stream.until("status"))["tokens"] == 2
+
+
 def one_at_a_time(config: Config, **more: Any) -> Config:
     return replace(config, max_concurrent_generations=1, **more)
 
