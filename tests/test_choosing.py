@@ -635,6 +635,22 @@ async def test_ollama_is_never_idle_and_never_holds_more_than_twice_what_it_runs
     assert {(await stream).last["type"] for stream in asking} == {"done"}
 
 
+async def test_names_of_the_same_weights_wait_in_one_line(fake: FakeOllama, client: Client) -> None:
+    fake.script = Script(answer("Hi"), head=(head := Gate()))
+    async with AsyncExitStack() as open_streams:
+        streams = []
+        for place, model in enumerate([MODEL, ECHO, MODEL, ECHO]):
+            sending = client.sending(await client.new_session(), model=model)
+            streams.append(await open_streams.enter_async_context(sending))
+            expected = ("waiting", None) if place < 2 else ("queued", place - 1)
+            await until_state(streams[-1], *expected)
+        assert asked(fake) == [MODEL, ECHO]
+        head.open()
+        for stream in streams:
+            await stream.rest()
+    assert fake.peak == 2
+
+
 # -- the list
 
 

@@ -134,7 +134,7 @@ class Conversation:
         images = await self._images(owner, session.id, request)
         document = await self._document(owner, session, request)
         plan = await self._plan(owner, session, request, images, document)
-        ticket = self._queue.join(plan.first.model.name)
+        ticket = self._queue.join(plan.first.model.runner)
         try:
             question, reply = await self._store.begin_answer(
                 owner, session.id, _question(request, plan, images, document)

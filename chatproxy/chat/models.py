@@ -31,6 +31,7 @@ class Known(Struct, frozen=True, kw_only=True):
 
     name: str
     digest: str | None = None
+    weights: str | None = None
     size: float = 0.0
     remote: bool = False
     capabilities: frozenset[str] = frozenset()
@@ -45,6 +46,11 @@ class Known(Struct, frozen=True, kw_only=True):
     @property
     def tokens_per_second(self) -> float | None:
         return self.measured.tokens_per_second
+
+    @property
+    def runner(self) -> str:
+        """What answers for it in Ollama: names with the same weights share one."""
+        return self.weights or canonical(self.name)
 
     @property
     def sees(self) -> bool:
@@ -116,6 +122,7 @@ class Models:
         return Known(
             name=model.name,
             digest=digest,
+            weights=details.weights,
             size=parameters(model.details.parameter_size if model.details else None),
             remote=model.remote,
             capabilities=details.capabilities,
