@@ -184,7 +184,15 @@ async def test_else_it_is_that_of_the_runner(fake: FakeOllama, models: Models) -
 async def test_else_the_models_own(fake: FakeOllama, models: Models) -> None:
     with_num_ctx(fake, MODEL, 2048)
     fake.running = [running(ECHO, 8192)]  # it would be loaded anew
-    assert await window(models) == 2048
+    model = await models.find(MODEL)
+    assert (model.warm, model.window) == (False, 2048)
+
+
+async def test_a_runner_with_another_window_is_not_its_own(fake: FakeOllama, models: Models) -> None:
+    with_num_ctx(fake, ECHO, 8192)
+    fake.running = [running(ECHO, 8192)]  # MODEL would be loaded anew
+    model = await models.find(MODEL)
+    assert (model.warm, model.window) == (False, None)
 
 
 async def test_else_that_of_a_runner_with_the_same_weights(fake: FakeOllama, models: Models) -> None:

@@ -126,7 +126,7 @@ class Models:
             size=parameters(model.details.parameter_size if model.details else None),
             remote=model.remote,
             capabilities=details.capabilities,
-            window=self._window(model, details, runner),
+            window=self._context_window or (runner and runner.context_length) or details.window,
             expected_window=self._refused.get(digest)
             or details.trained_window
             or (model.details.context_length if model.details else None),
@@ -137,21 +137,16 @@ class Models:
             tags=model,
         )
 
-    def _window(self, model: Model, details: Details, runner: Running | None) -> int | None:
-        """The one in force: the runner's. Where that runs under another name with the same weights, or not
-        at all, the model's own `num_ctx` would be it."""
-        itself = runner is not None and canonical(runner.name) == canonical(model.name)
-        of_runner = runner.context_length if runner is not None else None
-        return self._context_window or (of_runner if itself else None) or details.window or of_runner
-
     async def _runner(self, model: Model, details: Details, running: Sequence[Running]) -> Running | None:
-        """What runs it now: names with the same weights share one runner, under the name that loaded it."""
+        """What runs it now: names with the same weights share one runner, under the name that loaded it,
+        unless they set another window: Ollama would load them anew."""
         for runner in running:
             if canonical(runner.name) == canonical(model.name):
                 return runner
         if details.weights is not None:
             for runner in running:
-                if (await self._catalog.details(runner.name, runner.digest)).weights == details.weights:
+                other = await self._catalog.details(runner.name, runner.digest)
+                if (other.weights, other.window) == (details.weights, details.window):
                     return runner
         return None
 
