@@ -281,11 +281,11 @@ async def test_who_answers_instead_is_told_while_it_writes(fake: FakeOllama, aut
 # -- the window
 
 
-def refusing_over(window: int, text: str = "Well.") -> Callable[[Request], Script]:
+def refusing_over(window: int, text: str = "Well.", image: int = 768) -> Callable[[Request], Script]:
     """As Ollama counts: a token for each word and mark, and some around each message."""
 
     def script(request: Request) -> Script:
-        tokens = count(request)
+        tokens = count(request, image)
         if tokens < window:
             return Script(answer(text, prompt_eval_count=tokens))
         body = recorded("history_too_long_refused").replace(b"5371", str(tokens).encode())
@@ -294,9 +294,10 @@ def refusing_over(window: int, text: str = "Well.") -> Callable[[Request], Scrip
     return script
 
 
-def count(request: Request) -> int:
+def count(request: Request, image: int = 768) -> int:
     texts = [message["content"] for message in request["messages"]]
-    return 12 + sum(5 + len(re.findall(r"\w{1,6}|[^\w\s]", text)) for text in texts)
+    pictures = sum(len(message.get("images", [])) for message in request["messages"])
+    return 12 + sum(5 + len(re.findall(r"\w{1,6}|[^\w\s]", text)) for text in texts) + image * pictures
 
 
 PROSE = (
@@ -320,6 +321,21 @@ async def test_a_window_that_ollama_names_is_learned(fake: FakeOllama, client: C
     assert len(fake.chats) == 7  # the window is known now
     stored = (await client.messages(session))[9]
     assert [warning["code"] for warning in stored["warnings"]] == ["history_truncated"]
+
+
+async def test_images_that_cost_more_than_was_thought_are_made_room_for(
+    fake: FakeOllama, client: Client
+) -> None:
+    fake.shows[MODEL]["capabilities"] = ["completion", "vision"]
+    fake.script = refusing_over(4096, PROSE * 8, image=2500)
+    session = await client.new_session()
+    for _ in range(10):
+        await client.ask(session, "Tell me.")
+    stream = await client.ask(session, "And here?", images=[b64encode(b"image").decode()])
+    assert (stream.last["type"], len(fake.chats)) == ("done", 12)
+    refused, answered = fake.requests[-2:]
+    assert count(refused, image=2500) > 4096 > count(answered, image=2500)
+    assert len(answered["messages"]) > 1
 
 
 async def test_a_message_that_turns_out_too_long_fails_with_the_numbers(

@@ -204,7 +204,7 @@ async def test_until_then_one_that_a_refusal_named_is_expected(fake: FakeOllama,
     fake.running = []
     model = await models.find(MODEL)
     assert (model.window, model.expected_window, model.likely_window) == (None, 32768, 32768)
-    learned = models.refused(model, 20_000, window=4096, tokens=5371)
+    learned = models.refused(model, 20_000, 6000, window=4096, tokens=5371)
     assert (learned.window, learned.warm, learned.gauge.tokens(20_000)) == (4096, True, 5371)
     again = await models.find(MODEL)
     # It may be another one when the model is loaded anew: good for fitting, not for refusing a message.
@@ -252,6 +252,14 @@ async def test_a_prompt_without_a_size_teaches_the_gauge_nothing(models: Models)
     assert (await models.find(MODEL)).gauge == model.gauge
     models.measurement(model, ended(prompt=5000), 10_000)
     assert (await models.find(MODEL)).gauge.tokens(10_000) == 5000
+
+
+async def test_images_that_cost_more_are_made_room_for_once(models: Models) -> None:
+    model = await models.find(MODEL)
+    costlier = models.refused(model, None, 4000, window=4096, tokens=5000).gauge
+    assert costlier.tokens(10_000) == model.gauge.tokens(10_000) + 1000
+    assert models.refused(model, None, 5001, window=4096, tokens=5000).gauge == model.gauge
+    assert (await models.find(MODEL)).gauge == model.gauge
 
 
 async def test_one_taken_on_trust_is_not_measured(models: Models) -> None:

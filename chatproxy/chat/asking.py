@@ -72,7 +72,7 @@ class Asking:
             if refused.window is None or refused.prompt_tokens is None:
                 raise
             model = self._models.refused(
-                model, fitted.size, window=refused.window, tokens=refused.prompt_tokens
+                model, fitted.size, fitted.tokens, window=refused.window, tokens=refused.prompt_tokens
             )
         fitted = self._plan.prompt.fit(model)
         self._warn(fitted)

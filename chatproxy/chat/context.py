@@ -30,10 +30,11 @@ Images = Mapping[int, Sequence[bytes]]
 
 
 class Fitted(Struct, frozen=True, kw_only=True):
-    """A body for `/api/chat`. `size` is the text's, by the gauge's measure; None with images in it, which
-    would lead it astray. `left_out` counts turns."""
+    """A body for `/api/chat`, of about so many `tokens`. `size` is the text's, by the gauge's measure; None
+    with images in it, which would lead it astray. `left_out` counts turns."""
 
     body: bytes
+    tokens: int
     size: int | None
     left_out: int
     sources: Sequence[Source]
@@ -124,10 +125,12 @@ class Prompt(Struct, frozen=True, kw_only=True):
             format=self.request.format,
             keep_alive=self.request.keep_alive,
         )
-        pictured = any(turn.images for turn in told)
+        pictures = sum(len(turn.images) for turn in told)
+        size = self._size(history) + len(passages.encode())
         return Fitted(
             body=msgspec.json.encode(request),
-            size=None if pictured else self._size(history) + len(passages.encode()),
+            tokens=model.gauge.tokens(size) + IMAGE_TOKENS * pictures,
+            size=None if pictures else size,
             left_out=left_out,
             sources=sources,
         )

@@ -186,14 +186,18 @@ class Models:
             self._catalog.running.refresh()  # it is loaded now, and its window is in force
         return after
 
-    def refused(self, model: Known, size: int | None, *, window: int, tokens: int) -> Known:
-        """The model with what Ollama named when a prompt did not fit: both numbers are exact."""
+    def refused(self, model: Known, size: int | None, estimate: int, *, window: int, tokens: int) -> Known:
+        """The model with what Ollama named when a prompt did not fit: both numbers are exact. Where images
+        were in it, which nothing is learned from, the next prompt is taken to cost as much more."""
         if model.digest is not None:
             self._refused[model.digest] = window
             if size:
                 self._learn(model.digest, size, tokens)
         self._catalog.running.refresh()  # only a loaded one counts tokens, and the list tells its window
-        gauge = model.gauge.learned(size, tokens) if size else model.gauge
+        if size:
+            gauge = model.gauge.learned(size, tokens)
+        else:
+            gauge = replace(model.gauge, base=model.gauge.base + max(0, tokens - estimate))
         return replace(model, window=window, warm=True, gauge=gauge)
 
     def _learn(self, digest: str, size: int, tokens: int) -> None:
