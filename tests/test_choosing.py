@@ -410,6 +410,29 @@ async def test_a_conversation_of_300_turns_goes_on(fake: FakeOllama, config: Con
     assert sent[1]["content"].startswith(f"Question {left_out}:")
 
 
+@pytest.mark.usefixtures("two")
+async def test_no_more_is_read_than_the_chosen_model_could_be_told(
+    fake: FakeOllama, config: Config, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Other models' windows, which may be a hundred times as large, cost nothing."""
+    for model in fake.running:
+        model["context_length"] = 4096
+    session = await remembering(tmp_path / "chat.db", 500)
+    read: list[int] = []
+
+    async def history(self: Store, *arguments: Any, **more: Any) -> Any:
+        page = await as_it_is(self, *arguments, **more)
+        read.append(len(page))
+        return page
+
+    as_it_is = Store.history
+    monkeypatch.setattr(Store, "history", history)
+    async with serving(replace(config, default_model="auto")) as client:
+        sent = await client.send(session)
+    assert sent["model"] == MODEL
+    assert len(fake.requests[0]["messages"]) < sum(read) <= 128
+
+
 async def test_what_is_left_out_is_counted_from_what_is_replaced(fake: FakeOllama, client: Client) -> None:
     fake.script = refusing_over(4096 - 1024, PROSE * 4)
     session = await client.new_session()

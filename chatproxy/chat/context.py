@@ -15,16 +15,17 @@ from typing import Final
 import msgspec
 from msgspec import Struct
 
-from chatproxy.chat.gauge import size_of
+from chatproxy.chat.gauge import SLOPE, size_of
 from chatproxy.chat.models import Known
 from chatproxy.chat.request import SendRequest
 from chatproxy.chat.retrieval import quoted
-from chatproxy.chat.selection import Need, too_long
+from chatproxy.chat.selection import DEMANDING, Need, too_long
 from chatproxy.ollama.wire import ChatRequest, Turn
 from chatproxy.store.records import Notice, Past, Source
 
 IMAGE_TOKENS: Final = 768  # about what one costs, whatever its size
 MAX_RESERVE: Final = 2048  # tokens kept free for the answer
+ENOUGH: Final = int(DEMANDING / SLOPE)  # bytes of a past that make any message demanding
 
 Images = Mapping[int, Sequence[bytes]]
 
@@ -59,9 +60,9 @@ class Prompt(Struct, frozen=True, kw_only=True):
     request: SendRequest
     system: str | None
     images: Sequence[bytes]
-    past: Sequence[Past]
-    past_images: Images
     earlier: int
+    past: Sequence[Past] = ()
+    past_images: Images = {}
     sources: Sequence[Source] = ()
 
     def need(self) -> Need:

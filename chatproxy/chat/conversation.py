@@ -16,7 +16,7 @@ from msgspec.structs import replace
 from chatproxy.chat import retrieval, selection
 from chatproxy.chat.answer import Answer
 from chatproxy.chat.asking import Asking
-from chatproxy.chat.context import IMAGE_TOKENS, Prompt
+from chatproxy.chat.context import ENOUGH, IMAGE_TOKENS, Prompt
 from chatproxy.chat.gauge import size_of
 from chatproxy.chat.generation import CANCELLED, Generation
 from chatproxy.chat.generations import Generations
@@ -183,37 +183,38 @@ class Conversation:
         """Who is asked what, and who else if that one fails. Raises where nobody can be."""
         named = selection.named(request.model, session.model, self._config.default_model)
         models = [await self._models.find(named[0])] if named else await self._models.all()
-        past = await self._past(owner, session.id, request.replaces, models)
-        shown = _pictured(past, models)
         later = await self._store.count_from(owner, session.id, request.replaces) if request.replaces else 0
         prompt = Prompt(
             request=request,
             system=_first(request.system, session.system, self._config.system_prompt),
             images=images,
-            past=past,
-            past_images=await self._store.images(owner, session.id, shown) if shown else {},
             earlier=session.message_count - later,
             sources=document.sources,
         )
-        choices = [Choice(models[0], named[1])] if named else selection.rank(models, prompt.need())
-        return Plan(prompt, choices, prompt.fit(choices[0].model))
+        if named:
+            choices = [Choice(models[0], named[1])]
+        else:
+            prompt = await self._with_past(owner, session.id, prompt, ENOUGH)
+            choices = selection.rank(models, prompt.need())
+        first = choices[0].model
+        prompt = await self._with_past(owner, session.id, prompt, first.most_text)
+        shown = _pictured(prompt.past, [choice.model for choice in choices[:2]])
+        if shown:
+            prompt = replace(prompt, past_images=await self._store.images(owner, session.id, shown))
+        return Plan(prompt, choices, prompt.fit(first))
 
-    async def _past(
-        self, owner: str, session_id: str, before: int | None, models: Sequence[Known]
-    ) -> list[Past]:
-        """As much of the conversation as the largest window could hold, newest first."""
-        room = max((model.most_text for model in models), default=0)
-        past: list[Past] = []
-        limit = 64
-        while room > 0:
+    async def _with_past(self, owner: str, session_id: str, prompt: Prompt, most: int) -> Prompt:
+        """With as much of the conversation as makes that many bytes, or all of it."""
+        past = list(prompt.past)
+        while len(past) < prompt.earlier and sum(size_of(message.content) for message in past) < most:
             live = self._generations.now()
+            before = past[-1].id if past else prompt.request.replaces
+            limit = max(64, len(past))
             page = await self._store.history(owner, session_id, before=before, limit=limit)
             past += [_as_it_was_said(message, live) for message in page]
             if len(page) < limit:
                 break
-            room -= sum(size_of(message.content) for message in page)
-            before, limit = page[-1].id, limit * 2
-        return past
+        return replace(prompt, past=past)
 
     # -- coming back to what was said
 
