@@ -73,7 +73,17 @@ def test_names_match_as_ollamas_do(name: str, same: str) -> None:
 
 @pytest.mark.parametrize(
     ("size", "expected"),
-    [("268.10M", 268.1e6), ("7B", 7e9), ("1.5T", 1.5e12), ("", 0), (None, 0), ("7b?", 0), ("900", 900)],
+    [
+        ("268.10M", 268.1e6),
+        ("7B", 7e9),
+        ("1.5T", 1.5e12),
+        ("", 0),
+        (None, 0),
+        ("7b?", 0),
+        ("900", 900),
+        ("1.2.3B", 0),
+        (".", 0),
+    ],
 )
 def test_parameters_are_read_from_their_text(size: str | None, expected: float) -> None:
     assert parameters(size) == pytest.approx(expected)

@@ -210,6 +210,7 @@ CHOICES = [
     ),
     # 5: the smallest, and at last the name
     ("the smallest", [large, small], Need(), "small", SMALLEST),
+    ("one of unknown size is not the smallest", [known("a", 0), small, large], Need(), "small", SMALLEST),
     ("of equally small ones the first by name", [known("b"), known("a")], Need(), "a", SMALLEST),
 ]
 

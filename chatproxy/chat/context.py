@@ -15,7 +15,7 @@ from typing import Final
 import msgspec
 from msgspec import Struct
 
-from chatproxy.chat.gauge import SLOPE, size_of
+from chatproxy.chat.gauge import SLOPE, Gauge, size_of
 from chatproxy.chat.models import Known
 from chatproxy.chat.request import SendRequest
 from chatproxy.chat.retrieval import quoted
@@ -68,7 +68,7 @@ class Prompt(Struct, frozen=True, kw_only=True):
     def need(self) -> Need:
         return Need(
             least=self._least,
-            whole=Known(name="").gauge.tokens(self._size(self.past)),
+            whole=Gauge().tokens(self._size(self.past)) + IMAGE_TOKENS * len(self.images),
             images=bool(self.images),
             think=bool(self.request.think),
             document=bool(self.sources),

@@ -27,12 +27,12 @@ MIN_TOKENS: Final = 8  # an answer shorter than that says nothing about the pace
 
 class Known(Struct, frozen=True, kw_only=True):
     """One installed model. `window` is the one in force, in tokens, None until known; `expected_window` is
-    the one that Ollama named last, or else what the model was made for. `size` counts parameters."""
+    the one that Ollama named last, or else what the model was made for. `size` is 0 until known."""
 
     name: str
     digest: str | None = None
     weights: str | None = None
-    size: float = 0.0
+    size: float = 0.0  # parameters
     remote: bool = False
     capabilities: frozenset[str] = frozenset()
     window: int | None = None
@@ -222,5 +222,5 @@ def _running(before: float | None, now: float | None) -> float | None:
 
 def parameters(size: str | None) -> float:
     """ "268.10M" as a number; 0 where it is missing."""
-    found = re.fullmatch(r"([0-9.]{1,12})([KMBT]?)", size or "")
+    found = re.fullmatch(r"([0-9]{1,15}(?:\.[0-9]{1,9})?)([KMBT]?)", size or "")
     return float(found[1]) * {"": 1, "K": 1e3, "M": 1e6, "B": 1e9, "T": 1e12}[found[2]] if found else 0.0

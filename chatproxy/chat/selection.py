@@ -113,7 +113,7 @@ def _order(model: Known, need: Need) -> tuple[float | str, ...]:
         not model.warm,
         not (model.warm and model.in_memory),
         _seconds(model),
-        model.size,
+        model.size or float("inf"),
         model.name,
     )
 
