@@ -8,7 +8,7 @@ from fake_ollama import MODEL, FakeOllama, Gate, Script, refused, until
 
 from chatproxy.errors import ChatError
 from chatproxy.ollama import catalog as module
-from chatproxy.ollama.catalog import Catalog
+from chatproxy.ollama.catalog import Cached, Catalog
 from chatproxy.ollama.client import Details, Model, Ollama
 
 TAGS, PS, SHOW = "/api/tags", "/api/ps", "/api/show"
@@ -86,6 +86,32 @@ async def test_a_failure_drops_what_was_known(fake: FakeOllama, catalog: Catalog
         await catalog.installed.get()
     del fake.instead[TAGS]
     assert len(await catalog.installed.get()) == len(fake.models)
+
+
+async def test_a_busy_ollama_has_what_it_had(monkeypatch: pytest.MonkeyPatch) -> None:
+    answers: list[int | ChatError] = [1, ChatError("upstream_timeout", "busy"), 2]
+
+    async def ask() -> int:
+        answer = answers.pop(0)
+        if isinstance(answer, ChatError):
+            raise answer
+        return answer
+
+    cached = Cached(ask)
+    assert await cached.get() == 1
+    with pytest.raises(ChatError, match="busy"):
+        await cached.fetch()
+    monkeypatch.setattr(module, "FRESH", 0.0)
+    assert await cached.get() == 1
+    await until(lambda: cached.last == 2)
+
+
+async def test_loaded_ones_that_cannot_be_listed_are_as_good_as_none(
+    fake: FakeOllama, catalog: Catalog
+) -> None:
+    fake.instead[PS] = refused(500, "no")
+    assert [await catalog.running.get() for _ in range(10)] == [()] * 10
+    assert fake.calls == {PS: 1}
 
 
 async def test_asking_now_asks(fake: FakeOllama, catalog: Catalog) -> None:

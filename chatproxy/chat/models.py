@@ -87,7 +87,7 @@ class Models:
     async def all(self) -> list[Known]:
         """Raises what kept Ollama from listing them."""
         installed = await self._catalog.installed.get() or await self._catalog.installed.fetch()
-        running = await self._running()
+        running = await self._catalog.running.get()
         return list(await asyncio.gather(*[self._known(model, running) for model in installed]))
 
     async def find(self, name: str) -> Known:
@@ -107,13 +107,7 @@ class Models:
                 f"{', '.join(model.name for model in installed) or 'none yet'}.",
                 installed=[model.name for model in installed],
             )
-        return await self._known(model, await self._running())
-
-    async def _running(self) -> Sequence[Running]:
-        try:
-            return await self._catalog.running.get()
-        except ChatError:
-            return ()
+        return await self._known(model, await self._catalog.running.get())
 
     async def _known(self, model: Model, running: Sequence[Running]) -> Known:
         details = await self._catalog.details(model.name, model.digest)
@@ -152,10 +146,7 @@ class Models:
 
     async def loaded(self, model: Known) -> bool:
         """Asked of Ollama now."""
-        try:
-            running = await self._catalog.running.fetch()
-        except ChatError:
-            return False
+        running = await self._catalog.running.fetch()
         return model.tags is not None and (await self._known(model.tags, running)).warm
 
     async def warm(self, model: Known) -> bool:

@@ -58,10 +58,12 @@ class Cached(Generic[T]):
     async def _fetched(self) -> T:
         try:
             self._value = await self._ask()
-        except ChatError:
-            self._value = None  # what was known need not be true any more
+        except ChatError as error:
+            if error.code != "upstream_timeout":  # a busy Ollama still has what it had
+                self._value = None
             raise
-        self._since = monotonic()
+        finally:
+            self._since = monotonic()
         return self._value
 
     async def close(self) -> None:
@@ -79,9 +81,16 @@ def _retrieved(fetch: asyncio.Task[T]) -> None:
 class Catalog:
     def __init__(self, ollama: Ollama) -> None:
         self.installed: Cached[Sequence[Model]] = Cached(ollama.tags)
-        self.running: Cached[Sequence[Running]] = Cached(ollama.ps)
+        self.running: Cached[Sequence[Running]] = Cached(self._running)
         self._ollama = ollama
         self._details: dict[str, Details] = {}
+
+    async def _running(self) -> Sequence[Running]:
+        """A list that cannot be read is as good as empty."""
+        try:
+            return await self._ollama.ps()
+        except ChatError:
+            return ()
 
     async def details(self, name: str, digest: str | None) -> Details:
         """What the model can do; nothing at all where Ollama does not say."""
