@@ -527,6 +527,17 @@ async def test_loading_becomes_waiting_when_the_model_is_there(
     assert [state for state, _ in states(stream)] == ["loading", "waiting", "generating"]
 
 
+async def test_what_runs_elsewhere_is_not_loaded_here(fake: FakeOllama, client: Client) -> None:
+    cloud = {**fake.models[2], "name": "large:cloud", "digest": "cloud", "remote_host": "https://ollama.com"}
+    fake.models.append(cloud)
+    fake.shows["large:cloud"] = {"capabilities": ["completion"]}
+    stream = await client.ask(await client.new_session(), model="large:cloud")
+    assert states(stream) == [("waiting", None), ("generating", None)]
+    assert fake.calls["/api/ps"] == 1
+    listed = (await client.call("GET", "/api/models"))["models"][-1]
+    assert (listed["name"], listed["loaded"]) == ("large:cloud", False)
+
+
 async def test_before_it_was_measured_nobody_says_how_long_loading_takes(
     fake: FakeOllama, client: Client
 ) -> None:

@@ -53,6 +53,11 @@ class Known(Struct, frozen=True, kw_only=True):
         return self.weights or canonical(self.name)
 
     @property
+    def ready(self) -> bool:
+        """Nothing has to be loaded first; what runs elsewhere never has."""
+        return self.warm or self.remote
+
+    @property
     def sees(self) -> bool:
         return "vision" in self.capabilities
 
@@ -151,8 +156,8 @@ class Models:
 
     async def warm(self, model: Known) -> bool:
         """As far as is known without asking: while a message stood in line, others may have loaded it."""
-        if model.warm or model.tags is None:
-            return model.warm
+        if model.ready or model.tags is None:
+            return model.ready
         return (await self._known(model.tags, self._catalog.running.last or ())).warm
 
     # -- what answers show
@@ -173,7 +178,7 @@ class Models:
             prompt_base=gauge.base if gauge else None,
             prompt_slope=gauge.slope if gauge else None,
         )
-        if load or not model.warm:
+        if load or not model.ready:
             self._catalog.running.refresh()  # it is loaded now, and its window is in force
         return after
 
