@@ -538,6 +538,22 @@ async def test_what_runs_elsewhere_is_not_loaded_here(fake: FakeOllama, client: 
     assert (listed["name"], listed["loaded"]) == ("large:cloud", False)
 
 
+async def test_what_was_unloaded_unnoticed_is_said_to_be_loading(
+    fake: FakeOllama, client: Client, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(asking, "LOOK_EVERY", 0.02)
+    await client.call("GET", "/api/models")  # the list of loaded ones is known
+    fake.running, loaded = [], fake.running
+    fake.script = Script(answer("Hello."), head=(head := Gate()))
+    async with client.sending(await client.new_session()) as stream:
+        for state in ("waiting", "loading", "waiting"):
+            await until_state(stream, state)
+            fake.running = loaded if state == "loading" else []
+        head.open()
+        await stream.rest()
+    assert [state for state, _ in states(stream)] == ["waiting", "loading", "waiting", "generating"]
+
+
 async def test_before_it_was_measured_nobody_says_how_long_loading_takes(
     fake: FakeOllama, client: Client
 ) -> None:

@@ -11,6 +11,7 @@ from typing import Final
 
 from chatproxy.chat.answer import Answer
 from chatproxy.chat.context import Fitted
+from chatproxy.chat.events import State
 from chatproxy.chat.models import Known, Models
 from chatproxy.chat.plan import Plan
 from chatproxy.chat.queue import Ticket
@@ -109,11 +110,18 @@ class Asking:
         return last
 
     async def _look_for(self, model: Known) -> None:
-        """Ollama says nothing while it loads a model: its list of running ones tells when it has."""
-        while self._answer.progress.state == "loading":
+        """Ollama says nothing while it loads a model: its list of running ones tells when it has, or that
+        what was taken for loaded has to be loaded anew."""
+        loaded = model.remote
+        while not loaded:
             await asyncio.sleep(LOOK_EVERY)
-            if await self._models.loaded(model) and self._answer.progress.state == "loading":
-                self._answer.enter("waiting")
+            if self.first_text is None:
+                loaded = await self._models.loaded(model)
+            if self.first_text is not None:
+                return
+            state: State = "waiting" if loaded else "loading"
+            if state != self._answer.progress.state:
+                self._answer.enter(state)
 
     def _receive(self, lines: Sequence[Line]) -> None:
         """Takes in what one read brought; the connection itself calls it, no task is woken."""
