@@ -235,6 +235,10 @@ async def test_it_gives_way_once(fake: FakeOllama, auto: Client) -> None:
     [
         (FAILURES[0], {"model": MODEL}),  # it was named
         (refused(400, "no"), {}),  # the request is to blame
+        (
+            replay("error_bad_format", status=500, content_type="application/json"),
+            {"format": "xml"},  # and here too
+        ),
         (Script([token("One"), error("out of memory")]), {}),  # after the first token
         (Script([token(thinking="One"), error("out of memory")]), {}),
     ],

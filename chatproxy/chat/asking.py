@@ -173,4 +173,6 @@ def _is_of_the_model(error: ChatError) -> bool:
     """Whether another model may do better: not where Ollama itself is away, or blames the request."""
     if isinstance(error, Refused) and error.upstream_status in {400, 401, 403}:
         return False
+    if "invalid format" in error.sentence:  # the request's, although Ollama says 500
+        return False
     return error.code in {"upstream_error", "upstream_incomplete", "model_not_found"}
