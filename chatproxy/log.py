@@ -22,11 +22,17 @@ def configure(format: str, level: str) -> None:
     (Their debug lines would hold what users wrote, and so would aiohttp's about what is no HTTP.)
     """
     handler = logging.StreamHandler()
+    handler.addFilter(_is_ours)
     handler.setFormatter(JsonFormatter() if format == "json" else TextFormatter())
     own = logging.getLevelNamesMapping()[level.upper()]
     logging.basicConfig(handlers=[handler], level=max(own, logging.WARNING), force=True)
     logging.getLogger("chatproxy").setLevel(own)
     logging.getLogger("aiohttp.server").addFilter(_without_quotation)
+
+
+def _is_ours(record: logging.LogRecord) -> bool:
+    """Not what cannot be read as HTTP: aiohttp would quote it, and a token may be in it."""
+    return not (record.exc_info and isinstance(record.exc_info[1], HttpProcessingError))
 
 
 def event(logger: logging.Logger, level: int, message: str, /, **fields: object) -> None:

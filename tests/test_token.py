@@ -258,6 +258,25 @@ async def test_otherwise_none_is_made(
     assert not (tmp_path / "chatproxy.db.token").exists()
 
 
+async def test_it_is_in_no_log_where_a_request_cannot_be_read(fake: FakeOllama, tmp_path: Path) -> None:
+    """aiohttp's own words for such a request quote it."""
+    async with Process.running(tmp_path, ollama_host=fake.url, api_token=TOKEN, log_level="debug") as process:
+        for end, name in (
+            ("\n", "Authorization"),
+            ("\r\n", "Authorization "),
+            ("\r\n", "X: \0\r\nAuthorization"),
+        ):
+            head = f"GET {SESSIONS} HTTP/1.1{end}Host: localhost{end}{name}: Bearer {TOKEN}{end}{end}"
+            address, port = process.client.base.removeprefix("http://").split(":")
+            reader, writer = await asyncio.open_connection(address, int(port))
+            writer.write(head.encode())
+            assert (await reader.readline()).split()[1] == b"400"
+            writer.close()
+            await writer.wait_closed()
+        await process.client.call("GET", SESSIONS, headers=RIGHT)
+        assert process.said == ""
+
+
 def test_it_is_masked_where_the_settings_are_shown(tmp_path: Path) -> None:
     run = ran(tmp_path, environment(api_token=TOKEN), "--print-config")
     assert TOKEN not in run.stdout
