@@ -19,6 +19,10 @@ MEDIA_TYPES: Final = {
     ".svg": "image/svg+xml",
     ".ts": "text/plain; charset=utf-8",  # types, for editors
 }
+# By its name in an address: no other path leads anywhere.
+FILES: Final = {
+    path.relative_to(FOLDER).as_posix(): path for path in FOLDER.rglob("*.*") if path.suffix in MEDIA_TYPES
+}
 # Only what chatproxy itself serves runs, is shown or called; `blob:` is for pictures about to be sent.
 POLICY: Final = "; ".join(
     (
@@ -46,13 +50,13 @@ HTML: Final = {"text/html": str}
 @routes.get("/")
 @call("Shows the page to chat on.", answers={200: HTML})
 async def page(request: web.Request) -> web.StreamResponse:
-    return _file(FOLDER / "index.html")
+    return _file("index.html")
 
 
 @routes.get("/docs")
 @call("Shows the page that describes every call.", answers={200: HTML})
 async def docs(request: web.Request) -> web.StreamResponse:
-    return _file(FOLDER / "docs.html")
+    return _file("docs.html")
 
 
 @routes.get("")
@@ -70,11 +74,11 @@ async def mount(request: web.Request) -> web.StreamResponse:
 )
 async def file(request: web.Request) -> web.StreamResponse:
     name = request.match_info["path"]
-    path = (FOLDER / name).resolve() if "\0" not in name else FOLDER
-    if not path.is_relative_to(FOLDER) or path.suffix not in MEDIA_TYPES or not path.is_file():
+    if name not in FILES:
         raise ChatError("not_found", f"There is no file {name[:200]} here.")
-    return _file(path)
+    return _file(name)
 
 
-def _file(path: Path) -> web.FileResponse:
+def _file(name: str) -> web.FileResponse:
+    path = FILES[name]
     return web.FileResponse(path, headers={**HEADERS, "Content-Type": MEDIA_TYPES[path.suffix]})
