@@ -1,5 +1,6 @@
 """Pages elsewhere may call if `CORS_ORIGINS` names them, on every route and for errors too; else none may."""
 
+import asyncio
 from collections.abc import AsyncIterator
 from dataclasses import replace
 from typing import Any, Final
@@ -146,6 +147,25 @@ async def test_any_origin_may_call_without_credentials_where_all_may(config: Con
             assert headers["Access-Control-Allow-Origin"] in {origin, "*"}
             assert "Access-Control-Allow-Credentials" not in headers
             assert granted((await asked(client, "GET", SESSIONS, origin))[1], origin, credentials=False)
+
+
+@pytest.mark.parametrize("origins", ["*", OURS, ""])
+@pytest.mark.parametrize(
+    "name", ["Origin", "Access-Control-Request-Method", "Access-Control-Request-Headers"]
+)
+async def test_what_no_browser_sends_is_malformed(config: Config, origins: str, name: str) -> None:
+    asking = {"Origin": OURS, "Access-Control-Request-Method": "POST"}
+    async with serving(replace(config, cors_origins=origins)) as client:  # type: ignore[arg-type]  # as text
+        head = "".join(f"{each}: {value}\r\n" for each, value in asking.items() if each != name)
+        reader, writer = await asyncio.open_connection(*client.base.removeprefix("http://").split(":"))
+        writer.write(
+            f"OPTIONS {SESSIONS} HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n{head}".encode()
+        )
+        writer.write(f"{name}: ".encode() + b"\xff\r\n\r\n")
+        assert (await reader.readline()).startswith(b"HTTP/1.1 400 ")
+        assert b'"code":"malformed"' in await reader.read()
+        writer.close()
+        await writer.wait_closed()
 
 
 async def test_by_default_no_page_elsewhere_may_call(config: Config) -> None:

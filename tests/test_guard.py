@@ -184,6 +184,15 @@ async def test_compressed_bodies_are_refused_everywhere(anywhere: Client, method
         assert answer == (415, "unsupported_media_type"), coding
 
 
+async def test_a_compressed_body_is_refused_also_where_it_is_said_second(config: Config) -> None:
+    codings = b"Content-Encoding: identity\r\nContent-Encoding: gzip\r\n"
+    async with serving(config) as client:
+        answer = await exchange(
+            client, b"POST %s HTTP/1.1\r\nHost: localhost\r\n%s" % (SESSIONS.encode(), codings)
+        )
+        assert answer.startswith(b"HTTP/1.1 415 ")
+
+
 async def test_a_compressed_body_is_refused_also_where_aiohttp_has_unpacked_it(config: Config) -> None:
     packed = {"data": gzip.compress(b'{"title": "a"}'), "headers": {"Content-Encoding": "gzip"}}
     async with serving(config) as client:

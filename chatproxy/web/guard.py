@@ -19,6 +19,8 @@ from chatproxy.web.responses import error_response
 logger: Final = logging.getLogger(__name__)
 
 REQUEST_ID: Final = "X-Request-Id"
+# What aiohttp-cors repeats in headers and sentences.
+ECHOED: Final = ("Origin", "Access-Control-Request-Method", "Access-Control-Request-Headers")
 _FORM: Final = re.compile(r"[A-Za-z0-9._:-]{1,64}", re.ASCII)
 # Unless a response says otherwise of itself: it is what it says it is, no page, and leads nowhere.
 HEADERS: Final[Mapping[str, str]] = {
@@ -37,14 +39,18 @@ class Gate:
         self._spared = spared(app)
 
     def check(self, request: web.Request) -> None:
-        """Raises `host_not_allowed`, `origin_not_allowed`, `unauthorized`, `unsupported_media_type`."""
+        """Raises `malformed`, `host_not_allowed`, `origin_not_allowed`, `unauthorized`,
+        `unsupported_media_type`."""
+        for name in ECHOED:
+            if not request.headers.get(name, "").isascii():  # nor could an answer repeat it
+                raise ChatError("malformed", f"{name} has to be plain ASCII; send it as browsers do.")
         exempt = self._spared.get(request.match_info.route, frozenset())
         if HOST not in exempt:
             self._hosts.check_host(request)
         self._hosts.check_origin(request)
         if CREDENTIALS not in exempt:
             self._access.check(request)
-        if request.headers.get("Content-Encoding", "identity").lower() != "identity":
+        if any(each.lower() != "identity" for each in request.headers.getall("Content-Encoding", ())):
             raise ChatError("unsupported_media_type", "Send the body uncompressed, without Content-Encoding.")
 
 
@@ -96,7 +102,7 @@ async def _told(request: web.Request, error: web.HTTPException) -> web.StreamRes
     if error.status == 403:
         origin = request.headers.get("Origin", "this origin")
         sentence = f"{error.text}; to let pages from {origin[:200]} call, name it in CORS_ORIGINS."
-        return error_response(ChatError("origin_not_allowed", sentence.encode(errors="replace").decode()))
+        return error_response(ChatError("origin_not_allowed", sentence))
     raise error
 
 

@@ -37,10 +37,10 @@ NAMED: Final[Mapping[str, Any]] = {
     "path": Annotated[str, Meta(min_length=1, description="A file's name.")],
 }
 # Of every call; of those that ask who is there; of those that change something; of those with a body.
-ALWAYS: Final = ("unsupported_media_type", "internal", "overloaded")
+ALWAYS: Final = ("malformed", "unsupported_media_type", "internal", "overloaded")
 ASKED: Final = ("unauthorized", "storage_full")
 CHANGING: Final = ("origin_not_allowed",)
-WITH_BODY: Final = ("malformed", "too_large", "unsupported_media_type", "invalid")
+WITH_BODY: Final = ("too_large", "unsupported_media_type", "invalid")
 NAMING: Final = ("not_found",)
 
 MEANING: Final = {200: "Here it is.", 201: "It is made.", 204: "There is nothing to say."}
