@@ -22,6 +22,7 @@ from chatproxy.store.health import health
 
 LITTLE: Final = 200 * 1024**2  # bytes of free space
 SLOW: Final = 4.0  # tokens per second
+TOKENS: Final = 16  # of the answer: the first one alone says nothing of the pace, Ollama counts it as prompt
 
 
 class Finding(Struct, frozen=True):
@@ -118,17 +119,17 @@ async def _model(models: Models, config: Config) -> Known:
 
 async def _answer(ollama: Ollama, model: Known, config: Config) -> Finding:
     request = ChatRequest(
-        model=model.name, messages=[Turn("user", "Hi")], truncate=False, options={"num_predict": 1}
+        model=model.name, messages=[Turn("user", "Hi")], truncate=False, options={"num_predict": TOKENS}
     )
-    began = monotonic()
+    began, came = monotonic(), list[float]()
     try:
         async with asyncio.timeout(config.first_token_timeout):
-            stream = await ollama.chat(msgspec.json.encode(request), lambda lines: None)
+            stream = await ollama.chat(msgspec.json.encode(request), lambda lines: came.append(monotonic()))
             last = await stream.finished
     except TimeoutError:
         said = f"{model.name} said nothing for {config.first_token_timeout:g} s"
         return Finding("wrong", "answer", said, "Look into Ollama's log, or raise FIRST_TOKEN_TIMEOUT.")
-    return _speed(model, last, monotonic() - began)
+    return _speed(model, last, came[0] - began)
 
 
 def _speed(model: Known, last: Line, seconds: float) -> Finding:

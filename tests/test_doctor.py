@@ -31,7 +31,7 @@ def contents(folder: Path) -> dict[str, bytes]:
 
 
 async def test_all_is_well(fake: FakeOllama, tmp_path: Path) -> None:
-    fake.script = Script(answer("Hi", eval_count=1, eval_duration=50_000_000, load_duration=1_500_000_000))
+    fake.script = Script(answer("Hi", eval_count=16, eval_duration=800_000_000, load_duration=1_500_000_000))
     async with Process.running(tmp_path, ollama_host=fake.url):  # that it runs is no finding
         run = await doctor(tmp_path, ollama_host=fake.url)
     assert (run.returncode, run.stderr) == (0, "")
@@ -42,7 +42,7 @@ async def test_all_is_well(fake: FakeOllama, tmp_path: Path) -> None:
     assert "gemma3:270m" in run.stdout
     assert "20.0 tokens/s" in run.stdout
     assert "1.5 s of it to load the model" in run.stdout
-    assert fake.requests[0]["options"] == {"num_predict": 1}
+    assert fake.requests[0]["options"] == {"num_predict": 16}
 
 
 async def test_it_changes_nothing(fake: FakeOllama, tmp_path: Path) -> None:
@@ -140,7 +140,7 @@ async def test_a_model_that_is_missing_or_slow(fake: FakeOllama, tmp_path: Path)
     run = await doctor(tmp_path, ollama_host=fake.url, default_model="none:1b")
     assert run.returncode == 1
     assert "`ollama pull none:1b`" in run.stdout
-    fake.script = Script(answer("Hi", eval_count=1, eval_duration=2_000_000_000))
+    fake.script = Script(answer("Hi", eval_count=16, eval_duration=32_000_000_000))
     run = await doctor(tmp_path, ollama_host=fake.url)
     assert (run.returncode, marks(run.stdout)["answer"]) == (0, "note")
     assert "a smaller model is faster" in run.stdout

@@ -86,6 +86,12 @@ def test_no_speed_without_a_duration(duration: str) -> None:
     assert wire.parse(f'{{"done":true,"eval_count":3{duration}}}'.encode()).tokens_per_second is None
 
 
+def test_no_speed_of_one_token() -> None:
+    lines, _ = read([recorded("history_too_long")])
+    assert (lines[-1].eval_count, lines[-1].eval_duration) == (1, 1000)
+    assert lines[-1].tokens_per_second is None
+
+
 # -- lines
 
 

@@ -72,7 +72,8 @@ class Line(Struct, frozen=True, gc=False):
 
     @property
     def tokens_per_second(self) -> float | None:
-        if self.eval_count is None or not self.eval_duration or self.eval_duration < 0:
+        """Of the first token Ollama counts the time as the prompt's: alone it would make millions."""
+        if not self.eval_count or self.eval_count < 2 or not self.eval_duration or self.eval_duration < 0:
             return None
         return self.eval_count / (self.eval_duration / 1e9)
 
