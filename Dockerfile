@@ -13,7 +13,7 @@ COPY chatproxy ./chatproxy
 COPY --from=vendor /vendor/marked.esm.js /vendor/marked.LICENSE ./chatproxy/static/vendor/
 RUN pip wheel --no-cache-dir --no-deps --wheel-dir /wheel . \
  && python -m venv /opt/chatproxy \
- && /opt/chatproxy/bin/pip install --no-cache-dir /wheel/*.whl
+ && /opt/chatproxy/bin/pip install --no-cache-dir "$(echo /wheel/*.whl)[documents]"
 
 FROM python:3.12-slim
 COPY --from=build /opt/chatproxy /opt/chatproxy
@@ -29,5 +29,5 @@ ENV PATH=/opt/chatproxy/bin:$PATH \
 EXPOSE 11435
 STOPSIGNAL SIGTERM
 HEALTHCHECK --interval=10s --timeout=3s --start-period=5s \
-    CMD ["python", "-c", "import os, urllib.request as u; u.urlopen(f'http://127.0.0.1:{os.environ[\"PORT\"]}/healthz', timeout=2)"]
+    CMD ["python", "-c", "import http.client as h, os; c = h.HTTPConnection('127.0.0.1', int(os.environ['PORT']), timeout=2); c.request('GET', '/healthz'); exit(c.getresponse().status != 200)"]
 ENTRYPOINT ["chatproxy"]

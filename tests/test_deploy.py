@@ -8,6 +8,7 @@ import socket
 import ssl
 import subprocess
 import sys
+from asyncio.subprocess import DEVNULL
 from collections.abc import AsyncIterator
 from configparser import ConfigParser
 from contextlib import asynccontextmanager
@@ -22,11 +23,13 @@ import yaml
 from chat_client import Client, serving
 from dockerfile import build, context_of, exec_form, instructions
 from fake_ollama import FakeOllama, Gate, Script, answer
-from processes import LISTENING, ROOT
+from processes import LISTENING, ROOT, SCRIPT, Process, environment
 
 from chatproxy import Config, __version__
 from chatproxy.config import SETTINGS
+from chatproxy.documents.worker import AT_ONCE, MEMORY
 
+DOCUMENTS: Final = ROOT / "tests" / "documents"
 DEPLOY: Final = ROOT / "deploy"
 KUBERNETES: Final = list(yaml.safe_load_all((DEPLOY / "kubernetes.yaml").read_text()))
 COMPOSE: Final = yaml.safe_load((ROOT / "compose.yaml").read_text())
@@ -58,6 +61,7 @@ def test_the_image_runs_without_root_and_writes_to_data_alone() -> None:
     assert "DATABASE_URL=sqlite:////data/" in said["ENV"][0]
     assert exec_form(said["HEALTHCHECK"][0])[0] == "python"
     assert "curl" not in (ROOT / "Dockerfile").read_text()
+    assert "[documents]" in (ROOT / "Dockerfile").read_text()  # PDF and DOCX are read, too
 
 
 def test_compose_takes_away_what_is_not_needed() -> None:
@@ -67,7 +71,8 @@ def test_compose_takes_away_what_is_not_needed() -> None:
     assert service["security_opt"] == ["no-new-privileges:true"]
     assert service["volumes"] == ["chatproxy:/data"]
     assert all(port.startswith("127.0.0.1:") for port in service["ports"])
-    assert {"mem_limit", "pids_limit", "tmpfs", "ulimits"} <= set(service)
+    assert {"mem_limit", "pids_limit", "ulimits"} <= set(service)
+    assert "tmpfs" not in service  # /data only
     assert "privileged" not in service
     assert "ports" not in COMPOSE["services"]["ollama"]
     assert set(service["environment"]) <= set(SETTINGS)
@@ -97,6 +102,56 @@ async def test_the_dockerfiles_steps_make_a_chatproxy_that_is_healthy(tmp_path: 
     finally:
         child.terminate()
         await child.communicate()
+
+
+async def test_the_health_check_asks_this_machine_whatever_proxy_the_environment_names(
+    tmp_path: Path,
+) -> None:
+    _, *check = exec_form(dockerfile()["HEALTHCHECK"][0])
+    async with Process.running(tmp_path) as process:
+        for port, code in ((process.client.base.rpartition(":")[2], 0), (str(free_port()), 1)):
+            env = {**environment(port=port), "http_proxy": "http://127.0.0.1:9"}
+            child = await asyncio.create_subprocess_exec(sys.executable, *check, env=env, stderr=DEVNULL)
+            assert await child.wait() == code
+
+
+@pytest.fixture
+def confined(tmp_path: Path) -> list[str]:
+    """The beginning of a command that can write to `tmp_path` and nowhere else."""
+    mounts = """
+        mount --bind /tmp /tmp && mount -o remount,ro,bind / && mount -o remount,ro,bind /tmp &&
+        mount --bind . "$PWD" && mount -o remount,rw,bind "$PWD" && cd "$PWD" &&
+        ! touch /x /tmp/x && exec "$@"
+    """
+    command = ["unshare", "--mount", "sh", "-c", mounts, "sh"]
+    try:
+        subprocess.run([*command, "true"], cwd=tmp_path, check=True, capture_output=True)
+    except (OSError, subprocess.CalledProcessError):
+        pytest.skip("this machine lets nobody mount")
+    return command
+
+
+async def test_nothing_but_the_databases_folder_is_written_to(
+    confined: list[str], fake: FakeOllama, tmp_path: Path
+) -> None:
+    async with Process.running(tmp_path, command=[*confined, *SCRIPT], ollama_host=fake.url) as process:
+        form = aiohttp.FormData()
+        form.add_field("file", (DOCUMENTS / "debian-faq.docx").read_bytes(), filename="faq.docx")
+        document = await process.client.call("POST", "/api/documents", status=201, data=form)
+        await process.client.send(await process.client.new_session(), document_id=document["id"])
+        await process.client.call("DELETE", f"/api/documents/{document['id']}", status=204)
+
+
+def test_two_documents_that_take_all_they_may_do_not_take_the_server_along() -> None:
+    needed = AT_ONCE * MEMORY + 512 * 1024**2
+    unit_of = {"G": 1024**3, "g": 1024**3, "Gi": 1024**3}
+    for limit in (
+        COMPOSE["services"]["chatproxy"]["mem_limit"],
+        container("chatproxy")["resources"]["limits"]["memory"],
+        unit()["Service"]["MemoryMax"],
+    ):
+        number, name = re.fullmatch(r"(\d+)(\w+)", limit).groups()  # type: ignore[union-attr]
+        assert int(number) * unit_of[name] >= needed, limit
 
 
 # -- Kubernetes
