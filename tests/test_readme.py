@@ -8,11 +8,13 @@ import signal
 import subprocess
 import sys
 from collections.abc import Iterator, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import pytest
-from chat_client import Server
+import yaml
+from chat_client import Server, serving
 from processes import LISTENING, ROOT, SCRIPT, environment
 
 from chatproxy import Config
@@ -113,6 +115,18 @@ async def test_the_lines_that_embed_it(tmp_path: Path, monkeypatch: pytest.Monke
     async with Server(said["app"], "/chat") as server:
         assert (await server.client.call("GET", "/healthz"))["status"] == "alive"
         assert (await server.client.session(await server.client.new_session()))["messageCount"] == 0
+
+
+async def test_prometheus_gets_in_as_its_lines_say(config: Config) -> None:
+    (job,) = yaml.safe_load(example("yaml", "scrape_configs"))["scrape_configs"]
+    assert list(job["authorization"]) == ["credentials_file"]  # whose scheme is Bearer
+    ((header, user),) = job["http_headers"].items()
+    locked = replace(config, api_token="secret", trusted_user_header=header)
+    async with serving(locked) as client:
+        token = {"Authorization": "Bearer secret", "Host": job["static_configs"][0]["targets"][0]}
+        for headers, status in ((token, 401), (token | {header: user["values"][0]}, 200)):
+            async with client.http.get(client.url("/metrics"), headers=headers) as response:
+                assert response.status == status
 
 
 def settings() -> dict[str, str]:
