@@ -61,10 +61,11 @@ def header_name(value: object) -> str:
 
 
 def address(value: object) -> str:
+    """In lower case, without brackets."""
     host = word(value).removeprefix("[").removesuffix("]")
-    if not _is_ip(host) and not _HOST_NAME.fullmatch(host):
+    if not is_ip(host) and not _HOST_NAME.fullmatch(host):
         raise ValueError("use an IP address or a host name of this machine, as 127.0.0.1")
-    return host
+    return host.lower()
 
 
 def truth(value: object) -> bool:
@@ -100,13 +101,17 @@ def seconds_or_none_at_all(value: object) -> float:
     return number
 
 
-def hosts(value: object) -> tuple[str, ...]:
-    """From `"chat.example, 10.0.0.5"`, or a sequence: in lower case, without ports and brackets."""
-    given = value.split(",") if isinstance(value, str) else value
-    if not isinstance(given, list | tuple):
-        raise ValueError("use host names separated by commas, as chat.example, or *")
-    found = tuple(str(host).strip() for host in given if str(host).strip())
-    return found if found == ("*",) else tuple(address(host).lower() for host in found)
+def several(one: Callable[[object], str]) -> Callable[[object], tuple[str, ...]]:
+    """From `"a, b"`, or a sequence; `*` alone stands for all."""
+
+    def read(value: object) -> tuple[str, ...]:
+        given = value.split(",") if isinstance(value, str) else value
+        if not isinstance(given, list | tuple):
+            raise ValueError("use names separated by commas, or *")
+        found = tuple(str(each).strip() for each in given if str(each).strip())
+        return found if found == ("*",) else tuple(map(one, found))
+
+    return read
 
 
 def file_name(value: object) -> str:
@@ -133,13 +138,15 @@ def sqlite_url(value: object) -> str:
     return url
 
 
-def origins(value: object) -> tuple[str, ...]:
-    """From `"https://a.example, https://b.example"`, or a sequence; as browsers write them."""
-    given = value.split(",") if isinstance(value, str) else value
-    if not isinstance(given, list | tuple):
-        raise ValueError("use origins separated by commas, as https://chat.example, or *")
-    found = tuple(str(origin).strip() for origin in given if str(origin).strip())
-    return found if found == ("*",) else tuple(_origin(origin) for origin in found)
+def origin(value: object) -> str:
+    """As browsers write it."""
+    wish = "use exact origins, scheme://host or scheme://host:port without a slash at the end, or * alone"
+    if not _ORIGIN.fullmatch(given := text(value)):
+        raise ValueError(wish)
+    try:
+        return str(URL(given).origin())
+    except ValueError:
+        raise ValueError(wish) from None
 
 
 def ollama_url(value: object) -> str:
@@ -170,7 +177,7 @@ def _number(value: object) -> float:
     return math.nan if isinstance(value, bool) else number
 
 
-def _is_ip(host: str) -> bool:
+def is_ip(host: str) -> bool:
     try:
         ip_address(host)
     except ValueError:
@@ -181,13 +188,13 @@ def _is_ip(host: str) -> bool:
 def _split_host(host_port: str) -> tuple[str, str] | None:
     """The host as it stands in a URL and the port's text; None if it is no address."""
     bare = host_port.removeprefix("[").removesuffix("]")
-    if _is_ip(bare):
+    if is_ip(bare):
         return _reachable(bare), ""
     parts = _HOST_PORT.fullmatch(host_port)
     if parts is None:
         return None
     host, port = parts[1] or parts[2] or "127.0.0.1", parts[3] or ""
-    if _is_ip(host):
+    if is_ip(host):
         return _reachable(host), port
     return (host, port) if parts[1] is None and _HOST_NAME.fullmatch(host) else None
 
@@ -197,16 +204,6 @@ def _reachable(host: str) -> str:
     if ip.version == 4:
         return "127.0.0.1" if ip.is_unspecified else str(ip)
     return "[::1]" if ip.is_unspecified else f"[{ip}]"
-
-
-def _origin(given: str) -> str:
-    wish = "use exact origins, scheme://host or scheme://host:port without a slash at the end, or * alone"
-    if not _ORIGIN.fullmatch(given):
-        raise ValueError(wish)
-    try:
-        return str(URL(given).origin())
-    except ValueError:
-        raise ValueError(wish) from None
 
 
 class Setting(Struct, frozen=True):
@@ -255,11 +252,12 @@ class Config:
     default_model: Annotated[str, Setting(word, "a model's name, or auto for the smart choice")] = "auto"
     system_prompt: Annotated[str | None, Setting(text, "for sessions that have none")] = None
     cors_origins: Annotated[
-        tuple[str, ...], Setting(origins, "exact origins separated by commas, or * without credentials")
+        tuple[str, ...],
+        Setting(several(origin), "exact origins separated by commas, or * without credentials"),
     ] = ()
     allowed_hosts: Annotated[
         tuple[str, ...],
-        Setting(hosts, "names that requests may call this server by, separated by commas, or *"),
+        Setting(several(address), "names that requests may call this server by, separated by commas, or *"),
     ] = ()
     api_token: Annotated[
         str | None, Setting(credential, "asked of every request, as a bearer token", secret=True)
@@ -312,9 +310,9 @@ class Config:
     @property
     def beyond_loopback(self) -> bool:
         """Whether others than this machine's own programs may reach it."""
-        if _is_ip(self.host):
+        if is_ip(self.host):
             return not ip_address(self.host).is_loopback
-        return self.host.lower() != "localhost"
+        return self.host != "localhost"
 
     @property
     def token(self) -> str | None:

@@ -81,11 +81,11 @@ async def _read(request: web.Request) -> bytes:
 _ID: Final = re.compile(r"[1-9][0-9]{0,17}", re.ASCII)
 
 
-def message_id(request: web.Request) -> int:
-    """The message that the path names; what cannot be an id names none."""
-    text = request.match_info["mid"]
+def row_id(request: web.Request, name: str, noun: str) -> int:
+    """That of the message or document that the path names; what cannot be an id names none."""
+    text = request.match_info[name]
     if not _ID.fullmatch(text):
-        raise ChatError("not_found", f"There is no message {text[:40]}; message ids are whole numbers.")
+        raise ChatError("not_found", f"There is no {noun} {text[:40]}; {noun} ids are whole numbers.")
     return int(text)
 
 

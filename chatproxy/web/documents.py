@@ -21,7 +21,7 @@ from chatproxy.documents.extract import media_type
 from chatproxy.documents.worker import Reader
 from chatproxy.errors import ChatError
 from chatproxy.store.records import Document, NewDocument, Record, Source
-from chatproxy.web.bodies import Before, Limit, before_message, limit, read_json
+from chatproxy.web.bodies import Before, Limit, before_message, limit, read_json, row_id
 from chatproxy.web.calls import JSON, call
 from chatproxy.web.keys import CONFIG, STORE, owner
 from chatproxy.web.responses import json_response
@@ -132,15 +132,8 @@ async def search(request: web.Request) -> web.StreamResponse:
     return json_response(Sources(sources=found.sources))
 
 
-_ID: Final = re.compile(r"[1-9][0-9]{0,17}", re.ASCII)
-
-
 def _document_id(request: web.Request) -> int:
-    """The document that the path names; what cannot be an id names none."""
-    text = request.match_info["id"]
-    if not _ID.fullmatch(text):
-        raise ChatError("not_found", f"There is no document {text[:40]}; document ids are whole numbers.")
-    return int(text)
+    return row_id(request, "id", "document")
 
 
 # -- taking in

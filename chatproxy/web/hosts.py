@@ -10,7 +10,7 @@ from typing import Final
 
 from aiohttp import web
 
-from chatproxy.config import Config
+from chatproxy.config import Config, is_ip
 from chatproxy.errors import ChatError
 
 LOOPBACK: Final = ("localhost", "127.0.0.1", "::1")
@@ -31,7 +31,7 @@ class Hosts:
         given = request.headers.get("Host", "")
         found = _HOST.fullmatch(given)
         host = _plain(found[1]) if found else ""
-        if not (self._all or host in self._names or (self._addresses and _is_address(host))):
+        if not (self._all or host in self._names or (self._addresses and is_ip(host))):
             raise ChatError(
                 "host_not_allowed",
                 f"This server does not go by the name {shown(given)!r}; to use it, name it in ALLOWED_HOSTS.",
@@ -58,15 +58,7 @@ def shown(header: str) -> str:
 def _plain(host: str) -> str:
     """A name or an address in its one form."""
     name = host.lower().removeprefix("[").removesuffix("]").removesuffix(".")
-    return str(ip_address(name)) if _is_address(name) else name
-
-
-def _is_address(host: str) -> bool:
-    try:
-        ip_address(host)
-    except ValueError:
-        return False
-    return True
+    return str(ip_address(name)) if is_ip(name) else name
 
 
 def _is_same(origin: str, host: str) -> bool:

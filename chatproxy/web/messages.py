@@ -12,7 +12,7 @@ from chatproxy.chat.request import SendRequest
 from chatproxy.cursor import Cursor
 from chatproxy.errors import ChatError
 from chatproxy.store.records import FinishReason, Message, Notice, Record, Source, Usage
-from chatproxy.web.bodies import Before, Limit, before_message, limit, message_id, read_json
+from chatproxy.web.bodies import Before, Limit, before_message, limit, read_json, row_id
 from chatproxy.web.calls import JSON, UPSTREAM, call
 from chatproxy.web.keys import CONFIG, CONVERSATION, STORE, owner
 from chatproxy.web.responses import error_response, json_response
@@ -121,7 +121,9 @@ async def read(request: web.Request) -> web.StreamResponse:
 )
 async def resume(request: web.Request) -> web.StreamResponse:
     user, after = owner(request), _cursor(request)
-    answer = await request.app[CONVERSATION].answer(user, request.match_info["sid"], message_id(request))
+    answer = await request.app[CONVERSATION].answer(
+        user, request.match_info["sid"], row_id(request, "mid", "message")
+    )
     if after is not None and after.end and after == answer.cursor:
         return web.Response(status=204)
     return await _stream(request, answer, after=after, ids=True)
@@ -131,7 +133,7 @@ async def resume(request: web.Request) -> web.StreamResponse:
 @call("Stops an answer and keeps its text so far; may be repeated.", answers={200: Message})
 async def cancel(request: web.Request) -> web.StreamResponse:
     message = await request.app[CONVERSATION].cancel(
-        owner(request), request.match_info["sid"], message_id(request)
+        owner(request), request.match_info["sid"], row_id(request, "mid", "message")
     )
     return json_response(message)
 

@@ -40,8 +40,6 @@ POLICY: Final = "; ".join(
 HEADERS: Final = {
     "Cache-Control": "no-cache",  # kept, and asked about each time: a new version shows at once
     "Content-Security-Policy": POLICY,
-    "Referrer-Policy": "no-referrer",
-    "X-Content-Type-Options": "nosniff",
 }
 
 HTML: Final = {"text/html": str}
