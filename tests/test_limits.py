@@ -203,6 +203,20 @@ async def test_a_reader_that_does_not_take_an_answer_is_dropped(
         assert len((await client.messages(session))[1]["content"]) == 8_000_000
 
 
+async def test_requests_are_taken_in_only_as_answers_are_read(client: Client) -> None:
+    def pushed(connection: socket.socket) -> int:
+        connection.settimeout(1)
+        sent = 0
+        with suppress(TimeoutError):
+            while sent < 20_000_000:
+                sent += connection.send(b"GET /static/page.js HTTP/1.1\r\nHost: localhost\r\n\r\n" * 1000)
+        return sent
+
+    with connected(client) as connection:
+        assert await asyncio.to_thread(pushed, connection) < 20_000_000
+        await client.call("GET", "/healthz")
+
+
 # -- too many
 
 
