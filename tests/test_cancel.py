@@ -12,6 +12,7 @@ from chat_client import Client, Stream, serving
 from fake_ollama import FakeOllama, Gate, Script, Scripted, answer, greet, refused
 
 from chatproxy import Config
+from chatproxy.store.store import Store
 
 WORDS = "One two three four"
 
@@ -234,3 +235,29 @@ async def test_deleting_the_session_cancels_its_answer(
     await client.call("GET", f"/api/chat/sessions/{session}", status=404)
     with closing(sqlite3.connect(config.database_path)) as database:
         assert database.execute("SELECT count(*) FROM message").fetchone() == (0,)
+
+
+async def test_deleting_the_session_waits_for_the_answer_that_is_about_to_begin(
+    client: Client, fake: FakeOllama, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Its rows are stored, and nobody has begun to produce it."""
+    stored, begin, committed = Store.begin_answer, asyncio.Event(), asyncio.Event()
+
+    async def slow(*args: Any) -> Any:
+        rows = await stored(*args)
+        committed.set()
+        await begin.wait()
+        return rows
+
+    monkeypatch.setattr(Store, "begin_answer", slow)
+    fake.script = Script(answer(WORDS)[:1], end="hang")
+    session = await client.new_session()
+    asked = asyncio.create_task(client.ask(session))
+    await committed.wait()
+    deleted = asyncio.create_task(client.call("DELETE", f"/api/chat/sessions/{session}", status=204))
+    await asyncio.wait({deleted}, timeout=0.2)
+    assert not deleted.done()
+    begin.set()
+    stream = await asked
+    assert (stream.last["type"], stream.last["finishReason"]) == ("done", "cancelled")
+    await deleted

@@ -80,3 +80,13 @@ def test_leaving_twice_is_leaving_once() -> None:
     tickets[0].generating()
     assert places(tickets[1:]) == [0, 1]
     assert not tickets[2].admitted
+
+
+def test_what_has_ended_does_not_run_together_with_what_begins() -> None:
+    """Ollama runs one at a time here, and the end of one came in one read with its beginning."""
+    queue = Queue(10, 10)
+    first, second, third = join(queue, 3)
+    first.generating()
+    second.written()
+    second.generating()
+    assert not third.admitted
