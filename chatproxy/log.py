@@ -27,7 +27,6 @@ def configure(format: str, level: str) -> None:
     own = logging.getLevelNamesMapping()[level.upper()]
     logging.basicConfig(handlers=[handler], level=max(own, logging.WARNING), force=True)
     logging.getLogger("chatproxy").setLevel(own)
-    logging.getLogger("aiohttp.server").addFilter(_without_quotation)
 
 
 def _is_ours(record: logging.LogRecord) -> bool:
@@ -38,14 +37,6 @@ def _is_ours(record: logging.LogRecord) -> bool:
 def event(logger: logging.Logger, level: int, message: str, /, **fields: object) -> None:
     """`event(logger, logging.INFO, "answer ended", sessionId=session.id, outcome="complete")`"""
     logger.log(level, message, extra={"fields": fields}, stacklevel=2)
-
-
-def _without_quotation(record: logging.LogRecord) -> bool:
-    """A request that cannot be parsed is quoted in the error: a token in its head, or a message."""
-    error = record.exc_info[1] if record.exc_info else None
-    if isinstance(error, HttpProcessingError):
-        record.msg, record.exc_info = f"{record.msg}: {type(error).__name__}", None
-    return True
 
 
 class TextFormatter(logging.Formatter):

@@ -14,12 +14,11 @@ logger = logging.getLogger("chatproxy.somewhere")
 
 @pytest.fixture(autouse=True)
 def _logging_as_it_was() -> Iterator[None]:
-    root, own, server = (logging.getLogger(name) for name in (None, "chatproxy", "aiohttp.server"))
-    before = root.handlers[:], root.level, own.level, server.filters[:]
+    root, own = logging.getLogger(), logging.getLogger("chatproxy")
+    before = root.handlers[:], root.level, own.level
     yield
     root.handlers[:], root.level = before[0], before[1]
     own.setLevel(before[2])
-    server.filters[:] = before[3]
 
 
 @pytest.fixture
@@ -116,7 +115,7 @@ def test_a_level_above_warning_holds_for_all(capsys: pytest.CaptureFixture[str])
     ids=["token", "text"],
 )
 @pytest.mark.parametrize("format", ["text", "json"])
-async def test_a_request_that_is_no_http_is_not_quoted(
+async def test_a_request_that_is_no_http_is_not_logged(
     client: Client, capsys: pytest.CaptureFixture[str], request_: bytes, format: str
 ) -> None:
     log.configure(format, "info")
@@ -125,6 +124,4 @@ async def test_a_request_that_is_no_http_is_not_quoted(
     assert (await reader.readline()).split()[1] == b"400"
     writer.close()
     await writer.wait_closed()
-    written = capsys.readouterr().err
-    assert "Error handling request from 127.0.0.1: " in written
-    assert "pomegranate" not in written
+    assert capsys.readouterr().err == ""
