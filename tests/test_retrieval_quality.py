@@ -1,9 +1,14 @@
-"""How often the right place of a real document is among the sources; `pytest -s` prints what was missed."""
+"""How often the right place of a real document is among the sources; `pytest -s` prints what was missed.
+
+The words and the borders of chunks were settled on `questions.json`, so its figure flatters. Those of
+`held-out.json` were written to places drawn by lot, before anybody had seen what a search returns.
+"""
 
 import json
 from pathlib import Path
 from typing import Any
 
+import pytest
 from chat_client import Client
 
 from chatproxy.chat.retrieval import passages
@@ -13,7 +18,6 @@ from chatproxy.store.records import NewDocument
 from chatproxy.store.store import Store
 
 DATA = Path(__file__).parent / "documents"
-QUESTIONS: list[dict[str, str]] = json.loads((DATA / "questions.json").read_text())
 
 
 def one_line(text: str) -> str:
@@ -36,11 +40,13 @@ async def stored(store: Store, name: str) -> tuple[int, list[str]]:
     return document.id, [one_line(chunk) for chunk in contents.chunks]
 
 
-async def test_the_right_chunk_is_among_the_first_five(tmp_path: Path) -> None:
+@pytest.mark.parametrize(("name", "least"), [("questions", 0.9), ("held-out", 0.75)])
+async def test_the_right_chunk_is_among_the_first_five(tmp_path: Path, name: str, least: float) -> None:
+    questions: list[dict[str, str]] = json.loads((DATA / f"{name}.json").read_text())
     store = await Store.open(tmp_path / "quality.db")
-    documents = {name: await stored(store, name) for name in {each["document"] for each in QUESTIONS}}
+    documents = {each: await stored(store, each) for each in {each["document"] for each in questions}}
     missed = []
-    for each in QUESTIONS:
+    for each in questions:
         document_id, chunks = documents[each["document"]]
         right = {number for number, chunk in enumerate(chunks) if one_line(each["phrase"]) in chunk}
         assert 1 <= len(right) <= 2, f"{each['phrase']!r} names {len(right)} places"
@@ -48,14 +54,14 @@ async def test_the_right_chunk_is_among_the_first_five(tmp_path: Path) -> None:
         if right.isdisjoint(source.chunk for source in found.sources):
             missed.append(each["question"])
     await store.close()
-    share = 1 - len(missed) / len(QUESTIONS)
+    share = 1 - len(missed) / len(questions)
     print(
-        f"\n{share:.1%} of {len(QUESTIONS)} questions find their place among 5 sources; not:",
+        f"\n{name}: {share:.1%} of {len(questions)} questions find their place among 5 sources; not:",
         *missed,
         sep="\n",
     )
-    assert len(QUESTIONS) >= 40
-    assert share >= 0.9
+    assert len(questions) >= 40
+    assert share >= least
 
 
 async def test_over_http(client: Client) -> None:
