@@ -130,7 +130,7 @@ def test_aiohttps_server_is_for_the_web_and_what_starts_it() -> None:
 
 def test_aiohttps_client_and_httptools_are_for_ollama() -> None:
     assert importers("httptools") == {"ollama"}
-    server = {"web", "typedefs", "http_exceptions", "BodyPartReader"}
+    server = {"web", "typedefs", "http_exceptions", "multipart"}
     allowed = {f"aiohttp.{name}" for name in server}
     for module in MODULES:
         names = [name for name in imported(module) if name.partition(".")[0] == "aiohttp"]

@@ -12,8 +12,9 @@ from tempfile import TemporaryFile
 from typing import Annotated, BinaryIO, Final
 from urllib.parse import unquote
 
-from aiohttp import BodyPartReader, web
+from aiohttp import web
 from aiohttp.http_exceptions import HttpProcessingError
+from aiohttp.multipart import BodyPartReader, content_disposition_filename, parse_content_disposition
 from msgspec import Meta, Struct
 
 from chatproxy.chat.retrieval import passages
@@ -175,8 +176,8 @@ async def _upload(request: web.Request, file: BinaryIO) -> tuple[str, str]:
         raise _too_large(request)
     try:
         async for part in await request.multipart():
-            if isinstance(part, BodyPartReader) and part.name == "file" and part.filename is not None:
-                title = _titled(_bare(part.filename))
+            if isinstance(part, BodyPartReader) and (name := _file_name(part)) is not None:
+                title = _titled(_bare(name))
                 promised = media_type(title)
                 await _copy(request, part, file)
                 return title, promised
@@ -229,6 +230,19 @@ def _no_room(error: OSError) -> ChatError:
         "storage_full",
         f"The document cannot be kept on the disk ({error.strerror}); free some space and try again.",
     )
+
+
+_QUOTED: Final = re.compile(r'"(?:[^"\\]|\\.)*"')
+
+
+def _file_name(part: BodyPartReader) -> str | None:
+    """Of the part `file`, as it was sent; none where that is another part, or a field without one."""
+    sent = part.headers.get("Content-Disposition", "")
+    # aiohttp parts the header at every ";", those within a name too.
+    whole = _QUOTED.sub(lambda quoted: quoted[0].replace(";", "%3B"), sent)
+    _, parameters = parse_content_disposition(whole)
+    is_file = content_disposition_filename(parameters, "name") == "file"
+    return content_disposition_filename(parameters, "filename") if is_file else None
 
 
 def _bare(name: str) -> str:
