@@ -1,8 +1,20 @@
 """A streaming chat sidecar for Ollama: sessions, messages, and answers token by token."""
 
+from importlib import import_module
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from chatproxy.app import create_app
+    from chatproxy.config import Config
+
 __version__ = "0.1.0"
-
-from chatproxy.app import create_app
-from chatproxy.config import Config
-
 __all__ = ["Config", "__version__", "create_app"]
+
+_HOMES = {"Config": "chatproxy.config", "create_app": "chatproxy.app"}
+
+
+def __getattr__(name: str) -> object:
+    """Imported when asked for: the process that reads a document needs none of it, and starts sooner."""
+    if name not in _HOMES:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    return getattr(import_module(_HOMES[name]), name)

@@ -1,6 +1,7 @@
 import asyncio
 import os
 import resource
+import subprocess
 import sys
 from io import BytesIO
 from pathlib import Path
@@ -9,6 +10,7 @@ from types import SimpleNamespace
 import msgspec
 import pytest
 
+import chatproxy
 from chatproxy.documents import worker
 from chatproxy.documents.worker import AT_ONCE, STOPPED, Contents, Reader, Refusal
 from chatproxy.errors import ChatError
@@ -25,6 +27,15 @@ async def test_reads_and_cuts(text: Path) -> None:
     with text.open("rb") as file:
         file.read()  # wherever it stands
         assert await Reader().read(file, "text/plain") == Contents("text/plain", ["Hello\n\nyou"])
+
+
+def test_the_process_starts_without_the_rest_of_chatproxy() -> None:
+    script = "import sys, chatproxy.documents.worker; print('aiohttp' in sys.modules)"
+    assert subprocess.check_output([sys.executable, "-c", script], text=True) == "False\n"
+
+
+def test_what_the_package_offers() -> None:
+    assert [hasattr(chatproxy, name) for name in (*chatproxy.__all__, "other")] == [True, True, True, False]
 
 
 async def test_refuses(text: Path) -> None:

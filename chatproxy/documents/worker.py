@@ -19,7 +19,8 @@ from chatproxy.documents.chunks import chunks
 from chatproxy.documents.extract import extract
 from chatproxy.errors import ChatError, Details
 
-SECONDS: Final = 30
+CPU: Final = 60  # seconds of work; a hostile file does nothing but work, a real one has some hundred pages
+SECONDS: Final = 180  # by the clock, on a machine that has other things to do
 MEMORY: Final = 1024**3  # bytes of address space
 AT_ONCE: Final = 2
 
@@ -95,7 +96,7 @@ def main() -> None:
 def _confine() -> None:
     """From here on; where a system knows a limit not, the caller's clock is left."""
     for limit, most in (
-        (resource.RLIMIT_CPU, SECONDS),
+        (resource.RLIMIT_CPU, CPU),
         (resource.RLIMIT_AS, MEMORY),
         (resource.RLIMIT_FSIZE, 0),
         (resource.RLIMIT_CORE, 0),
