@@ -140,6 +140,30 @@ async def test_what_a_paragraph_begins_with_counts_twice(store: Store) -> None:
 
 
 @pytest.mark.parametrize(
+    ("question", "expected"),
+    [
+        ("灯台はいつ建てられましたか", 0),
+        ("誰が蜂蜜を売りましたか", 1),
+        ("灯油はどこから", 2),
+        ("등대는 언제 세워졌나요", 3),
+        ("谁卖蜂蜜" * 50_000, 1),
+    ],
+)
+async def test_words_that_no_space_parts(store: Store, question: str, expected: int) -> None:
+    document = await created(
+        store,
+        "この灯台は一八四六年に花崗岩で建てられた。",
+        "番人は蜂を飼い、蜂蜜を漁師に売りました。",
+        "ランプには菜種油、のちに灯油が使われた。",
+        "이 등대는 화강암으로 세워졌다.",
+        "Nothing of the kind.",
+    )
+    found = await store.search_chunks(ME, document.id, [question], limit=9)
+    assert found[0].chunk == expected
+    assert 4 not in [source.chunk for source in found]
+
+
+@pytest.mark.parametrize(
     ("text", "expected"),
     [
         ("# Rent\n\nIt is due monthly.\nReally.", "# Rent\nIt is"),

@@ -5,6 +5,7 @@ in between it is not `complete`, and nobody sees it. What a crash left so is swe
 Each function is a unit of work for the writer, or a part of one.
 """
 
+import re
 from collections.abc import Sequence
 from typing import Final
 
@@ -16,6 +17,7 @@ from chatproxy.store.records import Document, NewDocument, Source
 from chatproxy.store.rows import LARGEST, Row, fetch, now
 
 AT_ONCE: Final = 200  # chunks of one unit
+MAX_PAIRS: Final = 64  # of a search
 
 COLUMNS: Final = "id, title, media_type, bytes, chunks, created_at"
 GET: Final = f"SELECT {COLUMNS} FROM document WHERE id = :id AND owner = :owner AND complete"
@@ -86,7 +88,10 @@ async def add(connection: aiosqlite.Connection, document_id: int, first: int, ch
     """`first` is the number of the first of these."""
     await connection.executemany(
         "INSERT INTO chunk (key, text, openings) VALUES (?, ?, ?)",
-        [(key, text, openings(text)) for key, text in enumerate(chunks, start=(document_id << 20) + first)],
+        [
+            (key, text, "\n".join([openings(text), *pairs(text)]))
+            for key, text in enumerate(chunks, start=(document_id << 20) + first)
+        ],
     )
 
 
@@ -98,6 +103,15 @@ def openings(text: str) -> str:
 def _opening(line: str, _: str, rest: str) -> str:
     heading = len(line) < 80 and (not rest or line.startswith("#") or line[:1].isdecimal())
     return line if heading else " ".join(line.split()[:2])
+
+
+# Chinese, Japanese, Korean: nothing parts their words, or endings are one with them.
+_UNPARTED: Final = re.compile(r"[\u3005\u3041-\u3096\u30a1-\u30fa\u30fc\u3400-\u9fff\uac00-\ud7a3]{2,}")
+
+
+def pairs(text: str) -> list[str]:
+    """Every two neighbours of such characters, which stand for words that the index would not see."""
+    return [run[place : place + 2] for run in _UNPARTED.findall(text) for place in range(len(run) - 1)]
 
 
 async def complete(

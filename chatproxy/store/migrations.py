@@ -134,7 +134,7 @@ CREATE INDEX document_incomplete ON document (complete) WHERE NOT complete;
 CREATE TABLE chunk (
     key      INTEGER PRIMARY KEY,
     text     TEXT NOT NULL,
-    openings TEXT NOT NULL                      -- headings and first words, indexed once more
+    openings TEXT NOT NULL                      -- headings, first words, pairs, indexed too
 ) STRICT;
 CREATE VIRTUAL TABLE chunk_words USING fts5 (
     text, openings,

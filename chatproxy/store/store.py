@@ -291,7 +291,8 @@ class Store:
     ) -> list[Source]:
         """Those that hold one of the words or more, the best first by BM25: rare words count for most."""
         document = await self.get_document(owner, document_id)
-        any_of = " OR ".join([_quoted(word) for word in words])
+        wanted = dict.fromkeys([*words, *documents.pairs(" ".join(words))[: documents.MAX_PAIRS]])
+        any_of = " OR ".join([_quoted(word) for word in wanted])
         rows = await self._fetch(documents.SEARCH, owner=owner, id=document_id, words=any_of, limit=limit)
         return [documents.source(row, document) for row in rows]
 
