@@ -6,8 +6,6 @@ The file that it goes to has no name: however the upload ends, nothing of it sta
 import asyncio
 import hashlib
 import re
-from collections.abc import AsyncGenerator
-from contextlib import aclosing
 from tempfile import TemporaryFile
 from typing import Annotated, BinaryIO, Final
 from urllib.parse import unquote
@@ -176,12 +174,16 @@ async def _upload(request: web.Request, file: BinaryIO) -> tuple[str, str]:
         raise _too_large(request)
     try:
         async for part in await request.multipart():
-            if isinstance(part, BodyPartReader) and (name := _file_name(part)) is not None:
+            if not isinstance(part, BodyPartReader):
+                raise ChatError(
+                    "malformed", "The form has a multipart part in it; send the file as its own part."
+                )
+            if (name := _file_name(part)) is not None:
                 title = _titled(_bare(name))
                 promised = media_type(title)
                 await _copy(request, part, file)
                 return title, promised
-            await _skip(request, part)
+            await _copy(request, part, None)
     except (ValueError, AssertionError, HttpProcessingError) as error:  # aiohttp's, for what is not multipart
         raise ChatError(
             "malformed", "The body is not valid multipart/form-data; check its boundary."
@@ -189,28 +191,15 @@ async def _upload(request: web.Request, file: BinaryIO) -> tuple[str, str]:
     raise ChatError("invalid", "There is no file; send it as the form's field `file`.", field="file")
 
 
-async def _copy(request: web.Request, part: BodyPartReader, file: BinaryIO) -> None:
-    async with aclosing(_pieces(request, part)) as pieces:
-        async for piece in pieces:
-            await _write(file, piece)
-
-
-async def _skip(request: web.Request, part: object) -> None:
-    if not isinstance(part, BodyPartReader):
-        raise ChatError("malformed", "The form has a multipart part in it; send the file as its own part.")
-    async with aclosing(_pieces(request, part)) as pieces:
-        async for _ in pieces:
-            pass
-
-
-async def _pieces(request: web.Request, part: BodyPartReader) -> AsyncGenerator[bytes, None]:
-    """Raises `too_large` as soon as there is more than a document may have."""
+async def _copy(request: web.Request, part: BodyPartReader, file: BinaryIO | None) -> None:
+    """Into the file, if any. Raises `too_large` as soon as there is more than a document may have."""
     size = 0
     while piece := await part.read_chunk(PIECE):
         size += len(piece)
         if size > request.app[CONFIG].max_document_bytes:
             raise _too_large(request)
-        yield piece
+        if file is not None:
+            await _write(file, piece)
 
 
 async def _write(file: BinaryIO, piece: bytes) -> None:
