@@ -89,10 +89,6 @@ def row_id(request: web.Request, name: str, noun: str) -> int:
     return int(text)
 
 
-def message_id(request: web.Request) -> int:
-    return path_id(request, "mid", "message")
-
-
 def limit(request: web.Request, default: int) -> int:
     """`?limit=`, a Limit."""
     text = request.query.get("limit", "")
