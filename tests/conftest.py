@@ -6,8 +6,12 @@ from pathlib import Path
 import pytest
 from chat_client import Client, serving
 from fake_ollama import FakeOllama
+from hypothesis import settings
 
 from chatproxy import Config
+
+settings.register_profile("on a busy machine", settings(), deadline=None)
+settings.load_profile("on a busy machine")
 
 
 @pytest.fixture
