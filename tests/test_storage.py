@@ -18,7 +18,7 @@ from fake_ollama import FakeOllama, Gate, Script, answer, token, until
 from test_writer import files_end_at
 
 from chatproxy import Config, create_app
-from chatproxy.chat import generations
+from chatproxy.chat import generation, generations
 from chatproxy.errors import StartError
 from chatproxy.web.keys import STORE
 
@@ -205,8 +205,9 @@ async def test_a_cancel_that_cannot_be_stored(
 
 @one_kind
 async def test_the_session_goes_on_before_the_failed_answer_is_stored(
-    client: Client, fake: FakeOllama, config: Config, full: Full
+    client: Client, fake: FakeOllama, config: Config, full: Full, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    monkeypatch.setattr(generation, "RETRY", 4)  # seconds, in which the session has gone on
     problems: list[dict[str, Any]] = []
     asyncio.get_running_loop().set_exception_handler(lambda loop, context: problems.append(context))
     fake.script = Script(answer(LONG), gate=(gate := Gate()))
@@ -218,7 +219,7 @@ async def test_the_session_goes_on_before_the_failed_answer_is_stored(
             await stream.until("error")
     fake.script = Script(answer("The second."))
     assert (await client.ask(session, "And now?")).last["fullResponse"] == "The second."
-    assert stored(config)[1] == ("assistant", "streaming", "")  # tried again once a second
+    assert stored(config)[1] == ("assistant", "streaming", "")
     assert [turn["content"] for turn in fake.requests[1]["messages"]] == ["Hello", LONG, "And now?"]
     await until(lambda: stored(config)[1] == ("assistant", "failed", LONG))
     assert (await client.session(session))["activeMessageId"] is None

@@ -72,6 +72,7 @@ def failed(error: ChatError) -> Ending:
 INTERNAL: Final = failed(ChatError("internal", "Something went wrong in chatproxy; its log says what."))
 TICK: Final = 0.2  # seconds between two looks at a generation
 STATUS_EVERY: Final = 2.0  # seconds, while text flows
+RETRY: Final = 1.0  # seconds until a commit that failed is tried again
 
 
 class Generation:
@@ -156,7 +157,7 @@ class Generation:
     async def _settle_unsaved(self, outcome: Message) -> None:
         self._release(outcome)
         while True:
-            await asyncio.sleep(1)
+            await asyncio.sleep(RETRY)
             with suppress(ChatError):
                 return await self._commit(outcome)
 
