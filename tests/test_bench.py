@@ -18,7 +18,7 @@ def report(tmp_path_factory: pytest.TempPathFactory) -> str:
     file = tmp_path_factory.mktemp("bench") / "BENCHMARKS.md"
     file.write_text(AROUND)
     command = [sys.executable, "-m", "benchmarks.run", "--tiny", "--file", str(file)]
-    subprocess.run(command, cwd=ROOT, env=environment(), check=True, capture_output=True, timeout=120)
+    subprocess.run(command, cwd=ROOT, env=environment(), check=True, capture_output=True, timeout=400)
     return file.read_text()
 
 
