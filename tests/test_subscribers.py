@@ -265,23 +265,26 @@ async def test_a_reader_that_takes_nothing_of_a_huge_frame_is_dropped(
             assert [event["type"] for event in reader.events] == ["start"]
 
 
-async def test_a_reader_that_takes_a_little_now_and_then_is_kept(service: Service, fake: FakeOllama) -> None:
-    client, text = service.client, WORD * 12
+async def test_a_reader_that_takes_a_little_now_and_then_is_kept(config: Config, fake: FakeOllama) -> None:
+    text = WORD * 12
     fake.script = Script([token(text), last()], gate=(gate := Gate()))
-    async with running(client) as (session, message, stream):
-        await stream.until("status")
-    await readers(service, message, 0)
-    async with idle(client, watching(session, message)) as reader:
-        await readers(service, message, 1)
-        squeeze(service.answer(message))
-        gate.open()
-        for _ in range(8):  # 64 KiB at once are on their way: for longer than READER_TIMEOUT
-            await reader.take(8192)
-            await asyncio.sleep(0.2)
-        while not reader.whole and await reader.take(1 << 16):
-            pass
-    assert "".join(event["content"] for event in reader.events if event["type"] == "chunk") == text
+    gate.let()
+    async with Service(replace(config, reader_timeout=1.5)) as service:
+        client = service.client
+        async with running(client) as (session, message, stream):
+            await stream.has(text)
+        await readers(service, message, 0)
+        async with idle(client, f"{watching(session, message)}?after={stream.cursor}") as reader:
+            await readers(service, message, 1)
+            squeeze(service.answer(message))
+            gate.open()
+            for _ in range(16):  # 60 KiB of `done` at once are on their way: for longer than READER_TIMEOUT
+                await reader.take(4096)
+                await asyncio.sleep(0.2)
+            while not reader.whole and await reader.take(1 << 16):
+                pass
     assert reader.events[-1]["type"] == "done"
+    assert reader.events[-1]["fullResponse"] == text
 
 
 async def test_a_reader_that_lags_gets_fewer_and_bigger_chunks(service: Service, fake: FakeOllama) -> None:
