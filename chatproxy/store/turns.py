@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from typing import Final
 
 import aiosqlite
-from msgspec.structs import asdict, replace
+from msgspec.structs import asdict, astuple, replace
 
 from chatproxy.errors import ChatError
 from chatproxy.store.records import Failure, Measurement, Message, Piece, Question
@@ -20,6 +20,7 @@ INTERRUPTED: Final = Failure(
     retryable=True,
 )
 TITLE_LENGTH: Final = 80
+AT_ONCE: Final = 100  # pieces to a statement: at each one, SQLite's thread and the loop's change places
 
 # The send that a `client_message_id` names; takes the arguments of KEY too.
 SEND: Final = f"""
@@ -165,11 +166,14 @@ def title(content: str) -> str | None:
 
 async def checkpoint(connection: aiosqlite.Connection, pieces: Sequence[Piece]) -> None:
     """Keeps what answers have gained; pieces of those that are deleted or over are dropped."""
-    await connection.executemany(
-        "INSERT INTO piece (message, thinking, content)"
-        " SELECT id, :thinking, :content FROM message WHERE id = :message_id AND status = 'streaming'",
-        [asdict(piece) for piece in pieces],
-    )
+    for first in range(0, len(pieces), AT_ONCE):
+        some = pieces[first : first + AT_ONCE]
+        await connection.execute(
+            f"WITH gained (id, thinking, content) AS (VALUES {', '.join(['(?, ?, ?)'] * len(some))})"
+            " INSERT INTO piece (message, thinking, content) SELECT id, gained.thinking, gained.content"
+            " FROM gained JOIN message USING (id) WHERE status = 'streaming'",
+            [value for piece in some for value in astuple(piece)],
+        )
 
 
 async def finish(
