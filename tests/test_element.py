@@ -260,10 +260,16 @@ NO_CLIPBOARD = "Object.defineProperty(navigator, 'clipboard', { value: undefined
 async def test_messages_and_code_are_copied(site: Site, script: str) -> None:
     need_marked()
     site.fake.script = Script(answer(CODE))
-    page = await site.open(script=script, permissions=["clipboard-read", "clipboard-write"])
+    context = await site.context(permissions=["clipboard-read", "clipboard-write"])
+    await context.clock.install()
+    page = await site.open(context=context, script=script)
     await site.ask(page, "Code")
+    await expect(page.get_by_role("button", name="Regenerate")).to_be_visible()
+    await page.clock.pause_at("2100-01-01")  # what is said for a while is said until the test has seen it
     await page.get_by_role("button", name="Copy code").click()
     await expect(page.get_by_role("button", name="Copied")).to_be_visible()
+    await page.clock.run_for(5_000)
+    await expect(page.get_by_role("button", name="Copy code")).to_be_visible()
     field = page.locator(FIELD)
     await field.press("Control+V")
     await expect(field).to_have_value("print(1)")

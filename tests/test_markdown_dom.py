@@ -210,6 +210,37 @@ async def test_finished_blocks_are_never_touched_again_and_a_frame_lexes_once(pa
     assert longest < 400
 
 
+async def test_what_the_reader_has_in_a_growing_block_stays(page: Page) -> None:
+    """A button that says "Copied", the focus, a selection, a place scrolled to; nothing moves at the end."""
+    seen = await run(
+        page,
+        """
+        const copied = [];
+        const box = document.body.appendChild(document.createElement("div"));
+        const copy = (text, button) => { copied.push(text); button.textContent = "Copied"; };
+        const stream = new StreamingMarkdown(box, newLexer(), { labels, copy });
+        stream.append("Look:\\n\\n```py\\nprint(1)"); frame();
+        const button = box.querySelector("button");
+        const pre = box.querySelector("pre");
+        pre.focus();
+        const { firstChild } = box.querySelector("code");
+        getSelection().setBaseAndExtent(firstChild, 0, firstChild, 5);
+        button.click();
+        stream.append("\\nprint(2)\\n```\\n"); frame();
+        const selected = String(getSelection());
+        button.click();
+        const changes = [];
+        const watch = new MutationObserver((records) => changes.push(...records));
+        watch.observe(box, { childList: true, subtree: true, characterData: true, attributes: true });
+        stream.finish(); stream.finish();
+        for (let count = 0; count < 3; count += 1) frame();
+        changes.push(...watch.takeRecords());
+        return [copied, button === box.querySelector("button"), button.textContent, document.activeElement === pre, selected, changes.length];
+        """,
+    )
+    assert seen == [["print(1)", "print(1)\nprint(2)"], True, "Copied", True, "print", 0]
+
+
 @pytest.mark.parametrize(
     ("opening", "line", "closing", "selector"),
     [

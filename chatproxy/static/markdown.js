@@ -143,7 +143,8 @@ function renderCode(token, context) {
   const language = (token.lang ?? "").trim().split(/\s+/)[0];
   const code = h("code", {}, token.text ?? "");
   const copy = h("button", { type: "button", class: "copy-code" }, context.labels.copyCode);
-  copy.addEventListener("click", () => context.copy?.(code.textContent ?? "", copy));
+  // The code that is beside it then: it may grow, and be drawn anew.
+  copy.addEventListener("click", () => context.copy?.(copy.closest(".code").querySelector("code").textContent, copy));
   const heading = h("div", { class: "code-head" }, h("span", {}, language || context.labels.code), copy);
   const scrolls = { tabindex: 0, role: "group", "aria-label": language || context.labels.code };
   return h("div", { class: "code" }, heading, h("pre", scrolls, code));

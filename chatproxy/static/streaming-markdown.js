@@ -1,6 +1,7 @@
 // Markdown that is still being written: blocks that are complete are never touched again, and only the
 // tail behind them is lexed anew, at most once per animation frame.
 
+import { graft } from "./graft.js";
 import { plain, renderBlock } from "./markdown.js";
 
 const STEP = 16_384; // characters taken up per frame, so that a long text does not stop the page
@@ -63,11 +64,13 @@ export class StreamingMarkdown {
 
   cr = false;
 
-  /** No more comes; what is short shows at once. */
+  /** No more comes; what is short shows at once, and what shows already is left alone. */
   finish() {
     this.finished = true;
     if (this.cr) this.unread += "\n";
-    if (this.unread.length + this.tail.length <= STEP) this.#render();
+    this.cr = false;
+    if (!this.unread && !this.growing) this.tail = "";
+    else if (this.unread.length + this.tail.length <= STEP) this.#render();
     else this.#schedule();
   }
 
@@ -102,19 +105,17 @@ export class StreamingMarkdown {
   #lexTail(last) {
     const tokens = this.lexer.lex(this.tail);
     const open = last ? tokens.length : firstOpen(tokens);
-    for (const node of this.tailNodes) node.parentNode?.removeChild(node);
-    this.#show(tokens.slice(0, open));
+    const closed = this.#drawn(tokens.slice(0, open));
+    const shown = graft(this.container, this.tailNodes, [...closed, ...this.#drawn(tokens.slice(open))]);
+    this.tailNodes = shown.slice(closed.length);
     this.tail = this.tail.slice(tokens.slice(0, open).reduce((length, token) => length + token.raw.length, 0));
-    this.tailNodes = this.#show(tokens.slice(open));
     this.#growPlainly(tokens.slice(open));
   }
 
   /** @param {import("./markdown.js").Token[]} tokens */
-  #show(tokens) {
+  #drawn(tokens) {
     const nodes = /** @type {Node[]} */ (tokens.map((token) => renderBlock(token, this.context)).filter(Boolean));
-    const shown = nodes.flatMap((node) => (node instanceof DocumentFragment ? [...node.childNodes] : [node]));
-    this.container.append(...shown);
-    return shown;
+    return nodes.flatMap((node) => (node instanceof DocumentFragment ? [...node.childNodes] : [node]));
   }
 
   /** Where the tail is long, what comes is added as text: to the code that it is, or to a paragraph.
