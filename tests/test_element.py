@@ -314,6 +314,22 @@ async def test_scrolling_follows_lets_go_and_takes_hold_again(site: Site) -> Non
     await expect(page.get_by_role("button", name="Regenerate")).to_be_in_viewport()
 
 
+async def test_sending_goes_to_the_end_from_wherever_the_reader_is(site: Site) -> None:
+    session = await site.conversation("long", "Tell")
+    site.fake.script = Script(answer("Paragraph\n\n" * 60))
+    await site.client.ask(session, "More")
+    page = await site.open(f"/?session={session}", viewport={"width": 900, "height": 500})
+    await expect(page.get_by_role("button", name="Regenerate")).to_be_in_viewport()
+    await page.locator("chat-interface [part=messages]").evaluate("(log) => log.scrollTo(0, 0)")
+    latest = page.get_by_role("button", name="Go to the latest")
+    await expect(latest).to_be_visible()
+    site.fake.script = Script(answer("Line\n\n" * 9))
+    await site.ask(page, "A question\nin\nseveral\nlines")
+    await expect(page.locator(ANSWER)).to_have_count(3)
+    await expect(page.get_by_role("button", name="Regenerate")).to_be_in_viewport()
+    await expect(latest).to_be_hidden()
+
+
 # -- thinking, sources, status
 
 

@@ -73,7 +73,10 @@ export class MessageList {
   }
 
   #grown() {
-    if (this.#following) this.log.scrollTop = this.#top = this.log.scrollHeight;
+    if (this.#following) {
+      this.log.scrollTop = this.log.scrollHeight;
+      this.#top = this.log.scrollTop; // as far as it goes: where it is now, and not below
+    }
     this.#showLatest();
   }
 
