@@ -330,6 +330,26 @@ async def test_sending_goes_to_the_end_from_wherever_the_reader_is(site: Site) -
     await expect(latest).to_be_hidden()
 
 
+async def test_nothing_moves_when_an_answer_ends(site: Site) -> None:
+    site.fake.script = Script([token("Paragraph\n\n" * 60), last()], gate=(gate := Gate()))
+    page = await site.open()
+    composer = page.locator("chat-interface [part=composer]")
+    places = [await composer.bounding_box()]
+    await site.ask(page, "Tell")
+    gate.let(1)
+    await expect(page.locator(f"{ANSWER} p:nth-child(60)")).to_be_in_viewport()
+    await expect(page.locator(STATUS)).to_be_visible()
+    texts = [await page.locator(ANSWER).bounding_box()]
+    places.append(await composer.bounding_box())
+    gate.open()
+    await expect(page.get_by_role("button", name="Regenerate")).to_be_in_viewport()
+    await expect(page.locator(STATUS)).to_be_hidden()
+    places.append(await composer.bounding_box())
+    texts.append(await page.locator(ANSWER).bounding_box())
+    assert places == [places[0]] * 3
+    assert texts[0] == texts[1]
+
+
 # -- thinking, sources, status
 
 

@@ -37,7 +37,7 @@ button { cursor: pointer; background: none; border: 0; padding: 0; }
 .log { flex: 1; min-inline-size: 0; overflow-y: auto; overscroll-behavior: contain; overflow-anchor: none;
   scrollbar-gutter: stable both-edges; outline-offset: -3px; }
 .column, .bottom { inline-size: 100%; max-inline-size: var(--chat-width, 46rem); margin-inline: auto; padding-inline: 1rem; }
-.column { min-block-size: 100%; display: flex; flex-direction: column; padding-block: 1.5rem 2rem; }
+.column { min-block-size: 100%; display: flex; flex-direction: column; padding-block: 1.5rem .25rem; }
 .empty { margin: auto; text-align: center; font-size: 1.5rem; font-weight: 500; letter-spacing: -.01em; }
 .empty p { margin: 0; }
 .earlier { align-self: center; margin-block-end: 1rem; }
@@ -47,6 +47,7 @@ button { cursor: pointer; background: none; border: 0; padding: 0; }
 
 .message { margin-block-end: 1.75rem; min-inline-size: 0; position: relative; }
 .message.user { display: flex; flex-direction: column; align-items: flex-end; margin-block-end: 1.25rem; }
+.message:last-child { margin-block-end: .5rem; }
 .message.user .bubble { background: var(--soft); border-radius: var(--radius); padding: .6rem 1rem; max-inline-size: min(85%, 38rem); }
 .message.user .content, .thought, .plain { white-space: pre-wrap; overflow-wrap: anywhere; }
 .message.user .about { max-inline-size: 100%; }
@@ -85,6 +86,10 @@ th, td { padding: .5rem .9rem .5rem 0; text-align: start; border-block-end: 1px 
 .thinking summary { cursor: pointer; inline-size: fit-content; border-radius: .3rem; }
 .thought { border-inline-start: 2px solid var(--line); padding-inline-start: .9rem; margin-block-start: .4rem; }
 
+/* The room of what is there at the end is kept free until then, and that of the status line always: nothing jumps. */
+.assistant[data-status="streaming"] .about { padding-block-end: 2.3rem; }
+.status { min-block-size: calc(1.65em + .5rem); }
+.status[hidden] { display: block !important; visibility: hidden; }
 .note, .facts { color: var(--muted); font-size: .85rem; }
 .note { margin: .5rem 0 0; }
 .failure { display: flex; flex-wrap: wrap; align-items: center; gap: .5rem 1rem; margin-block-start: .5rem; padding: .6rem .9rem;
