@@ -538,8 +538,12 @@ async def test_earlier_messages_are_a_click_away(site: Site) -> None:
         await site.client.ask(session, f"m{number}")
     page = await site.open(f"/?session={session}")
     await expect(page.locator(QUESTION)).to_have_count(50)
+    top = page.locator(QUESTION).first
+    await top.scroll_into_view_if_needed()
+    await expect(top).to_have_text("m2")
     await page.get_by_role("button", name="Show earlier messages").click()
     await expect(page.locator(QUESTION)).to_have_count(52)
+    await expect(page.locator(QUESTION).nth(2)).to_be_in_viewport()  # what was read stays in sight
     await expect(page.locator(QUESTION).first).to_have_text("m0")
     await page.evaluate("dispatchEvent(new Event('focus'))")
     await expect(page.locator(QUESTION)).to_have_count(52)

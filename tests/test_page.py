@@ -1,5 +1,6 @@
 """The page at `/` and how it is served: the list of sessions, models, export, the token, its headers."""
 
+import asyncio
 import json
 import re
 from pathlib import Path
@@ -15,7 +16,7 @@ from chatproxy import Config, create_app
 from chatproxy.demo import demo_server
 
 pytest.importorskip("playwright")
-from playwright.async_api import FilePayload, Page, expect
+from playwright.async_api import FilePayload, Page, Route, expect
 
 __all__ = ["browser", "site"]  # the fixtures
 
@@ -108,6 +109,80 @@ async def test_a_long_list_is_read_in_pieces(site: Site) -> None:
     await page.get_by_role("button", name="Show more").click()
     await expect(page.locator(LINKS)).to_have_count(52)
     await expect(page.locator("#more")).to_be_hidden()
+
+    await site.new_session(title="s52")
+    await page.evaluate("dispatchEvent(new Event('focus'))")  # reads it anew
+    await expect(page.locator(LINKS).first).to_have_text("s52")
+    await expect(page.locator(LINKS)).to_have_count(52)
+
+
+@browser_test
+async def test_an_item_stays_the_same_while_nothing_changes(site: Site) -> None:
+    """The click that gives the window the focus would otherwise end on another item than it began on."""
+    await site.new_session(title="apples")
+    page = await site.open()
+    await expect(page.locator(LINKS)).to_have_text("apples")
+    await page.evaluate(
+        """() => {
+          window.changes = 0;
+          const watch = new MutationObserver(() => { window.changes += 1; });
+          watch.observe(document.querySelector("#sessions"), { childList: true });
+        }"""
+    )
+    async with page.expect_response("**/sessions?*"):
+        await page.evaluate("dispatchEvent(new Event('focus'))")
+    await site.new_session(title="pears")
+    await page.evaluate("dispatchEvent(new Event('focus'))")
+    await expect(page.locator(LINKS)).to_have_text(["pears", "apples"])
+    assert await page.evaluate("changes") == 1
+
+
+# -- while it is read, and where it cannot be
+
+
+@browser_test
+async def test_a_conversation_that_is_being_read_is_not_shown_as_an_empty_one(site: Site) -> None:
+    session = await site.conversation("apples", "about apples")
+    context = await site.context()
+    read = asyncio.Event()
+
+    async def later(route: Route) -> None:
+        await read.wait()
+        await route.continue_()
+
+    await context.route("**/api/chat/**", later)
+    page = await site.open(f"/?session={session}", context)
+    await expect(page.locator("#title")).to_have_text("")
+    await expect(page.locator("chat-interface .empty")).to_be_hidden()
+    read.set()
+    await expect(page.locator(QUESTION)).to_have_text("about apples")
+    await expect(page.locator("#title")).to_have_text("apples")
+
+
+@browser_test
+async def test_a_conversation_that_is_not_there_is_told_once_and_left(site: Site) -> None:
+    page = await site.open("/?session=nowhere")
+    sentence = page.locator("chat-interface .notice")
+    await expect(sentence).to_contain_text("There is no session nowhere")
+    await expect(page.locator("#problem")).to_be_hidden()
+    await page.get_by_role("button", name="New chat").click()
+    await expect(sentence).to_be_hidden()
+    await expect(page.locator("chat-interface .empty")).to_be_visible()
+
+
+@browser_test
+async def test_what_could_not_be_read_is_forgotten_once_it_can(site: Site) -> None:
+    session = await site.conversation("apples", "about apples")
+    page = await site.open(f"/?session={session}")
+    await expect(page.locator(QUESTION)).to_have_text("about apples")
+    await page.context.route("**/api/chat/**", lambda route: route.abort())
+    await page.evaluate("dispatchEvent(new Event('focus'))")
+    await expect(page.locator("#problem")).to_be_visible()
+    await expect(page.locator("chat-interface .notice")).to_be_visible()
+    await page.context.unroute_all()
+    await page.evaluate("dispatchEvent(new Event('focus'))")
+    await expect(page.locator("#problem")).to_be_hidden()
+    await expect(page.locator("chat-interface .notice")).to_be_hidden()
 
 
 # -- models

@@ -166,6 +166,7 @@ export class ChatInterface extends Element {
 
   #ownClient = true;
   #focusing = false;
+  #unread = false; // the notice says why the messages could not be read
   #document = ""; // the session's, as the attribute has it
   /** @type {(() => import("./markdown.js").Lexer) | null} */
   #newLexer = null;
@@ -200,7 +201,7 @@ export class ChatInterface extends Element {
         onresend: (message, text) => this.#resend(message, text),
         onnotice: (sentence) => this.#announce(sentence),
       },
-      { onearlier: () => this.#conversation?.loadEarlier() },
+      { onearlier: async () => this.#conversation?.loadEarlier() },
     );
     const status = new StatusLine(labels);
     const composer = new Composer(labels, {
@@ -230,8 +231,8 @@ export class ChatInterface extends Element {
   /** @param {Conversation} conversation */
   #listenTo(conversation) {
     const handlers = /** @type {Record<string, (detail: any) => void>} */ ({
-      reset: () => (this.#reset(), this.#showDocument()),
-      read: () => this.#showDocument(),
+      reset: () => (this.#reset(), this.#read()),
+      read: () => this.#read(),
       added: ({ message }) => (this.#parts?.list.add(message), this.#showBusy(), this.#announce("")),
       changed: ({ message }) => (this.#view(message)?.update(), this.#showDocument()),
       text: (detail) => this.#addText(detail),
@@ -251,9 +252,15 @@ export class ChatInterface extends Element {
   }
 
   #reset() {
-    const { messages, earlier } = /** @type {Conversation} */ (this.#conversation);
-    this.#parts?.list.reset(messages, earlier !== null);
+    const { messages, earlier, known } = /** @type {Conversation} */ (this.#conversation);
+    this.#parts?.list.reset(messages, earlier !== null, known);
     this.#showBusy();
+  }
+
+  /** The server has answered: what kept it from it is over. */
+  #read() {
+    if (this.#unread) this.#notice("");
+    this.#showDocument();
   }
 
   /** @param {import("./conversation.js").Message} message */
@@ -300,6 +307,7 @@ export class ChatInterface extends Element {
   #failed({ message, failure }) {
     if (message) this.#announce(failure.error);
     else this.#notice(failure.error);
+    this.#unread = !message;
     this.#tell("chat-error", { ...failure, messageId: message?.id ?? null, content: message?.content ?? "" });
     if (message?.id) this.#tabs.tell();
   }
@@ -362,6 +370,7 @@ export class ChatInterface extends Element {
 
   /** What belongs to no message. @param {string} sentence */
   #notice(sentence) {
+    this.#unread = false;
     if (!this.#parts) return;
     this.#parts.notice.textContent = sentence;
     this.#parts.notice.hidden = !sentence;

@@ -18,6 +18,8 @@
 export class Conversation extends EventTarget {
   /** @type {Message[]} */
   messages = [];
+  /** Whether it is known what the session has. */
+  known;
   /** @type {number | null} */
   earlier = null; // the cursor of the messages before these
   /** @type {{message: Message, stream: any, stopped: boolean} | null} */
@@ -32,6 +34,7 @@ export class Conversation extends EventTarget {
     super();
     this.client = client;
     this.sessionId = sessionId;
+    this.known = sessionId === null;
   }
 
   /** Reads the messages, and goes on with the answer that is being produced. May be repeated at any time. */
@@ -51,7 +54,12 @@ export class Conversation extends EventTarget {
 
   async loadEarlier() {
     if (!this.sessionId || this.earlier === null) return;
-    const page = await this.client.messages.list(this.sessionId, { before: this.earlier });
+    let page;
+    try {
+      page = await this.client.messages.list(this.sessionId, { before: this.earlier });
+    } catch (error) {
+      return this.#say("error", { failure: failureOf(error), message: null });
+    }
     this.earlier = page.next ?? null;
     this.messages = [...page.messages, ...this.messages];
     this.#say("reset");
@@ -245,8 +253,10 @@ export class Conversation extends EventTarget {
     const messages = [...before, ...fresh, ...unsent];
     if (!before.length) this.earlier = next; // else it belongs to those that were read before
     const changed =
+      !this.known ||
       messages.length !== this.messages.length || messages.some((message, index) => message !== this.messages[index]);
     this.messages = messages;
+    this.known = true;
     this.#say(changed ? "reset" : "read");
   }
 

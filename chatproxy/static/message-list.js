@@ -11,11 +11,12 @@ export class MessageList {
   #following = true;
   #top = 0;
 
-  /** @param {import("./message-view.js").Surroundings} surroundings @param {{onearlier: () => void}} handlers */
+  /** @param {import("./message-view.js").Surroundings} surroundings @param {{onearlier: () => Promise<void>}} handlers */
   constructor(surroundings, { onearlier }) {
     const { labels } = surroundings;
     this.surroundings = surroundings;
-    this.earlier = h("button", { type: "button", class: "earlier quiet", hidden: true, onclick: onearlier }, labels.earlier);
+    this.earlier = h("button", { type: "button", class: "earlier quiet", hidden: true }, labels.earlier);
+    this.earlier.addEventListener("click", () => this.#readEarlier(onearlier));
     this.empty = h("div", { class: "empty" }, h("slot", { name: "empty" }, h("p", {}, labels.empty)));
     this.column = h("div", { class: "column" }, this.earlier, this.empty);
     const log = { class: "log", part: "messages", role: "log", "aria-live": "off", "aria-label": labels.log, tabindex: 0 };
@@ -30,8 +31,12 @@ export class MessageList {
     this.resizes.observe(this.log);
   }
 
-  /** @param {import("./conversation.js").Message[]} messages @param {boolean} more there are earlier ones */
-  reset(messages, more) {
+  /**
+   * @param {import("./conversation.js").Message[]} messages
+   * @param {boolean} more there are earlier ones
+   * @param {boolean} known these are all that there are; else there may be some, and nothing is said of none
+   */
+  reset(messages, more, known) {
     const kept = new Set(messages);
     for (const [message, view] of this.#views) {
       if (kept.has(message)) continue;
@@ -45,7 +50,7 @@ export class MessageList {
       before = element;
     }
     this.earlier.hidden = !more;
-    this.empty.hidden = this.#views.size > 0;
+    this.empty.hidden = this.#views.size > 0 || !known;
   }
 
   /** @param {import("./conversation.js").Message} message */
@@ -64,6 +69,15 @@ export class MessageList {
     let view = this.#views.get(message);
     if (!view) this.#views.set(message, (view = new MessageView(message, this.surroundings)));
     return view;
+  }
+
+  /** What is being read stays where it is; what is earlier comes above it. @param {() => Promise<void>} onearlier */
+  async #readEarlier(onearlier) {
+    const below = this.#fromEnd();
+    this.#following = false;
+    await onearlier();
+    this.log.scrollTop += this.#fromEnd() - below;
+    if (this.earlier.hidden) this.log.focus({ preventScroll: true });
   }
 
   /** Goes to the end, and stays there. */

@@ -33,7 +33,7 @@ let session = null; // the open one; null: the next message makes it
 
 const list = new SessionList(
   { list: $("sessions"), none: $("none"), more: $("more") },
-  { client: () => client, onopen: (chosen) => go(chosen.id), onrename: renamed, ondelete: remove, onproblem: problem },
+  { client: () => client, onopen: (chosen) => go(chosen.id), onrename: renamed, ondelete: remove, onmended: noProblem, onproblem: problem },
 );
 
 /** @param {string | null} id */
@@ -46,6 +46,7 @@ function go(id) {
 
 /** @param {string | null} id */
 async function open(id) {
+  noProblem();
   shown(id ? (list.sessions.find((one) => one.id === id) ?? { id }) : null);
   attached.leave();
   if (id) chat.setAttribute("session-id", id);
@@ -54,20 +55,17 @@ async function open(id) {
   if (id) await reread();
 }
 
+/** What goes wrong here goes wrong in the element too, which tells it. */
 async function reread() {
   const { id } = session;
-  try {
-    const fresh = await client.sessions.get(id);
-    if (session?.id === id) shown(fresh);
-  } catch (error) {
-    problem(error);
-  }
+  const fresh = await client.sessions.get(id).catch(() => null);
+  if (fresh && session?.id === id) shown(fresh);
 }
 
 /** @param {any} one */
 function shown(one) {
   session = one;
-  $("title").textContent = titleOf(one);
+  $("title").textContent = one && !("title" in one) ? "" : titleOf(one); // nothing, until it is known
   document.title = one?.title ? `${one.title} · chatproxy` : "chatproxy";
   $("export").hidden = !one;
   list.mark(one?.id ?? null);
@@ -207,6 +205,10 @@ function problem(error) {
   $("problem").hidden = false;
 }
 
+function noProblem() {
+  $("problem").hidden = true;
+}
+
 /** @type {Promise<void> | null} */
 let signingIn = null;
 
@@ -255,7 +257,6 @@ addEventListener("keydown", ({ key }) => {
 NARROW.addEventListener("change", () => showSidebar(!NARROW.matches));
 
 function start() {
-  $("problem").hidden = true;
   banner.look();
   picker.refresh(client);
   list.refresh();

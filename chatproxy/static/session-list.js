@@ -3,6 +3,8 @@
 import { h, iconButton } from "./dom.js";
 
 const UNTITLED = "New chat";
+const PAGE = 50;
+const MOST = 500; // that the server gives at once
 
 /** @param {any} session */
 export const titleOf = (session) => session?.title || UNTITLED;
@@ -18,11 +20,13 @@ export class SessionList {
   #query = "";
   #next = null;
   #reading = 0;
+  #failed = false;
+  #shown = "";
 
   /**
    * @param {{list: HTMLElement, none: HTMLElement, more: HTMLElement}} places
    * @param {{client: () => any, onopen: (session: any) => void, onrename: (session: any) => void,
-   *   ondelete: (session: any) => Promise<void>, onproblem: (error: any) => void}} handlers
+   *   ondelete: (session: any) => Promise<void>, onmended: () => void, onproblem: (error: any) => void}} handlers
    */
   constructor(places, handlers) {
     this.places = places;
@@ -33,24 +37,29 @@ export class SessionList {
   /** @param {string} query */
   search(query) {
     this.#query = query.trim();
-    return this.refresh();
-  }
-
-  refresh() {
     return this.#read(null);
   }
 
+  /** As many as were shown: who has gone down the list stays there. */
+  refresh() {
+    return this.#read(null, Math.min(Math.max(this.sessions.length, PAGE), MOST));
+  }
+
   /** Only the latest reading counts: answers may overtake each other. @param {string | null} before */
-  async #read(before) {
+  async #read(before, limit = PAGE) {
     const reading = (this.#reading += 1);
     try {
-      const page = await this.handlers.client().sessions.list({ q: this.#query || undefined, before: before ?? undefined });
+      const page = await this.handlers.client().sessions.list({ q: this.#query || undefined, before: before ?? undefined, limit });
       if (reading !== this.#reading) return;
       this.sessions = before === null ? page.sessions : [...this.sessions, ...page.sessions];
       this.#next = page.next;
       this.#show();
+      if (this.#failed) this.handlers.onmended();
+      this.#failed = false;
     } catch (error) {
-      if (reading === this.#reading) this.handlers.onproblem(error);
+      if (reading !== this.#reading) return;
+      this.#failed = true;
+      this.handlers.onproblem(error);
     }
   }
 
@@ -66,11 +75,14 @@ export class SessionList {
   #show() {
     const { list, none, more } = this.places;
     if (list.querySelector("input")) return; // a title is being written
-    const focused = list.contains(document.activeElement) ? document.activeElement?.closest("li")?.dataset.session : null;
-    list.replaceChildren(...this.sessions.map((session) => this.#item(session)));
+    const showing = JSON.stringify(this.sessions.map(({ id, title }) => [id, title]));
     none.textContent = this.#query ? "Nothing found." : "Conversations will be listed here.";
     none.hidden = this.sessions.length > 0;
     more.hidden = this.#next === null;
+    if (showing === this.#shown) return; // a click that has begun on an item must find it again
+    this.#shown = showing;
+    const focused = list.contains(document.activeElement) ? document.activeElement?.closest("li")?.dataset.session : null;
+    list.replaceChildren(...this.sessions.map((session) => this.#item(session)));
     this.mark(this.current);
     if (focused) links(list).find(({ dataset }) => dataset.session === focused)?.focus();
   }
@@ -99,7 +111,9 @@ export class SessionList {
       if (done) return;
       done = true;
       const title = field.value.trim();
-      item.replaceWith(this.#item(session));
+      const again = this.#item(session);
+      item.replaceWith(again);
+      this.mark(this.current);
       if (keep && title && title !== titleOf(session)) await this.#change(session, title);
       else this.#show();
     };
