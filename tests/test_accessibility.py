@@ -53,20 +53,75 @@ async def test_everything_is_reached_by_keys(site: Site) -> None:
     await page.evaluate("document.activeElement.blur(); document.body.focus()")
     for _ in range(40):
         await page.keyboard.press("Tab")
-        reached.append(
-            await page.evaluate(
-                """() => {
-                  let element = document.activeElement;
-                  while (element?.shadowRoot?.activeElement) element = element.shadowRoot.activeElement;
-                  return element?.getAttribute("aria-label") || element?.id || element?.textContent || "";
-                }"""
-            )
-        )
+        reached.append(await focused(page))
     wanted = {
         "new", "Search conversations", "Hi", "Rename Hi", "Delete Hi", "model", "Export",
         "Conversation", "Copy", "Edit", "Regenerate", "Attach a picture", "Write a message", "Send",
     }  # fmt: skip
     assert wanted <= set(reached)
+
+
+FOCUSED = """() => {
+  let element = document.activeElement;
+  while (element?.shadowRoot?.activeElement) element = element.shadowRoot.activeElement;
+  return element?.getAttribute("aria-label") || element?.id || element?.textContent || "";
+}"""
+
+
+async def focused(page: Page) -> str:
+    return str(await page.evaluate(FOCUSED))
+
+
+async def test_the_focus_is_not_lost_in_the_list(site: Site) -> None:
+    for title in ("plums", "pears", "apples"):
+        await site.new_session(title=title)
+    page = await site.open()
+    await page.get_by_role("button", name="Rename pears").press("Enter")
+    await page.keyboard.press("Escape")
+    assert await focused(page) == "pears"
+    await page.get_by_role("button", name="Rename pears").press("Enter")
+    await page.keyboard.type("figs")
+    await page.keyboard.press("Enter")
+    await expect(page.locator("#sessions a")).to_have_text(["figs", "apples", "plums"])
+    assert await focused(page) == "figs"
+    await page.get_by_role("button", name="Delete apples").press("Enter")
+    await page.locator("#confirm").get_by_role("button", name="Delete").press("Enter")
+    await expect(page.locator("#sessions a")).to_have_text(["figs", "plums"])
+    assert await focused(page) == "plums"
+
+
+async def test_the_focus_is_not_lost_with_an_answer_or_a_message(site: Site) -> None:
+    page = await site.open()
+    await site.ask(page, "Hi")
+    await page.get_by_role("button", name="Edit").press("Enter")
+    await page.keyboard.press("Escape")
+    assert await focused(page) == "Edit"
+    site.fake.script = Script(answer("one"), head=Gate())
+    await page.get_by_role("button", name="Regenerate").press("Enter")
+    await expect(page.locator(BUTTON)).to_have_attribute("aria-label", "Stop")
+    assert await focused(page) == "Stop"
+    await page.keyboard.press("Escape")
+    await expect(page.locator("chat-interface .assistant .note")).to_have_text("Stopped.")
+
+
+async def test_esc_closes_what_is_open_and_leads_back(site: Site) -> None:
+    page = await site.open(viewport={"width": 390, "height": 700})
+    await site.ask(page, "Hi")
+    await page.get_by_label("Export").press("Enter")
+    await expect(page.get_by_role("button", name="Markdown")).to_be_visible()
+    await page.keyboard.press("Escape")
+    await expect(page.get_by_role("button", name="Markdown")).to_be_hidden()
+    assert await focused(page) == "Export"
+    await page.locator("#menu").press("Enter")
+    reached = set()
+    for _ in range(12):
+        await page.keyboard.press("Tab")
+        reached.add(await focused(page))
+    assert "Search conversations" in reached
+    assert not reached & {"Write a message", "Export", "Conversation"}  # they are behind the list
+    await page.locator("#search").press("Escape")
+    await expect(page.locator("#sidebar")).to_be_hidden()
+    assert await focused(page) == "Conversations"
 
 
 async def test_the_focus_stays_where_the_reader_is(site: Site) -> None:

@@ -314,8 +314,10 @@ export class ChatInterface extends Element {
 
   /** @param {any} answer */
   #again(answer) {
+    const focused = this.shadowRoot?.activeElement; // on a button that goes away with the old answer
     this.#parts?.list.follow();
     this.#conversation?.again(answer, this.#options());
+    if (focused && !focused.isConnected) this.#parts?.composer.focusButton();
   }
 
   /** @param {any} question @param {string} text */

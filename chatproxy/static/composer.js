@@ -60,6 +60,11 @@ export class Composer {
     this.field.focus();
   }
 
+  /** Where the answer is stopped. */
+  focusButton() {
+    this.button.focus();
+  }
+
   send() {
     const text = this.field.value;
     if (this.#streaming || !text.trim() || this.field.disabled) return;

@@ -189,7 +189,7 @@ export class MessageView {
       actions.append(copy);
     }
     if (message.role === "user") {
-      actions.append(iconButton("edit", labels.edit, () => this.#edit(), { class: "needs-idle" }));
+      actions.append(iconButton("edit", labels.edit, () => this.#edit(), { class: "edit-button needs-idle" }));
     } else {
       actions.append(iconButton("retry", labels.regenerate, () => onagain(message), { class: "regenerate needs-idle" }));
       const rate = message.usage?.tokensPerSecond;
@@ -227,6 +227,10 @@ export class MessageView {
       form.replaceWith(this.bubble);
       this.about.hidden = false;
     };
+    const cancel = () => {
+      close();
+      this.about.querySelector(".edit-button").focus();
+    };
     const resend = () => {
       if (!field.value.trim()) return;
       close();
@@ -237,14 +241,14 @@ export class MessageView {
       { class: "edit", onsubmit: (/** @type {Event} */ event) => (event.preventDefault(), resend()) },
       field,
       h("div", { class: "buttons" },
-        h("button", { type: "button", class: "quiet", onclick: close }, labels.cancel),
+        h("button", { type: "button", class: "quiet", onclick: cancel }, labels.cancel),
         h("button", { type: "submit", class: "strong" }, labels.resend)),
     );
     field.addEventListener("keydown", (/** @type {KeyboardEvent} */ event) => {
       if (event.isComposing || event.keyCode === 229) return;
       if (event.key === "Escape") {
         event.stopPropagation();
-        close();
+        cancel();
       } else if (event.key === "Enter" && !event.shiftKey) {
         event.preventDefault();
         resend();

@@ -236,7 +236,9 @@ chat.addEventListener("chat-done", () => banner.lookAgain());
 /** @param {boolean} visible */
 function showSidebar(visible) {
   document.body.classList.toggle("wide", !visible);
-  $("veil").hidden = !(visible && NARROW.matches);
+  const over = visible && NARROW.matches; // it lies over the rest, which then waits
+  $("veil").hidden = !over;
+  $("main").inert = over;
   $("menu").setAttribute("aria-expanded", String(visible));
 }
 
@@ -252,7 +254,9 @@ $("hide").addEventListener("click", () => (showSidebar(false), $("menu").focus()
 $("veil").addEventListener("click", () => showSidebar(false));
 $("search").addEventListener("input", () => list.search($("search").value));
 addEventListener("keydown", ({ key }) => {
-  if (key === "Escape" && NARROW.matches) showSidebar(false);
+  if (key !== "Escape") return;
+  if ($("main").inert) $("hide").click();
+  if ($("export").open) ($("export").open = false), $("export").firstElementChild.focus();
 });
 NARROW.addEventListener("change", () => showSidebar(!NARROW.matches));
 

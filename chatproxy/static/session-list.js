@@ -81,10 +81,13 @@ export class SessionList {
     more.hidden = this.#next === null;
     if (showing === this.#shown) return; // a click that has begun on an item must find it again
     this.#shown = showing;
-    const focused = list.contains(document.activeElement) ? document.activeElement?.closest("li")?.dataset.session : null;
+    const focused = document.activeElement?.closest("li");
+    const place = focused ? [...list.children].indexOf(focused) : -1;
     list.replaceChildren(...this.sessions.map((session) => this.#item(session)));
     this.mark(this.current);
-    if (focused) links(list).find(({ dataset }) => dataset.session === focused)?.focus();
+    if (place < 0) return;
+    const all = links(list); // the same session, or what is now in the place of one that is gone
+    (all.find(({ dataset }) => dataset.session === focused?.dataset.session) ?? all[place] ?? all.at(-1))?.focus();
   }
 
   /** @param {any} session */
@@ -107,21 +110,23 @@ export class SessionList {
     const field = h("input", { "aria-label": "Title", maxlength: 500 });
     field.value = titleOf(session);
     let done = false;
-    const close = async (/** @type {boolean} */ keep) => {
+    const close = async (/** @type {boolean} */ keep, byKey = true) => {
       if (done) return;
       done = true;
       const title = field.value.trim();
       const again = this.#item(session);
       item.replaceWith(again);
       this.mark(this.current);
+      if (byKey) again.querySelector("a").focus();
       if (keep && title && title !== titleOf(session)) await this.#change(session, title);
       else this.#show();
     };
-    field.addEventListener("blur", () => close(true));
+    field.addEventListener("blur", () => close(true, false));
     field.addEventListener("keydown", (/** @type {KeyboardEvent} */ event) => {
       if (event.isComposing) return;
       if (event.key === "Enter") close(true);
       if (event.key === "Escape") close(false);
+      event.stopPropagation(); // it is not the sidebar that Esc closes
     });
     item.replaceChildren(field);
     field.select();
