@@ -102,6 +102,21 @@ async def test_the_message_shows_at_once_and_the_answer_begins_as_a_blinking_cur
     await expect(page.locator(CURSOR)).to_have_count(0)
 
 
+async def test_text_runs_the_way_it_is_written(site: Site) -> None:
+    need_marked()
+    arabic = "مرحبا بالعالم."
+    site.fake.script = Script(answer(f"{arabic}\n\n- {arabic}\n\nEnglish\n\n```\ncode\n```\n"))
+    page = await site.open()
+    await page.locator(FIELD).fill(arabic)
+    await expect(page.locator(FIELD)).to_have_css("direction", "rtl")
+    await page.locator(FIELD).press("Enter")
+    await expect(page.locator(QUESTION)).to_have_css("direction", "rtl")
+    await expect(page.locator(f"{ANSWER} ul")).to_have_css("direction", "rtl")
+    await expect(page.locator(f"{ANSWER} p").last).to_have_css("unicode-bidi", "plaintext")
+    await expect(page.locator(f"{ANSWER} pre")).to_have_css("direction", "ltr")
+    await expect(page.locator("#sessions a")).to_have_css("direction", "rtl")
+
+
 async def test_the_cursor_is_behind_the_last_word(site: Site) -> None:
     need_marked()
     site.fake.script = Script([token("- one\n- two **bold**"), last()], gate=(gate := Gate()))

@@ -64,7 +64,7 @@ async def html(page: Page, text: str) -> str:
         ("> a\n> b", "<blockquote><p>a\nb</p></blockquote>"),
         ("- a\n- b\n  1. c", "<ul><li>a</li><li>b<ol><li>c</li></ol></li></ul>"),
         ("3. a\n4. b", '<ol start="3"><li>a</li><li>b</li></ol>'),
-        ("- [ ] a\n- [x] b", "<ul><li>☐ a</li><li>☑ b</li></ul>"),
+        ("- [ ] a\n- [x] b", '<ul><li class="task">☐ a</li><li class="task">☑ b</li></ul>'),
         ("a  \nb\n\n---", "<p>a<br>b</p><hr>"),
         ("a\\*b &amp; &#8364; &lt;b&gt;", "<p>a*b &amp; € &lt;b&gt;</p>"),
         ("<b>x</b>", "<p>&lt;b&gt;x&lt;/b&gt;</p>"),

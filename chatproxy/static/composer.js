@@ -24,7 +24,7 @@ export class Composer {
     this.onwrite = onwrite;
     this.onnotice = onnotice;
     this.previews = h("div", { class: "previews", hidden: true });
-    this.field = h("textarea", { part: "input", rows: 1, enterkeyhint: "send", "aria-label": labels.placeholder });
+    this.field = h("textarea", { part: "input", rows: 1, dir: "auto", enterkeyhint: "send", "aria-label": labels.placeholder });
     this.files = h("input", { type: "file", accept: "image/*", multiple: true, hidden: true });
     this.attach = iconButton("attach", labels.attach, () => this.files.click(), { class: "attach" });
     this.button = h("button", { type: "button", class: "send", part: "send" });

@@ -120,7 +120,7 @@ function blocks(token, context, depth) {
 /** @param {Token} token @param {Context} context @param {number} depth */
 function renderList(token, context, depth) {
   const start = token.ordered && token.start !== 1 ? token.start : undefined;
-  const items = token.items.map((/** @type {Token} */ item) => h("li", {}, ...blocks(item, context, depth)));
+  const items = token.items.map((/** @type {Token} */ item) => h("li", { class: item.task && "task" }, ...blocks(item, context, depth)));
   return h(token.ordered ? "ol" : "ul", { start }, ...items);
 }
 

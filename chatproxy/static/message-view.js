@@ -32,9 +32,9 @@ export class MessageView {
     this.message = message;
     this.surroundings = surroundings;
     this.cursor = h("span", { class: "cursor", part: "cursor", "aria-hidden": "true" });
-    this.content = h("div", { class: "content" });
+    this.content = h("div", { class: "content", dir: "auto" });
     this.thinking = h("details", { class: "thinking", part: "thinking", hidden: true });
-    this.thinking.append(h("summary", {}, labels.thinking), h("div", { class: "thought" }, this.#thought));
+    this.thinking.append(h("summary", {}, labels.thinking), h("div", { class: "thought", dir: "auto" }, this.#thought));
     this.bubble = h("div", { class: "bubble" }, this.content);
     if (message.role === "assistant") this.bubble.prepend(this.thinking);
     this.about = h("div", { class: "about" });
@@ -221,7 +221,7 @@ export class MessageView {
   /** The text becomes a field in its place, until it is sent again or left as it was. */
   #edit() {
     const { labels, onresend } = this.surroundings;
-    const field = h("textarea", { class: "edit-field", "aria-label": labels.editField });
+    const field = h("textarea", { class: "edit-field", dir: "auto", "aria-label": labels.editField });
     field.value = this.message.content;
     const close = () => {
       form.replaceWith(this.bubble);

@@ -92,22 +92,23 @@ export class SessionList {
 
   /** @param {any} session */
   #item(session) {
-    const link = h("a", { href: `?session=${session.id}`, "data-session": session.id, title: titleOf(session) }, titleOf(session));
+    const title = titleOf(session);
+    const link = h("a", { href: `?session=${session.id}`, "data-session": session.id, title, dir: "auto" }, title);
     link.addEventListener("click", (/** @type {MouseEvent} */ event) => {
       if (event.ctrlKey || event.metaKey || event.shiftKey) return; // the browser's: another tab
       event.preventDefault();
       this.handlers.onopen(session);
     });
     const item = h("li", { "data-session": session.id }, link);
-    const rename = iconButton("edit", `Rename ${titleOf(session)}`, () => this.#rename(item, session));
-    const remove = iconButton("trash", `Delete ${titleOf(session)}`, () => this.#delete(session));
+    const rename = iconButton("edit", `Rename ${title}`, () => this.#rename(item, session));
+    const remove = iconButton("trash", `Delete ${title}`, () => this.#delete(session));
     item.append(h("span", { class: "tools" }, rename, remove));
     return item;
   }
 
   /** Enter and leaving keep the new title, Esc the old one. @param {HTMLElement} item @param {any} session */
   #rename(item, session) {
-    const field = h("input", { "aria-label": "Title", maxlength: 500 });
+    const field = h("input", { "aria-label": "Title", maxlength: 500, dir: "auto" });
     field.value = titleOf(session);
     let done = false;
     const close = async (/** @type {boolean} */ keep, byKey = true) => {

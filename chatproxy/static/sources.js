@@ -5,7 +5,7 @@ import { h } from "./dom.js";
 export class Sources {
   /** @param {any[]} sources @param {import("./labels.js").Labels} labels */
   constructor(sources, labels) {
-    this.snippet = h("blockquote", { class: "snippet", hidden: true, tabindex: 0 });
+    this.snippet = h("blockquote", { class: "snippet", dir: "auto", hidden: true, tabindex: 0 });
     this.chips = sources.map((source, index) => this.#chip(source, index + 1, labels));
     const items = this.chips.map((chip) => h("li", {}, chip));
     this.element = h("div", { class: "sources", part: "sources" }, h("ul", { "aria-label": labels.sources }, ...items));

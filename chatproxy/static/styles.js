@@ -52,12 +52,16 @@ button { cursor: pointer; background: none; border: 0; padding: 0; }
 .message.user .content, .thought, .plain { white-space: pre-wrap; overflow-wrap: anywhere; }
 .message.user .about { max-inline-size: 100%; }
 .content { overflow-wrap: anywhere; min-inline-size: 0; }
+/* Each paragraph runs the way its own first letters do; code always from left to right. */
+.content :is(p, li, h3, h4, h5, h6, th, td), .user .content, .thought { unicode-bidi: plaintext; }
+.content pre { direction: ltr; text-align: left; }
 .content > :first-child { margin-block-start: 0; }
 .content > :last-child { margin-block-end: 0; }
 .content p, .content ul, .content ol, .content blockquote, .content .code, .content .table { margin-block: 0 1rem; }
 .content :is(h3, h4, h5, h6) { margin-block: 1.6rem .6rem; line-height: 1.3; font-weight: 600; }
 .content h3 { font-size: 1.35rem; } .content h4 { font-size: 1.18rem; } .content :is(h5, h6) { font-size: 1.05rem; }
 .content :is(ul, ol) { padding-inline-start: 1.6rem; }
+.content .task { list-style: none; margin-inline-start: -1.3rem; }
 .content li { margin-block: .3rem; } .content li > p { margin-block: .3rem; } .content li > :is(ul, ol) { margin-block: .2rem; }
 .content blockquote, .snippet { border-inline-start: 3px solid var(--line); padding-inline-start: 1rem; color: var(--muted); margin-inline: 0; }
 .content hr { border: 0; border-block-start: 1px solid var(--line); margin-block: 1.5rem; }
@@ -71,7 +75,7 @@ code { font: .875em/1.6 var(--chat-font-mono, ui-monospace, SFMono-Regular, Menl
 .code pre { margin: 0; padding: .85rem .9rem; overflow-x: auto; outline-offset: -3px; overflow-wrap: normal; }
 .table { overflow-x: auto; }
 table { border-collapse: collapse; font-size: .94rem; }
-th, td { padding: .5rem .9rem .5rem 0; text-align: start; border-block-end: 1px solid var(--line); vertical-align: top; overflow-wrap: normal; }
+th, td { padding-block: .5rem; padding-inline: 0 .9rem; text-align: start; border-block-end: 1px solid var(--line); vertical-align: top; overflow-wrap: normal; }
 .align-right { text-align: end; } .align-center { text-align: center; }
 .content a.reference { display: inline-block; min-inline-size: 1.5em; padding-inline: .35em; margin-inline: .1em; border-radius: 1em;
   background: var(--soft); color: var(--accent); font-size: .75em; line-height: 1.5; text-align: center; text-decoration: none; vertical-align: .2em; }
