@@ -27,10 +27,10 @@ from fake_ollama import MODEL, FakeOllama
 from chatproxy import Config, create_app
 
 try:
-    from playwright.async_api import Browser, BrowserContext, Page, async_playwright
+    from playwright.async_api import Browser, BrowserContext, Page, async_playwright, expect
 except ImportError:  # the tests that need it are skipped
     Browser = BrowserContext = Page = Any  # type: ignore[assignment,misc]
-    async_playwright = None  # type: ignore[assignment]
+    async_playwright = expect = None  # type: ignore[assignment]
 
 STATIC: Final = Path(__file__).parent.parent / "chatproxy" / "static"
 ARGUMENTS: Final = (
@@ -42,6 +42,7 @@ ARGUMENTS: Final = (
     "--disable-component-update",
     "--disable-sync",
 )
+PATIENCE: Final = 30  # seconds; nothing takes so long, but where the machine has much else to do
 FIELD: Final = "chat-interface .composer textarea"
 BUTTON: Final = "chat-interface [part=send]"
 ANSWER: Final = "chat-interface .assistant .content"
@@ -77,6 +78,7 @@ async def chromium() -> AsyncIterator[Browser]:
         missing("playwright (pip install playwright)")
     if path is None:
         missing("chromium (apt-get install chromium)")
+    expect.set_options(timeout=PATIENCE * 1000)
     async with async_playwright() as playwright:
         browser = await playwright.chromium.launch(executable_path=path, args=ARGUMENTS)
         yield browser
@@ -138,7 +140,7 @@ class Site:
             await self.start()
         context = await self._browser.new_context(**options)
         self._stack.push_async_callback(context.close)
-        context.set_default_timeout(10_000)
+        context.set_default_timeout(PATIENCE * 1000)
         await context.add_init_script(_WATCH)
         context.on("request", lambda request: self.requests.append(request.url))
         return context
@@ -218,7 +220,7 @@ async def site(browser: Browser, tmp_path: Path) -> AsyncIterator[Site]:
 
 async def until(page: Page, expression: str, argument: Any = None) -> None:
     """The script's condition; what `wait_for_function` does by eval, which the page's policy forbids."""
-    async with asyncio.timeout(10):
+    async with asyncio.timeout(PATIENCE):
         while not await page.evaluate(expression, argument):  # noqa: ASYNC110 - a page cannot be awaited
             await asyncio.sleep(0.02)
 

@@ -318,6 +318,11 @@ async def test_scrolling_follows_lets_go_and_takes_hold_again(site: Site) -> Non
     await log.hover()
     await page.mouse.wheel(0, -400)
     await expect(latest).to_be_visible()
+    # The wheel's way is a smooth one.
+    await until(
+        page,
+        f"() => ({from_end})(document.querySelector('chat-interface').shadowRoot.querySelector('.log')) > 399",
+    )
     top = await log.evaluate("(log) => log.scrollTop")
     gate.let(20)
     await expect(page.locator(ANSWER)).to_contain_text("Paragraph 79")
@@ -413,11 +418,16 @@ async def test_sources_are_chips_with_snippets_and_references_lead_to_them(site:
 
 
 async def test_the_status_line_says_what_is_going_on(site: Site) -> None:
-    page = await scripted(site, START, {"type": "status", "state": "queued", "position": 3, "elapsedMs": 0})
+    context = await site.context()
+    await context.clock.install()
+    queued = {"type": "status", "state": "queued", "position": 3, "elapsedMs": 0}
+    page = await scripted(site, START, queued, context=context)
     status = page.locator(STATUS)
     await expect(status).to_have_text("Queued, 3rd in line")
+    await page.clock.pause_at("2100-01-01")  # from now on, time is the test's
     await say(page, {"type": "status", "state": "loading", "elapsedMs": 12_000})
     await expect(status).to_have_text("Loading model, 12 s")
+    await page.clock.run_for(1000)
     await expect(status).to_have_text("Loading model, 13 s")  # it goes on by itself
     await say(
         page, {"type": "status", "state": "generating", "elapsedMs": 9, "tokens": 9, "tokensPerSecond": 41.2}

@@ -8,7 +8,7 @@ from typing import Any, Final
 import pytest
 import pytest_asyncio
 from aiohttp import web
-from browser import ANSWER, FIELD, STATIC, browser, browser_test
+from browser import ANSWER, FIELD, PATIENCE, STATIC, browser, browser_test
 from chat_client import Server
 from fake_ollama import MODEL, FakeOllama
 
@@ -25,7 +25,7 @@ EXAMPLE: Final = Path(__file__).parent.parent / "examples" / "other-origin"
 @pytest_asyncio.fixture(loop_scope="session")
 async def page(browser: Browser) -> AsyncIterator[Page]:
     context = await browser.new_context()
-    context.set_default_timeout(10_000)
+    context.set_default_timeout(PATIENCE * 1000)
     yield await context.new_page()
     await context.close()
 
