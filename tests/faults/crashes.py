@@ -20,6 +20,7 @@ from faults.tally import Tally
 LANES: Final = 3  # databases, at once
 TALKERS: Final = 3  # on each
 PACE: Final = 0.015  # seconds between two tokens
+SLOW: Final = 0.045  # the same, for answers that last longer than what a crash may take of them
 MAY_LOSE: Final = 0.5  # seconds of text
 MARGIN: Final = 1.0  # for a machine that does something else meanwhile
 
@@ -30,7 +31,7 @@ MARGIN: Final = 1.0  # for a machine that does something else meanwhile
 async def kill_9(folder: Path, tally: Tally, kills: int) -> None:
     """At random moments, some while it starts. Those who talk go on with the next process."""
     async with FakeOllama() as fake:
-        fake.script = paced(PACE, 0, PACE / 4, 0)  # some are killed in the middle, some have just been told
+        fake.script = paced(SLOW, 0, PACE / 4, 0)  # some are killed in the middle, some have just been told
         lives = [
             _lives(folder / str(lane), fake.url, len(range(lane, kills, LANES)), tally)
             for lane in range(min(LANES, kills))
@@ -50,7 +51,7 @@ async def _lives(folder: Path, ollama: str, kills: int, tally: Tally) -> list[Ta
                 if number % 4 == 3:
                     await _killed_at_start(folder, ollama, port, chance.uniform(0.1, 1))
                 else:
-                    await _killed_at_work(folder, ollama, port, chance.uniform(0, 1.5))
+                    await _killed_at_work(folder, ollama, port, chance.uniform(0, 2.5))
                 tally.faults += 1
                 await asyncio.to_thread(intact, folder)
             process = await last_life.enter_async_context(chatproxy(folder, ollama, port=port))
@@ -83,7 +84,7 @@ async def sigterm(folder: Path, tally: Tally, signals: int) -> None:
     """Every reader is told, all is stored, and it is gone within 8 s."""
     chance, port = random.Random(1), free_port()
     async with FakeOllama() as fake, AsyncExitStack() as last_life:
-        fake.script = paced(PACE)
+        fake.script = paced(PACE, 0, PACE / 4)  # some are told in the middle, some only just begin
         async with talking(f"http://127.0.0.1:{port}", TALKERS * 3, tally) as talkers:
             for _ in range(signals):
                 async with chatproxy(folder, fake.url, port=port) as process:
@@ -130,6 +131,7 @@ async def ollama_killed(folder: Path, tally: Tally, kills: int) -> None:
         await check(process.client, [*talkers, last], tally)
     told = ends(talkers)
     assert told.keys() <= {"done", "upstream_incomplete", "upstream_unavailable"}
+    assert told["upstream_incomplete"] > 0
     tally.seen.append(", ".join(f"{number} {how}" for how, number in sorted(told.items())))
 
 

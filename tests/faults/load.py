@@ -1,6 +1,7 @@
 """Those who use chatproxy while the faults happen, the way its browser side does."""
 
 import asyncio
+import random
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass, field
@@ -12,6 +13,7 @@ import aiohttp
 from chat_client import Client, Event, Stream
 from fake_ollama import Request, Script, last, token
 
+from chatproxy.cursor import Cursor
 from faults.tally import Tally
 
 WORDS: Final = 60
@@ -60,15 +62,15 @@ class Turn:
     text: dict[str, str] = field(default_factory=lambda: {"thinking": "", "chunk": ""})
     cursor: str | None = None
     end: Event | None = None
-    seen: list[tuple[float, int]] = field(default_factory=list)  # when; characters of the answer until then
-    broke: float = 0.0  # when it did last
+    seen: list[tuple[float, Cursor]] = field(default_factory=list)  # when; what had been read until then
+    broke: float = 0.0  # when it did first
 
     def take(self, event: Event) -> None:
         assert self.end is None, f"after the terminal event came {event}"
         if event["type"] in self.text:
             self.text[event["type"]] += event["content"]
             self.cursor = event["cursor"]
-            self.seen.append((monotonic(), len(self.text["chunk"])))
+            self.seen.append((monotonic(), Cursor.parse(event["cursor"])))
         elif event["type"] in ("done", "error"):
             self.end = event
             self.cursor = event["cursor"]
@@ -76,8 +78,11 @@ class Turn:
 
     def lost(self) -> float:
         """Seconds for which the reader had had the oldest character that a crash took."""
-        missing = [when for when, size in self.seen if size > len(self.text["chunk"])]
+        missing = [when for when, place in self.seen if not self.has(place)]
         return self.broke - min(missing) if missing else 0.0
+
+    def has(self, place: Cursor) -> bool:
+        return place.thinking <= len(self.text["thinking"]) and place.content <= len(self.text["chunk"])
 
     def start_again(self) -> None:
         self.text = {"thinking": "", "chunk": ""}
@@ -146,7 +151,7 @@ class Talker:
             try:
                 await self._follow(turn, Stream(response))
             except BROKEN:
-                turn.broke = monotonic()
+                turn.broke = turn.broke or monotonic()
                 raise
 
     async def _follow(self, turn: Turn, stream: Stream) -> None:
@@ -210,9 +215,24 @@ async def _is_stored(client: Client, turn: Turn) -> bool:
         return False
     assert (answer["content"], answer["thinking"]) == (turn.text["chunk"], turn.text["thinking"])
     assert (answer["status"], answer["cursor"]) == (status_of(turn.end), turn.end["cursor"])
-    async with client.resuming(turn.session, answer["id"]) as stream:
-        assert (await stream.rest())[-1] == turn.end
-    return {"thinking": stream.text("thinking"), "chunk": stream.text()} == turn.text
+    cursors = [cursor for _, cursor in turn.seen]
+    for cursor in [Cursor(), *random.sample(cursors, min(2, len(cursors)))]:
+        await _resumes(client, turn, cursor)
+    path = f"/api/chat/sessions/{turn.session}/messages/{turn.answer}/stream"
+    await client.call("GET", path, status=204, params={"after": turn.end["cursor"]})
+    return True
+
+
+async def _resumes(client: Client, turn: Turn, place: Cursor) -> None:
+    """Where its reader was once: the rest follows, or all of it with a word that it was reset."""
+    assert turn.answer is not None
+    async with client.resuming(turn.session, turn.answer, str(place)) as stream:
+        start, *_, end = await stream.rest()
+    assert start.get("reset", False) != turn.has(place)
+    assert end == turn.end
+    kept = place if turn.has(place) else Cursor()
+    assert turn.text["thinking"][: kept.thinking] + stream.text("thinking") == turn.text["thinking"]
+    assert turn.text["chunk"][: kept.content] + stream.text() == turn.text["chunk"]
 
 
 def status_of(end: Event) -> str:

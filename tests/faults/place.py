@@ -12,14 +12,22 @@ import tempfile
 from collections.abc import AsyncIterator, Sequence
 from contextlib import AbstractAsyncContextManager, asynccontextmanager, closing
 from pathlib import Path
-from typing import Final
+from typing import Final, NamedTuple
 
 from fake_ollama import MODEL
 from processes import Process
 
 DATABASE: Final = "chatproxy.db"
-KEPT: Final = 16  # connections that are open for the next request, and their tasks
+KEPT: Final = 16  # connections that are open for the next request, their tasks, what they answered last
 WATCHED: Final = (sys.executable, str(Path(__file__).with_name("watched.py")))
+
+
+class Kept(NamedTuple):
+    """How many of each."""
+
+    tasks: int
+    answers: int
+    descriptors: int
 
 
 def free_port() -> int:
@@ -43,23 +51,24 @@ def chatproxy(
 async def orderly(
     folder: Path, ollama: str, command: Sequence[str] = WATCHED, **more: object
 ) -> AsyncIterator[Process]:
-    """After the block it has as few tasks and open files as before, ends well, and leaves all in order."""
+    """After the block it has as few tasks, answers and open files as before, ends well, and leaves all in
+    order."""
     async with chatproxy(folder, ollama, command, **more) as process:
-        before = await _tasks(process), descriptors(process)
+        before = await _kept(process)
         yield process
-        await _has_no_more(process, *before)
+        await _has_no_more(process, before)
         await terminated(process)
     sound(folder)
 
 
-async def _has_no_more(process: Process, tasks_before: int, descriptors_before: int) -> None:
-    now = 0, 0
+async def _has_no_more(process: Process, before: Kept) -> None:
+    now = before
     for _ in range(100):
-        now = await _tasks(process), descriptors(process)
-        if now[0] <= tasks_before + KEPT and now[1] <= descriptors_before + KEPT:
+        now = await _kept(process)
+        if all(each <= earlier + KEPT for each, earlier in zip(now, before, strict=True)):
             return
         await asyncio.sleep(0.1)
-    raise AssertionError(f"{now} tasks and descriptors, where there were {tasks_before, descriptors_before}")
+    raise AssertionError(f"{now}, where there were {before}")
 
 
 async def terminated(process: Process) -> None:
@@ -90,8 +99,9 @@ async def held(process: Process) -> dict[str, int]:
         return said
 
 
-async def _tasks(process: Process) -> int:
-    return (await held(process))["tasks"]
+async def _kept(process: Process) -> Kept:
+    now = await held(process)
+    return Kept(now["tasks"], now["answers"], descriptors(process))
 
 
 # -- its database

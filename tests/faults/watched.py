@@ -1,6 +1,7 @@
 """The chatproxy command, which on SIGUSR1 says what it holds: a line of JSON on stdout.
 
-`tasks` of its event loop; `waiting`: the most bytes that one of its connections keeps for a reader.
+`tasks` of its event loop; `answers` that it has in memory; `waiting`: the most bytes that one of its
+connections keeps for a reader.
 """
 
 import asyncio
@@ -13,11 +14,19 @@ from types import FrameType
 
 from aiohttp import web
 
+from chatproxy.chat.answer import Answer
+
 
 def tell(number: int, frame: FrameType | None) -> None:
-    requests = [found for found in gc.get_objects() if isinstance(found, web.Request)]
-    waiting = [request.transport.get_write_buffer_size() for request in requests if request.transport]
-    print(json.dumps({"tasks": len(asyncio.all_tasks()), "waiting": max(waiting, default=0)}), flush=True)
+    gc.collect()
+    found = gc.get_objects()
+    transports = [each.transport for each in found if isinstance(each, web.Request)]
+    held = {
+        "tasks": len(asyncio.all_tasks()),
+        "answers": sum(isinstance(each, Answer) for each in found),
+        "waiting": max((each.get_write_buffer_size() for each in transports if each), default=0),
+    }
+    print(json.dumps(held), flush=True)
 
 
 if __name__ == "__main__":
