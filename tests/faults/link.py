@@ -92,9 +92,7 @@ async def _requests(
     piece = opening
     with suppress(OSError):
         while piece:
-            await asyncio.sleep(fault.latency)
-            writer.write(piece)
-            await writer.drain()
+            await _pass_on(piece, writer, fault)
             piece = await reader.read(AT_ONCE)
     writer.transport.abort()
 
@@ -103,17 +101,20 @@ async def _response(reader: asyncio.StreamReader, writer: asyncio.StreamWriter, 
     """Whether it came to where the fault is."""
     left = math.inf if fault.after is None else fault.after
     while piece := await reader.read(AT_ONCE):
-        await asyncio.sleep(fault.latency)
-        for start in range(0, len(piece), fault.slices):
-            part = piece[start : start + min(fault.slices, len(piece) - start)]
-            part = part if len(part) <= left else part[: int(left)]
-            writer.write(part)
-            await writer.drain()
-            await asyncio.sleep(len(part) / fault.rate)
-            left -= len(part)
-            if left <= 0:
-                return True
+        await _pass_on(piece if len(piece) <= left else piece[: int(left)], writer, fault)
+        left -= len(piece)
+        if left <= 0:
+            return True
     return False
+
+
+async def _pass_on(piece: bytes, writer: asyncio.StreamWriter, fault: Fault) -> None:
+    await asyncio.sleep(fault.latency)
+    for start in range(0, len(piece), fault.slices):
+        part = piece[start : start + fault.slices]
+        writer.write(part)
+        await writer.drain()
+        await asyncio.sleep(len(part) / fault.rate)
 
 
 async def _break(fault: Fault, there: "asyncio.Task[None]", writer: asyncio.StreamWriter) -> None:

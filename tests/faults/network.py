@@ -1,6 +1,7 @@
 """Faults of the connections: between chatproxy and Ollama, and between a reader and chatproxy."""
 
 import asyncio
+import json
 import re
 from collections.abc import Callable, Iterator
 from itertools import count
@@ -45,16 +46,15 @@ async def cut_from_ollama(folder: Path, tally: Tally, step: int) -> None:
     async with FakeOllama() as fake, Link.to(fake.url, _as_it_says) as link:
         fake.script = script()
         whole = await _response(fake.url)
-        complete = whole.rindex(b"}") + 1  # bytes, with which all of the last line has come
         plan = [(at, end) for at in range(0, len(whole) + 1, step) for end in ends_of(at)]
         plan += [(at, "blackhole") for at in range(0, len(whole), max(step, 200))]
         async with (
-            orderly(folder, link.url, first_token_timeout=0.5, token_timeout=0.5) as process,
+            orderly(folder, link.url, first_token_timeout=2, token_timeout=2) as process,
             aiohttp.ClientSession() as http,
         ):
             talkers = [Talker(Client(http, process.client.base), tally, says=short) for _ in range(LANES)]
             await asyncio.gather(
-                *[_cuts(talker, plan[lane::LANES], complete) for lane, talker in enumerate(talkers)]
+                *[_cuts(talker, plan[lane::LANES], whole) for lane, talker in enumerate(talkers)]
             )
             await check(process.client, talkers, tally)
         tally.faults += len(plan)
@@ -82,10 +82,12 @@ async def _response(url: str) -> bytes:
         writer.close()
 
 
-async def _cuts(talker: Talker, plan: list[tuple[int, End]], complete: int) -> None:
+async def _cuts(talker: Talker, plan: list[tuple[int, End]], whole: bytes) -> None:
+    complete = whole.rindex(b"}") + 1  # bytes, with which all of the last line has come
     for at, end in plan:
         turn = await talker.once(f"cut {at} {end} ")
         assert turn.end is not None
+        assert end == "reset" or turn.text == _said(whole[:at])
         told = turn.end.get("code", "done")
         if end == "blackhole":
             assert told == ("done" if at >= complete else "upstream_timeout")
@@ -93,6 +95,16 @@ async def _cuts(talker: Talker, plan: list[tuple[int, End]], complete: int) -> N
             assert told in (("done", "upstream_incomplete") if at >= complete else ("upstream_incomplete",))
         else:
             assert told == ("done" if at >= complete else "upstream_incomplete")
+
+
+def _said(response: bytes) -> dict[str, str]:
+    """What the lines say that are whole there; each has come as a chunk of its own."""
+    lines = [json.loads(line) for line in response.split(b"\n")[:-1] if line.startswith(b"{")]
+    said = [line["message"] for line in lines]
+    return {
+        "thinking": "".join(message.get("thinking", "") for message in said),
+        "chunk": "".join(message["content"] for message in said),
+    }
 
 
 async def slow_from_ollama(folder: Path, tally: Tally, rounds: int) -> None:
