@@ -2,6 +2,7 @@
 
 import asyncio
 import logging
+import signal
 import sys
 import tempfile
 import traceback
@@ -46,4 +47,5 @@ async def main() -> int:
 
 if __name__ == "__main__":
     logging.getLogger("aiohttp.server").setLevel(logging.CRITICAL)  # the fake Ollama's, of who was killed
+    signal.alarm(LIMIT + 8)  # the end of it, should a thread not come to its own
     sys.exit(asyncio.run(main()))
