@@ -1,6 +1,7 @@
 """What most tests stand on: a fake Ollama, a configuration that points at it, a client of chatproxy."""
 
-from collections.abc import AsyncIterator
+import tempfile
+from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
 
 import pytest
@@ -18,6 +19,15 @@ settings.load_profile("on a busy machine")
 async def fake() -> AsyncIterator[FakeOllama]:
     async with FakeOllama() as fake:
         yield fake
+
+
+@pytest.fixture
+def quick_disk() -> Iterator[Path]:
+    """A folder in memory, where the system has such: a busy disk takes seconds for a commit, and what is
+    lost or late by them is no fault of chatproxy's."""
+    memory = Path("/dev/shm")
+    with tempfile.TemporaryDirectory(dir=memory if memory.is_dir() else None) as folder:
+        yield Path(folder)
 
 
 @pytest.fixture

@@ -128,5 +128,5 @@ async def two_crashes(fake: FakeOllama, folder: Path, seed: int) -> None:
     assert sound(folder)
 
 
-async def test_kill_9_at_any_moment(fake: FakeOllama, tmp_path: Path) -> None:
-    await asyncio.gather(*(two_crashes(fake, tmp_path / str(seed), seed) for seed in range(4)))
+async def test_kill_9_at_any_moment(fake: FakeOllama, quick_disk: Path) -> None:
+    await asyncio.gather(*(two_crashes(fake, quick_disk / str(seed), seed) for seed in range(4)))

@@ -16,11 +16,11 @@ pytestmark: Final = pytest.mark.skipif(sys.platform != "linux", reason="it asks 
 @pytest.mark.parametrize(
     "scenario", [each for each in SCENARIOS if each.short], ids=lambda scenario: scenario.name
 )
-async def test_faults(scenario: Scenario, tmp_path: Path) -> None:
+async def test_faults(scenario: Scenario, quick_disk: Path) -> None:
     if scenario.run is machine.set_clock and not machine.LIBRARIES and "CI" not in os.environ:
         pytest.skip("needs Debian's package faketime")
     tally = Tally(scenario.name)
-    await scenario.run(tmp_path, tally, scenario.short)
+    await scenario.run(quick_disk, tally, scenario.short)
     assert tally.acknowledged > 0
     assert tally.streams > 0
     assert tally.lost == 0
