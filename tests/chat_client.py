@@ -25,7 +25,7 @@ class Stream:
 
     async def next(self) -> Event | None:
         """The next event; None at the end of the stream."""
-        async with asyncio.timeout(20):
+        async with asyncio.timeout(60):
             frame = await self._frame()
         if frame is None:
             return None

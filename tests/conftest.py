@@ -31,9 +31,9 @@ def quick_disk() -> Iterator[Path]:
 
 
 @pytest.fixture
-def config(fake: FakeOllama, tmp_path: Path) -> Config:
+def config(fake: FakeOllama, quick_disk: Path) -> Config:
     return Config(
-        ollama_host=fake.url, database_url=f"sqlite:///{tmp_path}/chat.db", default_model="gemma3:270m"
+        ollama_host=fake.url, database_url=f"sqlite:///{quick_disk}/chat.db", default_model="gemma3:270m"
     )
 
 

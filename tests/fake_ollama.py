@@ -192,7 +192,7 @@ class FakeOllama:
 
     async def arrived(self, number: int = 1) -> Chat:
         """The chat of that number (the first is 1), as soon as its request is here."""
-        async with asyncio.timeout(10):
+        async with asyncio.timeout(30):
             while len(self.chats) < number:
                 self._arrival.clear()
                 await self._arrival.wait()
@@ -337,7 +337,7 @@ class Mute:
         self.gone.set()
 
 
-async def until(predicate: Callable[[], bool], timeout: float = 10) -> None:  # noqa: ASYNC109 - reads well
+async def until(predicate: Callable[[], bool], timeout: float = 30) -> None:  # noqa: ASYNC109 - reads well
     """For what has no event to wait for."""
     async with asyncio.timeout(timeout):
         while not predicate():  # noqa: ASYNC110 - a poll is the point

@@ -390,9 +390,9 @@ async def remembering(path: Path, turns: int) -> str:
     return session.id
 
 
-async def test_a_conversation_of_300_turns_goes_on(fake: FakeOllama, config: Config, tmp_path: Path) -> None:
+async def test_a_conversation_of_300_turns_goes_on(fake: FakeOllama, config: Config) -> None:
     fake.script = refusing_over(4096 - 1024, PROSE)
-    session = await remembering(tmp_path / "chat.db", 260)
+    session = await remembering(config.database_path, 260)
     app = create_app(config)
     async with Server(app) as server:
         for number in range(260, 300):

@@ -3,7 +3,6 @@
 import asyncio
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
-from pathlib import Path
 from typing import Any
 
 import pytest
@@ -301,7 +300,7 @@ async def figures(client: Client) -> tuple[float | None, int | None]:
     return model["tokensPerSecond"], model["loadMs"]
 
 
-async def test_figures_survive_a_restart(fake: FakeOllama, config: Config, tmp_path: Path) -> None:
+async def test_figures_survive_a_restart(fake: FakeOllama, config: Config) -> None:
     numbers: dict[str, Any] = {"eval_count": 100, "eval_duration": 10**9, "load_duration": 2 * 10**9}
     fake.script = Script(answer("Some words.", prompt_eval_count=700, **numbers))
     async with serving(config) as client:
@@ -310,7 +309,7 @@ async def test_figures_survive_a_restart(fake: FakeOllama, config: Config, tmp_p
         assert await figures(client) == (100, 2000)
     async with serving(config) as client:
         assert await figures(client) == (100, 2000)
-    store = await Store.open(tmp_path / "chat.db")
+    store = await Store.open(config.database_path)
     (kept,) = await store.measurements()
     await store.close()
     assert kept.digest == fake.models[2]["digest"]
