@@ -28,7 +28,7 @@ class EventStream:
         """`reader_timeout` in seconds: a reader that takes nothing for so long is dropped."""
         self.response = web.StreamResponse(headers=HEADERS)
         self._request = request
-        self._connection = request.protocol
+        self._transport: asyncio.Transport  # once it is open
         self._writer = request.writer
         self._chunked = True  # but for HTTP/1.0
         self._ids = ids
@@ -38,7 +38,8 @@ class EventStream:
         await self.response.prepare(self._request)
         if self._request.transport is None:
             raise ConnectionResetError("the reader left before the stream began")
-        self._request.transport.set_write_buffer_limits(high=0)
+        self._transport = self._request.transport
+        self._transport.set_write_buffer_limits(high=0)
         self._chunked = "Transfer-Encoding" in self.response.headers
 
     @property
@@ -46,52 +47,41 @@ class EventStream:
         return has_left(self._request)
 
     def push(self, frame: Frame) -> bool:
-        if self._connection.writing_paused:
+        if self._transport.get_write_buffer_size():
             return False
-        try:  # noqa: SIM105 - `suppress` would cost as much as the write's own Python
+        if not self._transport.is_closing():  # else the clock will notice that the reader has left
             self._write(self._line(frame))
-        except ConnectionError:
-            pass  # a reader who has left is noticed by the clock
         return True
 
     async def send(self, frame: Frame) -> None:
         await self._taken()
         for piece in self._pieces(frame):
+            if self._transport.is_closing():
+                raise ConnectionResetError("the reader has left")
             self._write(piece)
             await self._taken()
 
     def _write(self, data: bytes) -> None:
         """What `response.write` does, in one call: its coroutines would take a quarter of a token's time."""
-        transport = self._connection.transport
-        if transport is None or transport.is_closing():
-            raise ConnectionResetError("the reader has left")
-        transport.write(b"%x\r\n%b\r\n" % (len(data), data) if self._chunked else data)
+        self._transport.write(b"%x\r\n%b\r\n" % (len(data), data) if self._chunked else data)
         self._writer.output_size += len(data)
 
     async def _taken(self) -> None:
         """Waits until the socket has taken everything."""
-        if not self._connection.writing_paused:
+        if not (before := self._transport.get_write_buffer_size()):
             return
         # One task for all of the wait: cancelling a drain would cancel every later one with it.
-        drained = asyncio.create_task(self._request.writer.drain())
+        drained = asyncio.create_task(self._writer.drain())
         try:
-            before = self._unsent()
             while not (await asyncio.wait({drained}, timeout=self._reader_timeout))[0]:
-                if self._unsent() >= before:
-                    self._drop()
-                before = self._unsent()
+                unsent = self._transport.get_write_buffer_size()
+                if unsent >= before:
+                    self._transport.abort()
+                    raise ConnectionResetError("the reader took nothing for too long")
+                before = unsent
             await drained
         finally:
             drained.cancel()
-
-    def _unsent(self) -> int:
-        transport = self._request.transport
-        return 0 if transport is None else transport.get_write_buffer_size()
-
-    def _drop(self) -> None:
-        if self._request.transport is not None:
-            self._request.transport.abort()
-        raise ConnectionResetError("the reader took nothing for too long")
 
     def _pieces(self, frame: Frame) -> Iterator[bytes]:
         """The line in what is handed over at once; a long one is not copied whole for each reader."""
