@@ -416,12 +416,12 @@ async def test_a_conversation_of_300_turns_goes_on(fake: FakeOllama, config: Con
 
 @pytest.mark.usefixtures("two")
 async def test_no_more_is_read_than_the_chosen_model_could_be_told(
-    fake: FakeOllama, config: Config, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    fake: FakeOllama, config: Config, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Other models' windows, which may be a hundred times as large, cost nothing."""
     for model in fake.running:
         model["context_length"] = 4096
-    session = await remembering(tmp_path / "chat.db", 500)
+    session = await remembering(config.database_path, 500)
     read: list[int] = []
 
     async def history(self: Store, *arguments: Any, **more: Any) -> Any:
