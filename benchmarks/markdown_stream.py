@@ -64,7 +64,8 @@ READY: Final = """
 }
 """
 COUNT: Final = """
-() => document.querySelector("chat-interface").shadowRoot.querySelector(".assistant .content").children.length
+() => document.querySelector("chat-interface").shadowRoot
+  .querySelectorAll(".assistant .content > :not(.group), .assistant .group > *").length
 """
 
 

@@ -210,6 +210,35 @@ async def test_finished_blocks_are_never_touched_again_and_a_frame_lexes_once(pa
     assert longest < 400
 
 
+async def test_a_long_text_is_laid_out_in_groups_and_is_the_same(page: Page) -> None:
+    """Of 64 blocks or fewer; none ends before a heading, whose margin is one with that of the block above."""
+    seen = await run(
+        page,
+        """
+        const parts = Array.from({ length: 400 }, (_, n) => n % 64 ? `Paragraph ${n}\\n\\n` : `# Heading ${n}\\n\\n`);
+        const whole = begin(); whole.stream.append(parts.join("")); whole.stream.finish();
+        while (whole.stream.unread) frame();
+        const { box, stream } = begin();
+        for (const part of parts) { stream.append(part); frame(); }
+        const groups = [...box.querySelectorAll(".group")];
+        const sizes = groups.map((group) => group.children.length);
+        const beforeHeadings = groups.filter((group) => group.nextElementSibling.matches("h3, h4, h5, h6, hr")).length;
+        stream.finish();
+        const loose = box.children.length - groups.length;
+        for (const group of groups) group.replaceWith(...group.childNodes);
+        return [sizes, beforeHeadings, loose, whole.box.querySelectorAll(".group").length,
+          box.innerHTML === whole.box.innerHTML];
+        """,
+    )
+    sizes, before_headings, loose, of_the_whole, same = seen
+    assert len(sizes) == 5
+    assert all(60 <= size <= 64 for size in sizes)
+    assert before_headings == 0
+    assert loose == 400 - sum(sizes)
+    assert of_the_whole == 0
+    assert same
+
+
 async def test_what_the_reader_has_in_a_growing_block_stays(page: Page) -> None:
     """A button that says "Copied", the focus, a selection, a place scrolled to; nothing moves at the end."""
     seen = await run(

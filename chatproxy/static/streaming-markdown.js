@@ -1,10 +1,12 @@
 // Markdown that is still being written: blocks that are complete are never touched again, and only the
 // tail behind them is lexed anew, at most once per animation frame.
 
+import { h } from "./dom.js";
 import { graft } from "./graft.js";
 import { plain, renderBlock } from "./markdown.js";
 
 const STEP = 16_384; // characters taken up per frame, so that a long text does not stop the page
+const GROUP = 64; // blocks that are laid out together
 const LONG_TAIL = 8_192; // from here on, an open block grows as plain text until it closes
 const CLOSES = /\n[ \t]*\n+(?=\S)/; // what may end a block,
 const CODE_CLOSES = /\n[ \t]*(?:```|~~~)/; // and one of code
@@ -44,6 +46,8 @@ export class StreamingMarkdown {
     this.tail = ""; // the text of the block that may still grow, and of what follows it
     /** @type {Node[]} */
     this.tailNodes = [];
+    /** @type {Element[]} */
+    this.loose = []; // complete blocks that are in no group yet
     /** @type {Text | null} */
     this.growing = null; // where a long tail grows
     this.closes = CLOSES;
@@ -108,8 +112,20 @@ export class StreamingMarkdown {
     const closed = this.#drawn(tokens.slice(0, open));
     const shown = graft(this.container, this.tailNodes, [...closed, ...this.#drawn(tokens.slice(open))]);
     this.tailNodes = shown.slice(closed.length);
+    this.loose.push(.../** @type {Element[]} */ (shown.slice(0, closed.length)));
+    while (!this.finished && this.loose.length >= 2 * GROUP) this.#group();
     this.tail = this.tail.slice(tokens.slice(0, open).reduce((length, token) => length + token.raw.length, 0));
     this.#growPlainly(tokens.slice(open));
+  }
+
+  /** Puts the oldest in an element of their own, so that a long text is not laid out whole for each word. It ends
+   * before no heading, whose margin is one with that of the block above it. */
+  #group() {
+    let size = GROUP;
+    while (size > 1 && this.loose[size].matches("h3, h4, h5, h6, hr")) size -= 1;
+    const group = h("div", { class: "group" });
+    this.loose[0].before(group);
+    group.append(...this.loose.splice(0, size));
   }
 
   /** @param {import("./markdown.js").Token[]} tokens */

@@ -55,6 +55,7 @@ button { cursor: pointer; background: none; border: 0; padding: 0; }
 /* Each paragraph runs the way its own first letters do; code always from left to right. */
 .content :is(p, li, h3, h4, h5, h6, th, td), .user .content, .thought { unicode-bidi: plaintext; }
 .content pre { direction: ltr; text-align: left; }
+.content > .group { content-visibility: auto; contain-intrinsic-size: auto 160rem; }
 .content > :first-child { margin-block-start: 0; }
 .content > :last-child { margin-block-end: 0; }
 .content p, .content ul, .content ol, .content blockquote, .content .code, .content .table { margin-block: 0 1rem; }
