@@ -5,6 +5,7 @@
 
 import base64
 import json
+import re
 from typing import Any
 
 import pytest
@@ -228,6 +229,29 @@ async def test_a_cut_connection_is_mended_without_a_character_lost(site: Site) -
     await expect(page.locator(ANSWER)).to_have_text("one two three")
     await expect(page.locator(CURSOR)).to_have_count(0)
     assert len(site.fake.chats) == 1
+
+
+async def test_a_lost_connection_shows_until_there_is_one_again(site: Site) -> None:
+    site.fake.script = Script(answer("one two three"), gate=(gate := Gate()))
+    page = await site.open()
+    await site.ask(page, "Count")
+    gate.let(1)
+    await expect(page.locator(ANSWER)).to_have_text("one")
+    await page.context.route("**/messages/*/stream**", lambda route: route.abort())
+    site.cut()
+    await expect(page.locator(STATUS)).to_have_text("Connection lost, trying again…")
+    await page.context.unroute_all()
+    await expect(page.locator(STATUS)).to_have_text(re.compile(r"Writing|tokens/s"))
+    gate.open()
+    await expect(page.locator(ANSWER)).to_have_text("one two three")
+
+
+async def test_text_too_shows_that_the_connection_is_there_again(site: Site) -> None:
+    lost = {"type": "status", "state": "reconnecting", "elapsedMs": 0}
+    page = await scripted(site, START, chunk("one"), lost)
+    await expect(page.locator(STATUS)).to_have_text("Connection lost, trying again…")
+    await say(page, chunk(" two"))
+    await expect(page.locator(STATUS)).to_have_text("Writing")
 
 
 # -- again, and otherwise

@@ -164,6 +164,7 @@ export class AnswerStream {
     const refused = error.status > 0 && this.#messageId === null;
     const wait = waitAfter(error, failures);
     if (wait === undefined) return this.#fail(error);
+    if (!refused) this.events.push({ type: "status", state: "reconnecting", elapsedMs: 0 });
     if (!(refused && this.#cancelling)) await this.#pause(wait);
     if (refused && this.#cancelling) this.#stopHere(); // nothing has begun
   }

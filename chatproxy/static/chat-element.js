@@ -270,6 +270,7 @@ export class ChatInterface extends Element {
 
   /** @param {{message: any, content?: string, thinking?: string}} detail */
   #addText({ message, content, thinking }) {
+    this.#parts?.status.connected();
     if (thinking) this.#view(message)?.addThinking(thinking);
     if (content) this.#view(message)?.addContent(content);
     this.#tell("chat-token", { content: content ?? "", thinking: thinking ?? "", messageId: message.id });

@@ -50,6 +50,7 @@ export const labels = {
   /** @param {number} rate */
   generating: (rate) => `${rate.toFixed(rate < 10 ? 1 : 0)} tokens/s`,
   writing: "Writing",
+  reconnecting: "Connection lost, trying again…",
   answerStarted: "The answer begins.",
   answerDone: "The answer is complete.",
   failed: "Something went wrong.",

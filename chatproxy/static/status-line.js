@@ -22,6 +22,11 @@ export class StatusLine {
     this.#write();
   }
 
+  /** Text has come: a connection that was lost is there again. */
+  connected() {
+    if (this.#status?.state === "reconnecting") this.show({ state: "generating" });
+  }
+
   clear() {
     clearInterval(this.#timer);
     this.#timer = 0;
@@ -42,6 +47,7 @@ export class StatusLine {
     if (state === "queued") return labels.queued(position ?? 1);
     if (state === "loading") return labels.loading(seconds);
     if (state === "waiting") return labels.waiting(seconds);
+    if (state === "reconnecting") return labels.reconnecting;
     if (state === "generating") return tokensPerSecond ? labels.generating(tokensPerSecond) : labels.writing;
     return state === "starting" ? labels.starting : "";
   }

@@ -152,7 +152,8 @@ export interface StartEvent {
 
 export interface StatusEvent {
   type: "status";
-  state: "queued" | "loading" | "waiting" | "generating";
+  /** "reconnecting" is never the server's: the client says so when it finds the connection lost, before `start` too. */
+  state: "queued" | "loading" | "waiting" | "generating" | "reconnecting";
   position?: number | undefined;
   elapsedMs: number;
   etaMs?: number | undefined;

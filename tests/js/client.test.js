@@ -6,7 +6,7 @@ import { ChatError, createChatClient } from "../../chatproxy/static/chat-client.
 import { all, BASE, chunk, cut, done, fakeServer, fastClock, json, POST, recorder, refused, start, stream, unreachable } from "./fake-server.js";
 
 const client = (server, more = {}) => createChatClient({ ...server.options, ...more });
-const types = (events) => events.map(({ type }) => type);
+const types = (events) => events.map(({ type, state }) => state ?? type);
 const sources = [{ documentId: 7 }];
 
 const watch = async (server, request = { message: "Hi" }, more = {}) => {
@@ -162,7 +162,7 @@ test("cut after `start`: resumed at the last cursor", async (t) => {
   assert.deepEqual(asked.map(({ method, path }) => `${method} ${path}`), [`POST ${POST}`, resumed, `${resumed}?after=2.1`, `${resumed}?after=2.2`]);
   assert.equal(text(), "abc👋");
   assert.deepEqual(told.at(-1), ["complete", "abc👋", 2, sources]);
-  assert.deepEqual(types(events), ["start", "thinking", "chunk", "chunk", "chunk", "done"]);
+  assert.deepEqual(types(events), ["start", "reconnecting", "thinking", "chunk", "reconnecting", "chunk", "reconnecting", "chunk", "done"]);
 });
 
 test("an end without a terminal event is a break, however clean", async (t) => {
@@ -225,7 +225,7 @@ test("warnings that a resumed stream repeats are given once", async (t) => {
   const { events } = await watch(
     fakeServer(cut(start, warning("a"), warning("b")), stream([start, warning("a"), warning("b"), warning("a"), done("")])),
   );
-  assert.deepEqual(events.slice(1, -1).map(({ code }) => code), ["a", "b", "a"]);
+  assert.deepEqual(events.filter(({ type }) => type === "warning").map(({ code }) => code), ["a", "b", "a"]);
 });
 
 test("it waits longer each time, with jitter, and gives up at last", async (t) => {
@@ -239,7 +239,7 @@ test("it waits longer each time, with jitter, and gives up at last", async (t) =
   const [[name, error]] = told;
   assert.deepEqual([name, error.code, error.retryable, told.length], ["error", "connection_lost", true, 1]);
   assert.equal(error.cause.message, "fetch failed");
-  assert.deepEqual(types(await all(answer)), ["error"]);
+  assert.deepEqual(types(await all(answer)), [...Array(10).fill("reconnecting"), "error"]);
 });
 
 test("new text starts the count anew; `start` alone does not", async (t) => {
@@ -269,9 +269,10 @@ test("onError carries the code and the text so far", async (t) => {
 for (const [status, code] of [[429, "too_many_subscribers"], [503, "overloaded"]]) {
   test(`${status} waits for Retry-After`, async (t) => {
     const waits = fastClock(t);
-    const { asked, told } = await watch(
+    const { asked, told, events } = await watch(
       fakeServer(refused(status, { error: "Later.", code }, { "Retry-After": "3" }), stream([start, done("")])),
     );
+    assert.deepEqual(types(events), ["start", "done"], "no connection was lost");
     assert.ok(waits[0] >= 3_000 && waits[0] < 3_200, `${waits}`);
     assert.equal(asked[0].body.clientMessageId, asked[1].body.clientMessageId);
     assert.equal(told[0][0], "complete");
@@ -340,8 +341,8 @@ test("the JSON answer tells the same as a stream", async (t) => {
   fastClock(t);
   const { told, events } = await watch(fakeServer(unreachable, json(whole)));
   assert.deepEqual(told, [["chunk", "Hello"], ["complete", "Hello", 2, sources]]);
-  assert.deepEqual(types(events), ["start", "warning", "thinking", "chunk", "done"]);
-  assert.deepEqual(events[0], { ...start, sources, modelReason: "only one" });
+  assert.deepEqual(types(events), ["reconnecting", "start", "warning", "thinking", "chunk", "done"]);
+  assert.deepEqual(events[1], { ...start, sources, modelReason: "only one" });
   assert.equal(events.at(-1).finishReason, "length");
 });
 
@@ -518,7 +519,7 @@ test("on a later `reset`, resume gives all of it anew: the text before its curso
   assert.equal(shown, "Hello wo");
   assert.deepEqual(given, ["wor", "ld", "Hello", " wo"]);
   const events = await all(answer);
-  assert.deepEqual(types(events), ["start", "chunk", "chunk", "start", "chunk", "chunk", "error"]);
+  assert.deepEqual(types(events), ["start", "chunk", "chunk", "reconnecting", "start", "chunk", "reconnecting", "chunk", "error"]);
   assert.deepEqual(events.filter(({ type }) => type === "start").map(({ reset }) => reset ?? false), [false, true]);
 });
 
