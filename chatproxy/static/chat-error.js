@@ -28,10 +28,6 @@ export class ChatError extends Error {
 export const aborted = (reason) =>
   new ChatError("The request was aborted.", "aborted", { cause: reason, retryable: false });
 
-/** @param {unknown} [cause] */
+/** @param {unknown} [cause] with the browser's own words, which are not for readers */
 export const connectionLost = (cause) =>
-  new ChatError(
-    `The connection to the server was lost${cause instanceof Error ? ` (${cause.message})` : ""}; try again.`,
-    "connection_lost",
-    { cause },
-  );
+  new ChatError("The connection to the server was lost; try again.", "connection_lost", { cause });

@@ -238,6 +238,7 @@ test("it waits longer each time, with jitter, and gives up at last", async (t) =
   assert.ok(new Set(waits.slice(-3)).size > 1, "jitter");
   const [[name, error]] = told;
   assert.deepEqual([name, error.code, error.retryable, told.length], ["error", "connection_lost", true, 1]);
+  assert.equal(error.message, "The connection to the server was lost; try again.");
   assert.equal(error.cause.message, "fetch failed");
   assert.deepEqual(types(await all(answer)), [...Array(10).fill("reconnecting"), "error"]);
 });
