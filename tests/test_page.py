@@ -171,18 +171,43 @@ async def test_a_conversation_that_is_not_there_is_told_once_and_left(site: Site
 
 
 @browser_test
-async def test_what_could_not_be_read_is_forgotten_once_it_can(site: Site) -> None:
+async def test_what_could_not_be_read_is_told_once_and_forgotten_once_it_can(site: Site) -> None:
     session = await site.conversation("apples", "about apples")
     page = await site.open(f"/?session={session}")
     await expect(page.locator(QUESTION)).to_have_text("about apples")
     await page.context.route("**/api/chat/**", lambda route: route.abort())
-    await page.evaluate("dispatchEvent(new Event('focus'))")
-    await expect(page.locator("#problem")).to_be_visible()
+    async with page.expect_event("requestfailed", lambda request: "/api/chat/sessions?" in request.url):
+        await page.evaluate("dispatchEvent(new Event('focus'))")
     await expect(page.locator("chat-interface .notice")).to_be_visible()
+    await expect(page.locator("#problem")).to_be_hidden()
     await page.context.unroute_all()
     await page.evaluate("dispatchEvent(new Event('focus'))")
-    await expect(page.locator("#problem")).to_be_hidden()
     await expect(page.locator("chat-interface .notice")).to_be_hidden()
+    await expect(page.locator("#problem")).to_be_hidden()
+
+
+@browser_test
+async def test_what_one_part_alone_could_not_reach_is_told_above(site: Site) -> None:
+    session = await site.conversation("apples", "about apples")
+    page = await site.open(f"/?session={session}")
+    await expect(page.locator(QUESTION)).to_have_text("about apples")
+    await page.context.route("**/export**", lambda route: route.abort())
+    await page.get_by_label("Export").click()
+    await page.get_by_role("button", name="JSON").click()
+    await expect(page.locator("#problem")).to_contain_text("connection to the server was lost")
+    await expect(page.locator("chat-interface .notice")).to_be_hidden()
+
+
+@browser_test
+@pytest.mark.parametrize("place", ["#problem", "chat-interface .notice"])
+async def test_what_was_told_goes_away_with_the_next_message(site: Site, place: str) -> None:
+    session = await site.conversation("apples", "about apples")
+    page = await site.open("/" if place == "#problem" else f"/?session={session}")
+    await page.context.route("**/api/chat/**", lambda route: route.abort())
+    await page.evaluate("dispatchEvent(new Event('focus'))")
+    await expect(page.locator(place)).to_contain_text("connection to the server was lost")
+    await site.ask(page, "Are you there?")
+    await expect(page.locator(place)).to_be_hidden()
 
 
 # -- models

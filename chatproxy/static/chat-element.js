@@ -233,7 +233,7 @@ export class ChatInterface extends Element {
     const handlers = /** @type {Record<string, (detail: any) => void>} */ ({
       reset: () => (this.#reset(), this.#read()),
       read: () => this.#read(),
-      added: ({ message }) => (this.#parts?.list.add(message), this.#showBusy(), this.#announce("")),
+      added: ({ message }) => (this.#parts?.list.add(message), this.#showBusy(), this.#notice("")),
       changed: ({ message }) => (this.#view(message)?.update(), this.#showDocument()),
       text: (detail) => this.#addText(detail),
       status: ({ status }) => this.#parts?.status.show(status),

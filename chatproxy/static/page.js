@@ -198,11 +198,14 @@ function save(blob, name) {
 
 // -- problems, and the token
 
-/** @param {any} error */
+/** That the server cannot be reached is told once: by the element, where it finds the same. @param {any} error */
 function problem(error) {
   if (error.code === "unauthorized") return signIn();
+  const lost = error.code === "connection_lost";
+  if (lost && chat.busy) return;
   $("problem").textContent = error.message ?? error.error;
   $("problem").hidden = false;
+  if (lost && session) chat.refresh();
 }
 
 function noProblem() {
@@ -226,9 +229,11 @@ function signIn() {
 
 const banner = new OllamaBanner($("ollama"), baseUrl);
 chat.addEventListener("chat-error", (/** @type {any} */ { detail }) => {
+  if (detail.code === "connection_lost") noProblem();
   if (detail.code === "unauthorized") signIn();
   else banner.look();
 });
+chat.addEventListener("chat-send", noProblem);
 chat.addEventListener("chat-done", () => banner.lookAgain());
 
 // -- how it looks
