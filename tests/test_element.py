@@ -199,6 +199,7 @@ async def test_retry_after_a_failure_in_the_middle_asks_the_same_again(site: Sit
     retry = page.get_by_role("button", name="Retry")
     await expect(retry).to_be_visible()
     await expect(page.locator(ANSWER)).to_have_text("one")
+    await expect(page.get_by_role("button", name="Regenerate")).to_have_count(0)
     site.fake.script = greet
     await retry.click()
     await expect(page.locator(ANSWER)).to_have_text("Hello from a fake.")

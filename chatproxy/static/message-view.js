@@ -191,7 +191,8 @@ export class MessageView {
     if (message.role === "user") {
       actions.append(iconButton("edit", labels.edit, () => this.#edit(), { class: "edit-button needs-idle" }));
     } else {
-      actions.append(iconButton("retry", labels.regenerate, () => onagain(message), { class: "regenerate needs-idle" }));
+      const again = iconButton("retry", labels.regenerate, () => onagain(message), { class: "regenerate needs-idle" });
+      if (message.status !== "failed") actions.append(again); // else there is Retry
       const rate = message.usage?.tokensPerSecond;
       const facts = [message.model, rate ? labels.generating(rate) : null].filter(Boolean).join(" · ");
       if (facts) actions.append(h("span", { class: "facts", title: message.modelReason ?? undefined }, facts));
