@@ -310,6 +310,17 @@ async def test_on_a_phone_the_list_is_behind_a_button_and_nothing_is_wider_than_
     await expect(page.locator(FIELD)).to_be_in_viewport()
 
 
+@browser_test
+async def test_the_title_has_room_beside_the_picker(site: Site) -> None:
+    context = await site.context(**PHONE)
+    await context.route("**/api/models", lambda route: route.fulfill(json=MODELS))
+    session = await site.conversation("Shopping list for the weekend", "apples")
+    page = await site.open(f"/?session={session}", context)
+    await expect(page.locator("#model")).to_contain_text("auto (small:1b)")
+    title, picker = await page.evaluate("[title.clientWidth, model.clientWidth]")
+    assert title > picker > 60
+
+
 # -- the token
 
 
