@@ -310,6 +310,15 @@ async def test_the_list_chooses_and_deletes_after_asking(site: Site) -> None:
     assert [document["title"] for document in documents] == ["ships"]
 
 
+async def test_titles_run_the_way_they_are_written(site: Site) -> None:
+    session = await session_of(site, await stored(site, "دليل العسل.txt", "Where is the honey?"))
+    page = await site.open(f"/?session={session}")
+    await expect(page.locator(CHIP)).to_have_css("direction", "rtl")
+    await expect(page.locator(NAME)).to_have_css("direction", "rtl")
+    await page.locator(OPEN).click()
+    await expect(page.locator("#documents .name")).to_have_css("direction", "rtl")
+
+
 async def test_a_long_list_is_read_in_pieces(site: Site) -> None:
     for number in range(52):
         await stored(site, f"d{number}", f"text {number}")

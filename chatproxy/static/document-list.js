@@ -71,7 +71,7 @@ export class DocumentList {
     const about = `${size(bytes)} · ${new Date(createdAt).toLocaleDateString()}`;
     const current = document.id === this.handlers.current() ? "true" : null;
     const choose = h("button", { type: "button", class: "choose", title, "aria-current": current }, icon("document"));
-    choose.append(h("span", { class: "name" }, title), " ", h("span", { class: "size" }, about));
+    choose.append(h("span", { class: "name", dir: "auto" }, title), " ", h("span", { class: "size" }, about));
     choose.addEventListener("click", () => {
       this.close();
       this.handlers.onchoose(document);

@@ -16,8 +16,8 @@ export class Sources {
 
   /** @param {any} source @param {number} number @param {import("./labels.js").Labels} labels */
   #chip(source, number, labels) {
-    const attributes = { type: "button", class: "chip", "aria-expanded": "false", title: labels.source(number, source.title) };
-    const chip = h("button", attributes, h("b", {}, String(number)), " ", source.title);
+    const title = labels.source(number, source.title);
+    const chip = h("button", { type: "button", class: "chip", dir: "auto", "aria-expanded": "false", title }, h("b", {}, String(number)), " ", source.title);
     chip.addEventListener("click", () => this.#toggle(chip, source));
     return chip;
   }
