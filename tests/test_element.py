@@ -411,6 +411,34 @@ async def test_thinking_is_open_while_it_lasts_and_closed_at_the_first_word(site
     await expect(details).to_have_attribute("open", "")  # the reader's choice stays
 
 
+async def test_long_thinking_scrolls_in_a_box_of_its_own(site: Site) -> None:
+    def thinking(text: str) -> dict[str, Any]:
+        return {"type": "thinking", "content": text, "cursor": "1.0"}
+
+    page = await scripted(site, START, thinking("A line\n" * 60), viewport={"width": 800, "height": 600})
+    box = await page.locator("chat-interface .thought").element_handle()
+    at_end = "(box) => box.scrollHeight - box.clientHeight - box.scrollTop < 2 && box.scrollTop > 0"
+    await until(page, at_end, box)
+    assert await box.evaluate("(box) => box.clientHeight") == 240  # of 600
+    place = await box.bounding_box()
+    await say(page, thinking("A line\n" * 60 + "Hm"))
+    await expect(page.locator("chat-interface .thought")).to_contain_text("Hm")
+    await until(page, at_end, box)
+    assert await box.bounding_box() == place
+    await box.hover()
+    await page.mouse.wheel(0, -400)
+    await until(page, f"(box) => !({at_end})(box)", box)
+    top = await box.evaluate("(box) => box.scrollTop")
+    await say(page, thinking("A line\n" * 60 + "Ah"))
+    await expect(page.locator("chat-interface .thought")).to_contain_text("Ah")
+    await page.evaluate("new Promise((done) => requestAnimationFrame(() => requestAnimationFrame(done)))")
+    assert await box.evaluate("(box) => box.scrollTop") <= top
+    await say(page, chunk("Yes"))
+    await expect(page.locator("chat-interface details")).not_to_have_attribute("open", "")
+    await page.locator("chat-interface summary").click()
+    assert await box.evaluate("(box) => box.scrollTop") == 0
+
+
 async def test_show_thinking_can_be_off(site: Site) -> None:
     page = await scripted(site, START, {"type": "thinking", "content": "Hm", "cursor": "1.0"}, chunk("Yes"))
     details = page.locator("chat-interface .assistant details")

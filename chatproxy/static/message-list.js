@@ -1,15 +1,12 @@
-// The conversation as it scrolls: at the end as long as the reader is, and not a pixel further otherwise.
+// The conversation as it scrolls: its messages, what is earlier, and the way to the end.
 
 import { h, icon } from "./dom.js";
+import { Follower } from "./follower.js";
 import { MessageView } from "./message-view.js";
-
-const NEAR = 32; // pixels from the end that still count as being there
 
 export class MessageList {
   /** @type {Map<import("./conversation.js").Message, MessageView>} */
   #views = new Map();
-  #following = true;
-  #top = 0;
 
   /** @param {import("./message-view.js").Surroundings} surroundings @param {{onearlier: () => Promise<void>}} handlers */
   constructor(surroundings, { onearlier }) {
@@ -25,10 +22,7 @@ export class MessageList {
     this.latest.append(icon("down"));
     this.latest.addEventListener("click", () => this.follow());
     this.element = h("div", { class: "scroller" }, this.log, this.latest);
-    this.log.addEventListener("scroll", () => this.#scrolled(), { passive: true });
-    this.resizes = new ResizeObserver(() => this.#grown());
-    this.resizes.observe(this.column);
-    this.resizes.observe(this.log);
+    this.follower = new Follower(this.log, this.column, () => this.#showLatest());
   }
 
   /**
@@ -73,41 +67,19 @@ export class MessageList {
 
   /** What is being read stays where it is; what is earlier comes above it. @param {() => Promise<void>} onearlier */
   async #readEarlier(onearlier) {
-    const below = this.#fromEnd();
-    this.#following = false;
+    const below = this.follower.fromEnd;
+    this.follower.following = false;
     await onearlier();
-    this.log.scrollTop += this.#fromEnd() - below;
+    this.log.scrollTop += this.follower.fromEnd - below;
     if (this.earlier.hidden) this.log.focus({ preventScroll: true });
   }
 
   /** Goes to the end, and stays there. */
   follow() {
-    this.#following = true;
-    this.#grown();
-  }
-
-  #grown() {
-    if (this.#following) {
-      this.log.scrollTop = this.log.scrollHeight;
-      this.#top = this.log.scrollTop; // as far as it goes: where it is now, and not below
-    }
-    this.#showLatest();
-  }
-
-  /** Upwards it lets go; at the end it takes hold again. */
-  #scrolled() {
-    const { scrollTop } = this.log;
-    if (this.#fromEnd() <= NEAR) this.#following = true;
-    else if (scrollTop < this.#top) this.#following = false;
-    this.#top = scrollTop;
-    this.#showLatest();
-  }
-
-  #fromEnd() {
-    return this.log.scrollHeight - this.log.clientHeight - this.log.scrollTop;
+    this.follower.follow();
   }
 
   #showLatest() {
-    this.latest.hidden = this.#following;
+    this.latest.hidden = this.follower.following;
   }
 }

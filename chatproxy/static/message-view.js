@@ -2,6 +2,7 @@
 
 import { copyText } from "./clipboard.js";
 import { h, icon, iconButton } from "./dom.js";
+import { Follower } from "./follower.js";
 import { Sources } from "./sources.js";
 import { StreamingMarkdown, StreamingPlain } from "./streaming-markdown.js";
 
@@ -24,6 +25,8 @@ export class MessageView {
   #text = null;
   #shown = ""; // the content as the text has it
   #thought = document.createTextNode("");
+  /** @type {Follower | null} */
+  #thinks = null; // while it does
   #was = "";
 
   /** @param {Message} message @param {Surroundings} surroundings */
@@ -34,7 +37,8 @@ export class MessageView {
     this.cursor = h("span", { class: "cursor", part: "cursor", "aria-hidden": "true" });
     this.content = h("div", { class: "content", dir: "auto" });
     this.thinking = h("details", { class: "thinking", part: "thinking", hidden: true });
-    this.thinking.append(h("summary", {}, labels.thinking), h("div", { class: "thought", dir: "auto" }, this.#thought));
+    this.thought = h("div", { class: "thought", dir: "auto", tabindex: 0 }, h("div", {}, this.#thought));
+    this.thinking.append(h("summary", {}, labels.thinking), this.thought);
     this.bubble = h("div", { class: "bubble" }, this.content);
     if (message.role === "assistant") this.bubble.prepend(this.thinking);
     this.about = h("div", { class: "about" });
@@ -48,13 +52,14 @@ export class MessageView {
   addThinking(text) {
     if (this.thinking.hidden) this.thinking.open = true;
     this.thinking.hidden = false;
+    this.#thinks ??= new Follower(this.thought, this.thought.firstChild);
     this.#thought.appendData(text);
     this.#placeCursor();
   }
 
   /** @param {string} text */
   addContent(text) {
-    if (!this.#shown) this.thinking.open = false;
+    if (!this.#shown) this.#endThinking();
     this.#shown += text;
     if (this.surroundings.renderer) this.#renderWith(this.surroundings.renderer);
     else this.#text?.append(text);
@@ -71,7 +76,16 @@ export class MessageView {
     this.about.replaceChildren(...this.#about());
   }
 
+  /** Who opens it later reads it from its beginning. */
+  #endThinking() {
+    this.#thinks?.stop();
+    this.#thinks = null;
+    this.thought.scrollTop = 0;
+    this.thinking.open = false;
+  }
+
   remove() {
+    this.#thinks?.stop();
     this.#text?.stop();
     this.element.remove();
   }

@@ -53,7 +53,7 @@ button { cursor: pointer; background: none; border: 0; padding: 0; }
 .message.user .about { max-inline-size: 100%; }
 .content { overflow-wrap: anywhere; min-inline-size: 0; }
 /* Each paragraph runs the way its own first letters do; code always from left to right. */
-.content :is(p, li, h3, h4, h5, h6, th, td), .user .content, .thought { unicode-bidi: plaintext; }
+.content :is(p, li, h3, h4, h5, h6, th, td), .user .content, .thought > div { unicode-bidi: plaintext; }
 .content pre { direction: ltr; text-align: left; }
 .content > .group { content-visibility: auto; contain-intrinsic-size: auto 160rem; }
 .content > :first-child { margin-block-start: 0; }
@@ -89,7 +89,8 @@ th, td { padding-block: .5rem; padding-inline: 0 .9rem; text-align: start; borde
 :host([show-thinking="false"]) .thinking { display: none; }
 .thinking { margin-block-end: .9rem; color: var(--muted); font-size: .92rem; }
 .thinking summary { cursor: pointer; inline-size: fit-content; border-radius: .3rem; }
-.thought { border-inline-start: 2px solid var(--line); padding-inline-start: .9rem; margin-block-start: .4rem; }
+.thought { border-inline-start: 2px solid var(--line); padding-inline-start: .9rem; margin-block-start: .4rem;
+  max-block-size: 40vh; overflow-y: auto; outline-offset: -2px; }
 
 /* The room of what is there at the end is kept free until then, and that of the status line always: nothing jumps. */
 .assistant[data-status="streaming"] .about { padding-block-end: 2.3rem; }
