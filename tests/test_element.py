@@ -411,6 +411,24 @@ async def test_thinking_is_open_while_it_lasts_and_closed_at_the_first_word(site
     await expect(details).to_have_attribute("open", "")  # the reader's choice stays
 
 
+async def test_a_reload_while_it_thinks_shows_the_thinking(site: Site) -> None:
+    steps = [*answer("Yes", thinking="hm and hm")]
+    site.fake.script = Script(steps, gate=(gate := Gate()))
+    page = await site.open()
+    await site.ask(page, "Think")
+    thought = page.locator("chat-interface .thought")
+    gate.let(1)
+    await expect(thought).to_be_visible()
+    await page.reload()
+    await expect(thought).to_be_visible()
+    gate.open()
+    await expect(page.locator(ANSWER)).to_have_text("Yes")
+    await expect(thought).to_be_hidden()
+    await page.reload()
+    await expect(page.locator(ANSWER)).to_have_text("Yes")
+    await expect(thought).to_be_hidden()
+
+
 async def test_long_thinking_scrolls_in_a_box_of_its_own(site: Site) -> None:
     def thinking(text: str) -> dict[str, Any]:
         return {"type": "thinking", "content": text, "cursor": "1.0"}

@@ -36,7 +36,8 @@ export class MessageView {
     this.surroundings = surroundings;
     this.cursor = h("span", { class: "cursor", part: "cursor", "aria-hidden": "true" });
     this.content = h("div", { class: "content", dir: "auto" });
-    this.thinking = h("details", { class: "thinking", part: "thinking", hidden: true });
+    const open = message.status === "streaming" && !message.content;
+    this.thinking = h("details", { class: "thinking", part: "thinking", hidden: true, open });
     this.thought = h("div", { class: "thought", dir: "auto", tabindex: 0 }, h("div", {}, this.#thought));
     this.thinking.append(h("summary", {}, labels.thinking), this.thought);
     this.bubble = h("div", { class: "bubble" }, this.content);
@@ -50,7 +51,6 @@ export class MessageView {
 
   /** @param {string} text */
   addThinking(text) {
-    if (this.thinking.hidden) this.thinking.open = true;
     this.thinking.hidden = false;
     this.#thinks ??= new Follower(this.thought, this.thought.firstChild);
     this.#thought.appendData(text);
