@@ -179,6 +179,7 @@ async def test_what_could_not_be_read_is_told_once_and_forgotten_once_it_can(sit
     async with page.expect_event("requestfailed", lambda request: "/api/chat/sessions?" in request.url):
         await page.evaluate("dispatchEvent(new Event('focus'))")
     await expect(page.locator("chat-interface .notice")).to_be_visible()
+    await expect(page.locator("chat-interface .notice + .composer")).to_be_visible()
     await expect(page.locator("#problem")).to_be_hidden()
     await page.context.unroute_all()
     await page.evaluate("dispatchEvent(new Event('focus'))")

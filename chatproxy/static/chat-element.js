@@ -210,7 +210,7 @@ export class ChatInterface extends Element {
       onwrite: (text) => keepDraft(this.#conversation?.sessionId ?? null, text),
       onnotice: (sentence) => this.#notice(sentence),
     });
-    const bottom = h("div", { class: "bottom" }, notice, status.element, composer.element, h("slot", { name: "footer" }));
+    const bottom = h("div", { class: "bottom" }, status.element, notice, composer.element, h("slot", { name: "footer" }));
     const frame = h("div", { class: "frame" }, h("slot", { name: "header" }), list.element, bottom, says);
     return { frame, list, status, composer, says, notice };
   }

@@ -101,7 +101,7 @@ th, td { padding-block: .5rem; padding-inline: 0 .9rem; text-align: start; borde
 .failure { display: flex; flex-wrap: wrap; align-items: center; gap: .5rem 1rem; margin-block-start: .5rem; padding: .6rem .9rem;
   border: 1px solid color-mix(in srgb, var(--danger) 45%, transparent); border-radius: .75rem; color: var(--danger); font-size: .92rem; }
 .failure p { margin: 0; flex: 1 1 14rem; overflow-wrap: anywhere; }
-.retry { display: inline-flex; gap: .4rem; align-items: center; font-weight: 600; padding: .2rem .5rem; border-radius: .5rem; }
+.retry { display: inline-flex; gap: .4rem; align-items: center; font-weight: 600; padding: .2rem .5rem; margin-inline: -.5rem; border-radius: .5rem; }
 .sources { margin-block-start: .75rem; }
 .sources ul { display: flex; flex-wrap: wrap; gap: .4rem; list-style: none; padding: 0; margin: 0; min-inline-size: 0; }
 .sources li { min-inline-size: 0; max-inline-size: 100%; }
@@ -129,7 +129,7 @@ th, td { padding-block: .5rem; padding-inline: 0 .9rem; text-align: start; borde
 .strong { background: var(--strong); color: var(--on-strong); border-color: transparent; }
 
 .bottom { padding-block-end: max(.9rem, env(safe-area-inset-bottom)); }
-.notice { color: var(--danger); font-size: .9rem; padding: .3rem .75rem; overflow-wrap: anywhere; }
+.notice { color: var(--danger); font-size: .9rem; padding: .1rem .9rem .4rem; overflow-wrap: anywhere; }
 .status { color: var(--muted); font-size: .85rem; padding: .1rem .9rem .4rem; font-variant-numeric: tabular-nums; }
 .composer { display: grid; grid-template-columns: auto 1fr auto; align-items: end; gap: .25rem; padding: .4rem;
   border: 1px solid var(--line); border-radius: 1.75rem; background: var(--chat-input-background, light-dark(#ffffff, #2a2a2d)); box-shadow: 0 2px 12px #0000000f; }
