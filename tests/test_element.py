@@ -207,6 +207,19 @@ async def test_retry_after_a_failure_in_the_middle_asks_the_same_again(site: Sit
     assert [request["messages"][-1]["content"] for request in site.fake.requests] == ["Count", "Count"]
 
 
+async def test_only_the_last_answer_is_retried_as_nothing_comes_after_it(site: Site) -> None:
+    site.fake.script = Script(answer("one two")[:1], end="cut")
+    page = await site.open()
+    await site.ask(page, "First")
+    await expect(page.get_by_role("button", name="Retry")).to_be_visible()
+    site.fake.script = greet
+    await site.ask(page, "Second")
+    await expect(page.locator(ANSWER).last).to_have_text("Hello from a fake.")
+    await expect(page.locator("chat-interface .failure")).to_be_visible()
+    await expect(page.get_by_role("button", name="Regenerate")).to_have_count(1)
+    await expect(page.get_by_role("button", name="Retry")).to_have_count(0)
+
+
 async def test_a_refused_message_stays_and_can_be_retried_and_edited(site: Site) -> None:
     page = await site.open()
     await page.evaluate("document.querySelector('chat-interface').setAttribute('model', 'nowhere')")

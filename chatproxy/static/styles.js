@@ -117,7 +117,7 @@ th, td { padding-block: .5rem; padding-inline: 0 .9rem; text-align: start; borde
 .user .actions { justify-content: flex-end; opacity: 0; transition: opacity .12s; margin-block-start: .15rem; }
 .user:is(:hover, :focus-within) .actions { opacity: 1; }
 @media (hover: none) { .user .actions { opacity: 1; } }
-.assistant:not(:last-child) .regenerate { display: none; }
+.assistant:not(:last-child) :is(.regenerate, .retry) { display: none; } /* what comes after would be lost */
 :host([busy]) .needs-idle { display: none; }
 .pictures { display: flex; flex-wrap: wrap; gap: .5rem; justify-content: flex-end; margin-block-start: .5rem; }
 .pictures img { max-inline-size: 12rem; max-block-size: 9rem; border-radius: .75rem; object-fit: cover; }
