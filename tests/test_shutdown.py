@@ -6,6 +6,7 @@ import sqlite3
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager, closing
 from dataclasses import replace
+from functools import partialmethod
 from typing import Any
 
 import pytest
@@ -14,6 +15,9 @@ from chat_client import Client, Server
 from fake_ollama import FakeOllama, Gate, Script, answer, token, until
 
 from chatproxy import Config, create_app
+from chatproxy.chat import conversation, generations
+from chatproxy.store.records import Message
+from chatproxy.store.store import Store
 from chatproxy.web.keys import CONVERSATION
 
 QUICK: dict[str, Any] = {"shutdown_timeout": 0.3}  # seconds that aiohttp waits for readers
@@ -202,6 +206,56 @@ async def test_a_send_that_waits_for_ollama_is_refused(fake: FakeOllama, config:
         async with stopping(server):
             assert (await sending)["code"] == "shutting_down"
     assert answers(config) == []
+
+
+class SlowDisk:
+    """The commit of the two rows is answered when the test says."""
+
+    def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        self.asked = asyncio.Event()
+        self.answers = asyncio.Event()
+        self._begin = Store.begin_answer
+        monkeypatch.setattr(Store, "begin_answer", partialmethod(SlowDisk.begin_answer, self))
+
+    @staticmethod
+    async def begin_answer(store: Store, self: "SlowDisk", *given: Any) -> tuple[Message, Message]:
+        rows = await self._begin(store, *given)
+        self.asked.set()
+        await self.answers.wait()
+        return rows
+
+
+async def test_a_send_that_is_being_stored_becomes_an_answer_that_is_ended(
+    fake: FakeOllama, config: Config, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(conversation, "LAST_SENDS", 0.1)
+    monkeypatch.setattr(generations, "LAST_COMMITS", 5)
+    disk = SlowDisk(monkeypatch)
+    async with alone(config) as server:
+        session = await server.client.new_session()
+        sending = asyncio.create_task(server.client.ask(session))
+        await disk.asked.wait()
+        async with stopping(server):
+            await asyncio.sleep(0.5)  # longer than LAST_SENDS
+            disk.answers.set()
+            stream = await sending
+    assert stream.kinds() == ["start", "error"]
+    assert stream.last == terminal("", 2, "0.0.end")
+    assert answers(config) == [("interrupted", "")]
+    assert not fake.chats
+
+
+async def test_a_send_that_is_not_stored_in_time_is_not_waited_for(
+    fake: FakeOllama, config: Config, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(generations, "LAST_COMMITS", 0.1)
+    disk = SlowDisk(monkeypatch)
+    async with alone(config) as server:
+        session = await server.client.new_session()
+        sending = asyncio.create_task(server.client.send(session, status=503))
+        await disk.asked.wait()
+        async with stopping(server):
+            assert (await sending)["code"] == "shutting_down"
 
 
 async def test_readers_are_told_also_where_the_text_cannot_be_stored_in_time(

@@ -18,7 +18,7 @@ from chatproxy.chat.answer import Answer
 from chatproxy.chat.asking import Asking
 from chatproxy.chat.context import ENOUGH, IMAGE_TOKENS, Prompt
 from chatproxy.chat.gauge import size_of
-from chatproxy.chat.generation import CANCELLED, Generation
+from chatproxy.chat.generation import CANCELLED, SHUTDOWN, Generation
 from chatproxy.chat.generations import Generations
 from chatproxy.chat.models import Known, Models
 from chatproxy.chat.plan import Plan
@@ -63,6 +63,7 @@ class Conversation:
         self._queue = Queue(config.max_concurrent_generations, config.max_queued_generations)
         self._locks: WeakValueDictionary[str, asyncio.Lock] = WeakValueDictionary()
         self._sends: set[asyncio.Task[Answer]] = set()
+        self._storing: set[asyncio.Task[Answer]] = set()  # those whose rows are being committed
         self.closing = False
 
     def _lock(self, session_id: str) -> asyncio.Lock:
@@ -70,13 +71,16 @@ class Conversation:
         return self._locks.setdefault(session_id, asyncio.Lock())
 
     async def close(self) -> None:
-        """Takes no more messages, and ends every answer. May be repeated."""
+        """Takes no more messages, and ends every answer, also one whose rows are being committed. May be
+        repeated."""
         self.closing = True
         if self._sends:
-            _, waiting = await asyncio.wait(self._sends, timeout=LAST_SENDS)
-            for send in waiting:  # for an Ollama that does not say which models it has
+            await asyncio.wait(self._sends, timeout=LAST_SENDS)
+            for send in self._sends - self._storing:  # for an Ollama that does not say which models it has
                 send.cancel()
-        await self._generations.stop_all()
+        await self._generations.stop_all(self._storing)
+        for send in self._storing:  # for a database that does not answer in time
+            send.cancel()
 
     # -- sending
 
@@ -102,6 +106,7 @@ class Conversation:
 
     def _sent(self, send: asyncio.Task[Answer]) -> None:
         self._sends.discard(send)
+        self._storing.discard(send)
         if not send.cancelled():
             send.exception()  # told to the caller, if there still is one
 
@@ -135,6 +140,9 @@ class Conversation:
         document = await self._document(owner, session, request)
         plan = await self._plan(owner, session, request, images, document)
         ticket = self._queue.join(plan.first.model.runner)
+        task = asyncio.current_task()
+        assert task is not None
+        self._storing.add(task)
         try:
             question, reply = await self._store.begin_answer(
                 owner, session.id, _question(request, plan, images, document)
@@ -143,9 +151,11 @@ class Conversation:
             ticket.leave()
             raise
         answer = Answer(reply, question.id)
-        self._generations.start(
+        generation = self._generations.start(
             answer, Asking(answer, plan, ticket, self._ollama, self._models), arrived=arrived
         )
+        if self.closing:
+            generation.end(SHUTDOWN)
         return answer
 
     async def _images(self, owner: str, session_id: str, request: SendRequest) -> list[bytes]:

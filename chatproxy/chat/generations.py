@@ -2,7 +2,7 @@
 
 import asyncio
 import logging
-from collections.abc import AsyncIterator, Callable, Iterator
+from collections.abc import AsyncIterator, Callable, Iterator, Set
 from contextlib import asynccontextmanager, suppress
 from typing import Final, Self
 
@@ -55,7 +55,7 @@ class Generations:
                 clock.cancel()
             await asyncio.wait(clocks)
 
-    def start(self, answer: Answer, asking: Asking, arrived: float) -> None:
+    def start(self, answer: Answer, asking: Asking, arrived: float) -> Generation:
         """`arrived` is the monotonic time of the reader's request."""
         generation = Generation(
             answer, asking, arrived=arrived, config=self._config, store=self._store, observe=self._observe
@@ -64,6 +64,7 @@ class Generations:
         task = asyncio.create_task(generation.run(), name=f"answer {answer.id}")
         self._tasks.add(task)
         task.add_done_callback(lambda task: self._forget(generation, task))
+        return generation
 
     def _forget(self, generation: Generation, task: asyncio.Task[None]) -> None:
         answer = generation.answer
@@ -89,14 +90,17 @@ class Generations:
         queued = sum(answer.progress.state == "queued" for answer in answers)
         return Load(len(answers) - queued, queued, sum(len(answer.readers) for answer in answers))
 
-    async def stop_all(self) -> None:
-        """Every stream gets its terminal event; what was said so far is committed."""
+    async def stop_all(self, beginning: Set[asyncio.Task[Answer]] = frozenset()) -> None:
+        """Every stream gets its terminal event; what was said so far is committed. So is what is `beginning`
+        meanwhile, which those tasks, as long as they are in the set, start and end."""
         for generation in self:
             generation.end(SHUTDOWN)
-        if self._tasks:
-            _, unsaved = await asyncio.wait(self._tasks, timeout=LAST_COMMITS)
-            for task in unsaved:
-                task.cancel()
+        with suppress(TimeoutError):
+            async with asyncio.timeout(LAST_COMMITS):
+                while under_way := self._tasks | beginning:
+                    await asyncio.wait(under_way)
+        for task in self._tasks:
+            task.cancel()
 
     async def _tick(self) -> None:
         while True:
