@@ -230,6 +230,23 @@ async def test_it_gives_way_once(fake: FakeOllama, auto: Client) -> None:
 
 
 @pytest.mark.usefixtures("two")
+async def test_where_the_next_one_has_no_room_the_first_ones_failure_is_told(
+    fake: FakeOllama, config: Config
+) -> None:
+    fake.script = by_model(gemma3=FAILURES[0], thinker=Script(head=Gate()))
+    async with (
+        serving(replace(config, default_model="auto", max_queued_generations=0)) as client,
+        client.sending(await client.new_session(), model=THINKER),
+        client.sending(await client.new_session(), model=THINKER),
+    ):
+        await fake.arrived(2)
+        stream = await client.ask(await client.new_session())
+    assert (asked(fake)[2:], warnings(stream)) == ([MODEL], [])
+    assert stream.last["code"] == "upstream_error"
+    assert "more system memory" in stream.last["error"]
+
+
+@pytest.mark.usefixtures("two")
 @pytest.mark.parametrize(
     ("failure", "body"),
     [

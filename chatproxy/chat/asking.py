@@ -60,7 +60,10 @@ class Asking:
         return await self._answered_by(second.model, fitted)
 
     def _fall_back(self, first: Choice, second: Choice, error: ChatError) -> None:
-        self._ticket = self._ticket.rejoin(second.model.runner)
+        try:
+            self._ticket = self._ticket.rejoin(second.model.runner)
+        except ChatError:  # its line is full: what the first one said is why there is no answer
+            raise error from None
         self._answer.model, self._answer.model_reason = second.model.name, f"{first.model.name} failed"
         message = f"{first.model.name} failed ({error.sentence}); {second.model.name} answers instead."
         self._answer.warn(Notice(code="model_fallback", message=message))
