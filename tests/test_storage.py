@@ -20,6 +20,7 @@ from test_writer import files_end_at
 from chatproxy import Config, create_app
 from chatproxy.chat import generation, generations
 from chatproxy.errors import StartError
+from chatproxy.store.store import Store
 from chatproxy.web.keys import STORE
 
 LONG = "x" * 200_000  # does not fit into pages that are half empty
@@ -224,6 +225,28 @@ async def test_the_session_goes_on_before_the_failed_answer_is_stored(
     await until(lambda: stored(config)[1] == ("assistant", "failed", LONG))
     assert (await client.session(session))["activeMessageId"] is None
     assert problems == []
+
+
+async def test_an_answer_that_is_not_stored_by_a_fault_of_our_own(
+    client: Client,
+    fake: FakeOllama,
+    config: Config,
+    monkeypatch: pytest.MonkeyPatch,
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    async def broken(*given: object) -> None:
+        raise RuntimeError("no store is like that")
+
+    monkeypatch.setattr(generation, "RETRY", 0.1)
+    session = await client.new_session()
+    with monkeypatch.context() as breaking:
+        breaking.setattr(Store, "finish_answer", broken)
+        told = (await client.ask(session)).last
+        assert (told["code"], told["fullResponse"]) == ("storage_full", "Hello from a fake.")
+        assert (await client.session(session))["activeMessageId"] is None
+        await asyncio.sleep(0.5)  # it is tried again
+    await until(lambda: stored(config)[1] == ("assistant", "failed", "Hello from a fake."))
+    assert caplog.text.count("RuntimeError: no store is like that") == 1
 
 
 @one_kind

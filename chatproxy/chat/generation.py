@@ -69,7 +69,8 @@ def failed(error: ChatError) -> Ending:
     return Ending(status="failed", error=failure)
 
 
-INTERNAL: Final = failed(ChatError("internal", "Something went wrong in chatproxy; its log says what."))
+WRONG: Final = "Something went wrong in chatproxy; its log says what."
+INTERNAL: Final = failed(ChatError("internal", WRONG))
 TICK: Final = 0.2  # seconds between two looks at a generation
 STATUS_EVERY: Final = 2.0  # seconds, while text flows
 RETRY: Final = 1.0  # seconds until a commit that failed is tried again
@@ -145,8 +146,8 @@ class Generation:
         and the commit is tried until it succeeds."""
         try:
             await self._commit(outcome)
-        except ChatError as error:
-            lost = Failure(error=error.sentence, code="storage_full", retryable=True)
+        except Exception as error:
+            lost = _unsaved(error)
             await self._settle_unsaved(replace(outcome, status="failed", finish_reason=None, error=lost))
         except asyncio.CancelledError:  # a shutdown waits no longer; the next start ends the row
             self._release(replace(outcome, status=SHUTDOWN.status, finish_reason=None, error=SHUTDOWN.error))
@@ -158,7 +159,7 @@ class Generation:
         self._release(outcome)
         while True:
             await asyncio.sleep(RETRY)
-            with suppress(ChatError):
+            with suppress(Exception):
                 return await self._commit(outcome)
 
     async def _commit(self, outcome: Message) -> None:
@@ -277,3 +278,13 @@ class Generation:
             timeToFirstTokenMs=self._ms_to_first_text,
             ms=round((monotonic() - self._arrived) * 1000),
         )
+
+
+def _unsaved(error: Exception) -> Failure:
+    """An error of the store, or of chatproxy's own, as readers are told it."""
+    if isinstance(error, ChatError):
+        sentence = error.sentence
+    else:
+        logger.error("an outcome was not stored by a fault of chatproxy's own", exc_info=error)
+        sentence = WRONG
+    return Failure(error=sentence, code="storage_full", retryable=True)
