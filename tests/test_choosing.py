@@ -32,6 +32,7 @@ from recordings import recorded
 from chatproxy import Config, create_app
 from chatproxy.chat import asking
 from chatproxy.chat.gauge import size_of
+from chatproxy.errors import ChatError
 from chatproxy.ollama import catalog
 from chatproxy.store.records import Question
 from chatproxy.store.store import Store
@@ -297,6 +298,21 @@ async def test_who_answers_instead_is_told_while_it_writes(fake: FakeOllama, aut
         )
         gate.open()
         await stream.rest()
+
+
+@pytest.mark.usefixtures("two")
+async def test_who_answered_instead_goes_on_also_where_that_is_not_stored_yet(
+    fake: FakeOllama, auto: Client, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def full(*given: object) -> None:
+        raise ChatError("storage_full", "The disk is full.")
+
+    monkeypatch.setattr(Store, "finish_answer", full)
+    fake.script = by_model(gemma3=FAILURES[0], thinker=saying("Here I am."))
+    session = await auto.new_session()
+    for _ in range(2):
+        assert (await auto.ask(session)).last["code"] == "storage_full"
+    assert asked(fake) == [MODEL, THINKER, THINKER]
 
 
 # -- the window

@@ -309,7 +309,9 @@ def _pictured(past: Sequence[Past], models: Sequence[Known]) -> list[int]:
 def _as_it_was_said(past: Past, live: Mapping[int, Generation]) -> Past:
     """Also where the text could not be committed yet."""
     generation = live.get(past.id)
-    return past if generation is None else replace(past, content=str(generation.answer.content))
+    if generation is None:
+        return past
+    return replace(past, content=str(generation.answer.content), model=generation.answer.model)
 
 
 def _as_it_stands(message: Message, live: Mapping[int, Generation]) -> Message:
