@@ -185,7 +185,7 @@ CHOICES = [
         [known("a", 1, rate=40.0, load_ms=5000.0), known("b", 1, rate=21.0)],
         Need(),
         "b",
-        "fastest installed here: 21 tokens/s",
+        "soonest here: 21 tokens/s",
     ),
     (
         "but not for a warm one",
@@ -197,6 +197,20 @@ CHOICES = [
     (
         "one that was measured before one that was not",
         [small, fast],
+        Need(),
+        "fast",
+        "fastest installed here: 41 tokens/s",
+    ),
+    (
+        "a faster one may be unable",
+        [known("a", 1, rate=40.0), known("b", 1, "vision", rate=21.0), seer],
+        Need(images=True),
+        "b",
+        "soonest here: 21 tokens/s",
+    ),
+    (
+        "what runs elsewhere is not here",
+        [fast, slow, known("cloud", 400, remote=True, rate=90.0)],
         Need(),
         "fast",
         "fastest installed here: 41 tokens/s",

@@ -149,7 +149,9 @@ def _reason(model: Known, fitting: Sequence[Known], models: Sequence[Known], nee
     if model.warm:
         return "already loaded"
     if model.tokens_per_second:
-        return f"fastest installed here: {model.tokens_per_second:.0f} tokens/s"
+        fastest = max(other.tokens_per_second or 0.0 for other in models if not other.remote)
+        what = "fastest installed here" if model.tokens_per_second >= fastest else "soonest here"
+        return f"{what}: {model.tokens_per_second:.0f} tokens/s"
     return "the smallest installed"
 
 
