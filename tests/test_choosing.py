@@ -447,6 +447,36 @@ async def test_a_conversation_of_300_turns_goes_on(fake: FakeOllama, config: Con
     assert sent[1]["content"].startswith(f"Question {left_out}:")
 
 
+async def test_what_is_left_out_is_counted_anew(fake: FakeOllama, config: Config) -> None:
+    fake.running = []
+    fake.shows[MODEL]["parameters"] = "num_ctx 4096"
+    fake.script = refusing_over(2048)
+    session = await remembering(config.database_path, 90)
+    async with serving(config) as client:
+        stream = await client.ask(session)
+        (message,) = await client.messages(session, limit=1)
+    assert warnings(stream) == ["history_truncated"] * 2
+    left_out = 90 - (len(fake.requests[-1]["messages"]) - 2) // 2
+    assert [warning["message"] for warning in message["warnings"]] == [
+        f"The oldest {left_out} turns were left out, to fit the model's window."
+    ]
+
+
+@pytest.mark.usefixtures("two")
+async def test_who_answers_instead_may_be_told_all(fake: FakeOllama, config: Config) -> None:
+    for model in fake.running:
+        model["context_length"] = 4096
+    fake.script = by_model(gemma3=FAILURES[0], thinker=saying("Here I am."))
+    session = await remembering(config.database_path, 60)
+    async with serving(replace(config, default_model="auto")) as client:
+        stream = await client.ask(session)
+        (message,) = await client.messages(session, limit=1)
+    assert asked(fake) == [MODEL, THINKER]
+    assert len(fake.requests[1]["messages"]) == 122 > len(fake.requests[0]["messages"])
+    assert warnings(stream) == ["history_truncated", "model_fallback"]
+    assert [warning["code"] for warning in message["warnings"]] == ["model_fallback"]
+
+
 @pytest.mark.usefixtures("two")
 async def test_no_more_is_read_than_the_chosen_model_could_be_told(
     fake: FakeOllama, config: Config, monkeypatch: pytest.MonkeyPatch

@@ -5,6 +5,7 @@ from typing import Any
 import pytest
 from chat_client import Client
 from fake_ollama import FakeOllama
+from test_choosing import refusing_over
 
 TEXT = "\n\n".join(
     [
@@ -95,3 +96,17 @@ async def test_passages_give_way_where_the_window_is_small(client: Client, fake:
     assert 0 < len(stream.last["sources"]) < 5
     for source in stream.last["sources"]:
         assert source["snippet"] in fake.requests[0]["messages"][-1]["content"]
+
+
+async def test_passages_that_turn_out_to_have_no_room_are_not_named(client: Client, fake: FakeOllama) -> None:
+    fake.running, fake.script = [], refusing_over(1024)
+    session = await client.new_session()
+    number = await document(
+        client, "\n\n".join(f"Honey chapter {n}. " + "Bees fly far. " * 60 for n in range(9))
+    )
+    stream = await client.ask(session, "honey bees", document_id=number)
+    assert (len(fake.requests), stream.last["type"]) == (2, "done")
+    told = fake.requests[-1]["messages"][-1]["content"]
+    quoted = [source for source in stream.events[0]["sources"] if source["snippet"] in told]
+    assert 0 < len(quoted) < len(stream.events[0]["sources"])
+    assert stream.last["sources"] == (await last_message(client, session))["sources"] == quoted

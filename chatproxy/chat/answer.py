@@ -4,6 +4,7 @@ A generation appends, subscriptions read; neither waits for the other. A stored 
 thing with its end already known, so replay, resume and live streams are one code path.
 """
 
+from collections.abc import Sequence
 from io import SEEK_END, StringIO
 from time import monotonic
 from typing import Final, Protocol
@@ -14,7 +15,7 @@ from msgspec.structs import replace
 from chatproxy.chat import events
 from chatproxy.chat.events import Frame, State, frame
 from chatproxy.cursor import Cursor
-from chatproxy.store.records import Message, Notice
+from chatproxy.store.records import Message, Notice, Source
 
 MAX_FRAME: Final = 16 * 1024  # bytes of text, as UTF-8
 
@@ -171,6 +172,11 @@ class Answer:
         self.warnings.append(notice)
         self.wake()
 
+    def refit(self, sources: Sequence[Source], warnings: Sequence[Notice]) -> None:
+        """It draws on other passages than `start` told, and other warnings hold."""
+        self.sources, self.warnings = list(sources), list(warnings)
+        self.wake()
+
     def end(self, outcome: Message) -> None:
         """Nothing is appended any more; everybody reads on to the terminal event."""
         self.outcome = outcome
@@ -238,5 +244,6 @@ class Answer:
             cursor=str(self.cursor),
             model=self.model,
             model_reason=self.model_reason,
+            sources=self.sources,
             warnings=list(self.warnings),
         )

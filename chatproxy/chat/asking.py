@@ -10,7 +10,7 @@ from time import monotonic
 from typing import Final
 
 from chatproxy.chat.answer import Answer
-from chatproxy.chat.context import Fitted
+from chatproxy.chat.context import TRUNCATED, Fitted
 from chatproxy.chat.events import State
 from chatproxy.chat.models import Known, Models
 from chatproxy.chat.plan import Plan
@@ -56,7 +56,7 @@ class Asking:
                 raise
             self._fall_back(first, second, error)
         fitted = self._plan.prompt.fit(second.model)
-        self._warn(fitted)
+        self._refit(fitted)
         return await self._answered_by(second.model, fitted)
 
     def _fall_back(self, first: Choice, second: Choice, error: ChatError) -> None:
@@ -79,14 +79,15 @@ class Asking:
                 model, fitted.size, fitted.tokens, window=refused.window, tokens=refused.prompt_tokens
             )
         fitted = self._plan.prompt.fit(model)
-        self._warn(fitted)
+        self._refit(fitted)
         return await self._exchange(model, fitted)
 
-    def _warn(self, fitted: Fitted) -> None:
-        """Of what is left out of another prompt than the first; what was said already is not said again."""
-        for notice in fitted.notices:
-            if notice not in self._answer.warnings:
-                self._answer.warn(notice)
+    def _refit(self, fitted: Fitted) -> None:
+        """Another prompt than the one before: what was said of that holds no more."""
+        warnings = {notice.code: notice for notice in self._answer.warnings}
+        warnings.pop(TRUNCATED, None)
+        warnings |= {notice.code: notice for notice in fitted.notices}
+        self._answer.refit(fitted.sources, list(warnings.values()))
 
     async def _admission(self) -> None:
         if not self._ticket.admitted:

@@ -24,6 +24,7 @@ from chatproxy.ollama.wire import ChatRequest, Turn
 from chatproxy.store.records import Notice, Past, Source
 
 IMAGE_TOKENS: Final = 768  # about what one costs, whatever its size
+TRUNCATED: Final = "history_truncated"
 MAX_RESERVE: Final = 2048  # tokens kept free for the answer
 ENOUGH: Final = int(DEMANDING / SLOPE)  # bytes of a past that make any message demanding
 
@@ -47,7 +48,7 @@ class Fitted(Struct, frozen=True, kw_only=True):
         turns = "turn was" if self.left_out == 1 else f"{self.left_out} turns were"
         return [
             Notice(
-                code="history_truncated",
+                code=TRUNCATED,
                 message=f"The oldest {turns} left out, to fit the model's window.",
             )
         ]

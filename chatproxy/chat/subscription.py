@@ -15,6 +15,7 @@ from chatproxy.chat import events
 from chatproxy.chat.answer import Answer
 from chatproxy.chat.events import Frame, frame
 from chatproxy.cursor import Cursor
+from chatproxy.store.records import Notice
 
 
 class Sink(Protocol):
@@ -69,11 +70,12 @@ class Subscription:
         """Sends `start`, the text from this reader's position on, live when it has caught up, and
         the terminal event. Raises ConnectionError when the reader leaves first."""
         await self._send(frame(self.answer.start(reset=self.reset)))
-        warned = 0
+        warned: set[Notice] = set()
         while True:
-            for notice in self.answer.warnings[warned:]:
-                await self._send(frame(events.Warning(code=notice.code, message=notice.message)))
-                warned += 1
+            for notice in self.answer.warnings:
+                if notice not in warned:
+                    warned.add(notice)
+                    await self._send(frame(events.Warning(code=notice.code, message=notice.message)))
             if await self._catch_up():
                 continue
             if self.answer.outcome is not None:

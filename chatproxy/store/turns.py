@@ -38,7 +38,8 @@ _FINISH: Final = """
     UPDATE message SET
         status = :status, thinking = :thinking, content = :content,
         model = :model, model_reason = :model_reason,
-        warnings = :warnings, finish_reason = :finish_reason, usage = :usage, error = :error,
+        sources = :sources, warnings = :warnings,
+        finish_reason = :finish_reason, usage = :usage, error = :error,
         updated_at = :now
     WHERE id = :id
 """
@@ -183,6 +184,7 @@ async def finish(
     if measurement is not None:
         await connection.execute(_MEASURED, asdict(measurement))
     columns = asdict(outcome) | {
+        "sources": json(outcome.sources),
         "warnings": json(outcome.warnings),
         "usage": json(outcome.usage),
         "error": json(outcome.error),
