@@ -369,10 +369,14 @@ def add_flags(parser: ArgumentParser) -> None:
 def load(flags: Mapping[str, Any], environ: Mapping[str, str], dotenv: Path) -> Loaded:
     """Flags win over the environment, that over the file `dotenv`, that over the defaults.
 
-    An empty value counts as unset. Raises StartError.
+    An empty value counts as unset, and so does an API_TOKEN where a file for it is named in a place that
+    wins over the token's. Raises StartError.
     """
     places = {"flag": flags, "environment": environ, ".env": _values(dotenv)}
     found = {name: _find((name, *setting.aliases), places) for name, setting in SETTINGS.items()}
+    order = [*places, "default"]
+    if order.index(found["API_TOKEN_FILE"][1]) < order.index(found["API_TOKEN"][1]):
+        found["API_TOKEN"] = None, "default"
     given: dict[str, Any] = {name.lower(): value for name, (value, _) in found.items() if value is not None}
     return Loaded(Config(**given), {name: place for name, (_, place) in found.items()})
 

@@ -262,6 +262,28 @@ def test_an_empty_value_counts_as_unset(tmp_path: Path) -> None:
     assert (loaded.config.port, loaded.config.host) == (1, "127.0.0.1")
 
 
+@pytest.mark.parametrize(
+    ("flags", "environ", "dotenv", "token"),
+    [
+        ({"API_TOKEN_FILE": "{file}"}, {"API_TOKEN": "said"}, "", "kept"),
+        ({}, {"API_TOKEN_FILE": "{file}"}, "API_TOKEN=said", "kept"),
+        ({}, {"API_TOKEN": "said"}, "API_TOKEN_FILE={file}", "said"),
+        ({"API_TOKEN": "said"}, {"API_TOKEN_FILE": "{file}"}, "", "said"),
+        ({}, {"API_TOKEN": "said", "API_TOKEN_FILE": "{file}"}, "", "said"),
+    ],
+)
+def test_the_token_and_the_file_that_holds_it_are_one_setting(
+    tmp_path: Path, flags: dict[str, str], environ: dict[str, str], dotenv: str, token: str
+) -> None:
+    file = tmp_path / "token"
+    file.write_text("kept")
+    (tmp_path / ".env").write_text(dotenv.format(file=file))
+    flags, environ = (
+        {name: value.format(file=file) for name, value in each.items()} for each in (flags, environ)
+    )
+    assert load(flags, environ, tmp_path / ".env").config.token == token
+
+
 def test_the_other_name_of_ollama_host() -> None:
     assert load({}, {"OLLAMA_BASE_URL": "a:1"}, NOWHERE).config.ollama_host == "http://a:1"
     both = {"OLLAMA_BASE_URL": "a:1", "OLLAMA_HOST": "b:2"}
