@@ -108,10 +108,10 @@ async def _insert_question(connection: aiosqlite.Connection, key: int, question:
         client_message_id=question.client_message_id,
         fingerprint=question.fingerprint,
     )
-    await connection.executemany(
-        "INSERT INTO image (message, position, bytes) VALUES (?, ?, ?)",
-        [(row["id"], position, image) for position, image in enumerate(question.images)],
-    )
+    for position, image in enumerate(question.images):
+        await connection.execute(
+            "INSERT INTO image (message, position, bytes) VALUES (?, ?, ?)", (row["id"], position, image)
+        )
     return row
 
 
