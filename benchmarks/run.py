@@ -209,13 +209,15 @@ async def bench(scale: Scale, file: Path) -> None:
     machine.allow_many_files()
     first, rest = machine.split_cores()
     os.sched_setaffinity(0, rest)
-    others = machine.Others()
+    pace, others = machine.pace(), machine.Others()
     server, port = await fake_ollama.listen()
     present = [each for each in contestants.ALL if contestants.present(each)]
     async with server, asyncio.timeout(AT_MOST):
         section = await Bench(Stage(port, first), scale, present).section()
     left_out = contestants.missing(contestants.ALL)
-    about = f"{machine.describe()} Other programs had {others.share:.0%} of the machine meanwhile. {left_out}"
+    busy = f"Other programs had {others.share:.0%} of the machine meanwhile"
+    slow = f"a million additions took {pace:.0f} ms in Python before, and {machine.pace():.0f} ms after"
+    about = f"{machine.describe()} {busy}; {slow}. {left_out}"
     measured = f"Measured on {datetime.now(UTC):%Y-%m-%d}: {about}".rstrip()
     report.write(file, "make bench", "\n\n".join(["## Speed", ABOUT, measured, section]))
     print(section)
