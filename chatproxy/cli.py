@@ -25,6 +25,7 @@ from chatproxy.config import Config, add_flags, load
 from chatproxy.demo import demo_server
 from chatproxy.errors import StartError
 from chatproxy.token import kept_token
+from chatproxy.web.bodies import MAX_BODY
 from chatproxy.web.connections import Connections, within_open_files
 
 logger: Final = logging.getLogger(__name__)
@@ -124,6 +125,7 @@ async def listening(config: Config) -> AsyncIterator[str]:
         lambda: cast(web.Server, runner.server)(),
         within_open_files(config.max_connections, config.max_concurrent_generations),
         config.reader_timeout,
+        max(MAX_BODY, config.max_document_bytes),
     )
     app.middlewares.insert(0, connections.watch)
     try:

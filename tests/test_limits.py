@@ -16,7 +16,7 @@ from chat_client import Client
 from fake_ollama import FakeOllama, Gate, Script, answer, token, until
 from processes import SCRIPT, Process
 
-from chatproxy import Config
+from chatproxy import Config, cli
 from chatproxy.cli import listening
 from chatproxy.web import connections
 
@@ -124,6 +124,23 @@ async def test_a_large_body_has_the_time_that_its_size_needs(
             await asyncio.sleep(0.1)
         await until(lambda: is_readable(connection))
         assert connection.recv(100).startswith(b"HTTP/1.1 201 ")
+
+
+@pytest.mark.usefixtures("impatient")
+async def test_a_body_without_an_end_has_the_time_of_the_largest_one(
+    config: Config, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(connections, "SLOWEST", 1000)
+    monkeypatch.setattr(cli, "MAX_BODY", 1000)
+    form = "Content-Type: multipart/form-data; boundary=x\r\nTransfer-Encoding: chunked\r\n\r\n"
+    part = b"--x\r\nContent-Disposition: form-data; name=a\r\n\r\n" + b"a" * 400 + b"\r\n"
+    async with commanded(replace(config, max_document_bytes=1000)) as client:
+        head = f"POST /api/documents HTTP/1.1\r\nHost: localhost\r\n{form}"
+        with connected(client, head.encode()) as connection, suppress(ConnectionError):
+            async with asyncio.timeout(20):
+                while not is_gone(connection):
+                    connection.send(b"%x\r\n%s\r\n" % (len(part), part))
+                    await asyncio.sleep(0.05)
 
 
 def read(connection: socket.socket) -> int:

@@ -30,13 +30,17 @@ REFUSING: Final = 32  # connections at once that are told why
 class Connections:
     """Makes the server's protocols, as `loop.create_server` asks for them."""
 
-    def __init__(self, make: Callable[[], asyncio.Protocol], most: int, reader_timeout: float) -> None:
-        """`make` is aiohttp's own server."""
+    def __init__(
+        self, make: Callable[[], asyncio.Protocol], most: int, reader_timeout: float, largest: int
+    ) -> None:
+        """`make` is aiohttp's own server; `largest` the bytes of the largest body, for more of which nobody
+        is given time."""
         self.make = make
         self.open: dict[object, Connection] = {}  # by aiohttp's protocol
         self.refused: set[asyncio.Transport] = set()
         self.most = most
         self.reader_timeout = reader_timeout
+        self.largest = largest
         self.now = 0.0  # in seconds that were looked at: nobody is late because this process stood still
 
     def __call__(self) -> asyncio.Protocol:
@@ -130,7 +134,7 @@ class Connection(asyncio.Protocol):
         """The request has not come whole in its time."""
         if self._since is None or (self._request is not None and self._request.content.is_eof()):
             return False
-        return self._all.now - self._since > PATIENCE + self._received / SLOWEST
+        return self._all.now - self._since > PATIENCE + min(self._received, self._all.largest) / SLOWEST
 
     def is_stuck(self) -> bool:
         """Something waits to be taken, and nothing is."""
