@@ -37,8 +37,9 @@ def create_app(config: Config) -> web.Application:
     """Opens the database and the way to Ollama when it starts; raises StartError then, if it cannot."""
     app = web.Application(middlewares=[guard.guard])
     app[CONFIG] = config
-    for module in (operations, sessions, messages, models, export, pages):
+    for module in (sessions, messages, models, export, pages):
         app.add_routes(module.routes)
+    operations.set_up(app)
     documents.set_up(app)
     openapi.set_up(app)
     for method in METHODS:

@@ -9,6 +9,7 @@ from chat_client import Client, Server
 from fake_ollama import FakeOllama, Gate, Script, answer, refused
 
 from chatproxy import Config, __version__, create_app
+from chatproxy.web import operations
 from chatproxy.web.keys import CONVERSATION
 
 SESSIONS: Final = "/api/chat/sessions"
@@ -42,30 +43,46 @@ async def test_ready_does_not_fail_where_ollama_is_down_and_sees_it_come_back(
     await fake.stop()
     for _ in range(2):
         told = await client.call("GET", "/readyz")
-        assert (told["status"], told["ollama"]["reachable"]) == ("ready", False)
-        assert isinstance(told["ollama"]["error"], str)
+        assert told == {"status": "ready", "ollama": {"reachable": False, "code": "upstream_unavailable"}}
     await fake.start()
+    await asyncio.sleep(operations.KNOWN_FOR)
     assert (await client.call("GET", "/readyz"))["ollama"]["reachable"]
 
 
+async def test_however_many_probe_ollama_is_asked_once_a_second(client: Client, fake: FakeOllama) -> None:
+    probes = [client.call("GET", "/readyz") for _ in range(20)]
+    told = await asyncio.gather(*probes)
+    assert told == [told[0]] * 20
+    assert fake.calls["/api/version"] <= 3  # on a machine that takes so long for the twenty
+    await asyncio.sleep(operations.KNOWN_FOR)
+    asked = fake.calls["/api/version"]
+    await client.call("GET", "/readyz")
+    assert fake.calls["/api/version"] == asked + 1
+
+
 @pytest.mark.parametrize(
-    "script",
-    [refused(500, "broken"), Script([b"<html>"]), Script([b"[]"]), Script([b'{"version"'], end="cut")],
+    ("script", "code"),
+    [
+        (refused(500, "broken at 10.0.0.1"), "upstream_error"),
+        (Script([b"<html>"]), "upstream_invalid"),
+        (Script([b"[]"]), "upstream_invalid"),
+        (Script([b'{"version"'], end="cut"), "upstream_incomplete"),
+    ],
     ids=["error", "no JSON", "no object", "cut"],
 )
 async def test_ready_does_not_fail_where_ollama_does(
-    client: Client, fake: FakeOllama, script: Script
+    client: Client, fake: FakeOllama, script: Script, code: str
 ) -> None:
     fake.instead["/api/version"] = script
     told = await client.call("GET", "/readyz")
-    assert (told["status"], told["ollama"]["reachable"]) == ("ready", False)
+    assert told == {"status": "ready", "ollama": {"reachable": False, "code": code}}
 
 
 async def test_ready_does_not_wait_for_an_ollama_that_hangs(client: Client, fake: FakeOllama) -> None:
     fake.instead["/api/version"] = Script(head=Gate())
     async with asyncio.timeout(8):  # probes are given a second or a few
         told = await client.call("GET", "/readyz")
-    assert (told["status"], told["ollama"]["reachable"]) == ("ready", False)
+    assert told == {"status": "ready", "ollama": {"reachable": False, "code": "upstream_timeout"}}
 
 
 async def test_not_ready_while_it_shuts_down_but_alive(config: Config) -> None:

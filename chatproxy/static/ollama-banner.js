@@ -2,7 +2,12 @@
 
 const DEMO = "0.0.0-demo"; // the version that the embedded stand-in gives
 const STAND_IN = "Answers come from the embedded stand-in, which is not a language model.";
-const UNREACHABLE = "Ollama cannot be reached";
+/** @type {Record<string, string>} */
+const WHY = {
+  upstream_unavailable: "nobody answers at OLLAMA_HOST; start it with `ollama serve`, or set that.",
+  upstream_timeout: "it does not answer in time.",
+  upstream_invalid: "what answers at OLLAMA_HOST is something else.",
+};
 
 export class OllamaBanner {
   #well = true;
@@ -29,7 +34,7 @@ export class OllamaBanner {
   }
 }
 
-/** @param {string} url @returns {Promise<{reachable: boolean, version?: string, error?: string} | undefined>} */
+/** @param {string} url @returns {Promise<{reachable: boolean, version?: string, code?: string} | undefined>} */
 async function stateOf(url) {
   try {
     const response = await fetch(url);
@@ -39,8 +44,8 @@ async function stateOf(url) {
   }
 }
 
-/** @param {{reachable: boolean, version?: string, error?: string}} ollama */
-function sentenceOn({ reachable, version, error = "" }) {
+/** @param {{reachable: boolean, version?: string, code?: string}} ollama */
+function sentenceOn({ reachable, version, code = "" }) {
   if (reachable) return version === DEMO ? STAND_IN : "";
-  return error.startsWith(UNREACHABLE) ? error : `${UNREACHABLE}: ${error}`;
+  return `Ollama cannot be reached: ${WHY[code] ?? "it answers with an error."}`;
 }

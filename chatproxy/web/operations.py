@@ -1,6 +1,7 @@
 """For whoever runs it: is it alive, is it ready, how does it do."""
 
 import asyncio
+from time import monotonic
 from typing import Final, Literal
 
 from aiohttp import web
@@ -8,6 +9,7 @@ from msgspec import UNSET, UnsetType
 
 from chatproxy import __version__
 from chatproxy.errors import ChatError
+from chatproxy.ollama.client import Ollama
 from chatproxy.store.records import Record
 from chatproxy.web.calls import call
 from chatproxy.web.keys import CONVERSATION, GENERATIONS, METRICS, OLLAMA, STORE
@@ -15,6 +17,7 @@ from chatproxy.web.responses import json_response
 
 routes: Final = web.RouteTableDef()
 OLLAMA_MAY_TAKE: Final = 1.0  # seconds of a readiness probe
+KNOWN_FOR: Final = 1.0  # seconds that Ollama is not asked again, however many probe
 
 
 class Alive(Record, frozen=True, kw_only=True):
@@ -23,16 +26,47 @@ class Alive(Record, frozen=True, kw_only=True):
 
 
 class OllamaState(Record, frozen=True, kw_only=True):
-    """With its version, or with the sentence that says why it cannot be reached."""
+    """With its version, or with the code of what is wrong: everybody may read it, so it says not where."""
 
     reachable: bool
     version: str | UnsetType = UNSET
-    error: str | UnsetType = UNSET
+    code: str | UnsetType = UNSET
 
 
 class Ready(Record, frozen=True, kw_only=True):
     status: Literal["ready"] = "ready"
     ollama: OllamaState
+
+
+class Probe:
+    """How Ollama is; whoever asks within the same second shares what it said."""
+
+    def __init__(self) -> None:
+        self._asked: asyncio.Task[OllamaState] | None = None
+        self._since = 0.0
+
+    async def state(self, ollama: Ollama) -> OllamaState:
+        if self._asked is None or monotonic() - self._since >= KNOWN_FOR:
+            self._asked, self._since = asyncio.create_task(_state(ollama)), monotonic()
+        return await asyncio.shield(self._asked)
+
+
+async def _state(ollama: Ollama) -> OllamaState:
+    try:
+        async with asyncio.timeout(OLLAMA_MAY_TAKE):
+            return OllamaState(reachable=True, version=await ollama.version())
+    except TimeoutError:
+        return OllamaState(reachable=False, code="upstream_timeout")
+    except ChatError as error:
+        return OllamaState(reachable=False, code=error.code)
+
+
+PROBE: Final = web.AppKey("PROBE", Probe)
+
+
+def set_up(app: web.Application) -> None:
+    app[PROBE] = Probe()
+    app.add_routes(routes)
 
 
 @routes.get("/healthz")
@@ -52,7 +86,7 @@ async def ready(request: web.Request) -> web.StreamResponse:
     if request.app[CONVERSATION].closing:
         raise ChatError("shutting_down", "The server is shutting down; ask another one.")
     await request.app[STORE].ping()
-    return json_response(Ready(ollama=await _ollama(request)))
+    return json_response(Ready(ollama=await request.app[PROBE].state(request.app[OLLAMA])))
 
 
 @routes.get("/metrics")
@@ -60,13 +94,3 @@ async def ready(request: web.Request) -> web.StreamResponse:
 async def metrics(request: web.Request) -> web.StreamResponse:
     page = request.app[METRICS].page(request.app[GENERATIONS].load())
     return web.Response(body=page, headers={"Content-Type": "text/plain; version=0.0.4; charset=utf-8"})
-
-
-async def _ollama(request: web.Request) -> OllamaState:
-    try:
-        async with asyncio.timeout(OLLAMA_MAY_TAKE):
-            return OllamaState(reachable=True, version=await request.app[OLLAMA].version())
-    except TimeoutError:
-        return OllamaState(reachable=False, error=f"Ollama did not answer within {OLLAMA_MAY_TAKE:g} s.")
-    except ChatError as error:
-        return OllamaState(reachable=False, error=error.sentence)
