@@ -81,6 +81,19 @@ async def test_what_a_hostile_file_could_do(
         os.kill(int((tmp_path / "pid").read_text()), 0)
 
 
+async def test_the_process_knows_no_secrets(
+    text: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    names = tmp_path / "names"
+    (tmp_path / "stand_in.py").write_text(f"import os\nopen({str(names)!r}, 'w').write(' '.join(os.environ))")
+    monkeypatch.setattr(worker, "__name__", "stand_in")
+    monkeypatch.syspath_prepend(str(tmp_path))
+    monkeypatch.setenv("API_TOKEN", "secret")
+    with text.open("rb") as file, pytest.raises(ChatError):
+        await Reader().read(file, "text/plain")
+    assert "API_TOKEN" not in names.read_text().split()
+
+
 def run(monkeypatch: pytest.MonkeyPatch, content: bytes, promised: str) -> Contents | Refusal:
     """The process's own part, here."""
     written = BytesIO()

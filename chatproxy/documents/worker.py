@@ -22,6 +22,7 @@ from chatproxy.errors import ChatError, Details
 CPU: Final = 60  # seconds of work; a hostile file does nothing but work, a real one has some hundred pages
 SECONDS: Final = 180  # by the clock, on a machine that has other things to do
 MEMORY: Final = 1024**3  # bytes of address space
+NEEDED: Final = ("PATH", "LANG", "LD_LIBRARY_PATH")  # the last where Python itself is a shared library
 AT_ONCE: Final = 2
 
 
@@ -66,7 +67,7 @@ async def _answer(file: BinaryIO, promised: str) -> Contents | Refusal:
         stdin=file,
         stdout=PIPE,
         stderr=DEVNULL,
-        env={**os.environ, "PYTHONPATH": os.pathsep.join(sys.path)},
+        env=_environment(),
     )
     try:
         async with asyncio.timeout(SECONDS):
@@ -78,6 +79,12 @@ async def _answer(file: BinaryIO, promised: str) -> Contents | Refusal:
         if process.returncode is None:
             process.kill()
             await process.wait()
+
+
+def _environment() -> dict[str, str]:
+    """What Python needs to start; nothing that is secret."""
+    needed = {name: os.environ[name] for name in NEEDED if name in os.environ}
+    return {**needed, "PYTHONPATH": os.pathsep.join(sys.path)}
 
 
 # -- in the process
