@@ -53,6 +53,28 @@ async def test_more_files_than_are_read_at_once(text: Path) -> None:
         file.close()
 
 
+async def test_more_files_than_may_wait(text: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    go = asyncio.Event()
+
+    async def slow(*given: object) -> Contents:
+        await go.wait()
+        return Contents("text/plain", [])
+
+    monkeypatch.setattr(worker, "_answer", slow)
+    reader = Reader()
+    with text.open("rb") as file:
+        reading = [
+            asyncio.create_task(reader.read(file, "text/plain")) for _ in range(AT_ONCE + worker.WAITING)
+        ]
+        await asyncio.sleep(0)  # they have come
+        with pytest.raises(ChatError) as refused:
+            await asyncio.wait_for(reader.read(file, "text/plain"), 10)
+        assert (refused.value.code, refused.value.retry_after) == ("overloaded", 10)
+        go.set()
+        await asyncio.gather(*reading)
+        assert await reader.read(file, "text/plain") == Contents("text/plain", [])
+
+
 @pytest.mark.parametrize(
     "hostile",
     [

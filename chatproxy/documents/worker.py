@@ -24,6 +24,7 @@ SECONDS: Final = 180  # by the clock, on a machine that has other things to do
 MEMORY: Final = 1024**3  # bytes of address space
 NEEDED: Final = ("PATH", "LANG", "LD_LIBRARY_PATH")  # the last where Python itself is a shared library
 AT_ONCE: Final = 2
+WAITING: Final = 8  # for their turn; past them none is taken
 
 
 class Contents(Struct, frozen=True, tag=True):
@@ -45,16 +46,27 @@ STOPPED: Final = Refusal(
 
 
 class Reader:
-    """Reads a few files at once; further ones wait."""
+    """Reads a few files at once; a few more wait, each of which is kept open and on the disk."""
 
     def __init__(self) -> None:
+        self._present = 0
         self._free = asyncio.Semaphore(AT_ONCE)
 
     async def read(self, file: BinaryIO, promised: str) -> Contents:
-        """`promised` is a media type of `documents.extract`. Raises what that raises."""
-        async with self._free:
-            file.seek(0)
-            found = await _answer(file, promised)
+        """`promised` is a media type of `documents.extract`. Raises what that raises, or `overloaded`."""
+        if self._present == AT_ONCE + WAITING:
+            raise ChatError(
+                "overloaded",
+                f"{WAITING} documents are waiting to be read already; try again in a few seconds.",
+                retry_after=10,
+            )
+        self._present += 1
+        try:
+            async with self._free:
+                file.seek(0)
+                found = await _answer(file, promised)
+        finally:
+            self._present -= 1
         if isinstance(found, Refusal):
             raise ChatError(found.code, found.sentence, **found.details)
         return found
