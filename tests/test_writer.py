@@ -7,7 +7,9 @@ from pathlib import Path
 
 import aiosqlite
 import pytest
+from fake_ollama import until
 
+import chatproxy.store.writer
 from chatproxy.errors import ChatError
 from chatproxy.store.writer import Unit, Writer
 
@@ -196,7 +198,10 @@ async def test_a_disk_without_room_for_anything(
     assert words(other) == ["before", "after"]
 
 
-async def test_a_database_that_is_locked(writer: Writer, other: sqlite3.Connection) -> None:
+async def test_a_database_that_is_locked(
+    writer: Writer, other: sqlite3.Connection, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(chatproxy.store.writer, "LOCKED", 0.0)
     other.execute("BEGIN IMMEDIATE")
     results = await together(*(writer.run(add(text)) for text in ("one", "two")))
     other.execute("ROLLBACK")
@@ -204,6 +209,26 @@ async def test_a_database_that_is_locked(writer: Writer, other: sqlite3.Connecti
     assert isinstance(results[0], ChatError)
     assert results[0].retry_after == 1
     assert await writer.run(add("three")) == 1
+
+
+async def test_a_unit_waits_from_when_it_was_handed_in(
+    writer: Writer,
+    connection: aiosqlite.Connection,
+    other: sqlite3.Connection,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """Not from when the one before it has waited."""
+    monkeypatch.setattr(chatproxy.store.writer, "LOCKED", 2.0)
+    statements: list[str] = []
+    await connection.set_trace_callback(statements.append)
+    other.execute("BEGIN IMMEDIATE")
+    first = asyncio.create_task(writer.run(add("one")))
+    await until(lambda: any("BEGIN" in said for said in statements))
+    assert codes(await together(first, writer.run(add("two")))) == ["overloaded", "overloaded"]
+    other.execute("ROLLBACK")
+    waits = [int(said.strip(";").rpartition("= ")[2]) for said in statements if "busy_timeout" in said]
+    assert len(waits) == 2
+    assert waits[1] < 1000 < waits[0]  # milliseconds
 
 
 async def test_a_database_that_has_become_read_only(writer: Writer, connection: aiosqlite.Connection) -> None:

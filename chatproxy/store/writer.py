@@ -11,7 +11,7 @@ import sqlite3
 from collections.abc import Awaitable, Callable, Iterator
 from contextlib import contextmanager, suppress
 from functools import partial
-from time import perf_counter
+from time import monotonic, perf_counter
 from typing import Any, Final, Generic, TypeVar
 
 import aiosqlite
@@ -19,6 +19,8 @@ import aiosqlite
 from chatproxy.errors import ChatError
 
 logger: Final = logging.getLogger(__name__)
+
+LOCKED: Final = 5.0  # seconds that a unit waits for another process that writes
 
 T = TypeVar("T")
 Unit = Callable[[aiosqlite.Connection], Awaitable[T]]
@@ -56,6 +58,7 @@ class _Job(Generic[T]):
 
     def __init__(self, unit: Unit[T]) -> None:
         self._unit = unit
+        self.since = monotonic()
         self.answer: asyncio.Future[T] = asyncio.get_running_loop().create_future()
 
     async def attempt(self, connection: aiosqlite.Connection) -> Callable[[], None]:
@@ -123,7 +126,7 @@ class Writer:
 
     async def _commit(self, jobs: list[_Job[Any]]) -> None:
         try:
-            await self._connection.execute("BEGIN IMMEDIATE")
+            await self._begin(jobs[0].since)
         except Exception as error:
             for job in jobs:
                 job.fail(error)
@@ -138,6 +141,11 @@ class Writer:
         else:
             for tell in tells:
                 tell()
+
+    async def _begin(self, since: float) -> None:
+        """Waits for who else is writing until LOCKED after `since`, when the oldest unit was handed in."""
+        left = max(0.0, LOCKED - (monotonic() - since))
+        await self._connection.executescript(f"PRAGMA busy_timeout = {left * 1000:.0f}; BEGIN IMMEDIATE")
 
     async def _undo(self, jobs: list[_Job[Any]], error: Exception) -> None:
         """Nothing of these jobs is on the disk: each is tried on its own, so that none fails for another."""
