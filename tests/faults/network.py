@@ -87,7 +87,7 @@ async def _cuts(talker: Talker, plan: list[tuple[int, End]], whole: bytes) -> No
     for at, end in plan:
         turn = await talker.once(f"cut {at} {end} ")
         assert turn.end is not None
-        assert end == "reset" or turn.text == _said(whole[:at])
+        assert end == "reset" or turn.text == _said(whole[:at], ended=end != "blackhole")
         told = turn.end.get("code", "done")
         if end == "blackhole":
             assert told == ("done" if at >= complete else "upstream_timeout")
@@ -97,14 +97,25 @@ async def _cuts(talker: Talker, plan: list[tuple[int, End]], whole: bytes) -> No
             assert told == ("done" if at >= complete else "upstream_incomplete")
 
 
-def _said(response: bytes) -> dict[str, str]:
-    """What the lines say that are whole there; each has come as a chunk of its own."""
-    lines = [json.loads(line) for line in response.split(b"\n")[:-1] if line.startswith(b"{")]
-    said = [line["message"] for line in lines]
+def _said(response: bytes, *, ended: bool) -> dict[str, str]:
+    """What the lines say that are whole there; each has come as a chunk of its own. Where the response has
+    ended, the last one may lack its newline."""
+    *lines, rest = response.split(b"\n")
+    if ended and _is_json(rest):
+        lines.append(rest)
+    said = [json.loads(line)["message"] for line in lines if line.startswith(b"{")]
     return {
         "thinking": "".join(message.get("thinking", "") for message in said),
         "chunk": "".join(message["content"] for message in said),
     }
+
+
+def _is_json(line: bytes) -> bool:
+    try:
+        json.loads(line)
+    except ValueError:
+        return False
+    return line.startswith(b"{")
 
 
 async def slow_from_ollama(folder: Path, tally: Tally, rounds: int) -> None:
