@@ -535,10 +535,14 @@ async def test_the_server_s_queue_shows_in_the_status_line(site: Site) -> None:
 
 
 async def test_warnings_are_shown(site: Site) -> None:
+    """Of each kind the newest: a prompt that is fitted anew leaves out something else."""
+    said = [("history_truncated", "Some was left out."), ("document_gone", "It is gone.")]
+    said.append(("history_truncated", "More was left out."))
     page = await scripted(
-        site, START, {"type": "warning", "code": "history_truncated", "message": "Some was left out."}
+        site, START, *[{"type": "warning", "code": code, "message": message} for code, message in said]
     )
-    await expect(page.locator("chat-interface .assistant .note")).to_have_text("Some was left out.")
+    notes = page.locator("chat-interface .assistant .note")
+    await expect(notes).to_have_text(["It is gone.", "More was left out."])
 
 
 # -- pictures

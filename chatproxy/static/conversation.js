@@ -193,7 +193,7 @@ export class Conversation extends EventTarget {
         this.#say("text", { message: answer, content: event.content });
         break;
       case "warning":
-        if (answer.warnings.some(({ code }) => code === event.code)) break;
+        answer.warnings = answer.warnings.filter(({ code }) => code !== event.code); // the newest holds
         answer.warnings.push({ code: event.code, message: event.message });
         if (event.code === "document_gone") this.documentId = null;
         this.#say("changed", { message: answer });
