@@ -132,10 +132,10 @@ class Asking:
         thinking = content = ""
         tokens = 0
         for line in lines:
-            if message := line.message:
-                thinking += message.thinking or ""
-                content += message.content or ""
-                tokens += bool(message.thinking or message.content)
+            thought, said = line.thinking, line.content
+            thinking += thought
+            content += said
+            tokens += bool(thought or said)
         if lines[-1].done:
             self._ticket.written()
         if self._stopped or not (thinking or content):
