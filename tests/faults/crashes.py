@@ -13,7 +13,7 @@ from fake_ollama import FakeOllama
 from processes import environment
 
 from chatproxy.demo import answer_to
-from faults.load import Talker, check, ends, paced, talking, was_done
+from faults.load import Talker, check, ends, paced, reading, talking, was_done
 from faults.place import WATCHED, chatproxy, free_port, intact, orderly, settings, sound, terminated
 from faults.tally import Tally
 
@@ -89,6 +89,7 @@ async def sigterm(folder: Path, tally: Tally, signals: int) -> None:
             for _ in range(signals):
                 async with chatproxy(folder, fake.url, port=port) as process:
                     await asyncio.sleep(chance.uniform(0.2, 1))
+                    await reading(talkers)
                     await terminated(process)
                 tally.faults += 1
                 sound(folder)
@@ -124,6 +125,7 @@ async def ollama_killed(folder: Path, tally: Tally, kills: int) -> None:
             for _ in range(kills):
                 async with _ollama(port):
                     await asyncio.sleep(chance.uniform(0.5, 2.5))
+                    await reading(talkers)
                 tally.faults += 1
                 await asyncio.sleep(chance.uniform(0, 0.3))
         async with _ollama(port):

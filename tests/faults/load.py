@@ -242,6 +242,23 @@ def status_of(end: Event) -> str:
     return "interrupted" if end["code"] in ("interrupted", "shutting_down") else "failed"
 
 
+async def until(true: Callable[[], bool]) -> None:
+    """Waits for what the one who waits cannot be told of."""
+    async with asyncio.timeout(60):
+        while not true():  # noqa: ASYNC110 - of what talkers see
+            await asyncio.sleep(0.02)
+
+
+async def begun(talkers: list[Talker]) -> None:
+    """Waits until each has read some of an answer."""
+    await until(lambda: all(any(turn.seen for turn in talker.turns) for talker in talkers))
+
+
+async def reading(talkers: list[Talker]) -> None:
+    """Waits until one is in the middle of an answer."""
+    await until(lambda: any(turn.seen and not turn.end for talker in talkers for turn in talker.turns[-1:]))
+
+
 def was_done(turn: Turn) -> bool:
     return turn.end is not None and turn.end["type"] == "done"
 

@@ -49,7 +49,7 @@ async def cut_from_ollama(folder: Path, tally: Tally, step: int) -> None:
         plan = [(at, end) for at in range(0, len(whole) + 1, step) for end in ends_of(at)]
         plan += [(at, "blackhole") for at in range(0, len(whole), max(step, 200))]
         async with (
-            orderly(folder, link.url, first_token_timeout=2, token_timeout=2) as process,
+            orderly(folder, link.url, first_token_timeout=4, token_timeout=4) as process,
             aiohttp.ClientSession() as http,
         ):
             talkers = [Talker(Client(http, process.client.base), tally, says=short) for _ in range(LANES)]
