@@ -305,6 +305,24 @@ async def test_checkpoints_go_on_when_there_is_room_again(
         await until(lambda: pieces(config) == f"{LONG} more")
 
 
+async def test_a_checkpoint_that_fails_by_a_fault_of_its_own_is_not_the_last_one(
+    app: web.Application,
+    client: Client,
+    fake: FakeOllama,
+    config: Config,
+    monkeypatch: pytest.MonkeyPatch,
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    monkeypatch.setattr(generations, "CHECKPOINT", 0.02)
+    fake.script = Script([token("One"), token(" two")], end="hang")
+    async with client.sending(await client.new_session()) as stream:
+        with monkeypatch.context() as broken:
+            broken.setattr(app[STORE], "checkpoint", lambda pieces: 1 / 0)
+            await stream.has("One two")
+            await until(lambda: "a look at all answers failed" in caplog.text)
+        await until(lambda: pieces(config) == "One two")
+
+
 def pieces(config: Config) -> str:
     """What a crash would leave of the answer that is being produced."""
     with closing(sqlite3.connect(config.database_path)) as connection:

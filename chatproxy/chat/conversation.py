@@ -5,50 +5,31 @@ with what only memory knows: the text of an answer that is being produced.
 """
 
 import asyncio
-from collections.abc import AsyncGenerator, Iterator, Mapping, Sequence
+from collections.abc import AsyncGenerator, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from typing import Final
 from weakref import WeakValueDictionary
 
-from msgspec import UNSET, Struct
 from msgspec.structs import replace
 
-from chatproxy.chat import retrieval, selection
 from chatproxy.chat.answer import Answer
 from chatproxy.chat.asking import Asking
-from chatproxy.chat.context import ENOUGH, IMAGE_TOKENS, Prompt
-from chatproxy.chat.gauge import size_of
 from chatproxy.chat.generation import CANCELLED, SHUTDOWN, Generation
 from chatproxy.chat.generations import Generations
-from chatproxy.chat.models import Known, Models
-from chatproxy.chat.plan import Plan
+from chatproxy.chat.models import Models
+from chatproxy.chat.planner import Planner
 from chatproxy.chat.queue import Queue
 from chatproxy.chat.request import SendRequest
-from chatproxy.chat.selection import Choice
 from chatproxy.chat.subscription import Sink, Subscription
 from chatproxy.config import Config
 from chatproxy.cursor import Cursor
 from chatproxy.errors import ChatError
 from chatproxy.ollama.client import Ollama
-from chatproxy.store.records import Message, Notice, Past, Question, Session, Source
+from chatproxy.store.records import Message, Session
 from chatproxy.store.store import Store
 
 PAGE: Final = 200  # messages read at once
 LAST_SENDS: Final = 1.0  # seconds that a shutdown waits for messages that are still being checked
-
-
-GONE: Final = Notice(
-    code="document_gone",
-    message="This session's document was deleted, so the answer does without; add it again to ask about it.",
-)
-
-
-class Grounding(Struct, frozen=True):
-    """The document that a message is about, and the passages that its answer draws on."""
-
-    document_id: int | None = None
-    sources: Sequence[Source] = ()
-    notices: Sequence[Notice] = ()
 
 
 class Conversation:
@@ -60,6 +41,7 @@ class Conversation:
         self._ollama = ollama
         self._models = models
         self._generations = generations
+        self._planner = Planner(config, store, models, generations)
         self._queue = Queue(config.max_concurrent_generations, config.max_queued_generations)
         self._locks: WeakValueDictionary[str, asyncio.Lock] = WeakValueDictionary()
         self._sends: set[asyncio.Task[Answer]] = set()
@@ -136,17 +118,13 @@ class Conversation:
                 "This session's last message is still being answered; wait for that, or cancel it.",
                 activeMessageId=busy.answer.id,
             )
-        images = await self._images(owner, session.id, request)
-        document = await self._document(owner, session, request)
-        plan = await self._plan(owner, session, request, images, document)
+        plan = await self._planner.plan(owner, session, request)
         ticket = self._queue.join(plan.first.model.runner)
         task = asyncio.current_task()
         assert task is not None
         self._storing.add(task)
         try:
-            question, reply = await self._store.begin_answer(
-                owner, session.id, _question(request, plan, images, document)
-            )
+            question, reply = await self._store.begin_answer(owner, session.id, plan.question())
         except BaseException:
             ticket.leave()
             raise
@@ -157,74 +135,6 @@ class Conversation:
         if self.closing:
             generation.end(SHUTDOWN)
         return answer
-
-    async def _images(self, owner: str, session_id: str, request: SendRequest) -> list[bytes]:
-        """The message's images: its own, else those of the message that it replaces."""
-        if request.replaces is not None:
-            await self._store.check_replaces(owner, session_id, request.replaces)
-            if not request.images:
-                kept = await self._store.images(owner, session_id, [request.replaces])
-                return kept.get(request.replaces, [])
-        return request.images or []
-
-    async def _document(self, owner: str, session: Session, request: SendRequest) -> Grounding:
-        """What of a document the message is answered from: a number sticks to the session, null takes it
-        off. Raises `not_found` for one that is named; one that the session had is done without."""
-        named = request.document
-        document_id = session.document_id if named is UNSET else named
-        if document_id is None:
-            return Grounding()
-        try:
-            found = await retrieval.passages(self._store, owner, document_id, request.message)
-        except ChatError as error:
-            if named is not UNSET or error.code != "not_found":
-                raise
-            return Grounding(notices=[GONE])
-        return Grounding(document_id, found.sources, [found.notice] if found.notice else [])
-
-    async def _plan(
-        self,
-        owner: str,
-        session: Session,
-        request: SendRequest,
-        images: Sequence[bytes],
-        document: Grounding,
-    ) -> Plan:
-        """Who is asked what, and who else if that one fails. Raises where nobody can be."""
-        named = selection.named(request.model, session.model, self._config.default_model)
-        models = [await self._models.find(named[0])] if named else await self._models.all()
-        later = await self._store.count_from(owner, session.id, request.replaces) if request.replaces else 0
-        prompt = Prompt(
-            request=request,
-            system=_first(request.system, session.system, self._config.system_prompt),
-            images=images,
-            earlier=session.message_count - later,
-            sources=document.sources,
-        )
-        if named:
-            choices = [Choice(models[0], named[1])]
-        else:
-            prompt = await self._with_past(owner, session.id, prompt, ENOUGH)
-            choices = selection.rank(models, prompt.need())
-        first = choices[0].model
-        prompt = await self._with_past(owner, session.id, prompt, first.most_text)
-        shown = _pictured(prompt.past, [choice.model for choice in choices[:2]])
-        if shown:
-            prompt = replace(prompt, past_images=await self._store.images(owner, session.id, shown))
-        return Plan(prompt, choices, prompt.fit(first))
-
-    async def _with_past(self, owner: str, session_id: str, prompt: Prompt, most: int) -> Prompt:
-        """With as much of the conversation as makes that many bytes, or all of it."""
-        past = list(prompt.past)
-        while len(past) < prompt.earlier and sum(size_of(message.content) for message in past) < most:
-            live = self._generations.now()
-            before = past[-1].id if past else prompt.request.replaces
-            limit = max(64, len(past))
-            page = await self._store.history(owner, session_id, before=before, limit=limit)
-            past += [_as_it_was_said(message, live) for message in page]
-            if len(page) < limit:
-                break
-        return replace(prompt, past=past)
 
     # -- coming back to what was said
 
@@ -295,48 +205,9 @@ class Conversation:
             await self._store.delete_session(owner, session_id)
 
 
-def _pictured(past: Sequence[Past], models: Sequence[Known]) -> list[int]:
-    """The messages whose images could be sent again, newest first: no more than a window has room for."""
-    room = max((model.likely_window for model in models if model.sees), default=0)
-    pictured: list[int] = []
-    for message in past:
-        if message.image_count and room > 0:
-            pictured.append(message.id)
-            room -= IMAGE_TOKENS * message.image_count
-    return pictured
-
-
-def _as_it_was_said(past: Past, live: Mapping[int, Generation]) -> Past:
-    """Also where the text could not be committed yet."""
-    generation = live.get(past.id)
-    if generation is None:
-        return past
-    return replace(past, content=str(generation.answer.content), model=generation.answer.model)
-
-
 def _as_it_stands(message: Message, live: Mapping[int, Generation]) -> Message:
     """`live` from before the message was read: an answer that ended meanwhile is not missed."""
     generation = live.get(message.id)
     if generation is None:
         return message
     return replace(generation.answer.message, updated_at=message.updated_at)
-
-
-def _first(*texts: str | None) -> str | None:
-    """The first that is given; an empty one is given too, and means none."""
-    return next((text for text in texts if text is not None), None)
-
-
-def _question(request: SendRequest, plan: Plan, images: Sequence[bytes], document: Grounding) -> Question:
-    return Question(
-        content=request.message,
-        images=list(images),
-        document_id=document.document_id,
-        model=plan.first.model.name,
-        model_reason=plan.first.reason,
-        sources=list(plan.fitted.sources),
-        warnings=[*document.notices, *plan.fitted.notices],
-        client_message_id=request.client_message_id,
-        fingerprint=request.fingerprint(),
-        replaces=request.replaces,
-    )

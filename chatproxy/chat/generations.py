@@ -2,7 +2,7 @@
 
 import asyncio
 import logging
-from collections.abc import AsyncIterator, Callable, Iterator, Set
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Set
 from contextlib import asynccontextmanager, suppress
 from typing import Final, Self
 
@@ -46,7 +46,7 @@ class Generations:
     ) -> AsyncIterator[Self]:
         """With the clocks that look at every answer; ends them all on leaving."""
         self = cls(config, store, observe)
-        clocks = [asyncio.create_task(self._tick()), asyncio.create_task(self._checkpoint())]
+        clocks = [asyncio.create_task(_repeated(look)) for look in (self._tick, self._checkpoint)]
         try:
             yield self
         finally:
@@ -103,18 +103,25 @@ class Generations:
             task.cancel()
 
     async def _tick(self) -> None:
-        while True:
-            await asyncio.sleep(TICK)
-            for generation in self:
-                generation.tick()
+        await asyncio.sleep(TICK)
+        for generation in self:
+            generation.tick()
 
     async def _checkpoint(self) -> None:
         """One commit for all answers: the text that each has gained since the last one."""
-        while True:
-            await asyncio.sleep(CHECKPOINT)
-            gained = [(generation, *gain) for generation in self if (gain := generation.unsaved())]
-            if gained:
-                with suppress(ChatError):  # a full disk: the same text is in the next checkpoint
-                    await self._store.checkpoint([piece for _, piece, _ in gained])
-                    for generation, _, reached in gained:
-                        generation.saved(reached)
+        await asyncio.sleep(CHECKPOINT)
+        gained = [(generation, *gain) for generation in self if (gain := generation.unsaved())]
+        if gained:
+            with suppress(ChatError):  # a full disk: the same text is in the next checkpoint
+                await self._store.checkpoint([piece for _, piece, _ in gained])
+                for generation, _, reached in gained:
+                    generation.saved(reached)
+
+
+async def _repeated(look: Callable[[], Awaitable[None]]) -> None:
+    """All answers depend on it, so a look that fails is not the last one."""
+    while True:
+        try:
+            await look()
+        except Exception:
+            logger.exception("a look at all answers failed by a fault of chatproxy's own")

@@ -5,15 +5,19 @@ from collections.abc import Sequence
 from msgspec import Struct
 
 from chatproxy.chat.context import Fitted, Prompt
+from chatproxy.chat.retrieval import Passages
 from chatproxy.chat.selection import Choice
+from chatproxy.store.records import Question
 
 
 class Plan(Struct, frozen=True):
-    """`fitted` is the prompt for the first model; `choices` are several where nobody named one."""
+    """`choices` are several where nobody named one; `fitted` is the prompt for the first, with as many of the
+    `passages` as it has room for."""
 
     prompt: Prompt
     choices: Sequence[Choice]
     fitted: Fitted
+    passages: Passages
 
     @property
     def first(self) -> Choice:
@@ -22,3 +26,19 @@ class Plan(Struct, frozen=True):
     @property
     def second(self) -> Choice | None:
         return self.choices[1] if len(self.choices) > 1 else None
+
+    def question(self) -> Question:
+        """What is stored before anybody is asked."""
+        request, notice = self.prompt.request, self.passages.notice
+        return Question(
+            content=request.message,
+            images=list(self.prompt.images),
+            document_id=self.passages.document_id,
+            model=self.first.model.name,
+            model_reason=self.first.reason,
+            sources=list(self.fitted.sources),
+            warnings=[*([notice] if notice else []), *self.fitted.notices],
+            client_message_id=request.client_message_id,
+            fingerprint=request.fingerprint(),
+            replaces=request.replaces,
+        )

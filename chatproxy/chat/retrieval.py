@@ -16,9 +16,10 @@ from chatproxy.store.store import Store
 
 
 class Passages(Struct, frozen=True):
-    """Numbered from 1 in this order; `notice` is for the reader, where they were not found by the words."""
+    """Of a document, the best first; `notice` is for the reader, where they were not found by the words."""
 
-    sources: list[Source]
+    document_id: int | None = None
+    sources: Sequence[Source] = ()
     notice: Notice | None = None
 
 
@@ -31,14 +32,14 @@ NO_MATCH: Final = Notice(
 async def passages(store: Store, owner: str, document_id: int, question: str, *, limit: int = 5) -> Passages:
     """Raises `not_found`."""
     document = await store.get_document(owner, document_id)
-    wanted = search_words(question)
-    if wanted:
-        found = await store.search_chunks(owner, document_id, wanted, limit=limit)
-        if found:
-            return Passages(found)
-        opening = await store.chunks(owner, document_id, range(limit))
-        return Passages(opening, NO_MATCH)
-    return Passages(await store.chunks(owner, document_id, _spread(document.chunks, limit)))
+    words = search_words(question)
+    if not words:
+        spread = await store.chunks(owner, document_id, _spread(document.chunks, limit))
+        return Passages(document_id, spread)
+    if found := await store.search_chunks(owner, document_id, words, limit=limit):
+        return Passages(document_id, found)
+    opening = await store.chunks(owner, document_id, range(limit))
+    return Passages(document_id, opening, NO_MATCH)
 
 
 def _spread(count: int, limit: int) -> Sequence[int]:

@@ -6,6 +6,7 @@ The file that it goes to has no name: however the upload ends, nothing of it sta
 import asyncio
 import hashlib
 import re
+from collections.abc import Sequence
 from tempfile import TemporaryFile
 from typing import Annotated, BinaryIO, Final
 from urllib.parse import unquote
@@ -65,7 +66,7 @@ class DocumentPage(Record, frozen=True, kw_only=True):
 class Sources(Record, frozen=True, kw_only=True):
     """The best first."""
 
-    sources: list[Source]
+    sources: Sequence[Source]
 
 
 @routes.post(DOCUMENTS)
