@@ -47,8 +47,7 @@ export class AnswerStream {
   #messageId;
   #cursor;
   #midway; // it began at the caller's cursor; what is before that, only the caller knows
-  #warned = 0; // warnings on this connection
-  #warnings = 0; // warnings given on
+  #warnings = new Set(); // that were given on
   /** @type {ChatEvent | undefined} */
   #terminal;
   /** @type {ChatError | undefined} why there is no answer, when the terminal event is an error */
@@ -111,7 +110,6 @@ export class AnswerStream {
 
   /** @returns {Promise<void>} */
   async #connect() {
-    this.#warned = 0;
     const response = await this.#open();
     if (response.status === 204) return this.#replay();
     const type = response.headers.get("Content-Type") ?? "";
@@ -238,12 +236,11 @@ export class AnswerStream {
     if (kind === "content") call(this.#callbacks.onChunk, fresh);
   }
 
-  /** Each connection repeats them from the first. @param {WarningEvent} event */
+  /** Each connection repeats those that still hold. @param {WarningEvent} event */
   #warn(event) {
-    this.#warned++;
-    if (this.#warned <= this.#warnings) return;
-    this.#warnings++;
-    this.events.push(event);
+    const key = `${event.code} ${event.message}`;
+    if (!this.#warnings.has(key)) this.events.push(event);
+    this.#warnings.add(key);
   }
 
   #given() {

@@ -221,11 +221,18 @@ test("on `reset` to a text that lost its tail, nothing is given twice, and the e
 
 test("warnings that a resumed stream repeats are given once", async (t) => {
   fastClock(t);
-  const warning = (code) => ({ type: "warning", code, message: "Look." });
+  const warning = (code, message = "Look.") => ({ type: "warning", code, message });
   const { events } = await watch(
-    fakeServer(cut(start, warning("a"), warning("b")), stream([start, warning("a"), warning("b"), warning("a"), done("")])),
+    fakeServer(cut(start, warning("a"), warning("b")), stream([start, warning("a"), warning("b"), warning("a", "Again."), done("")])),
   );
-  assert.deepEqual(events.filter(({ type }) => type === "warning").map(({ code }) => code), ["a", "b", "a"]);
+  assert.deepEqual(events.filter(({ type }) => type === "warning"), [warning("a"), warning("b"), warning("a", "Again.")]);
+});
+
+test("a warning that took another's place between two connections is given", async (t) => {
+  fastClock(t);
+  const warning = (code) => ({ type: "warning", code, message: "Look." });
+  const { events } = await watch(fakeServer(cut(start, warning("a")), stream([start, warning("b"), done("")])));
+  assert.deepEqual(events.filter(({ type }) => type === "warning"), [warning("a"), warning("b")]);
 });
 
 test("it waits longer each time, with jitter, and gives up at last", async (t) => {
