@@ -521,6 +521,14 @@ async def test_the_status_line_says_what_is_going_on(site: Site) -> None:
     await expect(status).to_be_hidden()
 
 
+async def test_a_model_that_thinks_is_not_said_to_write(site: Site) -> None:
+    generating = {"type": "status", "state": "generating", "elapsedMs": 0}
+    page = await scripted(site, START, generating, {"type": "thinking", "content": "Hm", "cursor": "2.0"})
+    await expect(page.locator(STATUS)).to_have_text("Thinking")
+    await say(page, chunk("Yes"))
+    await expect(page.locator(STATUS)).to_have_text("Writing")
+
+
 async def test_the_server_s_queue_shows_in_the_status_line(site: Site) -> None:
     site.settings = {"max_concurrent_generations": 1}
     site.fake.script = Script(answer("one"), gate=(gate := Gate()))

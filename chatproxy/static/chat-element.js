@@ -270,7 +270,7 @@ export class ChatInterface extends Element {
 
   /** @param {{message: any, content?: string, thinking?: string}} detail */
   #addText({ message, content, thinking }) {
-    this.#parts?.status.connected();
+    this.#parts?.status.grown(!content);
     if (thinking) this.#view(message)?.addThinking(thinking);
     if (content) this.#view(message)?.addContent(content);
     this.#tell("chat-token", { content: content ?? "", thinking: thinking ?? "", messageId: message.id });

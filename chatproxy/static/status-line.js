@@ -5,6 +5,7 @@ import { h } from "./dom.js";
 export class StatusLine {
   /** @type {any} */
   #status = null;
+  #thinks = false; // as its newest text says
   #since = 0;
   #timer = 0;
 
@@ -22,9 +23,11 @@ export class StatusLine {
     this.#write();
   }
 
-  /** Text has come: a connection that was lost is there again. */
-  connected() {
-    if (this.#status?.state === "reconnecting") this.show({ state: "generating" });
+  /** Text has come: it is neither waited for nor is the connection lost. @param {boolean} thinking */
+  grown(thinking) {
+    this.#thinks = thinking;
+    if (this.#status?.state !== "generating") this.#status = { state: "generating" };
+    this.#write();
   }
 
   clear() {
@@ -48,7 +51,8 @@ export class StatusLine {
     if (state === "loading") return labels.loading(seconds);
     if (state === "waiting") return labels.waiting(seconds);
     if (state === "reconnecting") return labels.reconnecting;
-    if (state === "generating") return tokensPerSecond ? labels.generating(tokensPerSecond) : labels.writing;
+    if (state === "generating" && tokensPerSecond) return labels.generating(tokensPerSecond);
+    if (state === "generating") return this.#thinks ? labels.thinking : labels.writing;
     return state === "starting" ? labels.starting : "";
   }
 }
