@@ -232,6 +232,26 @@ async def test_a_refused_message_stays_and_can_be_retried_and_edited(site: Site)
     await expect(page.locator(QUESTION)).to_have_text(["My long text"])
 
 
+async def test_a_refused_message_is_sent_again_after_what_was_said_since(site: Site) -> None:
+    site.fake.script = echo
+    page = await site.open()
+    chat = page.locator("chat-interface")
+    await chat.evaluate("(chat) => chat.setAttribute('model', 'nowhere')")
+    await site.ask(page, "first")
+    await expect(page.locator("chat-interface .failure")).to_be_visible()
+    await chat.evaluate("(chat) => chat.setAttribute('model', 'gemma3:270m')")
+    await site.ask(page, "second")
+    await expect(page.locator(ANSWER)).to_have_text(["", "second"])
+    await page.get_by_role("button", name="Edit").first.click()
+    field = page.get_by_role("textbox", name="Edit the message")
+    await field.fill("changed")
+    await field.press("Enter")
+    await expect(page.locator(QUESTION)).to_have_text(["second", "changed"])
+    await expect(page.locator(ANSWER)).to_have_text(["second", "changed"])
+    await page.reload()
+    await expect(page.locator(QUESTION)).to_have_text(["second", "changed"])
+
+
 async def test_a_cut_connection_is_mended_without_a_character_lost(site: Site) -> None:
     site.fake.script = Script(answer("one two three"), gate=(gate := Gate()))
     page = await site.open()

@@ -75,7 +75,7 @@ export class Conversation extends EventTarget {
     const asked = { content: message, images, imageCount: images.length, clientMessageId, replaces, documentId };
     const question = own("user", asked);
     const answer = own("assistant", { status: "streaming" });
-    if (replaces !== undefined) this.#dropFrom(this.messages.findIndex((old) => old.id === replaces));
+    if (replaces !== undefined) this.#drop(this.messages.findIndex((old) => old.id === replaces));
     this.messages.push(question, answer);
     this.answering = { message: answer, stream: null, stopped: false };
     this.#say("added", { message: question });
@@ -94,7 +94,8 @@ export class Conversation extends EventTarget {
     if (this.answering) return;
     const images = question.images ?? [];
     if (question.id !== null) return this.send(message, { images, replaces: question.id, options });
-    this.#dropFrom(this.messages.indexOf(question)); // the server does not know it: nothing is to be replaced
+    // The server does not know it: what follows stays there, and so here, but for what is replaced there anyway.
+    this.#drop(this.messages.indexOf(question), question.replaces === undefined ? 2 : Infinity);
     const same = message === question.content ? (question.clientMessageId ?? undefined) : undefined;
     await this.send(message, { images, replaces: question.replaces, options, clientMessageId: same });
   }
@@ -261,9 +262,9 @@ export class Conversation extends EventTarget {
   }
 
   /** @param {number} index */
-  #dropFrom(index) {
+  #drop(index, count = Infinity) {
     if (index < 0) return;
-    this.messages.splice(index);
+    this.messages.splice(index, count);
     this.#say("reset");
   }
 
