@@ -817,16 +817,18 @@ async def test_without_the_lexer_text_shows_as_it_is(site: Site) -> None:
     await expect(page.locator(f"{ANSWER} .plain")).to_have_css("white-space-collapse", "preserve")
 
 
+# What a screen reader would say.
+HEARD = """() => {
+  window.said = [];
+  const says = document.querySelector("chat-interface").shadowRoot.querySelector("[role=status]");
+  new MutationObserver(() => says.textContent && window.said.push(says.textContent)).observe(says, { childList: true });
+}"""
+
+
 async def test_one_region_speaks_and_the_log_does_not(site: Site) -> None:
     site.fake.script = Script(answer("one two"), gate=(gate := Gate()))
     page = await site.open()
-    await page.evaluate(
-        """() => {
-          window.said = [];
-          const says = document.querySelector("chat-interface").shadowRoot.querySelector("[role=status]");
-          new MutationObserver(() => says.textContent && window.said.push(says.textContent)).observe(says, { childList: true });
-        }"""
-    )
+    await page.evaluate(HEARD)
     await site.ask(page, "Hi")
     await expect(page.locator(SAYS)).to_have_text("The answer begins.")
     await expect(page.locator(SAYS)).to_have_attribute("aria-live", "polite")
@@ -837,6 +839,19 @@ async def test_one_region_speaks_and_the_log_does_not(site: Site) -> None:
     site.fake.script = refused(500, "out of memory")
     await site.ask(page, "And now?")
     await expect(page.locator(SAYS)).to_contain_text("out of memory")
+
+
+async def test_each_loss_of_the_connection_is_told_once(site: Site) -> None:
+    lost = {"type": "status", "state": "reconnecting", "elapsedMs": 0}
+    page = await scripted(site, START, chunk("one"))
+    await expect(page.locator(SAYS)).to_have_text("The answer begins.")
+    await page.evaluate(HEARD)
+    await say(page, lost)
+    sentence = "Connection lost, trying again…"
+    await expect(page.locator(SAYS)).to_have_text(sentence)
+    await say(page, lost, chunk(" two"), lost, lost, done("one two"))
+    await expect(page.locator(SAYS)).to_have_text("The answer is complete.")
+    assert await page.evaluate("window.said") == [sentence, sentence, "The answer is complete."]
 
 
 async def test_an_element_taken_out_and_put_back_goes_on(site: Site) -> None:

@@ -203,7 +203,7 @@ export class ChatInterface extends Element {
       },
       { onearlier: async () => this.#conversation?.loadEarlier() },
     );
-    const status = new StatusLine(labels);
+    const status = new StatusLine(labels, (sentence) => this.#announce(sentence));
     const composer = new Composer(labels, {
       onsend: (text, images) => this.send(text, { images }),
       onstop: () => this.stop(),

@@ -9,14 +9,16 @@ export class StatusLine {
   #since = 0;
   #timer = 0;
 
-  /** @param {import("./labels.js").Labels} labels */
-  constructor(labels) {
+  /** @param {import("./labels.js").Labels} labels @param {(sentence: string) => void} onnotice */
+  constructor(labels, onnotice) {
     this.labels = labels;
+    this.onnotice = onnotice;
     this.element = h("div", { class: "status", part: "status", hidden: true });
   }
 
   /** @param {any} status a `status` event */
   show(status) {
+    if (status.state === "reconnecting" && this.#status?.state !== "reconnecting") this.onnotice(this.labels.reconnecting);
     this.#status = status;
     this.#since = performance.now() - (status.elapsedMs ?? 0);
     this.#timer ||= setInterval(() => this.#write(), 1000);
