@@ -140,6 +140,21 @@ async def test_an_upload_shows_how_far_it_is_holds_the_message_back_and_can_be_c
     await expect(page.locator(CHIP)).to_have_text("1 short.txt")
 
 
+async def test_names_run_their_own_way_and_no_sentence_with_them(site: Site) -> None:
+    name = "דוח (2024) v2.txt"
+    page = await site.open()
+    await bring(page, text(name, "Few words."))
+    await expect(page.locator(NAME)).to_have_text(name)
+    await expect(page.locator("#upload-says bdi")).to_have_text(name)
+    await expect(page.locator("#upload-says")).to_have_text(f"Reading {name}")
+    await page.locator(OPEN).click()
+    await page.get_by_role("button", name=f"Delete {name}").click()
+    await expect(page.locator("#confirm-text bdi")).to_have_text(name)
+    await expect(page.locator("#confirm-text")).to_have_text(
+        f"Delete “{name}”? Answers keep the passages that they name."
+    )
+
+
 async def test_what_the_server_refuses_is_said_in_its_words(site: Site) -> None:
     site.settings = {"max_document_bytes": 1000}
     page = await site.open()

@@ -79,7 +79,7 @@ function renamed(changed) {
 
 /** @param {any} gone */
 async function remove(gone) {
-  if (!(await confirmed($("confirm"), `Delete “${titleOf(gone)}”?`))) return;
+  if (!(await confirmed($("confirm"), titleOf(gone)))) return;
   try {
     await client.sessions.delete(gone.id);
   } catch (error) {
@@ -142,7 +142,7 @@ function onchoose(document) {
 
 /** @param {import("./types.js").DocumentInfo} document */
 async function ondelete(document) {
-  if (!(await confirmed($("confirm"), `Delete “${document.title}”? Answers keep the passages that they name.`))) return;
+  if (!(await confirmed($("confirm"), document.title, " Answers keep the passages that they name."))) return;
   await client.documents.delete(document.id);
   if (document.id === attached.id) attached.choose(null);
 }

@@ -2,6 +2,8 @@
 //
 // The element's attribute `document-id` is the truth; the next message takes a new choice along.
 
+import { h } from "./dom.js";
+
 /**
  * @typedef {import("./types.js").DocumentInfo} DocumentInfo
  * @typedef {{open: HTMLElement, name: HTMLElement, off: HTMLElement, upload: HTMLElement, says: HTMLElement,
@@ -70,19 +72,19 @@ export class SessionDocument {
 
   /** @param {File} file @param {AbortSignal} signal */
   #send(file, signal) {
-    this.#progress(`Uploading ${file.name}`, 0);
+    this.#progress("Uploading", file.name, 0);
     const onProgress = (/** @type {import("./types.js").UploadProgress} */ { loaded, total }) => {
-      if (loaded < total) this.#progress(`Uploading ${file.name}`, loaded / total);
-      else this.#progress(`Reading ${file.name}`); // the server finds the text in it, which takes what it takes
+      if (loaded < total) this.#progress("Uploading", file.name, loaded / total);
+      else this.#progress("Reading", file.name); // the server finds the text in it, which takes what it takes
     };
     return this.client.documents.create(file, { onProgress, signal });
   }
 
-  /** @param {string} words @param {number} [part] of 1; absent: unknown */
-  #progress(words, part) {
+  /** @param {string} doing @param {string} name @param {number} [part] of 1; absent: unknown */
+  #progress(doing, name, part) {
     const { upload, says, progress } = this.places;
     upload.hidden = false;
-    if (says.textContent !== words) says.textContent = words;
+    if (says.textContent !== `${doing} ${name}`) says.replaceChildren(`${doing} `, h("bdi", {}, name));
     if (part === undefined) progress.removeAttribute("value");
     else progress.value = part;
   }
