@@ -27,7 +27,7 @@ from fake_ollama import Gate, Script, answer, echo, greet, last, refused, token
 from fake_ollama import until as eventually
 
 pytest.importorskip("playwright")
-from playwright.async_api import FilePayload, Page, expect
+from playwright.async_api import FilePayload, Page, Route, expect
 
 __all__ = ["browser", "site"]  # the fixtures
 pytestmark = browser_test
@@ -250,6 +250,20 @@ async def test_a_refused_message_is_sent_again_after_what_was_said_since(site: S
     await expect(page.locator(ANSWER)).to_have_text(["second", "changed"])
     await page.reload()
     await expect(page.locator(QUESTION)).to_have_text(["second", "changed"])
+
+
+async def test_a_message_that_arrived_although_it_seemed_not_to_is_not_shown_twice(site: Site) -> None:
+    async def lose(route: Route) -> None:
+        await route.fetch()
+        await route.fulfill(status=400, json={"error": "Lost.", "code": "malformed"})
+
+    page = await site.open()
+    await page.route("**/messages/stream", lose)
+    await site.ask(page, "Hi")
+    await expect(page.locator("chat-interface .failure")).to_be_visible()
+    await page.evaluate("dispatchEvent(new Event('focus'))")
+    await expect(page.locator(ANSWER)).to_have_text(["Hello from a fake."])
+    await expect(page.locator(QUESTION)).to_have_text(["Hi"])
 
 
 async def test_a_cut_connection_is_mended_without_a_character_lost(site: Site) -> None:

@@ -74,7 +74,7 @@ export class Conversation extends EventTarget {
     const { documentId = this.documentId } = options; // absent keeps what the session has
     const asked = { content: message, images, imageCount: images.length, clientMessageId, replaces, documentId };
     const question = own("user", asked);
-    const answer = own("assistant", { status: "streaming" });
+    const answer = own("assistant", { status: "streaming", clientMessageId });
     if (replaces !== undefined) this.#drop(this.messages.findIndex((old) => old.id === replaces));
     this.messages.push(question, answer);
     this.answering = { message: answer, stream: null, stopped: false };
@@ -242,7 +242,8 @@ export class Conversation extends EventTarget {
    * @param {any[]} stored @param {number | null} next */
   #take(stored, next) {
     const mine = new Map(this.messages.map((message) => [message.id, message]));
-    const unsent = this.messages.filter(({ id }) => id === null);
+    const arrived = new Set(stored.map(({ clientMessageId }) => clientMessageId));
+    const unsent = this.messages.filter(({ id, clientMessageId }) => id === null && !arrived.has(clientMessageId));
     const oldest = stored[0]?.id ?? Infinity;
     const before = next === null ? [] : this.messages.filter(({ id }) => id !== null && id < oldest);
     const fresh = stored.map((message) => {
