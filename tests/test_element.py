@@ -266,6 +266,22 @@ async def test_a_message_that_arrived_although_it_seemed_not_to_is_not_shown_twi
     await expect(page.locator(QUESTION)).to_have_text(["Hi"])
 
 
+async def test_an_answer_from_elsewhere_grows_before_a_message_that_was_refused(site: Site) -> None:
+    session = await site.new_session()
+    page = await site.open(f"/?session={session}")
+    await page.locator("chat-interface").evaluate("(chat) => chat.setAttribute('model', 'nowhere')")
+    await site.ask(page, "My long text")
+    await expect(page.locator("chat-interface .failure")).to_be_visible()
+    site.fake.script = Script(answer("one two"), gate=(gate := Gate()))
+    async with site.client.sending(session):
+        await site.fake.arrived()
+        gate.let(1)
+        await page.evaluate("dispatchEvent(new Event('focus'))")
+        await expect(page.locator(ANSWER)).to_have_text(["one", ""])
+        gate.open()
+        await expect(page.locator(ANSWER)).to_have_text(["one two", ""])
+
+
 async def test_a_cut_connection_is_mended_without_a_character_lost(site: Site) -> None:
     site.fake.script = Script(answer("one two three"), gate=(gate := Gate()))
     page = await site.open()

@@ -48,8 +48,8 @@ export class Conversation extends EventTarget {
     }
     if (this.answering || this.#watching.signal.aborted) return;
     this.#take(page.messages, page.next ?? null);
-    const last = this.messages.at(-1);
-    if (last?.status === "streaming") await this.#resume(last);
+    const growing = this.messages.find(({ status }) => status === "streaming");
+    if (growing) await this.#resume(growing);
   }
 
   async loadEarlier() {
