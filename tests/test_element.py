@@ -106,13 +106,14 @@ async def test_the_message_shows_at_once_and_the_answer_begins_as_a_blinking_cur
 async def test_text_runs_the_way_it_is_written(site: Site) -> None:
     need_marked()
     arabic = "مرحبا بالعالم."
-    site.fake.script = Script(answer(f"{arabic}\n\n- {arabic}\n\nEnglish\n\n```\ncode\n```\n"))
+    site.fake.script = Script(answer(f"{arabic}\n\n- {arabic}\n\n> English\n\n```\ncode\n```\n\nEnglish\n"))
     page = await site.open()
     await page.locator(FIELD).fill(arabic)
     await expect(page.locator(FIELD)).to_have_css("direction", "rtl")
     await page.locator(FIELD).press("Enter")
     await expect(page.locator(QUESTION)).to_have_css("direction", "rtl")
     await expect(page.locator(f"{ANSWER} ul")).to_have_css("direction", "rtl")
+    await expect(page.locator(f"{ANSWER} blockquote")).to_have_css("direction", "ltr")
     await expect(page.locator(f"{ANSWER} p").last).to_have_css("unicode-bidi", "plaintext")
     await expect(page.locator(f"{ANSWER} pre")).to_have_css("direction", "ltr")
     await expect(page.locator("#sessions a")).to_have_css("direction", "rtl")

@@ -77,7 +77,7 @@ const BLOCKS = {
   paragraph: (token, context, depth) => h("p", {}, ...inlines(token, context, depth)),
   // The conversation's own headings come first: the page has h1, a message begins below.
   heading: (token, context, depth) => h(`h${Math.min(token.depth + 2, 6)}`, {}, ...inlines(token, context, depth)),
-  blockquote: (token, context, depth) => h("blockquote", {}, ...blocks(token, context, depth)),
+  blockquote: (token, context, depth) => h("blockquote", { dir: "auto" }, ...blocks(token, context, depth)),
   text: (token, context, depth) => fragment(inlines(token, context, depth)),
   checkbox: (token) => text(token.checked ? "☑ " : "☐ "),
   list: renderList,
@@ -121,7 +121,7 @@ function blocks(token, context, depth) {
 function renderList(token, context, depth) {
   const start = token.ordered && token.start !== 1 ? token.start : undefined;
   const items = token.items.map((/** @type {Token} */ item) => h("li", { class: item.task && "task" }, ...blocks(item, context, depth)));
-  return h(token.ordered ? "ol" : "ul", { start }, ...items);
+  return h(token.ordered ? "ol" : "ul", { dir: "auto", start }, ...items);
 }
 
 /** @param {Token} token @param {Context} context @param {number} depth */

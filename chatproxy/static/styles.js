@@ -52,7 +52,7 @@ button { cursor: pointer; background: none; border: 0; padding: 0; }
 .message.user .content, .thought, .plain { white-space: pre-wrap; overflow-wrap: anywhere; }
 .message.user .about { max-inline-size: 100%; }
 .content { overflow-wrap: anywhere; min-inline-size: 0; }
-/* Each paragraph runs the way its own first letters do; code always from left to right. */
+/* Each paragraph runs the way its own first letters do, lists and quotes too; code always from left to right. */
 .content :is(p, li, h3, h4, h5, h6, th, td), .user .content, .thought > div { unicode-bidi: plaintext; }
 .content pre { direction: ltr; text-align: left; }
 .content > .group { content-visibility: auto; contain-intrinsic-size: auto 160rem; }
