@@ -107,6 +107,7 @@ async def test_the_focus_is_not_lost_with_an_answer_or_a_message(site: Site) -> 
 async def test_esc_closes_what_is_open_and_leads_back(site: Site) -> None:
     page = await site.open(viewport={"width": 390, "height": 700})
     await site.ask(page, "Hi")
+    await page.get_by_label("Export").wait_for()
     await page.get_by_label("Export").press("Enter")
     await expect(page.get_by_role("button", name="Markdown")).to_be_visible()
     await page.keyboard.press("Escape")
