@@ -27,6 +27,7 @@ from chatproxy.errors import StartError
 from chatproxy.token import kept_token
 from chatproxy.web.bodies import MAX_BODY
 from chatproxy.web.connections import Connections, within_open_files
+from chatproxy.web.protocol import Protocol
 
 logger: Final = logging.getLogger(__name__)
 
@@ -113,16 +114,16 @@ def _loop_factory() -> Callable[[], asyncio.AbstractEventLoop] | None:
 async def listening(config: Config) -> AsyncIterator[str]:
     """Yields the URL, with the port that was really taken."""
     app = create_app(config)
-    runner = web.AppRunner(
-        app,
-        handler_cancellation=False,
-        access_log=None,
-        shutdown_timeout=2,  # aiohttp may wait it twice, and Docker grants 10 s
-        keepalive_timeout=75,
-        auto_decompress=False,  # compressed bodies are refused
-    )
+    # aiohttp may wait the timeout twice, and Docker grants 10 s.
+    runner = web.AppRunner(app, handler_cancellation=False, shutdown_timeout=2)
     connections = Connections(
-        lambda: cast(web.Server, runner.server)(),
+        lambda: Protocol(
+            cast(web.Server, runner.server),
+            loop=asyncio.get_running_loop(),
+            access_log=None,  # type: ignore[arg-type]  # none at all; AppRunner passes it as well
+            keepalive_timeout=75,
+            auto_decompress=False,  # compressed bodies are refused
+        ),
         within_open_files(config.max_connections, config.max_concurrent_generations),
         config.reader_timeout,
         max(MAX_BODY, config.max_document_bytes),
