@@ -104,15 +104,26 @@ async def test_the_dockerfiles_steps_make_a_chatproxy_that_is_healthy(tmp_path: 
         await child.communicate()
 
 
+async def is_healthy(port: str | int, host: str = "127.0.0.1", **more: str) -> bool:
+    """As the container's health check sees it."""
+    _, *check = exec_form(dockerfile()["HEALTHCHECK"][0])
+    env = {**environment(host=host, port=port), **more}
+    child = await asyncio.create_subprocess_exec(sys.executable, *check, env=env, stderr=DEVNULL)
+    return await child.wait() == 0
+
+
 async def test_the_health_check_asks_this_machine_whatever_proxy_the_environment_names(
     tmp_path: Path,
 ) -> None:
-    _, *check = exec_form(dockerfile()["HEALTHCHECK"][0])
     async with Process.running(tmp_path) as process:
-        for port, code in ((process.client.base.rpartition(":")[2], 0), (str(free_port()), 1)):
-            env = {**environment(port=port), "http_proxy": "http://127.0.0.1:9"}
-            child = await asyncio.create_subprocess_exec(sys.executable, *check, env=env, stderr=DEVNULL)
-            assert await child.wait() == code
+        for port, healthy in ((process.client.base.rpartition(":")[2], True), (free_port(), False)):
+            assert await is_healthy(port, http_proxy="http://127.0.0.1:9") is healthy
+
+
+@pytest.mark.parametrize("host", ["", "127.0.0.2", "0.0.0.0", "::", "[::1]", "localhost"])
+async def test_the_health_check_asks_where_the_server_listens(tmp_path: Path, host: str) -> None:
+    async with Process.running(tmp_path, host=host) as process:
+        assert await is_healthy(process.client.base.rpartition(":")[2], host)
 
 
 @pytest.fixture
