@@ -67,8 +67,9 @@ class Conversation:
     # -- sending
 
     async def send(self, owner: str, session_id: str, request: SendRequest, arrived: float) -> Answer:
-        """The answer that begins, or the one that this `clientMessageId` began before. When it returns,
-        both rows are committed; when it raises, nothing is stored. `arrived` is a monotonic time.
+        """The answer that begins, or the one that this `clientMessageId` began before. `arrived` is a
+        monotonic time. When it returns, both rows are committed; when it raises, nothing is stored,
+        or it says so.
 
         All of it is one task: a caller who is cancelled in the middle does not undo it."""
         shutting_down = ChatError(
@@ -125,8 +126,12 @@ class Conversation:
         self._storing.add(task)
         try:
             question, reply = await self._store.begin_answer(owner, session.id, plan.question())
-        except BaseException:
+        except BaseException as error:
             ticket.leave()
+            if isinstance(error, asyncio.CancelledError):  # by `close`; the commit may still come
+                raise ChatError(
+                    "shutting_down", "The server is shutting down; see later whether it stored this message."
+                ) from None
             raise
         answer = Answer(reply, question.id)
         generation = self._generations.start(
