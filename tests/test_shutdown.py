@@ -1,18 +1,21 @@
 """A server that stops: everybody who waits is told so, what was said is stored, nothing is left behind."""
 
 import asyncio
+import signal
 import socket
 import sqlite3
 from collections.abc import AsyncIterator, Callable
-from contextlib import asynccontextmanager, closing
+from contextlib import AsyncExitStack, asynccontextmanager, closing
 from dataclasses import replace
 from functools import partialmethod
+from pathlib import Path
 from typing import Any
 
 import pytest
 from aiohttp import web
 from chat_client import Client, Server
 from fake_ollama import FakeOllama, Gate, Script, answer, token, until
+from processes import Process
 
 from chatproxy import Config, create_app
 from chatproxy.chat import conversation, generations
@@ -305,6 +308,38 @@ async def test_an_answer_that_ends_meanwhile_stays_whole(
         async with stopping(server):
             assert await stream.next() is None
     assert answers(config) == [("complete", "All of it.")]
+
+
+async def test_twenty_five_answers_and_three_sends_end_in_time_on_a_slow_disk(
+    fake: FakeOllama, tmp_path: Path
+) -> None:
+    fake.script = half_said()
+    async with AsyncExitStack() as stack:
+        process = await stack.enter_async_context(
+            Process.running(
+                tmp_path, ollama_host=fake.url, default_model="gemma3:270m", max_concurrent_generations=20
+            )
+        )
+        client = process.client
+        sessions = [await client.new_session() for _ in range(28)]
+        streams = [await stack.enter_async_context(client.sending(each)) for each in sessions[:25]]
+        for stream in streams[:20]:
+            await stream.has("Two words")
+        for stream in streams[20:]:
+            assert (await stream.until("status"))["state"] == "queued"
+        with closing(sqlite3.connect(tmp_path / "chatproxy.db", isolation_level=None)) as other:
+            other.execute("BEGIN IMMEDIATE")
+            sends = [asyncio.create_task(client.ask(each)) for each in sessions[25:]]
+            await asyncio.sleep(0.5)
+            process.send_signal(signal.SIGTERM)
+            await asyncio.sleep(1)
+            other.execute("ROLLBACK")
+        assert await process.ended() == 0
+        for stream in streams:
+            await stream.rest()
+        for stream in [*streams, *(await asyncio.gather(*sends))]:
+            assert [event["type"] for event in stream.events].count("error") == 1
+            assert (stream.last["type"], stream.last["code"]) == ("error", "shutting_down")
 
 
 async def test_closing_may_be_repeated(fake: FakeOllama, config: Config) -> None:
