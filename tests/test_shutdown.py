@@ -19,6 +19,7 @@ from processes import Process
 
 from chatproxy import Config, create_app
 from chatproxy.chat import conversation, generations
+from chatproxy.documents import worker
 from chatproxy.store.records import Message
 from chatproxy.store.store import Store
 from chatproxy.web.keys import CONVERSATION
@@ -209,6 +210,23 @@ async def test_a_send_that_waits_for_ollama_is_refused(fake: FakeOllama, config:
         async with stopping(server):
             assert (await sending)["code"] == "shutting_down"
     assert answers(config) == []
+
+
+async def test_a_document_that_is_being_read_is_refused(
+    server: Server, config: Config, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    begun = asyncio.Event()
+
+    async def endless(*_: object) -> None:
+        begun.set()
+        await asyncio.Event().wait()
+
+    monkeypatch.setattr(worker, "_answer", endless)
+    document = {"title": "Rainbows", "text": "Sunlight, bent by drops of water."}
+    sending = asyncio.create_task(server.client.call("POST", "/api/documents", status=503, json=document))
+    await begun.wait()
+    async with stopping(server):
+        assert (await sending)["code"] == "shutting_down"
 
 
 class SlowDisk:

@@ -75,6 +75,28 @@ async def test_more_files_than_may_wait(text: Path, monkeypatch: pytest.MonkeyPa
         assert await reader.read(file, "text/plain") == Contents("text/plain", [])
 
 
+async def test_a_caller_who_is_cancelled_takes_the_reading_along(
+    text: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    begun, ended = asyncio.Event(), asyncio.Event()
+
+    async def slow(*_: object) -> None:
+        begun.set()
+        try:
+            await asyncio.Event().wait()
+        finally:
+            ended.set()
+
+    monkeypatch.setattr(worker, "_answer", slow)
+    with text.open("rb") as file:
+        reading = asyncio.create_task(Reader().read(file, "text/plain"))
+        await begun.wait()
+        reading.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await reading
+    assert ended.is_set()
+
+
 @pytest.mark.parametrize(
     "hostile",
     [

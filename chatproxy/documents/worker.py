@@ -49,27 +49,44 @@ class Reader:
     """Reads a few files at once; a few more wait, each of which is kept open and on the disk."""
 
     def __init__(self) -> None:
-        self._present = 0
+        self._reading: set[asyncio.Task[Contents | Refusal]] = set()  # or waiting for its turn
         self._free = asyncio.Semaphore(AT_ONCE)
+        self._closed = False
 
     async def read(self, file: BinaryIO, promised: str) -> Contents:
-        """`promised` is a media type of `documents.extract`. Raises what that raises, or `overloaded`."""
-        if self._present == AT_ONCE + WAITING:
+        """`promised` is a media type of `documents.extract`. Raises what that raises, `overloaded`, or
+        `shutting_down`."""
+        if len(self._reading) == AT_ONCE + WAITING:
             raise ChatError(
                 "overloaded",
                 f"{WAITING} documents are waiting to be read already; try again in a few seconds.",
                 retry_after=10,
             )
-        self._present += 1
+        reading = asyncio.create_task(self._read(file, promised))
+        self._reading.add(reading)
+        reading.add_done_callback(self._reading.discard)
         try:
-            async with self._free:
-                file.seek(0)
-                found = await _answer(file, promised)
-        finally:
-            self._present -= 1
+            found = await reading
+        except asyncio.CancelledError:
+            if self._closed:
+                raise ChatError(
+                    "shutting_down", "The server is shutting down; send the document again in a moment."
+                ) from None
+            raise
         if isinstance(found, Refusal):
             raise ChatError(found.code, found.sentence, **found.details)
         return found
+
+    async def _read(self, file: BinaryIO, promised: str) -> Contents | Refusal:
+        async with self._free:
+            file.seek(0)
+            return await _answer(file, promised)
+
+    def close(self) -> None:
+        """Whoever waits for a file to be read is told `shutting_down`."""
+        self._closed = True
+        for reading in self._reading:
+            reading.cancel()
 
 
 async def _answer(file: BinaryIO, promised: str) -> Contents | Refusal:

@@ -39,6 +39,11 @@ MAX_TITLE: Final = 200  # characters
 def set_up(app: web.Application) -> None:
     app[READER] = Reader()
     app.add_routes(routes)
+    app.on_shutdown.append(_stop_reading)
+
+
+async def _stop_reading(app: web.Application) -> None:
+    app[READER].close()
 
 
 class TextRequest(Struct, frozen=True):
@@ -75,6 +80,7 @@ class Sources(Record, frozen=True, kw_only=True):
     body={JSON: TextRequest, "multipart/form-data": FileRequest},
     example={"title": "Rainbows", "text": "Sunlight, bent by drops of water."},
     answers={201: Document, 200: Document},
+    errors=("shutting_down",),
 )
 async def create(request: web.Request) -> web.StreamResponse:
     receive = _upload if request.content_type == "multipart/form-data" else _text
