@@ -19,6 +19,7 @@ from processes import SCRIPT, Process
 from chatproxy import Config, cli
 from chatproxy.cli import listening
 from chatproxy.web import connections
+from chatproxy.web.guard import HEADERS
 
 SESSIONS: Final = "/api/chat/sessions"
 
@@ -263,6 +264,7 @@ async def test_past_the_most_connections_the_next_are_told_so(config: Config) ->
                 head, body = await asyncio.to_thread(asked, client)
                 assert head.startswith(b"HTTP/1.1 503 ")
                 assert b"\r\nRetry-After: 5\r\n" in head
+                assert all(f"\r\n{name}: {HEADERS[name]}\r\n".encode() in head for name in HEADERS)
                 assert json.loads(body)["code"] == "overloaded"
                 assert set(json.loads(body)) == {"error", "code"}
             await client.call("GET", "/healthz")

@@ -16,7 +16,8 @@ from aiohttp.typedefs import Handler
 
 from chatproxy import log
 from chatproxy.errors import ChatError
-from chatproxy.web.responses import json_response
+from chatproxy.web.guard import HEADERS
+from chatproxy.web.responses import error_response
 
 logger: Final = logging.getLogger(__name__)
 
@@ -154,14 +155,12 @@ class Connection(asyncio.Protocol):
 
 
 def _refusal() -> bytes:
-    error = ChatError("overloaded", "The server has all the connections it can hold; try again in a moment.")
-    body = json_response(error.body).body
-    assert isinstance(body, bytes)
-    head = (
-        f"HTTP/1.1 {error.status} Service Unavailable\r\nContent-Type: application/json; charset=utf-8\r\n"
-        f"Content-Length: {len(body)}\r\nRetry-After: 5\r\nConnection: close\r\n\r\n"
-    )
-    return head.encode() + body
+    sentence = "The server has all the connections it can hold; try again in a moment."
+    response = error_response(ChatError("overloaded", sentence, retry_after=5))
+    assert isinstance(response.body, bytes)
+    headers = {**response.headers, **HEADERS, "Content-Length": len(response.body), "Connection": "close"}
+    lines = [f"{name}: {value}\r\n" for name, value in headers.items()]
+    return f"HTTP/1.1 {response.status} {response.reason}\r\n{''.join(lines)}\r\n".encode() + response.body
 
 
 def within_open_files(wanted: int, upstream: int) -> int:
