@@ -12,9 +12,10 @@ demo: .venv/.installed
 run: .venv/.installed
 	$(BIN)/chatproxy
 
-# The whole suite has a coverage limit (setup.cfg); `make test T=tests/test_config.py` runs a part without it.
+# The whole suite runs on all cores and has a coverage limit (setup.cfg); `make test T=tests/test_config.py` runs a
+# part on one, without it.
 test: .venv/.tested tests/js/node_modules
-	$(BIN)/python -m pytest $(or $(T),--cov)
+	$(BIN)/python -m pytest $(or $(T),--cov --numprocesses=auto --dist=worksteal)
 
 lint: .venv/.tested
 	$(BIN)/ruff check .
