@@ -1,4 +1,5 @@
 import asyncio
+import gc
 import os
 import resource
 import subprocess
@@ -142,6 +143,7 @@ def run(monkeypatch: pytest.MonkeyPatch, content: bytes, promised: str) -> Conte
     """The process's own part, here."""
     written = BytesIO()
     limits: list[int] = []
+    gc_disabled: list[bool] = []
 
     def limit(which: int, most: tuple[int, int]) -> None:
         limits.append(which)
@@ -149,11 +151,13 @@ def run(monkeypatch: pytest.MonkeyPatch, content: bytes, promised: str) -> Conte
             raise ValueError("a system without this limit")
 
     monkeypatch.setattr(resource, "setrlimit", limit)
+    monkeypatch.setattr(gc, "disable", lambda: gc_disabled.append(True))
     monkeypatch.setattr(sys, "argv", ["worker", promised])
     monkeypatch.setattr(sys, "stdin", SimpleNamespace(buffer=BytesIO(content)))
     monkeypatch.setattr(sys, "stdout", SimpleNamespace(buffer=written))
     worker.main()
     assert {resource.RLIMIT_CPU, resource.RLIMIT_AS, resource.RLIMIT_FSIZE} <= set(limits)
+    assert gc_disabled
     return msgspec.json.decode(written.getvalue(), type=Contents | Refusal)
 
 
