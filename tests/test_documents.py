@@ -1,6 +1,7 @@
 import asyncio
 import json
 import os
+import zlib
 from collections.abc import AsyncIterator
 from io import BytesIO
 from pathlib import Path
@@ -162,6 +163,29 @@ def locked_pdf() -> bytes:
     return written.getvalue()
 
 
+def bomb_pdf(stream: bytes, pages: int) -> bytes:
+    """Pages that all show one compressed stream."""
+    packed = zlib.compress(stream, 9)
+    kids = b"3 0 R " * pages
+    return b"\n".join(
+        [
+            b"%PDF-1.4",
+            b"1 0 obj<</Type/Catalog/Pages 2 0 R>>endobj",
+            b"2 0 obj<</Type/Pages/Kids[%s]/Count %d>>endobj" % (kids, pages),
+            b"3 0 obj<</Type/Page/Parent 2 0 R/MediaBox[0 0 9 9]/Contents 4 0 R/Resources 6 0 R>>endobj",
+            b"6 0 obj<</Font<</F 5 0 R>>>>endobj",
+            b"4 0 obj<</Length %d/Filter/FlateDecode>>stream" % len(packed),
+            packed,
+            b"endstream endobj",
+            b"5 0 obj<</Type/Font/Subtype/Type1/BaseFont/Helvetica>>endobj",
+            b"trailer<</Root 1 0 R/Size 7>>\nstartxref\n0\n%%EOF",
+        ]
+    )
+
+
+SHOWN = b"BT /F 1 Tf (Hello) Tj ET "
+
+
 LOOP = (
     b"%PDF-1.4\n1 0 obj<</Type/Catalog/Pages 2 0 R>>endobj\n"
     b"2 0 obj<</Type/Pages/Kids[2 0 R 2 0 R]/Count 2>>endobj\ntrailer<</Root 1 0 R/Size 3>>\n%%EOF"
@@ -195,6 +219,26 @@ async def test_bad_files(
     error = await upload(client, name, content, status=status)
     assert words in error["error"]
     assert error.get("field") == ("file" if status == 422 else None)
+    await nothing_left(client, tmp_path)
+
+
+async def test_a_pdf_is_read_from_pages_that_share_a_stream(client: Client) -> None:
+    """So what follows is well formed."""
+    document = await upload(client, "a.pdf", bomb_pdf(SHOWN, 3))
+    assert (await search(client, document["id"], "hello"))[0]["snippet"] == "Hello\n\nHello\n\nHello"
+
+
+async def test_a_pdf_bomb_keeps_nobody_else_waiting(
+    client: Client, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Sixty kilobytes that would keep pypdf busy for hours."""
+    monkeypatch.setattr(worker, "SECONDS", 10)
+    bombing = asyncio.create_task(upload(client, "bomb.pdf", bomb_pdf(SHOWN * 40_000, 10_000), status=422))
+    other = await upload(client, "a.txt", b"plain words")
+    assert await search(client, other["id"], "plain")
+    assert not bombing.done()
+    assert "takes too long" in (await bombing)["error"]
+    await client.call("DELETE", f"{PATH}/{other['id']}", status=204)
     await nothing_left(client, tmp_path)
 
 
