@@ -209,6 +209,8 @@ PARTS = {"[Content_Types].xml": b"<Types/>"}
         ("broken.pdf", b"%PDF-1.7\n" + b"nonsense " * 50, 422, "damaged"),
         ("locked.pdf", locked_pdf(), 422, "password"),
         ("loop.pdf", LOOP, 422, ""),
+        ("declaration.html", b"<p>Hello <![unknown[ ]]>", 422, "damaged"),
+        ("reference.html", b"<p>Hello &#" + b"1" * 5000 + b";", 422, "damaged"),
         ("broken.docx", docx(**PARTS, **{"word/document.xml": b"<nonsense"}), 422, "damaged"),
         ("bomb.docx", docx(**PARTS, **{"word/document.xml": bytes(101 * 1024**2)}), 413, "unpacks"),
     ],

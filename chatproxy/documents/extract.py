@@ -118,7 +118,11 @@ def _json(file: BinaryIO) -> str:
 
 
 def _html(file: BinaryIO) -> str:
-    return text_of_html(_plain(file))
+    page = _plain(file)
+    try:
+        return text_of_html(page)
+    except (AssertionError, ValueError) as error:  # of a declaration, or a reference, that is none
+        raise _damaged("HTML") from error
 
 
 _UNSEEN: Final = frozenset({"script", "style", "template", "noscript", "svg", "math", "select", "textarea"})
