@@ -253,6 +253,26 @@ async def test_a_refused_message_is_sent_again_after_what_was_said_since(site: S
     await expect(page.locator(QUESTION)).to_have_text(["second", "changed"])
 
 
+async def test_what_a_refused_message_was_to_replace_stays(site: Site) -> None:
+    site.fake.script = echo
+    page = await site.open()
+    chat = page.locator("chat-interface")
+    await site.ask(page, "first")
+    await expect(page.locator(ANSWER)).to_have_text(["first"])
+    await chat.evaluate("(chat) => chat.setAttribute('model', 'nowhere')")
+    await page.get_by_role("button", name="Edit").click()
+    field = page.get_by_role("textbox", name="Edit the message")
+    await field.fill("changed")
+    await field.press("Enter")
+    await expect(page.locator("chat-interface .failure")).to_be_visible()
+    await expect(page.locator(QUESTION)).to_have_text(["first", "changed"])
+    await expect(page.locator(ANSWER)).to_have_text(["first", ""])
+    await chat.evaluate("(chat) => chat.setAttribute('model', 'gemma3:270m')")
+    await page.get_by_role("button", name="Retry").click()
+    await expect(page.locator(QUESTION)).to_have_text(["changed"])
+    await expect(page.locator(ANSWER)).to_have_text(["changed"])
+
+
 async def test_a_message_that_arrived_although_it_seemed_not_to_is_not_shown_twice(site: Site) -> None:
     async def lose(route: Route) -> None:
         await route.fetch()

@@ -75,12 +75,13 @@ export class Conversation extends EventTarget {
     const asked = { content: message, images, imageCount: images.length, clientMessageId, replaces, documentId };
     const question = own("user", asked);
     const answer = own("assistant", { status: "streaming", clientMessageId });
-    if (replaces !== undefined) this.#drop(this.messages.findIndex((old) => old.id === replaces));
+    const replaced = replaces === undefined ? [] : this.#drop(this.messages.findIndex((old) => old.id === replaces));
     this.messages.push(question, answer);
     this.answering = { message: answer, stream: null, stopped: false };
     this.#say("added", { message: question });
     this.#say("added", { message: answer });
     await this.#follow(answer, () => this.#post(question, options), question);
+    if (question.id === null && !this.#watching.signal.aborted) this.#putBack(replaced, question);
   }
 
   /** Sends a question again, whose answer failed or does not please. @param {Message} answer @param {any} [options] */
@@ -94,8 +95,7 @@ export class Conversation extends EventTarget {
     if (this.answering) return;
     const images = question.images ?? [];
     if (question.id !== null) return this.send(message, { images, replaces: question.id, options });
-    // The server does not know it: what follows stays there, and so here, but for what is replaced there anyway.
-    this.#drop(this.messages.indexOf(question), question.replaces === undefined ? 2 : Infinity);
+    this.#drop(this.messages.indexOf(question), 2); // the server does not know it; what follows stays there, and so here
     const same = message === question.content ? (question.clientMessageId ?? undefined) : undefined;
     await this.send(message, { images, replaces: question.replaces, options, clientMessageId: same });
   }
@@ -262,10 +262,19 @@ export class Conversation extends EventTarget {
     this.#say(changed ? "reset" : "read");
   }
 
-  /** @param {number} index */
+  /** @param {number} index @returns {Message[]} what is out of sight now */
   #drop(index, count = Infinity) {
-    if (index < 0) return;
-    this.messages.splice(index, count);
+    if (index < 0) return [];
+    const dropped = this.messages.splice(index, count);
+    this.#say("reset");
+    return dropped;
+  }
+
+  /** What a question would have replaced, had it arrived. @param {Message[]} replaced @param {Message} question */
+  #putBack(replaced, question) {
+    const index = this.messages.indexOf(question);
+    if (index < 0 || !replaced.length) return;
+    this.messages.splice(index, 0, ...replaced);
     this.#say("reset");
   }
 
