@@ -98,6 +98,14 @@ async def test_a_caller_who_is_cancelled_takes_the_reading_along(
     assert ended.is_set()
 
 
+async def test_who_comes_with_a_file_when_it_is_closed_is_refused(text: Path) -> None:
+    reader = Reader()
+    reader.close()
+    with text.open("rb") as file, pytest.raises(ChatError) as refused:
+        await reader.read(file, "text/plain")
+    assert refused.value.code == "shutting_down"
+
+
 @pytest.mark.parametrize(
     "hostile",
     [

@@ -57,6 +57,11 @@ class Reader:
     async def read(self, file: BinaryIO, promised: str) -> Contents:
         """`promised` is a media type of `documents.extract`. Raises what that raises, `overloaded`, or
         `shutting_down`."""
+        shutting_down = ChatError(
+            "shutting_down", "The server is shutting down; send the document again in a moment."
+        )
+        if self._closed:
+            raise shutting_down
         if len(self._reading) == AT_ONCE + WAITING:
             raise ChatError(
                 "overloaded",
@@ -70,9 +75,7 @@ class Reader:
             found = await reading
         except asyncio.CancelledError:
             if self._closed:
-                raise ChatError(
-                    "shutting_down", "The server is shutting down; send the document again in a moment."
-                ) from None
+                raise shutting_down from None
             raise
         if isinstance(found, Refusal):
             raise ChatError(found.code, found.sentence, **found.details)
@@ -84,7 +87,7 @@ class Reader:
             return await _answer(file, promised)
 
     def close(self) -> None:
-        """Whoever waits for a file to be read is told `shutting_down`."""
+        """Whoever waits for a file to be read, or still comes with one, is told `shutting_down`."""
         self._closed = True
         for reading in self._reading:
             reading.cancel()
