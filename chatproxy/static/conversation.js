@@ -80,8 +80,7 @@ export class Conversation extends EventTarget {
     this.answering = { message: answer, stream: null, stopped: false };
     this.#say("added", { message: question });
     this.#say("added", { message: answer });
-    await this.#follow(answer, () => this.#post(question, options), question);
-    if (question.id === null && !this.#watching.signal.aborted) this.#putBack(replaced, question);
+    await this.#follow(answer, () => this.#post(question, options), question, replaced);
   }
 
   /** Sends a question again, whose answer failed or does not please. @param {Message} answer @param {any} [options] */
@@ -146,8 +145,8 @@ export class Conversation extends EventTarget {
     await this.#follow(answer, () => this.client.resume(sessionId, answer.id, answer.cursor, { signal }));
   }
 
-  /** @param {Message} answer @param {() => any} open @param {Message} [question] */
-  async #follow(answer, open, question) {
+  /** @param {Message} answer @param {() => any} open @param {Message} [question] @param {Message[]} [replaced] by it */
+  async #follow(answer, open, question, replaced = []) {
     const answering = /** @type {NonNullable<typeof this.answering>} */ (this.answering);
     try {
       await this.#haveSession();
@@ -160,6 +159,7 @@ export class Conversation extends EventTarget {
     } catch (error) {
       if (!this.#watching.signal.aborted) this.#fail(answer, failureOf(error));
     } finally {
+      if (question?.id === null && !this.#watching.signal.aborted) this.#putBack(replaced, question);
       if (this.answering === answering) this.answering = null;
       if (!this.#watching.signal.aborted) this.#say("idle", { message: answer });
     }

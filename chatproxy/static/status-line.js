@@ -35,6 +35,7 @@ export class StatusLine {
   clear() {
     clearInterval(this.#timer);
     this.#timer = 0;
+    this.#thinks = false;
     this.element.hidden = true;
     this.element.textContent = "";
   }
