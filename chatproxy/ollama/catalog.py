@@ -34,10 +34,11 @@ class Cached(Generic[T]):
         """What was known last, however old."""
         return self._value
 
-    async def get(self) -> T:
-        """Raises what Ollama said when there is nothing to go by; never waits when there is."""
+    async def get(self, usable: float | None = None) -> T:
+        """Raises what Ollama said when there is nothing to go by; never waits when there is, and it is not
+        older than `usable` seconds."""
         age = monotonic() - self._since
-        if self._value is None or age >= USABLE:
+        if self._value is None or age >= (USABLE if usable is None else usable):
             return await self.fetch()
         if age >= FRESH:
             self.refresh()

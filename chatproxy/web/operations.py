@@ -1,7 +1,6 @@
 """For whoever runs it: is it alive, is it ready, how does it do."""
 
 import asyncio
-from time import monotonic
 from typing import Final, Literal
 
 from aiohttp import web
@@ -9,6 +8,7 @@ from msgspec import UNSET, UnsetType
 
 from chatproxy import __version__
 from chatproxy.errors import ChatError
+from chatproxy.ollama.catalog import Cached
 from chatproxy.ollama.client import Ollama
 from chatproxy.store.records import Record
 from chatproxy.web.calls import call
@@ -38,19 +38,6 @@ class Ready(Record, frozen=True, kw_only=True):
     ollama: OllamaState
 
 
-class Probe:
-    """How Ollama is; whoever asks within the same second shares what it said."""
-
-    def __init__(self) -> None:
-        self._asked: asyncio.Task[OllamaState] | None = None
-        self._since = 0.0
-
-    async def state(self, ollama: Ollama) -> OllamaState:
-        if self._asked is None or monotonic() - self._since >= KNOWN_FOR:
-            self._asked, self._since = asyncio.create_task(_state(ollama)), monotonic()
-        return await asyncio.shield(self._asked)
-
-
 async def _state(ollama: Ollama) -> OllamaState:
     try:
         async with asyncio.timeout(OLLAMA_MAY_TAKE):
@@ -61,11 +48,11 @@ async def _state(ollama: Ollama) -> OllamaState:
         return OllamaState(reachable=False, code=error.code)
 
 
-PROBE: Final = web.AppKey("PROBE", Probe)
+STATE: Final = web.AppKey("STATE", Cached[OllamaState])
 
 
 def set_up(app: web.Application) -> None:
-    app[PROBE] = Probe()
+    app[STATE] = Cached(lambda: _state(app[OLLAMA]))
     app.add_routes(routes)
 
 
@@ -86,7 +73,7 @@ async def ready(request: web.Request) -> web.StreamResponse:
     if request.app[CONVERSATION].closing:
         raise ChatError("shutting_down", "The server is shutting down; ask another one.")
     await request.app[STORE].ping()
-    return json_response(Ready(ollama=await request.app[PROBE].state(request.app[OLLAMA])))
+    return json_response(Ready(ollama=await request.app[STATE].get(usable=KNOWN_FOR)))
 
 
 @routes.get("/metrics")
