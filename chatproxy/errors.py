@@ -107,5 +107,15 @@ class ChatError(Exception):
         return {"error": self.sentence, "code": self.code, **self.details}
 
 
+def internal() -> ChatError:
+    """For what nobody foresaw; whoever says so logs it."""
+    return ChatError("internal", "Something went wrong in chatproxy; its log says what.")
+
+
+def shutting_down(advice: str) -> ChatError:
+    """`advice` is the sentence's second half: what to do instead."""
+    return ChatError("shutting_down", f"The server is shutting down; {advice}.")
+
+
 class StartError(Exception):
     """The process cannot start; its one sentence names the cause and the cure."""

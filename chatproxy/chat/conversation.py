@@ -14,7 +14,7 @@ from msgspec.structs import replace
 
 from chatproxy.chat.answer import Answer
 from chatproxy.chat.asking import Asking
-from chatproxy.chat.generation import CANCELLED, SHUTDOWN, Generation
+from chatproxy.chat.generation import AGAIN, CANCELLED, SHUTDOWN, Generation
 from chatproxy.chat.generations import Generations
 from chatproxy.chat.models import Models
 from chatproxy.chat.planner import Planner
@@ -23,7 +23,7 @@ from chatproxy.chat.request import SendRequest
 from chatproxy.chat.subscription import Sink, Subscription
 from chatproxy.config import Config
 from chatproxy.cursor import Cursor
-from chatproxy.errors import ChatError
+from chatproxy.errors import ChatError, shutting_down
 from chatproxy.ollama.client import Ollama
 from chatproxy.store.records import Message, Session
 from chatproxy.store.store import Store
@@ -72,11 +72,9 @@ class Conversation:
         or it says so.
 
         All of it is one task: a caller who is cancelled in the middle does not undo it."""
-        shutting_down = ChatError(
-            "shutting_down", "The server is shutting down; send the message again in a moment."
-        )
+        refusal = shutting_down(AGAIN)
         if self.closing:
-            raise shutting_down
+            raise refusal
         send = asyncio.create_task(self._send(owner, session_id, request, arrived))
         self._sends.add(send)
         send.add_done_callback(self._sent)
@@ -84,7 +82,7 @@ class Conversation:
             return await asyncio.shield(send)
         except asyncio.CancelledError:
             if send.cancelled():  # by `close`, and not this caller
-                raise shutting_down from None
+                raise refusal from None
             raise
 
     def _sent(self, send: asyncio.Task[Answer]) -> None:
@@ -129,9 +127,7 @@ class Conversation:
         except BaseException as error:
             ticket.leave()
             if isinstance(error, asyncio.CancelledError):  # by `close`; the commit may still come
-                raise ChatError(
-                    "shutting_down", "The server is shutting down; see later whether it stored this message."
-                ) from None
+                raise shutting_down("see later whether it stored this message") from None
             raise
         answer = Answer(reply, question.id)
         generation = self._generations.start(

@@ -20,7 +20,7 @@ from chatproxy.chat.answer import Answer
 from chatproxy.chat.asking import Asking
 from chatproxy.config import Config
 from chatproxy.cursor import Cursor
-from chatproxy.errors import ChatError
+from chatproxy.errors import ChatError, internal, shutting_down
 from chatproxy.ollama.wire import Line
 from chatproxy.store.records import Failure, FinishReason, Message, Piece, Status, Usage
 from chatproxy.store.store import Store
@@ -47,30 +47,21 @@ class Figures(Struct, frozen=True, kw_only=True):
     of_text: float | None  # from the first to the last
 
 
-CANCELLED: Final = Ending(status="cancelled", finish_reason="cancelled")
-SHUTDOWN: Final = Ending(
-    status="interrupted",
-    error=Failure(
-        error="The server is shutting down; send the message again in a moment.",
-        code="shutting_down",
-        retryable=True,
-    ),
-)
-
-
 def completed(last: Line) -> Ending:
     return Ending(
         status="complete", finish_reason="length" if last.done_reason == "length" else "stop", last=last
     )
 
 
-def failed(error: ChatError) -> Ending:
+def failed(error: ChatError, status: Status = "failed") -> Ending:
     failure = Failure(error=error.sentence, code=error.code, retryable=error.retryable)
-    return Ending(status="failed", error=failure)
+    return Ending(status=status, error=failure)
 
 
-WRONG: Final = "Something went wrong in chatproxy; its log says what."
-INTERNAL: Final = failed(ChatError("internal", WRONG))
+AGAIN: Final = "send the message again in a moment"
+CANCELLED: Final = Ending(status="cancelled", finish_reason="cancelled")
+SHUTDOWN: Final = failed(shutting_down(AGAIN), status="interrupted")
+INTERNAL: Final = failed(internal())
 TICK: Final = 0.2  # seconds between two looks at a generation
 STATUS_EVERY: Final = 2.0  # seconds, while text flows
 RETRY: Final = 1.0  # seconds until a commit that failed is tried again
@@ -282,9 +273,7 @@ class Generation:
 
 def _unsaved(error: Exception) -> Failure:
     """An error of the store, or of chatproxy's own, as readers are told it."""
-    if isinstance(error, ChatError):
-        sentence = error.sentence
-    else:
+    if not isinstance(error, ChatError):
         logger.error("an outcome was not stored by a fault of chatproxy's own", exc_info=error)
-        sentence = WRONG
-    return Failure(error=sentence, code="storage_full", retryable=True)
+        error = internal()
+    return Failure(error=error.sentence, code="storage_full", retryable=True)

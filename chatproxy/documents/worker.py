@@ -18,7 +18,7 @@ from msgspec import Struct
 
 from chatproxy.documents.chunks import chunks
 from chatproxy.documents.extract import extract
-from chatproxy.errors import ChatError, Details
+from chatproxy.errors import ChatError, Details, shutting_down
 
 CPU: Final = 60  # seconds of work; a hostile file does nothing but work, a real one has some hundred pages
 SECONDS: Final = 180  # by the clock, on a machine that has other things to do
@@ -57,11 +57,9 @@ class Reader:
     async def read(self, file: BinaryIO, promised: str) -> Contents:
         """`promised` is a media type of `documents.extract`. Raises what that raises, `overloaded`, or
         `shutting_down`."""
-        shutting_down = ChatError(
-            "shutting_down", "The server is shutting down; send the document again in a moment."
-        )
+        refusal = shutting_down("send the document again in a moment")
         if self._closed:
-            raise shutting_down
+            raise refusal
         if len(self._reading) == AT_ONCE + WAITING:
             raise ChatError(
                 "overloaded",
@@ -75,7 +73,7 @@ class Reader:
             found = await reading
         except asyncio.CancelledError:
             if self._closed:
-                raise shutting_down from None
+                raise refusal from None
             raise
         if isinstance(found, Refusal):
             raise ChatError(found.code, found.sentence, **found.details)

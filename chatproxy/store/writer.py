@@ -16,7 +16,7 @@ from typing import Any, Final, Generic, TypeVar
 
 import aiosqlite
 
-from chatproxy.errors import ChatError
+from chatproxy.errors import ChatError, shutting_down
 
 logger: Final = logging.getLogger(__name__)
 
@@ -103,7 +103,7 @@ class Writer:
     async def run(self, unit: Unit[T]) -> T:
         """Returns once the unit is committed. A caller who is cancelled leaves the unit to go on."""
         if self._closed:
-            raise ChatError("shutting_down", "The server is shutting down; try again in a moment.")
+            raise shutting_down("try again in a moment")
         job = _Job(unit)
         self._jobs.append(job)
         self._called.set()

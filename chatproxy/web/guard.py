@@ -11,7 +11,7 @@ from aiohttp.typedefs import Handler
 
 from chatproxy import log
 from chatproxy.config import Config
-from chatproxy.errors import ChatError
+from chatproxy.errors import ChatError, internal
 from chatproxy.web.access import CREDENTIALS, HOST, Access, spared
 from chatproxy.web.hosts import Hosts
 from chatproxy.web.responses import error_response
@@ -77,7 +77,7 @@ async def guard(request: web.Request, handler: Handler) -> web.StreamResponse:
         return web.Response(status=499)  # the client has left, nobody will see this
     except Exception:
         logger.exception("a request failed by a fault of chatproxy's own")
-        return error_response(ChatError("internal", "Something went wrong in chatproxy; its log says what."))
+        return error_response(internal())
 
 
 async def add_headers(request: web.Request, response: web.StreamResponse) -> None:

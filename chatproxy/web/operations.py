@@ -7,7 +7,7 @@ from aiohttp import web
 from msgspec import UNSET, UnsetType
 
 from chatproxy import __version__
-from chatproxy.errors import ChatError
+from chatproxy.errors import ChatError, shutting_down
 from chatproxy.ollama.catalog import Cached
 from chatproxy.ollama.client import Ollama
 from chatproxy.store.records import Record
@@ -71,7 +71,7 @@ async def alive(request: web.Request) -> web.StreamResponse:
 async def ready(request: web.Request) -> web.StreamResponse:
     """Ollama's state is told, and decides nothing: what is stored can be read without it."""
     if request.app[CONVERSATION].closing:
-        raise ChatError("shutting_down", "The server is shutting down; ask another one.")
+        raise shutting_down("ask another one")
     await request.app[STORE].ping()
     return json_response(Ready(ollama=await request.app[STATE].get(usable=KNOWN_FOR)))
 
