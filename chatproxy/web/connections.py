@@ -16,8 +16,7 @@ from aiohttp.typedefs import Handler
 
 from chatproxy import log
 from chatproxy.errors import ChatError
-from chatproxy.web.guard import HEADERS
-from chatproxy.web.responses import error_response
+from chatproxy.web.guard import refusal
 
 logger: Final = logging.getLogger(__name__)
 
@@ -156,9 +155,9 @@ class Connection(asyncio.Protocol):
 
 def _refusal() -> bytes:
     sentence = "The server has all the connections it can hold; try again in a moment."
-    response = error_response(ChatError("overloaded", sentence, retry_after=5))
+    response = refusal(ChatError("overloaded", sentence, retry_after=5))
     assert isinstance(response.body, bytes)
-    headers = {**response.headers, **HEADERS, "Content-Length": len(response.body), "Connection": "close"}
+    headers = {**response.headers, "Content-Length": len(response.body), "Connection": "close"}
     lines = [f"{name}: {value}\r\n" for name, value in headers.items()]
     return f"HTTP/1.1 {response.status} {response.reason}\r\n{''.join(lines)}\r\n".encode() + response.body
 

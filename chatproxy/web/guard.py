@@ -87,6 +87,14 @@ async def add_headers(request: web.Request, response: web.StreamResponse) -> Non
             response.headers.setdefault(name, value)
 
 
+def refusal(error: ChatError) -> web.Response:
+    """For a request that no application sees, and `add_headers` not either; the connection ends with it."""
+    response = error_response(error)
+    response.headers.update(HEADERS)
+    response.force_close()
+    return response
+
+
 def _request_id(request: web.Request) -> str:
     """The client's own, so that its log and ours can be laid side by side, or a new one."""
     given = request.headers.get(REQUEST_ID, "")

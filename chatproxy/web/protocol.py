@@ -3,8 +3,7 @@
 from aiohttp import web
 
 from chatproxy.errors import ChatError
-from chatproxy.web.guard import HEADERS
-from chatproxy.web.responses import error_response
+from chatproxy.web.guard import refusal
 
 
 class Protocol(web.RequestHandler):
@@ -32,7 +31,4 @@ class Protocol(web.RequestHandler):
 def _malformed() -> web.Response:
     """Quotes nothing: a token may be in what could not be read."""
     sentence = "This cannot be read as an HTTP request; check its first line, its headers and its chunks."
-    response = error_response(ChatError("malformed", sentence))
-    response.headers.update(HEADERS)
-    response.force_close()
-    return response
+    return refusal(ChatError("malformed", sentence))
