@@ -27,6 +27,7 @@ export class StatusLine {
 
   /** Text has come: it is neither waited for nor is the connection lost. @param {boolean} thinking */
   grown(thinking) {
+    if (this.#status?.state === "generating" && this.#thinks === thinking) return; // as for nearly every token
     this.#thinks = thinking;
     if (this.#status?.state !== "generating") this.#status = { state: "generating" };
     this.#write();
@@ -35,6 +36,7 @@ export class StatusLine {
   clear() {
     clearInterval(this.#timer);
     this.#timer = 0;
+    this.#status = null;
     this.#thinks = false;
     this.element.hidden = true;
     this.element.textContent = "";
