@@ -23,7 +23,7 @@ from browser import (
     site,
     until,
 )
-from fake_ollama import Gate, Script, answer, echo, greet, last, refused, token
+from fake_ollama import MODEL, Gate, Script, answer, echo, greet, last, refused, token
 from fake_ollama import until as eventually
 
 pytest.importorskip("playwright")
@@ -77,14 +77,31 @@ async def say(page: Page, *events: dict[str, Any]) -> None:
 
 
 START = {"type": "start", "userMessageId": 1, "assistantMessageId": 2, "sources": [], "model": "m"}
+LOST = {"type": "status", "state": "reconnecting", "elapsedMs": 0}
 
 
 def chunk(text: str) -> dict[str, Any]:
     return {"type": "chunk", "content": text, "cursor": "0.1"}
 
 
+def thinking(text: str) -> dict[str, Any]:
+    return {"type": "thinking", "content": text, "cursor": "1.0"}
+
+
 def done(text: str, **more: Any) -> dict[str, Any]:
     return {"type": "done", "fullResponse": text, "finishReason": "stop", "sources": [], **more}
+
+
+async def use_model(page: Page, name: str) -> None:
+    await page.locator("chat-interface").evaluate("(chat, name) => chat.setAttribute('model', name)", name)
+
+
+async def change_first(page: Page) -> None:
+    """Sends the first message anew, in another word."""
+    await page.get_by_role("button", name="Edit").first.click()
+    field = page.get_by_role("textbox", name="Edit the message")
+    await field.fill("changed")
+    await field.press("Enter")
 
 
 # -- a message and its answer
@@ -223,11 +240,11 @@ async def test_only_the_last_answer_is_retried_as_nothing_comes_after_it(site: S
 
 async def test_a_refused_message_stays_and_can_be_retried_and_edited(site: Site) -> None:
     page = await site.open()
-    await page.evaluate("document.querySelector('chat-interface').setAttribute('model', 'nowhere')")
+    await use_model(page, "nowhere")
     await site.ask(page, "My long text")
     await expect(page.locator("chat-interface .failure")).to_contain_text("ollama pull nowhere")
     await expect(page.locator(QUESTION)).to_have_text("My long text")
-    await page.evaluate("document.querySelector('chat-interface').setAttribute('model', 'gemma3:270m')")
+    await use_model(page, MODEL)
     await page.get_by_role("button", name="Retry").click()
     await expect(page.locator(ANSWER)).to_have_text("Hello from a fake.")
     await expect(page.locator(QUESTION)).to_have_text(["My long text"])
@@ -236,17 +253,13 @@ async def test_a_refused_message_stays_and_can_be_retried_and_edited(site: Site)
 async def test_a_refused_message_is_sent_again_after_what_was_said_since(site: Site) -> None:
     site.fake.script = echo
     page = await site.open()
-    chat = page.locator("chat-interface")
-    await chat.evaluate("(chat) => chat.setAttribute('model', 'nowhere')")
+    await use_model(page, "nowhere")
     await site.ask(page, "first")
     await expect(page.locator("chat-interface .failure")).to_be_visible()
-    await chat.evaluate("(chat) => chat.setAttribute('model', 'gemma3:270m')")
+    await use_model(page, MODEL)
     await site.ask(page, "second")
     await expect(page.locator(ANSWER)).to_have_text(["", "second"])
-    await page.get_by_role("button", name="Edit").first.click()
-    field = page.get_by_role("textbox", name="Edit the message")
-    await field.fill("changed")
-    await field.press("Enter")
+    await change_first(page)
     await expect(page.locator(QUESTION)).to_have_text(["second", "changed"])
     await expect(page.locator(ANSWER)).to_have_text(["second", "changed"])
     await page.reload()
@@ -256,18 +269,14 @@ async def test_a_refused_message_is_sent_again_after_what_was_said_since(site: S
 async def test_what_a_refused_message_was_to_replace_stays(site: Site) -> None:
     site.fake.script = echo
     page = await site.open()
-    chat = page.locator("chat-interface")
     await site.ask(page, "first")
     await expect(page.locator(ANSWER)).to_have_text(["first"])
-    await chat.evaluate("(chat) => chat.setAttribute('model', 'nowhere')")
-    await page.get_by_role("button", name="Edit").click()
-    field = page.get_by_role("textbox", name="Edit the message")
-    await field.fill("changed")
-    await field.press("Enter")
+    await use_model(page, "nowhere")
+    await change_first(page)
     await expect(page.locator("chat-interface .failure")).to_be_visible()
     await expect(page.locator(QUESTION)).to_have_text(["first", "changed"])
     await expect(page.locator(ANSWER)).to_have_text(["first", ""])
-    await chat.evaluate("(chat) => chat.setAttribute('model', 'gemma3:270m')")
+    await use_model(page, MODEL)
     await page.get_by_role("button", name="Retry").click()
     await expect(page.locator(QUESTION)).to_have_text(["changed"])
     await expect(page.locator(ANSWER)).to_have_text(["changed"])
@@ -290,7 +299,7 @@ async def test_a_message_that_arrived_although_it_seemed_not_to_is_not_shown_twi
 async def test_an_answer_from_elsewhere_grows_before_a_message_that_was_refused(site: Site) -> None:
     session = await site.new_session()
     page = await site.open(f"/?session={session}")
-    await page.locator("chat-interface").evaluate("(chat) => chat.setAttribute('model', 'nowhere')")
+    await use_model(page, "nowhere")
     await site.ask(page, "My long text")
     await expect(page.locator("chat-interface .failure")).to_be_visible()
     site.fake.script = Script(answer("one two"), gate=(gate := Gate()))
@@ -332,8 +341,7 @@ async def test_a_lost_connection_shows_until_there_is_one_again(site: Site) -> N
 
 
 async def test_text_too_shows_that_the_connection_is_there_again(site: Site) -> None:
-    lost = {"type": "status", "state": "reconnecting", "elapsedMs": 0}
-    page = await scripted(site, START, chunk("one"), lost)
+    page = await scripted(site, START, chunk("one"), LOST)
     await expect(page.locator(STATUS)).to_have_text("Connection lost, trying again…")
     await say(page, chunk(" two"))
     await expect(page.locator(STATUS)).to_have_text("Writing")
@@ -367,9 +375,7 @@ async def test_edit_and_resend_drops_what_came_after(site: Site) -> None:
     await expect(field).to_have_value("first")
     await field.press("Escape")
     await expect(page.locator(QUESTION)).to_have_text(["first", "second"])
-    await page.get_by_role("button", name="Edit").first.click()
-    await field.fill("changed")
-    await field.press("Enter")
+    await change_first(page)
     await expect(page.locator(QUESTION)).to_have_text(["changed"])
     await expect(page.locator(ANSWER)).to_have_text(["changed"])
     await page.reload()
@@ -483,7 +489,7 @@ async def test_nothing_moves_when_an_answer_ends(site: Site) -> None:
 
 
 async def test_thinking_is_open_while_it_lasts_and_closed_at_the_first_word(site: Site) -> None:
-    page = await scripted(site, START, {"type": "thinking", "content": "Hm, let me see", "cursor": "1.0"})
+    page = await scripted(site, START, thinking("Hm, let me see"))
     details = page.locator("chat-interface .assistant details")
     await expect(details.locator(".thought")).to_have_text("Hm, let me see")
     await expect(details).to_have_attribute("open", "")
@@ -514,9 +520,6 @@ async def test_a_reload_while_it_thinks_shows_the_thinking(site: Site) -> None:
 
 
 async def test_long_thinking_scrolls_in_a_box_of_its_own(site: Site) -> None:
-    def thinking(text: str) -> dict[str, Any]:
-        return {"type": "thinking", "content": text, "cursor": "1.0"}
-
     page = await scripted(site, START, thinking("A line\n" * 60), viewport={"width": 800, "height": 600})
     box = await page.locator("chat-interface .thought").element_handle()
     at_end = "(box) => box.scrollHeight - box.clientHeight - box.scrollTop < 2 && box.scrollTop > 0"
@@ -542,7 +545,7 @@ async def test_long_thinking_scrolls_in_a_box_of_its_own(site: Site) -> None:
 
 
 async def test_show_thinking_can_be_off(site: Site) -> None:
-    page = await scripted(site, START, {"type": "thinking", "content": "Hm", "cursor": "1.0"}, chunk("Yes"))
+    page = await scripted(site, START, thinking("Hm"), chunk("Yes"))
     details = page.locator("chat-interface .assistant details")
     await expect(details).to_be_visible()
     await page.evaluate("document.querySelector('chat-interface').setAttribute('show-thinking', 'false')")
@@ -594,7 +597,7 @@ async def test_the_status_line_says_what_is_going_on(site: Site) -> None:
 
 async def test_a_model_that_thinks_is_not_said_to_write(site: Site) -> None:
     generating = {"type": "status", "state": "generating", "elapsedMs": 0}
-    page = await scripted(site, START, generating, {"type": "thinking", "content": "Hm", "cursor": "2.0"})
+    page = await scripted(site, START, generating, thinking("Hm"))
     await expect(page.locator(STATUS)).to_have_text("Thinking")
     await say(page, chunk("Yes"))
     await expect(page.locator(STATUS)).to_have_text("Writing")
@@ -893,14 +896,13 @@ async def test_one_region_speaks_and_the_log_does_not(site: Site) -> None:
 
 
 async def test_each_loss_of_the_connection_is_told_once(site: Site) -> None:
-    lost = {"type": "status", "state": "reconnecting", "elapsedMs": 0}
     page = await scripted(site, START, chunk("one"))
     await expect(page.locator(SAYS)).to_have_text("The answer begins.")
     await page.evaluate(HEARD)
-    await say(page, lost)
+    await say(page, LOST)
     sentence = "Connection lost, trying again…"
     await expect(page.locator(SAYS)).to_have_text(sentence)
-    await say(page, lost, chunk(" two"), lost, lost, done("one two"))
+    await say(page, LOST, chunk(" two"), LOST, LOST, done("one two"))
     await expect(page.locator(SAYS)).to_have_text("The answer is complete.")
     assert await page.evaluate("window.said") == [sentence, sentence, "The answer is complete."]
 

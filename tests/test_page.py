@@ -160,6 +160,14 @@ async def test_a_conversation_that_is_being_read_is_not_shown_as_an_empty_one(si
     await expect(page.locator("#title")).to_have_text("apples")
 
 
+async def on_apples(site: Site) -> Page:
+    """With a conversation to read."""
+    session = await site.conversation("apples", "about apples")
+    page = await site.open(f"/?session={session}")
+    await expect(page.locator(QUESTION)).to_have_text("about apples")
+    return page
+
+
 @browser_test
 async def test_a_conversation_that_is_not_there_is_told_once_and_left(site: Site) -> None:
     page = await site.open("/?session=nowhere")
@@ -173,9 +181,7 @@ async def test_a_conversation_that_is_not_there_is_told_once_and_left(site: Site
 
 @browser_test
 async def test_what_could_not_be_read_is_told_once_and_forgotten_once_it_can(site: Site) -> None:
-    session = await site.conversation("apples", "about apples")
-    page = await site.open(f"/?session={session}")
-    await expect(page.locator(QUESTION)).to_have_text("about apples")
+    page = await on_apples(site)
     await page.context.route("**/api/chat/**", lambda route: route.abort())
     async with page.expect_event("requestfailed", lambda request: "/api/chat/sessions?" in request.url):
         await page.evaluate("dispatchEvent(new Event('focus'))")
@@ -190,9 +196,7 @@ async def test_what_could_not_be_read_is_told_once_and_forgotten_once_it_can(sit
 
 @browser_test
 async def test_what_one_part_alone_could_not_reach_is_told_above(site: Site) -> None:
-    session = await site.conversation("apples", "about apples")
-    page = await site.open(f"/?session={session}")
-    await expect(page.locator(QUESTION)).to_have_text("about apples")
+    page = await on_apples(site)
     await page.context.route("**/export**", lambda route: route.abort())
     await page.get_by_label("Export").click()
     await page.get_by_role("button", name="JSON").click()

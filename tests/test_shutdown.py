@@ -7,7 +7,6 @@ import sqlite3
 from collections.abc import AsyncIterator, Callable
 from contextlib import AsyncExitStack, asynccontextmanager, closing
 from dataclasses import replace
-from functools import partialmethod
 from pathlib import Path
 from typing import Any
 
@@ -235,15 +234,15 @@ class SlowDisk:
     def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
         self.asked = asyncio.Event()
         self.answers = asyncio.Event()
-        self._begin = Store.begin_answer
-        monkeypatch.setattr(Store, "begin_answer", partialmethod(SlowDisk.begin_answer, self))
+        begin = Store.begin_answer
 
-    @staticmethod
-    async def begin_answer(store: Store, self: "SlowDisk", *given: Any) -> tuple[Message, Message]:
-        rows = await self._begin(store, *given)
-        self.asked.set()
-        await self.answers.wait()
-        return rows
+        async def slowly(store: Store, *given: Any) -> tuple[Message, Message]:
+            rows = await begin(store, *given)
+            self.asked.set()
+            await self.answers.wait()
+            return rows
+
+        monkeypatch.setattr(Store, "begin_answer", slowly)
 
 
 async def test_a_send_that_is_being_stored_becomes_an_answer_that_is_ended(

@@ -11,12 +11,13 @@ from typing import Any, Final
 
 import aiohttp
 from chat_client import Client, Event, Stream
-from fake_ollama import Request, Script, last, token
+from fake_ollama import Request, Script, last, token, until
 
 from chatproxy.cursor import Cursor
 from faults.tally import Tally
 
 WORDS: Final = 60
+PATIENCE: Final = 60  # seconds for what talkers do by themselves
 # Ends of words: line breaks of several kinds, characters of one to four bytes, and what JSON escapes.
 ODD: Final = (" ", "\r\n", " é ", "\u2028", " 😀", "\t", ' "\\" ', "\0", " 漢字", "\x85")
 BROKEN: Final = (aiohttp.ClientError, ConnectionError, TimeoutError)
@@ -242,21 +243,16 @@ def status_of(end: Event) -> str:
     return "interrupted" if end["code"] in ("interrupted", "shutting_down") else "failed"
 
 
-async def until(true: Callable[[], bool]) -> None:
-    """Waits for what the one who waits cannot be told of."""
-    async with asyncio.timeout(60):
-        while not true():  # noqa: ASYNC110 - of what talkers see
-            await asyncio.sleep(0.02)
-
-
 async def begun(talkers: list[Talker]) -> None:
     """Waits until each has read some of an answer."""
-    await until(lambda: all(any(turn.seen for turn in talker.turns) for talker in talkers))
+    await until(lambda: all(any(turn.seen for turn in talker.turns) for talker in talkers), PATIENCE)
 
 
 async def reading(talkers: list[Talker]) -> None:
     """Waits until one is in the middle of an answer."""
-    await until(lambda: any(turn.seen and not turn.end for talker in talkers for turn in talker.turns[-1:]))
+    await until(
+        lambda: any(turn.seen and not turn.end for talker in talkers for turn in talker.turns[-1:]), PATIENCE
+    )
 
 
 def was_done(turn: Turn) -> bool:

@@ -11,10 +11,10 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, Final
 
-from fake_ollama import FakeOllama
+from fake_ollama import FakeOllama, until
 from processes import Process
 
-from faults.load import Talker, Turn, begun, check, ends, paced, talking, until, was_done
+from faults.load import PATIENCE, Talker, Turn, begun, check, ends, paced, talking, was_done
 from faults.place import DATABASE, WATCHED, orderly, settled
 from faults.tally import Tally
 
@@ -53,7 +53,7 @@ async def _fails(process: Process, talkers: list[Talker], tally: Tally) -> None:
     before = failed()
     await asyncio.sleep(2.5)
     await _reads(process, talkers)
-    await until(lambda: failed() > before)
+    await until(lambda: failed() > before, PATIENCE)
 
 
 async def _reads(process: Process, talkers: list[Talker]) -> None:

@@ -8,6 +8,7 @@ import { all, BASE, chunk, cut, done, fakeServer, fastClock, json, POST, recorde
 const client = (server, more = {}) => createChatClient({ ...server.options, ...more });
 const types = (events) => events.map(({ type, state }) => state ?? type);
 const sources = [{ documentId: 7 }];
+const warning = (code, message = "Look.") => ({ type: "warning", code, message });
 
 const watch = async (server, request = { message: "Hi" }, more = {}) => {
   const heard = recorder();
@@ -221,7 +222,6 @@ test("on `reset` to a text that lost its tail, nothing is given twice, and the e
 
 test("warnings that a resumed stream repeats are given once", async (t) => {
   fastClock(t);
-  const warning = (code, message = "Look.") => ({ type: "warning", code, message });
   const { events } = await watch(
     fakeServer(cut(start, warning("a"), warning("b")), stream([start, warning("a"), warning("b"), warning("a", "Again."), done("")])),
   );
@@ -230,7 +230,6 @@ test("warnings that a resumed stream repeats are given once", async (t) => {
 
 test("a warning that took another's place between two connections is given", async (t) => {
   fastClock(t);
-  const warning = (code) => ({ type: "warning", code, message: "Look." });
   const { events } = await watch(fakeServer(cut(start, warning("a")), stream([start, warning("b"), done("")])));
   assert.deepEqual(events.filter(({ type }) => type === "warning"), [warning("a"), warning("b")]);
 });
