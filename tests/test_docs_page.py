@@ -129,7 +129,7 @@ async def test_it_works_under_a_prefix(site: Site) -> None:
 
 @browser_test
 async def test_a_link_into_the_page_leads_to_its_call(site: Site) -> None:
-    page = await docs(site, "#messages.cancel")
+    page = await docs(site, "#cancelMessage")
     name = "POST /api/chat/sessions/{sid}/messages/{mid}/cancel"
     await expect(article(page, name).locator("h3")).to_be_in_viewport()
 

@@ -1,4 +1,4 @@
-"""What each handler says of itself, beside it: `/openapi.json` and the page at `/docs` are made of that."""
+"""Operations, in OpenAPI's sense: what each handler declares beside it, for `/openapi.json` and `/docs`."""
 
 from collections.abc import Callable, Mapping
 from typing import Any, Final, TypeVar
@@ -14,15 +14,18 @@ UPSTREAM: Final = tuple(code for code, status in STATUS.items() if status in {50
 H = TypeVar("H", bound=Handler)
 
 
-class Call(Struct, frozen=True, kw_only=True):
-    """Types are given as msgspec reads them, with limits and descriptions in `Meta`.
+class Operation(Struct, frozen=True, kw_only=True):
+    """One operation of the API. Types are given as msgspec reads them, limits and descriptions in `Meta`.
 
-    One alone is that of JSON, a mapping has one for each media type, None stands for no content.
-    `errors` are the codes that are this call's own; those of every call, of every body and of every
-    name in a path are known.
+    `body` and the values of `answers` (by status) are a type, sent as JSON, a mapping from media types to
+    types, or None for no content. `errors` are the codes specific to this operation; those that follow from
+    its method, path and body are added by `openapi`. `id` and `tag` are public: generated clients are named
+    after them, so they never change when code moves.
     """
 
+    id: str
     summary: str
+    tag: str
     body: Any = None
     body_optional: bool = False
     example: Mapping[str, Any] = {}  # of a JSON body
@@ -32,23 +35,23 @@ class Call(Struct, frozen=True, kw_only=True):
     errors: tuple[str, ...] = ()
 
 
-def call(summary: str, **more: Any) -> Callable[[H], H]:
-    """`@call("Reads a session.", answers={200: Session})`"""
+def operation(id: str, summary: str, *, tag: str, **more: Any) -> Callable[[H], H]:
+    """Declare a handler's operation: `@operation("getSession", "Get a session.", tag="sessions", ...)`."""
 
-    def describe(handler: H) -> H:
-        vars(handler)["call"] = Call(summary=summary, **more)
+    def declare(handler: H) -> H:
+        vars(handler)["operation"] = Operation(id=id, summary=summary, tag=tag, **more)
         return handler
 
-    return describe
+    return declare
 
 
-def call_of(handler: Handler) -> Call | None:
-    """None for what is no call: the route of last resort, preflights."""
-    return vars(handler).get("call")
+def operation_of(handler: Handler) -> Operation | None:
+    """Return what a handler declared; None for the catch-all route and for preflights."""
+    return vars(handler).get("operation")
 
 
 def by_media_type(kind: Any) -> Mapping[str, Any]:
-    """The types of a body or an answer, by what it may be sent as."""
+    """Return the types of a body or an answer by media type."""
     if kind is None:
         return {}
     return kind if isinstance(kind, Mapping) else {JSON: kind}

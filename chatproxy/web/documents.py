@@ -22,7 +22,7 @@ from chatproxy.documents.worker import Reader
 from chatproxy.errors import ChatError
 from chatproxy.store.records import Document, NewDocument, Record, Source
 from chatproxy.web.bodies import Before, Limit, before_message, limit, read_json, row_id
-from chatproxy.web.calls import JSON, call
+from chatproxy.web.calls import JSON, operation
 from chatproxy.web.keys import CONFIG, STORE, owner
 from chatproxy.web.responses import json_response
 
@@ -75,8 +75,10 @@ class Sources(Record, frozen=True, kw_only=True):
 
 
 @routes.post(DOCUMENTS)
-@call(
-    "Takes in a document, as text or as a file; 200 where it is already there.",
+@operation(
+    "createDocument",
+    "Add a document, as text or as a file. Returns 200 if it already exists.",
+    tag="documents",
     body={JSON: TextRequest, "multipart/form-data": FileRequest},
     example={"title": "Rainbows", "text": "Sunlight, bent by drops of water."},
     answers={201: Document, 200: Document},
@@ -99,8 +101,10 @@ async def create(request: web.Request) -> web.StreamResponse:
 
 
 @routes.get(DOCUMENTS)
-@call(
-    "Lists the documents.",
+@operation(
+    "listDocuments",
+    "List documents, newest first.",
+    tag="documents",
     query={"limit": Limit, "before": Before},
     answers={200: DocumentPage},
     errors=("invalid", "invalid_cursor"),
@@ -113,21 +117,33 @@ async def list_all(request: web.Request) -> web.StreamResponse:
 
 
 @routes.get(DOCUMENT)
-@call("Reads what is known of a document.", answers={200: Document})
+@operation(
+    "getDocument",
+    "Get a document's metadata.",
+    tag="documents",
+    answers={200: Document},
+)
 async def read(request: web.Request) -> web.StreamResponse:
     return json_response(await request.app[STORE].get_document(owner(request), _document_id(request)))
 
 
 @routes.delete(DOCUMENT)
-@call("Deletes a document; sessions that used it go on without.", answers={204: None})
+@operation(
+    "deleteDocument",
+    "Delete a document. Sessions that use it continue without it.",
+    tag="documents",
+    answers={204: None},
+)
 async def delete(request: web.Request) -> web.StreamResponse:
     await request.app[STORE].delete_document(owner(request), _document_id(request))
     return web.Response(status=204)
 
 
 @routes.get(f"{DOCUMENT}/search")
-@call(
-    "Finds the places of a document that a question would get.",
+@operation(
+    "searchDocument",
+    "Find the passages of a document that a question would be answered from.",
+    tag="documents",
     query={"q": Annotated[str, Meta(description="The question.")]},
     answers={200: Sources},
 )

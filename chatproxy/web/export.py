@@ -12,7 +12,7 @@ from msgspec import Meta
 
 from chatproxy.errors import ChatError
 from chatproxy.store.records import Message, Record, Session
-from chatproxy.web.calls import JSON, call
+from chatproxy.web.calls import JSON, operation
 from chatproxy.web.keys import CONVERSATION, STORE, owner
 
 routes: Final = web.RouteTableDef()
@@ -29,8 +29,10 @@ class Export(Record, frozen=True, kw_only=True):
 
 
 @routes.get("/api/chat/sessions/{sid}/export", allow_head=False)
-@call(
-    "Gives a whole conversation as a download.",
+@operation(
+    "exportSession",
+    "Export a session as a download.",
+    tag="sessions",
     query={"format": Annotated[Literal["json", "markdown"], Meta(description="Absent: json.")]},
     answers={200: {JSON: Export, "text/markdown": str}},
     errors=("invalid",),

@@ -13,7 +13,7 @@ from chatproxy.cursor import Cursor
 from chatproxy.errors import ChatError
 from chatproxy.store.records import FinishReason, Message, Notice, Record, Source, Usage
 from chatproxy.web.bodies import Before, Limit, before_message, limit, read_json, row_id
-from chatproxy.web.calls import JSON, UPSTREAM, call
+from chatproxy.web.calls import JSON, UPSTREAM, operation
 from chatproxy.web.keys import CONFIG, CONVERSATION, STORE, owner
 from chatproxy.web.responses import error_response, json_response
 from chatproxy.web.sse import EventStream, Waiting
@@ -67,8 +67,10 @@ class WholeAnswer(Record, frozen=True, kw_only=True):
 
 
 @routes.post(f"{SESSION}/messages/stream")
-@call(
-    "Sends a message and streams the answer; the JSON only where ENABLE_STREAMING is false.",
+@operation(
+    "sendMessageStream",
+    "Send a message and stream the answer. With ENABLE_STREAMING=false, the answer is JSON.",
+    tag="messages",
     body=SendRequest,
     example=EXAMPLE,
     answers={200: {**STREAM, JSON: WholeAnswer}},
@@ -82,8 +84,10 @@ async def send_and_stream(request: web.Request) -> web.StreamResponse:
 
 
 @routes.post(f"{SESSION}/messages")
-@call(
-    "Sends a message and answers when the answer is complete.",
+@operation(
+    "sendMessage",
+    "Send a message and return the answer once it is complete.",
+    tag="messages",
     body=SendRequest,
     example=EXAMPLE,
     answers={200: WholeAnswer},
@@ -95,8 +99,10 @@ async def send_and_wait(request: web.Request) -> web.StreamResponse:
 
 # Next to the other method of the same path: together they are one resource, whose one preflight knows both.
 @routes.get(f"{SESSION}/messages")
-@call(
-    "Lists the messages of a session, the latest page first.",
+@operation(
+    "listMessages",
+    "List the messages of a session, latest page first.",
+    tag="messages",
     query={"limit": Limit, "before": Before},
     answers={200: MessagePage},
     errors=("invalid", "invalid_cursor"),
@@ -112,8 +118,10 @@ async def read(request: web.Request) -> web.StreamResponse:
 
 
 @routes.get(f"{SESSION}/messages/{{mid}}/stream", allow_head=False)
-@call(
-    "Streams an answer from a cursor on, live or stored; 204 where all of it was received.",
+@operation(
+    "resumeMessageStream",
+    "Stream an answer, live or stored, from a cursor. Returns 204 if nothing is left to send.",
+    tag="messages",
     query={"after": Place},
     headers={"Last-Event-ID": Place},
     answers={200: STREAM, 204: None},
@@ -130,7 +138,12 @@ async def resume(request: web.Request) -> web.StreamResponse:
 
 
 @routes.post(f"{SESSION}/messages/{{mid}}/cancel")
-@call("Stops an answer and keeps its text so far; may be repeated.", answers={200: Message})
+@operation(
+    "cancelMessage",
+    "Stop an answer and keep the text so far. Idempotent.",
+    tag="messages",
+    answers={200: Message},
+)
 async def cancel(request: web.Request) -> web.StreamResponse:
     message = await request.app[CONVERSATION].cancel(
         owner(request), request.match_info["sid"], row_id(request, "mid", "message")

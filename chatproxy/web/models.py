@@ -9,7 +9,7 @@ from chatproxy.chat.models import Known
 from chatproxy.chat.selection import Choice, Need
 from chatproxy.errors import ChatError
 from chatproxy.store.records import Record
-from chatproxy.web.calls import UPSTREAM, call
+from chatproxy.web.calls import UPSTREAM, operation
 from chatproxy.web.keys import CONFIG, MODELS, owner
 from chatproxy.web.responses import json_response
 
@@ -43,7 +43,13 @@ class ModelList(Record, frozen=True, kw_only=True):
 
 
 @routes.get("/api/models")
-@call("Lists the installed models.", answers={200: ModelList}, errors=UPSTREAM)
+@operation(
+    "listModels",
+    "List the installed models.",
+    tag="models",
+    answers={200: ModelList},
+    errors=UPSTREAM,
+)
 async def list_models(request: web.Request) -> web.StreamResponse:
     owner(request)  # the list is everybody's, but for who is nobody
     models = await request.app[MODELS].all()

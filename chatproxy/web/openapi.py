@@ -14,7 +14,7 @@ from chatproxy import __version__
 from chatproxy.chat.request import RowId
 from chatproxy.errors import RETRYABLE, STATUS, ErrorBody
 from chatproxy.web.access import CREDENTIALS, HOST, SPARED
-from chatproxy.web.calls import JSON, Call, by_media_type, call, call_of
+from chatproxy.web.calls import JSON, Operation, by_media_type, operation, operation_of
 from chatproxy.web.keys import CONFIG
 from chatproxy.web.responses import json_response
 
@@ -62,9 +62,9 @@ class Document:
     def _made(self) -> Schema:
         prefix = self._prefix
         paths: dict[str, Schema] = defaultdict(dict)
-        for method, place, handler, each in self._calls():
+        for method, place, each in self._declared():
             path = place.removeprefix(prefix)
-            paths[path][method.lower()] = self._operation(method, path, handler, each)
+            paths[path][method.lower()] = self._operation(method, path, each)
         return {
             "openapi": "3.1.0",
             "info": {"title": "chatproxy", "version": __version__, "description": ABOUT},
@@ -93,20 +93,19 @@ class Document:
         config = self._app[CONFIG]
         return config.api_token is not None or config.api_token_file is not None
 
-    def _calls(self) -> Iterator[tuple[str, str, Any, Call]]:
+    def _declared(self) -> Iterator[tuple[str, str, Operation]]:
         for route in self._app.router.routes():
             if route.resource is None or route.method in {"HEAD", "OPTIONS"}:
                 continue
-            if found := call_of(route.handler):
-                yield route.method, route.resource.canonical, route.handler, found
+            if found := operation_of(route.handler):
+                yield route.method, route.resource.canonical, found
 
-    def _operation(self, method: str, path: str, handler: Any, each: Call) -> Schema:
-        noun = handler.__module__.rpartition(".")[2]
+    def _operation(self, method: str, path: str, each: Operation) -> Schema:
         named = {name: NAMED[name] for name in re.findall(r"{(\w+)}", path)}
         parts = {"path": named, "query": each.query, "header": each.headers}
-        operation: Schema = {
-            "operationId": f"{noun}.{handler.__name__}",
-            "tags": [{"export": "sessions", "openapi": "pages"}.get(noun, noun)],
+        described: Schema = {
+            "operationId": each.id,
+            "tags": [each.tag],
             "summary": each.summary,
             "parameters": [
                 self._parameter(place, name, kind)
@@ -120,13 +119,13 @@ class Document:
             | self._errors(_codes_of(method, path, each)),
         }
         if CREDENTIALS in SPARED.get(path, ()):
-            operation["security"] = []
+            described["security"] = []
         if each.body is not None:
             content = self._content(each.body, sent=True)
             if each.example:
                 content[JSON]["example"] = each.example
-            operation["requestBody"] = {"required": not each.body_optional, "content": content}
-        return operation
+            described["requestBody"] = {"required": not each.body_optional, "content": content}
+        return described
 
     def _parameter(self, place: str, name: str, kind: Any) -> Schema:
         schema = self._schema(kind, sent=True)
@@ -175,12 +174,17 @@ def set_up(app: web.Application) -> None:
 
 
 @routes.get(PATH)
-@call("Describes every call, as OpenAPI 3.1.", answers={200: dict[str, Any]})
+@operation(
+    "getOpenAPI",
+    "This API as an OpenAPI 3.1 document.",
+    tag="pages",
+    answers={200: dict[str, Any]},
+)
 async def openapi(request: web.Request) -> web.StreamResponse:
     return json_response(request.app[DOCUMENT].content, headers={"Cache-Control": "no-cache"})
 
 
-def _codes_of(method: str, path: str, each: Call) -> set[str]:
+def _codes_of(method: str, path: str, each: Operation) -> set[str]:
     spared = SPARED.get(path, frozenset())
     return {
         *ALWAYS,

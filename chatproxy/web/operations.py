@@ -11,7 +11,7 @@ from chatproxy.errors import ChatError, shutting_down
 from chatproxy.ollama.catalog import Cached
 from chatproxy.ollama.client import Ollama
 from chatproxy.store.records import Record
-from chatproxy.web.calls import call
+from chatproxy.web.calls import operation
 from chatproxy.web.keys import CONVERSATION, GENERATIONS, METRICS, OLLAMA, STORE
 from chatproxy.web.responses import json_response
 
@@ -57,14 +57,21 @@ def set_up(app: web.Application) -> None:
 
 
 @routes.get("/healthz")
-@call("Says that the process is alive.", answers={200: Alive})
+@operation(
+    "getHealth",
+    "Liveness probe.",
+    tag="operations",
+    answers={200: Alive},
+)
 async def alive(request: web.Request) -> web.StreamResponse:
     return json_response(Alive())
 
 
 @routes.get("/readyz")
-@call(
-    "Says that messages can be sent, and how Ollama is.",
+@operation(
+    "getReadiness",
+    "Readiness probe, with the state of Ollama.",
+    tag="operations",
     answers={200: Ready},
     errors=("shutting_down", "storage_full"),
 )
@@ -77,7 +84,12 @@ async def ready(request: web.Request) -> web.StreamResponse:
 
 
 @routes.get("/metrics")
-@call("Tells how it does, for Prometheus.", answers={200: {"text/plain": str}})
+@operation(
+    "getMetrics",
+    "Metrics in Prometheus text format.",
+    tag="operations",
+    answers={200: {"text/plain": str}},
+)
 async def metrics(request: web.Request) -> web.StreamResponse:
     page = request.app[METRICS].page(request.app[GENERATIONS].load())
     return web.Response(body=page, headers={"Content-Type": "text/plain; version=0.0.4; charset=utf-8"})

@@ -6,7 +6,7 @@ from typing import Final
 from aiohttp import web
 
 from chatproxy.errors import ChatError
-from chatproxy.web.calls import call
+from chatproxy.web.calls import operation
 
 routes: Final = web.RouteTableDef()
 FOLDER: Final = Path(__file__).resolve().parent.parent / "static"
@@ -46,13 +46,23 @@ HTML: Final = {"text/html": str}
 
 
 @routes.get("/")
-@call("Shows the page to chat on.", answers={200: HTML})
+@operation(
+    "getPage",
+    "The chat page.",
+    tag="pages",
+    answers={200: HTML},
+)
 async def page(request: web.Request) -> web.StreamResponse:
     return _file("index.html")
 
 
 @routes.get("/docs")
-@call("Shows the page that describes every call.", answers={200: HTML})
+@operation(
+    "getDocs",
+    "The API reference page.",
+    tag="pages",
+    answers={200: HTML},
+)
 async def docs(request: web.Request) -> web.StreamResponse:
     return _file("docs.html")
 
@@ -66,8 +76,10 @@ async def mount(request: web.Request) -> web.StreamResponse:
 
 
 @routes.get("/static/{path:.+}")
-@call(
-    "Gives a file that pages load.",
+@operation(
+    "getStaticFile",
+    "A static asset.",
+    tag="pages",
     answers={200: {kind.partition(";")[0]: str for kind in MEDIA_TYPES.values()}},
 )
 async def file(request: web.Request) -> web.StreamResponse:

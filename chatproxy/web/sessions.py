@@ -9,7 +9,7 @@ from msgspec import UNSET, Meta, Struct, UnsetType
 from chatproxy.chat.request import ModelName, SystemPrompt
 from chatproxy.store.records import Record, Session
 from chatproxy.web.bodies import Limit, limit, read_json
-from chatproxy.web.calls import call
+from chatproxy.web.calls import operation
 from chatproxy.web.keys import CONVERSATION, STORE, owner
 from chatproxy.web.responses import json_response
 
@@ -44,8 +44,10 @@ PAGE: Final = {
 
 
 @routes.post(SESSIONS)
-@call(
-    "Starts a session. Without a title, its first message names it.",
+@operation(
+    "createSession",
+    "Create a session. Without a title, its first message names it.",
+    tag="sessions",
     body=SessionRequest,
     body_optional=True,
     example={"title": "Rainbows"},
@@ -58,8 +60,10 @@ async def create(request: web.Request) -> web.StreamResponse:
 
 
 @routes.get(SESSIONS)
-@call(
-    "Lists the sessions, newest activity first.",
+@operation(
+    "listSessions",
+    "List sessions, most recent activity first.",
+    tag="sessions",
     query=PAGE,
     answers={200: SessionPage},
     errors=("invalid", "invalid_cursor"),
@@ -77,15 +81,22 @@ async def list_all(request: web.Request) -> web.StreamResponse:
 
 
 @routes.get(SESSION)
-@call("Reads a session.", answers={200: Session})
+@operation(
+    "getSession",
+    "Get a session.",
+    tag="sessions",
+    answers={200: Session},
+)
 async def read(request: web.Request) -> web.StreamResponse:
     session = await request.app[STORE].get_session(owner(request), request.match_info["sid"])
     return json_response(_shown(request, session))
 
 
 @routes.patch(SESSION)
-@call(
-    "Changes a session.",
+@operation(
+    "updateSession",
+    "Update a session.",
+    tag="sessions",
     body=SessionRequest,
     example={"title": "Rainbows", "model": "auto"},
     answers={200: Session},
@@ -98,7 +109,12 @@ async def change(request: web.Request) -> web.StreamResponse:
 
 
 @routes.delete(SESSION)
-@call("Deletes a session with its messages; a running answer is cancelled first.", answers={204: None})
+@operation(
+    "deleteSession",
+    "Delete a session and its messages. A running answer is cancelled first.",
+    tag="sessions",
+    answers={204: None},
+)
 async def delete(request: web.Request) -> web.StreamResponse:
     await request.app[CONVERSATION].delete_session(owner(request), request.match_info["sid"])
     return web.Response(status=204)
