@@ -18,7 +18,7 @@ import aiohttp
 from aiohttp import web
 
 from chatproxy import Config, create_app
-from chatproxy.chat.retrieval import passages
+from chatproxy.prompt.passages import passages
 from chatproxy.web.keys import STORE
 
 DATA: Final = Path(__file__).parent.parent / "tests" / "documents"

@@ -8,10 +8,10 @@ from collections.abc import AsyncIterator
 
 from aiohttp import web
 
-from chatproxy.chat.conversation import Conversation
-from chatproxy.chat.generations import Generations
-from chatproxy.chat.models import Models
+from chatproxy.chat import Conversation
 from chatproxy.config import Config
+from chatproxy.generation.registry import Generations
+from chatproxy.models.catalog import Models
 from chatproxy.ollama.catalog import Catalog
 from chatproxy.ollama.client import Ollama
 from chatproxy.store.store import Store

@@ -10,11 +10,11 @@ from typing import Final, Literal
 import msgspec
 from msgspec import Struct
 
-from chatproxy.chat import selection
-from chatproxy.chat.models import Known, Models
-from chatproxy.chat.selection import Need
 from chatproxy.config import Config, load
 from chatproxy.errors import ChatError, StartError
+from chatproxy.models import selection
+from chatproxy.models.catalog import Known, Models
+from chatproxy.models.selection import Need
 from chatproxy.ollama.catalog import Catalog
 from chatproxy.ollama.client import Ollama
 from chatproxy.ollama.wire import ChatRequest, Line, Turn

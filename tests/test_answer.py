@@ -7,8 +7,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from chatproxy.chat.answer import MAX_FRAME, Answer, Text
-from chatproxy.chat.events import Chunk, Frame, frame
+from chatproxy.answers.answer import MAX_FRAME, Answer, Text
+from chatproxy.answers.events import Chunk, Frame, frame
 from chatproxy.cursor import Cursor
 from chatproxy.store.records import Message
 

@@ -30,9 +30,9 @@ from msgspec import structs
 from recordings import recorded
 
 from chatproxy import Config, create_app
-from chatproxy.chat import asking
-from chatproxy.chat.gauge import size_of
 from chatproxy.errors import ChatError
+from chatproxy.generation import upstream
+from chatproxy.models.tokens import size_of
 from chatproxy.ollama import catalog
 from chatproxy.store.records import Question
 from chatproxy.store.store import Store
@@ -575,7 +575,7 @@ async def until_state(stream: Stream, state: str, position: int | None = None) -
 async def test_loading_becomes_waiting_when_the_model_is_there(
     fake: FakeOllama, client: Client, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(asking, "LOOK_EVERY", 0.02)
+    monkeypatch.setattr(upstream, "LOOK_EVERY", 0.02)
     session = await client.new_session()
     fake.script = saying("Hi.", load_duration=60 * 10**9)
     fake.running, loaded = [], fake.running
@@ -608,7 +608,7 @@ async def test_what_runs_elsewhere_is_not_loaded_here(fake: FakeOllama, client: 
 async def test_what_was_unloaded_unnoticed_is_said_to_be_loading(
     fake: FakeOllama, client: Client, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(asking, "LOOK_EVERY", 0.02)
+    monkeypatch.setattr(upstream, "LOOK_EVERY", 0.02)
     await client.call("GET", "/api/models")  # the list of loaded ones is known
     fake.running, loaded = [], fake.running
     fake.script = Script(answer("Hello."), head=(head := Gate()))

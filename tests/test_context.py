@@ -9,11 +9,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from chatproxy.chat.context import IMAGE_TOKENS, MAX_RESERVE, Fitted, Prompt
-from chatproxy.chat.gauge import OF_A_MESSAGE, Gauge
-from chatproxy.chat.models import Known
-from chatproxy.chat.request import SendRequest
 from chatproxy.errors import ChatError
+from chatproxy.models.catalog import Known
+from chatproxy.models.tokens import OF_A_MESSAGE, Gauge
+from chatproxy.prompt.prompt import IMAGE_TOKENS, MAX_RESERVE, Fitted, Prompt
+from chatproxy.prompt.request import SendRequest
 from chatproxy.store.records import Past
 
 EXACT = Gauge(base=0, slope=1)  # a token for each byte

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from chatproxy.chat.gauge import (
+from chatproxy.models.tokens import (
     APART,
     FLATTEST,
     OF_A_MESSAGE,

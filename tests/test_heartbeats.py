@@ -11,7 +11,7 @@ from chat_client import Client, Stream, serving
 from fake_ollama import FakeOllama, Gate, Script, answer, token
 
 from chatproxy import Config
-from chatproxy.chat import generation
+from chatproxy.generation import generation
 
 
 @pytest.fixture

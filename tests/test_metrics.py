@@ -14,9 +14,9 @@ from processes import ran
 from prometheus_client.parser import text_string_to_metric_families
 
 from chatproxy import Config, __version__
-from chatproxy.chat.generation import Figures
-from chatproxy.chat.generations import Load
 from chatproxy.errors import STATUS
+from chatproxy.generation.generation import Figures
+from chatproxy.generation.registry import Load
 from chatproxy.store.records import Message
 from chatproxy.web.metrics import MOST_MODELS, Histogram, Metrics
 

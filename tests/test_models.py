@@ -10,8 +10,8 @@ from chat_client import Client, serving
 from fake_ollama import MODEL, FakeOllama, Script, answer, refused, until
 
 from chatproxy import Config
-from chatproxy.chat.models import Known, Models, canonical, parameters
 from chatproxy.errors import ChatError
+from chatproxy.models.catalog import Known, Models, canonical, parameters
 from chatproxy.ollama.catalog import Catalog
 from chatproxy.ollama.client import Ollama
 from chatproxy.ollama.wire import Line

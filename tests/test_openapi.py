@@ -15,7 +15,7 @@ from openapi_schema_validator import OAS31Validator
 from openapi_spec_validator import validate
 
 from chatproxy import Config, create_app
-from chatproxy.chat import events
+from chatproxy.answers import events
 from chatproxy.errors import STATUS
 from chatproxy.web.guard import unknown
 from chatproxy.web.openapi import DOCUMENT

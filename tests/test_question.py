@@ -1,6 +1,6 @@
 import pytest
 
-from chatproxy.chat.question import MAX_WORDS, search_words
+from chatproxy.prompt.search_terms import MAX_WORDS, search_words
 
 
 @pytest.mark.parametrize(

@@ -2,8 +2,8 @@
 
 import pytest
 
-from chatproxy.chat.queue import Queue, Ticket
 from chatproxy.errors import ChatError
+from chatproxy.generation.queue import Queue, Ticket
 
 
 def join(queue: Queue, number: int, model: str = "m") -> list[Ticket]:

@@ -3,8 +3,8 @@ from pathlib import Path
 
 import pytest
 
-from chatproxy.chat.retrieval import NO_MATCH, Passages, passages, quoted
 from chatproxy.errors import ChatError
+from chatproxy.prompt.passages import NO_MATCH, Passages, passages, quoted
 from chatproxy.store.records import NewDocument, Source
 from chatproxy.store.store import Store
 

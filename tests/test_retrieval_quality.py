@@ -11,9 +11,9 @@ from typing import Any
 import pytest
 from chat_client import Client
 
-from chatproxy.chat.retrieval import passages
 from chatproxy.documents.extract import media_type
 from chatproxy.documents.worker import Reader
+from chatproxy.prompt.passages import passages
 from chatproxy.store.records import NewDocument
 from chatproxy.store.store import Store
 

@@ -4,10 +4,10 @@ from typing import Any
 
 import pytest
 
-from chatproxy.chat import selection
-from chatproxy.chat.models import Known
-from chatproxy.chat.selection import Need, rank
 from chatproxy.errors import ChatError
+from chatproxy.models import selection
+from chatproxy.models.catalog import Known
+from chatproxy.models.selection import Need, rank
 from chatproxy.store.records import Measurement
 
 LOADED = "already loaded"

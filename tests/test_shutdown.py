@@ -16,9 +16,9 @@ from chat_client import Client, Server
 from fake_ollama import FakeOllama, Gate, Script, answer, token, until
 from processes import Process
 
-from chatproxy import Config, create_app
-from chatproxy.chat import conversation, generations
+from chatproxy import Config, chat, create_app
 from chatproxy.documents import worker
+from chatproxy.generation import registry
 from chatproxy.store.records import Message
 from chatproxy.store.store import Store
 from chatproxy.web.keys import CONVERSATION
@@ -248,8 +248,8 @@ class SlowDisk:
 async def test_a_send_that_is_being_stored_becomes_an_answer_that_is_ended(
     fake: FakeOllama, config: Config, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(conversation, "LAST_SENDS", 0.1)
-    monkeypatch.setattr(generations, "LAST_COMMITS", 5)
+    monkeypatch.setattr(chat, "LAST_SENDS", 0.1)
+    monkeypatch.setattr(registry, "LAST_COMMITS", 5)
     disk = SlowDisk(monkeypatch)
     async with alone(config) as server:
         session = await server.client.new_session()
@@ -268,7 +268,7 @@ async def test_a_send_that_is_being_stored_becomes_an_answer_that_is_ended(
 async def test_a_send_that_is_not_stored_in_time_is_not_waited_for(
     fake: FakeOllama, config: Config, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(generations, "LAST_COMMITS", 0.1)
+    monkeypatch.setattr(registry, "LAST_COMMITS", 0.1)
     disk = SlowDisk(monkeypatch)
     async with alone(config) as server:
         session = await server.client.new_session()

@@ -15,8 +15,8 @@ from fake_ollama import FakeOllama, Gate, Script, answer, last, token, until
 from recordings import by_line, recorded, texts
 
 from chatproxy import Config, create_app
-from chatproxy.chat.answer import Answer
-from chatproxy.chat.subscription import Subscription
+from chatproxy.answers.answer import Answer
+from chatproxy.answers.subscription import Subscription
 from chatproxy.web import sse
 from chatproxy.web.keys import CONVERSATION
 from chatproxy.web.sse import EventStream

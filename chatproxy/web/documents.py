@@ -16,10 +16,10 @@ from aiohttp.http_exceptions import HttpProcessingError
 from aiohttp.multipart import BodyPartReader, content_disposition_filename, parse_content_disposition
 from msgspec import Meta, Struct
 
-from chatproxy.chat.retrieval import passages
 from chatproxy.documents.extract import media_type
 from chatproxy.documents.worker import Reader
 from chatproxy.errors import ChatError
+from chatproxy.prompt.passages import passages
 from chatproxy.store.records import Document, NewDocument, Record, Source
 from chatproxy.web.bodies import Before, Limit, before_message, limit, read_json, row_id
 from chatproxy.web.calls import JSON, operation

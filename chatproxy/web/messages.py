@@ -6,11 +6,11 @@ from typing import Annotated, Final
 from aiohttp import web
 from msgspec import Meta
 
-from chatproxy.chat.answer import Answer
-from chatproxy.chat.events import AnyEvent
-from chatproxy.chat.request import SendRequest
+from chatproxy.answers.answer import Answer
+from chatproxy.answers.events import AnyEvent
 from chatproxy.cursor import Cursor
 from chatproxy.errors import ChatError
+from chatproxy.prompt.request import SendRequest
 from chatproxy.store.records import FinishReason, Message, Notice, Record, Source, Usage
 from chatproxy.web.bodies import Before, Limit, before_message, limit, read_json, row_id
 from chatproxy.web.calls import JSON, UPSTREAM, operation

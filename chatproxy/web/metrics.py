@@ -10,9 +10,9 @@ from itertools import accumulate
 from typing import TYPE_CHECKING, Final
 
 from chatproxy import __version__
-from chatproxy.chat.generation import Figures
-from chatproxy.chat.generations import Load
 from chatproxy.errors import STATUS
+from chatproxy.generation.generation import Figures
+from chatproxy.generation.registry import Load
 
 if TYPE_CHECKING:
     from prometheus_client.core import Metric

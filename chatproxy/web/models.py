@@ -4,10 +4,10 @@ from typing import Final
 
 from aiohttp import web
 
-from chatproxy.chat import selection
-from chatproxy.chat.models import Known
-from chatproxy.chat.selection import Choice, Need
 from chatproxy.errors import ChatError
+from chatproxy.models import selection
+from chatproxy.models.catalog import Known
+from chatproxy.models.selection import Choice, Need
 from chatproxy.store.records import Record
 from chatproxy.web.calls import UPSTREAM, operation
 from chatproxy.web.keys import CONFIG, MODELS, owner

@@ -11,8 +11,8 @@ from aiohttp import web
 from msgspec import Meta
 
 from chatproxy import __version__
-from chatproxy.chat.request import RowId
 from chatproxy.errors import RETRYABLE, STATUS, ErrorBody
+from chatproxy.prompt.request import RowId
 from chatproxy.web.access import CREDENTIALS, HOST, SPARED
 from chatproxy.web.calls import JSON, Operation, by_media_type, operation, operation_of
 from chatproxy.web.keys import CONFIG

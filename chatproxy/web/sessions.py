@@ -6,7 +6,7 @@ import msgspec
 from aiohttp import web
 from msgspec import UNSET, Meta, Struct, UnsetType
 
-from chatproxy.chat.request import ModelName, SystemPrompt
+from chatproxy.prompt.request import ModelName, SystemPrompt
 from chatproxy.store.records import Record, Session
 from chatproxy.web.bodies import Limit, limit, read_json
 from chatproxy.web.calls import operation

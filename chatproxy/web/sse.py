@@ -10,7 +10,7 @@ from typing import Final
 
 from aiohttp import web
 
-from chatproxy.chat.events import Frame
+from chatproxy.answers.events import Frame
 
 HEADERS: Final = {
     "Content-Type": "text/event-stream; charset=utf-8",

@@ -18,7 +18,7 @@ from typing import Final
 from aiohttp import web
 
 import chatproxy
-from chatproxy.chat.answer import Answer
+from chatproxy.answers.answer import Answer
 
 FOR_READERS: Final = [
     tracemalloc.Filter(True, str(Path(chatproxy.__file__).parent / name))

@@ -10,18 +10,19 @@ from typing import Final
 from msgspec import UNSET
 from msgspec.structs import replace
 
-from chatproxy.chat import retrieval, selection
-from chatproxy.chat.context import ENOUGH, IMAGE_TOKENS, Prompt
-from chatproxy.chat.gauge import size_of
-from chatproxy.chat.generation import Generation
-from chatproxy.chat.generations import Generations
-from chatproxy.chat.models import Known, Models
-from chatproxy.chat.plan import Plan
-from chatproxy.chat.request import SendRequest
-from chatproxy.chat.retrieval import Passages
-from chatproxy.chat.selection import Choice
 from chatproxy.config import Config
 from chatproxy.errors import ChatError
+from chatproxy.generation.generation import Generation
+from chatproxy.generation.registry import Generations
+from chatproxy.models import selection
+from chatproxy.models.catalog import Known, Models
+from chatproxy.models.selection import Choice
+from chatproxy.models.tokens import size_of
+from chatproxy.prompt import passages as retrieval
+from chatproxy.prompt.passages import Passages
+from chatproxy.prompt.plan import Plan
+from chatproxy.prompt.prompt import ENOUGH, IMAGE_TOKENS, Prompt
+from chatproxy.prompt.request import SendRequest
 from chatproxy.store.records import Notice, Past, Session
 from chatproxy.store.store import Store
 

@@ -10,7 +10,7 @@ from typing import Final
 
 from msgspec import Struct
 
-from chatproxy.chat.question import search_words
+from chatproxy.prompt.search_terms import search_words
 from chatproxy.store.records import Notice, Source
 from chatproxy.store.store import Store
 

@@ -23,8 +23,8 @@ from typing import Final
 
 from msgspec import Struct
 
-from chatproxy.chat.models import Known, canonical
 from chatproxy.errors import ChatError
+from chatproxy.models.catalog import Known, canonical
 
 AUTO: Final = "auto"
 DEMANDING: Final = 2000  # tokens of prompt

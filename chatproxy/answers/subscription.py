@@ -11,9 +11,9 @@ from typing import Protocol
 
 from msgspec.structs import replace
 
-from chatproxy.chat import events
-from chatproxy.chat.answer import Answer
-from chatproxy.chat.events import Frame, frame
+from chatproxy.answers import events
+from chatproxy.answers.answer import Answer
+from chatproxy.answers.events import Frame, frame
 from chatproxy.cursor import Cursor
 from chatproxy.store.records import Notice
 

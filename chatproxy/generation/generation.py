@@ -16,11 +16,11 @@ from msgspec import Struct
 from msgspec.structs import replace
 
 from chatproxy import log
-from chatproxy.chat.answer import Answer
-from chatproxy.chat.asking import Asking
+from chatproxy.answers.answer import Answer
 from chatproxy.config import Config
 from chatproxy.cursor import Cursor
 from chatproxy.errors import ChatError, internal, shutting_down
+from chatproxy.generation.upstream import Asking
 from chatproxy.ollama.wire import Line
 from chatproxy.store.records import Failure, FinishReason, Message, Piece, Status, Usage
 from chatproxy.store.store import Store

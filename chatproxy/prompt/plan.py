@@ -4,9 +4,9 @@ from collections.abc import Sequence
 
 from msgspec import Struct
 
-from chatproxy.chat.context import Fitted, Prompt
-from chatproxy.chat.retrieval import Passages
-from chatproxy.chat.selection import Choice
+from chatproxy.models.selection import Choice
+from chatproxy.prompt.passages import Passages
+from chatproxy.prompt.prompt import Fitted, Prompt
 from chatproxy.store.records import Question
 
 

@@ -12,8 +12,8 @@ from typing import Final
 from msgspec import Struct
 from msgspec.structs import replace
 
-from chatproxy.chat.gauge import Gauge
 from chatproxy.errors import ChatError
+from chatproxy.models.tokens import Gauge
 from chatproxy.ollama.catalog import Catalog
 from chatproxy.ollama.client import Details, Model, Running
 from chatproxy.ollama.wire import Line

@@ -12,19 +12,19 @@ from weakref import WeakValueDictionary
 
 from msgspec.structs import replace
 
-from chatproxy.chat.answer import Answer
-from chatproxy.chat.asking import Asking
-from chatproxy.chat.generation import AGAIN, CANCELLED, SHUTDOWN, Generation
-from chatproxy.chat.generations import Generations
-from chatproxy.chat.models import Models
-from chatproxy.chat.planner import Planner
-from chatproxy.chat.queue import Queue
-from chatproxy.chat.request import SendRequest
-from chatproxy.chat.subscription import Sink, Subscription
+from chatproxy.answers.answer import Answer
+from chatproxy.answers.subscription import Sink, Subscription
 from chatproxy.config import Config
 from chatproxy.cursor import Cursor
 from chatproxy.errors import ChatError, shutting_down
+from chatproxy.generation.generation import AGAIN, CANCELLED, SHUTDOWN, Generation
+from chatproxy.generation.queue import Queue
+from chatproxy.generation.registry import Generations
+from chatproxy.generation.upstream import Asking
+from chatproxy.models.catalog import Models
 from chatproxy.ollama.client import Ollama
+from chatproxy.prompt.planner import Planner
+from chatproxy.prompt.request import SendRequest
 from chatproxy.store.records import Message, Session
 from chatproxy.store.store import Store
 

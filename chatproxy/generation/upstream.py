@@ -9,17 +9,17 @@ from collections.abc import Sequence
 from time import monotonic
 from typing import Final
 
-from chatproxy.chat.answer import Answer
-from chatproxy.chat.context import TRUNCATED, Fitted
-from chatproxy.chat.events import State
-from chatproxy.chat.models import Known, Models
-from chatproxy.chat.plan import Plan
-from chatproxy.chat.queue import Ticket
-from chatproxy.chat.selection import Choice
+from chatproxy.answers.answer import Answer
+from chatproxy.answers.events import State
 from chatproxy.errors import ChatError
+from chatproxy.generation.queue import Ticket
+from chatproxy.models.catalog import Known, Models
+from chatproxy.models.selection import Choice
 from chatproxy.ollama.client import Ollama
 from chatproxy.ollama.stream import ChatStream
 from chatproxy.ollama.wire import Line, Refused
+from chatproxy.prompt.plan import Plan
+from chatproxy.prompt.prompt import TRUNCATED, Fitted
 from chatproxy.store.records import Measurement, Notice
 
 LOOK_EVERY: Final = 1.0  # seconds, for a model that is being loaded

@@ -15,12 +15,12 @@ from typing import Final
 import msgspec
 from msgspec import Struct
 
-from chatproxy.chat.gauge import SLOPE, Gauge, size_of
-from chatproxy.chat.models import Known
-from chatproxy.chat.request import SendRequest
-from chatproxy.chat.retrieval import quoted
-from chatproxy.chat.selection import DEMANDING, Need, too_long
+from chatproxy.models.catalog import Known
+from chatproxy.models.selection import DEMANDING, Need, too_long
+from chatproxy.models.tokens import SLOPE, Gauge, size_of
 from chatproxy.ollama.wire import ChatRequest, Turn
+from chatproxy.prompt.passages import quoted
+from chatproxy.prompt.request import SendRequest
 from chatproxy.store.records import Notice, Past, Source
 
 IMAGE_TOKENS: Final = 768  # about what one costs, whatever its size

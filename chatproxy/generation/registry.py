@@ -8,11 +8,11 @@ from typing import Final, Self
 
 from msgspec import Struct
 
-from chatproxy.chat.answer import Answer
-from chatproxy.chat.asking import Asking
-from chatproxy.chat.generation import SHUTDOWN, TICK, Figures, Generation
+from chatproxy.answers.answer import Answer
 from chatproxy.config import Config
 from chatproxy.errors import ChatError
+from chatproxy.generation.generation import SHUTDOWN, TICK, Figures, Generation
+from chatproxy.generation.upstream import Asking
 from chatproxy.store.store import Store
 
 logger: Final = logging.getLogger(__name__)

@@ -12,8 +12,8 @@ from typing import Final, Protocol
 from msgspec import UNSET
 from msgspec.structs import replace
 
-from chatproxy.chat import events
-from chatproxy.chat.events import Frame, State, frame
+from chatproxy.answers import events
+from chatproxy.answers.events import Frame, State, frame
 from chatproxy.cursor import Cursor
 from chatproxy.store.records import Message, Notice, Source
 

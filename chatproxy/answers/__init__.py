@@ -1,0 +1,1 @@
+"""The growing text of an answer, its events and its readers."""
