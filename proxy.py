@@ -2,7 +2,7 @@
 
 import sys
 
-from chatproxy.cli import main
+from chatproxy.command.cli import main
 
 if __name__ == "__main__":
     sys.exit(main())

@@ -15,7 +15,7 @@ sys.path.insert(0, str(ROOT / "tests"))
 
 from browser import FIELD, Site, chromium  # noqa: E402 - it is with the tests
 
-from chatproxy.demo import demo_server  # noqa: E402 - after the others
+from chatproxy.command.demo import demo_server  # noqa: E402 - after the others
 
 WIDE: Final = {"width": 1100, "height": 820}
 PHONE: Final = {"width": 390, "height": 760}

@@ -6,7 +6,7 @@ from typing import Any
 import aiohttp
 import pytest
 
-from chatproxy.demo import answer_to, demo_server, reason_about
+from chatproxy.command.demo import answer_to, demo_server, reason_about
 from chatproxy.ollama.client import Ollama
 
 FAST = 1e6

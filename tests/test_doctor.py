@@ -12,7 +12,7 @@ from fake_ollama import FakeOllama, Gate, Script, answer, refused
 from processes import Process, environment, ran
 
 from chatproxy import Config
-from chatproxy.doctor import examine
+from chatproxy.command.doctor import examine
 from chatproxy.store.store import Store
 
 

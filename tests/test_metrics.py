@@ -230,6 +230,6 @@ async def test_two_in_one_process_count_apart(config: Config, tmp_path: Path) ->
 
 
 def test_the_start_does_not_wait_for_prometheus(tmp_path: Path) -> None:
-    code = "import sys, chatproxy.cli; print('prometheus_client' in sys.modules)"
+    code = "import sys, chatproxy.command.cli; print('prometheus_client' in sys.modules)"
     run = ran(tmp_path, {}, "-c", code, command=[sys.executable])
     assert run.stdout == "False\n", run.stderr

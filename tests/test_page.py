@@ -13,7 +13,7 @@ from chat_client import Client, Server
 from fake_ollama import FakeOllama, Gate, Script, answer
 
 from chatproxy import Config, create_app
-from chatproxy.demo import demo_server
+from chatproxy.command.demo import demo_server
 from chatproxy.web import operations
 
 pytest.importorskip("playwright")

@@ -18,8 +18,8 @@ from processes import Process, environment, ran
 from routes import is_open, place, routes
 
 from chatproxy import Config, create_app
+from chatproxy.command.token import kept_token
 from chatproxy.errors import StartError
-from chatproxy.token import kept_token
 
 TOKEN: Final = "correct-horse-battery"
 RIGHT: Final = {"Authorization": f"Bearer {TOKEN}"}

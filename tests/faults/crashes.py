@@ -12,7 +12,7 @@ from typing import Final
 from fake_ollama import FakeOllama
 from processes import environment
 
-from chatproxy.demo import answer_to
+from chatproxy.command.demo import answer_to
 from faults.load import Talker, check, ends, paced, reading, talking, was_done
 from faults.place import WATCHED, chatproxy, free_port, intact, orderly, settings, sound, terminated
 from faults.tally import Tally
@@ -105,7 +105,7 @@ async def sigterm(folder: Path, tally: Tally, signals: int) -> None:
 OLLAMA: Final = """
 import sys
 from aiohttp import web
-from chatproxy.demo import create_demo_app
+from chatproxy.command.demo import create_demo_app
 web.run_app(
     create_demo_app(100),
     host="127.0.0.1",

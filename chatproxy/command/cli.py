@@ -21,13 +21,13 @@ from aiohttp import web
 
 from chatproxy import __version__, log
 from chatproxy.app import create_app
+from chatproxy.command.demo import demo_server
+from chatproxy.command.protocol import Protocol
+from chatproxy.command.server import Connections, within_open_files
+from chatproxy.command.token import kept_token
 from chatproxy.config import Config, add_flags, load
-from chatproxy.demo import demo_server
 from chatproxy.errors import StartError
-from chatproxy.token import kept_token
 from chatproxy.web.bodies import MAX_BODY
-from chatproxy.web.connections import Connections, within_open_files
-from chatproxy.web.protocol import Protocol
 
 logger: Final = logging.getLogger(__name__)
 
@@ -97,7 +97,7 @@ def _parser() -> ArgumentParser:
 
 
 def _doctor(flags: Mapping[str, object]) -> int:
-    from chatproxy.doctor import examine
+    from chatproxy.command.doctor import examine
 
     return asyncio.run(examine(flags, os.environ, Path(".env")))
 
