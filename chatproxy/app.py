@@ -15,18 +15,8 @@ from chatproxy.models.catalog import Models
 from chatproxy.ollama.catalog import Catalog
 from chatproxy.ollama.client import Ollama
 from chatproxy.store.store import Store
-from chatproxy.web import (
-    cors,
-    documents,
-    export,
-    guard,
-    messages,
-    models,
-    openapi,
-    operations,
-    pages,
-    sessions,
-)
+from chatproxy.web import cors, middleware, openapi, pages
+from chatproxy.web.api import documents, export, health, messages, models, sessions
 from chatproxy.web.keys import CONFIG, CONVERSATION, GENERATIONS, METRICS, MODELS, OLLAMA, STORE
 from chatproxy.web.metrics import Metrics
 
@@ -35,17 +25,17 @@ METHODS = ("GET", "HEAD", "POST", "PUT", "PATCH", "DELETE")
 
 def create_app(config: Config) -> web.Application:
     """Opens the database and the way to Ollama when it starts; raises StartError then, if it cannot."""
-    app = web.Application(middlewares=[guard.guard])
+    app = web.Application(middlewares=[middleware.guard])
     app[CONFIG] = config
     for module in (sessions, messages, models, export, pages):
         app.add_routes(module.routes)
-    operations.set_up(app)
+    health.set_up(app)
     documents.set_up(app)
     openapi.set_up(app)
     for method in METHODS:
-        app.router.add_route(method, "/{path:.*}", guard.unknown)
+        app.router.add_route(method, "/{path:.*}", middleware.unknown)
     cors.set_up(app, config)
-    guard.set_up(app, config)
+    middleware.set_up(app, config)
     app.cleanup_ctx.append(_parts)
     app.on_shutdown.append(_end_answers)
     return app

@@ -18,7 +18,7 @@ from pypdf import PdfWriter
 
 from chatproxy import Config
 from chatproxy.documents import worker
-from chatproxy.web import documents
+from chatproxy.web.api import documents
 
 DATA = Path(__file__).parent / "documents"
 PATH = "/api/documents"

@@ -19,7 +19,7 @@ from processes import SCRIPT, Process
 from chatproxy import Config
 from chatproxy.command import cli, server
 from chatproxy.command.cli import listening
-from chatproxy.web.guard import HEADERS
+from chatproxy.web.middleware import HEADERS
 
 SESSIONS: Final = "/api/chat/sessions"
 

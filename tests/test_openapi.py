@@ -17,7 +17,7 @@ from openapi_spec_validator import validate
 from chatproxy import Config, create_app
 from chatproxy.answers import events
 from chatproxy.errors import STATUS
-from chatproxy.web.guard import unknown
+from chatproxy.web.middleware import unknown
 from chatproxy.web.openapi import DOCUMENT
 
 SESSIONS: Final = "/api/chat/sessions"

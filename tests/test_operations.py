@@ -9,7 +9,7 @@ from chat_client import Client, Server
 from fake_ollama import FakeOllama, Gate, Script, answer, refused
 
 from chatproxy import Config, __version__, create_app
-from chatproxy.web import operations
+from chatproxy.web.api import health
 from chatproxy.web.keys import CONVERSATION
 
 SESSIONS: Final = "/api/chat/sessions"
@@ -45,7 +45,7 @@ async def test_ready_does_not_fail_where_ollama_is_down_and_sees_it_come_back(
         told = await client.call("GET", "/readyz")
         assert told == {"status": "ready", "ollama": {"reachable": False, "code": "upstream_unavailable"}}
     await fake.start()
-    await asyncio.sleep(operations.KNOWN_FOR)
+    await asyncio.sleep(health.KNOWN_FOR)
     assert (await client.call("GET", "/readyz"))["ollama"]["reachable"]
 
 
@@ -54,7 +54,7 @@ async def test_however_many_probe_ollama_is_asked_once_a_second(client: Client, 
     told = await asyncio.gather(*probes)
     assert told == [told[0]] * 20
     assert fake.calls["/api/version"] <= 3  # on a machine that takes so long for the twenty
-    await asyncio.sleep(operations.KNOWN_FOR)
+    await asyncio.sleep(health.KNOWN_FOR)
     asked = fake.calls["/api/version"]
     await client.call("GET", "/readyz")
     assert fake.calls["/api/version"] == asked + 1

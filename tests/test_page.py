@@ -14,7 +14,7 @@ from fake_ollama import FakeOllama, Gate, Script, answer
 
 from chatproxy import Config, create_app
 from chatproxy.command.demo import demo_server
-from chatproxy.web import operations
+from chatproxy.web.api import health
 
 pytest.importorskip("playwright")
 from playwright.async_api import FilePayload, Page, Route, expect
@@ -396,7 +396,7 @@ async def test_the_page_asks_for_the_token(site: Site) -> None:
 async def test_the_page_says_that_ollama_cannot_be_reached_until_it_can(
     site: Site, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(operations, "KNOWN_FOR", 0.0)  # seconds: it comes and goes faster than anywhere else
+    monkeypatch.setattr(health, "KNOWN_FOR", 0.0)  # seconds: it comes and goes faster than anywhere else
     await site.start()
     await site.fake.stop()
     page = await site.open()
@@ -411,7 +411,7 @@ async def test_the_page_says_that_ollama_cannot_be_reached_until_it_can(
 
 @browser_test
 async def test_the_page_looks_when_a_send_fails(site: Site, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(operations, "KNOWN_FOR", 0.0)  # seconds: it comes and goes faster than anywhere else
+    monkeypatch.setattr(health, "KNOWN_FOR", 0.0)  # seconds: it comes and goes faster than anywhere else
     page = await site.open()
     await expect(page.locator("#ollama")).to_be_hidden()
     await site.fake.stop()

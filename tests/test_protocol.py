@@ -10,7 +10,7 @@ import pytest
 
 from chatproxy import Config
 from chatproxy.command.cli import listening
-from chatproxy.web.guard import HEADERS
+from chatproxy.web.middleware import HEADERS
 
 POST: Final = b"POST /api/chat/sessions HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/json\r\n"
 

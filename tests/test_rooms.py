@@ -96,7 +96,7 @@ def test_the_modules_are_found() -> None:
         "ollama.stream",
         "web.messages",
     } <= set(MODULES)
-    assert {"chat", "config", "web.guard"} <= own("app")
+    assert {"chat", "config", "web.middleware"} <= own("app")
 
 
 @pytest.mark.parametrize("module", MODULES)

@@ -27,7 +27,7 @@ from chatproxy.command.server import Connections, within_open_files
 from chatproxy.command.token import kept_token
 from chatproxy.config import Config, add_flags, load
 from chatproxy.errors import StartError
-from chatproxy.web.bodies import MAX_BODY
+from chatproxy.web.json import MAX_BODY
 
 logger: Final = logging.getLogger(__name__)
 

@@ -3,7 +3,7 @@
 from aiohttp import web
 
 from chatproxy.errors import ChatError
-from chatproxy.web.guard import refusal
+from chatproxy.web.middleware import refusal
 
 
 class Protocol(web.RequestHandler):

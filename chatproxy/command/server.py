@@ -16,7 +16,7 @@ from aiohttp.typedefs import Handler
 
 from chatproxy import log
 from chatproxy.errors import ChatError
-from chatproxy.web.guard import refusal
+from chatproxy.web.middleware import refusal
 
 logger: Final = logging.getLogger(__name__)
 

@@ -6,7 +6,7 @@ from typing import Final
 from aiohttp import web
 
 from chatproxy.errors import ChatError
-from chatproxy.web.calls import operation
+from chatproxy.web.operation import operation
 
 routes: Final = web.RouteTableDef()
 FOLDER: Final = Path(__file__).resolve().parent.parent / "static"

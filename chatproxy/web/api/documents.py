@@ -21,9 +21,9 @@ from chatproxy.documents.worker import Reader
 from chatproxy.errors import ChatError
 from chatproxy.prompt.passages import passages
 from chatproxy.store.records import Document, NewDocument, Record, Source
-from chatproxy.web.bodies import Before, Limit, before_message, limit, read_json, row_id
-from chatproxy.web.calls import JSON, operation
+from chatproxy.web.json import Before, Limit, before_message, limit, read_json, row_id
 from chatproxy.web.keys import CONFIG, STORE, owner
+from chatproxy.web.operation import JSON, operation
 from chatproxy.web.responses import json_response
 
 routes: Final = web.RouteTableDef()

@@ -12,8 +12,8 @@ from msgspec import Meta
 
 from chatproxy.errors import ChatError
 from chatproxy.store.records import Message, Record, Session
-from chatproxy.web.calls import JSON, operation
 from chatproxy.web.keys import CONVERSATION, STORE, owner
+from chatproxy.web.operation import JSON, operation
 
 routes: Final = web.RouteTableDef()
 

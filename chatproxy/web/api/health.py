@@ -11,8 +11,8 @@ from chatproxy.errors import ChatError, shutting_down
 from chatproxy.ollama.catalog import Cached
 from chatproxy.ollama.client import Ollama
 from chatproxy.store.records import Record
-from chatproxy.web.calls import operation
 from chatproxy.web.keys import CONVERSATION, GENERATIONS, METRICS, OLLAMA, STORE
+from chatproxy.web.operation import operation
 from chatproxy.web.responses import json_response
 
 routes: Final = web.RouteTableDef()

@@ -12,9 +12,9 @@ from chatproxy.cursor import Cursor
 from chatproxy.errors import ChatError
 from chatproxy.prompt.request import SendRequest
 from chatproxy.store.records import FinishReason, Message, Notice, Record, Source, Usage
-from chatproxy.web.bodies import Before, Limit, before_message, limit, read_json, row_id
-from chatproxy.web.calls import JSON, UPSTREAM, operation
+from chatproxy.web.json import Before, Limit, before_message, limit, read_json, row_id
 from chatproxy.web.keys import CONFIG, CONVERSATION, STORE, owner
+from chatproxy.web.operation import JSON, UPSTREAM, operation
 from chatproxy.web.responses import error_response, json_response
 from chatproxy.web.sse import EventStream, Waiting
 

@@ -1,0 +1,1 @@
+"""chatproxy's own HTTP API: one module for each kind of resource."""
