@@ -120,7 +120,7 @@ class Cost:
 
 
 @dataclass(frozen=True)
-class Past:
+class HistoryMessage:
     """What one send and one list of sessions cost."""
 
     send: Cost
@@ -129,14 +129,14 @@ class Past:
 
 async def short_and_long_past(
     stage: Stage, short: tuple[int, int], long: tuple[int, int], repeats: int
-) -> tuple[Past, Past]:
+) -> tuple[HistoryMessage, HistoryMessage]:
     """Each is a number of sessions, and of messages in the one that is sent to; taken in turns."""
     async with AsyncExitStack() as stack:
         servers = [await _with_past(stack, stage, *numbers) for numbers in (short, long)]
         http = await stack.enter_async_context(aiohttp.ClientSession())
         sends = await _in_turns(servers, _send, repeats)
         lists = await _in_turns(servers, lambda server: _list(http, server), repeats)
-        first, second = (Past(*costs) for costs in zip(sends, lists, strict=True))
+        first, second = (HistoryMessage(*costs) for costs in zip(sends, lists, strict=True))
         return first, second
 
 

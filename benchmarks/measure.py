@@ -31,7 +31,7 @@ class Sample:
 
 
 @dataclass(frozen=True)
-class Loaded:
+class LoadedConfig:
     sample: Sample
     memory: float  # bytes per stream, beyond what the idle server has after its first answer
 
@@ -68,14 +68,14 @@ def dropping(readers: list[Reader]) -> Iterator[list[Reader]]:
             reader.drop()
 
 
-async def under_load(server: Server, streams: int, seconds: float) -> Loaded:
+async def under_load(server: Server, streams: int, seconds: float) -> LoadedConfig:
     """Raises OVERLOADED where not even so many start within the time."""
     idle, tally = server.memory, Tally()
     requests = await server.requests(streams, f"{RATE} {ENDLESS} 0")
     with dropping(await read(server.port, requests, tally)):
         await asyncio.sleep(seconds / 3)
         found = await sample(server, tally, seconds, streams * RATE)
-        return Loaded(found, (server.memory - idle) / streams)
+        return LoadedConfig(found, (server.memory - idle) / streams)
 
 
 async def first_token(server: Server) -> float:

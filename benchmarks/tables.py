@@ -10,9 +10,9 @@ from typing import Final
 
 from benchmarks import documents as texts
 from benchmarks.contestants import CHATPROXY, DIRECT, FASTAPI, NGINX
-from benchmarks.figures import Cost, Past, Return
+from benchmarks.figures import Cost, HistoryMessage, Return
 from benchmarks.markdown_stream import Smoothness
-from benchmarks.measure import Loaded, Sample
+from benchmarks.measure import LoadedConfig, Sample
 from benchmarks.report import NONE, number, table
 
 STUTTER: Final = 50.0  # milliseconds: a token that comes later is seen to
@@ -24,7 +24,7 @@ class Round:
 
     first: float  # milliseconds to the first token
     idle: int  # bytes
-    loaded: Loaded
+    loaded: LoadedConfig
 
 
 Rounds = dict[str, list[Round | None]]  # None: it did not carry the load at all
@@ -40,7 +40,7 @@ class Own:
     by_length: Sequence[tuple[int, float]]  # the same, by tokens of the answer
     per_reader: float  # CPU microseconds per token
     back: Return | None
-    past: Sequence[tuple[tuple[int, int], Past]]
+    past: Sequence[tuple[tuple[int, int], HistoryMessage]]
 
 
 def compared(rounds: Rounds) -> str:

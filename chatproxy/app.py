@@ -8,16 +8,16 @@ from collections.abc import AsyncIterator
 
 from aiohttp import web
 
-from chatproxy.chat import Conversation
+from chatproxy.chat import ChatService
 from chatproxy.config import Config
-from chatproxy.generation.registry import Generations
+from chatproxy.generation.registry import GenerationRegistry
 from chatproxy.models.catalog import Models
 from chatproxy.ollama.catalog import Catalog
 from chatproxy.ollama.client import Ollama
 from chatproxy.store.store import Store
 from chatproxy.web import cors, middleware, openapi, pages
 from chatproxy.web.api import documents, export, health, messages, models, sessions
-from chatproxy.web.keys import CONFIG, CONVERSATION, GENERATIONS, METRICS, MODELS, OLLAMA, STORE
+from chatproxy.web.keys import CHAT, CONFIG, METRICS, MODELS, OLLAMA, REGISTRY, STORE
 from chatproxy.web.metrics import Metrics
 
 METHODS = ("GET", "HEAD", "POST", "PUT", "PATCH", "DELETE")
@@ -51,9 +51,9 @@ async def _parts(app: web.Application) -> AsyncIterator[None]:
     catalog = Catalog(ollama)
     try:
         known = app[MODELS] = Models(catalog, await store.measurements(), config.context_window)
-        async with Generations.running(config, store, metrics.ended) as generations:
-            app[GENERATIONS] = generations
-            app[CONVERSATION] = Conversation(config, store, ollama, known, generations)
+        async with GenerationRegistry.running(config, store, metrics.ended) as generations:
+            app[REGISTRY] = generations
+            app[CHAT] = ChatService(config, store, ollama, known, generations)
             yield
     finally:
         await catalog.close()
@@ -63,4 +63,4 @@ async def _parts(app: web.Application) -> AsyncIterator[None]:
 
 async def _end_answers(app: web.Application) -> None:
     """While the readers are still connected: each gets the terminal event."""
-    await app[CONVERSATION].close()
+    await app[CHAT].close()

@@ -19,8 +19,8 @@ from chatproxy.cursor import Cursor
 from chatproxy.errors import ChatError, shutting_down
 from chatproxy.generation.generation import AGAIN, CANCELLED, SHUTDOWN, Generation
 from chatproxy.generation.queue import Queue
-from chatproxy.generation.registry import Generations
-from chatproxy.generation.upstream import Asking
+from chatproxy.generation.registry import GenerationRegistry
+from chatproxy.generation.upstream import UpstreamCall
 from chatproxy.models.catalog import Models
 from chatproxy.ollama.client import Ollama
 from chatproxy.prompt.planner import Planner
@@ -32,9 +32,9 @@ PAGE: Final = 200  # messages read at once
 LAST_SENDS: Final = 1.0  # seconds that a shutdown waits for messages that are still being checked
 
 
-class Conversation:
+class ChatService:
     def __init__(
-        self, config: Config, store: Store, ollama: Ollama, models: Models, generations: Generations
+        self, config: Config, store: Store, ollama: Ollama, models: Models, generations: GenerationRegistry
     ) -> None:
         self._config = config
         self._store = store
@@ -131,7 +131,7 @@ class Conversation:
             raise
         answer = Answer(reply, question.id)
         generation = self._generations.start(
-            answer, Asking(answer, plan, ticket, self._ollama, self._models), arrived=arrived
+            answer, UpstreamCall(answer, plan, ticket, self._ollama, self._models), arrived=arrived
         )
         if self.closing:
             generation.end(SHUTDOWN)

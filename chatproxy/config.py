@@ -341,7 +341,7 @@ def _read(name: str, given: object) -> object:
         raise StartError(f"{name} is {setting.shown(given)!r}, which cannot be used: {remedy}.") from None
 
 
-class Loaded(Struct, frozen=True):
+class LoadedConfig(Struct, frozen=True):
     """`sources` says for each setting where its value came from: flag, environment, .env or default."""
 
     config: Config
@@ -366,7 +366,7 @@ def add_flags(parser: ArgumentParser) -> None:
         group.add_argument(*flags, dest=name, metavar="VALUE", help=f"{name}: {setting.help}", **bare)
 
 
-def load(flags: Mapping[str, Any], environ: Mapping[str, str], dotenv: Path) -> Loaded:
+def load(flags: Mapping[str, Any], environ: Mapping[str, str], dotenv: Path) -> LoadedConfig:
     """Flags win over the environment, that over the file `dotenv`, that over the defaults.
 
     An empty value counts as unset, and so does an API_TOKEN where a file for it is named in a place that
@@ -378,7 +378,7 @@ def load(flags: Mapping[str, Any], environ: Mapping[str, str], dotenv: Path) -> 
     if order.index(found["API_TOKEN_FILE"][1]) < order.index(found["API_TOKEN"][1]):
         found["API_TOKEN"] = None, "default"
     given: dict[str, Any] = {name.lower(): value for name, (value, _) in found.items() if value is not None}
-    return Loaded(Config(**given), {name: place for name, (_, place) in found.items()})
+    return LoadedConfig(Config(**given), {name: place for name, (_, place) in found.items()})
 
 
 def _values(dotenv: Path) -> Mapping[str, str | None]:

@@ -34,7 +34,7 @@ from chatproxy.errors import ChatError
 from chatproxy.generation import upstream
 from chatproxy.models.tokens import size_of
 from chatproxy.ollama import catalog
-from chatproxy.store.records import Question
+from chatproxy.store.records import NewTurn
 from chatproxy.store.store import Store
 from chatproxy.web.keys import MODELS
 
@@ -413,7 +413,7 @@ async def remembering(path: Path, turns: int) -> str:
     session = await store.create_session("", system="You know lighthouses.")
     begun = await asyncio.gather(
         *[
-            store.begin_answer("", session.id, Question(content=f"Question {number}: {PROSE}", model=MODEL))
+            store.begin_answer("", session.id, NewTurn(content=f"Question {number}: {PROSE}", model=MODEL))
             for number in range(turns)
         ]
     )
@@ -429,7 +429,7 @@ async def test_a_conversation_of_300_turns_goes_on(fake: FakeOllama, config: Con
     app = create_app(config)
     async with Server(app) as server:
         for number in range(260, 300):
-            gauge = (await app[MODELS].find(MODEL)).gauge
+            gauge = (await app[MODELS].find(MODEL)).estimate
             stream = await server.client.ask(session, f"Question {number}: {PROSE[number % 100 :]}")
             assert stream.last["type"] == "done", stream.last
             sent = fake.requests[-1]["messages"]

@@ -10,18 +10,22 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from chatproxy.errors import ChatError
-from chatproxy.models.catalog import Known
-from chatproxy.models.tokens import OF_A_MESSAGE, Gauge
-from chatproxy.prompt.prompt import IMAGE_TOKENS, MAX_RESERVE, Fitted, Prompt
+from chatproxy.models.catalog import KnownModel
+from chatproxy.models.tokens import OF_A_MESSAGE, TokenEstimate
+from chatproxy.prompt.prompt import IMAGE_TOKENS, MAX_RESERVE, FittedPrompt, Prompt
 from chatproxy.prompt.request import SendRequest
-from chatproxy.store.records import Past
+from chatproxy.store.records import HistoryMessage
 
-EXACT = Gauge(base=0, slope=1)  # a token for each byte
+EXACT = TokenEstimate(base=0, slope=1)  # a token for each byte
 Said = tuple[str, str]
 
 
-def known(window: int | None = 4096, *can: str, gauge: Gauge = EXACT, trained: int | None = None) -> Known:
-    return Known(name="m", window=window, expected_window=trained, gauge=gauge, capabilities=frozenset(can))
+def known(
+    window: int | None = 4096, *can: str, estimate: TokenEstimate = EXACT, trained: int | None = None
+) -> KnownModel:
+    return KnownModel(
+        name="m", window=window, expected_window=trained, estimate=estimate, capabilities=frozenset(can)
+    )
 
 
 def prompt(
@@ -36,7 +40,7 @@ def prompt(
     """The questions have even ids, from 0 on, the answers those after them. `pictured`: images by id."""
     said = [text for turn in turns for text in turn]
     past = [
-        Past(
+        HistoryMessage(
             id=number,
             role="assistant" if number % 2 else "user",
             content=text,
@@ -55,7 +59,7 @@ def prompt(
     )
 
 
-def told(fitted: Fitted) -> list[str]:
+def told(fitted: FittedPrompt) -> list[str]:
     return [message["content"] for message in json.loads(fitted.body)["messages"]]
 
 
@@ -65,7 +69,7 @@ def sized(size: int, number: int = 0) -> Said:
     return f"q{number}".ljust(half, "."), f"a{number}".ljust(size - half - 2 * OF_A_MESSAGE, ".")
 
 
-def questions(fitted: Fitted) -> list[str]:
+def questions(fitted: FittedPrompt) -> list[str]:
     """Of the history, by their numbers."""
     return [text.rstrip(".") for text in told(fitted) if text.startswith("q")]
 
@@ -215,7 +219,7 @@ def test_a_prompt_with_images_teaches_the_gauge_nothing() -> None:
 
 
 texts = st.text(st.characters(codec="utf-8"), max_size=300)
-gauges = st.builds(Gauge, st.floats(0, 300), st.floats(0.1, 1))
+gauges = st.builds(TokenEstimate, st.floats(0, 300), st.floats(0.1, 1))
 
 
 @given(
@@ -223,19 +227,19 @@ gauges = st.builds(Gauge, st.floats(0, 300), st.floats(0.1, 1))
     message=st.text(min_size=1, max_size=300),
     system=st.none() | texts,
     window=st.integers(400, 6000),
-    gauge=gauges,
+    estimate=gauges,
 )
 def test_a_prompt_stays_within_its_window_and_tells_the_newest_run_of_turns(
-    turns: list[Said], message: str, system: str | None, window: int, gauge: Gauge
+    turns: list[Said], message: str, system: str | None, window: int, estimate: TokenEstimate
 ) -> None:
-    asked, model = prompt(*turns, message=message, system=system), known(window, gauge=gauge)
+    asked, model = prompt(*turns, message=message, system=system), known(window, estimate=estimate)
     if asked.need().least(model, window) > window:
         with pytest.raises(ChatError, match="shorten it"):
             asked.fit(model)
         return
     fitted = asked.fit(model)
     assert fitted.size is not None
-    assert gauge.tokens(fitted.size) + min(window // 4, MAX_RESERVE) <= window + 1  # rounding
+    assert estimate.tokens(fitted.size) + min(window // 4, MAX_RESERVE) <= window + 1  # rounding
     newest = turns[fitted.left_out :]
     history = [text for question, answer in newest if answer.strip() for text in (question, answer)]
     assert told(fitted) == [*([system] if system else []), *history, message]

@@ -11,14 +11,14 @@ from browser import STATIC, Site, axe, browser, browser_test, missing, site
 from chat_client import Client
 
 from chatproxy import Config, create_app
-from chatproxy.web.openapi import DOCUMENT
+from chatproxy.web.openapi import OPENAPI
 
 pytest.importorskip("playwright")
 from playwright.async_api import Page, expect
 
 __all__ = ["browser", "site"]  # the fixtures
 
-API: Final = json.loads(bytes(create_app(Config())[DOCUMENT].content))
+API: Final = json.loads(bytes(create_app(Config())[OPENAPI].content))
 PHONE: dict[str, Any] = {"viewport": {"width": 320, "height": 600}}
 NEW_SESSION: Final = "POST /api/chat/sessions"
 SEND: Final = "POST /api/chat/sessions/{sid}/messages"

@@ -11,7 +11,7 @@ from fake_ollama import MODEL, FakeOllama, Script, answer, refused, until
 
 from chatproxy import Config
 from chatproxy.errors import ChatError
-from chatproxy.models.catalog import Known, Models, canonical, parameters
+from chatproxy.models.catalog import KnownModel, Models, canonical, parameters
 from chatproxy.ollama.catalog import Catalog
 from chatproxy.ollama.client import Ollama
 from chatproxy.ollama.wire import Line
@@ -121,7 +121,7 @@ async def test_where_the_list_cannot_be_read_a_name_is_taken_on_trust(
     fake: FakeOllama, models: Models
 ) -> None:
     fake.instead["/api/tags"] = refused(500, "no")
-    assert await models.find("whatever") == Known(name="whatever")
+    assert await models.find("whatever") == KnownModel(name="whatever")
     with pytest.raises(ChatError, match="Ollama reports: no"):
         await models.all()
 
@@ -214,10 +214,10 @@ async def test_until_then_one_that_a_refusal_named_is_expected(fake: FakeOllama,
     model = await models.find(MODEL)
     assert (model.window, model.expected_window, model.likely_window) == (None, 32768, 32768)
     learned = models.refused(model, 20_000, 6000, window=4096, tokens=5371)
-    assert (learned.window, learned.warm, learned.gauge.tokens(20_000)) == (4096, True, 5371)
+    assert (learned.window, learned.warm, learned.estimate.tokens(20_000)) == (4096, True, 5371)
     again = await models.find(MODEL)
     # It may be another one when the model is loaded anew: good for fitting, not for refusing a message.
-    assert (again.window, again.expected_window, again.gauge) == (None, 4096, learned.gauge)
+    assert (again.window, again.expected_window, again.estimate) == (None, 4096, learned.estimate)
     assert await window(models, THINKER) is None
     with_num_ctx(fake, ECHO, 2048)
     assert await window(models, ECHO) == 2048
@@ -258,21 +258,21 @@ async def test_what_says_nothing_is_not_counted(
 async def test_a_prompt_without_a_size_teaches_the_gauge_nothing(models: Models) -> None:
     model = await models.find(MODEL)
     models.measurement(model, ended(prompt=5000), None)
-    assert (await models.find(MODEL)).gauge == model.gauge
+    assert (await models.find(MODEL)).estimate == model.estimate
     models.measurement(model, ended(prompt=5000), 10_000)
-    assert (await models.find(MODEL)).gauge.tokens(10_000) == 5000
+    assert (await models.find(MODEL)).estimate.tokens(10_000) == 5000
 
 
 async def test_images_that_cost_more_are_made_room_for_once(models: Models) -> None:
     model = await models.find(MODEL)
-    costlier = models.refused(model, None, 4000, window=4096, tokens=5000).gauge
-    assert costlier.tokens(10_000) == model.gauge.tokens(10_000) + 1000
-    assert models.refused(model, None, 5001, window=4096, tokens=5000).gauge == model.gauge
-    assert (await models.find(MODEL)).gauge == model.gauge
+    costlier = models.refused(model, None, 4000, window=4096, tokens=5000).estimate
+    assert costlier.tokens(10_000) == model.estimate.tokens(10_000) + 1000
+    assert models.refused(model, None, 5001, window=4096, tokens=5000).estimate == model.estimate
+    assert (await models.find(MODEL)).estimate == model.estimate
 
 
 async def test_one_taken_on_trust_is_not_measured(models: Models) -> None:
-    assert models.measurement(Known(name="whatever"), ended(prompt=5), 10) is None
+    assert models.measurement(KnownModel(name="whatever"), ended(prompt=5), 10) is None
 
 
 async def test_an_answer_shows_what_is_loaded_now(fake: FakeOllama, models: Models) -> None:
@@ -322,4 +322,4 @@ async def test_a_kept_gauge_is_used(fake: FakeOllama) -> None:
     digest = fake.models[2]["digest"]
     kept = Measurement(digest=digest, prompt_base=100, prompt_slope=0.5)
     async with opening(fake, measurements=[kept]) as models:
-        assert (await models.find(MODEL)).gauge.tokens(1000) == 600
+        assert (await models.find(MODEL)).estimate.tokens(1000) == 600

@@ -18,7 +18,7 @@ from chatproxy import Config, create_app
 from chatproxy.answers import events
 from chatproxy.errors import STATUS
 from chatproxy.web.middleware import unknown
-from chatproxy.web.openapi import DOCUMENT
+from chatproxy.web.openapi import OPENAPI
 
 SESSIONS: Final = "/api/chat/sessions"
 # Not a call: the mount without its slash leads to the page.
@@ -26,7 +26,7 @@ NO_CALLS: Final = {""}
 
 
 def document(config: Config | None = None) -> Any:
-    return json.loads(bytes(create_app(config or Config())[DOCUMENT].content))
+    return json.loads(bytes(create_app(config or Config())[OPENAPI].content))
 
 
 API: Final = document()

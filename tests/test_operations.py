@@ -10,7 +10,7 @@ from fake_ollama import FakeOllama, Gate, Script, answer, refused
 
 from chatproxy import Config, __version__, create_app
 from chatproxy.web.api import health
-from chatproxy.web.keys import CONVERSATION
+from chatproxy.web.keys import CHAT
 
 SESSIONS: Final = "/api/chat/sessions"
 REQUEST_ID: Final = "X-Request-Id"
@@ -89,7 +89,7 @@ async def test_not_ready_while_it_shuts_down_but_alive(config: Config) -> None:
     app = create_app(config)
     async with Server(app) as server:
         session = await server.client.new_session()
-        await app[CONVERSATION].close()  # what begins a shutdown
+        await app[CHAT].close()  # what begins a shutdown
         told = await server.client.call("GET", "/readyz", status=503)
         assert told["code"] == "shutting_down"
         await server.client.call("GET", "/healthz")

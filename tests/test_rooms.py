@@ -94,7 +94,7 @@ def test_the_modules_are_found() -> None:
         "answers.answer",
         "store.store",
         "ollama.stream",
-        "web.messages",
+        "web.api.messages",
     } <= set(MODULES)
     assert {"chat", "config", "web.middleware"} <= own("app")
 

@@ -17,13 +17,13 @@ from schemathesis.checks import not_a_server_error
 from schemathesis.specs.openapi.checks import negative_data_rejection, positive_data_acceptance
 
 from chatproxy import Config, create_app
-from chatproxy.web.openapi import DOCUMENT
+from chatproxy.web.openapi import OPENAPI
 
 EXAMPLES: Final = 10  # of each call, in each way
 # Where something else is to blame: Ollama, the disk, the number of those who ask.
 OTHERS: Final = {502, 503, 504, 507}
 
-API: Final = json.loads(bytes(create_app(Config())[DOCUMENT].content))
+API: Final = json.loads(bytes(create_app(Config())[OPENAPI].content))
 
 
 def ways() -> Iterator[tuple[str, str, GenerationMode]]:

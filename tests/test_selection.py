@@ -6,7 +6,7 @@ import pytest
 
 from chatproxy.errors import ChatError
 from chatproxy.models import selection
-from chatproxy.models.catalog import Known
+from chatproxy.models.catalog import KnownModel
 from chatproxy.models.selection import Need, rank
 from chatproxy.store.records import Measurement
 
@@ -17,13 +17,13 @@ ONLY = "the only one installed"
 LAST = "answered last in this session"
 
 
-def known(name: str, billions: float = 1, *can: str, **more: Any) -> Known:
+def known(name: str, billions: float = 1, *can: str, **more: Any) -> KnownModel:
     """`rate` and `load_ms` are its measurements."""
     measured = Measurement(
         digest=name, tokens_per_second=more.pop("rate", None), load_ms=more.pop("load_ms", None)
     )
     capabilities = more.pop("capabilities", frozenset({"completion", *can}))
-    return Known(name=name, size=billions * 1e9, capabilities=capabilities, measured=measured, **more)
+    return KnownModel(name=name, size=billions * 1e9, capabilities=capabilities, measured=measured, **more)
 
 
 def needing(tokens: int, **more: Any) -> Need:
@@ -233,7 +233,7 @@ CHOICES = [
     ("models", "need", "expected", "reason"), [row[1:] for row in CHOICES], ids=[row[0] for row in CHOICES]
 )
 @pytest.mark.parametrize("turned", [False, True], ids=["", "listed the other way round"])
-def test_who_answers(models: list[Known], need: Need, expected: str, reason: str, turned: bool) -> None:
+def test_who_answers(models: list[KnownModel], need: Need, expected: str, reason: str, turned: bool) -> None:
     first = rank(models[::-1] if turned else models, need)[0]
     assert (first.model.name, first.reason) == (expected, reason)
 
@@ -255,7 +255,7 @@ def test_who_answers(models: list[Known], need: Need, expected: str, reason: str
         ([known("a", window=4096)], needing(3073), "message_too_long", "window of a holds 4096"),
     ],
 )
-def test_nobody_can_answer(models: list[Known], need: Need, code: str, words: str) -> None:
+def test_nobody_can_answer(models: list[KnownModel], need: Need, code: str, words: str) -> None:
     with pytest.raises(ChatError) as refused:
         rank(models, need)
     assert refused.value.code == code

@@ -21,7 +21,7 @@ from chatproxy.documents import worker
 from chatproxy.generation import registry
 from chatproxy.store.records import Message
 from chatproxy.store.store import Store
-from chatproxy.web.keys import CONVERSATION
+from chatproxy.web.keys import CHAT
 
 QUICK: dict[str, Any] = {"shutdown_timeout": 0.3}  # seconds that aiohttp waits for readers
 
@@ -362,5 +362,5 @@ async def test_twenty_five_answers_and_three_sends_end_in_time_on_a_slow_disk(
 async def test_closing_may_be_repeated(fake: FakeOllama, config: Config) -> None:
     app = create_app(config)
     async with Server(app, **QUICK):
-        await app[CONVERSATION].close()
-        await app[CONVERSATION].close()
+        await app[CHAT].close()
+        await app[CHAT].close()

@@ -13,12 +13,12 @@ from msgspec.structs import replace
 from chatproxy.errors import ChatError, StartError
 from chatproxy.store.migrations import APPLICATION_ID, MIGRATIONS
 from chatproxy.store.records import (
+    EarlierSend,
     Failure,
     Message,
+    NewTurn,
     Notice,
     Piece,
-    Question,
-    Send,
     Session,
     Source,
     Usage,
@@ -48,7 +48,7 @@ async def new_session(store: Store, title: str | None = None, owner: str = "ann"
 
 async def begin(store: Store, session: Session, content: str = "Hi", **fields: object) -> tuple[int, int]:
     """The ids of the two messages."""
-    asked = Question(content=content, **fields)  # type: ignore[arg-type]
+    asked = NewTurn(content=content, **fields)  # type: ignore[arg-type]
     question, answer = await store.begin_answer("ann", session.id, asked)
     return question.id, answer.id
 
@@ -218,8 +218,8 @@ async def test_what_is_somebody_elses_is_as_good_as_missing(store: Store, sessio
         lambda owner, id: store.images(owner, id, [question]),
         lambda owner, id: store.find_send(owner, id, "c"),
         lambda owner, id: store.check_replaces(owner, id, question),
-        lambda owner, id: store.begin_answer(owner, id, Question(content="x")),
-        lambda owner, id: store.begin_answer(owner, id, Question(content="x", replaces=question)),
+        lambda owner, id: store.begin_answer(owner, id, NewTurn(content="x")),
+        lambda owner, id: store.begin_answer(owner, id, NewTurn(content="x", replaces=question)),
     ]
     for call in calls:
         for owner, id in (("bob", session.id), ("ann", "nowhere")):
@@ -245,7 +245,7 @@ async def test_messages_of_another_session_are_missing(store: Store, session: Se
     assert await store.images("ann", session.id, [question]) == {}
     for call in (
         store.check_replaces("ann", session.id, question),
-        store.begin_answer("ann", session.id, Question(content="x", replaces=question)),
+        store.begin_answer("ann", session.id, NewTurn(content="x", replaces=question)),
     ):
         error = await refused(call)
         assert (error.code, error.details) == ("invalid", {"field": "replaces"})
@@ -448,7 +448,7 @@ async def test_a_turn(store: Store, session: Session) -> None:
     question, answer = await store.begin_answer(
         "ann",
         session.id,
-        Question(
+        NewTurn(
             content=ODD_TEXT,
             images=[b"one", b"\0two"],
             document_id=3,
@@ -573,7 +573,7 @@ async def test_replaces(store: Store, session: Session) -> None:
     assert (await store.get_session("ann", session.id)).message_count == 4
     assert (await store.get_message("ann", session.id, third)).content == "three"
     for gone in (second, third, 2**70):
-        error = await refused(store.begin_answer("ann", session.id, Question(content="x", replaces=gone)))
+        error = await refused(store.begin_answer("ann", session.id, NewTurn(content="x", replaces=gone)))
         assert (error.code, error.details) == ("invalid", {"field": "replaces"})
     answer = (await shown(store, session))[1].id
     assert (await refused(store.check_replaces("ann", session.id, answer))).code == "invalid"
@@ -617,7 +617,7 @@ async def test_pieces_of_what_is_deleted_or_over_are_dropped(
 
 async def test_find_send(store: Store, session: Session) -> None:
     question, answer = await begin(store, session, client_message_id="c", fingerprint="f")
-    assert await store.find_send("ann", session.id, "c") == Send(
+    assert await store.find_send("ann", session.id, "c") == EarlierSend(
         question_id=question, answer_id=answer, fingerprint="f"
     )
     assert await store.find_send("ann", session.id, "other") is None

@@ -18,7 +18,7 @@ from chatproxy import Config, create_app
 from chatproxy.answers.answer import Answer
 from chatproxy.answers.subscription import Subscription
 from chatproxy.web import sse
-from chatproxy.web.keys import CONVERSATION
+from chatproxy.web.keys import CHAT
 from chatproxy.web.sse import EventStream
 
 WORD = "0123456789abcde " * 1024  # 16 KiB
@@ -34,7 +34,7 @@ class Service(Server):
 
     def answer(self, message: int) -> Answer:
         """The one being produced."""
-        answer: Answer = self._app[CONVERSATION]._generations.now()[message].answer
+        answer: Answer = self._app[CHAT]._generations.now()[message].answer
         return answer
 
 

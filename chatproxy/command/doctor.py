@@ -13,11 +13,11 @@ from msgspec import Struct
 from chatproxy.config import Config, load
 from chatproxy.errors import ChatError, StartError
 from chatproxy.models import selection
-from chatproxy.models.catalog import Known, Models
+from chatproxy.models.catalog import KnownModel, Models
 from chatproxy.models.selection import Need
 from chatproxy.ollama.catalog import Catalog
 from chatproxy.ollama.client import Ollama
-from chatproxy.ollama.wire import ChatRequest, Line, Turn
+from chatproxy.ollama.wire import ChatMessage, ChatRequest, Line
 from chatproxy.store.health import health
 
 LITTLE: Final = 200 * 1024**2  # bytes of free space
@@ -111,15 +111,18 @@ def _database(config: Config) -> Iterator[Finding]:
         yield Finding("ok", "SQLite", found.sqlite)
 
 
-async def _model(models: Models, config: Config) -> Known:
+async def _model(models: Models, config: Config) -> KnownModel:
     """That a short message would get."""
     named = selection.named(None, None, config.default_model)
     return await models.find(named[0]) if named else selection.rank(await models.all(), Need())[0].model
 
 
-async def _answer(ollama: Ollama, model: Known, config: Config) -> Finding:
+async def _answer(ollama: Ollama, model: KnownModel, config: Config) -> Finding:
     request = ChatRequest(
-        model=model.name, messages=[Turn("user", "Hi")], truncate=False, options={"num_predict": TOKENS}
+        model=model.name,
+        messages=[ChatMessage("user", "Hi")],
+        truncate=False,
+        options={"num_predict": TOKENS},
     )
     began, came = monotonic(), list[float]()
     try:
@@ -132,7 +135,7 @@ async def _answer(ollama: Ollama, model: Known, config: Config) -> Finding:
     return _speed(model, last, came[0] - began)
 
 
-def _speed(model: Known, last: Line, seconds: float) -> Finding:
+def _speed(model: KnownModel, last: Line, seconds: float) -> Finding:
     pace = last.tokens_per_second
     said = (
         f"the first token after {seconds:.1f} s, {(last.load_ms or 0) / 1000:.1f} s of it to load the model"

@@ -20,7 +20,7 @@ from chatproxy.answers.answer import Answer
 from chatproxy.config import Config
 from chatproxy.cursor import Cursor
 from chatproxy.errors import ChatError, internal, shutting_down
-from chatproxy.generation.upstream import Asking
+from chatproxy.generation.upstream import UpstreamCall
 from chatproxy.ollama.wire import Line
 from chatproxy.store.records import Failure, FinishReason, Message, Piece, Status, Usage
 from chatproxy.store.store import Store
@@ -73,7 +73,7 @@ class Generation:
     def __init__(
         self,
         answer: Answer,
-        asking: Asking,
+        asking: UpstreamCall,
         *,
         arrived: float,
         config: Config,

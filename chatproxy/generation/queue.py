@@ -4,7 +4,7 @@ Ollama runs one answer of a model at a time unless told otherwise, and says nowh
 model's limit is twice what was ever seen generating together, at least two: Ollama's own pipe stays
 full, what runs in parallel shows itself and lifts the limit, and the rest waits here, where a place
 in the line can be told. `max_running` and `max_waiting` count over all models. A model is here what
-Ollama runs, whatever its name: see `Known.runner`.
+Ollama runs, whatever its name: see `KnownModel.runner`.
 """
 
 import asyncio

@@ -12,7 +12,7 @@ from chatproxy.answers.answer import Answer
 from chatproxy.config import Config
 from chatproxy.errors import ChatError
 from chatproxy.generation.generation import SHUTDOWN, TICK, Figures, Generation
-from chatproxy.generation.upstream import Asking
+from chatproxy.generation.upstream import UpstreamCall
 from chatproxy.store.store import Store
 
 logger: Final = logging.getLogger(__name__)
@@ -29,7 +29,7 @@ class Load(Struct, frozen=True):
     subscribers: int
 
 
-class Generations:
+class GenerationRegistry:
     def __init__(self, config: Config, store: Store, observe: Callable[[Figures], None]) -> None:
         """`observe` is told of each answer's end."""
         self._config = config
@@ -55,7 +55,7 @@ class Generations:
                 clock.cancel()
             await asyncio.wait(clocks)
 
-    def start(self, answer: Answer, asking: Asking, arrived: float) -> Generation:
+    def start(self, answer: Answer, asking: UpstreamCall, arrived: float) -> Generation:
         """`arrived` is the monotonic time of the reader's request."""
         generation = Generation(
             answer, asking, arrived=arrived, config=self._config, store=self._store, observe=self._observe

@@ -13,19 +13,19 @@ from chatproxy.answers.answer import Answer
 from chatproxy.answers.events import State
 from chatproxy.errors import ChatError
 from chatproxy.generation.queue import Ticket
-from chatproxy.models.catalog import Known, Models
+from chatproxy.models.catalog import KnownModel, Models
 from chatproxy.models.selection import Choice
 from chatproxy.ollama.client import Ollama
 from chatproxy.ollama.stream import ChatStream
 from chatproxy.ollama.wire import Line, Refused
 from chatproxy.prompt.plan import Plan
-from chatproxy.prompt.prompt import TRUNCATED, Fitted
+from chatproxy.prompt.prompt import TRUNCATED, FittedPrompt
 from chatproxy.store.records import Measurement, Notice
 
 LOOK_EVERY: Final = 1.0  # seconds, for a model that is being loaded
 
 
-class Asking:
+class UpstreamCall:
     """Appends to the answer what comes, until it is stopped."""
 
     def __init__(self, answer: Answer, plan: Plan, ticket: Ticket, ollama: Ollama, models: Models) -> None:
@@ -68,7 +68,7 @@ class Asking:
         message = f"{first.model.name} failed ({error.sentence}); {second.model.name} answers instead."
         self._answer.warn(Notice(code="model_fallback", message=message))
 
-    async def _answered_by(self, model: Known, fitted: Fitted) -> Line:
+    async def _answered_by(self, model: KnownModel, fitted: FittedPrompt) -> Line:
         await self._admission()
         try:
             return await self._exchange(model, fitted)
@@ -82,7 +82,7 @@ class Asking:
         self._refit(fitted)
         return await self._exchange(model, fitted)
 
-    def _refit(self, fitted: Fitted) -> None:
+    def _refit(self, fitted: FittedPrompt) -> None:
         """Another prompt than the one before: what was said of that holds no more."""
         warnings = {notice.code: notice for notice in self._answer.warnings}
         warnings.pop(TRUNCATED, None)
@@ -98,7 +98,7 @@ class Asking:
     def _queued(self, position: int) -> None:
         self._answer.enter("queued", position)
 
-    async def _exchange(self, model: Known, fitted: Fitted) -> Line:
+    async def _exchange(self, model: KnownModel, fitted: FittedPrompt) -> Line:
         self._answer.progress.eta_ms = model.measured.load_ms
         self._answer.enter("waiting" if await self._models.warm(model) else "loading")
         loading = asyncio.create_task(self._look_for(model))
@@ -113,7 +113,7 @@ class Asking:
         self.measurement = self._models.measurement(model, last, fitted.size)
         return last
 
-    async def _look_for(self, model: Known) -> None:
+    async def _look_for(self, model: KnownModel) -> None:
         """Ollama says nothing while it loads a model: its list of running ones tells when it has, or that
         what was taken for loaded has to be loaded anew."""
         loaded = model.remote

@@ -13,7 +13,7 @@ from msgspec import Struct
 from msgspec.structs import replace
 
 from chatproxy.errors import ChatError
-from chatproxy.models.tokens import Gauge
+from chatproxy.models.tokens import TokenEstimate
 from chatproxy.ollama.catalog import Catalog
 from chatproxy.ollama.client import Details, Model, Running
 from chatproxy.ollama.wire import Line
@@ -25,7 +25,7 @@ UNKNOWN: Final = 131_072  # tokens, for a window that nobody names
 MIN_TOKENS: Final = 8  # an answer shorter than that says nothing about the pace
 
 
-class Known(Struct, frozen=True, kw_only=True):
+class KnownModel(Struct, frozen=True, kw_only=True):
     """One installed model. `window` is the one in force, in tokens, None until known; `expected_window` is
     the one that Ollama named last, or else what the model was made for. `size` is 0 until known."""
 
@@ -40,7 +40,7 @@ class Known(Struct, frozen=True, kw_only=True):
     warm: bool = False
     in_memory: bool = False  # loaded, and all of it in the fastest memory
     measured: Measurement = Measurement(digest="")
-    gauge: Gauge = Gauge()
+    estimate: TokenEstimate = TokenEstimate()
     tags: Model | None = None
 
     @property
@@ -69,7 +69,7 @@ class Known(Struct, frozen=True, kw_only=True):
     @property
     def most_text(self) -> int:
         """Bytes of it that could ever fit."""
-        return int(self.likely_window / self.gauge.slope)
+        return int(self.likely_window / self.estimate.slope)
 
 
 def canonical(name: str) -> str:
@@ -85,17 +85,17 @@ class Models:
         """`context_window` is the setting: where it is given, it is every model's window."""
         self._catalog = catalog
         self._measured = {measured.digest: measured for measured in measurements}
-        self._gauges = {measured.digest: _gauge(measured) for measured in self._measured.values()}
+        self._estimates = {measured.digest: _estimate(measured) for measured in self._measured.values()}
         self._context_window = context_window
         self._refused: dict[str, int] = {}  # windows that Ollama named when it refused a prompt
 
-    async def all(self) -> list[Known]:
+    async def all(self) -> list[KnownModel]:
         """Raises what kept Ollama from listing them."""
         installed = await self._catalog.installed.get() or await self._catalog.installed.fetch()
         running = await self._catalog.running.get()
         return list(await asyncio.gather(*[self._known(model, running) for model in installed]))
 
-    async def find(self, name: str) -> Known:
+    async def find(self, name: str) -> KnownModel:
         """The model of that name, as Ollama spells it. Raises `model_not_found`, once the list was read
         again; where it cannot be read, the name is taken on trust."""
         try:
@@ -103,7 +103,7 @@ class Models:
             if _named(installed, name) is None:
                 installed = await self._catalog.installed.fetch()
         except ChatError:
-            return Known(name=name, window=self._context_window)
+            return KnownModel(name=name, window=self._context_window)
         model = _named(installed, name)
         if model is None:
             raise ChatError(
@@ -114,11 +114,11 @@ class Models:
             )
         return await self._known(model, await self._catalog.running.get())
 
-    async def _known(self, model: Model, running: Sequence[Running]) -> Known:
+    async def _known(self, model: Model, running: Sequence[Running]) -> KnownModel:
         details = await self._catalog.details(model.name, model.digest)
         runner = await self._runner(model, details, running)
         digest = model.digest or model.name
-        return Known(
+        return KnownModel(
             name=model.name,
             digest=digest,
             weights=details.weights,
@@ -132,7 +132,7 @@ class Models:
             warm=runner is not None,
             in_memory=runner is not None and (runner.size_vram or 0) >= (runner.size or 1),
             measured=self._measured.get(digest, Measurement(digest=digest)),
-            gauge=self._gauges.get(digest, Gauge()),
+            estimate=self._estimates.get(digest, TokenEstimate()),
             tags=model,
         )
 
@@ -149,12 +149,12 @@ class Models:
                     return runner
         return None
 
-    async def loaded(self, model: Known) -> bool:
+    async def loaded(self, model: KnownModel) -> bool:
         """Asked of Ollama now."""
         running = await self._catalog.running.fetch()
         return model.tags is not None and (await self._known(model.tags, running)).warm
 
-    async def warm(self, model: Known) -> bool:
+    async def warm(self, model: KnownModel) -> bool:
         """As far as is known without asking: while a message stood in line, others may have loaded it."""
         if model.ready or model.tags is None:
             return model.ready
@@ -162,27 +162,29 @@ class Models:
 
     # -- what answers show
 
-    def measurement(self, model: Known, last: Line, size: int | None) -> Measurement | None:
-        """The running figures with those of this answer, to be kept. `size` is the prompt's, see `Fitted`."""
+    def measurement(self, model: KnownModel, last: Line, size: int | None) -> Measurement | None:
+        """Update the running figures with this answer's and return them; `size` as in `FittedPrompt`."""
         if model.digest is None:
             return None
         if last.prompt_eval_count and size:
             self._learn(model.digest, size, last.prompt_eval_count)
-        before, gauge = self._measured.get(model.digest, model.measured), self._gauges.get(model.digest)
+        before, estimate = self._measured.get(model.digest, model.measured), self._estimates.get(model.digest)
         rate = last.tokens_per_second if (last.eval_count or 0) >= MIN_TOKENS else None
         load = last.load_ms if (last.load_ms or 0) >= REAL_LOAD_MS else None
         after = self._measured[model.digest] = Measurement(
             digest=model.digest,
             tokens_per_second=_running(before.tokens_per_second, rate),
             load_ms=_running(before.load_ms, load),
-            prompt_base=gauge.base if gauge else None,
-            prompt_slope=gauge.slope if gauge else None,
+            prompt_base=estimate.base if estimate else None,
+            prompt_slope=estimate.slope if estimate else None,
         )
         if load or not model.ready:
             self._catalog.running.refresh()  # it is loaded now, and its window is in force
         return after
 
-    def refused(self, model: Known, size: int | None, estimate: int, *, window: int, tokens: int) -> Known:
+    def refused(
+        self, model: KnownModel, size: int | None, expected: int, *, window: int, tokens: int
+    ) -> KnownModel:
         """The model with what Ollama named when a prompt did not fit: both numbers are exact. Where images
         were in it, which nothing is learned from, the next prompt is taken to cost as much more."""
         if model.digest is not None:
@@ -191,23 +193,23 @@ class Models:
                 self._learn(model.digest, size, tokens)
         self._catalog.running.refresh()  # only a loaded one counts tokens, and the list tells its window
         if size:
-            gauge = model.gauge.learned(size, tokens)
+            estimate = model.estimate.learned(size, tokens)
         else:
-            gauge = replace(model.gauge, base=model.gauge.base + max(0, tokens - estimate))
-        return replace(model, window=window, warm=True, gauge=gauge)
+            estimate = replace(model.estimate, base=model.estimate.base + max(0, tokens - expected))
+        return replace(model, window=window, warm=True, estimate=estimate)
 
     def _learn(self, digest: str, size: int, tokens: int) -> None:
-        self._gauges[digest] = self._gauges.get(digest, Gauge()).learned(size, tokens)
+        self._estimates[digest] = self._estimates.get(digest, TokenEstimate()).learned(size, tokens)
 
 
 def _named(models: Sequence[Model], name: str) -> Model | None:
     return next((model for model in models if canonical(model.name) == canonical(name)), None)
 
 
-def _gauge(measured: Measurement) -> Gauge:
+def _estimate(measured: Measurement) -> TokenEstimate:
     if measured.prompt_base is None or measured.prompt_slope is None:
-        return Gauge()
-    return Gauge(measured.prompt_base, measured.prompt_slope)
+        return TokenEstimate()
+    return TokenEstimate(measured.prompt_base, measured.prompt_slope)
 
 
 def _running(before: float | None, now: float | None) -> float | None:

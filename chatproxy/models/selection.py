@@ -24,7 +24,7 @@ from typing import Final
 from msgspec import Struct
 
 from chatproxy.errors import ChatError
-from chatproxy.models.catalog import Known, canonical
+from chatproxy.models.catalog import KnownModel, canonical
 
 AUTO: Final = "auto"
 DEMANDING: Final = 2000  # tokens of prompt
@@ -33,7 +33,7 @@ TYPICAL: Final = 200  # tokens of an answer
 
 
 class Choice(Struct, frozen=True):
-    model: Known
+    model: KnownModel
     reason: str
 
 
@@ -41,7 +41,7 @@ class Need(Struct, frozen=True, kw_only=True):
     """What a message asks of a model. `least` is the tokens that cannot be left out, by a model's own
     measure, with the room for an answer in a window of that size; `whole` about those of it all."""
 
-    least: Callable[[Known, int], int] = lambda model, window: 0
+    least: Callable[[KnownModel, int], int] = lambda model, window: 0
     whole: int = 0
     images: bool = False
     think: bool = False
@@ -61,7 +61,7 @@ def named(requested: str | None, of_session: str | None, default: str) -> tuple[
     return None
 
 
-def rank(models: Sequence[Known], need: Need) -> list[Choice]:
+def rank(models: Sequence[KnownModel], need: Need) -> list[Choice]:
     """Everybody who can answer, the best first. Raises `no_models`, `no_suitable_model` or, where only
     the window is in the way, `message_too_long`."""
     if not models:
@@ -76,7 +76,7 @@ def rank(models: Sequence[Known], need: Need) -> list[Choice]:
     return [Choice(model, _reason(model, fitting, models, need)) for model in ranked]
 
 
-def too_long(model: Known, need: Need) -> ChatError:
+def too_long(model: KnownModel, need: Need) -> ChatError:
     window = model.window or 0
     return ChatError(
         "message_too_long",
@@ -87,7 +87,7 @@ def too_long(model: Known, need: Need) -> ChatError:
     )
 
 
-def _able(models: Sequence[Known], need: Need) -> list[Known]:
+def _able(models: Sequence[KnownModel], need: Need) -> list[KnownModel]:
     wanted = {"completion"} | ({"vision"} if need.images else set()) | ({"thinking"} if need.think else set())
     able = [model for model in models if wanted <= model.capabilities and not model.remote]
     if not able:
@@ -101,11 +101,11 @@ def _able(models: Sequence[Known], need: Need) -> list[Known]:
     return able
 
 
-def _fits(model: Known, need: Need) -> bool:
+def _fits(model: KnownModel, need: Need) -> bool:
     return model.window is None or need.least(model, model.window) <= model.window
 
 
-def _order(model: Known, need: Need) -> tuple[float | str, ...]:
+def _order(model: KnownModel, need: Need) -> tuple[float | str, ...]:
     return (
         not _is_last(model, need),
         _is_demanding(need) and not _is_readable(model),
@@ -118,7 +118,7 @@ def _order(model: Known, need: Need) -> tuple[float | str, ...]:
     )
 
 
-def _is_last(model: Known, need: Need) -> bool:
+def _is_last(model: KnownModel, need: Need) -> bool:
     return need.last_model is not None and canonical(need.last_model) == canonical(model.name)
 
 
@@ -126,11 +126,11 @@ def _is_demanding(need: Need) -> bool:
     return need.document or need.whole > DEMANDING
 
 
-def _is_readable(model: Known) -> bool:
+def _is_readable(model: KnownModel) -> bool:
     return model.tokens_per_second is None or model.tokens_per_second >= READABLE
 
 
-def _seconds(model: Known) -> float:
+def _seconds(model: KnownModel) -> float:
     """Until a typical answer is through; infinite where nothing was measured."""
     if not model.tokens_per_second:
         return float("inf")
@@ -138,7 +138,9 @@ def _seconds(model: Known) -> float:
     return load + TYPICAL / model.tokens_per_second
 
 
-def _reason(model: Known, fitting: Sequence[Known], models: Sequence[Known], need: Need) -> str:
+def _reason(
+    model: KnownModel, fitting: Sequence[KnownModel], models: Sequence[KnownModel], need: Need
+) -> str:
     """The rule that put it where it is, in words for the reader."""
     if _is_last(model, need):
         return "answered last in this session"
@@ -155,7 +157,7 @@ def _reason(model: Known, fitting: Sequence[Known], models: Sequence[Known], nee
     return "the smallest installed"
 
 
-def _only_reason(models: Sequence[Known], need: Need) -> str:
+def _only_reason(models: Sequence[KnownModel], need: Need) -> str:
     chatting = [model for model in models if "completion" in model.capabilities and not model.remote]
     if need.images and any("vision" not in model.capabilities for model in chatting):
         return "needs images"

@@ -21,7 +21,7 @@ TEMPLATE: Final = 256  # tokens that one may well have, and a short prompt may s
 OF_A_MESSAGE: Final = 16  # bytes' worth, for the marks around each message
 
 
-class Gauge(Struct, frozen=True):
+class TokenEstimate(Struct, frozen=True):
     base: float = 0.0
     slope: float = SLOPE
     last: tuple[int, int] | None = None  # the latest count: bytes, tokens
@@ -33,7 +33,7 @@ class Gauge(Struct, frozen=True):
         """What those bytes add to a prompt."""
         return self.slope * size
 
-    def learned(self, size: int, tokens: int) -> "Gauge":
+    def learned(self, size: int, tokens: int) -> "TokenEstimate":
         if tokens < PARTIAL * size:
             return self
         shown = self._shown(size, tokens)
@@ -44,7 +44,7 @@ class Gauge(Struct, frozen=True):
         elif shown is None and size >= APART and base > (most := max(self.base, TEMPLATE)):
             slope = min((tokens - most) / size, STEEPEST)
             base = tokens - slope * size
-        return Gauge(base, slope, (size, tokens))
+        return TokenEstimate(base, slope, (size, tokens))
 
     def _shown(self, size: int, tokens: int) -> float | None:
         """The slope from the last count to this one; None where they are too close, or not of one kind."""

@@ -20,7 +20,7 @@ MAX_LINE: Final = 8 * 1024 * 1024  # bytes; Ollama's own client stops there too
 Count = Annotated[int, Meta(ge=-(2**63), le=2**63 - 1)]
 
 
-class Turn(Struct, frozen=True, omit_defaults=True):
+class ChatMessage(Struct, frozen=True, omit_defaults=True):
     """One of a request's `messages[]`; `images` in base64."""
 
     role: str
@@ -33,7 +33,7 @@ class ChatRequest(Struct, frozen=True, kw_only=True, omit_defaults=True):
     and does not cut it silently."""
 
     model: str
-    messages: list[Turn]
+    messages: list[ChatMessage]
     truncate: bool
     options: dict[str, Any] | None = None
     think: bool | str | None = None

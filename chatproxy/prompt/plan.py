@@ -6,8 +6,8 @@ from msgspec import Struct
 
 from chatproxy.models.selection import Choice
 from chatproxy.prompt.passages import Passages
-from chatproxy.prompt.prompt import Fitted, Prompt
-from chatproxy.store.records import Question
+from chatproxy.prompt.prompt import FittedPrompt, Prompt
+from chatproxy.store.records import NewTurn
 
 
 class Plan(Struct, frozen=True):
@@ -16,7 +16,7 @@ class Plan(Struct, frozen=True):
 
     prompt: Prompt
     choices: Sequence[Choice]
-    fitted: Fitted
+    fitted: FittedPrompt
     passages: Passages
 
     @property
@@ -27,10 +27,10 @@ class Plan(Struct, frozen=True):
     def second(self) -> Choice | None:
         return self.choices[1] if len(self.choices) > 1 else None
 
-    def question(self) -> Question:
+    def question(self) -> NewTurn:
         """What is stored before anybody is asked."""
         request, notice = self.prompt.request, self.passages.notice
-        return Question(
+        return NewTurn(
             content=request.message,
             images=list(self.prompt.images),
             document_id=self.passages.document_id,

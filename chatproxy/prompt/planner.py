@@ -13,9 +13,9 @@ from msgspec.structs import replace
 from chatproxy.config import Config
 from chatproxy.errors import ChatError
 from chatproxy.generation.generation import Generation
-from chatproxy.generation.registry import Generations
+from chatproxy.generation.registry import GenerationRegistry
 from chatproxy.models import selection
-from chatproxy.models.catalog import Known, Models
+from chatproxy.models.catalog import KnownModel, Models
 from chatproxy.models.selection import Choice
 from chatproxy.models.tokens import size_of
 from chatproxy.prompt import passages as retrieval
@@ -23,7 +23,7 @@ from chatproxy.prompt.passages import Passages
 from chatproxy.prompt.plan import Plan
 from chatproxy.prompt.prompt import ENOUGH, IMAGE_TOKENS, Prompt
 from chatproxy.prompt.request import SendRequest
-from chatproxy.store.records import Notice, Past, Session
+from chatproxy.store.records import HistoryMessage, Notice, Session
 from chatproxy.store.store import Store
 
 PAGE: Final = 64  # messages of the past read first; each page is as long as all before it
@@ -34,7 +34,7 @@ GONE: Final = Notice(
 
 
 class Planner:
-    def __init__(self, config: Config, store: Store, models: Models, generations: Generations) -> None:
+    def __init__(self, config: Config, store: Store, models: Models, generations: GenerationRegistry) -> None:
         self._config = config
         self._store = store
         self._models = models
@@ -103,7 +103,7 @@ class Planner:
         return replace(prompt, past=past)
 
 
-def _as_it_was_said(past: Past, live: Mapping[int, Generation]) -> Past:
+def _as_it_was_said(past: HistoryMessage, live: Mapping[int, Generation]) -> HistoryMessage:
     """Also where the text could not be committed yet."""
     generation = live.get(past.id)
     if generation is None:
@@ -111,7 +111,7 @@ def _as_it_was_said(past: Past, live: Mapping[int, Generation]) -> Past:
     return replace(past, content=str(generation.answer.content), model=generation.answer.model)
 
 
-def _pictured(past: Sequence[Past], models: Sequence[Known]) -> list[int]:
+def _pictured(past: Sequence[HistoryMessage], models: Sequence[KnownModel]) -> list[int]:
     """The messages whose images could be sent again, newest first: no more than a window has room for."""
     room = max((model.likely_window for model in models if model.sees), default=0)
     pictured: list[int] = []

@@ -15,13 +15,13 @@ from typing import Final
 import msgspec
 from msgspec import Struct
 
-from chatproxy.models.catalog import Known
+from chatproxy.models.catalog import KnownModel
 from chatproxy.models.selection import DEMANDING, Need, too_long
-from chatproxy.models.tokens import SLOPE, Gauge, size_of
-from chatproxy.ollama.wire import ChatRequest, Turn
+from chatproxy.models.tokens import SLOPE, TokenEstimate, size_of
+from chatproxy.ollama.wire import ChatMessage, ChatRequest
 from chatproxy.prompt.passages import quoted
 from chatproxy.prompt.request import SendRequest
-from chatproxy.store.records import Notice, Past, Source
+from chatproxy.store.records import HistoryMessage, Notice, Source
 
 IMAGE_TOKENS: Final = 768  # about what one costs, whatever its size
 TRUNCATED: Final = "history_truncated"
@@ -31,7 +31,7 @@ ENOUGH: Final = int(DEMANDING / SLOPE)  # bytes of a past that make any message 
 Images = Mapping[int, Sequence[bytes]]
 
 
-class Fitted(Struct, frozen=True, kw_only=True):
+class FittedPrompt(Struct, frozen=True, kw_only=True):
     """A body for `/api/chat`, of about so many `tokens`. `size` is the text's, by the gauge's measure; None
     with images in it, which would lead it astray. `left_out` counts turns."""
 
@@ -62,34 +62,34 @@ class Prompt(Struct, frozen=True, kw_only=True):
     system: str | None
     images: Sequence[bytes]
     earlier: int
-    past: Sequence[Past] = ()
+    past: Sequence[HistoryMessage] = ()
     past_images: Images = {}
     sources: Sequence[Source] = ()
 
     def need(self) -> Need:
         return Need(
             least=self._least,
-            whole=Gauge().tokens(self._size(self.past)) + IMAGE_TOKENS * len(self.images),
+            whole=TokenEstimate().tokens(self._size(self.past)) + IMAGE_TOKENS * len(self.images),
             images=bool(self.images),
             think=bool(self.request.think),
             document=bool(self.sources),
             last_model=next((past.model for past in self.past if past.role == "assistant"), None),
         )
 
-    def fit(self, model: Known) -> Fitted:
+    def fit(self, model: KnownModel) -> FittedPrompt:
         """As much as the model's window holds. Raises `message_too_long` where a known window cannot hold
         what must not be left out."""
         if model.window is not None and self._least(model, model.window) > model.window:
             raise too_long(model, self.need())
         room: float = model.likely_window - self._least(model, model.likely_window)
         sources = self._quotable(model, room)
-        room -= model.gauge.more(len(quoted(sources).encode()))
+        room -= model.estimate.more(len(quoted(sources).encode()))
         kept, left_out = self._kept(model, room)
         return self._fitted(model, kept, sources, left_out)
 
-    def _kept(self, model: Known, room: float) -> tuple[list[Past], int]:
+    def _kept(self, model: KnownModel, room: float) -> tuple[list[HistoryMessage], int]:
         """The history that there is room for, oldest first, and how many turns are left out before it."""
-        fitting: list[tuple[list[Past], int]] = []
+        fitting: list[tuple[list[HistoryMessage], int]] = []
         passed = len(self.past)
         for turn, passed_by_then in turns(self.past):
             room -= self._cost(model, turn)
@@ -102,18 +102,18 @@ class Prompt(Struct, frozen=True, kw_only=True):
         kept = [turn for turn, passed_by_then in fitting if passed_by_then <= newer]
         return [message for turn in reversed(kept) for message in turn], left_out
 
-    def _quotable(self, model: Known, room: float) -> Sequence[Source]:
+    def _quotable(self, model: KnownModel, room: float) -> Sequence[Source]:
         """As many of the sources as there is room for."""
         sources = self.sources
-        while sources and model.gauge.more(len(quoted(sources).encode())) > room:
+        while sources and model.estimate.more(len(quoted(sources).encode())) > room:
             sources = sources[:-1]
         return sources
 
     def _fitted(
-        self, model: Known, history: Sequence[Past], sources: Sequence[Source], left_out: int
-    ) -> Fitted:
+        self, model: KnownModel, history: Sequence[HistoryMessage], sources: Sequence[Source], left_out: int
+    ) -> FittedPrompt:
         shown = self.past_images if model.sees else {}
-        told = [Turn("system", self.system)] if self.system else []
+        told = [ChatMessage("system", self.system)] if self.system else []
         told += [_turn(past.role, past.content, shown.get(past.id, ())) for past in history]
         passages = quoted(sources)
         message = f"{passages}\n\n{self.request.message}" if passages else self.request.message
@@ -129,17 +129,17 @@ class Prompt(Struct, frozen=True, kw_only=True):
         )
         pictures = sum(len(turn.images) for turn in told)
         size = self._size(history) + len(passages.encode())
-        return Fitted(
+        return FittedPrompt(
             body=msgspec.json.encode(request),
-            tokens=model.gauge.tokens(size) + IMAGE_TOKENS * pictures,
+            tokens=model.estimate.tokens(size) + IMAGE_TOKENS * pictures,
             size=None if pictures else size,
             left_out=left_out,
             sources=sources,
         )
 
-    def _least(self, model: Known, window: int) -> int:
+    def _least(self, model: KnownModel, window: int) -> int:
         """Tokens of what cannot be left out, with the reserve."""
-        return model.gauge.tokens(self._size(())) + IMAGE_TOKENS * len(self.images) + self._reserve(window)
+        return model.estimate.tokens(self._size(())) + IMAGE_TOKENS * len(self.images) + self._reserve(window)
 
     def _reserve(self, window: int) -> int:
         wanted = (self.request.options or {}).get("num_predict")
@@ -147,13 +147,13 @@ class Prompt(Struct, frozen=True, kw_only=True):
             return min(wanted, window // 2)
         return min(window // 4, MAX_RESERVE)
 
-    def _size(self, history: Sequence[Past]) -> int:
+    def _size(self, history: Sequence[HistoryMessage]) -> int:
         texts = [self.request.message, *([self.system] if self.system else [])]
         return sum(map(size_of, texts)) + sum(size_of(past.content) for past in history)
 
-    def _cost(self, model: Known, turn: Sequence[Past]) -> float:
+    def _cost(self, model: KnownModel, turn: Sequence[HistoryMessage]) -> float:
         pictures = sum(len(self.past_images.get(past.id, ())) for past in turn) if model.sees else 0
-        return model.gauge.more(sum(size_of(past.content) for past in turn)) + IMAGE_TOKENS * pictures
+        return model.estimate.more(sum(size_of(past.content) for past in turn)) + IMAGE_TOKENS * pictures
 
 
 def _stepped(left_out: int, fitting: int) -> int:
@@ -164,10 +164,10 @@ def _stepped(left_out: int, fitting: int) -> int:
     return -(-left_out // step) * step
 
 
-def turns(past: Sequence[Past]) -> Iterator[tuple[list[Past], int]]:
+def turns(past: Sequence[HistoryMessage]) -> Iterator[tuple[list[HistoryMessage], int]]:
     """Questions with their answers, newest turn first, and how many messages have been passed by then;
     without those that came to nothing."""
-    answers: list[Past] = []
+    answers: list[HistoryMessage] = []
     for number, message in enumerate(past, start=1):
         if message.role == "assistant":
             answers.append(message)
@@ -177,5 +177,5 @@ def turns(past: Sequence[Past]) -> Iterator[tuple[list[Past], int]]:
         answers = []
 
 
-def _turn(role: str, content: str, images: Sequence[bytes]) -> Turn:
-    return Turn(role, content, [b64encode(image).decode() for image in images])
+def _turn(role: str, content: str, images: Sequence[bytes]) -> ChatMessage:
+    return ChatMessage(role, content, [b64encode(image).decode() for image in images])

@@ -108,7 +108,7 @@ class Message(Record, frozen=True, kw_only=True):
     updated_at: str
 
 
-class Question(Record, frozen=True, kw_only=True):
+class NewTurn(Record, frozen=True, kw_only=True):
     """A user message about to be stored, with the empty answer that goes with it."""
 
     content: str
@@ -123,7 +123,7 @@ class Question(Record, frozen=True, kw_only=True):
     replaces: int | None = None
 
 
-class Past(Record, frozen=True, kw_only=True):
+class HistoryMessage(Record, frozen=True, kw_only=True):
     """An earlier message, as a prompt needs it."""
 
     id: int
@@ -133,7 +133,7 @@ class Past(Record, frozen=True, kw_only=True):
     model: str | None
 
 
-class Send(Record, frozen=True, kw_only=True):
+class EarlierSend(Record, frozen=True, kw_only=True):
     """An earlier send with a `clientMessageId`: its two messages and what its request said."""
 
     question_id: int

@@ -17,13 +17,13 @@ from chatproxy.store import documents, file, turns
 from chatproxy.store.migrations import migrate
 from chatproxy.store.records import (
     Document,
+    EarlierSend,
+    HistoryMessage,
     Measurement,
     Message,
     NewDocument,
-    Past,
+    NewTurn,
     Piece,
-    Question,
-    Send,
     Session,
     Source,
 )
@@ -208,25 +208,27 @@ class Store:
 
     # -- turns
 
-    async def history(self, owner: str, session_id: str, *, limit: int, before: int | None) -> list[Past]:
+    async def history(
+        self, owner: str, session_id: str, *, limit: int, before: int | None
+    ) -> list[HistoryMessage]:
         """The last messages before that id, newest first, with only what a prompt needs of them."""
         rows = await self._fetch(_HISTORY, owner=owner, session=session_id, before=before, limit=limit)
-        return [Past(**dict(row)) for row in rows]
+        return [HistoryMessage(**dict(row)) for row in rows]
 
     async def count_from(self, owner: str, session_id: str, message_id: int) -> int:
         """How many messages of the conversation come from that one on."""
         rows = await self._fetch(_COUNT_FROM, owner=owner, session=session_id, id=message_id)
         return int(rows[0]["number"])
 
-    async def find_send(self, owner: str, session_id: str, client_message_id: str) -> Send | None:
+    async def find_send(self, owner: str, session_id: str, client_message_id: str) -> EarlierSend | None:
         rows = await self._fetch_of(owner, session_id, turns.SEND, client_message_id=client_message_id)
-        return Send(**dict(rows[0])) if rows else None
+        return EarlierSend(**dict(rows[0])) if rows else None
 
     async def check_replaces(self, owner: str, session_id: str, replaces: int) -> None:
         """Raises `invalid` unless that is a user message of the conversation as it stands."""
         turns.check_replaceable(await self._fetch_of(owner, session_id, turns.REPLACEABLE, replaces=replaces))
 
-    async def begin_answer(self, owner: str, session_id: str, question: Question) -> tuple[Message, Message]:
+    async def begin_answer(self, owner: str, session_id: str, question: NewTurn) -> tuple[Message, Message]:
         """Stores the question, and the answer as `streaming`; what the question replaces is superseded."""
         return await self._writer.run(
             partial(turns.begin, owner=owner, session_id=session_id, question=question)

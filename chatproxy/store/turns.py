@@ -11,7 +11,7 @@ import aiosqlite
 from msgspec.structs import asdict, astuple, replace
 
 from chatproxy.errors import ChatError
-from chatproxy.store.records import Failure, Measurement, Message, Piece, Question
+from chatproxy.store.records import Failure, Measurement, Message, NewTurn, Piece
 from chatproxy.store.rows import KEY, MESSAGE, Row, fetch, json, message, now, only
 
 INTERRUPTED: Final = Failure(
@@ -60,7 +60,7 @@ def check_replaceable(rows: Sequence[Row]) -> None:
 
 
 async def begin(
-    connection: aiosqlite.Connection, owner: str, session_id: str, question: Question
+    connection: aiosqlite.Connection, owner: str, session_id: str, question: NewTurn
 ) -> tuple[Message, Message]:
     """The two rows. Raises `session_busy` where the question's `client_message_id` is stored already."""
     asked = {"owner": owner, "session": session_id}
@@ -94,7 +94,7 @@ async def _supersede(connection: aiosqlite.Connection, key: int, first: int) -> 
     return cursor.rowcount
 
 
-async def _insert_question(connection: aiosqlite.Connection, key: int, question: Question) -> Row:
+async def _insert_question(connection: aiosqlite.Connection, key: int, question: NewTurn) -> Row:
     row = await _insert(
         connection,
         session=key,
@@ -115,9 +115,7 @@ async def _insert_question(connection: aiosqlite.Connection, key: int, question:
     return row
 
 
-async def _insert_answer(
-    connection: aiosqlite.Connection, key: int, question: Question, reply_to: int
-) -> Row:
+async def _insert_answer(connection: aiosqlite.Connection, key: int, question: NewTurn, reply_to: int) -> Row:
     return await _insert(
         connection,
         session=key,
@@ -144,7 +142,7 @@ async def _insert(connection: aiosqlite.Connection, **columns: object) -> Row:
     return row
 
 
-async def _touch(connection: aiosqlite.Connection, key: int, question: Question, gained: int) -> None:
+async def _touch(connection: aiosqlite.Connection, key: int, question: NewTurn, gained: int) -> None:
     """Brings the session up to date with its new turn; the first one names it."""
     await connection.execute(
         "UPDATE session SET updated_at = ?, message_count = message_count + ?, document_id = ?,"

@@ -4,10 +4,10 @@ from typing import Final
 
 from aiohttp import web
 
-from chatproxy.chat import Conversation
+from chatproxy.chat import ChatService
 from chatproxy.config import Config
 from chatproxy.errors import ChatError
-from chatproxy.generation.registry import Generations
+from chatproxy.generation.registry import GenerationRegistry
 from chatproxy.models.catalog import Models
 from chatproxy.ollama.client import Ollama
 from chatproxy.store.store import Store
@@ -17,9 +17,9 @@ CONFIG: Final = web.AppKey("CONFIG", Config)
 STORE: Final = web.AppKey("STORE", Store)
 OLLAMA: Final = web.AppKey("OLLAMA", Ollama)
 MODELS: Final = web.AppKey("MODELS", Models)
-GENERATIONS: Final = web.AppKey("GENERATIONS", Generations)
+REGISTRY: Final = web.AppKey("GENERATIONS", GenerationRegistry)
 METRICS: Final = web.AppKey("METRICS", Metrics)
-CONVERSATION: Final = web.AppKey("CONVERSATION", Conversation)
+CHAT: Final = web.AppKey("CONVERSATION", ChatService)
 
 
 def owner(request: web.Request) -> str:

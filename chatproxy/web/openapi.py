@@ -48,7 +48,7 @@ MEANING: Final = {200: "Here it is.", 201: "It is made.", 204: "There is nothing
 RETRY_AFTER: Final = {"Retry-After": {"schema": {"type": "integer"}, "description": "Seconds to wait."}}
 
 
-class Document:
+class OpenAPIDocument:
     """Of one application: made when it is first asked for, when the host has mounted it."""
 
     def __init__(self, app: web.Application) -> None:
@@ -165,11 +165,11 @@ class Document:
         return told
 
 
-DOCUMENT: Final = web.AppKey("DOCUMENT", Document)
+OPENAPI: Final = web.AppKey("DOCUMENT", OpenAPIDocument)
 
 
 def set_up(app: web.Application) -> None:
-    app[DOCUMENT] = Document(app)
+    app[OPENAPI] = OpenAPIDocument(app)
     app.add_routes(routes)
 
 
@@ -181,7 +181,7 @@ def set_up(app: web.Application) -> None:
     answers={200: dict[str, Any]},
 )
 async def openapi(request: web.Request) -> web.StreamResponse:
-    return json_response(request.app[DOCUMENT].content, headers={"Cache-Control": "no-cache"})
+    return json_response(request.app[OPENAPI].content, headers={"Cache-Control": "no-cache"})
 
 
 def _codes_of(method: str, path: str, each: Operation) -> set[str]:

@@ -12,7 +12,7 @@ from msgspec import Meta
 
 from chatproxy.errors import ChatError
 from chatproxy.store.records import Message, Record, Session
-from chatproxy.web.keys import CONVERSATION, STORE, owner
+from chatproxy.web.keys import CHAT, STORE, owner
 from chatproxy.web.operation import JSON, operation
 
 routes: Final = web.RouteTableDef()
@@ -43,7 +43,7 @@ async def export(request: web.Request) -> web.StreamResponse:
         raise ChatError("invalid", "format must be json or markdown.", field="format")
     media_type, ending, written = FORMATS[wanted]
     user, session_id = owner(request), request.match_info["sid"]
-    session = request.app[CONVERSATION].with_activity(await request.app[STORE].get_session(user, session_id))
+    session = request.app[CHAT].with_activity(await request.app[STORE].get_session(user, session_id))
     response = web.StreamResponse(
         headers={
             "Content-Type": f"{media_type}; charset=utf-8",
@@ -51,7 +51,7 @@ async def export(request: web.Request) -> web.StreamResponse:
         }
     )
     await response.prepare(request)
-    pages = request.app[CONVERSATION].all_messages(user, session_id)
+    pages = request.app[CHAT].all_messages(user, session_id)
     async with aclosing(pages), aclosing(written(session, pages)) as text:
         try:
             async for part in text:

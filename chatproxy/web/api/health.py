@@ -11,7 +11,7 @@ from chatproxy.errors import ChatError, shutting_down
 from chatproxy.ollama.catalog import Cached
 from chatproxy.ollama.client import Ollama
 from chatproxy.store.records import Record
-from chatproxy.web.keys import CONVERSATION, GENERATIONS, METRICS, OLLAMA, STORE
+from chatproxy.web.keys import CHAT, METRICS, OLLAMA, REGISTRY, STORE
 from chatproxy.web.operation import operation
 from chatproxy.web.responses import json_response
 
@@ -77,7 +77,7 @@ async def alive(request: web.Request) -> web.StreamResponse:
 )
 async def ready(request: web.Request) -> web.StreamResponse:
     """Ollama's state is told, and decides nothing: what is stored can be read without it."""
-    if request.app[CONVERSATION].closing:
+    if request.app[CHAT].closing:
         raise shutting_down("ask another one")
     await request.app[STORE].ping()
     return json_response(Ready(ollama=await request.app[STATE].get(usable=KNOWN_FOR)))
@@ -91,5 +91,5 @@ async def ready(request: web.Request) -> web.StreamResponse:
     answers={200: {"text/plain": str}},
 )
 async def metrics(request: web.Request) -> web.StreamResponse:
-    page = request.app[METRICS].page(request.app[GENERATIONS].load())
+    page = request.app[METRICS].page(request.app[REGISTRY].load())
     return web.Response(body=page, headers={"Content-Type": "text/plain; version=0.0.4; charset=utf-8"})

@@ -13,7 +13,7 @@ from chatproxy.errors import ChatError
 from chatproxy.prompt.request import SendRequest
 from chatproxy.store.records import FinishReason, Message, Notice, Record, Source, Usage
 from chatproxy.web.json import Before, Limit, before_message, limit, read_json, row_id
-from chatproxy.web.keys import CONFIG, CONVERSATION, STORE, owner
+from chatproxy.web.keys import CHAT, CONFIG, STORE, owner
 from chatproxy.web.operation import JSON, UPSTREAM, operation
 from chatproxy.web.responses import error_response, json_response
 from chatproxy.web.sse import EventStream, Waiting
@@ -108,7 +108,7 @@ async def send_and_wait(request: web.Request) -> web.StreamResponse:
     errors=("invalid", "invalid_cursor"),
 )
 async def read(request: web.Request) -> web.StreamResponse:
-    page, following = await request.app[CONVERSATION].messages(
+    page, following = await request.app[CHAT].messages(
         owner(request),
         request.match_info["sid"],
         limit=limit(request, default=100),
@@ -129,7 +129,7 @@ async def read(request: web.Request) -> web.StreamResponse:
 )
 async def resume(request: web.Request) -> web.StreamResponse:
     user, after = owner(request), _cursor(request)
-    answer = await request.app[CONVERSATION].answer(
+    answer = await request.app[CHAT].answer(
         user, request.match_info["sid"], row_id(request, "mid", "message")
     )
     if after is not None and after.end and after == answer.cursor:
@@ -145,7 +145,7 @@ async def resume(request: web.Request) -> web.StreamResponse:
     answers={200: Message},
 )
 async def cancel(request: web.Request) -> web.StreamResponse:
-    message = await request.app[CONVERSATION].cancel(
+    message = await request.app[CHAT].cancel(
         owner(request), request.match_info["sid"], row_id(request, "mid", "message")
     )
     return json_response(message)
@@ -156,14 +156,14 @@ async def _send(request: web.Request) -> Answer:
     user, session_id = owner(request), request.match_info["sid"]
     await request.app[STORE].get_session(user, session_id)
     body = await read_json(request, SendRequest)
-    return await request.app[CONVERSATION].send(user, session_id, body.checked(), arrived)
+    return await request.app[CHAT].send(user, session_id, body.checked(), arrived)
 
 
 async def _stream(
     request: web.Request, answer: Answer, *, after: Cursor | None, ids: bool
 ) -> web.StreamResponse:
     stream = EventStream(request, ids=ids, reader_timeout=request.app[CONFIG].reader_timeout)
-    with request.app[CONVERSATION].subscribed(answer, stream, after) as subscription:
+    with request.app[CHAT].subscribed(answer, stream, after) as subscription:
         await stream.open()
         await subscription.follow()
     return stream.response
@@ -171,7 +171,7 @@ async def _stream(
 
 async def _whole(request: web.Request, answer: Answer) -> web.StreamResponse:
     """The answer as one JSON object, when it has ended."""
-    with request.app[CONVERSATION].subscribed(answer, Waiting(request), None) as subscription:
+    with request.app[CHAT].subscribed(answer, Waiting(request), None) as subscription:
         await subscription.follow()
     outcome = answer.outcome
     if outcome is None:

@@ -6,7 +6,7 @@ from aiohttp import web
 
 from chatproxy.errors import ChatError
 from chatproxy.models import selection
-from chatproxy.models.catalog import Known
+from chatproxy.models.catalog import KnownModel
 from chatproxy.models.selection import Choice, Need
 from chatproxy.store.records import Record
 from chatproxy.web.keys import CONFIG, MODELS, owner
@@ -62,7 +62,7 @@ async def list_models(request: web.Request) -> web.StreamResponse:
     )
 
 
-async def _selected(request: web.Request, models: list[Known]) -> Choice | None:
+async def _selected(request: web.Request, models: list[KnownModel]) -> Choice | None:
     """What a short message in a new session would get; None where nothing could answer it."""
     try:
         named = selection.named(None, None, request.app[CONFIG].default_model)
@@ -74,7 +74,7 @@ async def _selected(request: web.Request, models: list[Known]) -> Choice | None:
         return None
 
 
-def _shown(model: Known) -> ModelInfo:
+def _shown(model: KnownModel) -> ModelInfo:
     tags = model.tags
     details = None if tags is None else tags.details
     rate, load = model.tokens_per_second, model.measured.load_ms

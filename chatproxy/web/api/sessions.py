@@ -9,7 +9,7 @@ from msgspec import UNSET, Meta, Struct, UnsetType
 from chatproxy.prompt.request import ModelName, SystemPrompt
 from chatproxy.store.records import Record, Session
 from chatproxy.web.json import Limit, limit, read_json
-from chatproxy.web.keys import CONVERSATION, STORE, owner
+from chatproxy.web.keys import CHAT, STORE, owner
 from chatproxy.web.operation import operation
 from chatproxy.web.responses import json_response
 
@@ -116,9 +116,9 @@ async def change(request: web.Request) -> web.StreamResponse:
     answers={204: None},
 )
 async def delete(request: web.Request) -> web.StreamResponse:
-    await request.app[CONVERSATION].delete_session(owner(request), request.match_info["sid"])
+    await request.app[CHAT].delete_session(owner(request), request.match_info["sid"])
     return web.Response(status=204)
 
 
 def _shown(request: web.Request, session: Session) -> Session:
-    return request.app[CONVERSATION].with_activity(session)
+    return request.app[CHAT].with_activity(session)

@@ -14,18 +14,18 @@ from chatproxy.models.tokens import (
     SLOPE,
     STEEPEST,
     TEMPLATE,
-    Gauge,
+    TokenEstimate,
     size_of,
 )
 
 Count = tuple[int, int]  # bytes, tokens
 
 
-def taught(*counts: Count) -> Gauge:
-    gauge = Gauge()
+def taught(*counts: Count) -> TokenEstimate:
+    estimate = TokenEstimate()
     for size, tokens in counts:
-        gauge = gauge.learned(size, tokens)
-    return gauge
+        estimate = estimate.learned(size, tokens)
+    return estimate
 
 
 def counted(size: int) -> st.SearchStrategy[Count]:
@@ -33,7 +33,7 @@ def counted(size: int) -> st.SearchStrategy[Count]:
 
 
 def test_before_anything_was_counted_it_guesses() -> None:
-    assert Gauge().tokens(1000) == SLOPE * 1000
+    assert TokenEstimate().tokens(1000) == SLOPE * 1000
 
 
 def test_size_is_in_bytes_with_the_marks_around_a_message() -> None:
@@ -48,9 +48,9 @@ def test_the_latest_count_is_always_met(counts: list[Count]) -> None:
 
 @given(st.floats(FLATTEST, STEEPEST), st.integers(0, TEMPLATE), st.permutations([40, 900, 2500, 6000]))
 def test_two_counts_far_apart_show_template_and_slope(slope: float, base: int, sizes: list[int]) -> None:
-    gauge = taught(*((size, round(base + slope * size)) for size in sizes))
+    estimate = taught(*((size, round(base + slope * size)) for size in sizes))
     for size in (100, 3000, 20_000):
-        assert gauge.tokens(size) == pytest.approx(base + slope * size, rel=0.05, abs=20)
+        assert estimate.tokens(size) == pytest.approx(base + slope * size, rel=0.05, abs=20)
 
 
 def test_counts_close_together_show_no_slope() -> None:
@@ -75,9 +75,9 @@ def test_a_text_of_many_tokens_is_not_taken_for_a_template() -> None:
     ],
 )
 def test_counts_of_different_texts_show_no_slope(counts: list[Count]) -> None:
-    gauge = taught(*counts)
-    assert FLATTEST <= gauge.slope <= STEEPEST
-    assert gauge.base <= TEMPLATE
+    estimate = taught(*counts)
+    assert FLATTEST <= estimate.slope <= STEEPEST
+    assert estimate.base <= TEMPLATE
 
 
 def test_a_count_of_a_part_is_not_learned_from() -> None:
