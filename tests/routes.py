@@ -28,4 +28,4 @@ def is_open(method: str, path: str) -> bool:
 
 def place(path: str) -> str:
     """With something in the place of each name."""
-    return path.format_map({"sid": "none", "mid": "1", "id": "1", "path": "page.js"})
+    return path.format_map({"sid": "none", "mid": "1", "id": "1", "path": "page/page.js"})

@@ -181,5 +181,5 @@ async def test_it_is_served_as_strictly_as_the_chat_page(client: Client) -> None
 
 
 def test_it_has_nothing_inline_and_names_no_other_place() -> None:
-    html = (STATIC / "docs.html").read_text()
+    html = (STATIC / "docs" / "index.html").read_text()
     assert not re.search(r"<script(?![^>]*src=)|<style|\sstyle=|\son\w+=|https?:|(?:src|href)=\"/", html)

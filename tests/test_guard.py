@@ -259,7 +259,7 @@ async def test_pages_let_nothing_in_from_elsewhere(anywhere: Client, path: str) 
         "/static/%2fetc%2fpasswd",
         "/static/....//app.py",
         "/static/%252e%252e/app.py",
-        "/static/page.js%00.css",
+        "/static/page/page.js%00.css",
         "/static/.",
         "/static/vendor",
         f"/static/{'a' * 5000}.js",

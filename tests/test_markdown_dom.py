@@ -18,9 +18,9 @@ __all__ = ["browser"]  # the fixture
 pytestmark = browser_test
 
 MODULES = """
-const { StreamingMarkdown } = await import("./static/streaming-markdown.js");
-const { loadLexer, safeUrl } = await import("./static/markdown.js");
-const { labels } = await import("./static/labels.js");
+const { StreamingMarkdown } = await import("./static/element/streaming-markdown.js");
+const { loadLexer, safeUrl } = await import("./static/element/markdown.js");
+const { labels } = await import("./static/element/labels.js");
 const newLexer = await loadLexer();
 const due = new Map(); // frames are drawn when the test says so
 let last = 0;
@@ -322,7 +322,7 @@ async def test_text_without_a_lexer_is_one_text_node_that_grows(page: Page) -> N
     shown = await run(
         page,
         """
-        const { StreamingPlain } = await import("./static/streaming-markdown.js");
+        const { StreamingPlain } = await import("./static/element/streaming-markdown.js");
         const box = document.createElement("div");
         const stream = new StreamingPlain(box);
         const node = stream.text;

@@ -124,7 +124,7 @@ async def test_the_body_of_a_request_without_it_is_not_waited_for(anywhere: Clie
     await writer.wait_closed()
 
 
-@pytest.mark.parametrize("path", ["/healthz", "/", "/static/page.js", SESSIONS])
+@pytest.mark.parametrize("path", ["/healthz", "/", "/static/page/page.js", SESSIONS])
 async def test_what_is_no_preflight_and_no_read_is_asked_for_it(anywhere: Client, path: str) -> None:
     for method in ("OPTIONS", "POST", "TRACE"):
         await anywhere.call(method, path, status=401)

@@ -197,9 +197,9 @@ async def test_each_hostile_answer_streams_alone(site: Site, part: int) -> None:
     page = await site.open()
     await page.evaluate(
         """async (texts) => {
-          const { StreamingMarkdown } = await import("./static/streaming-markdown.js");
-          const { loadLexer } = await import("./static/markdown.js");
-          const { labels } = await import("./static/labels.js");
+          const { StreamingMarkdown } = await import("./static/element/streaming-markdown.js");
+          const { loadLexer } = await import("./static/element/markdown.js");
+          const { labels } = await import("./static/element/labels.js");
           const newLexer = await loadLexer();
           const root = document.querySelector("chat-interface").shadowRoot;
           const streams = texts.map((text) => {

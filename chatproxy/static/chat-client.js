@@ -1,9 +1,9 @@
 // The client: chatproxy's HTTP API as functions. Runs wherever `fetch` does, and needs no DOM.
 
-import { AnswerStream } from "./answer-stream.js";
-import { Http } from "./http.js";
+import { AnswerStream } from "./client/answer-stream.js";
+import { Http } from "./client/http.js";
 
-export { ChatError } from "./chat-error.js";
+export { ChatError } from "./client/chat-error.js";
 
 /** @type {typeof import("./chat-client.js").createChatClient} */
 export const createChatClient = (options) => {

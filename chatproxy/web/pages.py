@@ -53,7 +53,7 @@ HTML: Final = {"text/html": str}
     answers={200: HTML},
 )
 async def page(request: web.Request) -> web.StreamResponse:
-    return _file("index.html")
+    return _file("page/index.html")
 
 
 @routes.get("/docs")
@@ -64,7 +64,7 @@ async def page(request: web.Request) -> web.StreamResponse:
     answers={200: HTML},
 )
 async def docs(request: web.Request) -> web.StreamResponse:
-    return _file("docs.html")
+    return _file("docs/index.html")
 
 
 @routes.get("")

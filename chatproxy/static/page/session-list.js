@@ -1,6 +1,6 @@
 // The page's list of sessions: search, rename, delete.
 
-import { h, iconButton } from "./dom.js";
+import { h, iconButton } from "../dom/dom.js";
 
 const UNTITLED = "New chat";
 const PAGE = 50;

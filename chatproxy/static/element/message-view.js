@@ -1,8 +1,8 @@
 // One message: its text, which may be growing, and around it what there is to say about it and to do with it.
 
-import { copyText } from "./clipboard.js";
-import { h, icon, iconButton } from "./dom.js";
-import { Follower } from "./follower.js";
+import { copyText } from "../dom/clipboard.js";
+import { h, icon, iconButton } from "../dom/dom.js";
+import { Follower } from "./stick-to-bottom.js";
 import { Sources } from "./sources.js";
 import { StreamingMarkdown, StreamingPlain } from "./streaming-markdown.js";
 

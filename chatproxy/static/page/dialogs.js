@@ -1,6 +1,6 @@
 // The page's questions, in <dialog> elements.
 
-import { h } from "./dom.js";
+import { h } from "../dom/dom.js";
 
 /** @param {HTMLDialogElement} dialog @returns {Promise<string>} the value of the button that closed it; "" for none */
 export function asked(dialog) {

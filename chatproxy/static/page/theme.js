@@ -1,6 +1,6 @@
 // Light, dark, or as the system is: one button that goes through the three, and is remembered.
 
-import { icon } from "./dom.js";
+import { icon } from "../dom/dom.js";
 
 const THEMES = ["auto", "light", "dark"];
 const KEY = "chatproxy theme";

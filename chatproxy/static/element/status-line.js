@@ -1,6 +1,6 @@
 // What the server is doing for this answer, in a few words; times go on between its messages.
 
-import { h } from "./dom.js";
+import { h } from "../dom/dom.js";
 
 export class StatusLine {
   /** @type {any} */

@@ -1,7 +1,7 @@
 // The conversation as it scrolls: its messages, what is earlier, and the way to the end.
 
-import { h, icon } from "./dom.js";
-import { Follower } from "./follower.js";
+import { h, icon } from "../dom/dom.js";
+import { Follower } from "./stick-to-bottom.js";
 import { MessageView } from "./message-view.js";
 
 export class MessageList {

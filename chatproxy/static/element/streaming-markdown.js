@@ -1,8 +1,8 @@
 // Markdown that is still being written: blocks that are complete are never touched again, and only the
 // tail behind them is lexed anew, at most once per animation frame.
 
-import { h } from "./dom.js";
-import { graft } from "./graft.js";
+import { h } from "../dom/dom.js";
+import { graft } from "./morph.js";
 import { plain, renderBlock } from "./markdown.js";
 
 const STEP = 16_384; // characters taken up per frame, so that a long text does not stop the page

@@ -5,21 +5,21 @@
 // out is the one unbroken stream that the server's contract describes: `start` once, each character and
 // each warning once, one terminal event.
 
-import { AnswerText } from "./answer-text.js";
+import { AnswerText } from "./text-cursor.js";
 import { aborted, ChatError, connectionLost } from "./chat-error.js";
 import { EventLog } from "./event-log.js";
-import { waitAfter } from "./patience.js";
-import { createParser } from "./sse.js";
+import { waitAfter } from "./backoff.js";
+import { createParser } from "../sse.js";
 
 /**
  * @typedef {import("./http.js").Http} Http
- * @typedef {import("./types.js").ChatEvent} ChatEvent
- * @typedef {import("./types.js").DoneEvent} DoneEvent
- * @typedef {import("./types.js").StartEvent} StartEvent
- * @typedef {import("./types.js").WarningEvent} WarningEvent
- * @typedef {import("./types.js").ThinkingEvent | import("./types.js").ChunkEvent} TextEvent
- * @typedef {import("./types.js").AnswerJSON} AnswerJSON
- * @typedef {import("./types.js").AnswerCallbacks} Callbacks
+ * @typedef {import("../types.js").ChatEvent} ChatEvent
+ * @typedef {import("../types.js").DoneEvent} DoneEvent
+ * @typedef {import("../types.js").StartEvent} StartEvent
+ * @typedef {import("../types.js").WarningEvent} WarningEvent
+ * @typedef {import("../types.js").ThinkingEvent | import("../types.js").ChunkEvent} TextEvent
+ * @typedef {import("../types.js").AnswerJSON} AnswerJSON
+ * @typedef {import("../types.js").AnswerCallbacks} Callbacks
  *
  * What is watched: a message to send, or an answer that exists.
  * @typedef {{endpoint: string, body: Record<string, unknown>}} Question

@@ -2,22 +2,22 @@
 //
 // Attributes are the truth: what is set there takes effect at once, and a session made here is written back.
 
-import { createChatClient } from "./chat-client.js";
+import { createChatClient } from "../chat-client.js";
 import { Composer } from "./composer.js";
 import { Conversation } from "./conversation.js";
-import { h } from "./dom.js";
+import { h } from "../dom/dom.js";
 import { draftOf, keepDraft } from "./drafts.js";
 import { labels as english } from "./labels.js";
 import { loadLexer } from "./markdown.js";
 import { MessageList } from "./message-list.js";
 import { StatusLine } from "./status-line.js";
 import { styles } from "./styles.js";
-import { Tabs } from "./tabs.js";
+import { Tabs } from "./cross-tab.js";
 
 /** Importing this where there is no DOM, as a server does that renders pages, must not throw. */
 const Element = globalThis.HTMLElement ?? /** @type {typeof HTMLElement} */ (class {});
 
-const ENDPOINT = new URL("..", import.meta.url).href; // this module is in static/ of the server it came from
+const ENDPOINT = new URL("../..", import.meta.url).href; // this module is in static/ of the server it came from
 
 export class ChatInterface extends Element {
   static observedAttributes = ["endpoint", "session-id", "model", "placeholder", "disabled"];

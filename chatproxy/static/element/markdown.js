@@ -1,7 +1,7 @@
 // Markdown tokens, as `marked`'s lexer gives them, to DOM nodes. Only elements named here are made, all
 // text goes in as text (raw HTML too), and nothing that a model wrote is ever loaded.
 
-import { h } from "./dom.js";
+import { h } from "../dom/dom.js";
 import { labels as english } from "./labels.js";
 
 /**
@@ -23,7 +23,7 @@ let loading;
 
 /** A maker of lexers, or null where `marked` was not packed along: then text shows as it is. */
 export function loadLexer() {
-  loading ??= import(new URL("./vendor/marked.esm.js", import.meta.url).href).then(
+  loading ??= import(new URL("../vendor/marked.esm.js", import.meta.url).href).then(
     (module) => lexerMaker(module.Lexer),
     () => null,
   );

@@ -3,7 +3,7 @@
 import { aborted, ChatError, connectionLost } from "./chat-error.js";
 
 /**
- * @typedef {import("./types.js").ChatClientOptions} ChatClientOptions
+ * @typedef {import("../types.js").ChatClientOptions} ChatClientOptions
  * @typedef {Record<string, string | number | null | undefined>} Query
  * @typedef {{query?: Query, json?: unknown, body?: BodyInit, signal?: AbortSignal | null}} Content
  */
@@ -61,7 +61,7 @@ export class Http {
    * Sends a form, and tells how much of it is out. Only XMLHttpRequest can tell, and browsers alone
    * have it; elsewhere, and where the `fetch` is not the usual one, all is told at the end.
    * @param {string} path @param {FormData} form @param {number} size of the form, about
-   * @param {(progress: import("./types.js").UploadProgress) => void} onProgress
+   * @param {(progress: import("../types.js").UploadProgress) => void} onProgress
    * @param {AbortSignal | null} [signal]
    */
   async upload(path, form, size, onProgress, signal) {
@@ -89,7 +89,7 @@ const checked = async (response) => {
 
 /** @param {Response} response */
 const failure = async (response) => {
-  /** @type {import("./types.js").ErrorBody} */
+  /** @type {import("../types.js").ErrorBody} */
   const body = await response.json().catch(() => ({}));
   const { status } = response;
   const more = { ...body, status, retryAfter: retryAfter(response.headers.get("Retry-After")) };
@@ -117,7 +117,7 @@ const bodyOf = async (response, signal) => {
 
 /**
  * @param {string} url @param {Headers} headers @param {FormData} form
- * @param {(progress: import("./types.js").UploadProgress) => void} onProgress
+ * @param {(progress: import("../types.js").UploadProgress) => void} onProgress
  * @param {AbortSignal | null} [signal]
  * @returns {Promise<Response>}
  */

@@ -2,10 +2,10 @@
 //
 // The element's attribute `document-id` is the truth; the next message takes a new choice along.
 
-import { h } from "./dom.js";
+import { h } from "../dom/dom.js";
 
 /**
- * @typedef {import("./types.js").DocumentInfo} DocumentInfo
+ * @typedef {import("../types.js").DocumentInfo} DocumentInfo
  * @typedef {{open: HTMLElement, name: HTMLElement, off: HTMLElement, upload: HTMLElement, says: HTMLElement,
  *   progress: HTMLProgressElement, cancel: HTMLElement, problem: HTMLElement}} Places
  */
@@ -19,7 +19,7 @@ export class SessionDocument {
 
   /**
    * @param {HTMLElement} chat @param {Places} places
-   * @param {{client: import("./types.js").ChatClient, onproblem: (error: any) => void}} surroundings
+   * @param {{client: import("../types.js").ChatClient, onproblem: (error: any) => void}} surroundings
    */
   constructor(chat, places, { client, onproblem }) {
     this.chat = chat;
@@ -73,7 +73,7 @@ export class SessionDocument {
   /** @param {File} file @param {AbortSignal} signal */
   #send(file, signal) {
     this.#progress("Uploading", file.name, 0);
-    const onProgress = (/** @type {import("./types.js").UploadProgress} */ { loaded, total }) => {
+    const onProgress = (/** @type {import("../types.js").UploadProgress} */ { loaded, total }) => {
       if (loaded < total) this.#progress("Uploading", file.name, loaded / total);
       else this.#progress("Reading", file.name); // the server finds the text in it, which takes what it takes
     };

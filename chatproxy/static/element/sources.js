@@ -1,6 +1,6 @@
 // The sources of an answer: a row of chips, of which one at a time shows its snippet below.
 
-import { h } from "./dom.js";
+import { h } from "../dom/dom.js";
 
 export class Sources {
   /** @param {any[]} sources @param {import("./labels.js").Labels} labels */

@@ -1,14 +1,14 @@
 // The page at `/`: which session is open, and what is around the element.
 
-import "./chat-interface.js";
-import { createChatClient } from "./chat-client.js";
+import "../chat-interface.js";
+import { createChatClient } from "../chat-client.js";
 import { asked, confirmed } from "./dialogs.js";
 import { DocumentList } from "./document-list.js";
-import { h, icon } from "./dom.js";
+import { h, icon } from "../dom/dom.js";
 import { takeDroppedFiles } from "./file-drop.js";
 import { ModelPicker } from "./model-picker.js";
 import { OllamaBanner } from "./ollama-banner.js";
-import { SessionDocument } from "./session-document.js";
+import { SessionDocument } from "./attached-document.js";
 import { SessionList, titleOf } from "./session-list.js";
 import { themed } from "./theme.js";
 import { authorization, keepToken, takeTokenFromAddress } from "./token.js";
@@ -22,7 +22,7 @@ const $ = (id) => document.getElementById(id);
 takeTokenFromAddress();
 
 const chat = /** @type {any} */ (document.querySelector("chat-interface"));
-const baseUrl = new URL("..", import.meta.url).href;
+const baseUrl = new URL("../..", import.meta.url).href;
 const client = createChatClient({ baseUrl, headers: authorization });
 chat.client = client;
 
@@ -134,13 +134,13 @@ function take(files) {
   chat.focus();
 }
 
-/** @param {import("./types.js").DocumentInfo} document */
+/** @param {import("../types.js").DocumentInfo} document */
 function onchoose(document) {
   attached.choose(document);
   chat.focus();
 }
 
-/** @param {import("./types.js").DocumentInfo} document */
+/** @param {import("../types.js").DocumentInfo} document */
 async function ondelete(document) {
   if (!(await confirmed($("confirm"), document.title, " Answers keep the passages that they name."))) return;
   await client.documents.delete(document.id);

@@ -1,6 +1,6 @@
 // The page's choice of a model: `auto` with what it would be now, and those that can chat.
 
-import { h } from "./dom.js";
+import { h } from "../dom/dom.js";
 
 export const AUTO = "auto";
 

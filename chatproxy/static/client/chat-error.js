@@ -1,6 +1,6 @@
 // What every failed call ends with: a sentence for people, a code for programs, the text so far.
 
-/** @typedef {import("./types.js").ErrorBody} ErrorBody */
+/** @typedef {import("../types.js").ErrorBody} ErrorBody */
 
 const RETRYABLE = [409, 429, 503]; // the same call may succeed later; after the first byte, the server says it
 

@@ -1,14 +1,14 @@
 // The page at `/docs`: every call of `/openapi.json` with its fields, answers, errors, and a line for curl.
 
-import { copyText } from "./clipboard.js";
-import { h, icon, iconButton } from "./dom.js";
+import { copyText } from "../dom/clipboard.js";
+import { h, icon, iconButton } from "../dom/dom.js";
 
 /**
  * @typedef {Record<string, any>} Schema
  * @typedef {{method: string, path: string, operation: any}} Call
  */
 
-const base = new URL("..", import.meta.url).href.replace(/\/$/, "");
+const base = new URL("../..", import.meta.url).href.replace(/\/$/, "");
 const METHODS = ["get", "post", "put", "patch", "delete"];
 // What a curl line calls the names that addresses have in braces.
 const VARIABLES = /** @type {Record<string, string>} */ ({ sid: "SESSION", mid: "MESSAGE", id: "DOCUMENT", path: "FILE" });

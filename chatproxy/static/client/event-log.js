@@ -1,6 +1,6 @@
 // The events of one answer, kept: whoever iterates, whenever, gets all of them in their order.
 
-/** @typedef {import("./types.js").ChatEvent} ChatEvent */
+/** @typedef {import("../types.js").ChatEvent} ChatEvent */
 
 export class EventLog {
   /** @type {ChatEvent[]} */

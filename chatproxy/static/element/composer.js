@@ -1,6 +1,6 @@
 // Where the reader writes: a field that grows, pictures attached or pasted, and one button that sends or stops.
 
-import { h, icon, iconButton } from "./dom.js";
+import { h, icon, iconButton } from "../dom/dom.js";
 
 const MAX_PICTURES = 10 * 1024 * 1024; // bytes; in base64 they have to fit in a request of 16 MiB
 

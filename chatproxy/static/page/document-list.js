@@ -1,9 +1,9 @@
 // The page's list of documents, in a dialog: choose one for the session, delete, or bring in a file.
 
-import { h, icon, iconButton } from "./dom.js";
+import { h, icon, iconButton } from "../dom/dom.js";
 
 /**
- * @typedef {import("./types.js").DocumentInfo} DocumentInfo
+ * @typedef {import("../types.js").DocumentInfo} DocumentInfo
  * @typedef {{dialog: HTMLDialogElement, list: HTMLElement, none: HTMLElement, more: HTMLElement,
  *   file: HTMLInputElement, choose: HTMLElement, close: HTMLElement, problem: HTMLElement}} Places
  */
@@ -16,7 +16,7 @@ export class DocumentList {
 
   /**
    * @param {Places} places
-   * @param {{client: import("./types.js").ChatClient, current: () => number | null, onfiles: (files: File[]) => void,
+   * @param {{client: import("../types.js").ChatClient, current: () => number | null, onfiles: (files: File[]) => void,
    *   onchoose: (document: DocumentInfo) => void, ondelete: (document: DocumentInfo) => Promise<void>,
    *   onproblem: (error: any) => void}} handlers
    */
