@@ -12,7 +12,7 @@ demo: .venv/.installed
 run: .venv/.installed
 	$(BIN)/chatproxy
 
-# The whole suite runs on all cores and has a coverage limit (setup.cfg); `make test T=tests/test_config.py` runs a
+# The whole suite runs on all cores and has a coverage limit (setup.cfg); `make test T=tests/unit/test_config.py` runs a
 # part on one, without it.
 test: .venv/.tested tests/js/node_modules
 	$(BIN)/python -m pytest $(or $(T),--cov --numprocesses=auto --dist=worksteal)
@@ -36,7 +36,7 @@ bench: .venv/.benched
 faults: .venv/.tested
 	command -v faketime >/dev/null || ! command -v apt-get >/dev/null || { $(AS_ROOT) apt-get update -qq && \
 		$(AS_ROOT) apt-get install -qq -y --no-install-recommends faketime; }
-	PYTHONPATH=tests $(BIN)/python -m faults
+	PYTHONPATH=tests/support $(BIN)/python -m faults
 
 clean:
 	rm -rf .venv .demo build dist *.egg-info .coverage .mypy_cache .pytest_cache .ruff_cache .hypothesis tests/js/node_modules

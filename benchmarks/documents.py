@@ -21,7 +21,7 @@ from chatproxy import Config, create_app
 from chatproxy.prompt.passages import passages
 from chatproxy.web.keys import STORE
 
-DATA: Final = Path(__file__).parent.parent / "tests" / "documents"
+DATA: Final = Path(__file__).parent.parent / "tests" / "data" / "documents"
 MEGABYTE: Final = 1_000_000
 
 

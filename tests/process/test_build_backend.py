@@ -10,7 +10,7 @@ from typing import Final
 
 import pytest
 
-ROOT: Final = Path(__file__).parent.parent
+ROOT: Final = Path(__file__).parents[2]
 SOURCES: Final = ("build_backend.py", "MANIFEST.in", "pyproject.toml", "setup.cfg", "README.md", "chatproxy")
 MODULE: Final = "chatproxy/static/vendor/marked.esm.js"
 

@@ -17,7 +17,7 @@ from chatproxy.prompt.passages import passages
 from chatproxy.store.records import NewDocument
 from chatproxy.store.store import Store
 
-DATA = Path(__file__).parent / "documents"
+DATA = Path(__file__).parents[1] / "data" / "documents"
 
 
 def one_line(text: str) -> str:

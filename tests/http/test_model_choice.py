@@ -1,7 +1,6 @@
 """The model, the prompt and the wait, as a client and Ollama see them."""
 
 import asyncio
-import re
 from base64 import b64encode
 from collections.abc import AsyncIterator, Callable
 from contextlib import AsyncExitStack
@@ -19,15 +18,16 @@ from fake_ollama import (
     Script,
     Scripted,
     answer,
+    count_tokens,
     error,
     last,
     refused,
+    refusing_over,
     replay,
     token,
     until,
 )
 from msgspec import structs
-from recordings import recorded
 
 from chatproxy import Config, create_app
 from chatproxy.errors import ChatError
@@ -318,25 +318,6 @@ async def test_who_answered_instead_goes_on_also_where_that_is_not_stored_yet(
 # -- the window
 
 
-def refusing_over(window: int, text: str = "Well.", image: int = 768) -> Callable[[Request], Script]:
-    """As Ollama counts: a token for each word and mark, and some around each message."""
-
-    def script(request: Request) -> Script:
-        tokens = count(request, image)
-        if tokens < window:
-            return Script(answer(text, prompt_eval_count=tokens))
-        body = recorded("history_too_long_refused").replace(b"5371", str(tokens).encode())
-        return Script([body.replace(b"4096", str(window).encode())], status=400)
-
-    return script
-
-
-def count(request: Request, image: int = 768) -> int:
-    texts = [message["content"] for message in request["messages"]]
-    pictures = sum(len(message.get("images", [])) for message in request["messages"])
-    return 12 + sum(5 + len(re.findall(r"\w{1,6}|[^\w\s]", text)) for text in texts) + image * pictures
-
-
 PROSE = (
     "A lighthouse is a tower with a strong light at the top. It warns ships of rocks, and shows them "
     "the way into the harbour at night; in fog, a horn does. Who keeps it lit? "
@@ -371,7 +352,7 @@ async def test_images_that_cost_more_than_was_thought_are_made_room_for(
     stream = await client.ask(session, "And here?", images=[b64encode(b"image").decode()])
     assert (stream.last["type"], len(fake.chats)) == ("done", 12)
     refused, answered = fake.requests[-2:]
-    assert count(refused, image=2500) > 4096 > count(answered, image=2500)
+    assert count_tokens(refused, image=2500) > 4096 > count_tokens(answered, image=2500)
     assert len(answered["messages"]) > 1
 
 
@@ -392,7 +373,7 @@ async def test_a_message_that_turns_out_too_long_fails_with_the_numbers(
     await until(lambda: fake.calls["/api/ps"] > listed)
     refusal = await client.refused(session, 422, json={"message": PROSE * 150})
     assert (refusal["code"], refusal["contextLength"]) == ("message_too_long", 4096)
-    assert refusal["neededTokens"] == count(fake.requests[0]) + 1024
+    assert refusal["neededTokens"] == count_tokens(fake.requests[0]) + 1024
 
 
 async def test_a_long_message_of_many_tokens_is_not_held_against_the_next(
@@ -438,7 +419,7 @@ async def test_a_conversation_of_300_turns_goes_on(fake: FakeOllama, config: Con
                 assert estimate == pytest.approx(stream.last["usage"]["promptTokens"], rel=0.15)
         (message,) = await server.client.messages(session, limit=1)
     assert len(fake.chats) == 40  # not one was refused
-    assert count(fake.requests[-1]) > 2000
+    assert count_tokens(fake.requests[-1]) > 2000
     left_out = 299 - (len(sent) - 2) // 2
     assert [warning["message"] for warning in message["warnings"]] == [
         f"The oldest {left_out} turns were left out, to fit the model's window."

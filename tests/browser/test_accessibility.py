@@ -4,7 +4,7 @@
 # ruff: noqa: E501
 
 import pytest
-from browser import ANSWER, BUTTON, FIELD, Site, axe, browser, browser_test, site
+from browser import ANSWER, BUTTON, FIELD, Site, browser, browser_test, serious, site
 from fake_ollama import Gate, Script, answer, refused
 
 pytest.importorskip("playwright")
@@ -14,17 +14,6 @@ __all__ = ["browser", "site"]  # the fixtures
 pytestmark = browser_test
 
 TEXT = "# Title\n\nText, [link](https://a.org), `code`\n\n```python\nprint(1)\n```\n\n> quote\n\n| a | b |\n|-|-|\n| 1 | 2 |\n\n- [x] done"
-
-
-async def serious(page: Page) -> list[str]:
-    await page.evaluate(axe())
-    found = await page.evaluate("axe.run().then(({ violations }) => violations)")
-    return [
-        f"{violation['id']}: {node['target']} {node['failureSummary']}"
-        for violation in found
-        for node in violation["nodes"]
-        if violation["impact"] in ("serious", "critical")
-    ]
 
 
 @pytest.mark.parametrize(("scheme", "width"), [("light", 1200), ("dark", 1200), ("dark", 320)])

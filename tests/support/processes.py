@@ -15,7 +15,7 @@ from typing import Final, Self
 import aiohttp
 from chat_client import Client
 
-ROOT: Final = Path(__file__).parent.parent
+ROOT: Final = Path(__file__).parents[2]
 SCRIPT: Final = (sys.executable, str(ROOT / "proxy.py"))
 INSTALLED: Final = (str(Path(sys.executable).with_name("chatproxy")),)
 LISTENING: Final = "chatproxy is listening on "

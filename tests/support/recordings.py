@@ -10,7 +10,7 @@ from pathlib import Path
 from random import Random
 from typing import Any, Final
 
-DATA: Final = Path(__file__).with_name("data")
+DATA: Final = Path(__file__).parents[1] / "data" / "ollama"
 STREAMS: Final = sorted(path.stem for path in DATA.glob("*.ndjson"))
 # Those that end otherwise than with `done: true`.
 BROKEN: Final = {

@@ -12,7 +12,7 @@ from chatproxy.documents import extract as module
 from chatproxy.documents.extract import clean, extract, media_type
 from chatproxy.errors import ChatError
 
-DATA = Path(__file__).parent / "documents"
+DATA = Path(__file__).parents[2] / "data" / "documents"
 DOCX = media_type("a.docx")
 
 

@@ -22,8 +22,8 @@ from fake_ollama import FakeOllama, Gate, Request, Script, answer, token
 
 from chatproxy import Config
 
-HERE: Final = Path(__file__).parent / "js"
-STATIC: Final = Path(__file__).parent.parent / "chatproxy" / "static"
+HERE: Final = Path(__file__).parent
+STATIC: Final = Path(__file__).parents[2] / "chatproxy" / "static"
 PACKAGE: Final = json.loads((STATIC / "package.json").read_text())
 PACKAGED: Final = sorted(  # every module that the npm package has
     path.relative_to(STATIC).as_posix()

@@ -19,7 +19,7 @@ from playwright.async_api import Browser, Page
 
 __all__ = ["browser"]  # the fixture
 pytestmark = browser_test
-EXAMPLE: Final = Path(__file__).parent.parent / "examples" / "other-origin"
+EXAMPLE: Final = Path(__file__).parents[2] / "examples" / "other-origin"
 
 
 @pytest_asyncio.fixture(loop_scope="session")

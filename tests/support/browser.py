@@ -32,7 +32,7 @@ except ImportError:  # the tests that need it are skipped
     Browser = BrowserContext = Page = Any  # type: ignore[assignment,misc]
     async_playwright = expect = None  # type: ignore[assignment]
 
-STATIC: Final = Path(__file__).parent.parent / "chatproxy" / "static"
+STATIC: Final = Path(__file__).parents[2] / "chatproxy" / "static"
 ARGUMENTS: Final = (
     "--no-sandbox",
     "--disable-gpu",
@@ -227,7 +227,7 @@ async def until(page: Page, expression: str, argument: Any = None) -> None:
 
 def axe() -> str:
     """The source of axe-core, from npm as tests/js/package.json names it."""
-    folder = Path(__file__).parent / "js"
+    folder = Path(__file__).parents[1] / "js"
     script = folder / "node_modules" / "axe-core" / "axe.min.js"
     if not script.exists():
         npm = shutil.which("npm") or missing("npm, for axe-core")
@@ -237,3 +237,14 @@ def axe() -> str:
     if not script.exists():
         missing("axe-core (npm install in tests/js)")
     return script.read_text()
+
+
+async def serious(page: Page) -> list[str]:
+    await page.evaluate(axe())
+    found = await page.evaluate("axe.run().then(({ violations }) => violations)")
+    return [
+        f"{violation['id']}: {node['target']} {node['failureSummary']}"
+        for violation in found
+        for node in violation["nodes"]
+        if violation["impact"] in ("serious", "critical")
+    ]

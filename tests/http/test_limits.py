@@ -227,7 +227,9 @@ async def test_requests_are_taken_in_only_as_answers_are_read(client: Client) ->
         sent = 0
         with suppress(TimeoutError):
             while sent < 20_000_000:
-                sent += connection.send(b"GET /static/page/page.js HTTP/1.1\r\nHost: localhost\r\n\r\n" * 1000)
+                sent += connection.send(
+                    b"GET /static/page/page.js HTTP/1.1\r\nHost: localhost\r\n\r\n" * 1000
+                )
         return sent
 
     with connected(client) as connection:

@@ -20,7 +20,7 @@ from chatproxy import Config
 from chatproxy.documents import worker
 from chatproxy.web.api import documents
 
-DATA = Path(__file__).parent / "documents"
+DATA = Path(__file__).parents[1] / "data" / "documents"
 PATH = "/api/documents"
 
 

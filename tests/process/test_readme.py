@@ -15,20 +15,13 @@ from typing import Any
 import pytest
 import yaml
 from chat_client import Server, serving
-from processes import LISTENING, ROOT, SCRIPT, environment
+from processes import LISTENING, SCRIPT, environment
+from readme import README, example
 
 from chatproxy import Config
 from chatproxy.config import SETTINGS
 
-README = (ROOT / "README.md").read_text(encoding="utf-8")
 ADDRESS = "http://127.0.0.1:11435"
-
-
-def example(language: str, word: str) -> str:
-    """The block of that language that has that word."""
-    blocks = re.findall(rf"^```{language}\n(.*?)^```", README, re.MULTILINE | re.DOTALL)
-    (found,) = [block for block in blocks if word in block]
-    return str(found)
 
 
 PROGRAMS: dict[str, Sequence[str]] = {

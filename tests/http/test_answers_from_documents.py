@@ -4,8 +4,7 @@ from typing import Any
 
 import pytest
 from chat_client import Client
-from fake_ollama import FakeOllama
-from test_choosing import refusing_over
+from fake_ollama import FakeOllama, refusing_over
 
 TEXT = "\n\n".join(
     [

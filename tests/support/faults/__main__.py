@@ -14,7 +14,7 @@ from benchmarks import report
 from faults.scenarios import SCENARIOS, Scenario
 from faults.tally import ABOUT, HEAD, Tally, measured, total
 
-RESULTS: Final = Path(__file__).parents[2] / "BENCHMARKS.md"
+RESULTS: Final = Path(__file__).parents[3] / "BENCHMARKS.md"
 LIMIT: Final = 590  # seconds for all
 
 

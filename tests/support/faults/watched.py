@@ -50,4 +50,4 @@ def trace(number: int, frame: FrameType | None) -> None:
 if __name__ == "__main__":
     signal.signal(signal.SIGUSR1, tell)
     signal.signal(signal.SIGUSR2, trace)
-    runpy.run_path(str(Path(__file__).parents[2] / "proxy.py"), run_name="__main__")
+    runpy.run_path(str(Path(__file__).parents[3] / "proxy.py"), run_name="__main__")

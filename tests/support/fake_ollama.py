@@ -159,6 +159,25 @@ class Chat:
         self.closed = asyncio.Event()  # nothing more is sent: `served`, or the client went away
 
 
+def refusing_over(window: int, text: str = "Well.", image: int = 768) -> Callable[[Request], Script]:
+    """As Ollama counts: a token for each word and mark, and some around each message."""
+
+    def script(request: Request) -> Script:
+        tokens = count_tokens(request, image)
+        if tokens < window:
+            return Script(answer(text, prompt_eval_count=tokens))
+        body = recorded("history_too_long_refused").replace(b"5371", str(tokens).encode())
+        return Script([body.replace(b"4096", str(window).encode())], status=400)
+
+    return script
+
+
+def count_tokens(request: Request, image: int = 768) -> int:
+    texts = [message["content"] for message in request["messages"]]
+    pictures = sum(len(message.get("images", [])) for message in request["messages"])
+    return 12 + sum(5 + len(re.findall(r"\w{1,6}|[^\w\s]", text)) for text in texts) + image * pictures
+
+
 class FakeOllama:
     def __init__(self) -> None:
         self.script: Scripted = greet

@@ -26,7 +26,7 @@ from chatproxy.store.records import (
 from chatproxy.store.store import Store
 from chatproxy.store.turns import INTERRUPTED
 
-ROOT = Path(__file__).parent.parent
+ROOT = Path(__file__).parents[3]
 ODD_TEXT = "a\0b 😀 \u2028 \u0085 \r\n \x1b[0m é e\u0301 \U0010ffff \ufeff"
 
 

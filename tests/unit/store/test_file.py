@@ -139,7 +139,7 @@ def test_a_second_process(tmp_path: Path) -> None:
         "with claimed(Path(sys.argv[1])): pass"
     )
     run = [sys.executable, "-c", second, str(tmp_path / "x.db")]
-    root = Path(__file__).parent.parent
+    root = Path(__file__).parents[3]
     with claimed(tmp_path / "x.db"):
         refused = subprocess.run(run, cwd=root, capture_output=True, text=True)
     assert refused.stderr.splitlines()[-1].startswith("chatproxy.errors.StartError: The database")

@@ -6,9 +6,8 @@ from typing import Any
 
 import pytest
 from aiohttp import web
-from browser import ANSWER, BUTTON, FIELD, Site, browser, browser_test, need_marked, site, until
+from browser import ANSWER, BUTTON, FIELD, Site, browser, browser_test, need_marked, serious, site, until
 from fake_ollama import Script, answer
-from test_accessibility import serious
 
 pytest.importorskip("playwright")
 from playwright.async_api import Page, expect
@@ -16,7 +15,7 @@ from playwright.async_api import Page, expect
 __all__ = ["browser", "site"]  # the fixtures
 pytestmark = browser_test
 
-DATA = Path(__file__).parent / "documents"
+DATA = Path(__file__).parents[1] / "data" / "documents"
 OPEN = "#documents-open"
 NAME = "#document-name"
 CHIP = "chat-interface .chip"

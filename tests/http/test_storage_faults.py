@@ -14,8 +14,8 @@ import aiosqlite
 import pytest
 from aiohttp import web
 from chat_client import Client, Server
+from disk import files_end_at
 from fake_ollama import FakeOllama, Gate, Script, answer, token, until
-from test_writer import files_end_at
 
 from chatproxy import Config, create_app
 from chatproxy.errors import StartError

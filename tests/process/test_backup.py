@@ -13,7 +13,7 @@ import pytest
 from chat_client import Client
 from fake_ollama import FakeOllama, echo
 from processes import Process
-from test_readme import example
+from readme import example
 
 BACKUP: Final = example("sh", "VACUUM INTO")
 RESTORE: Final = example("sh", "cp backup.db chatproxy.db")

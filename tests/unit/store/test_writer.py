@@ -1,12 +1,12 @@
 import asyncio
-import resource
 import sqlite3
 from collections.abc import AsyncIterator, Iterator
-from contextlib import closing, contextmanager
+from contextlib import closing
 from pathlib import Path
 
 import aiosqlite
 import pytest
+from disk import files_end_at
 from fake_ollama import until
 
 import chatproxy.store.writer
@@ -61,17 +61,6 @@ def codes(results: list[object]) -> list[object]:
 
 async def together(*runs: object) -> list[object]:
     return await asyncio.gather(*runs, return_exceptions=True)  # type: ignore[call-overload,no-any-return]
-
-
-@contextmanager
-def files_end_at(size: int) -> Iterator[None]:
-    """No file of this process grows past `size` bytes: what a full disk looks like."""
-    soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
-    resource.setrlimit(resource.RLIMIT_FSIZE, (size, hard))
-    try:
-        yield
-    finally:
-        resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
 
 
 async def test_answers_after_the_commit(writer: Writer, other: sqlite3.Connection) -> None:
