@@ -18,7 +18,7 @@ import aiohttp
 from aiohttp import web
 
 from chatproxy import Config, create_app
-from chatproxy.prompt.passages import passages
+from chatproxy.prompt.passages import passages_for
 from chatproxy.web.keys import STORE
 
 DATA: Final = Path(__file__).parent.parent / "tests" / "data" / "documents"
@@ -74,9 +74,10 @@ async def _measured(database: Path, text: str, asked: list[str]) -> tuple[int, f
         async with http.post(f"{url}/api/documents", data=form) as response:
             document = await response.json()
         upload = perf_counter() - began
+        stored = await app[STORE].documents.get("", document["id"])
         for question in asked:
             began = perf_counter()
-            await passages(app[STORE], "", document["id"], question)
+            await passages_for(app[STORE].documents, stored, question)
             searches.append(perf_counter() - began)
     return document["chunks"], upload, searches
 

@@ -1,18 +1,18 @@
-"""The application: its parts put together, in the order in which they depend on each other.
+"""The composition root: creates the parts in the order of their dependencies, and the routes.
 
-It mounts under any prefix of a host application (`host.add_subapp("/chat", create_app(config))`), and
-relies on none of the host's settings.
+The application can be mounted under any prefix of a host application (`host.add_subapp("/chat",
+create_app(config))`), and relies on none of the host's settings.
 """
 
 from collections.abc import AsyncIterator
+from contextlib import AsyncExitStack
 
 from aiohttp import web
 
 from chatproxy.chat import ChatService
 from chatproxy.config import Config
 from chatproxy.generation.registry import GenerationRegistry
-from chatproxy.models.catalog import Models
-from chatproxy.ollama.catalog import Catalog
+from chatproxy.models.catalog import ModelCatalog
 from chatproxy.ollama.client import Ollama
 from chatproxy.store.store import Store
 from chatproxy.web import cors, middleware, openapi, pages
@@ -24,7 +24,7 @@ METHODS = ("GET", "HEAD", "POST", "PUT", "PATCH", "DELETE")
 
 
 def create_app(config: Config) -> web.Application:
-    """Opens the database and the way to Ollama when it starts; raises StartError then, if it cannot."""
+    """Return the application. It opens the database when it starts, and raises StartError if it cannot."""
     app = web.Application(middlewares=[middleware.guard])
     app[CONFIG] = config
     for module in (sessions, messages, models, export, pages):
@@ -44,23 +44,23 @@ def create_app(config: Config) -> web.Application:
 async def _parts(app: web.Application) -> AsyncIterator[None]:
     config = app[CONFIG]
     metrics = app[METRICS] = Metrics()
-    store = app[STORE] = await Store.open(config.database_path, metrics.committed)
-    ollama = app[OLLAMA] = Ollama(
-        config.ollama_host, api_key=config.ollama_api_key, connect_timeout=config.connect_timeout
-    )
-    catalog = Catalog(ollama)
-    try:
-        known = app[MODELS] = Models(catalog, await store.measurements(), config.context_window)
-        async with GenerationRegistry.running(config, store, metrics.ended) as generations:
-            app[REGISTRY] = generations
-            app[CHAT] = ChatService(config, store, ollama, known, generations)
-            yield
-    finally:
-        await catalog.close()
-        await ollama.close()
-        await store.close()
+    async with AsyncExitStack() as stack:
+        store = app[STORE] = await Store.open(config.database_path, metrics.committed)
+        stack.push_async_callback(store.close)
+        ollama = app[OLLAMA] = Ollama(
+            config.ollama_host, api_key=config.ollama_api_key, connect_timeout=config.connect_timeout
+        )
+        stack.push_async_callback(ollama.close)
+        measurements = await store.messages.measurements()
+        models = app[MODELS] = ModelCatalog(ollama, measurements, config.context_window)
+        stack.push_async_callback(models.close)
+        registry = app[REGISTRY] = await stack.enter_async_context(
+            GenerationRegistry.running(config, store.messages, metrics.ended)
+        )
+        app[CHAT] = ChatService(config, store, ollama, models, registry)
+        yield
 
 
 async def _end_answers(app: web.Application) -> None:
-    """While the readers are still connected: each gets the terminal event."""
+    """Send every stream its terminal event while the clients are still connected."""
     await app[CHAT].close()

@@ -1,12 +1,13 @@
-"""A message on its way in: the checks in their order, the two rows, the answer that begins.
+"""The chat service: send a message, subscribe to an answer, cancel it, delete a session.
 
-And the ways back to what was said: attach, resume, cancel, read. What the store has is completed here
-with what only memory knows: the text of an answer that is being produced.
+A send has two phases. First come the checks, in the order of docs/api.md, and the plan; they only read, and
+end with their caller. Then the rows are committed and the answer begins, in a task of the registry's that no
+caller's departure undoes.
 """
 
 import asyncio
-from collections.abc import AsyncGenerator, Iterator, Mapping
-from contextlib import contextmanager, suppress
+from collections.abc import AsyncIterator, Iterator
+from contextlib import asynccontextmanager, contextmanager, suppress
 from typing import Final
 from weakref import WeakValueDictionary
 
@@ -14,93 +15,115 @@ from msgspec.structs import replace
 
 from chatproxy.answers.answer import Answer
 from chatproxy.answers.subscription import Sink, Subscription
+from chatproxy.answers.transcript import Transcript
 from chatproxy.config import Config
 from chatproxy.cursor import Cursor
 from chatproxy.errors import ChatError, shutting_down
-from chatproxy.generation.generation import AGAIN, CANCELLED, SHUTDOWN, Generation
-from chatproxy.generation.queue import Queue
+from chatproxy.generation.generation import AGAIN, CANCELLED
+from chatproxy.generation.queue import Queue, Ticket
 from chatproxy.generation.registry import GenerationRegistry
 from chatproxy.generation.upstream import UpstreamCall
-from chatproxy.models.catalog import Models
+from chatproxy.models.catalog import ModelCatalog
 from chatproxy.ollama.client import Ollama
-from chatproxy.prompt.planner import Planner
+from chatproxy.prompt.plan import Plan, Planner
 from chatproxy.prompt.request import SendRequest
 from chatproxy.store.records import Message, Session
 from chatproxy.store.store import Store
 
-PAGE: Final = 200  # messages read at once
-LAST_SENDS: Final = 1.0  # seconds that a shutdown waits for messages that are still being checked
+LAST_CHECKS: Final = 1.0  # seconds that a shutdown gives the sends that are being checked
 
 
 class ChatService:
+    """What can be done with sessions. Whoever calls it has the session's record, and so may use it."""
+
     def __init__(
-        self, config: Config, store: Store, ollama: Ollama, models: Models, generations: GenerationRegistry
+        self,
+        config: Config,
+        store: Store,
+        ollama: Ollama,
+        models: ModelCatalog,
+        registry: GenerationRegistry,
     ) -> None:
+        self.transcript = Transcript(store.messages, registry)
         self._config = config
         self._store = store
         self._ollama = ollama
         self._models = models
-        self._generations = generations
-        self._planner = Planner(config, store, models, generations)
+        self._registry = registry
+        self._planner = Planner(config, store, self.transcript, models)
         self._queue = Queue(config.max_concurrent_generations, config.max_queued_generations)
         self._locks: WeakValueDictionary[str, asyncio.Lock] = WeakValueDictionary()
-        self._sends: set[asyncio.Task[Answer]] = set()
-        self._storing: set[asyncio.Task[Answer]] = set()  # those whose rows are being committed
+        self._checks: set[asyncio.Timeout] = set()
+        self._checked = asyncio.Event()  # no send is being checked
+        self._checked.set()
         self.closing = False
 
-    def _lock(self, session_id: str) -> asyncio.Lock:
-        """Held while a session's next message is checked and stored, so that no two begin at once."""
-        return self._locks.setdefault(session_id, asyncio.Lock())
-
     async def close(self) -> None:
-        """Takes no more messages, and ends every answer, also one whose rows are being committed. May be
-        repeated."""
-        self.closing = True
-        if self._sends:
-            await asyncio.wait(self._sends, timeout=LAST_SENDS)
-            for send in self._sends - self._storing:  # for an Ollama that does not say which models it has
-                send.cancel()
-        await self._generations.stop_all(self._storing)
-        for send in self._storing:  # for a database that does not answer in time
-            send.cancel()
+        """Refuse further sends, and end every answer, also one that is about to begin. May be repeated."""
+        if not self.closing:
+            self.closing = True
+            deadline = asyncio.get_running_loop().time() + LAST_CHECKS
+            for check in self._checks:  # Ollama may not say which models it has
+                check.reschedule(deadline)
+        await self._checked.wait()
+        await self._registry.close()
 
     # -- sending
 
-    async def send(self, owner: str, session_id: str, request: SendRequest, arrived: float) -> Answer:
-        """The answer that begins, or the one that this `clientMessageId` began before. `arrived` is a
-        monotonic time. When it returns, both rows are committed; when it raises, nothing is stored,
-        or it says so.
+    async def send(self, owner: str, session: Session, request: SendRequest, arrived: float) -> Answer:
+        """Return the answer that begins, or the one that this `clientMessageId` began before.
 
-        All of it is one task: a caller who is cancelled in the middle does not undo it."""
-        refusal = shutting_down(AGAIN)
+        `arrived` is the monotonic time of the request. When this returns, both rows are committed; when it
+        raises, nothing is stored, unless the error says that it may have been. Raises the errors of
+        docs/api.md, Sending, in that order.
+        """
+        async with self._checking(), self._lock(session.id):
+            if beginning := self._registry.beginning(session.id):
+                await asyncio.wait({beginning})
+            session = await self._store.sessions.get(owner, session.id)
+            if earlier := await self._earlier(session, request):
+                return earlier
+            if busy := self._registry.of_session(session.id):
+                raise ChatError(
+                    "session_busy",
+                    "This session's last message is still being answered; wait for that, or cancel it.",
+                    activeMessageId=busy.answer.id,
+                )
+            plan = await self._planner.plan(owner, session, request)
+            ticket = self._queue.join(plan.first.model.runner)
+            begin = self._registry.begin(session.id, self._begin(session, plan, ticket, arrived))
+        await asyncio.wait({begin})  # which goes on if this caller is cancelled
+        if begin.cancelled():  # by a shutdown that the database did not answer; the commit may still come
+            raise shutting_down("see later whether it stored this message")
+        return begin.result()
+
+    @asynccontextmanager
+    async def _checking(self) -> AsyncIterator[None]:
+        """Let a shutdown set a deadline for what the block awaits. Raises `shutting_down`."""
         if self.closing:
-            raise refusal
-        send = asyncio.create_task(self._send(owner, session_id, request, arrived))
-        self._sends.add(send)
-        send.add_done_callback(self._sent)
+            raise shutting_down(AGAIN)
         try:
-            return await asyncio.shield(send)
-        except asyncio.CancelledError:
-            if send.cancelled():  # by `close`, and not this caller
-                raise refusal from None
-            raise
+            async with asyncio.timeout(None) as deadline:
+                self._checks.add(deadline)
+                self._checked.clear()
+                yield
+        except TimeoutError:
+            if not deadline.expired():
+                raise
+            raise shutting_down(AGAIN) from None
+        finally:
+            self._checks.discard(deadline)
+            if not self._checks:
+                self._checked.set()
 
-    def _sent(self, send: asyncio.Task[Answer]) -> None:
-        self._sends.discard(send)
-        self._storing.discard(send)
-        if not send.cancelled():
-            send.exception()  # told to the caller, if there still is one
+    def _lock(self, session_id: str) -> asyncio.Lock:
+        """Return the lock under which a session's sends are checked and deletions happen."""
+        return self._locks.setdefault(session_id, asyncio.Lock())
 
-    async def _send(self, owner: str, session_id: str, request: SendRequest, arrived: float) -> Answer:
-        async with self._lock(session_id):
-            session = await self._store.get_session(owner, session_id)
-            earlier = await self._earlier(owner, session_id, request)
-            return earlier or await self._begin(owner, session, request, arrived)
-
-    async def _earlier(self, owner: str, session_id: str, request: SendRequest) -> Answer | None:
+    async def _earlier(self, session: Session, request: SendRequest) -> Answer | None:
         if request.client_message_id is None:
             return None
-        sent = await self._store.find_send(owner, session_id, request.client_message_id)
+        sent = await self._store.messages.find_send(session, request.client_message_id)
         if sent is None:
             return None
         if sent.fingerprint != request.fingerprint():
@@ -108,107 +131,54 @@ class ChatService:
                 "idempotency_conflict",
                 "This clientMessageId was used for another message; use a new one for each message.",
             )
-        return await self.answer(owner, session_id, sent.answer_id)
+        return await self.transcript.answer(session, sent.answer_id)
 
-    async def _begin(self, owner: str, session: Session, request: SendRequest, arrived: float) -> Answer:
-        if busy := self._generations.in_session(session.id):
-            raise ChatError(
-                "session_busy",
-                "This session's last message is still being answered; wait for that, or cancel it.",
-                activeMessageId=busy.answer.id,
-            )
-        plan = await self._planner.plan(owner, session, request)
-        ticket = self._queue.join(plan.first.model.runner)
-        task = asyncio.current_task()
-        assert task is not None
-        self._storing.add(task)
+    async def _begin(self, session: Session, plan: Plan, ticket: Ticket, arrived: float) -> Answer:
         try:
-            question, reply = await self._store.begin_answer(owner, session.id, plan.question())
-        except BaseException as error:
+            question, reply = await self._store.messages.begin(session, plan.turn())
+        except BaseException:
             ticket.leave()
-            if isinstance(error, asyncio.CancelledError):  # by `close`; the commit may still come
-                raise shutting_down("see later whether it stored this message") from None
             raise
         answer = Answer(reply, question.id)
-        generation = self._generations.start(
-            answer, UpstreamCall(answer, plan, ticket, self._ollama, self._models), arrived=arrived
-        )
-        if self.closing:
-            generation.end(SHUTDOWN)
+        call = UpstreamCall(answer, plan, ticket, self._ollama, self._models)
+        self._registry.start(answer, call, arrived)
         return answer
 
-    # -- coming back to what was said
-
-    async def answer(self, owner: str, session_id: str, message_id: int) -> Answer:
-        """An answer to watch: the one being produced, or a stored one."""
-        while True:
-            live = self._generations.now()
-            message, question_id = await self._store.get_answer(owner, session_id, message_id)
-            if generation := live.get(message_id) or self._generations.now().get(message_id):
-                return generation.answer
-            if message.status != "streaming":
-                return Answer(message, question_id)
-            await asyncio.sleep(0.01)  # its rows are committed, its generation starts with the next turn
+    # -- what is under way
 
     @contextmanager
     def subscribed(self, answer: Answer, sink: Sink, after: Cursor | None) -> Iterator[Subscription]:
-        """A reader of the answer from that place on; when it leaves, the answer goes on without. Raises
-        `too_many_subscribers`."""
-        if answer.outcome is None and len(answer.readers) >= self._config.max_subscribers:
+        """Subscribe to an answer from a cursor on for the length of the block.
+
+        The answer goes on when the subscriber leaves. Raises `too_many_subscribers`.
+        """
+        if answer.outcome is None and len(answer.subscribers) >= self._config.max_subscribers:
             raise ChatError(
                 "too_many_subscribers",
                 f"{self._config.max_subscribers} readers watch this answer; read it when it has ended.",
                 retry_after=5,
             )
-        reader = Subscription(answer, sink, after)
-        answer.readers.add(reader)
-        try:
-            with suppress(ConnectionError):
-                yield reader
-        finally:
-            answer.readers.discard(reader)
+        subscription = Subscription(answer, sink, after)
+        with answer.subscribed_by(subscription), suppress(ConnectionError):
+            yield subscription
 
-    async def cancel(self, owner: str, session_id: str, message_id: int) -> Message:
-        """The answer as it stands when nothing is appended to it any more. May be repeated."""
-        await self.answer(owner, session_id, message_id)  # also one that is about to begin
-        if generation := self._generations.now().get(message_id):
+    async def cancel(self, session: Session, message_id: int) -> Message:
+        """Stop an answer, and return it with the text that it has. May be repeated."""
+        await self.transcript.answer(session, message_id)  # waits for one that is about to begin
+        if generation := self._registry.of_answer(message_id):
             await generation.stop(CANCELLED)
-        return await self.message(owner, session_id, message_id)
-
-    async def message(self, owner: str, session_id: str, message_id: int) -> Message:
-        live = self._generations.now()
-        return _as_it_stands(await self._store.get_message(owner, session_id, message_id), live)
-
-    async def messages(
-        self, owner: str, session_id: str, *, limit: int, before: int | None
-    ) -> tuple[list[Message], int | None]:
-        live = self._generations.now()
-        page, following = await self._store.list_messages(owner, session_id, limit=limit, before=before)
-        return [_as_it_stands(message, live) for message in page], following
-
-    async def all_messages(self, owner: str, session_id: str) -> AsyncGenerator[list[Message], None]:
-        """The whole conversation, oldest first, a page at a time."""
-        after: int | None = 0
-        while after is not None:
-            live = self._generations.now()
-            page, after = await self._store.messages_after(owner, session_id, after=after, limit=PAGE)
-            yield [_as_it_stands(message, live) for message in page]
+        return await self.transcript.message(session, message_id)
 
     def with_activity(self, session: Session) -> Session:
-        busy = self._generations.in_session(session.id)
+        """Return the session with the id of the answer that is being written."""
+        busy = self._registry.of_session(session.id)
         return session if busy is None else replace(session, active_message_id=busy.answer.id)
 
-    async def delete_session(self, owner: str, session_id: str) -> None:
-        async with self._lock(session_id):
-            await self._store.get_session(owner, session_id)
-            if busy := self._generations.in_session(session_id):
+    async def delete_session(self, session: Session) -> None:
+        """Delete a session; an answer that is being written is cancelled first."""
+        async with self._lock(session.id):
+            if beginning := self._registry.beginning(session.id):
+                await asyncio.wait({beginning})
+            if busy := self._registry.of_session(session.id):
                 await busy.stop(CANCELLED)
-            await self._store.delete_session(owner, session_id)
-
-
-def _as_it_stands(message: Message, live: Mapping[int, Generation]) -> Message:
-    """`live` from before the message was read: an answer that ended meanwhile is not missed."""
-    generation = live.get(message.id)
-    if generation is None:
-        return message
-    return replace(generation.answer.message, updated_at=message.updated_at)
+            await self._store.sessions.delete(session)

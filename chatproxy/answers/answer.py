@@ -1,10 +1,11 @@
-"""The one idea: an answer is a growing text, and everybody who watches it holds a position in it.
+"""An answer: a growing text, and the subscribers who hold a position in it.
 
-A generation appends, subscriptions read; neither waits for the other. A stored answer is the same
-thing with its end already known, so replay, resume and live streams are one code path.
+A generation appends, subscriptions read; neither waits for the other. A stored answer is the same thing with
+its end already known, so that replay, resume and live streams share one code path.
 """
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from io import SEEK_END, StringIO
 from time import monotonic
 from typing import Final, Protocol
@@ -21,7 +22,7 @@ MAX_FRAME: Final = 16 * 1024  # bytes of text, as UTF-8
 
 
 class Text:
-    """A text that grows at its end and is read from anywhere, by code points, at no cost per length."""
+    """A text that grows at its end and is read from any code point, at a cost independent of its length."""
 
     __slots__ = ("_buffer", "length")
 
@@ -31,9 +32,11 @@ class Text:
         self.append(text)
 
     def append(self, text: str) -> None:
+        """Add text at the end."""
         self.length += self._buffer.write(text)
 
     def part(self, start: int, size: int = -1) -> str:
+        """Return up to `size` code points from `start` on; all of them by default."""
         self._buffer.seek(start)
         try:
             return self._buffer.read(size)
@@ -41,7 +44,7 @@ class Text:
             self._buffer.seek(0, SEEK_END)
 
     def piece(self, start: int) -> str:
-        """What follows `start`, as much of it as one frame may carry; whole characters."""
+        """Return what follows `start`, as much of it as one frame may carry, cut between characters."""
         piece = self.part(start, MAX_FRAME)
         if len(piece) * 4 <= MAX_FRAME:
             return piece
@@ -52,7 +55,7 @@ class Text:
 
 
 class Progress:
-    """Where an answer stands before it ends: what the `status` event tells."""
+    """What the `status` event reports of an answer that is not over."""
 
     __slots__ = ("eta_ms", "position", "since", "state", "tokens", "version")
 
@@ -60,18 +63,21 @@ class Progress:
         self.state = state
         self.since = monotonic()
         self.position: int | None = None
-        self.eta_ms: float | None = None  # how long loading takes here, once that was measured
+        self.eta_ms: float | None = None  # how long loading the model took here before
         self.tokens = 0
-        self.version = 0  # counts the changes, so that a reader knows whether it was told of the last
+        self.version = 0  # counts changes, so that a subscriber knows whether it was sent the latest
 
-    def enter(self, state: State, position: int | None = None) -> None:
+    def enter(self, state: State, *, position: int | None = None, eta_ms: float | None = None) -> None:
+        """Change the state, or the place within it. `since` moves only when the state changes."""
         if state != self.state:
             self.state = state
             self.since = monotonic()
         self.position = position
+        self.eta_ms = eta_ms
         self.version += 1
 
     def event(self) -> events.Status:
+        """Return the `status` event as of now."""
         elapsed = monotonic() - self.since
         writing = self.state == "generating"
         return events.Status(
@@ -86,54 +92,87 @@ class Progress:
         )
 
 
-class Reader(Protocol):
-    """Who watches an answer: a `Subscription`."""
+class Subscriber(Protocol):
+    """Who reads an answer: a `Subscription`."""
 
-    in_step: bool  # has seen everything so far
-    sent_at: float
+    in_step: bool  # has been sent everything so far
+    sent_at: float  # monotonic
 
     @property
-    def gone(self) -> bool: ...
+    def gone(self) -> bool:
+        """Whether the client has disconnected."""
 
-    def push(self, text: Frame, position: Cursor) -> None:
-        """For who is in step, and falls behind where its socket still has something waiting."""
+    def push(self, data: Frame, position: Cursor) -> None:
+        """Take a frame while in step; fall behind if the socket still holds earlier data."""
 
-    def push_status(self, status: Frame, version: int) -> None:
-        """The same."""
+    def push_status(self, data: Frame, version: int) -> None:
+        """Take a `status` frame in the same way."""
 
     def fall_behind(self) -> None:
-        """Reads on by itself from here."""
+        """Stop taking frames and read on from the last position in a task of its own."""
 
 
 class Answer:
-    """One assistant message as its readers see it: texts, progress, and in the end the outcome."""
+    """One assistant message as its subscribers see it: the texts, the progress and, at last, the outcome.
+
+    It holds the message's record as it was committed, and replaces it when something but the texts changes.
+    """
 
     def __init__(self, message: Message, question_id: int) -> None:
         self.id = message.id
-        self.question_id = question_id
         self.session_id = message.session_id
-        self.sources = message.sources
-        self.warnings = list(message.warnings)
-        self.model = message.model
-        self.model_reason = message.model_reason
+        self.question_id = question_id
         self.thinking = Text(message.thinking)
         self.content = Text(message.content)
         self.progress = Progress("waiting")
         self.outcome: Message | None = None  # the message as it ended
-        self.readers: set[Reader] = set()
-        self._begun = message
+        self.subscribers: set[Subscriber] = set()
+        self._record = message
         self._terminal: Frame | None = None
         if message.status != "streaming":
             self.end(message)
 
     @property
+    def model(self) -> str | None:
+        """The model that writes it, or wrote it."""
+        return self._record.model
+
+    @property
+    def warnings(self) -> Sequence[Notice]:
+        """The warnings that hold now; a subscriber is sent those that it was not sent yet."""
+        return self._record.warnings
+
+    @property
     def cursor(self) -> Cursor:
+        """The end of the text so far."""
         return Cursor(self.thinking.length, self.content.length, self.outcome is not None)
 
-    def append(self, thinking: str, content: str, tokens: int) -> None:
-        """Takes in what one read from Ollama brought, and hands it to everybody who is in step.
+    @property
+    def message(self) -> Message:
+        """The message as subscribers see it: `streaming` until they have been sent the outcome.
 
-        No task is woken for it: this is the path of every token."""
+        A committed outcome does not show before that, because the session is busy until then.
+        """
+        return self.outcome or replace(
+            self._record, thinking=str(self.thinking), content=str(self.content), cursor=str(self.cursor)
+        )
+
+    @contextmanager
+    def subscribed_by(self, subscriber: Subscriber) -> Iterator[None]:
+        """Hand everything to a subscriber for the length of the block."""
+        self.subscribers.add(subscriber)
+        try:
+            yield
+        finally:
+            self.subscribers.discard(subscriber)
+
+    # -- what a generation does to it
+
+    def append(self, thinking: str, content: str, tokens: int) -> None:
+        """Take in what one read from Ollama brought, and hand it to every subscriber that is in step.
+
+        This is the path of every token: no task is woken for it.
+        """
         self.progress.tokens += tokens
         if thinking:
             self.thinking.append(thinking)
@@ -143,62 +182,68 @@ class Answer:
             self._hand_out(events.Chunk, content)
 
     def _hand_out(self, event: type[events.Thinking | events.Chunk], text: str) -> None:
-        if len(text) * 4 > MAX_FRAME:  # more than one frame: everybody reads it at their own pace
+        if len(text) * 4 > MAX_FRAME:  # more than one frame: each subscriber reads it at its own pace
             self.wake()
             return
         position = Cursor(self.thinking.length, self.content.length)
         encoded: Frame | None = None
-        for reader in self.readers:
-            if reader.in_step:
+        for subscriber in self.subscribers:
+            if subscriber.in_step:
                 if encoded is None:
                     encoded = frame(event(text, str(position)))
-                reader.push(encoded, position)
+                subscriber.push(encoded, position)
 
-    def enter(self, state: State, position: int | None = None) -> None:
-        """The answer's state, or its place in the queue, changed: tell everybody who can be told now."""
-        self.progress.enter(state, position)
-        self.tell_status()
+    def enter(self, state: State, *, position: int | None = None, eta_ms: float | None = None) -> None:
+        """Change the state, or the place in the queue, and send `status` to every subscriber in step."""
+        self.progress.enter(state, position=position, eta_ms=eta_ms)
+        self.send_status()
 
-    def tell_status(self, quiet_for: float = 0.0) -> None:
-        """Sends `status` to whoever is in step and was sent nothing for that many seconds."""
+    def send_status(self, quiet_for: float = 0.0) -> None:
+        """Send `status` to every subscriber in step that was sent nothing for that many seconds."""
         encoded: Frame | None = None
         due = monotonic() - quiet_for
-        for reader in self.readers:
-            if reader.in_step and reader.sent_at <= due:
+        for subscriber in self.subscribers:
+            if subscriber.in_step and subscriber.sent_at <= due:
                 encoded = encoded or frame(self.progress.event())
-                reader.push_status(encoded, self.progress.version)
+                subscriber.push_status(encoded, self.progress.version)
 
-    def warn(self, notice: Notice) -> None:
-        self.warnings.append(notice)
+    def fall_back(self, model: str, reason: str, notice: Notice) -> None:
+        """Go on with another model; `start` names it on later streams, the warning on those under way."""
+        warnings = [*self._record.warnings, notice]
+        self._record = replace(self._record, model=model, model_reason=reason, warnings=warnings)
         self.wake()
 
     def refit(self, sources: Sequence[Source], warnings: Sequence[Notice]) -> None:
-        """It draws on other passages than `start` told, and other warnings hold."""
-        self.sources, self.warnings = list(sources), list(warnings)
+        """Replace the sources that `start` named and the warnings: the prompt was fitted again."""
+        self._record = replace(self._record, sources=list(sources), warnings=list(warnings))
         self.wake()
 
     def end(self, outcome: Message) -> None:
-        """Nothing is appended any more; everybody reads on to the terminal event."""
+        """Append nothing more, and let every subscriber read on to the terminal event."""
         self.outcome = outcome
         self.wake()
 
     def wake(self) -> None:
-        for reader in self.readers:
-            reader.fall_behind()
+        """Let every subscriber catch up in its own task."""
+        for subscriber in self.subscribers:
+            subscriber.fall_behind()
+
+    # -- what subscribers are sent
 
     def start(self, *, reset: bool) -> events.Start:
+        """Return the first event of a stream; `reset` if it begins again from the start of the text."""
         return events.Start(
             user_message_id=self.question_id,
             assistant_message_id=self.id,
-            sources=self.sources,
-            model=self.model,
-            model_reason=self.model_reason,
+            sources=self._record.sources,
+            model=self._record.model,
+            model_reason=self._record.model_reason,
             session_id=self.session_id,
             reset=True if reset else UNSET,
         )
 
     def after(self, position: Cursor) -> tuple[events.Thinking | events.Chunk, Cursor] | None:
-        """The next event for a reader at that position, with the position after it."""
+        """Return the next event for a subscriber at that position, with the position after it."""
         if text := self.thinking.piece(position.thinking):
             position = replace(position, thinking=position.thinking + len(text))
             return events.Thinking(content=text, cursor=str(position)), position
@@ -208,7 +253,7 @@ class Answer:
         return None
 
     def terminal(self, outcome: Message) -> Frame:
-        """`done` or `error`, as it is told live and in every replay; encoded once."""
+        """Return `done` or `error`, encoded once: the same live and in every replay."""
         if self._terminal is None:
             self._terminal = frame(self._terminal_event(outcome))
         return self._terminal
@@ -226,24 +271,9 @@ class Answer:
         return events.Done(
             assistant_message_id=self.id,
             full_response=outcome.content,
-            sources=self.sources,
+            sources=outcome.sources,
             finish_reason=outcome.finish_reason or "stop",
             model=outcome.model,
             usage=outcome.usage,
             cursor=str(self.cursor),
-        )
-
-    @property
-    def message(self) -> Message:
-        """All of it, as it stands now; how it ended only when readers are told, though it be committed:
-        until then the session is busy."""
-        return self.outcome or replace(
-            self._begun,
-            thinking=str(self.thinking),
-            content=str(self.content),
-            cursor=str(self.cursor),
-            model=self.model,
-            model_reason=self.model_reason,
-            sources=self.sources,
-            warnings=list(self.warnings),
         )

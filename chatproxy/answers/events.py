@@ -1,6 +1,6 @@
-"""What a stream says: the events of API.md's section "The stream", and their JSON.
+"""The events of a stream and their JSON; see docs/api.md, The stream.
 
-`type` comes first in each. A `Frame` is an event encoded once, for however many readers.
+`type` is the first key of each. A `Frame` is an event encoded once, for any number of subscribers.
 """
 
 from typing import Annotated, Final, Literal
@@ -14,10 +14,12 @@ State = Literal["queued", "loading", "waiting", "generating"]
 
 
 class Event(Struct, frozen=True, gc=False, rename="camel", tag_field="type", tag=str.lower):
-    """`cursor` is there on the events that carry text and on the terminal ones."""
+    """Base of all events. Those that carry text, and the terminal ones, have a `cursor`."""
 
 
 class Start(Event, frozen=True, kw_only=True):
+    """The first event of every stream, once both rows are committed."""
+
     user_message_id: int
     assistant_message_id: int
     sources: list[Source]
@@ -28,6 +30,8 @@ class Start(Event, frozen=True, kw_only=True):
 
 
 class Status(Event, frozen=True, kw_only=True):
+    """What the answer is waiting for or doing; sent on a change and as a heartbeat."""
+
     state: State
     position: int | UnsetType = UNSET
     elapsed_ms: Annotated[int, Meta(description="Since the state began.")]
@@ -39,21 +43,29 @@ class Status(Event, frozen=True, kw_only=True):
 
 
 class Thinking(Event, frozen=True):
+    """Reasoning text."""
+
     content: str
     cursor: str
 
 
 class Chunk(Event, frozen=True):
+    """Answer text."""
+
     content: str
     cursor: str
 
 
 class Warning(Event, frozen=True, kw_only=True):
+    """Something that the reader should know while the answer goes on."""
+
     code: str
     message: str
 
 
 class Done(Event, frozen=True, kw_only=True):
+    """The terminal event of an answer that is complete or cancelled."""
+
     assistant_message_id: int
     full_response: str
     sources: list[Source]
@@ -64,6 +76,8 @@ class Done(Event, frozen=True, kw_only=True):
 
 
 class Error(Event, frozen=True, kw_only=True):
+    """The terminal event of an answer that failed; the text so far is kept."""
+
     error: str
     code: str
     retryable: bool
@@ -79,14 +93,18 @@ _encode: Final = msgspec.json.Encoder().encode
 
 
 class Frame(Struct, frozen=True, gc=False):
+    """An encoded event, and its cursor if it has one."""
+
     json: bytes
     cursor: str | None = None
 
 
 def frame(event: Event) -> Frame:
-    """The event as one line of JSON. JSON itself escapes CR and LF; U+0085, U+2028 and U+2029,
-    at which some readers break lines too, are escaped here (no byte of theirs occurs otherwise
-    in UTF-8, or in JSON outside a string)."""
+    """Encode an event as one line of JSON.
+
+    JSON escapes CR and LF. U+0085, U+2028 and U+2029, at which some clients break lines, too, are escaped
+    here: their UTF-8 occurs in nothing else, and in JSON only within strings.
+    """
     json = _encode(event)
     if not json.isascii():
         json = (

@@ -1,8 +1,8 @@
-"""One reader of one answer: a position in its text, and a sink that takes frames.
+"""One subscriber of one answer: a position in its text, and a sink that takes frames.
 
-A reader in step is handed each frame in the call that brought it (`push`). A reader whose sink
-still has something waiting is left behind: its own task reads on from its position (`follow`)
-when there is room, in bigger pieces, and disturbs nobody.
+A subscriber in step is handed each frame in the call that brought it (`push`). One whose sink still holds
+earlier data falls behind: its own task reads on from its position (`run`), in larger pieces, whenever there
+is room, and holds up nobody else.
 """
 
 import asyncio
@@ -23,52 +23,63 @@ class Sink(Protocol):
 
     @property
     def gone(self) -> bool:
-        """The reader has left."""
+        """Whether the client has disconnected."""
 
     def push(self, frame: Frame) -> bool:
-        """Takes the frame at once; False where something written earlier has not been taken yet."""
+        """Take the frame at once, or return False if the socket still holds earlier data."""
 
     async def send(self, frame: Frame) -> None:
-        """Returns when all of it is taken. Raises ConnectionError when the reader has left."""
+        """Return when the socket has taken the whole frame. Raises ConnectionError if the client is gone."""
 
 
 class Subscription:
+    """A `Subscriber`: live while its socket keeps up, catching up while it does not."""
+
     def __init__(self, answer: Answer, sink: Sink, after: Cursor | None) -> None:
-        """`after` is where to go on from: None for the beginning."""
+        """Start after the cursor `after`, or at the beginning.
+
+        A cursor that names no place in the text (a crash lost its tail) resets the stream to the beginning.
+        """
         self.answer = answer
         self.sink = sink
         self.sent_at = monotonic()
-        self.reset = after is not None and not _names_a_place(answer, after)
+        self.reset = after is not None and not _is_within(answer, after)
         self._position = Cursor() if after is None or self.reset else replace(after, end=False)
         self.in_step = False
         self._behind = asyncio.Event()
-        self._told = -1  # the version of the progress that this reader knows
+        self._sent_version = -1  # of the progress
 
     @property
     def gone(self) -> bool:
+        """Whether the client has disconnected."""
         return self.sink.gone
 
-    def push(self, text: Frame, position: Cursor) -> None:
-        if self.sink.push(text):
+    def push(self, data: Frame, position: Cursor) -> None:
+        """Send a frame that ends at `position`; fall behind if the socket holds earlier data."""
+        if self.sink.push(data):
             self._position = position
             self.sent_at = monotonic()
         else:
             self.fall_behind()
 
-    def push_status(self, status: Frame, version: int) -> None:
-        if self.sink.push(status):
-            self._told = version
+    def push_status(self, data: Frame, version: int) -> None:
+        """Send a `status` frame of that version of the progress, in the same way."""
+        if self.sink.push(data):
+            self._sent_version = version
             self.sent_at = monotonic()
         else:
             self.fall_behind()
 
     def fall_behind(self) -> None:
+        """Let `run` read on from the last position."""
         self.in_step = False
         self._behind.set()
 
-    async def follow(self) -> None:
-        """Sends `start`, the text from this reader's position on, live when it has caught up, and
-        the terminal event. Raises ConnectionError when the reader leaves first."""
+    async def run(self) -> None:
+        """Send `start`, the text from the position on, live once it has caught up, and the terminal event.
+
+        Raises ConnectionError if the client disconnects first.
+        """
         await self._send(frame(self.answer.start(reset=self.reset)))
         warned: set[Notice] = set()
         while True:
@@ -85,15 +96,15 @@ class Subscription:
             self._behind.clear()
             await self._behind.wait()
             if self.gone:
-                raise ConnectionResetError("the reader has left")
+                raise ConnectionResetError("the client has disconnected")
 
     async def _catch_up(self) -> bool:
-        """Sends one frame of what this reader has not seen; False when it has seen everything."""
+        """Send one frame that was not sent yet; return False if there is none."""
         if step := self.answer.after(self._position):
             event, self._position = step
             await self._send(frame(event))
-        elif self.answer.outcome is None and self._told != self.answer.progress.version:
-            self._told = self.answer.progress.version
+        elif self.answer.outcome is None and self._sent_version != self.answer.progress.version:
+            self._sent_version = self.answer.progress.version
             await self._send(frame(self.answer.progress.event()))
         else:
             return False
@@ -104,8 +115,8 @@ class Subscription:
         self.sent_at = monotonic()
 
 
-def _names_a_place(answer: Answer, cursor: Cursor) -> bool:
-    """Whether the text still has what the cursor says this reader was sent."""
+def _is_within(answer: Answer, cursor: Cursor) -> bool:
+    """Return whether the text still has everything that was sent up to this cursor."""
     if cursor.end:
         return cursor == answer.cursor
     return cursor.thinking <= answer.thinking.length and cursor.content <= answer.content.length

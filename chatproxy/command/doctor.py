@@ -13,12 +13,11 @@ from msgspec import Struct
 from chatproxy.config import Config, load
 from chatproxy.errors import ChatError, StartError
 from chatproxy.models import selection
-from chatproxy.models.catalog import KnownModel, Models
+from chatproxy.models.catalog import KnownModel, ModelCatalog
 from chatproxy.models.selection import Need
-from chatproxy.ollama.catalog import Catalog
 from chatproxy.ollama.client import Ollama
 from chatproxy.ollama.wire import ChatMessage, ChatRequest, Line
-from chatproxy.store.health import health
+from chatproxy.store.file import health
 
 LITTLE: Final = 200 * 1024**2  # bytes of free space
 SLOW: Final = 4.0  # tokens per second
@@ -58,10 +57,9 @@ async def _findings(
     for finding in await asyncio.to_thread(lambda: list(_database(config))):
         yield finding
     ollama = Ollama(config.ollama_host, api_key=config.ollama_api_key, connect_timeout=config.connect_timeout)
-    catalog = Catalog(ollama)
+    models = ModelCatalog(ollama, context_window=config.context_window)
     try:
         yield Finding("ok", "Ollama", f"{await ollama.version()} at {config.ollama_host}")
-        models = Models(catalog, (), config.context_window)
         model = await _model(models, config)
         names = ", ".join(each.name for each in await models.all())
         yield Finding("ok", "models", f"{names}; {model.name} would answer")
@@ -69,7 +67,7 @@ async def _findings(
     except ChatError as error:
         yield Finding("wrong", "Ollama", error.sentence)
     finally:
-        await catalog.close()
+        await models.close()
         await ollama.close()
 
 
@@ -111,7 +109,7 @@ def _database(config: Config) -> Iterator[Finding]:
         yield Finding("ok", "SQLite", found.sqlite)
 
 
-async def _model(models: Models, config: Config) -> KnownModel:
+async def _model(models: ModelCatalog, config: Config) -> KnownModel:
     """That a short message would get."""
     named = selection.named(None, None, config.default_model)
     return await models.find(named[0]) if named else selection.rank(await models.all(), Need())[0].model

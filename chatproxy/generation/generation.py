@@ -1,8 +1,8 @@
-"""One answer being produced: from the first question to Ollama to the commit of how it ended.
+"""One answer being written: from the first request to Ollama to the commit of its outcome.
 
-The order at the end is the same for every ending, and nothing may change it: appending stops; the
-outcome is committed; the session and the slot are free; only then do readers see the terminal event
-and a cancel is answered. So a client may send again on `done`.
+Every ending has the same order, and nothing may change it: appending stops; the outcome is committed; the
+session and the slot are free; only then do subscribers see the terminal event, and a cancel returns. So a
+client may send again on `done`.
 """
 
 import asyncio
@@ -17,19 +17,20 @@ from msgspec.structs import replace
 
 from chatproxy import log
 from chatproxy.answers.answer import Answer
+from chatproxy.background import background
 from chatproxy.config import Config
 from chatproxy.cursor import Cursor
 from chatproxy.errors import ChatError, internal, shutting_down
 from chatproxy.generation.upstream import UpstreamCall
 from chatproxy.ollama.wire import Line
+from chatproxy.store.messages import Messages
 from chatproxy.store.records import Failure, FinishReason, Message, Piece, Status, Usage
-from chatproxy.store.store import Store
 
 logger: Final = logging.getLogger(__name__)
 
 
 class Ending(Struct, frozen=True, kw_only=True):
-    """Why an answer ends: the first one to be said counts."""
+    """How an answer ends. The first ending counts."""
 
     status: Status
     finish_reason: FinishReason | None = None
@@ -38,81 +39,79 @@ class Ending(Struct, frozen=True, kw_only=True):
 
 
 class Figures(Struct, frozen=True, kw_only=True):
-    """What an answer's end tells the operator; times are in seconds, None where there was no text."""
+    """The figures of an answer for metrics; times are in seconds, None if there was no text."""
 
     outcome: Message
-    installed: bool  # the model, by Ollama's own list
+    installed: bool  # Ollama lists the model
     tokens: int
     to_first_text: float | None
-    of_text: float | None  # from the first to the last
+    of_text: float | None  # from the first text to the last
 
 
 def completed(last: Line) -> Ending:
+    """Return the ending that Ollama's final line means."""
     return Ending(
         status="complete", finish_reason="length" if last.done_reason == "length" else "stop", last=last
     )
 
 
 def failed(error: ChatError, status: Status = "failed") -> Ending:
-    failure = Failure(error=error.sentence, code=error.code, retryable=error.retryable)
-    return Ending(status=status, error=failure)
+    """Return the ending that an error means."""
+    return Ending(status=status, error=Failure.of(error))
 
 
 AGAIN: Final = "send the message again in a moment"
 CANCELLED: Final = Ending(status="cancelled", finish_reason="cancelled")
 SHUTDOWN: Final = failed(shutting_down(AGAIN), status="interrupted")
 INTERNAL: Final = failed(internal())
-TICK: Final = 0.2  # seconds between two looks at a generation
+TICK: Final = 0.2  # seconds between two ticks of a generation
 STATUS_EVERY: Final = 2.0  # seconds, while text flows
-RETRY: Final = 1.0  # seconds until a commit that failed is tried again
+RETRY: Final = 1.0  # seconds until a failed commit is repeated
 
 
 class Generation:
-    """Runs by itself; readers come and go without touching it."""
+    """Writes one answer, in a task of its own; subscribers come and go without touching it."""
 
     def __init__(
         self,
         answer: Answer,
-        asking: UpstreamCall,
+        call: UpstreamCall,
         *,
         arrived: float,
         config: Config,
-        store: Store,
+        messages: Messages,
         observe: Callable[[Figures], None],
     ) -> None:
-        """`arrived` is the monotonic time of the reader's request; `observe` is told of the answer's end."""
+        """Take the monotonic time of the request; call `observe` once the answer has ended."""
         self.answer = answer
-        self._asking = asking
+        self._call = call
         self._arrived = arrived
         self._config = config
-        self._store = store
+        self._messages = messages
         self._observe = observe
         self._ending: asyncio.Future[Ending] = asyncio.get_running_loop().create_future()
         self._settled = asyncio.Event()
         self._saved = Cursor()
-        # Since when nobody watches; the sender is given a moment to start reading.
+        # Since when there are no subscribers; the sender is given a moment to subscribe.
         self._unwatched: float | None = monotonic() + 1
-        self._told = monotonic()
-        self._told_tokens = 0
+        self._status_at = monotonic()  # when `generating` was sent last,
+        self._status_tokens = 0  # and with how many tokens
 
     @property
     def over(self) -> bool:
-        """The session is free again; perhaps the outcome is still to be committed."""
+        """Whether the session is free again; the outcome may still have to be committed."""
         return self.answer.outcome is not None
 
     async def run(self) -> None:
-        """From the slot to the committed end, and longer only where that commit fails."""
-        asking = asyncio.create_task(self._ask())
-        ending = await self._ending
-        asking.cancel()
+        """Write the answer, from the slot to the committed outcome; longer only if that commit fails."""
+        async with background(self._write(), name=f"call for answer {self.answer.id}"):
+            ending = await self._ending
         await self._settle(self._outcome(ending))
 
-    # -- the way of an answer
-
-    async def _ask(self) -> None:
+    async def _write(self) -> None:
         self._log("answer started")
         try:
-            self.end(completed(await self._asking.last_line()))
+            self.end(completed(await self._call.run()))
         except ChatError as error:
             self.end(failed(error))
         except Exception:
@@ -122,25 +121,28 @@ class Generation:
     # -- the end of an answer
 
     async def stop(self, ending: Ending) -> None:
-        """Ends the answer, wherever it is, and returns when that is committed."""
+        """End the answer, whatever it is doing, and return once the outcome is committed."""
         self.end(ending)
         await self._settled.wait()
 
     def end(self, ending: Ending) -> None:
-        """Nothing is appended from here on. The first ending counts."""
+        """Append nothing more. The first ending counts."""
         if not self._ending.done():
             self._ending.set_result(ending)
-            self._asking.stop()
+            self._call.stop()
 
     async def _settle(self, outcome: Message) -> None:
-        """An outcome that cannot be committed is told as the failure that it is, its text stays in memory,
-        and the commit is tried until it succeeds."""
+        """Commit the outcome, then release the session.
+
+        If the commit fails, subscribers are sent that failure; the text stays in memory, and the commit is
+        repeated until it succeeds.
+        """
         try:
             await self._commit(outcome)
         except Exception as error:
             lost = _unsaved(error)
             await self._settle_unsaved(replace(outcome, status="failed", finish_reason=None, error=lost))
-        except asyncio.CancelledError:  # a shutdown waits no longer; the next start ends the row
+        except asyncio.CancelledError:  # by a shutdown; the next start ends the row
             self._release(replace(outcome, status=SHUTDOWN.status, finish_reason=None, error=SHUTDOWN.error))
             raise
         else:
@@ -154,10 +156,10 @@ class Generation:
                 return await self._commit(outcome)
 
     async def _commit(self, outcome: Message) -> None:
-        await self._store.finish_answer(outcome, self._asking.measurement)
+        await self._messages.finish(outcome, self._call.measurement)
 
     def _release(self, outcome: Message) -> None:
-        self._asking.leave()
+        self._call.release_slot()
         self._log_end(outcome)
         self.answer.end(outcome)
         self._settled.set()
@@ -186,12 +188,12 @@ class Generation:
         )
 
     def _figures(self, outcome: Message) -> Figures:
-        """Where Ollama has not counted the tokens, the lines with text stand for them."""
+        """Return the figures; if Ollama has not counted the tokens, lines with text stand for them."""
         counted = None if outcome.usage is None else outcome.usage.completion_tokens
-        first, last = self._asking.first_text, self._asking.last_text
+        first, last = self._call.first_text, self._call.last_text
         return Figures(
             outcome=outcome,
-            installed=self._asking.installed,
+            installed=self._call.installed,
             tokens=self.answer.progress.tokens if counted is None else counted,
             to_first_text=None if first is None else first - self._arrived,
             of_text=None if first is None or last is None else last - first,
@@ -199,27 +201,24 @@ class Generation:
 
     @property
     def _ms_to_first_text(self) -> int | None:
-        first = self._asking.first_text
+        first = self._call.first_text
         return None if first is None else round((first - self._arrived) * 1000)
 
-    # -- looked at several times a second
+    # -- the clocks
 
     def tick(self) -> None:
-        """Limits toward Ollama, heartbeats, and readers who left: one look at all, no timer each."""
-        self._check_limits()
-        self._check_readers()
-        self._tell()
-
-    def _check_limits(self) -> None:
+        """Check timeouts, heartbeats and subscribers who left; no answer has a timer of its own."""
         config = self._config
-        if overdue := self._asking.overdue(config.first_token_timeout, config.token_timeout):
-            self.end(failed(overdue))
+        if error := self._call.timeout_error(config.first_token_timeout, config.token_timeout):
+            self.end(failed(error))
+        self._check_subscribers()
+        self._send_status()
 
-    def _check_readers(self) -> None:
-        gone = [reader for reader in self.answer.readers if reader.gone]
-        for reader in gone:
-            reader.fall_behind()
-        if len(gone) < len(self.answer.readers):
+    def _check_subscribers(self) -> None:
+        gone = [subscriber for subscriber in self.answer.subscribers if subscriber.gone]
+        for subscriber in gone:
+            subscriber.fall_behind()
+        if len(gone) < len(self.answer.subscribers):
             self._unwatched = None
             return
         now = monotonic()
@@ -229,17 +228,17 @@ class Generation:
         if grace is not None and now - self._unwatched >= grace:
             self.end(CANCELLED)
 
-    def _tell(self) -> None:
+    def _send_status(self) -> None:
         now = monotonic()
         tokens = self.answer.progress.tokens
-        if now - self._told >= STATUS_EVERY and tokens != self._told_tokens:
-            self._told, self._told_tokens = now, tokens
-            self.answer.tell_status()
+        if now - self._status_at >= STATUS_EVERY and tokens != self._status_tokens:
+            self._status_at, self._status_tokens = now, tokens
+            self.answer.send_status()
         else:
-            self.answer.tell_status(quiet_for=self._config.heartbeat_seconds - TICK)
+            self.answer.send_status(quiet_for=self._config.heartbeat_seconds - TICK)
 
     def unsaved(self) -> tuple[Piece, Cursor] | None:
-        """What the next checkpoint has to store, and the position that it reaches."""
+        """Return what the next checkpoint has to store, and the position that it reaches; None if nothing."""
         reached = self.answer.cursor
         if reached == self._saved or self._ending.done():
             return None
@@ -251,9 +250,10 @@ class Generation:
         return piece, reached
 
     def saved(self, reached: Cursor) -> None:
+        """Note that a checkpoint has stored the text up to there."""
         self._saved = reached
 
-    # -- what the log says of it: ids, sizes, times, never text
+    # -- the log: ids, sizes and times, never text
 
     def _log(self, what: str, **fields: object) -> None:
         ids = {"sessionId": self.answer.session_id, "assistantMessageId": self.answer.id}
@@ -272,7 +272,7 @@ class Generation:
 
 
 def _unsaved(error: Exception) -> Failure:
-    """An error of the store, or of chatproxy's own, as readers are told it."""
+    """Return what readers see of an outcome that was not committed."""
     if not isinstance(error, ChatError):
         logger.error("an outcome was not stored by a fault of chatproxy's own", exc_info=error)
         error = internal()

@@ -1,28 +1,26 @@
-"""All answers being produced: which session is busy, one clock for all of them, one end for all."""
+"""The registry of generations: which sessions are busy, the clocks that look at all, and their end."""
 
 import asyncio
-import logging
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Set
+from collections.abc import AsyncIterator, Callable, Coroutine, Iterator
 from contextlib import asynccontextmanager, suppress
-from typing import Final, Self
+from typing import Any, Final, Self
 
 from msgspec import Struct
 
 from chatproxy.answers.answer import Answer
+from chatproxy.background import background, repeat
 from chatproxy.config import Config
 from chatproxy.errors import ChatError
 from chatproxy.generation.generation import SHUTDOWN, TICK, Figures, Generation
 from chatproxy.generation.upstream import UpstreamCall
-from chatproxy.store.store import Store
+from chatproxy.store.messages import Messages
 
-logger: Final = logging.getLogger(__name__)
-
-CHECKPOINT: Final = 0.3  # seconds; with the commit itself, a crash loses less than half a second of text
+CHECKPOINT: Final = 0.3  # seconds; with the commit, a crash loses less than half a second of text
 LAST_COMMITS: Final = 2.0  # seconds that a shutdown waits for them
 
 
 class Load(Struct, frozen=True):
-    """What is under way now."""
+    """How many answers are being written, how many are queued, and how many subscribers they have."""
 
     active: int
     queued: int
@@ -30,55 +28,90 @@ class Load(Struct, frozen=True):
 
 
 class GenerationRegistry:
-    def __init__(self, config: Config, store: Store, observe: Callable[[Figures], None]) -> None:
-        """`observe` is told of each answer's end."""
+    """Owns the tasks of all answers: those that commit their rows, and those that write them."""
+
+    def __init__(self, config: Config, messages: Messages, observe: Callable[[Figures], None]) -> None:
+        """Call `observe` at the end of each answer."""
         self._config = config
-        self._store = store
+        self._messages = messages
         self._observe = observe
+        self._beginning: dict[str, asyncio.Task[Answer]] = {}  # by session
         self._by_answer: dict[int, Generation] = {}
         self._by_session: dict[str, Generation] = {}
-        self._tasks: set[asyncio.Task[None]] = set()
+        self._runs: set[asyncio.Task[None]] = set()
+        self._closing = False
 
     @classmethod
     @asynccontextmanager
     async def running(
-        cls, config: Config, store: Store, observe: Callable[[Figures], None]
+        cls, config: Config, messages: Messages, observe: Callable[[Figures], None]
     ) -> AsyncIterator[Self]:
-        """With the clocks that look at every answer; ends them all on leaving."""
-        self = cls(config, store, observe)
-        clocks = [asyncio.create_task(_repeated(look)) for look in (self._tick, self._checkpoint)]
-        try:
-            yield self
-        finally:
-            await self.stop_all()
-            for clock in clocks:
-                clock.cancel()
-            await asyncio.wait(clocks)
+        """Yield a registry with its clocks running; close it at the end."""
+        registry = cls(config, messages, observe)
+        async with (
+            background(repeat(TICK, registry._tick), name="answers"),
+            background(repeat(CHECKPOINT, registry._checkpoint), name="checkpoints"),
+        ):
+            try:
+                yield registry
+            finally:
+                await registry.close()
 
-    def start(self, answer: Answer, asking: UpstreamCall, arrived: float) -> Generation:
-        """`arrived` is the monotonic time of the reader's request."""
+    # -- to begin
+
+    def begin(self, session_id: str, commit: Coroutine[Any, Any, Answer]) -> asyncio.Task[Answer]:
+        """Run the coroutine that commits an answer's rows and starts it, whatever becomes of the caller."""
+        task = asyncio.create_task(commit, name=f"beginning in {session_id}")
+        self._beginning[session_id] = task
+        task.add_done_callback(lambda task: self._begun(session_id, task))
+        return task
+
+    def _begun(self, session_id: str, task: asyncio.Task[Answer]) -> None:
+        del self._beginning[session_id]
+        if not task.cancelled():
+            task.exception()  # for the caller, if it still waits
+
+    def start(self, answer: Answer, call: UpstreamCall, arrived: float) -> Generation:
+        """Start to write an answer; `arrived` is the monotonic time of the request. Once closing, end it."""
         generation = Generation(
-            answer, asking, arrived=arrived, config=self._config, store=self._store, observe=self._observe
+            answer,
+            call,
+            arrived=arrived,
+            config=self._config,
+            messages=self._messages,
+            observe=self._observe,
         )
         self._by_answer[answer.id] = self._by_session[answer.session_id] = generation
         task = asyncio.create_task(generation.run(), name=f"answer {answer.id}")
-        self._tasks.add(task)
+        self._runs.add(task)
         task.add_done_callback(lambda task: self._forget(generation, task))
+        if self._closing:
+            generation.end(SHUTDOWN)
         return generation
 
     def _forget(self, generation: Generation, task: asyncio.Task[None]) -> None:
         answer = generation.answer
-        self._tasks.discard(task)
+        self._runs.discard(task)
         del self._by_answer[answer.id]
-        if self._by_session.get(answer.session_id) is generation:  # else another one had its turn since
+        if self._by_session.get(answer.session_id) is generation:  # else a later one has taken its place
             del self._by_session[answer.session_id]
 
-    def now(self) -> dict[int, Generation]:
-        """By the answer's id; with those that are over and whose outcome could not be committed yet."""
-        return dict(self._by_answer)
+    # -- to find
 
-    def in_session(self, session_id: str) -> Generation | None:
-        """The one that keeps the session busy."""
+    def beginning(self, session_id: str) -> asyncio.Task[Answer] | None:
+        """Return the session's answer whose rows are being committed, if there is one."""
+        return self._beginning.get(session_id)
+
+    def answers(self) -> dict[int, Answer]:
+        """Return the answers in memory, by message id, with those over whose outcome is not committed yet."""
+        return {message_id: generation.answer for message_id, generation in self._by_answer.items()}
+
+    def of_answer(self, message_id: int) -> Generation | None:
+        """Return the generation of an answer in memory."""
+        return self._by_answer.get(message_id)
+
+    def of_session(self, session_id: str) -> Generation | None:
+        """Return the generation that keeps a session busy."""
         generation = self._by_session.get(session_id)
         return None if generation is None or generation.over else generation
 
@@ -86,42 +119,45 @@ class GenerationRegistry:
         return (generation for generation in self._by_answer.values() if not generation.over)
 
     def load(self) -> Load:
+        """Return what is under way now."""
         answers = [generation.answer for generation in self]
         queued = sum(answer.progress.state == "queued" for answer in answers)
-        return Load(len(answers) - queued, queued, sum(len(answer.readers) for answer in answers))
+        return Load(len(answers) - queued, queued, sum(len(answer.subscribers) for answer in answers))
 
-    async def stop_all(self, beginning: Set[asyncio.Task[Answer]] = frozenset()) -> None:
-        """Every stream gets its terminal event; what was said so far is committed. So is what is `beginning`
-        meanwhile, which those tasks, as long as they are in the set, start and end."""
+    # -- to end
+
+    async def close(self) -> None:
+        """End every answer, with a terminal event for every stream, and commit its text; may be repeated.
+
+        An answer whose rows are being committed is started and ended, too. What is not committed within
+        LAST_COMMITS is given up; the next start ends its row.
+        """
+        self._closing = True
         for generation in self:
             generation.end(SHUTDOWN)
         with suppress(TimeoutError):
             async with asyncio.timeout(LAST_COMMITS):
-                while under_way := self._tasks | beginning:
-                    await asyncio.wait(under_way)
-        for task in self._tasks:
+                while tasks := self._tasks():
+                    await asyncio.wait(tasks)
+        for task in (left := self._tasks()):
             task.cancel()
+        if left:
+            await asyncio.wait(left)
 
-    async def _tick(self) -> None:
-        await asyncio.sleep(TICK)
+    def _tasks(self) -> set[asyncio.Task[Any]]:
+        return {*self._runs, *self._beginning.values()}
+
+    # -- the clocks
+
+    def _tick(self) -> None:
         for generation in self:
             generation.tick()
 
     async def _checkpoint(self) -> None:
-        """One commit for all answers: the text that each has gained since the last one."""
-        await asyncio.sleep(CHECKPOINT)
+        """Commit, at once for all answers, the text that each has gained since its last checkpoint."""
         gained = [(generation, *gain) for generation in self if (gain := generation.unsaved())]
         if gained:
-            with suppress(ChatError):  # a full disk: the same text is in the next checkpoint
-                await self._store.checkpoint([piece for _, piece, _ in gained])
+            with suppress(ChatError):  # a full disk: the next checkpoint has the same text
+                await self._messages.checkpoint([piece for _, piece, _ in gained])
                 for generation, _, reached in gained:
                     generation.saved(reached)
-
-
-async def _repeated(look: Callable[[], Awaitable[None]]) -> None:
-    """All answers depend on it, so a look that fails is not the last one."""
-    while True:
-        try:
-            await look()
-        except Exception:
-            logger.exception("a look at all answers failed by a fault of chatproxy's own")

@@ -1,7 +1,7 @@
-"""The way to Ollama's last line: the slot, the model, the prompt, the connection, and their second chances.
+"""One answer's call to Ollama: the slot, the model, the prompt, the connection, and a second chance for each.
 
-A model that chatproxy chose and that fails before its first word gives way to the next best one, once.
-A prompt that Ollama says does not fit is fitted anew, with the numbers that it named, once.
+A model that chatproxy chose, and that fails before its first token, gives way to the next best one, once. A
+prompt that Ollama rejects as too long is fitted again, with the numbers that Ollama named, once.
 """
 
 import asyncio
@@ -11,9 +11,10 @@ from typing import Final
 
 from chatproxy.answers.answer import Answer
 from chatproxy.answers.events import State
+from chatproxy.background import background
 from chatproxy.errors import ChatError
 from chatproxy.generation.queue import Ticket
-from chatproxy.models.catalog import KnownModel, Models
+from chatproxy.models.catalog import KnownModel, ModelCatalog
 from chatproxy.models.selection import Choice
 from chatproxy.ollama.client import Ollama
 from chatproxy.ollama.stream import ChatStream
@@ -22,14 +23,16 @@ from chatproxy.prompt.plan import Plan
 from chatproxy.prompt.prompt import TRUNCATED, FittedPrompt
 from chatproxy.store.records import Measurement, Notice
 
-LOOK_EVERY: Final = 1.0  # seconds, for a model that is being loaded
+LOADING_POLL: Final = 1.0  # seconds between two looks at whether the model is loaded
 
 
 class UpstreamCall:
-    """Appends to the answer what comes, until it is stopped."""
+    """Appends Ollama's answer to an `Answer` until it is stopped."""
 
-    def __init__(self, answer: Answer, plan: Plan, ticket: Ticket, ollama: Ollama, models: Models) -> None:
-        self.first_text: float | None = None  # the monotonic time of the first thinking or answer text
+    def __init__(
+        self, answer: Answer, plan: Plan, ticket: Ticket, ollama: Ollama, models: ModelCatalog
+    ) -> None:
+        self.first_text: float | None = None  # monotonic times of thinking or answer text
         self.last_text: float | None = None
         self.measurement: Measurement | None = None  # what the answer showed of its model
         self._answer = answer
@@ -42,34 +45,33 @@ class UpstreamCall:
 
     @property
     def installed(self) -> bool:
-        """Whether Ollama has listed the model; else its name may be anything."""
+        """Whether Ollama lists the model; if not, its name may be anything that a client sent."""
         return self._plan.first.model.digest is not None
 
-    async def last_line(self) -> Line:
-        """Ollama's final line. Where chatproxy chose the model and it fails before its first word, the next
-        best one gets the message, once."""
+    async def run(self) -> Line:
+        """Return Ollama's final line. Raises ChatError."""
         first, second = self._plan.first, self._plan.second
         try:
-            return await self._answered_by(first.model, self._plan.fitted)
+            return await self._ask(first.model, self._plan.fitted)
         except ChatError as error:
             if second is None or self.first_text is not None or not _is_of_the_model(error):
                 raise
             self._fall_back(first, second, error)
         fitted = self._plan.prompt.fit(second.model)
         self._refit(fitted)
-        return await self._answered_by(second.model, fitted)
+        return await self._ask(second.model, fitted)
 
     def _fall_back(self, first: Choice, second: Choice, error: ChatError) -> None:
         try:
             self._ticket = self._ticket.rejoin(second.model.runner)
-        except ChatError:  # its line is full: what the first one said is why there is no answer
+        except ChatError:  # the queue is full; the first model's error is why there is no answer
             raise error from None
-        self._answer.model, self._answer.model_reason = second.model.name, f"{first.model.name} failed"
         message = f"{first.model.name} failed ({error.sentence}); {second.model.name} answers instead."
-        self._answer.warn(Notice(code="model_fallback", message=message))
+        notice = Notice(code="model_fallback", message=message)
+        self._answer.fall_back(second.model.name, f"{first.model.name} failed", notice)
 
-    async def _answered_by(self, model: KnownModel, fitted: FittedPrompt) -> Line:
-        await self._admission()
+    async def _ask(self, model: KnownModel, fitted: FittedPrompt) -> Line:
+        await self._ticket.admission(lambda position: self._answer.enter("queued", position=position))
         try:
             return await self._exchange(model, fitted)
         except Refused as refused:
@@ -83,52 +85,43 @@ class UpstreamCall:
         return await self._exchange(model, fitted)
 
     def _refit(self, fitted: FittedPrompt) -> None:
-        """Another prompt than the one before: what was said of that holds no more."""
+        """Replace what the answer said of the prompt before."""
         warnings = {notice.code: notice for notice in self._answer.warnings}
         warnings.pop(TRUNCATED, None)
         warnings |= {notice.code: notice for notice in fitted.notices}
         self._answer.refit(fitted.sources, list(warnings.values()))
 
-    async def _admission(self) -> None:
-        if not self._ticket.admitted:
-            self._ticket.moved = self._queued
-            self._queued(self._ticket.position)
-            await self._ticket.admission()
-
-    def _queued(self, position: int) -> None:
-        self._answer.enter("queued", position)
-
     async def _exchange(self, model: KnownModel, fitted: FittedPrompt) -> Line:
-        self._answer.progress.eta_ms = model.measured.load_ms
-        self._answer.enter("waiting" if await self._models.warm(model) else "loading")
-        loading = asyncio.create_task(self._look_for(model))
-        try:
-            self._stream = await self._ollama.chat(fitted.body, self._receive)
-            last = await self._stream.finished
-        except ChatError:
-            self._stream = None  # no limit runs against it any more
-            raise
-        finally:
-            loading.cancel()
+        state: State = "waiting" if await self._models.warm(model) else "loading"
+        self._answer.enter(state, eta_ms=model.measured.load_ms)
+        async with background(self._watch_loading(model), name="loading"):
+            try:
+                self._stream = await self._ollama.chat(fitted.body, self._receive)
+                last = await self._stream.finished
+            except ChatError:
+                self._stream = None  # no timeout applies to it any more
+                raise
         self.measurement = self._models.measurement(model, last, fitted.size)
         return last
 
-    async def _look_for(self, model: KnownModel) -> None:
-        """Ollama says nothing while it loads a model: its list of running ones tells when it has, or that
-        what was taken for loaded has to be loaded anew."""
+    async def _watch_loading(self, model: KnownModel) -> None:
+        """Tell loading from waiting until the first token; Ollama says nothing on the stream meanwhile.
+
+        Its list of loaded models also shows that a model that was taken for loaded has to be loaded again.
+        """
         loaded = model.remote
         while not loaded:
-            await asyncio.sleep(LOOK_EVERY)
+            await asyncio.sleep(LOADING_POLL)
             if self.first_text is None:
                 loaded = await self._models.loaded(model)
             if self.first_text is not None:
                 return
             state: State = "waiting" if loaded else "loading"
             if state != self._answer.progress.state:
-                self._answer.enter(state)
+                self._answer.enter(state, eta_ms=model.measured.load_ms)
 
     def _receive(self, lines: Sequence[Line]) -> None:
-        """Takes in what one read brought; the connection itself calls it, no task is woken."""
+        """Take in what one read brought. The connection calls this; no task is woken."""
         thinking = content = ""
         tokens = 0
         for line in lines:
@@ -137,30 +130,30 @@ class UpstreamCall:
             content += said
             tokens += bool(thought or said)
         if lines[-1].done:
-            self._ticket.written()
+            self._ticket.text_ended()
         if self._stopped or not (thinking or content):
             return
         self.last_text = monotonic()
         if self.first_text is None:
             self.first_text = self.last_text
-            # In the next turn of the loop: the end of another answer may have come with this beginning.
-            asyncio.get_running_loop().call_soon(self._ticket.generating)
+            # In the next turn of the loop: this read may also have brought the end of another answer.
+            asyncio.get_running_loop().call_soon(self._ticket.text_started)
             self._answer.enter("generating")
         self._answer.append(thinking, content, tokens)
 
     def stop(self) -> None:
-        """Nothing is appended from here on, and the connection is closed."""
+        """Append nothing more, and close the connection."""
         self._stopped = True
-        self._ticket.written()
+        self._ticket.text_ended()
         if self._stream is not None:
             self._stream.abort()
 
-    def leave(self) -> None:
-        """Gives the slot, or the place in the line, to others."""
+    def release_slot(self) -> None:
+        """Give up the slot, or the place in the queue."""
         self._ticket.leave()
 
-    def overdue(self, first_token_timeout: float, token_timeout: float) -> ChatError | None:
-        """`upstream_timeout`, where Ollama has been silent for too long; the limits are in seconds."""
+    def timeout_error(self, first_token_timeout: float, token_timeout: float) -> ChatError | None:
+        """Return `upstream_timeout` if Ollama has been silent for too long; the limits are in seconds."""
         if self._stream is None:
             return None
         started = self._stream.started
@@ -174,9 +167,9 @@ class UpstreamCall:
 
 
 def _is_of_the_model(error: ChatError) -> bool:
-    """Whether another model may do better: not where Ollama itself is away, or blames the request."""
+    """Return whether another model may do better: not if Ollama is away, or if the request is at fault."""
     if isinstance(error, Refused) and error.upstream_status in {400, 401, 403}:
         return False
-    if "invalid format" in error.sentence:  # the request's, although Ollama says 500
+    if "invalid format" in error.sentence:  # the request's fault, although Ollama answers 500
         return False
     return error.code in {"upstream_error", "upstream_incomplete", "model_not_found"}

@@ -1,107 +1,149 @@
-"""What is known of each model: from Ollama what it is and whether it is loaded, from here how it did.
+"""The models: installed and loaded, as Ollama lists them, and measured, as they answered here.
 
-The figures run along: each new measurement counts a third, so that a machine that has become busy, or
-idle, shows within a few answers.
+Ollama's lists are asked for seldom and always at hand (`Cached`). What a model can do depends on its digest
+and is asked for once. Measurements are running averages in which a new one counts a third, so that a machine
+that becomes busy, or idle, shows within a few answers.
 """
 
 import asyncio
 import re
 from collections.abc import Iterable, Sequence
-from typing import Final
+from typing import Any, Final
 
 from msgspec import Struct
 from msgspec.structs import replace
 
+from chatproxy.cached import Cached
 from chatproxy.errors import ChatError
 from chatproxy.models.tokens import TokenEstimate
-from chatproxy.ollama.catalog import Catalog
-from chatproxy.ollama.client import Details, Model, Running
+from chatproxy.ollama.client import Details, Model, Ollama, Running
 from chatproxy.ollama.wire import Line
 from chatproxy.store.records import Measurement
 
+FRESH: Final = 3.0  # seconds that a list of Ollama's is used as it is
+USABLE: Final = 60.0  # seconds after which a new one is waited for
 WEIGHT: Final = 1 / 3  # of a new measurement
-REAL_LOAD_MS: Final = 100  # below it, the model was loaded: Ollama reports about 1 ms then, never 0
-UNKNOWN: Final = 131_072  # tokens, for a window that nobody names
-MIN_TOKENS: Final = 8  # an answer shorter than that says nothing about the pace
+REAL_LOAD_MS: Final = 100  # Ollama reports about 1 ms, never 0, for a model that was loaded already
+UNKNOWN_WINDOW: Final = 131_072  # tokens, if nothing names the window
+MIN_TOKENS: Final = 8  # a shorter answer says nothing about the pace
 
 
 class KnownModel(Struct, frozen=True, kw_only=True):
-    """One installed model. `window` is the one in force, in tokens, None until known; `expected_window` is
-    the one that Ollama named last, or else what the model was made for. `size` is 0 until known."""
+    """One installed model.
+
+    `size` counts parameters, 0 until known. `window` is the one in force, in tokens, None until known;
+    `expected_window` is the one that Ollama named last, or else the one that the model was trained for.
+    `warm` means loaded; `in_memory` means loaded into the fastest memory as a whole.
+    """
 
     name: str
     digest: str | None = None
     weights: str | None = None
-    size: float = 0.0  # parameters
+    size: float = 0.0
     remote: bool = False
     capabilities: frozenset[str] = frozenset()
     window: int | None = None
     expected_window: int | None = None
     warm: bool = False
-    in_memory: bool = False  # loaded, and all of it in the fastest memory
+    in_memory: bool = False
     measured: Measurement = Measurement(digest="")
     estimate: TokenEstimate = TokenEstimate()
     tags: Model | None = None
 
     @property
     def tokens_per_second(self) -> float | None:
+        """The pace measured here; None until measured."""
         return self.measured.tokens_per_second
 
     @property
     def runner(self) -> str:
-        """What answers for it in Ollama: names with the same weights share one."""
+        """What runs it in Ollama: names with equal weights share one runner."""
         return self.weights or canonical(self.name)
 
     @property
     def ready(self) -> bool:
-        """Nothing has to be loaded first; what runs elsewhere never has."""
+        """Whether nothing has to be loaded first; a model that runs elsewhere never has to be."""
         return self.warm or self.remote
 
     @property
     def sees(self) -> bool:
+        """Whether it takes images."""
         return "vision" in self.capabilities
 
     @property
     def likely_window(self) -> int:
-        """The window in force; until that is known a guess, and Ollama's refusal will name it."""
-        return self.window or self.expected_window or UNKNOWN
+        """The window in force, or a guess; if the guess is too large, Ollama's refusal names the window."""
+        return self.window or self.expected_window or UNKNOWN_WINDOW
 
     @property
     def most_text(self) -> int:
-        """Bytes of it that could ever fit."""
+        """The bytes of text that could ever fit."""
         return int(self.likely_window / self.estimate.slope)
 
 
 def canonical(name: str) -> str:
-    """Names match as Ollama's do: any case, `:latest` implied."""
+    """Return the form of a name in which equal models are equal: lower case, with `:latest`, as in Ollama."""
     name = name.lower()
     return name if ":" in name.rpartition("/")[2] else f"{name}:latest"
 
 
-class Models:
+class ModelCatalog:
+    """What is known of every model."""
+
     def __init__(
-        self, catalog: Catalog, measurements: Iterable[Measurement], context_window: int | None
+        self, ollama: Ollama, measurements: Iterable[Measurement] = (), context_window: int | None = None
     ) -> None:
-        """`context_window` is the setting: where it is given, it is every model's window."""
-        self._catalog = catalog
+        """Start with earlier measurements. If `context_window` is set, it is every model's window."""
+        self.installed: Cached[Sequence[Model]] = Cached(ollama.tags, fresh=FRESH, usable=USABLE)
+        self.running: Cached[Sequence[Running]] = Cached(self._list_running, fresh=FRESH, usable=USABLE)
+        self._ollama = ollama
+        self._details: dict[str, Cached[Details]] = {}
         self._measured = {measured.digest: measured for measured in measurements}
         self._estimates = {measured.digest: _estimate(measured) for measured in self._measured.values()}
         self._context_window = context_window
         self._refused: dict[str, int] = {}  # windows that Ollama named when it refused a prompt
 
+    async def close(self) -> None:
+        """End the requests that are under way."""
+        lists: list[Cached[Any]] = [self.installed, self.running, *self._details.values()]
+        for cached in lists:
+            await cached.close()
+
+    async def _list_running(self) -> Sequence[Running]:
+        """Return the loaded models; none if the list cannot be read."""
+        try:
+            return await self._ollama.ps()
+        except ChatError:
+            return ()
+
+    async def details(self, name: str, digest: str | None) -> Details:
+        """Return what the model can do; empty details if Ollama does not say."""
+        cached = self._details.get(digest or name)
+        if cached is None:
+            forever = float("inf")
+            cached = Cached(lambda: self._ollama.show(name), fresh=forever, usable=forever)
+            self._details[digest or name] = cached
+        try:
+            return await cached.get()
+        except ChatError:
+            return Details()
+
     async def all(self) -> list[KnownModel]:
-        """Raises what kept Ollama from listing them."""
-        installed = await self._catalog.installed.get() or await self._catalog.installed.fetch()
-        running = await self._catalog.running.get()
+        """Return every installed model. Raises what kept Ollama from listing them."""
+        installed = await self.installed.get() or await self.installed.fetch()
+        running = await self.running.get()
         return list(await asyncio.gather(*[self._known(model, running) for model in installed]))
 
     async def find(self, name: str) -> KnownModel:
-        """The model of that name, as Ollama spells it. Raises `model_not_found`, once the list was read
-        again; where it cannot be read, the name is taken on trust."""
+        """Return the model of that name, in Ollama's spelling.
+
+        Raises `model_not_found` after reading the list again. If the list cannot be read, the name is
+        trusted.
+        """
         try:
-            installed = await self._catalog.installed.get()
+            installed = await self.installed.get()
             if _named(installed, name) is None:
-                installed = await self._catalog.installed.fetch()
+                installed = await self.installed.fetch()
         except ChatError:
             return KnownModel(name=name, window=self._context_window)
         model = _named(installed, name)
@@ -112,10 +154,10 @@ class Models:
                 f"{', '.join(model.name for model in installed) or 'none yet'}.",
                 installed=[model.name for model in installed],
             )
-        return await self._known(model, await self._catalog.running.get())
+        return await self._known(model, await self.running.get())
 
     async def _known(self, model: Model, running: Sequence[Running]) -> KnownModel:
-        details = await self._catalog.details(model.name, model.digest)
+        details = await self.details(model.name, model.digest)
         runner = await self._runner(model, details, running)
         digest = model.digest or model.name
         return KnownModel(
@@ -137,30 +179,36 @@ class Models:
         )
 
     async def _runner(self, model: Model, details: Details, running: Sequence[Running]) -> Running | None:
-        """What runs it now: names with the same weights share one runner, under the name that loaded it,
-        unless they set another window: Ollama would load them anew."""
+        """Return what runs it now, if it is loaded.
+
+        Names with equal weights share one runner, listed under the name that loaded it. A name that sets
+        another window does not: Ollama would reload the model.
+        """
         for runner in running:
             if canonical(runner.name) == canonical(model.name):
                 return runner
         if details.weights is not None:
             for runner in running:
-                other = await self._catalog.details(runner.name, runner.digest)
+                other = await self.details(runner.name, runner.digest)
                 if (other.weights, other.window) == (details.weights, details.window):
                     return runner
         return None
 
     async def loaded(self, model: KnownModel) -> bool:
-        """Asked of Ollama now."""
-        running = await self._catalog.running.fetch()
+        """Return whether it is loaded, by a request to Ollama now."""
+        running = await self.running.fetch()
         return model.tags is not None and (await self._known(model.tags, running)).warm
 
     async def warm(self, model: KnownModel) -> bool:
-        """As far as is known without asking: while a message stood in line, others may have loaded it."""
+        """Return whether it is loaded, as far as is known without a request.
+
+        While a message waited in the queue, another one may have loaded it.
+        """
         if model.ready or model.tags is None:
             return model.ready
-        return (await self._known(model.tags, self._catalog.running.last or ())).warm
+        return (await self._known(model.tags, self.running.last or ())).warm
 
-    # -- what answers show
+    # -- what answers show of their models
 
     def measurement(self, model: KnownModel, last: Line, size: int | None) -> Measurement | None:
         """Update the running figures with this answer's and return them; `size` as in `FittedPrompt`."""
@@ -173,25 +221,28 @@ class Models:
         load = last.load_ms if (last.load_ms or 0) >= REAL_LOAD_MS else None
         after = self._measured[model.digest] = Measurement(
             digest=model.digest,
-            tokens_per_second=_running(before.tokens_per_second, rate),
-            load_ms=_running(before.load_ms, load),
+            tokens_per_second=_averaged(before.tokens_per_second, rate),
+            load_ms=_averaged(before.load_ms, load),
             prompt_base=estimate.base if estimate else None,
             prompt_slope=estimate.slope if estimate else None,
         )
         if load or not model.ready:
-            self._catalog.running.refresh()  # it is loaded now, and its window is in force
+            self.running.refresh()  # it is loaded now, and its window is in force
         return after
 
     def refused(
         self, model: KnownModel, size: int | None, expected: int, *, window: int, tokens: int
     ) -> KnownModel:
-        """The model with what Ollama named when a prompt did not fit: both numbers are exact. Where images
-        were in it, which nothing is learned from, the next prompt is taken to cost as much more."""
+        """Return the model with the window and the token count that Ollama named when it refused a prompt.
+
+        Both are exact. `size` is None if the prompt had images: nothing is learned from those, so the next
+        prompt is expected to cost as much more as this one did than `expected`.
+        """
         if model.digest is not None:
             self._refused[model.digest] = window
             if size:
                 self._learn(model.digest, size, tokens)
-        self._catalog.running.refresh()  # only a loaded one counts tokens, and the list tells its window
+        self.running.refresh()  # only a loaded model counts tokens, and the list names its window
         if size:
             estimate = model.estimate.learned(size, tokens)
         else:
@@ -212,13 +263,13 @@ def _estimate(measured: Measurement) -> TokenEstimate:
     return TokenEstimate(measured.prompt_base, measured.prompt_slope)
 
 
-def _running(before: float | None, now: float | None) -> float | None:
+def _averaged(before: float | None, now: float | None) -> float | None:
     if before is None or now is None:
         return before if now is None else now
     return before + (now - before) * WEIGHT
 
 
 def parameters(size: str | None) -> float:
-    """ "268.10M" as a number; 0 where it is missing."""
+    """Return "268.10M" as a number; 0 for None or anything else."""
     found = re.fullmatch(r"([0-9]{1,15}(?:\.[0-9]{1,9})?)([KMBT]?)", size or "")
     return float(found[1]) * {"": 1, "K": 1e3, "M": 1e6, "B": 1e9, "T": 1e12}[found[2]] if found else 0.0

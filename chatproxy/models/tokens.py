@@ -1,10 +1,10 @@
-"""How many tokens a text will be, for a model, before Ollama has counted them.
+"""An estimate of a prompt's tokens, before Ollama has counted them.
 
-Two numbers, learned from every prompt that Ollama counts: what any prompt costs (the model's template),
-and what each byte of text adds. The line always goes through the latest count; its slope comes from two
-counts that lie far enough apart. So the next prompt of the same conversation is met closely, and a short
-one says nothing wrong about a long one. Where two counts show no slope that a text can have, they were of
-different texts, and what a long one has more than a template would is put down to its text.
+It is a line, learned from every prompt that Ollama counts: what any prompt costs (the model's template), and
+what each byte of text adds. It always passes through the latest count, so that the next prompt of the same
+conversation is met closely. Its slope comes from two counts that are far enough apart, so that a short prompt
+does not skew the estimate of a long one. If the slope between two counts is implausible, the prompts were of
+different kinds; the excess over a typical template is then attributed to the text.
 """
 
 from math import ceil
@@ -12,42 +12,46 @@ from typing import Final
 
 from msgspec import Struct
 
-SLOPE: Final = 0.3  # tokens per byte until something is known: a little more than English has
-STEEPEST: Final = 1.0  # a token for each byte: the scripts that a model knows worst
+SLOPE: Final = 0.3  # tokens per byte until something is learned: a little more than English has
+STEEPEST: Final = 1.0  # a token for each byte: scripts that a model hardly knows
 FLATTEST: Final = 0.1
-PARTIAL: Final = 0.05  # tokens per byte below which not all of a prompt can have been counted
-APART: Final = 500  # bytes between two counts that show a slope
-TEMPLATE: Final = 256  # tokens that one may well have, and a short prompt may show more
-OF_A_MESSAGE: Final = 16  # bytes' worth, for the marks around each message
+PARTIAL: Final = 0.05  # tokens per byte; with fewer, Ollama cannot have counted the whole prompt
+APART: Final = 500  # bytes between two counts that determine a slope
+TEMPLATE: Final = 256  # tokens that a model's template may plausibly have
+OF_A_MESSAGE: Final = 16  # bytes that the marks around each message are worth
 
 
 class TokenEstimate(Struct, frozen=True):
+    """The line of one model: `base` tokens for any prompt, and `slope` for each byte of text."""
+
     base: float = 0.0
     slope: float = SLOPE
     last: tuple[int, int] | None = None  # the latest count: bytes, tokens
 
     def tokens(self, size: int) -> int:
-        return ceil(round(self.base + self.slope * size, 6))  # what was counted is met to the token
+        """Return the tokens of a prompt with so many bytes of text."""
+        return ceil(round(self.base + self.slope * size, 6))  # rounded, so that a count is met exactly
 
     def more(self, size: int) -> float:
-        """What those bytes add to a prompt."""
+        """Return the tokens that so many more bytes add to a prompt."""
         return self.slope * size
 
     def learned(self, size: int, tokens: int) -> "TokenEstimate":
+        """Return the estimate after Ollama counted a prompt."""
         if tokens < PARTIAL * size:
             return self
-        shown = self._shown(size, tokens)
-        slope = self.slope if shown is None else shown
+        measured = self._slope_to(size, tokens)
+        slope = self.slope if measured is None else measured
         base = tokens - slope * size
         if base < 0:
             base, slope = 0.0, tokens / size
-        elif shown is None and size >= APART and base > (most := max(self.base, TEMPLATE)):
+        elif measured is None and size >= APART and base > (most := max(self.base, TEMPLATE)):
             slope = min((tokens - most) / size, STEEPEST)
             base = tokens - slope * size
         return TokenEstimate(base, slope, (size, tokens))
 
-    def _shown(self, size: int, tokens: int) -> float | None:
-        """The slope from the last count to this one; None where they are too close, or not of one kind."""
+    def _slope_to(self, size: int, tokens: int) -> float | None:
+        """Return the slope between the last count and this one; None if it is implausible or uncertain."""
         if self.last is None or abs(size - self.last[0]) < APART:
             return None
         slope = (tokens - self.last[1]) / (size - self.last[0])
@@ -55,5 +59,5 @@ class TokenEstimate(Struct, frozen=True):
 
 
 def size_of(text: str) -> int:
-    """A message's, with what surrounds it in the prompt."""
+    """Return the size of a message in bytes, with that of the marks around it."""
     return len(text.encode()) + OF_A_MESSAGE

@@ -1,7 +1,7 @@
-"""What of a document goes into the prompt: the passages for a question, and how they are quoted.
+"""The passages of a document that a question is answered from, and how a prompt quotes them.
 
-A question with words of its own gets the chunks that hold them. One that has none ("what is this
-about?", "summarise the document") is about the whole, and gets chunks spread over it.
+A question with search terms gets the chunks that hold them. One without ("what is this about?", "summarise
+the document") is about the whole document, and gets chunks spread evenly over it.
 """
 
 import hashlib
@@ -11,12 +11,15 @@ from typing import Final
 from msgspec import Struct
 
 from chatproxy.prompt.search_terms import search_words
-from chatproxy.store.records import Notice, Source
-from chatproxy.store.store import Store
+from chatproxy.store.documents import Documents
+from chatproxy.store.records import Document, Notice, Source
 
 
 class Passages(Struct, frozen=True):
-    """Of a document, the best first; `notice` is for the reader, where they were not found by the words."""
+    """Passages of one document, best first.
+
+    `notice` is a warning for the reader if they were not found by the question's terms.
+    """
 
     document_id: int | None = None
     sources: Sequence[Source] = ()
@@ -29,31 +32,32 @@ NO_MATCH: Final = Notice(
 )
 
 
-async def passages(store: Store, owner: str, document_id: int, question: str, *, limit: int = 5) -> Passages:
-    """Raises `not_found`."""
-    document = await store.get_document(owner, document_id)
+async def passages_for(
+    documents: Documents, document: Document, question: str, *, limit: int = 5
+) -> Passages:
+    """Return up to `limit` passages for a question."""
     words = search_words(question)
     if not words:
-        spread = await store.chunks(owner, document_id, _spread(document.chunks, limit))
-        return Passages(document_id, spread)
-    if found := await store.search_chunks(owner, document_id, words, limit=limit):
-        return Passages(document_id, found)
-    opening = await store.chunks(owner, document_id, range(limit))
-    return Passages(document_id, opening, NO_MATCH)
+        spread = await documents.chunks(document, _spread(document.chunks, limit))
+        return Passages(document.id, spread)
+    if found := await documents.search(document, words, limit=limit):
+        return Passages(document.id, found)
+    opening = await documents.chunks(document, range(limit))
+    return Passages(document.id, opening, NO_MATCH)
 
 
 def _spread(count: int, limit: int) -> Sequence[int]:
-    """Numbers of that many chunks, evenly over all, with the first and the last."""
+    """Return up to `limit` numbers below `count`, evenly spread, with the first and the last."""
     if count <= limit:
         return range(count)
     return [round(place * (count - 1) / (limit - 1)) for place in range(limit)] if limit > 1 else [0]
 
 
 def quoted(sources: Sequence[Source]) -> str:
-    """The sources as a part of a prompt, numbered from 1: something to answer from, not to obey.
+    """Return the sources as a part of a prompt, numbered from 1: material to use, not to obey.
 
-    The marks around each are made from the text of all, so that no text can hold its own mark, and one
-    question gives one prompt.
+    The tags around each passage carry a key that is a hash of all the text, so that no text can contain its
+    own closing tag, and equal questions make equal prompts.
     """
     if not sources:
         return ""

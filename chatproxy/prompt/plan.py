@@ -1,18 +1,41 @@
-"""What to ask for an answer: the prompt, and the models in the order in which they are asked."""
+"""What an answer takes, gathered before anything is stored: the prompt, and the models to ask.
+
+A prompt is made of the message with its images, the passages of the session's document, and as much of the
+history as the window may hold.
+"""
 
 from collections.abc import Sequence
+from typing import Final
 
-from msgspec import Struct
+from msgspec import UNSET, Struct
+from msgspec.structs import replace
 
+from chatproxy.answers.transcript import Transcript
+from chatproxy.config import Config
+from chatproxy.errors import ChatError
+from chatproxy.models import selection
+from chatproxy.models.catalog import KnownModel, ModelCatalog
 from chatproxy.models.selection import Choice
-from chatproxy.prompt.passages import Passages
-from chatproxy.prompt.prompt import FittedPrompt, Prompt
-from chatproxy.store.records import NewTurn
+from chatproxy.models.tokens import size_of
+from chatproxy.prompt.passages import Passages, passages_for
+from chatproxy.prompt.prompt import BYTES_OF_DEMANDING, IMAGE_TOKENS, FittedPrompt, Prompt
+from chatproxy.prompt.request import SendRequest
+from chatproxy.store.records import HistoryMessage, NewTurn, Notice, Session
+from chatproxy.store.store import Store
+
+FIRST_PAGE: Final = 64  # messages of the history; each further page doubles what was read
+DOCUMENT_GONE: Final = Notice(
+    code="document_gone",
+    message="This session's document was deleted, so the answer does without; add it again to ask about it.",
+)
 
 
 class Plan(Struct, frozen=True):
-    """`choices` are several where nobody named one; `fitted` is the prompt for the first, with as many of the
-    `passages` as it has room for."""
+    """A prompt and the models to send it to, in order of preference.
+
+    There is one choice if a model was named, else all that can answer. `fitted` is the prompt for the first,
+    with as many of the `passages` as its window has room for.
+    """
 
     prompt: Prompt
     choices: Sequence[Choice]
@@ -21,14 +44,16 @@ class Plan(Struct, frozen=True):
 
     @property
     def first(self) -> Choice:
+        """The model to ask."""
         return self.choices[0]
 
     @property
     def second(self) -> Choice | None:
+        """The model to ask if the first one fails before its first token."""
         return self.choices[1] if len(self.choices) > 1 else None
 
-    def question(self) -> NewTurn:
-        """What is stored before anybody is asked."""
+    def turn(self) -> NewTurn:
+        """Return what is stored before Ollama is asked."""
         request, notice = self.prompt.request, self.passages.notice
         return NewTurn(
             content=request.message,
@@ -42,3 +67,99 @@ class Plan(Struct, frozen=True):
             fingerprint=request.fingerprint(),
             replaces=request.replaces,
         )
+
+
+class Planner:
+    """Makes plans; it only reads."""
+
+    def __init__(self, config: Config, store: Store, transcript: Transcript, models: ModelCatalog) -> None:
+        self._config = config
+        self._store = store
+        self._transcript = transcript
+        self._models = models
+
+    async def plan(self, owner: str, session: Session, request: SendRequest) -> Plan:
+        """Return the plan of an answer.
+
+        The checks come in the order of docs/api.md, Sending: `invalid` for `replaces`, `not_found` for the
+        document, then `model_not_found`, `no_models` or `no_suitable_model`, then `message_too_long`.
+        """
+        images = await self._images(session, request)
+        passages = await self._passages(owner, session, request)
+        named = selection.named(request.model, session.model, self._config.default_model)
+        models = [await self._models.find(named[0])] if named else await self._models.all()
+        replaced = request.replaces and await self._store.messages.count_from(session, request.replaces)
+        prompt = Prompt(
+            request=request,
+            system=_first(request.system, session.system, self._config.system_prompt),
+            images=images,
+            earlier=session.message_count - (replaced or 0),
+            sources=passages.sources,
+        )
+        if named:
+            choices = [Choice(models[0], named[1])]
+        else:
+            prompt = await self._with_history(session, prompt, BYTES_OF_DEMANDING)
+            choices = selection.rank(models, prompt.need())
+        first = choices[0].model
+        prompt = await self._with_history(session, prompt, first.most_text)
+        pictured = _pictured(prompt.history, [choice.model for choice in choices[:2]])
+        if pictured:
+            history_images = await self._store.messages.images(session, pictured)
+            prompt = replace(prompt, history_images=history_images)
+        return Plan(prompt, choices, prompt.fit(first), passages)
+
+    async def _images(self, session: Session, request: SendRequest) -> Sequence[bytes]:
+        """Return the message's own images, else those of the message that it replaces."""
+        if request.replaces is not None:
+            await self._store.messages.check_replaces(session, request.replaces)
+            if not request.images:
+                kept = await self._store.messages.images(session, [request.replaces])
+                return kept.get(request.replaces, [])
+        return request.images or []
+
+    async def _passages(self, owner: str, session: Session, request: SendRequest) -> Passages:
+        """Return the passages that the message is answered from.
+
+        A document in the request stays with the session, and null removes it. A deleted one raises
+        `not_found` if the request names it; if only the session does, the answer goes without.
+        """
+        named = request.document
+        document_id = session.document_id if named is UNSET else named
+        if document_id is None:
+            return Passages()
+        try:
+            document = await self._store.documents.get(owner, document_id)
+        except ChatError as error:
+            if named is not UNSET or error.code != "not_found":
+                raise
+            return Passages(notice=DOCUMENT_GONE)
+        return await passages_for(self._store.documents, document, request.message)
+
+    async def _with_history(self, session: Session, prompt: Prompt, most: int) -> Prompt:
+        """Return the prompt with at least `most` bytes of the conversation, or all of it."""
+        history = list(prompt.history)
+        while len(history) < prompt.earlier and sum(size_of(message.content) for message in history) < most:
+            before = history[-1].id if history else prompt.request.replaces
+            limit = max(FIRST_PAGE, len(history))
+            page = await self._transcript.history(session, limit=limit, before=before)
+            history += page
+            if len(page) < limit:
+                break
+        return replace(prompt, history=history)
+
+
+def _pictured(history: Sequence[HistoryMessage], models: Sequence[KnownModel]) -> list[int]:
+    """Return the messages whose images may be sent again, newest first, as far as a window has room."""
+    room = max((model.likely_window for model in models if model.sees), default=0)
+    pictured: list[int] = []
+    for message in history:
+        if message.image_count and room > 0:
+            pictured.append(message.id)
+            room -= IMAGE_TOKENS * message.image_count
+    return pictured
+
+
+def _first(*texts: str | None) -> str | None:
+    """Return the first text that is given. An empty one is given, too: it means no system prompt."""
+    return next((text for text in texts if text is not None), None)

@@ -1,11 +1,11 @@
-"""The prompt: what of the conversation the model is told, within its window.
+"""The prompt: as much of the conversation as the model's window holds, less a reserve for the answer.
 
-System prompt, history, passages of a document, message, in what the window holds less a reserve for the
-answer. Where that is too little, the oldest turns go first, whole ones, a question with its answer, a few
-at a time; then the passages, the last first. An answer that was cut short counts as what was said; one
-without a word is left out together with its question. Thinking is not sent back, and images only to models
-that see. The passages stand in the user's turn, so that what comes before them stays the same from turn to
-turn, and Ollama need not evaluate it anew.
+It has the system prompt, the history, the passages of a document, and the message. Where they are too much,
+the oldest turns are left out first: whole ones, a question with its answer, a few at a time. Then passages
+are, the last ones first. An answer that was cut short stays in; one without text is left out with its
+question. Thinking is not sent back, and images only to models with vision. The passages stand in the user's
+message, so that what comes before them stays the same from turn to turn, and Ollama need not evaluate it
+again.
 """
 
 from base64 import b64encode
@@ -23,17 +23,20 @@ from chatproxy.prompt.passages import quoted
 from chatproxy.prompt.request import SendRequest
 from chatproxy.store.records import HistoryMessage, Notice, Source
 
-IMAGE_TOKENS: Final = 768  # about what one costs, whatever its size
+IMAGE_TOKENS: Final = 768  # roughly, whatever the image's size
 TRUNCATED: Final = "history_truncated"
 MAX_RESERVE: Final = 2048  # tokens kept free for the answer
-ENOUGH: Final = int(DEMANDING / SLOPE)  # bytes of a past that make any message demanding
+BYTES_OF_DEMANDING: Final = int(DEMANDING / SLOPE)  # a history that makes any message demanding
 
 Images = Mapping[int, Sequence[bytes]]
 
 
 class FittedPrompt(Struct, frozen=True, kw_only=True):
-    """A body for `/api/chat`, of about so many `tokens`. `size` is the text's, by the gauge's measure; None
-    with images in it, which would lead it astray. `left_out` counts turns."""
+    """A body for `/api/chat`, of about `tokens` tokens.
+
+    `size` is that of its texts in bytes, as `size_of` counts them; None if it has images, whose tokens would
+    distort the estimate. `left_out` counts turns.
+    """
 
     body: bytes
     tokens: int
@@ -43,6 +46,7 @@ class FittedPrompt(Struct, frozen=True, kw_only=True):
 
     @property
     def notices(self) -> list[Notice]:
+        """The warnings that the reader gets about it."""
         if not self.left_out:
             return []
         turns = "turn was" if self.left_out == 1 else f"{self.left_out} turns were"
@@ -55,43 +59,52 @@ class FittedPrompt(Struct, frozen=True, kw_only=True):
 
 
 class Prompt(Struct, frozen=True, kw_only=True):
-    """What there is to tell. `past` is newest first, and may be only the newer part of the `earlier`
-    messages that the conversation has; `past_images` are by message id; `sources` the best first."""
+    """Everything that may be sent, before it is fitted to a model's window.
+
+    `history` is newest first, and may be only the newer part of the `earlier` messages that the conversation
+    has. `history_images` are by message id. `sources` are best first.
+    """
 
     request: SendRequest
     system: str | None
     images: Sequence[bytes]
     earlier: int
-    past: Sequence[HistoryMessage] = ()
-    past_images: Images = {}
+    history: Sequence[HistoryMessage] = ()
+    history_images: Images = {}
     sources: Sequence[Source] = ()
 
     def need(self) -> Need:
+        """Return what the prompt requires of a model."""
+        answers = (message for message in self.history if message.role == "assistant")
         return Need(
             least=self._least,
-            whole=TokenEstimate().tokens(self._size(self.past)) + IMAGE_TOKENS * len(self.images),
+            whole=TokenEstimate().tokens(self._size(self.history)) + IMAGE_TOKENS * len(self.images),
             images=bool(self.images),
             think=bool(self.request.think),
             document=bool(self.sources),
-            last_model=next((past.model for past in self.past if past.role == "assistant"), None),
+            last_model=next((answer.model for answer in answers), None),
         )
 
     def fit(self, model: KnownModel) -> FittedPrompt:
-        """As much as the model's window holds. Raises `message_too_long` where a known window cannot hold
-        what must not be left out."""
+        """Return as much as the model's window holds.
+
+        Raises `message_too_long` if the window is known and too small for what cannot be left out.
+        """
         if model.window is not None and self._least(model, model.window) > model.window:
             raise too_long(model, self.need())
         room: float = model.likely_window - self._least(model, model.likely_window)
-        sources = self._quotable(model, room)
+        sources = self.sources
+        while sources and model.estimate.more(len(quoted(sources).encode())) > room:
+            sources = sources[:-1]
         room -= model.estimate.more(len(quoted(sources).encode()))
         kept, left_out = self._kept(model, room)
         return self._fitted(model, kept, sources, left_out)
 
     def _kept(self, model: KnownModel, room: float) -> tuple[list[HistoryMessage], int]:
-        """The history that there is room for, oldest first, and how many turns are left out before it."""
+        """Return the history that fits, oldest first, and the number of turns left out before it."""
         fitting: list[tuple[list[HistoryMessage], int]] = []
-        passed = len(self.past)
-        for turn, passed_by_then in turns(self.past):
+        passed = len(self.history)
+        for turn, passed_by_then in turns(self.history):
             room -= self._cost(model, turn)
             if room < 0:
                 passed = fitting[-1][1] if fitting else 0
@@ -102,32 +115,25 @@ class Prompt(Struct, frozen=True, kw_only=True):
         kept = [turn for turn, passed_by_then in fitting if passed_by_then <= newer]
         return [message for turn in reversed(kept) for message in turn], left_out
 
-    def _quotable(self, model: KnownModel, room: float) -> Sequence[Source]:
-        """As many of the sources as there is room for."""
-        sources = self.sources
-        while sources and model.estimate.more(len(quoted(sources).encode())) > room:
-            sources = sources[:-1]
-        return sources
-
     def _fitted(
         self, model: KnownModel, history: Sequence[HistoryMessage], sources: Sequence[Source], left_out: int
     ) -> FittedPrompt:
-        shown = self.past_images if model.sees else {}
-        told = [ChatMessage("system", self.system)] if self.system else []
-        told += [_turn(past.role, past.content, shown.get(past.id, ())) for past in history]
+        images = self.history_images if model.sees else {}
+        messages = [ChatMessage("system", self.system)] if self.system else []
+        messages += [_chat_message(past.role, past.content, images.get(past.id, ())) for past in history]
         passages = quoted(sources)
-        message = f"{passages}\n\n{self.request.message}" if passages else self.request.message
-        told.append(_turn("user", message, self.images))
+        question = f"{passages}\n\n{self.request.message}" if passages else self.request.message
+        messages.append(_chat_message("user", question, self.images))
         request = ChatRequest(
             model=model.name,
-            messages=told,
+            messages=messages,
             truncate=False,
             options=self.request.options,
             think=self.request.think,
             format=self.request.format,
             keep_alive=self.request.keep_alive,
         )
-        pictures = sum(len(turn.images) for turn in told)
+        pictures = sum(len(message.images) for message in messages)
         size = self._size(history) + len(passages.encode())
         return FittedPrompt(
             body=msgspec.json.encode(request),
@@ -138,37 +144,41 @@ class Prompt(Struct, frozen=True, kw_only=True):
         )
 
     def _least(self, model: KnownModel, window: int) -> int:
-        """Tokens of what cannot be left out, with the reserve."""
-        return model.estimate.tokens(self._size(())) + IMAGE_TOKENS * len(self.images) + self._reserve(window)
-
-    def _reserve(self, window: int) -> int:
+        """Return the tokens of what cannot be left out, the reserve included."""
         wanted = (self.request.options or {}).get("num_predict")
         if isinstance(wanted, int) and wanted > 0:
-            return min(wanted, window // 2)
-        return min(window // 4, MAX_RESERVE)
+            reserve = min(wanted, window // 2)
+        else:
+            reserve = min(window // 4, MAX_RESERVE)
+        return model.estimate.tokens(self._size(())) + IMAGE_TOKENS * len(self.images) + reserve
 
     def _size(self, history: Sequence[HistoryMessage]) -> int:
         texts = [self.request.message, *([self.system] if self.system else [])]
         return sum(map(size_of, texts)) + sum(size_of(past.content) for past in history)
 
     def _cost(self, model: KnownModel, turn: Sequence[HistoryMessage]) -> float:
-        pictures = sum(len(self.past_images.get(past.id, ())) for past in turn) if model.sees else 0
+        """Return the tokens that a turn adds."""
+        pictures = sum(len(self.history_images.get(past.id, ())) for past in turn) if model.sees else 0
         return model.estimate.more(sum(size_of(past.content) for past in turn)) + IMAGE_TOKENS * pictures
 
 
 def _stepped(left_out: int, fitting: int) -> int:
-    """That many turns or a few more: the cut moves in steps, of a power of two and of a third of what fits
-    at the most. Until the next step a prompt begins like the one before, and Ollama, which keeps what it has
-    evaluated, has only the newest to read."""
+    """Return `left_out`, rounded up to a step: a power of two, at most a third of the turns that fit.
+
+    Until the next step a prompt begins like the one before, so Ollama, which caches what it has evaluated,
+    has only the newest part to evaluate.
+    """
     step = 1 << max(0, (fitting // 3).bit_length() - 1)
     return -(-left_out // step) * step
 
 
-def turns(past: Sequence[HistoryMessage]) -> Iterator[tuple[list[HistoryMessage], int]]:
-    """Questions with their answers, newest turn first, and how many messages have been passed by then;
-    without those that came to nothing."""
+def turns(history: Sequence[HistoryMessage]) -> Iterator[tuple[list[HistoryMessage], int]]:
+    """Yield questions with their answers, newest turn first, and how many messages were passed by then.
+
+    Turns whose answer has no text are skipped.
+    """
     answers: list[HistoryMessage] = []
-    for number, message in enumerate(past, start=1):
+    for number, message in enumerate(history, start=1):
         if message.role == "assistant":
             answers.append(message)
             continue
@@ -177,5 +187,5 @@ def turns(past: Sequence[HistoryMessage]) -> Iterator[tuple[list[HistoryMessage]
         answers = []
 
 
-def _turn(role: str, content: str, images: Sequence[bytes]) -> ChatMessage:
+def _chat_message(role: str, content: str, images: Sequence[bytes]) -> ChatMessage:
     return ChatMessage(role, content, [b64encode(image).decode() for image in images])

@@ -1,4 +1,4 @@
-"""What a client may send: the body of API.md's section "Sending", checked on the way in."""
+"""The body of a send; see docs/api.md, Sending."""
 
 import hashlib
 from typing import Annotated, Any, Final, Literal
@@ -11,7 +11,7 @@ from chatproxy.errors import ChatError
 
 MAX_MESSAGE: Final = 256 * 1024  # bytes of UTF-8
 
-# Ollama starts the model anew when one of these changes, for everybody who uses it.
+# Ollama reloads the model when one of these changes, for everyone who uses it.
 RELOADING: Final = frozenset({"num_ctx", "num_batch", "num_gpu", "main_gpu", "use_mmap", "num_thread"})
 
 RowId = Annotated[int, Meta(ge=1, le=2**63 - 1)]
@@ -20,7 +20,7 @@ ClientMessageId = Annotated[
     str,
     Meta(
         pattern=r"\A[A-Za-z0-9._:-]{1,64}\Z",
-        description="The same message with the same id is answered once, and attaches to that answer.",
+        description="Makes the send idempotent: the same message with the same id attaches to one answer.",
     ),
 ]
 ModelName = Annotated[
@@ -29,40 +29,40 @@ ModelName = Annotated[
 
 
 class SendRequest(Struct, frozen=True, kw_only=True):
-    """Unknown fields are ignored; null is as good as absent, but for a document, where it takes it off."""
+    """A message to answer. Unknown fields are ignored; null means absent, but removes a document."""
 
     message: Annotated[str, Meta(min_length=1, description=f"Up to {MAX_MESSAGE // 1024} KiB in UTF-8.")]
     document_id: Annotated[
         RowId | UnsetType | None,
-        Meta(description="What to answer from; absent, it stays the session's, and null takes it off."),
+        Meta(description="The document to answer from. Absent: the session's. Null: none from now on."),
     ] = UNSET
-    documentId: Annotated[RowId | UnsetType | None, Meta(description="`document_id`, spelt otherwise.")] = (
-        UNSET
-    )
+    documentId: Annotated[RowId | UnsetType | None, Meta(description="The same as `document_id`.")] = UNSET
     model: ModelName | None = None
     system: SystemPrompt | None = None
-    images: Annotated[list[bytes] | None, Meta(description="In base64.")] = None
+    images: Annotated[list[bytes] | None, Meta(description="Each in base64.")] = None
     options: Annotated[
         dict[str, Any] | None,
-        Meta(description=f"For Ollama; refused, for they reload the model: {', '.join(sorted(RELOADING))}."),
+        Meta(description=f"For Ollama. Rejected, as they reload the model: {', '.join(sorted(RELOADING))}."),
     ] = None
     think: bool | Literal["low", "medium", "high", "max"] | None = None
     format: Annotated[str | dict[str, Any] | None, Meta(description='"json", or a JSON Schema.')] = None
     keep_alive: Annotated[
-        str | int | float | None, Meta(description="How long the model stays loaded: seconds, or as 10m.")
+        str | int | float | None,
+        Meta(description="How long to keep the model loaded: seconds, or such as 10m."),
     ] = None
     client_message_id: ClientMessageId | None = msgspec.field(default=None, name="clientMessageId")
     replaces: Annotated[
         RowId | None,
-        Meta(description="The user message that this one takes the place of, with all after it."),
+        Meta(description="The user message to replace, with all messages after it."),
     ] = None
 
     @property
     def document(self) -> int | UnsetType | None:
+        """The document in either spelling."""
         return self.documentId if self.document_id is UNSET else self.document_id
 
     def checked(self) -> "SendRequest":
-        """Itself. Raises what the types cannot say."""
+        """Return the request itself; raise for what its types cannot express."""
         if len(self.message.encode()) > MAX_MESSAGE:
             raise ChatError(
                 "too_large",
@@ -79,6 +79,6 @@ class SendRequest(Struct, frozen=True, kw_only=True):
         return self
 
     def fingerprint(self) -> str:
-        """What two sends with one `clientMessageId` must have in common: every known field."""
+        """Return a hash of every known field: sends with one `clientMessageId` must be equal in all."""
         one_spelling = replace(self, document_id=self.document, documentId=UNSET)
         return hashlib.sha256(msgspec.json.encode(one_spelling, order="sorted")).hexdigest()

@@ -1,45 +1,49 @@
-"""Documents: stored in many small units, so that a long one keeps no answer's commit waiting.
+"""Documents and their chunks, written in many small units, so that a long one delays no answer's commit.
 
-A document comes to be with the last of its units and is gone with the first that takes it away;
-in between it is not `complete`, and nobody sees it. What a crash left so is swept away at the next start.
-Each function is a unit of work for the writer, or a part of one.
+A document exists from the last of its units on and is gone with the first that removes it. In between it is
+not `complete`, and no query returns it; what a crash left so is removed at the next start.
 """
 
 import re
 from collections.abc import Sequence
+from contextlib import suppress
+from functools import partial
 from typing import Final
 
 import aiosqlite
 from msgspec.structs import asdict
 
 from chatproxy.errors import ChatError
+from chatproxy.store.database import LARGEST, Database, Row, fetch, now, one_row, phrase, split_page, to_json
 from chatproxy.store.records import Document, NewDocument, Source
-from chatproxy.store.rows import LARGEST, Row, fetch, now
 
-AT_ONCE: Final = 200  # chunks of one unit
+CHUNKS_PER_UNIT: Final = 200
 MAX_PAIRS: Final = 64  # of a search
 
 COLUMNS: Final = "id, title, media_type, bytes, chunks, created_at"
-GET: Final = f"SELECT {COLUMNS} FROM document WHERE id = :id AND owner = :owner AND complete"
-LIST: Final = f"""
+_GET: Final = f"SELECT {COLUMNS} FROM document WHERE id = :id AND owner = :owner AND complete"
+_LIST: Final = f"""
     SELECT {COLUMNS} FROM document WHERE owner = :owner AND complete AND id < ifnull(:before, {LARGEST})
     ORDER BY id DESC LIMIT :limit + 1
 """
 _SAME: Final = f"SELECT {COLUMNS} FROM document WHERE owner = :owner AND hash = :hash AND complete"
-_OWNED: Final = "EXISTS (SELECT 1 FROM document WHERE id = :id AND owner = :owner AND complete)"
-# The range keeps the search to this document's part of the index; how rare a word is, is counted over all.
-SEARCH: Final = f"""
+_WITHDRAW: Final = """
+    UPDATE document SET complete = 0 WHERE id = :id AND owner = :owner AND complete RETURNING id
+"""
+_EXISTS: Final = "EXISTS (SELECT 1 FROM document WHERE id = :id AND complete)"
+# The range limits the search to this document's part of the index. A word's rarity counts over all documents.
+_SEARCH: Final = f"""
     SELECT found.number, text, found.score FROM (
         SELECT rowid AS key, rowid - (:id << 20) AS number, -rank AS score FROM chunk_words
-        WHERE chunk_words MATCH :words AND rowid BETWEEN :id << 20 AND (:id + 1 << 20) - 1 AND {_OWNED}
+        WHERE chunk_words MATCH :words AND rowid BETWEEN :id << 20 AND (:id + 1 << 20) - 1 AND {_EXISTS}
         ORDER BY rank LIMIT :limit
     ) AS found JOIN chunk USING (key) ORDER BY found.score DESC
 """
-# Takes `numbers` as a JSON array.
-CHUNKS: Final = f"""
+# `numbers` is a JSON array.
+_CHUNKS: Final = f"""
     SELECT value AS number, text, 0.0 AS score
     FROM json_each(:numbers) JOIN chunk ON chunk.key = (:id << 20) + value
-    WHERE {_OWNED} ORDER BY value
+    WHERE {_EXISTS} ORDER BY value
 """
 _INSERT: Final = """
     INSERT INTO document (owner, hash, title, media_type, bytes, chunks, created_at)
@@ -47,11 +51,82 @@ _INSERT: Final = """
 """
 
 
-def document(row: Row) -> Document:
+class Documents:
+    """The documents of all owners.
+
+    `get` is the one place that checks an owner: whatever else takes a `Document` may be called by whoever
+    holds that record. Another owner's document raises the same `not_found` as a missing one.
+    """
+
+    def __init__(self, database: Database) -> None:
+        self._database = database
+
+    async def create(self, owner: str, new: NewDocument) -> tuple[Document, bool]:
+        """Store a document; return it, and whether it is new: an owner's equal contents are one document."""
+        run = self._database.run
+        if earlier := await run(partial(_same, owner=owner, new=new)):
+            return earlier, False
+        document_id = await run(partial(_begin, owner=owner, new=new))
+        try:
+            for first in range(0, len(new.chunks), CHUNKS_PER_UNIT):
+                some = new.chunks[first : first + CHUNKS_PER_UNIT]
+                await run(partial(_add, document_id=document_id, first=first, chunks=some))
+            found = await run(partial(_complete, owner=owner, document_id=document_id, new=new))
+        except ChatError:
+            with suppress(ChatError):  # else the next start removes it
+                await self._remove(document_id)
+            raise
+        if found.id != document_id:
+            await self._remove(document_id)
+        return found, found.id == document_id
+
+    async def get(self, owner: str, document_id: int) -> Document:
+        """Return the owner's document; raise `not_found`."""
+        return _document(
+            one_row(await self._database.fetch(_GET, owner=owner, id=document_id), _missing(document_id))
+        )
+
+    async def page(self, owner: str, *, limit: int, before: int | None) -> tuple[list[Document], int | None]:
+        """Return the newest before that id, and what to pass as `before` next (None: no more)."""
+        rows = await self._database.fetch(_LIST, owner=owner, before=before, limit=limit)
+        shown, following = split_page(rows, limit)
+        return [_document(row) for row in shown], following
+
+    async def delete(self, owner: str, document_id: int) -> None:
+        """Delete the owner's document; raise `not_found`.
+
+        Sessions keep its id, which never becomes another document's.
+        """
+        one_row(await self._database.write(_WITHDRAW, owner=owner, id=document_id), _missing(document_id))
+        with suppress(ChatError):  # no query returns it any more; the next start removes the rest
+            await self._remove(document_id)
+
+    async def _remove(self, document_id: int) -> None:
+        while await self._database.run(partial(_remove_some, document_id=document_id)):
+            pass
+
+    async def search(self, document: Document, words: Sequence[str], *, limit: int) -> list[Source]:
+        """Return the chunks that hold any of the words, best first by BM25, which favours rare words."""
+        wanted = dict.fromkeys([*words, *pairs(" ".join(words))[:MAX_PAIRS]])
+        any_of = " OR ".join([phrase(word) for word in wanted])
+        rows = await self._database.fetch(_SEARCH, id=document.id, words=any_of, limit=limit)
+        return [_source(row, document) for row in rows]
+
+    async def chunks(self, document: Document, numbers: Sequence[int]) -> list[Source]:
+        """Return the chunks of those numbers, in the order of the document."""
+        rows = await self._database.fetch(_CHUNKS, id=document.id, numbers=to_json(list(numbers)))
+        return [_source(row, document) for row in rows]
+
+
+def _missing(document_id: int) -> str:
+    return f"document {document_id}; list the documents, or send it again"
+
+
+def _document(row: Row) -> Document:
     return Document(**{name: row[name] for name in COLUMNS.split(", ")})
 
 
-def source(row: Row, document: Document) -> Source:
+def _source(row: Row, document: Document) -> Source:
     return Source(
         document_id=document.id,
         title=document.title,
@@ -61,31 +136,25 @@ def source(row: Row, document: Document) -> Source:
     )
 
 
-def only(rows: Sequence[Row], document_id: int) -> Row:
-    """The one row that was asked for; `not_found` where there is none."""
-    if not rows:
-        raise ChatError(
-            "not_found", f"There is no document {document_id}; list the documents, or send it again."
-        )
-    return rows[0]
+# -- units of work, for the writer
 
 
-async def same(connection: aiosqlite.Connection, owner: str, new: NewDocument) -> Document | None:
-    """The owner's document with that content."""
+async def _same(connection: aiosqlite.Connection, owner: str, new: NewDocument) -> Document | None:
+    """Return the owner's document with that content."""
     rows = await fetch(connection, _SAME, owner=owner, hash=new.hash)
-    return document(rows[0]) if rows else None
+    return _document(rows[0]) if rows else None
 
 
-async def begin(connection: aiosqlite.Connection, owner: str, new: NewDocument) -> int:
-    """The id of a document that is not complete."""
+async def _begin(connection: aiosqlite.Connection, owner: str, new: NewDocument) -> int:
+    """Insert a document that is not complete yet; return its id."""
     (row,) = await fetch(
         connection, _INSERT, **asdict(new) | {"owner": owner, "chunks": len(new.chunks), "now": now()}
     )
     return int(row["id"])
 
 
-async def add(connection: aiosqlite.Connection, document_id: int, first: int, chunks: Sequence[str]) -> None:
-    """`first` is the number of the first of these."""
+async def _add(connection: aiosqlite.Connection, document_id: int, first: int, chunks: Sequence[str]) -> None:
+    """Add chunks; `first` is the number of the first."""
     await connection.executemany(
         "INSERT INTO chunk (key, text, openings) VALUES (?, ?, ?)",
         [
@@ -96,7 +165,7 @@ async def add(connection: aiosqlite.Connection, document_id: int, first: int, ch
 
 
 def openings(text: str) -> str:
-    """What tells each paragraph's subject: its first line where that may be a heading, else two words."""
+    """Return what tells each paragraph's subject: a line that may be a heading, else the first two words."""
     return "\n".join([_opening(*paragraph.strip().partition("\n")) for paragraph in text.split("\n\n")])
 
 
@@ -105,40 +174,36 @@ def _opening(line: str, _: str, rest: str) -> str:
     return line if heading else " ".join(line.split()[:2])
 
 
-# Chinese, Japanese, Korean: nothing parts their words, or endings are one with them.
+# Chinese, Japanese and Korean: words are not separated, or not from their endings.
 _UNPARTED: Final = re.compile(r"[\u3005\u3041-\u3096\u30a1-\u30fa\u30fc\u3400-\u9fff\uac00-\ud7a3]{2,}")
 
 
 def pairs(text: str) -> list[str]:
-    """Every two neighbours of such characters, which stand for words that the index would not see."""
+    """Return all pairs of adjacent such characters; they stand for words that the index cannot see."""
     return [run[place : place + 2] for run in _UNPARTED.findall(text) for place in range(len(run) - 1)]
 
 
-async def complete(
+async def _complete(
     connection: aiosqlite.Connection, owner: str, document_id: int, new: NewDocument
 ) -> Document:
-    """The document; another one where the same content has been completed meanwhile."""
-    if earlier := await same(connection, owner, new):
+    """Return the document; an earlier one, if the same content was completed in the meantime."""
+    if earlier := await _same(connection, owner, new):
         return earlier
     (row,) = await fetch(
         connection, f"UPDATE document SET complete = 1 WHERE id = :id RETURNING {COLUMNS}", id=document_id
     )
-    return document(row)
+    return _document(row)
 
 
-async def withdraw(connection: aiosqlite.Connection, owner: str, document_id: int) -> None:
-    """From now on nobody sees it. Raises `not_found`."""
-    sql = "UPDATE document SET complete = 0 WHERE id = :id AND owner = :owner AND complete RETURNING id"
-    only(await fetch(connection, sql, id=document_id, owner=owner), document_id)
+async def _remove_some(connection: aiosqlite.Connection, document_id: int) -> bool:
+    """Delete some chunks of an incomplete document or, after the last, the document itself.
 
-
-async def remove(connection: aiosqlite.Connection, document_id: int) -> bool:
-    """Takes away some chunks of a document that is not complete, or, after the last, the document itself;
-    whether there is more to take away."""
+    Return whether there is more to delete.
+    """
     cursor = await connection.execute(
         "DELETE FROM chunk WHERE key IN"
         " (SELECT key FROM chunk WHERE key BETWEEN :id << 20 AND (:id + 1 << 20) - 1 LIMIT :limit)",
-        {"id": document_id, "limit": AT_ONCE},
+        {"id": document_id, "limit": CHUNKS_PER_UNIT},
     )
     if cursor.rowcount:
         return True
@@ -147,7 +212,7 @@ async def remove(connection: aiosqlite.Connection, document_id: int) -> bool:
 
 
 async def reconcile(connection: aiosqlite.Connection) -> None:
-    """Removes what a crash left of documents that were coming or going."""
+    """Remove what a crash left of documents that were being created or deleted."""
     for row in await fetch(connection, "SELECT id FROM document WHERE NOT complete"):
-        while await remove(connection, row["id"]):
+        while await _remove_some(connection, row["id"]):
             pass

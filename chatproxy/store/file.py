@@ -1,26 +1,30 @@
-"""The database file, before SQLite writes to it: it is this program's, and nobody else has it open."""
+"""The database file: claimed for one process before SQLite opens it, and examined for `chatproxy doctor`."""
 
 import fcntl
 import os
+import shutil
 import sqlite3
 from collections.abc import Iterator
 from contextlib import closing, contextmanager
 from pathlib import Path
 from typing import BinaryIO, Final
 
+from msgspec import Struct
+
 from chatproxy.errors import StartError
 from chatproxy.store.migrations import APPLICATION_ID, MIGRATIONS
 
 ELSEWHERE: Final = "name another file in DATABASE_URL"
+OLDEST_SQLITE: Final = (3, 37)  # it has STRICT tables
 
 
 @contextmanager
 def claimed(path: Path) -> Iterator[Path]:
-    """Yields the file's real path, once it is known to be usable and as long as no other chatproxy opens it.
+    """Yield the file's real path, and keep other chatproxy processes from opening it meanwhile.
 
-    Creates the folder and holds `<path>.lock`: a file of its own, because closing any descriptor of the
-    database file would drop SQLite's locks. It stays, because two processes could come to hold one each
-    if it were removed.
+    Creates the folder and holds `<path>.lock`: a separate file, because closing any descriptor of the
+    database file would drop SQLite's locks. It is never removed, because two processes could then hold one
+    each. Raises StartError if the file cannot be used.
     """
     path = Path(os.path.realpath(path))
     with _lock_file(path) as lock:
@@ -30,7 +34,15 @@ def claimed(path: Path) -> Iterator[Path]:
             raise StartError(
                 f"The database {path} is in use by another chatproxy; stop that one, or {ELSEWHERE}."
             ) from error
-        check(path)
+        index = Path(f"{path}-shm")
+        indexed = index.exists()
+        try:
+            check(path)
+        finally:
+            if (
+                not indexed
+            ):  # made to read a log that a crash left; nobody else has it, while the lock is held
+                index.unlink(missing_ok=True)
         yield path
 
 
@@ -46,7 +58,7 @@ def _lock_file(path: Path) -> BinaryIO:
 
 
 def check(path: Path) -> None:
-    """Only looks. Raises StartError unless the file is absent, empty, or a database of this program."""
+    """Raise StartError unless the file is absent, empty, or a database of this program. Changes nothing."""
     if not path.exists():
         return
     if not path.is_file():
@@ -70,22 +82,59 @@ def check(path: Path) -> None:
 
 
 def _header(path: Path) -> tuple[int, int, int]:
-    """Application id, user version, number of tables.
+    """Return the application id, the user version and the number of tables."""
+    if path.stat().st_size == 1:  # SQLite would take it for an empty file
+        raise sqlite3.DatabaseError("file is not a database")
+    with _read_only(path) as connection:
+        (application_id,) = connection.execute("PRAGMA application_id").fetchone()
+        (version,) = connection.execute("PRAGMA user_version").fetchone()
+        (tables,) = connection.execute("SELECT count(*) FROM sqlite_schema").fetchone()
+        return application_id, version, tables
 
-    SQLite is asked to take the file as immutable: it then creates nothing beside it. Where a crash left
-    a log, its content counts too; reading it needs an index, which is removed again.
+
+def _read_only(path: Path) -> closing[sqlite3.Connection]:
+    """Open a database to look at it.
+
+    Without a log, `immutable` keeps SQLite from creating files beside it. A log that a crash left counts as
+    content, and SQLite needs an index to read it.
     """
-    log, index = Path(f"{path}-wal"), Path(f"{path}-shm")
-    indexed = index.exists()
-    mode = "mode=ro" if log.exists() else "immutable=1"
+    mode = "mode=ro" if Path(f"{path}-wal").exists() else "immutable=1"
+    return closing(sqlite3.connect(f"{path.as_uri()}?{mode}", uri=True))
+
+
+class Health(Struct, frozen=True, kw_only=True):
+    """The state of a database file; sizes are in bytes.
+
+    `damage` is what SQLite's own check found: empty if the file is sound, None if there is no file yet.
+    """
+
+    damage: list[str] | None
+    size: int
+    free: int
+    sqlite: str = sqlite3.sqlite_version
+    sqlite_is_old: bool = sqlite3.sqlite_version_info < OLDEST_SQLITE
+
+
+def health(path: Path) -> Health:
+    """Examine the file without changing it, even while a chatproxy has it open.
+
+    Raises StartError where a start would, and OSError if there is no such disk.
+    """
+    path = Path(os.path.realpath(path))
+    check(path)
+    exists = path.exists()
+    folder = next(each for each in path.parents if each.exists())
+    return Health(
+        damage=_damage(path) if exists else None,
+        size=path.stat().st_size if exists else 0,
+        free=shutil.disk_usage(folder).free,
+    )
+
+
+def _damage(path: Path) -> list[str]:
     try:
-        if path.stat().st_size == 1:  # SQLite would take it for an empty file
-            raise sqlite3.DatabaseError("file is not a database")
-        with closing(sqlite3.connect(f"{path.as_uri()}?{mode}", uri=True)) as connection:
-            (application_id,) = connection.execute("PRAGMA application_id").fetchone()
-            (version,) = connection.execute("PRAGMA user_version").fetchone()
-            (tables,) = connection.execute("SELECT count(*) FROM sqlite_schema").fetchone()
-            return application_id, version, tables
-    finally:
-        if not indexed:
-            index.unlink(missing_ok=True)
+        with _read_only(path) as connection:
+            found = [row for (row,) in connection.execute("PRAGMA integrity_check(3)")]
+    except sqlite3.Error as error:
+        return [str(error)]
+    return [row for row in found if row != "ok"]

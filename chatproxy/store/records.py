@@ -1,8 +1,10 @@
-"""What is kept: sessions and messages, in the shapes that the HTTP contract shows them."""
+"""The records that the store takes and returns. What the HTTP contract shows has the contract's shape."""
 
-from typing import Annotated, Literal
+from typing import Annotated, Literal, Self, Unpack
 
 from msgspec import Meta, Struct
+
+from chatproxy.errors import ChatError, Details
 
 Role = Literal["user", "assistant"]
 Status = Literal["complete", "streaming", "cancelled", "failed", "interrupted"]
@@ -10,11 +12,11 @@ FinishReason = Literal["stop", "length", "cancelled"]
 
 
 class Record(Struct, frozen=True, rename="camel"):
-    """Times are ISO 8601 UTC with milliseconds and `Z`, in memory, in SQLite and on the wire."""
+    """Base of all records. Times are ISO 8601 in UTC, with milliseconds and `Z`, here and in SQLite."""
 
 
 class Usage(Record, frozen=True, kw_only=True):
-    """What an answer cost. A field that Ollama did not report is null, never 0."""
+    """What an answer cost. Null, never 0, for what Ollama did not report."""
 
     prompt_tokens: int | None = None
     completion_tokens: int | None = None
@@ -27,7 +29,10 @@ class Usage(Record, frozen=True, kw_only=True):
 
 
 class Source(Record, frozen=True, kw_only=True):
-    """A place in a document that the answer drew on; `snippet` is the chunk's whole text."""
+    """A passage of a document that an answer drew on.
+
+    `chunk` is the chunk's number from 0, `snippet` its whole text.
+    """
 
     document_id: int
     title: str
@@ -37,7 +42,7 @@ class Source(Record, frozen=True, kw_only=True):
 
 
 class Document(Record, frozen=True, kw_only=True):
-    """`bytes` is the size of what was sent, `chunks` how many there are."""
+    """An uploaded document. `bytes` is the size of the upload, `chunks` how many passages it was cut into."""
 
     id: int
     title: str
@@ -48,7 +53,7 @@ class Document(Record, frozen=True, kw_only=True):
 
 
 class NewDocument(Record, frozen=True, kw_only=True):
-    """About to be stored; two with one `hash`, of their `size` bytes, are the same document."""
+    """A document about to be stored. `hash` is that of the `size` bytes sent: equal ones are one document."""
 
     title: str
     media_type: str
@@ -58,21 +63,32 @@ class NewDocument(Record, frozen=True, kw_only=True):
 
 
 class Notice(Record, frozen=True, kw_only=True):
-    """A `warning`: something the reader should know while the answer goes on."""
+    """A warning: something the reader should know while the answer goes on."""
 
     code: str
     message: str
 
 
 class Failure(Record, frozen=True, kw_only=True):
-    """Why an answer is `failed` or `interrupted`."""
+    """Why an answer is `failed` or `interrupted`: a ChatError, as it is stored and shown."""
 
     error: str
     code: str
     retryable: bool
 
+    @classmethod
+    def of(cls, error: ChatError) -> Self:
+        """Return what is kept of an error."""
+        return cls(error=error.sentence, code=error.code, retryable=error.retryable)
+
+    def as_error(self, **details: Unpack[Details]) -> ChatError:
+        """Return the error again, with these details."""
+        return ChatError(self.code, self.error, retryable=self.retryable, **details)
+
 
 class Session(Record, frozen=True, kw_only=True):
+    """A chat session. `active_message_id` is the answer being written, if there is one."""
+
     id: str
     title: str | None
     model: str | None
@@ -85,7 +101,7 @@ class Session(Record, frozen=True, kw_only=True):
 
 
 class Message(Record, frozen=True, kw_only=True):
-    """`cursor` names the end of the text that `thinking` and `content` hold."""
+    """A question or an answer. `cursor` names the end of the text in `thinking` and `content`."""
 
     id: int
     session_id: str
@@ -109,7 +125,7 @@ class Message(Record, frozen=True, kw_only=True):
 
 
 class NewTurn(Record, frozen=True, kw_only=True):
-    """A user message about to be stored, with the empty answer that goes with it."""
+    """A question about to be stored, together with its empty answer."""
 
     content: str
     images: list[bytes] = []
@@ -124,7 +140,7 @@ class NewTurn(Record, frozen=True, kw_only=True):
 
 
 class HistoryMessage(Record, frozen=True, kw_only=True):
-    """An earlier message, as a prompt needs it."""
+    """An earlier message, with what a prompt needs of it."""
 
     id: int
     role: Role
@@ -134,7 +150,7 @@ class HistoryMessage(Record, frozen=True, kw_only=True):
 
 
 class EarlierSend(Record, frozen=True, kw_only=True):
-    """An earlier send with a `clientMessageId`: its two messages and what its request said."""
+    """An earlier send with the same `clientMessageId`: its two messages, and a hash of its request."""
 
     question_id: int
     answer_id: int
@@ -142,7 +158,7 @@ class EarlierSend(Record, frozen=True, kw_only=True):
 
 
 class Piece(Record, frozen=True, kw_only=True):
-    """The text that an unfinished answer has gained since its last checkpoint."""
+    """The text that an answer has gained since its last checkpoint."""
 
     message_id: int
     thinking: str
@@ -150,8 +166,10 @@ class Piece(Record, frozen=True, kw_only=True):
 
 
 class Measurement(Record, frozen=True, kw_only=True):
-    """Running figures of one model here; None until measured. A prompt of n bytes of text has about
-    `prompt_base + n * prompt_slope` tokens."""
+    """Running figures of one model on this machine, None until measured.
+
+    A prompt with n bytes of text has about `prompt_base + n * prompt_slope` tokens.
+    """
 
     digest: str
     tokens_per_second: float | None = None

@@ -45,7 +45,7 @@ def chat_error(error: sqlite3.Error) -> ChatError:
 
 
 @contextmanager
-def told() -> Iterator[None]:
+def translate_errors() -> Iterator[None]:
     """Raises SQLite's errors as ChatErrors."""
     try:
         yield
@@ -107,7 +107,7 @@ class Writer:
         job = _Job(unit)
         self._jobs.append(job)
         self._called.set()
-        with told():
+        with translate_errors():
             return await job.answer
 
     async def close(self) -> None:

@@ -8,7 +8,7 @@ from chatproxy.chat import ChatService
 from chatproxy.config import Config
 from chatproxy.errors import ChatError
 from chatproxy.generation.registry import GenerationRegistry
-from chatproxy.models.catalog import Models
+from chatproxy.models.catalog import ModelCatalog
 from chatproxy.ollama.client import Ollama
 from chatproxy.store.store import Store
 from chatproxy.web.metrics import Metrics
@@ -16,7 +16,7 @@ from chatproxy.web.metrics import Metrics
 CONFIG: Final = web.AppKey("CONFIG", Config)
 STORE: Final = web.AppKey("STORE", Store)
 OLLAMA: Final = web.AppKey("OLLAMA", Ollama)
-MODELS: Final = web.AppKey("MODELS", Models)
+MODELS: Final = web.AppKey("MODELS", ModelCatalog)
 REGISTRY: Final = web.AppKey("GENERATIONS", GenerationRegistry)
 METRICS: Final = web.AppKey("METRICS", Metrics)
 CHAT: Final = web.AppKey("CONVERSATION", ChatService)

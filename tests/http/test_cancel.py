@@ -12,7 +12,7 @@ from chat_client import Client, Stream, serving
 from fake_ollama import FakeOllama, Gate, Script, Scripted, answer, greet, refused
 
 from chatproxy import Config
-from chatproxy.store.store import Store
+from chatproxy.store.messages import Messages
 
 WORDS = "One two three four"
 
@@ -242,7 +242,7 @@ async def test_deleting_the_session_waits_for_the_answer_that_is_about_to_begin(
     client: Client, fake: FakeOllama, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Its rows are stored, and nobody has begun to produce it."""
-    stored, begin, committed = Store.begin_answer, asyncio.Event(), asyncio.Event()
+    stored, begin, committed = Messages.begin, asyncio.Event(), asyncio.Event()
 
     async def slow(*args: Any) -> Any:
         rows = await stored(*args)
@@ -250,7 +250,7 @@ async def test_deleting_the_session_waits_for_the_answer_that_is_about_to_begin(
         await begin.wait()
         return rows
 
-    monkeypatch.setattr(Store, "begin_answer", slow)
+    monkeypatch.setattr(Messages, "begin", slow)
     fake.script = Script(answer(WORDS)[:1], end="hang")
     session = await client.new_session()
     asked = asyncio.create_task(client.ask(session))

@@ -168,29 +168,20 @@ async def test_a_queued_answer_that_nobody_watches_leaves_the_queue(config: Conf
 
 
 @pytest.mark.parametrize(
-    ("endpoint", "seconds", "cancelling"),
-    [
-        ("messages", None, False),
-        ("messages", None, True),
-        ("messages/stream", None, False),
-        ("messages/stream", None, True),
-        ("messages/stream", 0, False),
-    ],
+    ("endpoint", "seconds"), [("messages", None), ("messages/stream", None), ("messages/stream", 0)]
 )
 async def test_a_reader_who_left_before_the_response_began(
     config: Config,
     fake: FakeOllama,
     endpoint: str,
     seconds: float | None,
-    cancelling: bool,
     caplog: pytest.LogCaptureFixture,
 ) -> None:
-    """`cancelling`: the host application cancels the handlers of requests whose reader has left."""
     models = Script([json.dumps({"models": fake.models}).encode()], head=(gate := Gate()))
     fake.instead["/api/tags"] = models
     fake.script = Script(answer("One two"), head=(head := Gate()))
     app = create_app(replace(config, disconnect_grace_seconds=seconds))
-    async with Server(app, handler_cancellation=cancelling) as server:
+    async with Server(app) as server:
         session = await server.client.new_session()
         asked = fake.calls["/api/tags"]
         writer = await started(server.client, f"/api/chat/sessions/{session}/{endpoint}")

@@ -3,8 +3,8 @@
 import asyncio
 import json
 import sqlite3
-from collections.abc import Callable
-from contextlib import closing
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager, closing
 from typing import Any
 
 import pytest
@@ -235,21 +235,42 @@ async def test_a_send_happens_as_a_whole_or_not_at_all(
     assert caplog.messages == []
 
 
-@pytest.mark.parametrize("cancelling", [False, True], ids=["disconnects", "disconnects cancel handlers"])
 async def test_a_disconnect_during_the_checks_does_not_stop_the_send(
-    config: Config, fake: FakeOllama, cancelling: bool, caplog: pytest.LogCaptureFixture
+    config: Config, fake: FakeOllama, caplog: pytest.LogCaptureFixture
 ) -> None:
-    fake.instead["/api/tags"] = Script([json.dumps({"models": fake.models}).encode()], head=(gate := Gate()))
-    async with Server(create_app(config), handler_cancellation=cancelling) as server:
-        session = await server.client.new_session()
-        asked = fake.calls["/api/tags"]
-        await sent_and_left(server.client, session, after=lambda: fake.calls["/api/tags"] > asked)
+    async with during_the_checks(config, fake) as (server, session, gate):
         gate.open()
         chat = await fake.arrived()
         await chat.closed.wait()
         assert (await attached(server.client, session, clientMessageId="a"))[2] == "Hello from a fake."
     assert len(fake.requests) == 1
     assert caplog.messages == []
+
+
+async def test_a_host_that_cancels_handlers_ends_a_send_during_its_checks(
+    config: Config, fake: FakeOllama, caplog: pytest.LogCaptureFixture
+) -> None:
+    """Nothing is stored, and the session is not kept busy."""
+    async with during_the_checks(config, fake, handler_cancellation=True) as (server, session, gate):
+        gate.open()
+        assert await server.client.messages(session) == []
+        assert (await attached(server.client, session, clientMessageId="a"))[2] == "Hello from a fake."
+        assert len(await server.client.messages(session)) == 2
+    assert len(fake.requests) == 1
+    assert caplog.messages == []
+
+
+@asynccontextmanager
+async def during_the_checks(
+    config: Config, fake: FakeOllama, *, handler_cancellation: bool = False
+) -> AsyncIterator[tuple[Server, str, Gate]]:
+    """A send whose client left while Ollama was asked for its models; the gate lets it answer."""
+    fake.instead["/api/tags"] = Script([json.dumps({"models": fake.models}).encode()], head=(gate := Gate()))
+    async with Server(create_app(config), handler_cancellation=handler_cancellation) as server:
+        session = await server.client.new_session()
+        asked = fake.calls["/api/tags"]
+        await sent_and_left(server.client, session, after=lambda: fake.calls["/api/tags"] > asked)
+        yield server, session, gate
 
 
 @pytest.mark.parametrize("cancelling", [False, True], ids=["disconnects", "disconnects cancel handlers"])

@@ -32,8 +32,9 @@ from msgspec import structs
 from chatproxy import Config, create_app
 from chatproxy.errors import ChatError
 from chatproxy.generation import upstream
+from chatproxy.models import catalog
 from chatproxy.models.tokens import size_of
-from chatproxy.ollama import catalog
+from chatproxy.store.messages import Messages
 from chatproxy.store.records import NewTurn
 from chatproxy.store.store import Store
 from chatproxy.web.keys import MODELS
@@ -169,19 +170,27 @@ async def test_without_the_list_there_is_no_choice(fake: FakeOllama, auto: Clien
     assert (await auto.messages(session), fake.chats) == ([], [])
 
 
+@pytest.fixture
+def always_stale(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Ollama's lists are used, and asked for again beside that, every time."""
+    monkeypatch.setattr(catalog, "FRESH", 0.0)
+
+
+@pytest.mark.usefixtures("always_stale")
 @pytest.mark.parametrize("lists", [("/api/tags",), ("/api/ps",), ("/api/tags", "/api/ps")])
 async def test_no_send_waits_for_lists_that_are_known(
-    fake: FakeOllama, auto: Client, lists: tuple[str, ...], monkeypatch: pytest.MonkeyPatch
+    fake: FakeOllama, auto: Client, lists: tuple[str, ...]
 ) -> None:
     session = await auto.new_session()
     await auto.ask(session)
-    monkeypatch.setattr(catalog, "FRESH", 0.0)
     for path in lists:
         fake.instead[path] = Script(head=Gate())
+    asked = sum(fake.calls[path] for path in lists)
     async with asyncio.timeout(14):  # Ollama is given 15 to answer
         for _ in range(3):
             await auto.ask(session)
     assert len(fake.chats) == 4
+    assert sum(fake.calls[path] for path in lists) == asked + len(lists)  # each hangs
 
 
 async def test_lists_are_not_asked_for_on_every_message(fake: FakeOllama, auto: Client) -> None:
@@ -307,7 +316,7 @@ async def test_who_answered_instead_goes_on_also_where_that_is_not_stored_yet(
     async def full(*given: object) -> None:
         raise ChatError("storage_full", "The disk is full.")
 
-    monkeypatch.setattr(Store, "finish_answer", full)
+    monkeypatch.setattr(Messages, "finish", full)
     fake.script = by_model(gemma3=FAILURES[0], thinker=saying("Here I am."))
     session = await auto.new_session()
     for _ in range(2):
@@ -391,15 +400,15 @@ async def test_a_long_message_of_many_tokens_is_not_held_against_the_next(
 async def remembering(path: Path, turns: int) -> str:
     """A session in which so much was said already."""
     store = await Store.open(path)
-    session = await store.create_session("", system="You know lighthouses.")
+    session = await store.sessions.create("", system="You know lighthouses.")
     begun = await asyncio.gather(
         *[
-            store.begin_answer("", session.id, NewTurn(content=f"Question {number}: {PROSE}", model=MODEL))
+            store.messages.begin(session, NewTurn(content=f"Question {number}: {PROSE}", model=MODEL))
             for number in range(turns)
         ]
     )
     ended = [structs.replace(reply, status="complete", content=PROSE) for _, reply in begun]
-    await asyncio.gather(*[store.finish_answer(outcome) for outcome in ended])
+    await asyncio.gather(*[store.messages.finish(outcome) for outcome in ended])
     await store.close()
     return session.id
 
@@ -468,13 +477,13 @@ async def test_no_more_is_read_than_the_chosen_model_could_be_told(
     session = await remembering(config.database_path, 500)
     read: list[int] = []
 
-    async def history(self: Store, *arguments: Any, **more: Any) -> Any:
+    async def history(self: Messages, *arguments: Any, **more: Any) -> Any:
         page = await as_it_is(self, *arguments, **more)
         read.append(len(page))
         return page
 
-    as_it_is = Store.history
-    monkeypatch.setattr(Store, "history", history)
+    as_it_is = Messages.history
+    monkeypatch.setattr(Messages, "history", history)
     async with serving(replace(config, default_model="auto")) as client:
         sent = await client.send(session)
     assert sent["model"] == MODEL
@@ -556,7 +565,7 @@ async def until_state(stream: Stream, state: str, position: int | None = None) -
 async def test_loading_becomes_waiting_when_the_model_is_there(
     fake: FakeOllama, client: Client, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(upstream, "LOOK_EVERY", 0.02)
+    monkeypatch.setattr(upstream, "LOADING_POLL", 0.02)
     session = await client.new_session()
     fake.script = saying("Hi.", load_duration=60 * 10**9)
     fake.running, loaded = [], fake.running
@@ -589,7 +598,7 @@ async def test_what_runs_elsewhere_is_not_loaded_here(fake: FakeOllama, client: 
 async def test_what_was_unloaded_unnoticed_is_said_to_be_loading(
     fake: FakeOllama, client: Client, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(upstream, "LOOK_EVERY", 0.02)
+    monkeypatch.setattr(upstream, "LOADING_POLL", 0.02)
     await client.call("GET", "/api/models")  # the list of loaded ones is known
     fake.running, loaded = [], fake.running
     fake.script = Script(answer("Hello."), head=(head := Gate()))

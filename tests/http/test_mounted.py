@@ -74,7 +74,9 @@ async def test_an_answer_outlives_its_reader_and_is_resumed(client: Client, fake
     assert again.text() == "Hello again world"
 
 
+@pytest.mark.parametrize("server", [False], indirect=True, ids=["keeps handlers"])
 async def test_a_sender_who_leaves_early_has_still_sent(client: Client, fake: FakeOllama) -> None:
+    """Where the host cancels handlers, it has sent once its rows are being committed: test_idempotency.py."""
     fake.instead["/api/tags"] = Script([b'{"models": [{"name": "gemma3:270m"}]}'], head=(head := Gate()))
     session = await client.new_session()
     sending = asyncio.create_task(client.ask(session))

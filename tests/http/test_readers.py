@@ -18,7 +18,7 @@ from chatproxy import Config, create_app
 from chatproxy.answers.answer import Answer
 from chatproxy.answers.subscription import Subscription
 from chatproxy.web import sse
-from chatproxy.web.keys import CHAT
+from chatproxy.web.keys import REGISTRY
 from chatproxy.web.sse import EventStream
 
 WORD = "0123456789abcde " * 1024  # 16 KiB
@@ -34,13 +34,12 @@ class Service(Server):
 
     def answer(self, message: int) -> Answer:
         """The one being produced."""
-        answer: Answer = self._app[CHAT]._generations.now()[message].answer
-        return answer
+        return self._app[REGISTRY].answers()[message]
 
 
 def transports(answer: Answer) -> list[asyncio.Transport]:
     """To those who read its stream now."""
-    sinks = [reader.sink for reader in answer.readers if isinstance(reader, Subscription)]
+    sinks = [reader.sink for reader in answer.subscribers if isinstance(reader, Subscription)]
     found = [sink._request.transport for sink in sinks if isinstance(sink, EventStream)]
     return [transport for transport in found if transport is not None]
 
@@ -128,7 +127,7 @@ def squeeze(answer: Answer) -> None:
 
 
 async def readers(service: Service, message: int, number: int) -> None:
-    await until(lambda: len(service.answer(message).readers) == number)
+    await until(lambda: len(service.answer(message).subscribers) == number)
 
 
 # -- several
@@ -239,7 +238,7 @@ async def test_a_reader_that_takes_nothing_is_dropped_and_can_resume(
             reader = await opened.enter_async_context(idle(client, watching(session, message)))
             await reader.take(1)
             await asyncio.sleep(1.5)  # longer than READER_TIMEOUT
-        await until(lambda: not answer.readers)
+        await until(lambda: not answer.subscribers)
         await reader.rest()
         assert not reader.whole
         got = "".join(event["content"] for event in reader.events if event["type"] == "chunk")

@@ -13,8 +13,8 @@ from chat_client import Client
 
 from chatproxy.documents.extract import media_type
 from chatproxy.documents.worker import Reader
-from chatproxy.prompt.passages import passages
-from chatproxy.store.records import NewDocument
+from chatproxy.prompt.passages import passages_for
+from chatproxy.store.records import Document, NewDocument
 from chatproxy.store.store import Store
 
 DATA = Path(__file__).parents[1] / "data" / "documents"
@@ -24,8 +24,8 @@ def one_line(text: str) -> str:
     return " ".join(text.split())
 
 
-async def stored(store: Store, name: str) -> tuple[int, list[str]]:
-    """The id of the document, and its chunks."""
+async def stored(store: Store, name: str) -> tuple[Document, list[str]]:
+    """The document, and its chunks."""
     path = DATA / name
     with path.open("rb") as file:
         contents = await Reader().read(file, media_type(name))
@@ -36,8 +36,8 @@ async def stored(store: Store, name: str) -> tuple[int, list[str]]:
         hash=name.encode(),
         chunks=contents.chunks,
     )
-    document, _ = await store.create_document("", new)
-    return document.id, [one_line(chunk) for chunk in contents.chunks]
+    document, _ = await store.documents.create("", new)
+    return document, [one_line(chunk) for chunk in contents.chunks]
 
 
 @pytest.mark.parametrize(("name", "least"), [("questions", 0.9), ("held-out", 0.75)])
@@ -47,10 +47,10 @@ async def test_the_right_chunk_is_among_the_first_five(tmp_path: Path, name: str
     documents = {each: await stored(store, each) for each in {each["document"] for each in questions}}
     missed = []
     for each in questions:
-        document_id, chunks = documents[each["document"]]
+        document, chunks = documents[each["document"]]
         right = {number for number, chunk in enumerate(chunks) if one_line(each["phrase"]) in chunk}
         assert 1 <= len(right) <= 2, f"{each['phrase']!r} names {len(right)} places"
-        found = await passages(store, "", document_id, each["question"])
+        found = await passages_for(store.documents, document, each["question"])
         if right.isdisjoint(source.chunk for source in found.sources):
             missed.append(each["question"])
     await store.close()

@@ -19,8 +19,8 @@ from processes import Process
 from chatproxy import Config, chat, create_app
 from chatproxy.documents import worker
 from chatproxy.generation import registry
+from chatproxy.store.messages import Messages
 from chatproxy.store.records import Message
-from chatproxy.store.store import Store
 from chatproxy.web.keys import CHAT
 
 QUICK: dict[str, Any] = {"shutdown_timeout": 0.3}  # seconds that aiohttp waits for readers
@@ -234,21 +234,21 @@ class SlowDisk:
     def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
         self.asked = asyncio.Event()
         self.answers = asyncio.Event()
-        begin = Store.begin_answer
+        begin = Messages.begin
 
-        async def slowly(store: Store, *given: Any) -> tuple[Message, Message]:
-            rows = await begin(store, *given)
+        async def slowly(messages: Messages, *given: Any) -> tuple[Message, Message]:
+            rows = await begin(messages, *given)
             self.asked.set()
             await self.answers.wait()
             return rows
 
-        monkeypatch.setattr(Store, "begin_answer", slowly)
+        monkeypatch.setattr(Messages, "begin", slowly)
 
 
 async def test_a_send_that_is_being_stored_becomes_an_answer_that_is_ended(
     fake: FakeOllama, config: Config, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(chat, "LAST_SENDS", 0.1)
+    monkeypatch.setattr(chat, "LAST_CHECKS", 0.1)
     monkeypatch.setattr(registry, "LAST_COMMITS", 5)
     disk = SlowDisk(monkeypatch)
     async with alone(config) as server:
@@ -256,7 +256,7 @@ async def test_a_send_that_is_being_stored_becomes_an_answer_that_is_ended(
         sending = asyncio.create_task(server.client.ask(session))
         await disk.asked.wait()
         async with stopping(server):
-            await asyncio.sleep(0.5)  # longer than LAST_SENDS
+            await asyncio.sleep(0.5)  # longer than LAST_CHECKS
             disk.answers.set()
             stream = await sending
     assert stream.kinds() == ["start", "error"]

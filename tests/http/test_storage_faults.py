@@ -20,7 +20,7 @@ from fake_ollama import FakeOllama, Gate, Script, answer, token, until
 from chatproxy import Config, create_app
 from chatproxy.errors import StartError
 from chatproxy.generation import generation, registry
-from chatproxy.store.store import Store
+from chatproxy.store.messages import Messages
 from chatproxy.web.keys import STORE
 
 LONG = "x" * 200_000  # does not fit into pages that are half empty
@@ -67,7 +67,7 @@ one_kind = pytest.mark.parametrize("full", ["files"], indirect=True)
 
 def writing(app: web.Application) -> aiosqlite.Connection:
     """The connection that everything is written over."""
-    return app[STORE]._writer._connection
+    return app[STORE].database._writer._connection
 
 
 def log_size(config: Config) -> int:
@@ -240,7 +240,7 @@ async def test_an_answer_that_is_not_stored_by_a_fault_of_our_own(
     monkeypatch.setattr(generation, "RETRY", 0.1)
     session = await client.new_session()
     with monkeypatch.context() as breaking:
-        breaking.setattr(Store, "finish_answer", broken)
+        breaking.setattr(Messages, "finish", broken)
         told = (await client.ask(session)).last
         assert (told["code"], told["fullResponse"]) == ("storage_full", "Hello from a fake.")
         assert (await client.session(session))["activeMessageId"] is None
@@ -317,9 +317,9 @@ async def test_a_checkpoint_that_fails_by_a_fault_of_its_own_is_not_the_last_one
     fake.script = Script([token("One"), token(" two")], end="hang")
     async with client.sending(await client.new_session()) as stream:
         with monkeypatch.context() as broken:
-            broken.setattr(app[STORE], "checkpoint", lambda pieces: 1 / 0)
+            broken.setattr(app[STORE].messages, "checkpoint", lambda pieces: 1 / 0)
             await stream.has("One two")
-            await until(lambda: "a look at all answers failed" in caplog.text)
+            await until(lambda: "a periodic task failed" in caplog.text)
         await until(lambda: pieces(config) == "One two")
 
 

@@ -1,6 +1,6 @@
-"""Documents: to send, list, read, search, take away. An upload goes to the disk as it comes in.
+"""Documents: create, list, get, delete, search. An upload is written to a temporary file as it arrives.
 
-The file that it goes to has no name: however the upload ends, nothing of it stays behind.
+The file has no name, so that nothing of it is left, however the upload ends.
 """
 
 import asyncio
@@ -19,7 +19,7 @@ from msgspec import Meta, Struct
 from chatproxy.documents.extract import media_type
 from chatproxy.documents.worker import Reader
 from chatproxy.errors import ChatError
-from chatproxy.prompt.passages import passages
+from chatproxy.prompt.passages import passages_for
 from chatproxy.store.records import Document, NewDocument, Record, Source
 from chatproxy.web.json import Before, Limit, before_message, limit, read_json, row_id
 from chatproxy.web.keys import CONFIG, STORE, owner
@@ -32,11 +32,12 @@ DOCUMENT: Final = f"{DOCUMENTS}/{{id}}"
 READER: Final = web.AppKey("READER", Reader)
 
 PIECE: Final = 256 * 1024  # bytes
-AROUND: Final = 64 * 1024  # bytes of a multipart body that are not the file
+FORM_OVERHEAD: Final = 64 * 1024  # bytes of a multipart body that are not the file
 MAX_TITLE: Final = 200  # characters
 
 
 def set_up(app: web.Application) -> None:
+    """Add the routes and the document reader."""
     app[READER] = Reader()
     app.add_routes(routes)
     app.on_shutdown.append(_stop_reading)
@@ -47,29 +48,33 @@ async def _stop_reading(app: web.Application) -> None:
 
 
 class TextRequest(Struct, frozen=True):
+    """A document as text."""
+
     title: Annotated[str, Meta(min_length=1, max_length=500)]
     text: str
 
 
 class FileRequest(Struct, frozen=True):
+    """A document as a file, in a form."""
+
     file: Annotated[
         str,
         Meta(
-            description="With a file name, by whose ending it is read.",
+            description="With a file name; its extension tells the format.",
             extra_json_schema={"contentMediaType": "application/octet-stream"},
         ),
     ]
 
 
 class DocumentPage(Record, frozen=True, kw_only=True):
-    """Newest first; `next` is what to pass as `before` to go on, null at the end."""
+    """Documents, newest first. `next` is what to pass as `before` for more, null at the end."""
 
     documents: list[Document]
     next: int | None
 
 
 class Sources(Record, frozen=True, kw_only=True):
-    """The best first."""
+    """Passages, best first."""
 
     sources: Sequence[Source]
 
@@ -84,14 +89,14 @@ class Sources(Record, frozen=True, kw_only=True):
     answers={201: Document, 200: Document},
     errors=("shutting_down",),
 )
-async def create(request: web.Request) -> web.StreamResponse:
+async def create_document(request: web.Request) -> web.StreamResponse:
     receive = _upload if request.content_type == "multipart/form-data" else _text
     user = owner(request)
     with _temporary(request) as file:
         title, promised = await receive(request, file)
         size, digest = await asyncio.to_thread(_measure, file)
         contents = await request.app[READER].read(file, promised)
-    document, new = await request.app[STORE].create_document(
+    document, new = await request.app[STORE].documents.create(
         user,
         NewDocument(
             title=title, media_type=contents.media_type, size=size, hash=digest, chunks=contents.chunks
@@ -109,8 +114,8 @@ async def create(request: web.Request) -> web.StreamResponse:
     answers={200: DocumentPage},
     errors=("invalid", "invalid_cursor"),
 )
-async def list_all(request: web.Request) -> web.StreamResponse:
-    page, following = await request.app[STORE].list_documents(
+async def list_documents(request: web.Request) -> web.StreamResponse:
+    page, following = await request.app[STORE].documents.page(
         owner(request), limit=limit(request, default=50), before=before_message(request)
     )
     return json_response(DocumentPage(documents=page, next=following))
@@ -123,8 +128,8 @@ async def list_all(request: web.Request) -> web.StreamResponse:
     tag="documents",
     answers={200: Document},
 )
-async def read(request: web.Request) -> web.StreamResponse:
-    return json_response(await request.app[STORE].get_document(owner(request), _document_id(request)))
+async def get_document(request: web.Request) -> web.StreamResponse:
+    return json_response(await _document(request))
 
 
 @routes.delete(DOCUMENT)
@@ -134,8 +139,8 @@ async def read(request: web.Request) -> web.StreamResponse:
     tag="documents",
     answers={204: None},
 )
-async def delete(request: web.Request) -> web.StreamResponse:
-    await request.app[STORE].delete_document(owner(request), _document_id(request))
+async def delete_document(request: web.Request) -> web.StreamResponse:
+    await request.app[STORE].documents.delete(owner(request), _document_id(request))
     return web.Response(status=204)
 
 
@@ -147,10 +152,9 @@ async def delete(request: web.Request) -> web.StreamResponse:
     query={"q": Annotated[str, Meta(description="The question.")]},
     answers={200: Sources},
 )
-async def search(request: web.Request) -> web.StreamResponse:
-    found = await passages(
-        request.app[STORE], owner(request), _document_id(request), request.query.get("q", "")
-    )
+async def search_document(request: web.Request) -> web.StreamResponse:
+    document = await _document(request)
+    found = await passages_for(request.app[STORE].documents, document, request.query.get("q", ""))
     return json_response(Sources(sources=found.sources))
 
 
@@ -158,11 +162,15 @@ def _document_id(request: web.Request) -> int:
     return row_id(request, "id", "document")
 
 
-# -- taking in
+async def _document(request: web.Request) -> Document:
+    return await request.app[STORE].documents.get(owner(request), _document_id(request))
+
+
+# -- uploads
 
 
 def _temporary(request: web.Request) -> BinaryIO:
-    """On the disk of the database, which has room or is about to be full anyway; never in memory."""
+    """Open a file on the database's disk, which needs room for the document anyway; /tmp may be memory."""
     folder = request.app[CONFIG].database_path.absolute().parent
     try:
         return TemporaryFile(dir=folder)
@@ -171,7 +179,7 @@ def _temporary(request: web.Request) -> BinaryIO:
 
 
 def _measure(file: BinaryIO) -> tuple[int, bytes]:
-    """Its size, and a digest that no other file has."""
+    """Return the size of a file, in bytes, and the digest of its content."""
     file.flush()
     size = file.tell()
     file.seek(0)
@@ -182,7 +190,7 @@ def _measure(file: BinaryIO) -> tuple[int, bytes]:
 
 
 async def _text(request: web.Request, file: BinaryIO) -> tuple[str, str]:
-    """Title and media type of a JSON body, whose text goes into the file."""
+    """Write the text of a JSON body into the file; return title and media type."""
     body = await read_json(request, TextRequest)
     text = body.text.encode()
     if len(text) > request.app[CONFIG].max_document_bytes:
@@ -192,8 +200,8 @@ async def _text(request: web.Request, file: BinaryIO) -> tuple[str, str]:
 
 
 async def _upload(request: web.Request, file: BinaryIO) -> tuple[str, str]:
-    """Title and media type of a multipart body, whose part `file` goes into the file."""
-    if (request.content_length or 0) > request.app[CONFIG].max_document_bytes + AROUND:
+    """Write the part `file` of a multipart body into the file; return title and media type."""
+    if (request.content_length or 0) > request.app[CONFIG].max_document_bytes + FORM_OVERHEAD:
         raise _too_large(request)
     try:
         async for part in await request.multipart():
@@ -207,7 +215,11 @@ async def _upload(request: web.Request, file: BinaryIO) -> tuple[str, str]:
                 await _copy(request, part, file)
                 return title, promised
             await _copy(request, part, None)
-    except (ValueError, AssertionError, HttpProcessingError) as error:  # aiohttp's, for what is not multipart
+    except (
+        ValueError,
+        AssertionError,
+        HttpProcessingError,
+    ) as error:  # aiohttp raises them for a bad form
         raise ChatError(
             "malformed", "The body is not valid multipart/form-data; check its boundary."
         ) from error
@@ -215,7 +227,7 @@ async def _upload(request: web.Request, file: BinaryIO) -> tuple[str, str]:
 
 
 async def _copy(request: web.Request, part: BodyPartReader, file: BinaryIO | None) -> None:
-    """Into the file, if any. Raises `too_large` as soon as there is more than a document may have."""
+    """Read a part, into the file if one is given; raise `too_large` as soon as it is."""
     size = 0
     while piece := await part.read_chunk(PIECE):
         size += len(piece)
@@ -248,9 +260,9 @@ _QUOTED: Final = re.compile(r'"(?:[^"\\]|\\.)*"')
 
 
 def _file_name(part: BodyPartReader) -> str | None:
-    """Of the part `file`, as it was sent; none where that is another part, or a field without one."""
+    """Return the file name of the part `file`; None if this is another part, or it has no file name."""
     sent = part.headers.get("Content-Disposition", "")
-    # aiohttp parts the header at every ";", those within a name too.
+    # aiohttp splits the header at every ";", even within a quoted name.
     whole = _QUOTED.sub(lambda quoted: quoted[0].replace(";", "%3B"), sent)
     _, parameters = parse_content_disposition(whole)
     is_file = content_disposition_filename(parameters, "name") == "file"
@@ -258,15 +270,15 @@ def _file_name(part: BodyPartReader) -> str | None:
 
 
 def _bare(name: str) -> str:
-    """A file name without folders, of whatever system it comes from.
+    """Return a file name without the folders of any system.
 
-    Browsers percent-encode quotes and line ends in it, other clients all that is not plain.
+    Browsers percent-encode quotes and line breaks in it; other clients everything but plain ASCII.
     """
     return re.split(r"[/\\]", unquote(name))[-1]
 
 
 def _titled(title: str) -> str:
-    """On one line, without what only a machine would see, and not too long; the ending stays."""
+    """Return a title on one line, printable, at most MAX_TITLE long; a file extension is kept."""
     shown = "".join([character if character.isprintable() else " " for character in title])
     line = " ".join(shown.split()).strip(". ") or "untitled"
     if len(line) <= MAX_TITLE:

@@ -1,4 +1,4 @@
-"""A whole conversation as a download, written page by page as it is read."""
+"""Export of a session as a download, written page by page as it is read."""
 
 import re
 from collections.abc import AsyncGenerator, Callable
@@ -12,7 +12,8 @@ from msgspec import Meta
 
 from chatproxy.errors import ChatError
 from chatproxy.store.records import Message, Record, Session
-from chatproxy.web.keys import CHAT, STORE, owner
+from chatproxy.web.api.sessions import SESSION, session_of
+from chatproxy.web.keys import CHAT
 from chatproxy.web.operation import JSON, operation
 
 routes: Final = web.RouteTableDef()
@@ -22,13 +23,13 @@ Text = AsyncGenerator[str, None]
 
 
 class Export(Record, frozen=True, kw_only=True):
-    """Written page by page, and never whole in memory; oldest first."""
+    """A session and its messages, oldest first; never whole in memory."""
 
     session: Session
     messages: list[Message]
 
 
-@routes.get("/api/chat/sessions/{sid}/export", allow_head=False)
+@routes.get(f"{SESSION}/export", allow_head=False)
 @operation(
     "exportSession",
     "Export a session as a download.",
@@ -37,13 +38,13 @@ class Export(Record, frozen=True, kw_only=True):
     answers={200: {JSON: Export, "text/markdown": str}},
     errors=("invalid",),
 )
-async def export(request: web.Request) -> web.StreamResponse:
+async def export_session(request: web.Request) -> web.StreamResponse:
     wanted = request.query.get("format") or "json"
     if wanted not in FORMATS:
         raise ChatError("invalid", "format must be json or markdown.", field="format")
     media_type, ending, written = FORMATS[wanted]
-    user, session_id = owner(request), request.match_info["sid"]
-    session = request.app[CHAT].with_activity(await request.app[STORE].get_session(user, session_id))
+    chat = request.app[CHAT]
+    session = chat.with_activity(await session_of(request))
     response = web.StreamResponse(
         headers={
             "Content-Type": f"{media_type}; charset=utf-8",
@@ -51,19 +52,19 @@ async def export(request: web.Request) -> web.StreamResponse:
         }
     )
     await response.prepare(request)
-    pages = request.app[CHAT].all_messages(user, session_id)
+    pages = chat.transcript.pages(session)
     async with aclosing(pages), aclosing(written(session, pages)) as text:
         try:
             async for part in text:
                 await response.write(part.encode())
-        except ChatError:  # deleted meanwhile, say: only a broken connection tells that this is not all
+        except ChatError:  # such as a deletion; only a broken connection shows that this is not all
             if request.transport is not None:
                 request.transport.abort()
     return response
 
 
 async def as_json(session: Session, pages: Pages) -> Text:
-    """`{"session": session, "messages": [message, …]}`, oldest first."""
+    """Yield `{"session": session, "messages": [message, …]}`, oldest first."""
     yield f'{{"session":{_json(session)},"messages":['
     between = ""
     async for page in pages:
@@ -73,17 +74,13 @@ async def as_json(session: Session, pages: Pages) -> Text:
 
 
 async def as_markdown(session: Session, pages: Pages) -> Text:
+    """Yield a heading and the text of each message, oldest first."""
     yield f"# {_one_line(session.title or 'Conversation')}\n"
     async for page in pages:
         for message in page:
-            yield f"\n## {_heading(message)}\n\n{message.content}\n"
-
-
-def _heading(message: Message) -> str:
-    if message.role == "user":
-        return "You"
-    ended = "" if message.status == "complete" else f" ({message.status})"
-    return f"{message.model or 'Assistant'}{ended}"
+            ended = "" if message.status == "complete" else f" ({message.status})"
+            who = "You" if message.role == "user" else f"{message.model or 'Assistant'}{ended}"
+            yield f"\n## {who}\n\n{message.content}\n"
 
 
 def _json(value: object) -> str:
@@ -95,7 +92,7 @@ def _one_line(text: str) -> str:
 
 
 def disposition(title: str, ending: str) -> str:
-    """A file name that every system takes, and the real title for those that can (RFC 6266)."""
+    """Return a Content-Disposition with a file name for any system, and the real title (RFC 6266)."""
     name = _one_line(re.sub(r'[\x00-\x1f\x7f/\\:*?"<>|]', " ", title))[:80].strip(" .") or "conversation"
     plain = name.encode("ascii", "replace").decode().replace("?", "_")
     return f"attachment; filename=\"{plain}.{ending}\"; filename*=UTF-8''{quote(f'{name}.{ending}')}"

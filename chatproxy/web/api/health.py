@@ -1,4 +1,4 @@
-"""For whoever runs it: is it alive, is it ready, how does it do."""
+"""Health for the operator: liveness, readiness, metrics."""
 
 import asyncio
 from typing import Final, Literal
@@ -7,8 +7,8 @@ from aiohttp import web
 from msgspec import UNSET, UnsetType
 
 from chatproxy import __version__
+from chatproxy.cached import Cached
 from chatproxy.errors import ChatError, shutting_down
-from chatproxy.ollama.catalog import Cached
 from chatproxy.ollama.client import Ollama
 from chatproxy.store.records import Record
 from chatproxy.web.keys import CHAT, METRICS, OLLAMA, REGISTRY, STORE
@@ -16,17 +16,19 @@ from chatproxy.web.operation import operation
 from chatproxy.web.responses import json_response
 
 routes: Final = web.RouteTableDef()
-OLLAMA_MAY_TAKE: Final = 1.0  # seconds of a readiness probe
-KNOWN_FOR: Final = 1.0  # seconds that Ollama is not asked again, however many probe
+OLLAMA_TIMEOUT: Final = 1.0  # seconds of a readiness probe
+KNOWN_FOR: Final = 1.0  # seconds until Ollama is asked again, however many probes come
 
 
 class Alive(Record, frozen=True, kw_only=True):
+    """The process answers."""
+
     status: Literal["alive"] = "alive"
     version: str = __version__
 
 
 class OllamaState(Record, frozen=True, kw_only=True):
-    """With its version, or with the code of what is wrong: everybody may read it, so it says not where."""
+    """Ollama's version, or the code of what is wrong. It is public, so it does not say where Ollama is."""
 
     reachable: bool
     version: str | UnsetType = UNSET
@@ -34,13 +36,15 @@ class OllamaState(Record, frozen=True, kw_only=True):
 
 
 class Ready(Record, frozen=True, kw_only=True):
+    """The process can serve, whatever Ollama's state: what is stored can be read without it."""
+
     status: Literal["ready"] = "ready"
     ollama: OllamaState
 
 
 async def _state(ollama: Ollama) -> OllamaState:
     try:
-        async with asyncio.timeout(OLLAMA_MAY_TAKE):
+        async with asyncio.timeout(OLLAMA_TIMEOUT):
             return OllamaState(reachable=True, version=await ollama.version())
     except TimeoutError:
         return OllamaState(reachable=False, code="upstream_timeout")
@@ -52,8 +56,14 @@ STATE: Final = web.AppKey("STATE", Cached[OllamaState])
 
 
 def set_up(app: web.Application) -> None:
-    app[STATE] = Cached(lambda: _state(app[OLLAMA]))
+    """Add the routes and the cache of Ollama's state."""
+    app[STATE] = Cached(lambda: _state(app[OLLAMA]), fresh=KNOWN_FOR, usable=KNOWN_FOR)
+    app.on_cleanup.append(_close)
     app.add_routes(routes)
+
+
+async def _close(app: web.Application) -> None:
+    await app[STATE].close()
 
 
 @routes.get("/healthz")
@@ -63,7 +73,7 @@ def set_up(app: web.Application) -> None:
     tag="operations",
     answers={200: Alive},
 )
-async def alive(request: web.Request) -> web.StreamResponse:
+async def get_health(request: web.Request) -> web.StreamResponse:
     return json_response(Alive())
 
 
@@ -75,12 +85,11 @@ async def alive(request: web.Request) -> web.StreamResponse:
     answers={200: Ready},
     errors=("shutting_down", "storage_full"),
 )
-async def ready(request: web.Request) -> web.StreamResponse:
-    """Ollama's state is told, and decides nothing: what is stored can be read without it."""
+async def get_readiness(request: web.Request) -> web.StreamResponse:
     if request.app[CHAT].closing:
         raise shutting_down("ask another one")
-    await request.app[STORE].ping()
-    return json_response(Ready(ollama=await request.app[STATE].get(usable=KNOWN_FOR)))
+    await request.app[STORE].database.ping()
+    return json_response(Ready(ollama=await request.app[STATE].get()))
 
 
 @routes.get("/metrics")
@@ -90,6 +99,6 @@ async def ready(request: web.Request) -> web.StreamResponse:
     tag="operations",
     answers={200: {"text/plain": str}},
 )
-async def metrics(request: web.Request) -> web.StreamResponse:
+async def get_metrics(request: web.Request) -> web.StreamResponse:
     page = request.app[METRICS].page(request.app[REGISTRY].load())
     return web.Response(body=page, headers={"Content-Type": "text/plain; version=0.0.4; charset=utf-8"})

@@ -1,4 +1,4 @@
-"""What is said in a session: to send and to read, and to watch, resume and cancel an answer."""
+"""Messages: send one, list them, and stream, resume or cancel an answer."""
 
 from time import monotonic
 from typing import Annotated, Final
@@ -9,17 +9,16 @@ from msgspec import Meta
 from chatproxy.answers.answer import Answer
 from chatproxy.answers.events import AnyEvent
 from chatproxy.cursor import Cursor
-from chatproxy.errors import ChatError
 from chatproxy.prompt.request import SendRequest
 from chatproxy.store.records import FinishReason, Message, Notice, Record, Source, Usage
+from chatproxy.web.api.sessions import SESSION, session_of
 from chatproxy.web.json import Before, Limit, before_message, limit, read_json, row_id
-from chatproxy.web.keys import CHAT, CONFIG, STORE, owner
+from chatproxy.web.keys import CHAT, CONFIG, owner
 from chatproxy.web.operation import JSON, UPSTREAM, operation
 from chatproxy.web.responses import error_response, json_response
 from chatproxy.web.sse import EventStream, Waiting
 
 routes: Final = web.RouteTableDef()
-SESSION: Final = "/api/chat/sessions/{sid}"
 
 STREAM: Final = {"text/event-stream": AnyEvent}
 SENDING: Final = (
@@ -39,20 +38,20 @@ Place = Annotated[
     str,
     Meta(
         pattern=r"^([0-9]{1,15}\.[0-9]{1,15}(\.end)?)?$",
-        description="The cursor of the last event that had one; absent or empty: from the beginning.",
+        description="The cursor of the last event that had one. Absent or empty: from the beginning.",
     ),
 ]
 
 
 class MessagePage(Record, frozen=True, kw_only=True):
-    """Oldest first; `next` is what to pass as `before` for those before them, null at the beginning."""
+    """Messages, oldest first. `next` is what to pass as `before` for earlier ones; null if there are none."""
 
     messages: list[Message]
     next: int | None
 
 
 class WholeAnswer(Record, frozen=True, kw_only=True):
-    """An answer at its end, in one piece."""
+    """A complete or cancelled answer in one piece."""
 
     user_message_id: int
     assistant_message_id: int
@@ -97,7 +96,7 @@ async def send_and_wait(request: web.Request) -> web.StreamResponse:
     return await _whole(request, await _send(request))
 
 
-# Next to the other method of the same path: together they are one resource, whose one preflight knows both.
+# Registered right after the other method of its path: together they are one resource with one preflight.
 @routes.get(f"{SESSION}/messages")
 @operation(
     "listMessages",
@@ -107,13 +106,10 @@ async def send_and_wait(request: web.Request) -> web.StreamResponse:
     answers={200: MessagePage},
     errors=("invalid", "invalid_cursor"),
 )
-async def read(request: web.Request) -> web.StreamResponse:
-    page, following = await request.app[CHAT].messages(
-        owner(request),
-        request.match_info["sid"],
-        limit=limit(request, default=100),
-        before=before_message(request),
-    )
+async def list_messages(request: web.Request) -> web.StreamResponse:
+    size, before = limit(request, default=100), before_message(request)
+    session = await session_of(request)
+    page, following = await request.app[CHAT].transcript.page(session, limit=size, before=before)
     return json_response(MessagePage(messages=page, next=following))
 
 
@@ -128,10 +124,9 @@ async def read(request: web.Request) -> web.StreamResponse:
     errors=("invalid_cursor", "too_many_subscribers"),
 )
 async def resume(request: web.Request) -> web.StreamResponse:
-    user, after = owner(request), _cursor(request)
-    answer = await request.app[CHAT].answer(
-        user, request.match_info["sid"], row_id(request, "mid", "message")
-    )
+    after = _cursor(request)
+    session = await session_of(request)
+    answer = await request.app[CHAT].transcript.answer(session, row_id(request, "mid", "message"))
     if after is not None and after.end and after == answer.cursor:
         return web.Response(status=204)
     return await _stream(request, answer, after=after, ids=True)
@@ -145,18 +140,15 @@ async def resume(request: web.Request) -> web.StreamResponse:
     answers={200: Message},
 )
 async def cancel(request: web.Request) -> web.StreamResponse:
-    message = await request.app[CHAT].cancel(
-        owner(request), request.match_info["sid"], row_id(request, "mid", "message")
-    )
-    return json_response(message)
+    session = await session_of(request)
+    return json_response(await request.app[CHAT].cancel(session, row_id(request, "mid", "message")))
 
 
 async def _send(request: web.Request) -> Answer:
     arrived = monotonic()
-    user, session_id = owner(request), request.match_info["sid"]
-    await request.app[STORE].get_session(user, session_id)
+    session = await session_of(request)  # before the body is read: a missing session is found out first
     body = await read_json(request, SendRequest)
-    return await request.app[CHAT].send(user, session_id, body.checked(), arrived)
+    return await request.app[CHAT].send(owner(request), session, body.checked(), arrived)
 
 
 async def _stream(
@@ -165,27 +157,19 @@ async def _stream(
     stream = EventStream(request, ids=ids, reader_timeout=request.app[CONFIG].reader_timeout)
     with request.app[CHAT].subscribed(answer, stream, after) as subscription:
         await stream.open()
-        await subscription.follow()
+        await subscription.run()
     return stream.response
 
 
 async def _whole(request: web.Request, answer: Answer) -> web.StreamResponse:
-    """The answer as one JSON object, when it has ended."""
+    """Respond with the answer as one JSON object, once it has ended."""
     with request.app[CHAT].subscribed(answer, Waiting(request), None) as subscription:
-        await subscription.follow()
+        await subscription.run()
     outcome = answer.outcome
     if outcome is None:
-        return web.Response(status=499)  # the reader has left, nobody will see this
+        return web.Response(status=499)  # the client has disconnected and will not see it
     if failure := outcome.error:
-        return error_response(
-            ChatError(
-                failure.code,
-                failure.error,
-                retryable=failure.retryable,
-                assistantMessageId=answer.id,
-                fullResponse=outcome.content,
-            )
-        )
+        return error_response(failure.as_error(assistantMessageId=answer.id, fullResponse=outcome.content))
     return json_response(
         WholeAnswer(
             user_message_id=answer.question_id,
@@ -203,6 +187,6 @@ async def _whole(request: web.Request, answer: Answer) -> web.StreamResponse:
 
 
 def _cursor(request: web.Request) -> Cursor | None:
-    """`Last-Event-ID`, or else `?after=`; an empty one counts as absent."""
+    """Return the cursor in `Last-Event-ID`, or else in `?after=`; an empty one counts as absent."""
     text = request.headers.get("Last-Event-ID") or request.query.get("after")
     return Cursor.parse(text) if text else None

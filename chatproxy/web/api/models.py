@@ -1,4 +1,4 @@
-"""Which models there are, how they did here, and which one would answer now."""
+"""The installed models, with what was measured of them here, and the one that would answer now."""
 
 from typing import Final
 
@@ -17,7 +17,7 @@ routes: Final = web.RouteTableDef()
 
 
 class ModelInfo(Record, frozen=True, kw_only=True):
-    """`contextLength` counts tokens: the window in force, else the one that the model was trained for."""
+    """An installed model. `contextLength` is in tokens: the window in force, else the trained one."""
 
     name: str
     parameter_size: str | None
@@ -31,13 +31,15 @@ class ModelInfo(Record, frozen=True, kw_only=True):
 
 
 class Selected(Record, frozen=True, kw_only=True):
-    """What a short message in a new session would get."""
+    """The model that would answer a short message in a new session."""
 
     model: str
     reason: str
 
 
 class ModelList(Record, frozen=True, kw_only=True):
+    """The installed models, and the one selected; null if none could answer."""
+
     models: list[ModelInfo]
     selected: Selected | None
 
@@ -51,19 +53,19 @@ class ModelList(Record, frozen=True, kw_only=True):
     errors=UPSTREAM,
 )
 async def list_models(request: web.Request) -> web.StreamResponse:
-    owner(request)  # the list is everybody's, but for who is nobody
+    owner(request)  # not per user, but still rejects requests that name no user
     models = await request.app[MODELS].all()
     choice = await _selected(request, models)
     return json_response(
         ModelList(
-            models=[_shown(model) for model in models],
+            models=[_model_info(model) for model in models],
             selected=None if choice is None else Selected(model=choice.model.name, reason=choice.reason),
         )
     )
 
 
 async def _selected(request: web.Request, models: list[KnownModel]) -> Choice | None:
-    """What a short message in a new session would get; None where nothing could answer it."""
+    """Return the choice for a short message in a new session; None if no model could answer it."""
     try:
         named = selection.named(None, None, request.app[CONFIG].default_model)
         if named is None:
@@ -74,7 +76,7 @@ async def _selected(request: web.Request, models: list[KnownModel]) -> Choice | 
         return None
 
 
-def _shown(model: KnownModel) -> ModelInfo:
+def _model_info(model: KnownModel) -> ModelInfo:
     tags = model.tags
     details = None if tags is None else tags.details
     rate, load = model.tokens_per_second, model.measured.load_ms

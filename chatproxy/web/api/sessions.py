@@ -1,4 +1,4 @@
-"""Sessions: to make, list, change, read, take away."""
+"""Sessions: create, list, get, update, delete."""
 
 from typing import Annotated, Final
 
@@ -19,18 +19,19 @@ SESSION: Final = f"{SESSIONS}/{{sid}}"
 
 
 class SessionRequest(Struct, frozen=True, omit_defaults=True):
-    """In a change, an absent field stays as it is, and null takes the value off."""
+    """The fields of a new session, or of an update: there, absent fields stay, and null removes a value."""
 
     title: Annotated[str, Meta(min_length=1, max_length=500)] | UnsetType | None = UNSET
     model: ModelName | UnsetType | None = UNSET
     system: SystemPrompt | UnsetType | None = UNSET
 
     def given(self) -> dict[str, str | None]:
+        """Return the fields that are present."""
         return {name: value for name, value in msgspec.structs.asdict(self).items() if value is not UNSET}
 
 
 class SessionPage(Record, frozen=True, kw_only=True):
-    """`next` is what to pass as `before` to go on; null at the end."""
+    """Sessions, most recent activity first. `next` is what to pass as `before` for more, null at the end."""
 
     sessions: list[Session]
     next: str | None
@@ -38,8 +39,8 @@ class SessionPage(Record, frozen=True, kw_only=True):
 
 PAGE: Final = {
     "limit": Limit,
-    "before": Annotated[str, Meta(description="What `next` said in the page before; absent: the first.")],
-    "q": Annotated[str, Meta(description="Beginnings of words, of the title or of one message.")],
+    "before": Annotated[str, Meta(description="`next` of the page before. Absent: the first page.")],
+    "q": Annotated[str, Meta(description="Beginnings of words that the title has, or that one message has.")],
 }
 
 
@@ -53,10 +54,10 @@ PAGE: Final = {
     example={"title": "Rainbows"},
     answers={201: Session},
 )
-async def create(request: web.Request) -> web.StreamResponse:
+async def create_session(request: web.Request) -> web.StreamResponse:
     user = owner(request)
     given = (await read_json(request, SessionRequest)).given() if request.can_read_body else {}
-    return json_response(await request.app[STORE].create_session(user, **given), status=201)
+    return json_response(await request.app[STORE].sessions.create(user, **given), status=201)
 
 
 @routes.get(SESSIONS)
@@ -68,15 +69,16 @@ async def create(request: web.Request) -> web.StreamResponse:
     answers={200: SessionPage},
     errors=("invalid", "invalid_cursor"),
 )
-async def list_all(request: web.Request) -> web.StreamResponse:
-    sessions, following = await request.app[STORE].list_sessions(
+async def list_sessions(request: web.Request) -> web.StreamResponse:
+    chat = request.app[CHAT]
+    sessions, following = await request.app[STORE].sessions.page(
         owner(request),
         limit=limit(request, default=50),
         before=request.query.get("before") or None,
         q=request.query.get("q") or None,
     )
     return json_response(
-        SessionPage(sessions=[_shown(request, session) for session in sessions], next=following)
+        SessionPage(sessions=[chat.with_activity(session) for session in sessions], next=following)
     )
 
 
@@ -87,9 +89,9 @@ async def list_all(request: web.Request) -> web.StreamResponse:
     tag="sessions",
     answers={200: Session},
 )
-async def read(request: web.Request) -> web.StreamResponse:
-    session = await request.app[STORE].get_session(owner(request), request.match_info["sid"])
-    return json_response(_shown(request, session))
+async def get_session(request: web.Request) -> web.StreamResponse:
+    session = await session_of(request)
+    return json_response(request.app[CHAT].with_activity(session))
 
 
 @routes.patch(SESSION)
@@ -101,11 +103,11 @@ async def read(request: web.Request) -> web.StreamResponse:
     example={"title": "Rainbows", "model": "auto"},
     answers={200: Session},
 )
-async def change(request: web.Request) -> web.StreamResponse:
-    user, session_id, store = owner(request), request.match_info["sid"], request.app[STORE]
-    await store.get_session(user, session_id)
+async def update_session(request: web.Request) -> web.StreamResponse:
+    session = await session_of(request)
     changes = (await read_json(request, SessionRequest)).given()
-    return json_response(_shown(request, await store.update_session(user, session_id, changes)))
+    session = await request.app[STORE].sessions.update(session, changes)
+    return json_response(request.app[CHAT].with_activity(session))
 
 
 @routes.delete(SESSION)
@@ -115,10 +117,11 @@ async def change(request: web.Request) -> web.StreamResponse:
     tag="sessions",
     answers={204: None},
 )
-async def delete(request: web.Request) -> web.StreamResponse:
-    await request.app[CHAT].delete_session(owner(request), request.match_info["sid"])
+async def delete_session(request: web.Request) -> web.StreamResponse:
+    await request.app[CHAT].delete_session(await session_of(request))
     return web.Response(status=204)
 
 
-def _shown(request: web.Request, session: Session) -> Session:
-    return request.app[CHAT].with_activity(session)
+async def session_of(request: web.Request) -> Session:
+    """Return the session that the path names; raise `not_found` if the user has no such session."""
+    return await request.app[STORE].sessions.get(owner(request), request.match_info["sid"])

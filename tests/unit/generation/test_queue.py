@@ -1,4 +1,6 @@
-"""Who is sent to Ollama, and who waits where."""
+"""Who gets a slot, and who waits at which position."""
+
+import asyncio
 
 import pytest
 
@@ -10,6 +12,10 @@ def join(queue: Queue, number: int, model: str = "m") -> list[Ticket]:
     return [queue.join(model) for _ in range(number)]
 
 
+def admitted(ticket: Ticket) -> bool:
+    return ticket.position == 0
+
+
 def places(tickets: list[Ticket]) -> list[int]:
     return [ticket.position for ticket in tickets]
 
@@ -19,18 +25,24 @@ def test_first_come_first_served() -> None:
     assert places(tickets) == [0, 1, 2, 3]
     tickets[0].leave()
     assert places(tickets[1:]) == [0, 1, 2]
-    assert [ticket.admitted for ticket in tickets[1:]] == [True, False, False]
+    assert [admitted(ticket) for ticket in tickets[1:]] == [True, False, False]
 
 
-def test_everybody_is_told_of_their_own_change() -> None:
+async def test_a_waiting_ticket_is_called_with_its_position_whenever_it_changes() -> None:
     tickets = join(Queue(1, 10), 4)
-    told: dict[int, list[int]] = {number: [] for number in range(4)}
-    for number, ticket in enumerate(tickets):
-        ticket.moved = told[number].append
+    positions: dict[int, list[int]] = {number: [] for number in range(4)}
+    waiting = [
+        asyncio.create_task(ticket.admission(positions[number].append))
+        for number, ticket in enumerate(tickets)
+    ]
+    await asyncio.sleep(0)
     tickets[2].leave()  # gives up waiting: only the one behind it moves
     tickets[0].leave()
-    assert told == {0: [], 1: [], 2: [], 3: [2, 1]}
-    assert tickets[1].admitted
+    await asyncio.gather(waiting[0], waiting[1])
+    assert positions == {0: [], 1: [1], 2: [2], 3: [3, 2, 1]}
+    assert not waiting[3].done()
+    for task in waiting[2:]:
+        task.cancel()
 
 
 def test_a_full_queue_refuses_and_keeps_nothing() -> None:
@@ -46,7 +58,7 @@ def test_a_full_queue_refuses_and_keeps_nothing() -> None:
 
 def test_with_no_room_to_wait_only_free_slots_are_given() -> None:
     queue = Queue(1, 0)
-    assert queue.join("m").admitted
+    assert admitted(queue.join("m"))
     with pytest.raises(ChatError):
         queue.join("m")
 
@@ -54,14 +66,14 @@ def test_with_no_room_to_wait_only_free_slots_are_given() -> None:
 def test_the_limit_of_a_model_is_learned() -> None:
     queue = Queue(64, 512)
     tickets = join(queue, 10)
-    assert sum(ticket.admitted for ticket in tickets) == 2
-    tickets[0].generating()  # one at a time is what Ollama does until it shows more
-    assert sum(ticket.admitted for ticket in tickets) == 2
-    tickets[1].generating()
-    assert sum(ticket.admitted for ticket in tickets) == 4
+    assert sum(admitted(ticket) for ticket in tickets) == 2
+    tickets[0].text_started()  # one at a time is what Ollama does until it shows more
+    assert sum(admitted(ticket) for ticket in tickets) == 2
+    tickets[1].text_started()
+    assert sum(admitted(ticket) for ticket in tickets) == 4
     for ticket in tickets[2:4]:
-        ticket.generating()
-    assert sum(ticket.admitted for ticket in tickets) == 8
+        ticket.text_started()
+    assert sum(admitted(ticket) for ticket in tickets) == 8
 
 
 def test_models_wait_apart_and_count_together() -> None:
@@ -77,16 +89,16 @@ def test_leaving_twice_is_leaving_once() -> None:
     tickets = join(queue, 3)
     tickets[0].leave()
     tickets[0].leave()
-    tickets[0].generating()
+    tickets[0].text_started()
     assert places(tickets[1:]) == [0, 1]
-    assert not tickets[2].admitted
+    assert not admitted(tickets[2])
 
 
 def test_what_has_ended_does_not_run_together_with_what_begins() -> None:
     """Ollama runs one at a time here, and the end of one came in one read with its beginning."""
     queue = Queue(10, 10)
     first, second, third = join(queue, 3)
-    first.generating()
-    second.written()
-    second.generating()
-    assert not third.admitted
+    first.text_started()
+    second.text_ended()
+    second.text_started()
+    assert not admitted(third)

@@ -11,9 +11,8 @@ from fake_ollama import MODEL, FakeOllama, Script, answer, refused, until
 
 from chatproxy import Config
 from chatproxy.errors import ChatError
-from chatproxy.models.catalog import KnownModel, Models, canonical, parameters
-from chatproxy.ollama.catalog import Catalog
-from chatproxy.ollama.client import Ollama
+from chatproxy.models.catalog import KnownModel, ModelCatalog, canonical, parameters
+from chatproxy.ollama.client import Details, Ollama
 from chatproxy.ollama.wire import Line
 from chatproxy.store.records import Measurement
 from chatproxy.store.store import Store
@@ -23,16 +22,16 @@ THINKER = "thinker:270m"
 
 
 @asynccontextmanager
-async def opening(fake: FakeOllama, **more: Any) -> AsyncIterator[Models]:
+async def opening(fake: FakeOllama, **more: Any) -> AsyncIterator[ModelCatalog]:
     ollama = Ollama(fake.url, api_key=None, connect_timeout=5)
-    catalog = Catalog(ollama)
-    yield Models(catalog, more.get("measurements", ()), more.get("context_window"))
-    await catalog.close()
+    models = ModelCatalog(ollama, **more)
+    yield models
+    await models.close()
     await ollama.close()
 
 
 @pytest.fixture
-async def models(fake: FakeOllama) -> AsyncIterator[Models]:
+async def models(fake: FakeOllama) -> AsyncIterator[ModelCatalog]:
     async with opening(fake) as models:
         yield models
 
@@ -88,11 +87,11 @@ def test_parameters_are_read_from_their_text(size: str | None, expected: float) 
     assert parameters(size) == pytest.approx(expected)
 
 
-async def test_a_model_is_found_as_ollama_spells_it(fake: FakeOllama, models: Models) -> None:
+async def test_a_model_is_found_as_ollama_spells_it(fake: FakeOllama, models: ModelCatalog) -> None:
     assert (await models.find(MODEL.upper())).name == MODEL
 
 
-async def test_one_that_was_just_installed_is_found(fake: FakeOllama, models: Models) -> None:
+async def test_one_that_was_just_installed_is_found(fake: FakeOllama, models: ModelCatalog) -> None:
     *fake.models, new = fake.models
     await models.all()
     fake.models.append(new)
@@ -100,7 +99,9 @@ async def test_one_that_was_just_installed_is_found(fake: FakeOllama, models: Mo
     assert fake.calls["/api/tags"] == 2
 
 
-async def test_the_first_one_is_seen_as_soon_as_it_is_installed(fake: FakeOllama, models: Models) -> None:
+async def test_the_first_one_is_seen_as_soon_as_it_is_installed(
+    fake: FakeOllama, models: ModelCatalog
+) -> None:
     installed, fake.models = fake.models, []
     assert await models.all() == []
     fake.models = installed
@@ -108,7 +109,7 @@ async def test_the_first_one_is_seen_as_soon_as_it_is_installed(fake: FakeOllama
 
 
 async def test_one_that_is_missing_is_refused_with_what_is_installed(
-    fake: FakeOllama, models: Models
+    fake: FakeOllama, models: ModelCatalog
 ) -> None:
     with pytest.raises(ChatError) as refusal:
         await models.find("gemma3:27b")
@@ -118,7 +119,7 @@ async def test_one_that_is_missing_is_refused_with_what_is_installed(
 
 
 async def test_where_the_list_cannot_be_read_a_name_is_taken_on_trust(
-    fake: FakeOllama, models: Models
+    fake: FakeOllama, models: ModelCatalog
 ) -> None:
     fake.instead["/api/tags"] = refused(500, "no")
     assert await models.find("whatever") == KnownModel(name="whatever")
@@ -144,7 +145,7 @@ async def test_where_the_list_cannot_be_read_a_name_is_taken_on_trust(
     ],
 )
 async def test_a_model_is_warm_when_its_weights_are_loaded(
-    fake: FakeOllama, models: Models, loaded: list[Any], name: str, expected: tuple[bool, bool]
+    fake: FakeOllama, models: ModelCatalog, loaded: list[Any], name: str, expected: tuple[bool, bool]
 ) -> None:
     fake.running = loaded
     model = await models.find(name)
@@ -152,7 +153,7 @@ async def test_a_model_is_warm_when_its_weights_are_loaded(
 
 
 async def test_a_list_of_loaded_ones_that_cannot_be_read_is_as_good_as_empty(
-    fake: FakeOllama, models: Models
+    fake: FakeOllama, models: ModelCatalog
 ) -> None:
     fake.instead["/api/ps"] = refused(500, "no")
     model = await models.find(MODEL)
@@ -160,7 +161,7 @@ async def test_a_list_of_loaded_ones_that_cannot_be_read_is_as_good_as_empty(
     assert not await models.loaded(model)
 
 
-async def test_whether_one_is_loaded_by_now_is_asked_anew(fake: FakeOllama, models: Models) -> None:
+async def test_whether_one_is_loaded_by_now_is_asked_anew(fake: FakeOllama, models: ModelCatalog) -> None:
     fake.running = []
     model = await models.find(MODEL)
     assert not await models.loaded(model)
@@ -173,7 +174,7 @@ async def test_whether_one_is_loaded_by_now_is_asked_anew(fake: FakeOllama, mode
 # -- windows
 
 
-async def window(models: Models, name: str = MODEL) -> int | None:
+async def window(models: ModelCatalog, name: str = MODEL) -> int | None:
     return (await models.find(name)).window
 
 
@@ -184,32 +185,34 @@ async def test_the_setting_is_every_models_window(fake: FakeOllama) -> None:
         assert await window(models) == 1000
 
 
-async def test_else_it_is_that_of_the_runner(fake: FakeOllama, models: Models) -> None:
+async def test_else_it_is_that_of_the_runner(fake: FakeOllama, models: ModelCatalog) -> None:
     with_num_ctx(fake, MODEL, 2048)
     fake.running = [running(window=8192)]
     assert await window(models) == 8192
 
 
-async def test_else_the_models_own(fake: FakeOllama, models: Models) -> None:
+async def test_else_the_models_own(fake: FakeOllama, models: ModelCatalog) -> None:
     with_num_ctx(fake, MODEL, 2048)
     fake.running = [running(ECHO, 8192)]  # it would be loaded anew
     model = await models.find(MODEL)
     assert (model.warm, model.window) == (False, 2048)
 
 
-async def test_a_runner_with_another_window_is_not_its_own(fake: FakeOllama, models: Models) -> None:
+async def test_a_runner_with_another_window_is_not_its_own(fake: FakeOllama, models: ModelCatalog) -> None:
     with_num_ctx(fake, ECHO, 8192)
     fake.running = [running(ECHO, 8192)]  # MODEL would be loaded anew
     model = await models.find(MODEL)
     assert (model.warm, model.window) == (False, None)
 
 
-async def test_else_that_of_a_runner_with_the_same_weights(fake: FakeOllama, models: Models) -> None:
+async def test_else_that_of_a_runner_with_the_same_weights(fake: FakeOllama, models: ModelCatalog) -> None:
     fake.running = [running(ECHO, 8192)]
     assert await window(models) == 8192
 
 
-async def test_until_then_one_that_a_refusal_named_is_expected(fake: FakeOllama, models: Models) -> None:
+async def test_until_then_one_that_a_refusal_named_is_expected(
+    fake: FakeOllama, models: ModelCatalog
+) -> None:
     fake.running = []
     model = await models.find(MODEL)
     assert (model.window, model.expected_window, model.likely_window) == (None, 32768, 32768)
@@ -226,7 +229,9 @@ async def test_until_then_one_that_a_refusal_named_is_expected(fake: FakeOllama,
 # -- how it did
 
 
-async def test_the_first_figures_count_whole_later_ones_a_third(fake: FakeOllama, models: Models) -> None:
+async def test_the_first_figures_count_whole_later_ones_a_third(
+    fake: FakeOllama, models: ModelCatalog
+) -> None:
     model = await models.find(MODEL)
     first = models.measurement(model, ended(rate=50, load_ms=3000), None)
     assert first is not None
@@ -248,14 +253,14 @@ async def test_the_first_figures_count_whole_later_ones_a_third(fake: FakeOllama
     ],
 )
 async def test_what_says_nothing_is_not_counted(
-    models: Models, last: Line, rate: float | None, load: float | None
+    models: ModelCatalog, last: Line, rate: float | None, load: float | None
 ) -> None:
     measured = models.measurement(await models.find(MODEL), last, None)
     assert measured is not None
     assert (measured.tokens_per_second, measured.load_ms) == (rate, load)
 
 
-async def test_a_prompt_without_a_size_teaches_the_gauge_nothing(models: Models) -> None:
+async def test_a_prompt_without_a_size_teaches_the_gauge_nothing(models: ModelCatalog) -> None:
     model = await models.find(MODEL)
     models.measurement(model, ended(prompt=5000), None)
     assert (await models.find(MODEL)).estimate == model.estimate
@@ -263,7 +268,7 @@ async def test_a_prompt_without_a_size_teaches_the_gauge_nothing(models: Models)
     assert (await models.find(MODEL)).estimate.tokens(10_000) == 5000
 
 
-async def test_images_that_cost_more_are_made_room_for_once(models: Models) -> None:
+async def test_images_that_cost_more_are_made_room_for_once(models: ModelCatalog) -> None:
     model = await models.find(MODEL)
     costlier = models.refused(model, None, 4000, window=4096, tokens=5000).estimate
     assert costlier.tokens(10_000) == model.estimate.tokens(10_000) + 1000
@@ -271,11 +276,11 @@ async def test_images_that_cost_more_are_made_room_for_once(models: Models) -> N
     assert (await models.find(MODEL)).estimate == model.estimate
 
 
-async def test_one_taken_on_trust_is_not_measured(models: Models) -> None:
+async def test_one_taken_on_trust_is_not_measured(models: ModelCatalog) -> None:
     assert models.measurement(KnownModel(name="whatever"), ended(prompt=5), 10) is None
 
 
-async def test_an_answer_shows_what_is_loaded_now(fake: FakeOllama, models: Models) -> None:
+async def test_an_answer_shows_what_is_loaded_now(fake: FakeOllama, models: ModelCatalog) -> None:
     fake.running = []
     model = await models.find(MODEL)
     fake.running = [running(window=8192)]
@@ -285,7 +290,7 @@ async def test_an_answer_shows_what_is_loaded_now(fake: FakeOllama, models: Mode
     assert await window(models) == 8192
 
 
-async def test_an_answer_of_a_warm_model_asks_for_no_list(fake: FakeOllama, models: Models) -> None:
+async def test_an_answer_of_a_warm_model_asks_for_no_list(fake: FakeOllama, models: ModelCatalog) -> None:
     model = await models.find(MODEL)
     models.measurement(model, ended(), None)
     await asyncio.sleep(0.05)
@@ -310,7 +315,7 @@ async def test_figures_survive_a_restart(fake: FakeOllama, config: Config) -> No
     async with serving(config) as client:
         assert await figures(client) == (100, 2000)
     store = await Store.open(config.database_path)
-    (kept,) = await store.measurements()
+    (kept,) = await store.messages.measurements()
     await store.close()
     assert kept.digest == fake.models[2]["digest"]
     assert kept.prompt_base is not None
@@ -323,3 +328,39 @@ async def test_a_kept_gauge_is_used(fake: FakeOllama) -> None:
     kept = Measurement(digest=digest, prompt_base=100, prompt_slope=0.5)
     async with opening(fake, measurements=[kept]) as models:
         assert (await models.find(MODEL)).estimate.tokens(1000) == 600
+
+
+# -- what is asked of Ollama
+
+
+async def test_loaded_models_that_cannot_be_listed_count_as_none(
+    fake: FakeOllama, models: ModelCatalog
+) -> None:
+    fake.instead["/api/ps"] = refused(500, "no")
+    assert [await models.running.get() for _ in range(10)] == [()] * 10
+    assert fake.calls == {"/api/ps": 1}
+
+
+async def test_details_are_asked_once_for_each_digest(fake: FakeOllama, models: ModelCatalog) -> None:
+    first = await models.details(MODEL, "one")
+    assert await models.details("another name", "one") == first
+    assert fake.calls["/api/show"] == 1
+    await models.details(MODEL, "two")
+    assert fake.calls["/api/show"] == 2
+
+
+async def test_callers_share_the_details_that_are_being_asked_for(
+    fake: FakeOllama, models: ModelCatalog
+) -> None:
+    both = await asyncio.gather(models.all(), models.all())
+    assert both[0] == both[1]
+    assert fake.calls["/api/show"] == len(both[0])
+
+
+async def test_details_that_could_not_be_had_are_asked_for_again(
+    fake: FakeOllama, models: ModelCatalog
+) -> None:
+    fake.instead["/api/show"] = refused(500, "no")
+    assert await models.details(MODEL, "one") == Details()
+    del fake.instead["/api/show"]
+    assert (await models.details(MODEL, "one")).capabilities == {"completion"}

@@ -53,8 +53,8 @@ def prompt(
         request=SendRequest(message=message, **request),
         system=system,
         images=[b"image"] * images,
-        past=past[::-1],
-        past_images={number: [b"image"] * count for number, count in (pictured or {}).items()},
+        history=past[::-1],
+        history_images={number: [b"image"] * count for number, count in (pictured or {}).items()},
         earlier=len(past) if earlier is None else earlier,
     )
 

@@ -35,7 +35,7 @@ def new(*chunks: str, content: bytes = b"1", title: str = "a.txt") -> NewDocumen
 
 
 async def created(store: Store, *chunks: str, content: bytes = b"1", owner: str = ME) -> Document:
-    document, is_new = await store.create_document(owner, new(*chunks, content=content))
+    document, is_new = await store.documents.create(owner, new(*chunks, content=content))
     assert is_new
     return document
 
@@ -62,19 +62,19 @@ async def test_create_and_get(store: Store) -> None:
         chunks=2,
         created_at=document.created_at,
     )
-    assert await store.get_document(ME, document.id) == document
+    assert await store.documents.get(ME, document.id) == document
 
 
 async def test_the_same_content(store: Store) -> None:
     document = await created(store)
-    assert await store.create_document(ME, new(title="b.txt")) == (document, False)
+    assert await store.documents.create(ME, new(title="b.txt")) == (document, False)
     assert (await created(store, owner="you")).id != document.id
     assert (await created(store, content=b"2")).id != document.id
 
 
 async def test_the_same_content_at_the_same_time(store: Store, path: Path) -> None:
-    chunks = [f"chunk {number}" for number in range(documents.AT_ONCE + 1)]
-    both = await asyncio.gather(*[store.create_document(ME, new(*chunks)) for _ in range(2)])
+    chunks = [f"chunk {number}" for number in range(documents.CHUNKS_PER_UNIT + 1)]
+    both = await asyncio.gather(*[store.documents.create(ME, new(*chunks)) for _ in range(2)])
     assert both[0][0] == both[1][0]
     assert sorted(is_new for _, is_new in both) == [False, True]
     assert rows(path) == {"document": 1, "chunk": len(chunks), "chunk_words_docsize": len(chunks)}
@@ -83,37 +83,39 @@ async def test_the_same_content_at_the_same_time(store: Store, path: Path) -> No
 async def test_list(store: Store) -> None:
     made = [await created(store, content=bytes([number])) for number in range(3)]
     await created(store, owner="you")
-    assert await store.list_documents(ME, limit=2, before=None) == (made[:0:-1], made[1].id)
-    assert await store.list_documents(ME, limit=2, before=made[1].id) == (made[:1], None)
+    assert await store.documents.page(ME, limit=2, before=None) == (made[:0:-1], made[1].id)
+    assert await store.documents.page(ME, limit=2, before=made[1].id) == (made[:1], None)
 
 
 async def test_delete_takes_everything(store: Store, path: Path) -> None:
     kept = await created(store, "kept", content=b"2")
-    gone = await created(store, *["gone"] * (2 * documents.AT_ONCE + 1))
-    await store.delete_document(ME, gone.id)
+    gone = await created(store, *["gone"] * (2 * documents.CHUNKS_PER_UNIT + 1))
+    await store.documents.delete(ME, gone.id)
     assert rows(path) == {"document": 1, "chunk": 1, "chunk_words_docsize": 1}
-    assert len(await store.search_chunks(ME, kept.id, ["kept"], limit=9)) == 1
+    assert len(await store.documents.search(kept, ["kept"], limit=9)) == 1
     assert (await created(store)).id > gone.id
 
 
 @pytest.mark.parametrize("document_id", [1, 2, -1, 2**63 - 1, 2**70])
 async def test_what_is_not_there_or_not_ours(store: Store, document_id: int) -> None:
     await created(store, "word", owner="you")
-    for call in (
-        store.get_document(ME, document_id),
-        store.delete_document(ME, document_id),
-        store.search_chunks(ME, document_id, ["word"], limit=9),
-        store.chunks(ME, document_id, [0]),
-    ):
+    for call in (store.documents.get(ME, document_id), store.documents.delete(ME, document_id)):
         with pytest.raises(ChatError, match=f"no document {document_id}") as refused:
             await call
         assert refused.value.code == "not_found"
 
 
+async def test_a_document_that_was_deleted_in_the_meantime(store: Store) -> None:
+    document = await created(store, "word")
+    await store.documents.delete(ME, document.id)
+    assert await store.documents.search(document, ["word"], limit=9) == []
+    assert await store.documents.chunks(document, [0]) == []
+
+
 async def test_search(store: Store) -> None:
     document = await created(store, "apples and pears", "pears, pears", "Äpfel", "nothing")
     await created(store, "pears of another", content=b"2")
-    found = await store.search_chunks(ME, document.id, ["PEAR", "apple"], limit=9)
+    found = await store.documents.search(document, ["PEAR", "apple"], limit=9)
     assert [source.chunk for source in found] == [0, 1]
     assert (found[0].document_id, found[0].title, found[0].snippet) == (
         document.id,
@@ -121,9 +123,9 @@ async def test_search(store: Store) -> None:
         "apples and pears",
     )
     assert found[0].score > found[1].score > 0
-    assert [source.chunk for source in await store.search_chunks(ME, document.id, ["pear"], limit=1)] == [1]
-    assert [source.chunk for source in await store.search_chunks(ME, document.id, ["apfel"], limit=9)] == [2]
-    assert await store.search_chunks(ME, document.id, ["another"], limit=9) == []
+    assert [source.chunk for source in await store.documents.search(document, ["pear"], limit=1)] == [1]
+    assert [source.chunk for source in await store.documents.search(document, ["apfel"], limit=9)] == [2]
+    assert await store.documents.search(document, ["another"], limit=9) == []
 
 
 async def test_what_a_paragraph_begins_with_counts_twice(store: Store) -> None:
@@ -135,7 +137,7 @@ async def test_what_a_paragraph_begins_with_counts_twice(store: Store) -> None:
         "z",
         "LOVE, n. Of words. " + "A word. " * 12,
     )
-    found = await store.search_chunks(ME, document.id, ["love"], limit=9)
+    found = await store.documents.search(document, ["love"], limit=9)
     assert [source.chunk for source in found] == [4, 0]
 
 
@@ -158,7 +160,7 @@ async def test_words_that_no_space_parts(store: Store, question: str, expected: 
         "이 등대는 화강암으로 세워졌다.",
         "Nothing of the kind.",
     )
-    found = await store.search_chunks(ME, document.id, [question], limit=9)
+    found = await store.documents.search(document, [question], limit=9)
     assert found[0].chunk == expected
     assert 4 not in [source.chunk for source in found]
 
@@ -179,13 +181,13 @@ def test_openings(text: str, expected: str) -> None:
 @pytest.mark.parametrize("word", ['"', "a b", "*", "NEAR(", "\0", "text:", "'", "-", "€", ""])
 async def test_search_takes_any_word(store: Store, word: str) -> None:
     document = await created(store, "plain")
-    assert await store.search_chunks(ME, document.id, [word], limit=9) == []
-    assert len(await store.search_chunks(ME, document.id, [word, "plain"], limit=9)) == 1
+    assert await store.documents.search(document, [word], limit=9) == []
+    assert len(await store.documents.search(document, [word, "plain"], limit=9)) == 1
 
 
 async def test_chunks_by_number(store: Store) -> None:
     document = await created(store, "zero", "one", "two")
-    found = await store.chunks(ME, document.id, [2, 0, 7, -1])
+    found = await store.documents.chunks(document, [2, 0, 7, -1])
     assert [(source.chunk, source.snippet, source.score) for source in found] == [
         (0, "zero", 0),
         (2, "two", 0),
@@ -195,7 +197,7 @@ async def test_chunks_by_number(store: Store) -> None:
 async def test_a_start_removes_what_a_crash_left(path: Path) -> None:
     store = await Store.open(path)
     kept = await created(store, content=b"2")
-    await created(store, *["left"] * (documents.AT_ONCE + 1))
+    await created(store, *["left"] * (documents.CHUNKS_PER_UNIT + 1))
     await store.close()
     with closing(sqlite3.connect(path)) as connection:
         connection.execute("UPDATE document SET complete = 0 WHERE id <> ?", (kept.id,))
@@ -208,9 +210,9 @@ async def test_a_start_removes_what_a_crash_left(path: Path) -> None:
 async def test_nothing_stays_of_a_document_that_cannot_be_stored(
     store: Store, path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(documents, "add", AsyncMock(side_effect=[None, sqlite3.OperationalError("no room")]))
+    monkeypatch.setattr(documents, "_add", AsyncMock(side_effect=[None, sqlite3.OperationalError("no room")]))
     with pytest.raises(ChatError):
-        await store.create_document(ME, new(*["a"] * (documents.AT_ONCE + 1)))
+        await store.documents.create(ME, new(*["a"] * (documents.CHUNKS_PER_UNIT + 1)))
     assert rows(path) == NOTHING
 
 
@@ -225,7 +227,7 @@ async def test_a_store_that_closes_in_the_middle(
         return await run(self, unit)
 
     monkeypatch.setattr(Writer, "run", once)
-    await store.delete_document(ME, document.id)  # gone for everybody, if not from the disk
+    await store.documents.delete(ME, document.id)  # gone for everybody, if not from the disk
     assert rows(path)["document"] == 1
     with pytest.raises(ChatError):
-        await store.get_document(ME, document.id)
+        await store.documents.get(ME, document.id)

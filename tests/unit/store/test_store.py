@@ -3,7 +3,7 @@ import re
 import signal
 import sqlite3
 import sys
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable
 from contextlib import closing
 from pathlib import Path
 
@@ -11,6 +11,7 @@ import pytest
 from msgspec.structs import replace
 
 from chatproxy.errors import ChatError, StartError
+from chatproxy.store.messages import INTERRUPTED
 from chatproxy.store.migrations import APPLICATION_ID, MIGRATIONS
 from chatproxy.store.records import (
     EarlierSend,
@@ -24,7 +25,6 @@ from chatproxy.store.records import (
     Usage,
 )
 from chatproxy.store.store import Store
-from chatproxy.store.turns import INTERRUPTED
 
 ROOT = Path(__file__).parents[3]
 ODD_TEXT = "a\0b 😀 \u2028 \u0085 \r\n \x1b[0m é e\u0301 \U0010ffff \ufeff"
@@ -43,13 +43,13 @@ async def session(store: Store) -> Session:
 
 
 async def new_session(store: Store, title: str | None = None, owner: str = "ann") -> Session:
-    return await store.create_session(owner, title=title)
+    return await store.sessions.create(owner, title=title)
 
 
 async def begin(store: Store, session: Session, content: str = "Hi", **fields: object) -> tuple[int, int]:
     """The ids of the two messages."""
     asked = NewTurn(content=content, **fields)  # type: ignore[arg-type]
-    question, answer = await store.begin_answer("ann", session.id, asked)
+    question, answer = await store.messages.begin(session, asked)
     return question.id, answer.id
 
 
@@ -61,18 +61,18 @@ async def say(store: Store, session: Session, question: str, answer: str, **fiel
 
 
 async def finish(store: Store, session: Session, answer_id: int, content: str) -> None:
-    answer = await store.get_message("ann", session.id, answer_id)
-    await store.finish_answer(replace(answer, status="complete", content=content, finish_reason="stop"))
+    answer = await store.messages.get(session, answer_id)
+    await store.messages.finish(replace(answer, status="complete", content=content, finish_reason="stop"))
 
 
 async def shown(store: Store, session: Session) -> list[Message]:
-    messages, following = await store.list_messages("ann", session.id, limit=1000, before=None)
+    messages, following = await store.messages.page(session, limit=1000, before=None)
     assert following is None
     return messages
 
 
 async def titles(store: Store, q: str | None, owner: str = "ann") -> list[str | None]:
-    sessions, _ = await store.list_sessions(owner, limit=1000, before=None, q=q)
+    sessions, _ = await store.sessions.page(owner, limit=1000, before=None, q=q)
     return [session.title for session in sessions]
 
 
@@ -103,7 +103,7 @@ async def newer(store: Store, session: Session) -> None:
 async def test_opens_a_new_file_and_opens_it_again(tmp_path: Path) -> None:
     path = tmp_path / "a b%20?#" / "chat.db"
     store = await Store.open(path)
-    await store.ping()
+    await store.database.ping()
     created = await new_session(store, "kept")
     assert names(path.parent) == [
         "chat.db",
@@ -114,7 +114,7 @@ async def test_opens_a_new_file_and_opens_it_again(tmp_path: Path) -> None:
     await store.close()
     assert names(path.parent) == ["chat.db", "chat.db.lock"]
     store = await Store.open(path)
-    assert await store.get_session("ann", created.id) == created
+    assert await store.sessions.get("ann", created.id) == created
     await store.close()
 
 
@@ -154,7 +154,7 @@ async def test_reads_say_what_is_wrong_with_the_database(
 ) -> None:
     with closing(sqlite3.connect(tmp_path / "chat.db")) as other:
         other.execute("DROP TABLE session")
-    error = await refused(store.ping())
+    error = await refused(store.database.ping())
     assert (error.code, error.sentence) == ("internal", "The database failed; chatproxy's log says how.")
     assert "no such table" in caplog.text
 
@@ -163,7 +163,7 @@ async def test_reads_say_what_is_wrong_with_the_database(
 
 
 async def test_create_and_get(store: Store) -> None:
-    session = await store.create_session("ann", title="T", model="m", system="s")
+    session = await store.sessions.create("ann", title="T", model="m", system="s")
     assert re.fullmatch(r"[A-Za-z0-9_-]{22,}", session.id)
     assert session == Session(
         id=session.id,
@@ -175,77 +175,82 @@ async def test_create_and_get(store: Store) -> None:
         updated_at=session.created_at,
         message_count=0,
     )
-    assert await store.get_session("ann", session.id) == session
+    assert await store.sessions.get("ann", session.id) == session
 
 
 async def test_update(store: Store, session: Session) -> None:
     await newer(store, session)
-    changed = await store.update_session("ann", session.id, {"title": "T", "model": "m", "system": "s"})
+    changed = await store.sessions.update(session, {"title": "T", "model": "m", "system": "s"})
     assert changed == replace(session, title="T", model="m", system="s", updated_at=changed.updated_at)
     assert changed.updated_at > session.updated_at
-    cleared = await store.update_session("ann", session.id, {"model": None})
+    cleared = await store.sessions.update(session, {"model": None})
     assert (cleared.title, cleared.model, cleared.system) == ("T", None, "s")
-    assert await store.get_session("ann", session.id) == cleared
+    assert await store.sessions.get("ann", session.id) == cleared
 
 
 async def test_update_of_nothing_is_activity_too(store: Store, session: Session) -> None:
     await newer(store, session)
-    assert (await store.update_session("ann", session.id, {})).updated_at > session.updated_at
+    assert (await store.sessions.update(session, {})).updated_at > session.updated_at
 
 
 async def test_delete_takes_everything_along(store: Store, session: Session, tmp_path: Path) -> None:
     await say(store, session, "a question", "an answer", images=[b"1"])
     _, unfinished = await begin(store, session)
-    await store.checkpoint([Piece(message_id=unfinished, thinking="", content="word")])
-    await store.delete_session("ann", session.id)
+    await store.messages.checkpoint([Piece(message_id=unfinished, thinking="", content="word")])
+    await store.sessions.delete(session)
     for table in ("session", "message", "piece", "image"):
         assert rows(tmp_path / "chat.db", f"SELECT count(*) FROM {table}") == [(0,)]
     for table, word in (("session_words", "question"), ("message_words", "answer")):
         assert rows(tmp_path / "chat.db", f"SELECT rowid FROM {table} WHERE {table} MATCH '{word}'") == []
-    assert (await refused(store.get_session("ann", session.id))).code == "not_found"
+    assert (await refused(store.sessions.get("ann", session.id))).code == "not_found"
 
 
-async def test_what_is_somebody_elses_is_as_good_as_missing(store: Store, session: Session) -> None:
+async def test_another_owners_session_does_not_exist(store: Store, session: Session) -> None:
     question, answer = await begin(store, session, "mine", client_message_id="c", images=[b"1"])
-    calls: list[Callable[[str, str], Awaitable[object]]] = [
-        lambda owner, id: store.get_session(owner, id),
-        lambda owner, id: store.update_session(owner, id, {"title": "stolen"}),
-        lambda owner, id: store.delete_session(owner, id),
-        lambda owner, id: store.get_message(owner, id, question),
-        lambda owner, id: store.get_answer(owner, id, answer),
-        lambda owner, id: store.list_messages(owner, id, limit=10, before=None),
-        lambda owner, id: store.messages_after(owner, id, after=0, limit=10),
-        lambda owner, id: store.images(owner, id, [question]),
-        lambda owner, id: store.find_send(owner, id, "c"),
-        lambda owner, id: store.check_replaces(owner, id, question),
-        lambda owner, id: store.begin_answer(owner, id, NewTurn(content="x")),
-        lambda owner, id: store.begin_answer(owner, id, NewTurn(content="x", replaces=question)),
-    ]
-    for call in calls:
-        for owner, id in (("bob", session.id), ("ann", "nowhere")):
-            error = await refused(call(owner, id))
-            assert error.code == "not_found"
-            assert error.sentence == f"There is no session {id}; list the sessions, or create one."
+    for owner, id in (("bob", session.id), ("ann", "nowhere")):
+        error = await refused(store.sessions.get(owner, id))
+        assert error.code == "not_found"
+        assert error.sentence == f"There is no session {id}; list the sessions, or create one."
     assert await titles(store, None, owner="bob") == []
     assert await titles(store, "mine", owner="bob") == []
     assert await titles(store, "mine") == ["mine"]
     assert [message.id for message in await shown(store, session)] == [question, answer]
 
 
+async def test_a_session_that_was_deleted_in_the_meantime(store: Store, session: Session) -> None:
+    question, answer = await begin(store, session, client_message_id="c", images=[b"1"])
+    await store.sessions.delete(session)
+    for call in (
+        store.sessions.update(session, {"title": "T"}),
+        store.sessions.delete(session),
+        store.messages.begin(session, NewTurn(content="x")),
+        store.messages.begin(session, NewTurn(content="x", replaces=question)),
+        store.messages.get(session, question),
+        store.messages.get_answer(session, answer),
+    ):
+        assert (await refused(call)).code == "not_found"
+    assert await store.messages.page(session, limit=10, before=None) == ([], None)
+    assert await store.messages.page_after(session, limit=10, after=0) == ([], None)
+    assert await store.messages.history(session, limit=10, before=None) == []
+    assert await store.messages.images(session, [question]) == {}
+    assert await store.messages.find_send(session, "c") is None
+    assert (await refused(store.messages.check_replaces(session, question))).code == "invalid"
+
+
 async def test_messages_of_another_session_are_missing(store: Store, session: Session) -> None:
     question, answer = await begin(store, await new_session(store), images=[b"1"])
     await begin(store, session)
     for message_id in (question, 12345, 2**70):
-        error = await refused(store.get_message("ann", session.id, message_id))
+        error = await refused(store.messages.get(session, message_id))
         assert (error.code, error.sentence) == (
             "not_found",
             f"There is no message {message_id} in this session; list its messages.",
         )
-    assert (await refused(store.get_answer("ann", session.id, answer))).code == "not_found"
-    assert await store.images("ann", session.id, [question]) == {}
+    assert (await refused(store.messages.get_answer(session, answer))).code == "not_found"
+    assert await store.messages.images(session, [question]) == {}
     for call in (
-        store.check_replaces("ann", session.id, question),
-        store.begin_answer("ann", session.id, NewTurn(content="x", replaces=question)),
+        store.messages.check_replaces(session, question),
+        store.messages.begin(session, NewTurn(content="x", replaces=question)),
     ):
         error = await refused(call)
         assert (error.code, error.details) == ("invalid", {"field": "replaces"})
@@ -260,11 +265,11 @@ async def test_pages_of_sessions(store: Store) -> None:
     pages: list[list[str | None]] = []
     before: str | None = None
     while before is not None or not pages:
-        sessions, before = await store.list_sessions("ann", limit=3, before=before, q=None)
+        sessions, before = await store.sessions.page("ann", limit=3, before=before, q=None)
         pages.append([session.title for session in sessions])
     assert pages == [["6", "5", "4"], ["3", "2", "1"], ["0"]]
-    assert await store.list_sessions("ann", limit=7, before=None, q=None) == (
-        (await store.list_sessions("ann", limit=100, before=None, q=None))[0],
+    assert await store.sessions.page("ann", limit=7, before=None, q=None) == (
+        (await store.sessions.page("ann", limit=100, before=None, q=None))[0],
         None,
     )
 
@@ -272,10 +277,10 @@ async def test_pages_of_sessions(store: Store) -> None:
 async def test_a_page_does_not_shift_when_sessions_become_active(store: Store) -> None:
     sessions = [await new_session(store, f"{n}") for n in range(6)]
     await newer(store, sessions[-1])
-    _, following = await store.list_sessions("ann", limit=3, before=None, q=None)
+    _, following = await store.sessions.page("ann", limit=3, before=None, q=None)
     for active in (sessions[4], sessions[1]):
-        await store.update_session("ann", active.id, {"model": "m"})
-    second, end = await store.list_sessions("ann", limit=3, before=following, q=None)
+        await store.sessions.update(active, {"model": "m"})
+    second, end = await store.sessions.page("ann", limit=3, before=following, q=None)
     assert ([session.title for session in second], end) == (["2", "0"], None)
     assert (await titles(store, None))[2:] == ["5", "3", "2", "0"]
 
@@ -284,8 +289,8 @@ async def test_pages_of_what_is_found(store: Store) -> None:
     for n in range(5):
         await new_session(store, f"tea {n}")
         await new_session(store, f"coffee {n}")
-    first, following = await store.list_sessions("ann", limit=3, before=None, q="tea")
-    second, end = await store.list_sessions("ann", limit=3, before=following, q="tea")
+    first, following = await store.sessions.page("ann", limit=3, before=None, q="tea")
+    second, end = await store.sessions.page("ann", limit=3, before=following, q="tea")
     assert [session.title for session in first + second] == [f"tea {n}" for n in (4, 3, 2, 1, 0)]
     assert end is None
 
@@ -294,13 +299,13 @@ async def test_pages_of_what_is_found(store: Store) -> None:
     "before", ["", "x", "2026-01-01T00:00:00.000Z", "2026-01-01T00:00:00.000Z.", "\ud800", "٣", "1.2"]
 )
 async def test_a_malformed_place_in_the_list(store: Store, before: str) -> None:
-    error = await refused(store.list_sessions("ann", limit=3, before=before, q=None))
+    error = await refused(store.sessions.page("ann", limit=3, before=before, q=None))
     assert error.code == "invalid_cursor"
 
 
 async def test_a_place_beyond_the_end_of_the_list(store: Store, session: Session) -> None:
     before = f"2001-01-01T00:00:00.000Z.{'9' * 18}"
-    assert await store.list_sessions("ann", limit=3, before=before, q=None) == ([], None)
+    assert await store.sessions.page("ann", limit=3, before=before, q=None) == ([], None)
 
 
 # -- search
@@ -332,7 +337,7 @@ async def test_search_finds_beginnings_of_words(store: Store) -> None:
 
 async def test_search_follows_the_text(store: Store, session: Session) -> None:
     question, answer = await begin(store, session, "apple")
-    await store.checkpoint([Piece(message_id=answer, thinking="", content="banana")])
+    await store.messages.checkpoint([Piece(message_id=answer, thinking="", content="banana")])
     assert await titles(store, "banana") == []
     await finish(store, session, answer, "banana")
     assert await titles(store, "banana") == ["apple"]
@@ -340,11 +345,11 @@ async def test_search_follows_the_text(store: Store, session: Session) -> None:
     assert await titles(store, "banana") == []
     await finish(store, session, answer, "")
     assert await titles(store, "cherry") == []
-    await store.update_session("ann", session.id, {"title": "date"})
+    await store.sessions.update(session, {"title": "date"})
     await begin(store, session, "elderberry", replaces=question)
     assert await titles(store, "apple") == []
     assert await titles(store, "elder") == ["date"]
-    await store.update_session("ann", session.id, {"title": None})
+    await store.sessions.update(session, {"title": None})
     assert await titles(store, "date") == []
 
 
@@ -355,9 +360,9 @@ async def test_search_after_many_changes_has_a_sound_index(
         kept = await new_session(store, f"title {n}" if n % 2 else None)
         question = await say(store, kept, f"question {n}", f"answer\0{n}")
         await say(store, kept, "again", "once more", replaces=question)
-        await store.update_session("ann", kept.id, {"title": f"renamed {n}" if n % 3 else None})
+        await store.sessions.update(kept, {"title": f"renamed {n}" if n % 3 else None})
         if n % 4 == 0:
-            await store.delete_session("ann", kept.id)
+            await store.sessions.delete(kept)
     await store.close()
     with closing(sqlite3.connect(tmp_path / "chat.db")) as connection:
         for table in ("session_words", "message_words"):
@@ -411,15 +416,15 @@ async def test_pages_of_messages(store: Store, session: Session) -> None:
     pages: list[list[str]] = []
     before: int | None = None
     while before is not None or not pages:
-        messages, before = await store.list_messages("ann", session.id, limit=4, before=before)
+        messages, before = await store.messages.page(session, limit=4, before=before)
         pages.append([message.content for message in messages])
     assert pages == [
         ["question 3", "answer 3", "question 4", "answer 4"],
         ["question 1", "answer 1", "question 2", "answer 2"],
         ["question 0", "answer 0"],
     ]
-    assert await store.list_messages("ann", session.id, limit=4, before=1) == ([], None)
-    assert await store.list_messages("ann", session.id, limit=4, before=2**70) == ([], None)
+    assert await store.messages.page(session, limit=4, before=1) == ([], None)
+    assert await store.messages.page(session, limit=4, before=2**70) == ([], None)
     assert len(await shown(store, session)) == 10
 
 
@@ -430,7 +435,7 @@ async def test_pages_of_messages_from_the_beginning(store: Store, session: Sessi
     pages: list[list[str]] = []
     after: int | None = 0
     while after is not None:
-        messages, after = await store.messages_after("ann", session.id, after=after, limit=3)
+        messages, after = await store.messages.page_after(session, after=after, limit=3)
         pages.append([message.content for message in messages])
     assert pages == [["question 0", "answer 0", "question 1"], ["answer 1"]]
 
@@ -445,9 +450,8 @@ async def test_a_session_without_messages(store: Store, session: Session) -> Non
 async def test_a_turn(store: Store, session: Session) -> None:
     source = Source(document_id=3, title="Doc\u2028", chunk=0, snippet='a "snippet"\0', score=0.5)
     notice = Notice(code="history_truncated", message="Older messages were left out.")
-    question, answer = await store.begin_answer(
-        "ann",
-        session.id,
+    question, answer = await store.messages.begin(
+        session,
         NewTurn(
             content=ODD_TEXT,
             images=[b"one", b"\0two"],
@@ -488,11 +492,11 @@ async def test_a_turn(store: Store, session: Session) -> None:
     )
     assert await shown(store, session) == [question, answer]
 
-    await store.checkpoint([Piece(message_id=answer.id, thinking="hm", content="x")])
-    assert await store.get_answer("ann", session.id, answer.id) == (answer, question.id)
+    await store.messages.checkpoint([Piece(message_id=answer.id, thinking="hm", content="x")])
+    assert await store.messages.get_answer(session, answer.id) == (answer, question.id)
 
     usage = Usage(prompt_tokens=1, tokens_per_second=2.5)
-    await store.finish_answer(
+    await store.messages.finish(
         replace(
             answer,
             status="failed",
@@ -505,7 +509,7 @@ async def test_a_turn(store: Store, session: Session) -> None:
             error=Failure(error="It broke.", code="upstream_error", retryable=True),
         )
     )
-    finished = await store.get_message("ann", session.id, answer.id)
+    finished = await store.messages.get(session, answer.id)
     assert finished == replace(
         answer,
         status="failed",
@@ -519,16 +523,16 @@ async def test_a_turn(store: Store, session: Session) -> None:
         error=Failure(error="It broke.", code="upstream_error", retryable=True),
         updated_at=finished.updated_at,
     )
-    assert (await refused(store.get_answer("ann", session.id, question.id))).code == "not_found"
+    assert (await refused(store.messages.get_answer(session, question.id))).code == "not_found"
 
 
 async def test_an_outcome_takes_the_place_of_its_pieces(
     store: Store, session: Session, tmp_path: Path
 ) -> None:
     _, answer = await begin(store, session, model="m", model_reason="r")
-    await store.checkpoint([Piece(message_id=answer, thinking="", content="x")])
+    await store.messages.checkpoint([Piece(message_id=answer, thinking="", content="x")])
     await finish(store, session, answer, "x")
-    finished = await store.get_message("ann", session.id, answer)
+    finished = await store.messages.get(session, answer)
     assert (finished.model, finished.model_reason, finished.finish_reason) == ("m", "r", "stop")
     assert rows(tmp_path / "chat.db", "SELECT count(*) FROM piece") == [(0,)]
 
@@ -536,32 +540,32 @@ async def test_an_outcome_takes_the_place_of_its_pieces(
 async def test_a_turn_brings_its_session_up_to_date(store: Store, session: Session) -> None:
     await newer(store, session)
     _, answer = await begin(store, session, "The first line\nand more", document_id=3)
-    begun = await store.get_session("ann", session.id)
+    begun = await store.sessions.get("ann", session.id)
     assert begun == replace(
         session, title="The first line", document_id=3, message_count=2, updated_at=begun.updated_at
     )
     assert begun.updated_at > session.updated_at
     await newer(store, begun)
     await finish(store, session, answer, "x")
-    finished = await store.get_session("ann", session.id)
+    finished = await store.sessions.get("ann", session.id)
     assert finished.updated_at > begun.updated_at
     await begin(store, session, "Another line")
-    assert await store.get_session("ann", session.id) == replace(
+    assert await store.sessions.get("ann", session.id) == replace(
         finished, document_id=None, message_count=4, updated_at=(await titled(store)).updated_at
     )
 
 
 async def titled(store: Store) -> Session:
     """The session that was active last."""
-    ((session,), _) = await store.list_sessions("ann", limit=1, before=None, q=None)
+    ((session,), _) = await store.sessions.page("ann", limit=1, before=None, q=None)
     return session
 
 
 async def test_a_blank_message_does_not_name_the_session(store: Store, session: Session) -> None:
     await say(store, session, " \n ", "?")
-    assert (await store.get_session("ann", session.id)).title is None
+    assert (await store.sessions.get("ann", session.id)).title is None
     await say(store, session, "Now with words", "!")
-    assert (await store.get_session("ann", session.id)).title == "Now with words"
+    assert (await store.sessions.get("ann", session.id)).title == "Now with words"
 
 
 async def test_replaces(store: Store, session: Session) -> None:
@@ -570,26 +574,26 @@ async def test_replaces(store: Store, session: Session) -> None:
     third = await say(store, session, "three", "3")
     await say(store, session, "zwei", "II", replaces=second)
     assert [message.content for message in await shown(store, session)] == ["one", "1", "zwei", "II"]
-    assert (await store.get_session("ann", session.id)).message_count == 4
-    assert (await store.get_message("ann", session.id, third)).content == "three"
+    assert (await store.sessions.get("ann", session.id)).message_count == 4
+    assert (await store.messages.get(session, third)).content == "three"
     for gone in (second, third, 2**70):
-        error = await refused(store.begin_answer("ann", session.id, NewTurn(content="x", replaces=gone)))
+        error = await refused(store.messages.begin(session, NewTurn(content="x", replaces=gone)))
         assert (error.code, error.details) == ("invalid", {"field": "replaces"})
     answer = (await shown(store, session))[1].id
-    assert (await refused(store.check_replaces("ann", session.id, answer))).code == "invalid"
-    await store.check_replaces("ann", session.id, answer - 1)
+    assert (await refused(store.messages.check_replaces(session, answer))).code == "invalid"
+    await store.messages.check_replaces(session, answer - 1)
     assert len(await shown(store, session)) == 4
 
 
 async def test_images(store: Store, session: Session) -> None:
     first = await say(store, session, "look", "seen", images=[b"one", b"two"])
     plain = await say(store, session, "plain", "so")
-    assert await store.images("ann", session.id, [first, plain, 2**70]) == {first: [b"one", b"two"]}
-    assert await store.images("ann", session.id, []) == {}
+    assert await store.messages.images(session, [first, plain, 2**70]) == {first: [b"one", b"two"]}
+    assert await store.messages.images(session, []) == {}
 
     other = await say(store, session, "look here", "seen", replaces=first, images=[b"three"])
-    assert (await store.get_message("ann", session.id, other)).image_count == 1
-    assert await store.images("ann", session.id, [first, other]) == {
+    assert (await store.messages.get(session, other)).image_count == 1
+    assert await store.messages.images(session, [first, other]) == {
         first: [b"one", b"two"],
         other: [b"three"],
     }
@@ -602,14 +606,14 @@ async def test_pieces_of_what_is_deleted_or_over_are_dropped(
     _, deleted = await begin(store, other)
     _, over = await begin(store, session)
     _, unfinished = await begin(store, session)
-    lost = await store.get_message("ann", other.id, deleted)
-    await store.delete_session("ann", other.id)
+    lost = await store.messages.get(other, deleted)
+    await store.sessions.delete(other)
     await finish(store, session, over, "done")
-    await store.checkpoint(
+    await store.messages.checkpoint(
         [Piece(message_id=id, thinking="", content="x") for id in (deleted, over, unfinished, 12345)]
     )
     assert rows(tmp_path / "chat.db", "SELECT message FROM piece") == [(unfinished,)]
-    await store.finish_answer(lost)
+    await store.messages.finish(lost)
 
 
 # -- sending the same again
@@ -617,13 +621,13 @@ async def test_pieces_of_what_is_deleted_or_over_are_dropped(
 
 async def test_find_send(store: Store, session: Session) -> None:
     question, answer = await begin(store, session, client_message_id="c", fingerprint="f")
-    assert await store.find_send("ann", session.id, "c") == EarlierSend(
+    assert await store.messages.find_send(session, "c") == EarlierSend(
         question_id=question, answer_id=answer, fingerprint="f"
     )
-    assert await store.find_send("ann", session.id, "other") is None
-    assert await store.find_send("ann", (await new_session(store)).id, "c") is None
+    assert await store.messages.find_send(session, "other") is None
+    assert await store.messages.find_send(await new_session(store), "c") is None
     await begin(store, session, replaces=question)
-    assert await store.find_send("ann", session.id, "c") is not None
+    assert await store.messages.find_send(session, "c") is not None
 
 
 async def test_of_two_sends_at_once_with_one_id_only_one_is_stored(store: Store, session: Session) -> None:
@@ -636,7 +640,7 @@ async def test_of_two_sends_at_once_with_one_id_only_one_is_stored(store: Store,
         ("session_busy", {"activeMessageId": answer})
     ] * 9
     assert len(await shown(store, session)) == 2
-    assert (await store.get_session("ann", session.id)).message_count == 2
+    assert (await store.sessions.get("ann", session.id)).message_count == 2
     await begin(store, await new_session(store), client_message_id="c")
 
 
@@ -645,17 +649,17 @@ async def test_of_two_sends_at_once_with_one_id_only_one_is_stored(store: Store,
 CRASHING = """
 import asyncio, sys
 from pathlib import Path
-from chatproxy.store.records import Notice, Piece, Question
+from chatproxy.store.records import NewTurn, Notice, Piece
 from chatproxy.store.store import Store
 
 async def main():
     store = await Store.open(Path(sys.argv[1]))
-    session = await store.create_session("ann")
-    question = Question(content="Hi", model="m", warnings=[Notice(code="c", message="m")])
-    _, first = await store.begin_answer("ann", session.id, question)
-    _, second = await store.begin_answer("ann", session.id, Question(content="Hi"))
+    session = await store.sessions.create("ann")
+    question = NewTurn(content="Hi", model="m", warnings=[Notice(code="c", message="m")])
+    _, first = await store.messages.begin(session, question)
+    _, second = await store.messages.begin(session, NewTurn(content="Hi"))
     for n in range(12):
-        await store.checkpoint([Piece(message_id=first.id, thinking=f"t{n} ", content=f"\\0{n} ")])
+        await store.messages.checkpoint([Piece(message_id=first.id, thinking=f"t{n} ", content=f"\\0{n} ")])
     print(session.id, first.id, second.id, flush=True)
     await asyncio.Event().wait()
 
@@ -676,13 +680,14 @@ async def test_what_a_crash_left_unfinished_is_interrupted(tmp_path: Path) -> No
     await process.wait()
 
     store = await Store.open(path)
-    message = await store.get_message("ann", session_id, int(first))
+    session = await store.sessions.get("ann", session_id)
+    message = await store.messages.get(session, int(first))
     assert (message.status, message.error, message.finish_reason) == ("interrupted", INTERRUPTED, None)
     assert message.thinking == "".join(f"t{n} " for n in range(12))
     assert message.content == "".join(f"\0{n} " for n in range(12))
     assert message.cursor == f"{len(message.thinking)}.{len(message.content)}.end"
     assert (message.model, message.warnings) == ("m", [Notice(code="c", message="m")])
-    message = await store.get_message("ann", session_id, int(second))
+    message = await store.messages.get(session, int(second))
     assert (message.status, message.content, message.cursor) == ("interrupted", "", "0.0.end")
     await store.close()
     assert rows(path, "SELECT count(*) FROM piece") == [(0,)]
@@ -693,21 +698,21 @@ async def test_what_a_crash_left_unfinished_is_interrupted(tmp_path: Path) -> No
 
 async def test_nothing_but_a_search_scans_or_sorts(store: Store, session: Session, tmp_path: Path) -> None:
     statements: list[str] = []
-    for connection in (store._reader, store._writer._connection):
+    for connection in (store.database._reader, store.database._writer._connection):
         await connection.set_trace_callback(statements.append)
     question = await say(store, session, "Hi", "Hello", client_message_id="c", images=[b"1"])
     await say(store, session, "Hi", "Hello", replaces=question)
     _, unfinished = await begin(store, session)
-    await store.checkpoint([Piece(message_id=unfinished, thinking="", content="x")])
-    await store.update_session("ann", session.id, {"title": "T"})
-    await store.list_sessions("ann", limit=10, before=None, q=None)
-    await store.list_sessions("ann", limit=10, before="2026-01-01T00:00:00.000Z.1", q=None)
-    await store.list_messages("ann", session.id, limit=10, before=None)
-    await store.messages_after("ann", session.id, after=0, limit=10)
-    await store.get_answer("ann", session.id, unfinished)
-    await store.images("ann", session.id, [question])
-    await store.find_send("ann", session.id, "c")
-    await store.delete_session("ann", session.id)
+    await store.messages.checkpoint([Piece(message_id=unfinished, thinking="", content="x")])
+    await store.sessions.update(session, {"title": "T"})
+    await store.sessions.page("ann", limit=10, before=None, q=None)
+    await store.sessions.page("ann", limit=10, before="2026-01-01T00:00:00.000Z.1", q=None)
+    await store.messages.page(session, limit=10, before=None)
+    await store.messages.page_after(session, after=0, limit=10)
+    await store.messages.get_answer(session, unfinished)
+    await store.messages.images(session, [question])
+    await store.messages.find_send(session, "c")
+    await store.sessions.delete(session)
     slow = {
         statement: steps
         for statement in statements
@@ -720,7 +725,7 @@ async def test_nothing_but_a_search_scans_or_sorts(store: Store, session: Sessio
 
 async def test_a_search_looks_only_at_what_it_finds(store: Store, tmp_path: Path) -> None:
     statements: list[str] = []
-    await store._reader.set_trace_callback(statements.append)
+    await store.database._reader.set_trace_callback(statements.append)
     await titles(store, "word")
     ((search),) = [statement for statement in statements if "MATCH" in statement]
     steps = plan(tmp_path, search)
@@ -735,4 +740,4 @@ def plan(tmp_path: Path, statement: str) -> list[str]:
 
 async def test_the_reading_connection_cannot_write(store: Store) -> None:
     with pytest.raises(sqlite3.OperationalError, match="readonly"):
-        await store._reader.execute("DELETE FROM session")
+        await store.database._reader.execute("DELETE FROM session")

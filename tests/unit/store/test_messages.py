@@ -1,6 +1,6 @@
 import pytest
 
-from chatproxy.store.turns import TITLE_LENGTH, title
+from chatproxy.store.messages import TITLE_LENGTH, title
 
 
 @pytest.mark.parametrize(

@@ -4,8 +4,8 @@ from collections.abc import AsyncIterator
 import aiosqlite
 import pytest
 
+from chatproxy.store.database import fetch, now, to_json
 from chatproxy.store.records import Usage
-from chatproxy.store.rows import fetch, json, now
 
 
 @pytest.fixture
@@ -19,9 +19,9 @@ def test_now() -> None:
 
 
 def test_json() -> None:
-    assert json(None) is None
-    assert json([]) == "[]"
-    assert json(Usage(load_ms=3)) == (
+    assert to_json(None) is None
+    assert to_json([]) == "[]"
+    assert to_json(Usage(load_ms=3)) == (
         '{"promptTokens":null,"completionTokens":null,"tokensPerSecond":null,'
         '"timeToFirstTokenMs":null,"loadMs":3,"totalMs":null}'
     )

@@ -1,0 +1,95 @@
+"""The transcript: stored messages, with the text of answers that are still being written.
+
+The database has an answer's text as of its last checkpoint, memory has all of it. Everything that reads
+messages reads them here, so that no page, export or prompt shows less than the stream does.
+"""
+
+import asyncio
+from collections.abc import AsyncGenerator, Mapping
+from typing import Final, Protocol
+
+from msgspec.structs import replace
+
+from chatproxy.answers.answer import Answer
+from chatproxy.errors import shutting_down
+from chatproxy.store.messages import Messages
+from chatproxy.store.records import HistoryMessage, Message, Session
+
+EXPORT_PAGE: Final = 200  # messages read at once
+
+
+class LiveAnswers(Protocol):
+    """The answers in memory, which the registry keeps."""
+
+    def answers(self) -> Mapping[int, Answer]:
+        """Return a copy, by message id: the answers being written, and those over but not committed yet."""
+
+    def beginning(self, session_id: str) -> asyncio.Future[Answer] | None:
+        """Return the session's answer whose rows are being committed, if there is one."""
+
+
+class Transcript:
+    """The messages of sessions as their readers see them.
+
+    Each read takes the live answers first: one that ends while the row is read is then still known.
+    """
+
+    def __init__(self, messages: Messages, live: LiveAnswers) -> None:
+        self._messages = messages
+        self._live = live
+
+    async def answer(self, session: Session, message_id: int) -> Answer:
+        """Return an answer to subscribe to, live or stored; raise `not_found` for anything else.
+
+        One whose rows are committed and whose generation has not started is waited for.
+        """
+        waited = False
+        while True:
+            before = self._live.answers()
+            message, question_id = await self._messages.get_answer(session, message_id)
+            if answer := before.get(message_id) or self._live.answers().get(message_id):
+                return answer
+            if message.status != "streaming":
+                return Answer(message, question_id)
+            if beginning := self._live.beginning(session.id):
+                await asyncio.wait({beginning})
+            elif waited:  # a shutdown gave its generation up; the next start ends the row
+                raise shutting_down("read this answer again in a moment")
+            waited = True  # else it began and ended while the row was read
+
+    async def message(self, session: Session, message_id: int) -> Message:
+        """Return a message, superseded or not; raise `not_found`."""
+        live = self._live.answers()
+        return _overlaid(await self._messages.get(session, message_id), live)
+
+    async def page(
+        self, session: Session, *, limit: int, before: int | None
+    ) -> tuple[list[Message], int | None]:
+        """Return the last messages before that id, oldest first, and what to pass as `before` next."""
+        live = self._live.answers()
+        page, following = await self._messages.page(session, limit=limit, before=before)
+        return [_overlaid(message, live) for message in page], following
+
+    async def pages(self, session: Session) -> AsyncGenerator[list[Message], None]:
+        """Yield the whole conversation, oldest first, a page at a time."""
+        after: int | None = 0
+        while after is not None:
+            live = self._live.answers()
+            page, after = await self._messages.page_after(session, limit=EXPORT_PAGE, after=after)
+            yield [_overlaid(message, live) for message in page]
+
+    async def history(self, session: Session, *, limit: int, before: int | None) -> list[HistoryMessage]:
+        """Return the last messages before that id, newest first, with what a prompt needs of each."""
+        live = self._live.answers()
+        page = await self._messages.history(session, limit=limit, before=before)
+        return [
+            replace(message, content=str(answer.content), model=answer.model)
+            if (answer := live.get(message.id))
+            else message
+            for message in page
+        ]
+
+
+def _overlaid(message: Message, live: Mapping[int, Answer]) -> Message:
+    answer = live.get(message.id)
+    return message if answer is None else replace(answer.message, updated_at=message.updated_at)

@@ -1,0 +1,144 @@
+"""The SQLite database: the file, one connection that reads, and one writer that commits.
+
+The repositories beside this module hold the SQL; each statement stands beside the record that it makes.
+"""
+
+import sqlite3
+from collections.abc import AsyncIterator, Callable, Sequence
+from contextlib import AsyncExitStack, asynccontextmanager
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Final, Self, TypeVar
+
+import aiosqlite
+import msgspec
+
+from chatproxy.errors import ChatError, StartError
+from chatproxy.store import file
+from chatproxy.store.migrations import migrate
+from chatproxy.store.writer import Unit, Writer, translate_errors
+
+LARGEST: Final = 2**63 - 1  # of SQLite's integers
+
+Row = sqlite3.Row
+T = TypeVar("T")
+
+
+class Database:
+    """An open database. Reads raise ChatError for what SQLite reports, as writes do."""
+
+    def __init__(self, reader: aiosqlite.Connection, writer: Writer, resources: AsyncExitStack) -> None:
+        self._reader = reader
+        self._writer = writer
+        self._resources = resources
+
+    @classmethod
+    async def open(
+        cls,
+        path: Path,
+        reconcile: Sequence[Unit[None]] = (),
+        committed: Callable[[float], None] = lambda seconds: None,
+    ) -> Self:
+        """Open the file at `path`; create it, and its folder, if need be.
+
+        The units of `reconcile` put in order what a crash left behind, in one transaction, before anything
+        is read. `committed` is called with the seconds that each commit took. Raises StartError, and leaves
+        the file as it was, if it belongs to another program.
+        """
+        async with AsyncExitStack() as resources:
+            path = resources.enter_context(file.claimed(path))
+            try:
+                connection = await resources.enter_async_context(_connection(path, "rwc"))
+                await _prepare(connection, reconcile)
+                reader = await resources.enter_async_context(_connection(path, "ro"))
+            except sqlite3.Error as error:
+                raise StartError(
+                    f"The database {path} cannot be used ({error}); see to that, or {file.ELSEWHERE}."
+                ) from error
+            writer = Writer(connection, committed)
+            resources.push_async_callback(writer.close)
+            return cls(reader, writer, resources.pop_all())
+
+    async def close(self) -> None:
+        """Commit what was handed in, and let go of the file."""
+        await self._resources.aclose()
+
+    async def ping(self) -> None:
+        """Return if the file can be read."""
+        await self.fetch("SELECT key FROM session LIMIT 1")
+
+    async def fetch(self, sql: str, **arguments: object) -> Sequence[Row]:
+        """Return the rows of a query, as of the last commit."""
+        with translate_errors():
+            return await fetch(self._reader, sql, **arguments)
+
+    async def write(self, sql: str, **arguments: object) -> Sequence[Row]:
+        """Run one statement as a unit of its own and return its rows, once committed."""
+        return await self.run(lambda connection: fetch(connection, sql, **arguments))
+
+    async def run(self, unit: Unit[T]) -> T:
+        """Run a unit of work and return its result, once committed; see `Writer.run`."""
+        return await self._writer.run(unit)
+
+
+@asynccontextmanager
+async def _connection(path: Path, mode: str) -> AsyncIterator[aiosqlite.Connection]:
+    address = f"{path.as_uri()}?mode={mode}"
+    async with aiosqlite.connect(address, uri=True, isolation_level=None, timeout=5) as connection:
+        connection.row_factory = Row
+        yield connection
+
+
+async def _prepare(connection: aiosqlite.Connection, reconcile: Sequence[Unit[None]]) -> None:
+    for pragma in ("journal_mode = WAL", "synchronous = FULL", "foreign_keys = ON"):
+        await connection.execute_fetchall(f"PRAGMA {pragma}")
+    await migrate(connection)
+    await connection.execute("BEGIN IMMEDIATE")
+    for unit in reconcile:
+        await unit(connection)
+    await connection.commit()
+
+
+# -- for the repositories
+
+
+async def fetch(connection: aiosqlite.Connection, sql: str, **arguments: object) -> Sequence[Row]:
+    """Return all rows.
+
+    There are none if an argument is an integer that SQLite cannot hold: no row has such an id.
+    """
+    try:
+        return list(await connection.execute_fetchall(sql, arguments))
+    except OverflowError:
+        return []
+
+
+def one_row(rows: Sequence[Row], what: str) -> Row:
+    """Return the row that was asked for; raise `not_found` if there is none.
+
+    `what` goes on from "There is no": the thing, its id, and what to do instead.
+    """
+    if not rows:
+        raise ChatError("not_found", f"There is no {what}.")
+    return rows[0]
+
+
+def split_page(rows: Sequence[Row], limit: int) -> tuple[Sequence[Row], int | None]:
+    """Split `limit + 1` rows into a page and the id to continue from, None on the last page."""
+    shown = rows[:limit]
+    return shown, shown[-1]["id"] if len(rows) > limit else None
+
+
+def now() -> str:
+    """Return the current time as the contract has it: ISO 8601, UTC, milliseconds, `Z`."""
+    return datetime.now(UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
+
+
+def to_json(value: object) -> str | None:
+    """Return a column's JSON; None, which is NULL, for None."""
+    return None if value is None else msgspec.json.encode(value).decode()
+
+
+def phrase(text: str) -> str:
+    """Quote text for FTS5, so that nothing in it is query syntax. SQLite stops reading at NUL."""
+    return '"{}"'.format(text.replace("\0", "\ufffd").replace('"', '""'))

@@ -1,0 +1,351 @@
+"""Messages: questions and answers, from the empty answer through its pieces to its outcome.
+
+A send commits a question together with its answer, which is `streaming` and empty. Checkpoints insert what
+the answer has gained as pieces, so that their cost does not grow with its length; the outcome replaces the
+pieces by the whole text. What a crash leaves `streaming` is ended at the next start, with the text of its
+pieces.
+"""
+
+import sqlite3
+from collections.abc import Mapping, Sequence
+from functools import partial
+from typing import Any, Final
+
+import aiosqlite
+import msgspec
+from msgspec.structs import asdict, astuple, replace
+
+from chatproxy.cursor import Cursor
+from chatproxy.errors import ChatError
+from chatproxy.store.database import LARGEST, Database, Row, fetch, now, one_row, split_page, to_json
+from chatproxy.store.records import (
+    EarlierSend,
+    Failure,
+    HistoryMessage,
+    Measurement,
+    Message,
+    NewTurn,
+    Notice,
+    Piece,
+    Session,
+    Source,
+    Usage,
+)
+from chatproxy.store.sessions import missing
+
+INTERRUPTED: Final = Failure(
+    error="The server stopped in the middle of this answer; send the message again to get a whole one.",
+    code="interrupted",
+    retryable=True,
+)
+TITLE_LENGTH: Final = 80  # characters
+ROWS_PER_INSERT: Final = 100  # pieces; each statement costs one hop to aiosqlite's thread
+
+COLUMNS: Final = (
+    "id, role, content, thinking, status, model, model_reason, document_id, sources, warnings, "
+    "finish_reason, usage, error, image_count, client_message_id, created_at, updated_at, "
+    "(SELECT session.id FROM session WHERE key = message.session) AS session_id"
+)
+_JSON_COLUMNS: Final[Mapping[str, Any]] = {
+    "sources": list[Source],
+    "warnings": list[Notice],
+    "usage": Usage | None,
+    "error": Failure | None,
+}
+# Each of these takes `session`, a session's id.
+_KEY: Final = "(SELECT key FROM session WHERE id = :session)"
+_GET: Final = f"SELECT {COLUMNS} FROM message WHERE id = :id AND session = {_KEY}"
+_ANSWER: Final = (
+    f"SELECT {COLUMNS}, reply_to FROM message WHERE id = :id AND session = {_KEY} AND role = 'assistant'"
+)
+_SHOWN: Final = f"FROM message WHERE session = {_KEY} AND superseded = 0"
+_BEFORE: Final = f"AND id < ifnull(:before, {LARGEST}) ORDER BY id DESC LIMIT :limit"
+_LIST: Final = f"SELECT {COLUMNS} {_SHOWN} {_BEFORE} + 1"
+_LIST_AFTER: Final = f"SELECT {COLUMNS} {_SHOWN} AND id > :after ORDER BY id LIMIT :limit + 1"
+_HISTORY: Final = f"SELECT id, role, content, image_count, model {_SHOWN} {_BEFORE}"
+_COUNT_FROM: Final = f"SELECT count(*) AS number {_SHOWN} AND id >= :id"
+_IMAGES: Final = f"""
+    SELECT message, bytes FROM image
+    WHERE message IN (SELECT value FROM json_each(:ids))
+    AND (SELECT session FROM message WHERE id = image.message) = {_KEY}
+    ORDER BY message, position
+"""
+_EARLIER: Final = f"""
+    SELECT question.id AS question_id, answer.id AS answer_id, question.fingerprint
+    FROM message AS question JOIN message AS answer ON answer.reply_to = question.id
+    WHERE question.session = {_KEY} AND question.client_message_id = :client_message_id
+"""
+_REPLACEABLE: Final = f"SELECT id {_SHOWN} AND id = :replaces AND role = 'user'"
+
+_FINISH: Final = """
+    UPDATE message SET
+        status = :status, thinking = :thinking, content = :content,
+        model = :model, model_reason = :model_reason,
+        sources = :sources, warnings = :warnings,
+        finish_reason = :finish_reason, usage = :usage, error = :error,
+        updated_at = :now
+    WHERE id = :id
+"""
+_MEASURED: Final = """
+    INSERT OR REPLACE INTO measurement (digest, tokens_per_second, load_ms, prompt_base, prompt_slope)
+    VALUES (:digest, :tokens_per_second, :load_ms, :prompt_base, :prompt_slope)
+"""
+
+
+class Messages:
+    """The messages of sessions; see `Sessions` for who may hold a `Session`."""
+
+    def __init__(self, database: Database) -> None:
+        self._database = database
+
+    # -- to show
+
+    async def get(self, session: Session, message_id: int) -> Message:
+        """Return a message, superseded or not; raise `not_found`."""
+        return _message(await self._one(_GET, session, message_id, "message"))
+
+    async def get_answer(self, session: Session, message_id: int) -> tuple[Message, int]:
+        """Return an answer and the id of its question; raise `not_found` for anything else."""
+        row = await self._one(_ANSWER, session, message_id, "answer")
+        return _message(row), row["reply_to"]
+
+    async def _one(self, sql: str, session: Session, message_id: int, noun: str) -> Row:
+        rows = await self._database.fetch(sql, session=session.id, id=message_id)
+        return one_row(rows, f"{noun} {message_id} in this session; list its messages")
+
+    async def page(
+        self, session: Session, *, limit: int, before: int | None
+    ) -> tuple[list[Message], int | None]:
+        """Return the last messages before that id, oldest first, and what to pass as `before` next."""
+        rows = await self._database.fetch(_LIST, session=session.id, before=before, limit=limit)
+        shown, following = split_page(rows, limit)
+        return [_message(row) for row in reversed(shown)], following
+
+    async def page_after(
+        self, session: Session, *, limit: int, after: int
+    ) -> tuple[list[Message], int | None]:
+        """Return the first messages after that id, oldest first, and what to pass as `after` next."""
+        rows = await self._database.fetch(_LIST_AFTER, session=session.id, after=after, limit=limit)
+        shown, following = split_page(rows, limit)
+        return [_message(row) for row in shown], following
+
+    # -- to send again
+
+    async def history(self, session: Session, *, limit: int, before: int | None) -> list[HistoryMessage]:
+        """Return the last messages before that id, newest first, with what a prompt needs of each."""
+        rows = await self._database.fetch(_HISTORY, session=session.id, before=before, limit=limit)
+        return [HistoryMessage(**dict(row)) for row in rows]
+
+    async def images(self, session: Session, message_ids: Sequence[int]) -> dict[int, list[bytes]]:
+        """Return the images of those messages that have any, by message id."""
+        found: dict[int, list[bytes]] = {}
+        ids = to_json(list(message_ids))
+        for row in await self._database.fetch(_IMAGES, session=session.id, ids=ids):
+            found.setdefault(row["message"], []).append(row["bytes"])
+        return found
+
+    async def count_from(self, session: Session, message_id: int) -> int:
+        """Return how many messages the conversation has from that one on."""
+        (row,) = await self._database.fetch(_COUNT_FROM, session=session.id, id=message_id)
+        return int(row["number"])
+
+    async def find_send(self, session: Session, client_message_id: str) -> EarlierSend | None:
+        """Return the send that used this `clientMessageId`, if there was one."""
+        rows = await self._database.fetch(_EARLIER, session=session.id, client_message_id=client_message_id)
+        return EarlierSend(**dict(rows[0])) if rows else None
+
+    async def check_replaces(self, session: Session, replaces: int) -> None:
+        """Raise `invalid` unless that is a user message of the conversation as it stands."""
+        rows = await self._database.fetch(_REPLACEABLE, session=session.id, replaces=replaces)
+        _check_replaceable(rows)
+
+    # -- to write
+
+    async def begin(self, session: Session, turn: NewTurn) -> tuple[Message, Message]:
+        """Commit the question, and its answer as `streaming`; supersede what the question replaces.
+
+        Raises `not_found` if the session was deleted, `invalid` if `replaces` names no user message, and
+        `session_busy` if the turn's `client_message_id` is stored already.
+        """
+        return await self._database.run(partial(_begin, session_id=session.id, turn=turn))
+
+    async def checkpoint(self, pieces: Sequence[Piece]) -> None:
+        """Keep what answers have gained. Pieces of answers that are deleted or over are dropped."""
+        await self._database.run(partial(_checkpoint, pieces=pieces))
+
+    async def finish(self, outcome: Message, measurement: Measurement | None = None) -> None:
+        """Store how an answer ended, and what it showed of its model. A deleted answer is no error."""
+        await self._database.run(partial(_finish, outcome=outcome, measurement=measurement))
+
+    async def measurements(self) -> list[Measurement]:
+        """Return the running figures of every model that has answered here."""
+        rows = await self._database.fetch("SELECT * FROM measurement")
+        return [Measurement(**dict(row)) for row in rows]
+
+
+def _message(row: Row) -> Message:
+    fields = {name: row[name] for name in Message.__struct_fields__ if name != "cursor"}
+    for name, shape in _JSON_COLUMNS.items():
+        if fields[name] is not None:
+            fields[name] = msgspec.json.decode(fields[name], type=shape)
+    if fields["role"] == "assistant":
+        # Counted here, because length() in SQL stops at NUL.
+        end = fields["status"] != "streaming"
+        fields["cursor"] = str(Cursor(len(fields["thinking"]), len(fields["content"]), end))
+    return Message(**fields)
+
+
+# -- units of work, for the writer
+
+
+async def _begin(connection: aiosqlite.Connection, session_id: str, turn: NewTurn) -> tuple[Message, Message]:
+    rows = await fetch(connection, "SELECT key FROM session WHERE id = :id", id=session_id)
+    key = one_row(rows, missing(session_id))["key"]
+    superseded = 0
+    if turn.replaces is not None:
+        rows = await fetch(connection, _REPLACEABLE, session=session_id, replaces=turn.replaces)
+        _check_replaceable(rows)
+        superseded = await _supersede(connection, key, turn.replaces)
+    try:
+        question = await _insert_question(connection, key, turn)
+    except sqlite3.IntegrityError as error:
+        (earlier,) = await fetch(
+            connection, _EARLIER, session=session_id, client_message_id=turn.client_message_id
+        )
+        raise ChatError(
+            "session_busy",
+            "This clientMessageId is stored already; send the message again to read its answer.",
+            activeMessageId=earlier["answer_id"],
+        ) from error
+    answer = await _insert_answer(connection, key, turn, question["id"])
+    # The first turn names the session.
+    await connection.execute(
+        "UPDATE session SET updated_at = ?, message_count = message_count + ?, document_id = ?,"
+        " title = coalesce(title, ?) WHERE key = ?",
+        (now(), 2 - superseded, turn.document_id, title(turn.content), key),
+    )
+    return _message(question), _message(answer)
+
+
+def _check_replaceable(rows: Sequence[Row]) -> None:
+    if not rows:
+        raise ChatError(
+            "invalid",
+            "The message to replace is not a user message of this conversation; list its messages.",
+            field="replaces",
+        )
+
+
+async def _supersede(connection: aiosqlite.Connection, key: int, first: int) -> int:
+    """Take that message and all after it out of the conversation; return how many."""
+    cursor = await connection.execute(
+        "UPDATE message SET superseded = 1 WHERE session = ? AND superseded = 0 AND id >= ?", (key, first)
+    )
+    return cursor.rowcount
+
+
+async def _insert_question(connection: aiosqlite.Connection, key: int, turn: NewTurn) -> Row:
+    row = await _insert(
+        connection,
+        session=key,
+        role="user",
+        status="complete",
+        content=turn.content,
+        document_id=turn.document_id,
+        sources="[]",
+        warnings="[]",
+        image_count=len(turn.images),
+        client_message_id=turn.client_message_id,
+        fingerprint=turn.fingerprint,
+    )
+    for position, image in enumerate(turn.images):
+        await connection.execute(
+            "INSERT INTO image (message, position, bytes) VALUES (?, ?, ?)", (row["id"], position, image)
+        )
+    return row
+
+
+async def _insert_answer(connection: aiosqlite.Connection, key: int, turn: NewTurn, reply_to: int) -> Row:
+    return await _insert(
+        connection,
+        session=key,
+        reply_to=reply_to,
+        role="assistant",
+        status="streaming",
+        content="",
+        model=turn.model,
+        model_reason=turn.model_reason,
+        document_id=turn.document_id,
+        sources=to_json(turn.sources),
+        warnings=to_json(turn.warnings),
+        image_count=0,
+    )
+
+
+async def _insert(connection: aiosqlite.Connection, **columns: object) -> Row:
+    names, values = ", ".join(columns), ", ".join([f":{name}" for name in columns])
+    sql = f"""
+        INSERT INTO message ({names}, created_at, updated_at) VALUES ({values}, :now, :now)
+        RETURNING {COLUMNS}
+    """
+    (row,) = await fetch(connection, sql, **columns, now=now())
+    return row
+
+
+def title(content: str) -> str | None:
+    """Return the first line, cut between words if it is long; None if there is no text."""
+    lines = content.strip().splitlines()
+    if not lines:
+        return None
+    line = " ".join(lines[0].split())
+    if len(line) <= TITLE_LENGTH:
+        return line
+    words, _, _ = line[:TITLE_LENGTH].rpartition(" ")
+    return (words or line[: TITLE_LENGTH - 1]) + "…"
+
+
+async def _checkpoint(connection: aiosqlite.Connection, pieces: Sequence[Piece]) -> None:
+    for first in range(0, len(pieces), ROWS_PER_INSERT):
+        some = pieces[first : first + ROWS_PER_INSERT]
+        await connection.execute(
+            f"WITH gained (id, thinking, content) AS (VALUES {', '.join(['(?, ?, ?)'] * len(some))})"
+            " INSERT INTO piece (message, thinking, content) SELECT id, gained.thinking, gained.content"
+            " FROM gained JOIN message USING (id) WHERE status = 'streaming'",
+            [value for piece in some for value in astuple(piece)],
+        )
+
+
+async def _finish(
+    connection: aiosqlite.Connection, outcome: Message, measurement: Measurement | None = None
+) -> None:
+    if measurement is not None:
+        await connection.execute(_MEASURED, asdict(measurement))
+    columns = asdict(outcome) | {
+        "sources": to_json(outcome.sources),
+        "warnings": to_json(outcome.warnings),
+        "usage": to_json(outcome.usage),
+        "error": to_json(outcome.error),
+        "now": now(),
+    }
+    await connection.execute(_FINISH, columns)
+    await connection.execute("DELETE FROM piece WHERE message = ?", (outcome.id,))
+    await connection.execute(
+        "UPDATE session SET updated_at = ? WHERE key = (SELECT session FROM message WHERE id = ?)",
+        (columns["now"], outcome.id),
+    )
+
+
+async def reconcile(connection: aiosqlite.Connection) -> None:
+    """End the answers that a crash left unfinished, with the text that their pieces hold."""
+    for row in await fetch(connection, f"SELECT {COLUMNS} FROM message WHERE status = 'streaming'"):
+        pieces = await fetch(
+            connection, "SELECT thinking, content FROM piece WHERE message = :id ORDER BY key", id=row["id"]
+        )
+        outcome = replace(
+            _message(row),
+            status="interrupted",
+            thinking="".join([piece["thinking"] for piece in pieces]),
+            content="".join([piece["content"] for piece in pieces]),
+            error=INTERRUPTED,
+        )
+        await _finish(connection, outcome)

@@ -1,0 +1,121 @@
+"""Sessions: one row each, listed by activity and found by the words of their titles and messages."""
+
+import re
+import secrets
+from collections.abc import Mapping
+from functools import partial
+from typing import Final
+
+from chatproxy.errors import ChatError
+from chatproxy.store.database import Database, Row, now, one_row, phrase
+from chatproxy.store.records import Session
+
+COLUMNS: Final = "id, title, model, system, document_id, created_at, updated_at, message_count"
+
+_GET: Final = f"SELECT {COLUMNS} FROM session WHERE id = :id AND owner = :owner"
+_PAGE: Final = """
+    owner = :owner AND (updated_at, key) < (:updated_at, :key)
+    ORDER BY updated_at DESC, key DESC LIMIT :limit + 1
+"""
+_LIST: Final = f"SELECT key, {COLUMNS} FROM session WHERE {_PAGE}"
+# CROSS JOIN keeps SQLite from scanning all sessions to see which of them were found.
+_SEARCH: Final = f"""
+    WITH found (session) AS (
+        SELECT rowid FROM session_words WHERE session_words MATCH :words
+        UNION
+        SELECT session FROM message_words CROSS JOIN message ON id = message_words.rowid
+        WHERE message_words MATCH :words AND superseded = 0
+    )
+    SELECT key, {COLUMNS} FROM found CROSS JOIN session ON key = found.session WHERE {_PAGE}
+"""
+_CREATE: Final = f"""
+    INSERT INTO session (id, owner, title, model, system, created_at, updated_at)
+    VALUES (:id, :owner, :title, :model, :system, :now, :now) RETURNING {COLUMNS}
+"""
+_CURSOR: Final = re.compile(r"(\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{3}Z)\.(\d{1,18})", re.ASCII)
+
+
+class Sessions:
+    """The sessions of all owners.
+
+    `get` is the one place that checks an owner: whatever else takes a `Session` may be called by whoever
+    holds that record. Another owner's session raises the same `not_found` as a missing one.
+    """
+
+    def __init__(self, database: Database) -> None:
+        self._database = database
+
+    async def create(
+        self, owner: str, *, title: str | None = None, model: str | None = None, system: str | None = None
+    ) -> Session:
+        """Create a session under a new, unguessable id of 128 random bits."""
+        (row,) = await self._database.write(
+            _CREATE,
+            id=secrets.token_urlsafe(16),
+            owner=owner,
+            title=title,
+            model=model,
+            system=system,
+            now=now(),
+        )
+        return _session(row)
+
+    async def get(self, owner: str, session_id: str) -> Session:
+        """Return the owner's session; raise `not_found`."""
+        return _session(
+            one_row(await self._database.fetch(_GET, id=session_id, owner=owner), missing(session_id))
+        )
+
+    async def page(
+        self, owner: str, *, limit: int, before: str | None, q: str | None
+    ) -> tuple[list[Session], str | None]:
+        """Return a page, latest activity first, and what to pass as `before` for the next (None: no more).
+
+        Every word of `q` must begin a word of the title, or all of them words of one message. Raises
+        `invalid_cursor`.
+        """
+        updated_at, key = _place(before)
+        fetch = partial(self._database.fetch, owner=owner, updated_at=updated_at, key=key, limit=limit)
+        rows = await (fetch(_SEARCH, words=_beginnings(q)) if q and q.strip() else fetch(_LIST))
+        shown = rows[:limit]
+        following = f"{shown[-1]['updated_at']}.{shown[-1]['key']}" if len(rows) > limit else None
+        return [_session(row) for row in shown], following
+
+    async def update(self, session: Session, changes: Mapping[str, str | None]) -> Session:
+        """Change what `changes` names among title, model and system; return the new record."""
+        columns = "".join([f"{name} = :{name}, " for name in ("title", "model", "system") if name in changes])
+        sql = f"UPDATE session SET {columns}updated_at = :now WHERE id = :id RETURNING {COLUMNS}"
+        rows = await self._database.write(sql, **changes, now=now(), id=session.id)
+        return _session(one_row(rows, missing(session.id)))
+
+    async def delete(self, session: Session) -> None:
+        """Delete the session and, by foreign keys, its messages with all that belongs to them."""
+        rows = await self._database.write("DELETE FROM session WHERE id = :id RETURNING key", id=session.id)
+        one_row(rows, missing(session.id))
+
+
+def missing(session_id: str) -> str:
+    """Return what `one_row` says of a session that does not exist."""
+    return f"session {session_id}; list the sessions, or create one"
+
+
+def _session(row: Row) -> Session:
+    return Session(**{name: row[name] for name in COLUMNS.split(", ")})
+
+
+def _place(before: str | None) -> tuple[str, int]:
+    """Return the time and the key of the last session of the page before."""
+    if before is None:
+        return "~", 0  # sorts after every time
+    place = _CURSOR.fullmatch(before)
+    if place is None:
+        raise ChatError(
+            "invalid_cursor",
+            "The cursor is malformed; pass `next` of the page before, or none for the first page.",
+        )
+    return place[1], int(place[2])
+
+
+def _beginnings(q: str) -> str:
+    """Return an FTS5 query that every word of `q` must match as a prefix."""
+    return " ".join([f"{phrase(word)}*" for word in q.split()])
