@@ -2,7 +2,7 @@
 
 A subscriber in step is handed each frame in the call that brought it (`push`). One whose sink still holds
 earlier data falls behind: its own task reads on from its position (`run`), in larger pieces, whenever there
-is room, and holds up nobody else.
+is room, and delays no other subscriber.
 """
 
 import asyncio

@@ -1,21 +1,23 @@
-"""Which model answers: the one that is named, or the one that suits the message best.
+"""The rules by which a model is selected.
 
-A name in the request counts before the session's, and that before `DEFAULT_MODEL`. A named model is
-never second-guessed. Where the name that counts is "auto", the rules are these.
+A name in the request takes precedence over the session's, and that over `DEFAULT_MODEL`. A named model is
+used as it is. If the name is "auto", chatproxy selects.
 
-Who can answer at all: models that complete text and run here, not on somebody else's machine; that see,
-where the message has images; that think, where thinking is asked for; and whose window holds what cannot
-be left out (system prompt, message, images) with room for an answer. A window that is not known yet
-rules nobody out, and neither does the history, which can be shortened.
+A model is eligible if it completes text and runs on this machine; if it has vision, for a message with
+images; if it can think, when thinking is requested; and if its window holds what cannot be left out (system
+prompt, message, images) with room for an answer. An unknown window excludes no model, and neither does the
+history, which can be shortened.
 
-Who of these answers:
+Of the eligible models, the first by these rules is selected:
+
 1. the model of the session's last answer, so that a conversation keeps its voice;
 2. for a demanding message (a prompt of over 2,000 tokens with its history, or one about a document), the
-   largest that answers at a readable pace, 8 tokens a second, or whose pace is not known;
-3. one that is loaded, those wholly in the fastest memory first;
-4. the one that would be through soonest with 200 tokens, as measured here, its loading included;
-5. where nothing was measured, the smallest.
-Each rule decides only among those that the one before it leaves equal; at last, the name does.
+   largest that answers at a readable pace of 8 tokens a second, or whose pace is unknown;
+3. a loaded model, and among those one that is wholly in the fastest memory;
+4. the one that would complete 200 tokens soonest, as measured here, including the time to load it;
+5. without measurements, the smallest.
+
+Each rule decides only among models that are equal by the rules before it; the name decides last.
 """
 
 from collections.abc import Callable, Sequence
@@ -27,19 +29,24 @@ from chatproxy.errors import ChatError
 from chatproxy.models.catalog import KnownModel, canonical
 
 AUTO: Final = "auto"
-DEMANDING: Final = 2000  # tokens of prompt
+DEMANDING: Final = 2000  # tokens in the prompt
 READABLE: Final = 8.0  # tokens per second
-TYPICAL: Final = 200  # tokens of an answer
+TYPICAL: Final = 200  # tokens in an answer
 
 
 class Choice(Struct, frozen=True):
+    """A model, and the reason why it was selected, for the reader."""
+
     model: KnownModel
     reason: str
 
 
 class Need(Struct, frozen=True, kw_only=True):
-    """What a message asks of a model. `least` is the tokens that cannot be left out, by a model's own
-    measure, with the room for an answer in a window of that size; `whole` about those of it all."""
+    """What a message requires of a model.
+
+    `least` returns the tokens that cannot be left out, by a model's own estimate, including the reserve for
+    an answer in a window of that size. `whole` is about the tokens of everything.
+    """
 
     least: Callable[[KnownModel, int], int] = lambda model, window: 0
     whole: int = 0
@@ -50,7 +57,7 @@ class Need(Struct, frozen=True, kw_only=True):
 
 
 def named(requested: str | None, of_session: str | None, default: str) -> tuple[str, str] | None:
-    """The name that counts, and why; None where the choice is chatproxy's."""
+    """Return the name that takes precedence, and why; None if chatproxy selects."""
     for name, reason in (
         (requested, "named in the request"),
         (of_session, "this session's model"),
@@ -62,21 +69,24 @@ def named(requested: str | None, of_session: str | None, default: str) -> tuple[
 
 
 def rank(models: Sequence[KnownModel], need: Need) -> list[Choice]:
-    """Everybody who can answer, the best first. Raises `no_models`, `no_suitable_model` or, where only
-    the window is in the way, `message_too_long`."""
+    """Return the eligible models, best first.
+
+    Raises `no_models`, `no_suitable_model` or, if only the window is too small, `message_too_long`.
+    """
     if not models:
         raise ChatError(
             "no_models", "No model is installed; type `ollama pull gemma3` where Ollama runs, and try again."
         )
-    able = _able(models, need)
-    fitting = [model for model in able if _fits(model, need)]
+    eligible = _eligible(models, need)
+    fitting = [model for model in eligible if _fits(model, need)]
     if not fitting:
-        raise too_long(max(able, key=lambda model: model.window or 0), need)
+        raise too_long(max(eligible, key=lambda model: model.window or 0), need)
     ranked = sorted(fitting, key=lambda model: _order(model, need))
     return [Choice(model, _reason(model, fitting, models, need)) for model in ranked]
 
 
 def too_long(model: KnownModel, need: Need) -> ChatError:
+    """Return `message_too_long` with the numbers of that model."""
     window = model.window or 0
     return ChatError(
         "message_too_long",
@@ -87,10 +97,10 @@ def too_long(model: KnownModel, need: Need) -> ChatError:
     )
 
 
-def _able(models: Sequence[KnownModel], need: Need) -> list[KnownModel]:
+def _eligible(models: Sequence[KnownModel], need: Need) -> list[KnownModel]:
     wanted = {"completion"} | ({"vision"} if need.images else set()) | ({"thinking"} if need.think else set())
-    able = [model for model in models if wanted <= model.capabilities and not model.remote]
-    if not able:
+    eligible = [model for model in models if wanted <= model.capabilities and not model.remote]
+    if not eligible:
         what = {"vision": "see images", "thinking": "think"}
         lacking = " and ".join(what[name] for name in sorted(wanted & what.keys(), reverse=True)) or "chat"
         raise ChatError(
@@ -98,7 +108,7 @@ def _able(models: Sequence[KnownModel], need: Need) -> list[KnownModel]:
             f"None of the installed models can {lacking} ({', '.join(model.name for model in models)}); "
             "install one that can with `ollama pull`, or name a model.",
         )
-    return able
+    return eligible
 
 
 def _fits(model: KnownModel, need: Need) -> bool:
@@ -131,7 +141,7 @@ def _is_readable(model: KnownModel) -> bool:
 
 
 def _seconds(model: KnownModel) -> float:
-    """Until a typical answer is through; infinite where nothing was measured."""
+    """Return the time that a typical answer takes; infinite if the model was not measured."""
     if not model.tokens_per_second:
         return float("inf")
     load = 0.0 if model.warm else (model.measured.load_ms or 0.0) / 1000
@@ -141,7 +151,7 @@ def _seconds(model: KnownModel) -> float:
 def _reason(
     model: KnownModel, fitting: Sequence[KnownModel], models: Sequence[KnownModel], need: Need
 ) -> str:
-    """The rule that put it where it is, in words for the reader."""
+    """Return the rule that ranked the model, in words for the reader."""
     if _is_last(model, need):
         return "answered last in this session"
     if len(fitting) == 1:

@@ -54,8 +54,8 @@ _INSERT: Final = """
 class Documents:
     """The documents of all owners.
 
-    `get` is the one place that checks an owner: whatever else takes a `Document` may be called by whoever
-    holds that record. Another owner's document raises the same `not_found` as a missing one.
+    Only `get`, `page` and `create` take an owner. Everything else takes a `Document`, which comes only from
+    them. Another owner's document raises the same `not_found` as a missing one.
     """
 
     def __init__(self, database: Database) -> None:

@@ -39,9 +39,8 @@ def claimed(path: Path) -> Iterator[Path]:
         try:
             check(path)
         finally:
-            if (
-                not indexed
-            ):  # made to read a log that a crash left; nobody else has it, while the lock is held
+            # Reading a log that a crash left makes an index. Nobody else has it while the lock is held.
+            if not indexed:
                 index.unlink(missing_ok=True)
         yield path
 

@@ -1,7 +1,7 @@
-"""The tables, in numbered steps from an empty file to what this version needs; taken when a file is opened.
+"""The schema, as numbered migrations from an empty file; those that are missing run when a file is opened.
 
-`PRAGMA user_version` counts the steps that a database has been through. A step that has been released
-is never edited: what comes later is a new one.
+`PRAGMA user_version` counts the migrations that a database has been through. A released migration is never
+edited: a change is a new one.
 """
 
 from collections.abc import Sequence
@@ -11,8 +11,8 @@ import aiosqlite
 
 APPLICATION_ID: Final = int.from_bytes(b"cprx")
 
-# Words are indexed by triggers, of session titles and of message text. The text of an answer changes
-# once, at its end: until then it grows in `piece`, which has no trigger.
+# Triggers index the words of session titles and of message text. The text of an answer changes once, at its
+# end; until then it grows in `piece`, which has no trigger.
 CHAT: Final = """
 CREATE TABLE session (
     key           INTEGER PRIMARY KEY,
@@ -113,8 +113,8 @@ CREATE TABLE measurement (
 ) STRICT;
 """
 
-# The chunks of a document have the keys from (id << 20) on, so that a search stays within it. An id names
-# one document for ever: a session may still hold that of a deleted one.
+# A document's chunks have the keys from (id << 20) on, so that a search stays within it. An id is never
+# reused: a session may still refer to a deleted document.
 DOCUMENTS: Final = """
 CREATE TABLE document (
     id         INTEGER PRIMARY KEY AUTOINCREMENT,
@@ -124,7 +124,7 @@ CREATE TABLE document (
     media_type TEXT NOT NULL,
     bytes      INTEGER NOT NULL,
     chunks     INTEGER NOT NULL,
-    complete   INTEGER NOT NULL DEFAULT 0,      -- while not, there is no such document for anybody
+    complete   INTEGER NOT NULL DEFAULT 0,      -- until then, no query returns it
     created_at TEXT NOT NULL
 ) STRICT;
 CREATE UNIQUE INDEX document_by_content ON document (owner, hash) WHERE complete;
@@ -153,7 +153,7 @@ MIGRATIONS: Final[Sequence[str]] = (CHAT, MEASUREMENTS, DOCUMENTS)
 
 
 async def migrate(connection: aiosqlite.Connection, migrations: Sequence[str] = MIGRATIONS) -> None:
-    """Takes the steps that are missing, each in one transaction: one that fails leaves nothing behind."""
+    """Run the migrations that are missing, each in one transaction: one that fails leaves nothing behind."""
     ((version,),) = await connection.execute_fetchall("PRAGMA user_version")
     for number, script in enumerate(migrations[version:], start=version + 1):
         try:

@@ -38,8 +38,8 @@ _CURSOR: Final = re.compile(r"(\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{3}Z)\.(\d{1,18
 class Sessions:
     """The sessions of all owners.
 
-    `get` is the one place that checks an owner: whatever else takes a `Session` may be called by whoever
-    holds that record. Another owner's session raises the same `not_found` as a missing one.
+    Only `get`, `page` and `create` take an owner. Everything else takes a `Session`, which comes only from
+    them. Another owner's session raises the same `not_found` as a missing one.
     """
 
     def __init__(self, database: Database) -> None:

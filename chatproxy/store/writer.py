@@ -1,8 +1,8 @@
-"""The one writer: units of work gather while a commit is under way, and the next commit takes them all.
+"""The only writer: units of work gather while a commit is under way, and the next commit takes them all.
 
-A unit is a coroutine function over the writing connection. Its caller is answered after the COMMIT that
-holds it, so what was answered is on the disk. A unit must do nothing but SQL: where a commit fails as
-a whole, each of its units is run once more, on its own.
+A unit is a coroutine function that takes the writing connection. Its caller gets the result after the COMMIT
+that holds it, so that whatever was acknowledged is on the disk. A unit must do nothing but SQL: if a commit
+fails as a whole, each of its units runs once more, in a commit of its own.
 """
 
 import asyncio
@@ -20,7 +20,7 @@ from chatproxy.errors import ChatError, shutting_down
 
 logger: Final = logging.getLogger(__name__)
 
-LOCKED: Final = 5.0  # seconds that a unit waits for another process that writes
+LOCKED: Final = 5.0  # seconds that a unit waits while another process writes
 
 T = TypeVar("T")
 Unit = Callable[[aiosqlite.Connection], Awaitable[T]]
@@ -33,8 +33,8 @@ _UNWRITABLE: Final = {
 
 
 def chat_error(error: sqlite3.Error) -> ChatError:
-    """How everybody is told of what SQLite says."""
-    # The lowest byte is the primary code; the module's own errors have none.
+    """Return what clients see of SQLite's error."""
+    # The lowest byte is the primary code; errors of the sqlite3 module itself have no code.
     code = getattr(error, "sqlite_errorcode", sqlite3.SQLITE_ERROR) & 0xFF
     if code in _UNWRITABLE:
         return ChatError("storage_full", _UNWRITABLE[code])
@@ -46,7 +46,7 @@ def chat_error(error: sqlite3.Error) -> ChatError:
 
 @contextmanager
 def translate_errors() -> Iterator[None]:
-    """Raises SQLite's errors as ChatErrors."""
+    """Raise SQLite's errors as ChatErrors."""
     try:
         yield
     except sqlite3.Error as error:
@@ -54,7 +54,7 @@ def translate_errors() -> Iterator[None]:
 
 
 class _Job(Generic[T]):
-    """A unit and the caller who waits for it, or has stopped waiting."""
+    """A unit, and the caller that waits for it or no longer does."""
 
     def __init__(self, unit: Unit[T]) -> None:
         self._unit = unit
@@ -62,64 +62,70 @@ class _Job(Generic[T]):
         self.answer: asyncio.Future[T] = asyncio.get_running_loop().create_future()
 
     async def attempt(self, connection: aiosqlite.Connection) -> Callable[[], None]:
-        """Runs the unit so that its failure undoes it alone; returns what to call after the COMMIT.
+        """Run the unit in a savepoint, so that its failure undoes nothing else; return a callback.
 
-        Raises where SQLite gave up the whole transaction, as it may on a full disk.
+        The callback is for after the COMMIT. Raises if SQLite rolled back the whole transaction, as it may on a
+        full disk.
         """
         await connection.execute("SAVEPOINT unit")
         try:
-            tell = partial(self.succeed, await self._unit(connection))
+            callback = partial(self.succeed, await self._unit(connection))
         except Exception as error:
             if not connection.in_transaction:
                 raise
             await connection.execute("ROLLBACK TO unit")
-            tell = partial(self.fail, error)
+            callback = partial(self.fail, error)
         await connection.execute("RELEASE unit")
-        return tell
+        return callback
 
     def succeed(self, result: T) -> None:
+        """Give the caller the unit's result."""
         if not self.answer.done():
             self.answer.set_result(result)
 
     def fail(self, error: Exception) -> None:
+        """Give the caller the error."""
         if not self.answer.done():
             self.answer.set_exception(error)
 
 
 class Writer:
-    """Takes over a connection in autocommit mode; whoever opened it closes it, after the writer."""
+    """Commits units of work, many at a time."""
 
     def __init__(
         self, connection: aiosqlite.Connection, observe: Callable[[float], None] = lambda seconds: None
     ) -> None:
-        """`observe` is told how long each commit took."""
+        """Take over a connection in autocommit mode; its opener closes it, after the writer.
+
+        Call `observe` with the seconds that each commit took.
+        """
         self._connection = connection
         self._observe = observe
         self._jobs: list[_Job[Any]] = []
-        self._called = asyncio.Event()
+        self._wakeup = asyncio.Event()
         self._closed = False
         self._task = asyncio.create_task(self._work(), name="database writer")
 
     async def run(self, unit: Unit[T]) -> T:
-        """Returns once the unit is committed. A caller who is cancelled leaves the unit to go on."""
+        """Return the unit's result, once it is committed. It goes on if its caller is cancelled."""
         if self._closed:
             raise shutting_down("try again in a moment")
         job = _Job(unit)
         self._jobs.append(job)
-        self._called.set()
+        self._wakeup.set()
         with translate_errors():
             return await job.answer
 
     async def close(self) -> None:
-        """Returns once everything that was asked for is committed; nothing more is taken."""
+        """Accept no more units, and return once all are committed."""
         self._closed = True
-        self._called.set()
+        self._wakeup.set()
         await self._task
 
     async def _work(self) -> None:
         while not self._closed or self._jobs:
-            await self._called.wait()
-            self._called.clear()
+            await self._wakeup.wait()
+            self._wakeup.clear()
             jobs, self._jobs = self._jobs, []
             if jobs:
                 await self._commit(jobs)
@@ -132,23 +138,23 @@ class Writer:
                 job.fail(error)
             return
         try:
-            tells = [await job.attempt(self._connection) for job in jobs]
+            callbacks = [await job.attempt(self._connection) for job in jobs]
             began = perf_counter()
             await self._connection.commit()
             self._observe(perf_counter() - began)
         except Exception as error:
             await self._undo(jobs, error)
         else:
-            for tell in tells:
-                tell()
+            for callback in callbacks:
+                callback()
 
     async def _begin(self, since: float) -> None:
-        """Waits for who else is writing until LOCKED after `since`, when the oldest unit was handed in."""
+        """Begin, once no other process writes; wait until LOCKED after `since`, when the oldest unit came."""
         left = max(0.0, LOCKED - (monotonic() - since))
         await self._connection.executescript(f"PRAGMA busy_timeout = {left * 1000:.0f}; BEGIN IMMEDIATE")
 
     async def _undo(self, jobs: list[_Job[Any]], error: Exception) -> None:
-        """Nothing of these jobs is on the disk: each is tried on its own, so that none fails for another."""
+        """Roll back, and try each job in a commit of its own, so that none fails for another."""
         with suppress(Exception):
             await self._connection.rollback()
         if len(jobs) == 1:
