@@ -62,10 +62,10 @@ class _Job(Generic[T]):
         self.answer: asyncio.Future[T] = asyncio.get_running_loop().create_future()
 
     async def attempt(self, connection: aiosqlite.Connection) -> Callable[[], None]:
-        """Run the unit in a savepoint, so that its failure undoes nothing else; return a callback.
+        """Run the unit in a savepoint, so that its failure undoes nothing else.
 
-        The callback is for after the COMMIT. Raises if SQLite rolled back the whole transaction, as it may on a
-        full disk.
+        Return what to call after the COMMIT. Raises if SQLite rolled back the whole transaction, as it may on
+        a full disk.
         """
         await connection.execute("SAVEPOINT unit")
         try:

@@ -6,11 +6,13 @@ from dataclasses import replace
 from typing import Any
 
 import pytest
-from chat_client import Client, serving
+from chat_client import Client, Server, serving
 from fake_ollama import MODEL, FakeOllama, Gate, Script, answer, html, last, line, refused, replay, token
 from recordings import BROKEN, CUTS, STREAMS, about, by_byte, recorded, texts
 
-from chatproxy import Config
+from chatproxy import Config, create_app
+from chatproxy.store import documents, sessions
+from chatproxy.web.keys import STORE
 
 WHOLE = [name for name in STREAMS if name not in BROKEN]
 # A byte at a time takes long, so only what is short.
@@ -481,3 +483,21 @@ async def test_the_next_message_may_be_sent_on_an_error(client: Client, fake: Fa
 
 def test_every_recording_says_how_it_was_asked() -> None:
     assert [name for name in STREAMS if about(name)["status"] != 200] == []
+
+
+# -- what it costs
+
+
+async def test_a_send_reads_its_session_twice_and_its_document_once(config: Config) -> None:
+    """The session before the body, and under its lock; both are handed on as records."""
+    app = create_app(replace(config, default_model="auto"))
+    async with Server(app) as server:
+        client = server.client
+        text = {"title": "Rainbows", "text": "Sunlight, bent by drops of water."}
+        document = await client.call("POST", "/api/documents", status=201, json=text)
+        session = await client.new_session()
+        reads: list[str] = []
+        await app[STORE].database._reader.set_trace_callback(reads.append)
+        await client.send(session, "What about rainbows?", document_id=document["id"], clientMessageId="a")
+    assert sum(sql.startswith(f"SELECT {sessions.COLUMNS} FROM session") for sql in reads) == 2, reads
+    assert sum(sql.startswith(f"SELECT {documents.COLUMNS} FROM document") for sql in reads) == 1, reads
