@@ -22,7 +22,7 @@ from chatproxy.answers.answer import Answer
 
 FOR_READERS: Final = [
     tracemalloc.Filter(True, str(Path(chatproxy.__file__).parent / name))
-    for name in ("web/*", "chat/events.py", "chat/subscription.py")
+    for name in ("web/*", "answers/events.py", "answers/subscription.py")
 ]
 
 
