@@ -67,7 +67,8 @@ class GenerationRegistry:
         return task
 
     def _begun(self, session_id: str, task: asyncio.Task[Answer]) -> None:
-        del self._beginning[session_id]
+        if self._beginning.get(session_id) is task:
+            del self._beginning[session_id]
         if not task.cancelled():
             task.exception()  # for the caller, if it still waits
 
