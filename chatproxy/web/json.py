@@ -1,10 +1,11 @@
-"""What clients send, read within bounds and checked: JSON bodies, ids in paths, numbers in queries.
+"""JSON in and out: request bodies within bounds, ids in paths and numbers in queries; values as responses.
 
-The limits are chatproxy's own, so that they hold in a host application with other ones.
+The limits are chatproxy's own, so that they also hold in a host application with different ones.
 """
 
 import codecs
 import re
+from collections.abc import Mapping
 from typing import Annotated, Final, TypeVar
 
 import msgspec
@@ -14,47 +15,41 @@ from msgspec import Meta
 from chatproxy.errors import ChatError
 
 MAX_BODY: Final = 16 * 1024 * 1024  # bytes
-MOST: Final = 500  # things in a page
+MAX_PAGE: Final = 500  # items
 
-# The parameters of lists.
-Limit = Annotated[int, Meta(ge=1, le=MOST, description="At most so many.")]
-Before = Annotated[int, Meta(ge=1, description="What `next` said in the page before; absent: the first.")]
+# The query parameters of lists.
+Limit = Annotated[int, Meta(ge=1, le=MAX_PAGE, description="Maximum number of items to return.")]
+Before = Annotated[int, Meta(ge=1, description="The `next` of the previous page; omit for the first page.")]
 
 T = TypeVar("T")
 
+_ID: Final = re.compile(r"[1-9][0-9]{0,17}", re.ASCII)
+
 
 async def read_json(request: web.Request, kind: type[T]) -> T:
-    """The body as a value of that type. Raises `too_large`, `unsupported_media_type`, `malformed`,
-    `invalid` (with `field`)."""
-    _check_type(request)
-    return decode(await _read(request), kind)
+    """Return the request body as a value of type `kind`.
 
-
-def decode(body: bytes, kind: type[T]) -> T:
-    try:
-        return msgspec.json.decode(body, type=kind)
-    except msgspec.ValidationError as error:
-        what, _, path = str(error).partition(" - at `$")
-        field = path.rstrip("`").lstrip(".") or "body"
-        raise ChatError("invalid", f"{field} cannot be used: {_told(what)}.", field=field) from error
-    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
-        raise ChatError(
-            "malformed", "The body is not valid JSON in UTF-8; check how it is encoded."
-        ) from error
-
-
-def _told(what: str) -> str:
-    return what[:1].lower() + what[1:]
-
-
-def _check_type(request: web.Request) -> None:
-    """`application/json` it must say: a page elsewhere can send `text/plain` without being asked."""
+    Raises `too_large`, `unsupported_media_type`, `malformed` or `invalid` (with `field`).
+    """
+    # A page elsewhere can send `text/plain` without a preflight, but not `application/json`.
     if request.content_type != "application/json":
         raise ChatError(
             "unsupported_media_type", "Send the body as JSON, with Content-Type: application/json."
         )
     if request.charset is not None and not _is_utf8(request.charset):
         raise ChatError("unsupported_media_type", "Send the body in UTF-8.")
+    body = await _read_body(request)
+    try:
+        return msgspec.json.decode(body, type=kind)
+    except msgspec.ValidationError as error:
+        problem, _, path = str(error).partition(" - at `$")
+        problem = problem[:1].lower() + problem[1:]
+        field = path.rstrip("`").lstrip(".") or "body"
+        raise ChatError("invalid", f"{field} cannot be used: {problem}.", field=field) from error
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
+        raise ChatError(
+            "malformed", "The body is not valid JSON in UTF-8; check how it is encoded."
+        ) from error
 
 
 def _is_utf8(charset: str) -> bool:
@@ -64,7 +59,8 @@ def _is_utf8(charset: str) -> bool:
         return False
 
 
-async def _read(request: web.Request) -> bytes:
+async def _read_body(request: web.Request) -> bytes:
+    """Return the body, and stop reading at MAX_BODY bytes. Raises `too_large`."""
     too_large = ChatError(
         "too_large", f"The body is larger than {MAX_BODY // 1024**2} MiB; send less, or smaller images."
     )
@@ -78,11 +74,11 @@ async def _read(request: web.Request) -> bytes:
     return bytes(body)
 
 
-_ID: Final = re.compile(r"[1-9][0-9]{0,17}", re.ASCII)
-
-
 def row_id(request: web.Request, name: str, noun: str) -> int:
-    """That of the message or document that the path names; what cannot be an id names none."""
+    """Return the id in path segment `name`, of a message or document (`noun`).
+
+    Raises `not_found` for text that cannot be an id, as for an id that does not exist.
+    """
     text = request.match_info[name]
     if not _ID.fullmatch(text):
         raise ChatError("not_found", f"There is no {noun} {text[:40]}; {noun} ids are whole numbers.")
@@ -90,20 +86,37 @@ def row_id(request: web.Request, name: str, noun: str) -> int:
 
 
 def limit(request: web.Request, default: int) -> int:
-    """`?limit=`, a Limit."""
+    """Return `?limit=`, a Limit. Raises `invalid`."""
     text = request.query.get("limit", "")
     if not text:
         return default
-    if not _ID.fullmatch(text) or int(text) > MOST:
-        raise ChatError("invalid", f"limit must be a whole number from 1 to {MOST}.", field="limit")
+    if not _ID.fullmatch(text) or int(text) > MAX_PAGE:
+        raise ChatError("invalid", f"limit must be a whole number from 1 to {MAX_PAGE}.", field="limit")
     return int(text)
 
 
 def before_message(request: web.Request) -> int | None:
-    """`?before=`, the id of a message."""
+    """Return `?before=`, a message id; None if it is absent or empty. Raises `invalid_cursor`."""
     text = request.query.get("before", "")
     if not text:
         return None
     if not _ID.fullmatch(text):
         raise ChatError("invalid_cursor", "before must be what `next` said in the page before.")
     return int(text)
+
+
+def json_response(
+    value: object, *, status: int = 200, headers: Mapping[str, str] | None = None
+) -> web.Response:
+    """Return `value`, encoded by msgspec, as a JSON response."""
+    return web.Response(
+        body=msgspec.json.encode(value), status=status, headers=headers, content_type="application/json"
+    )
+
+
+def error_response(error: ChatError) -> web.Response:
+    """Return an error as its JSON response (docs/api.md, Errors)."""
+    headers = {} if error.retry_after is None else {"Retry-After": str(error.retry_after)}
+    if error.status == 401:
+        headers["WWW-Authenticate"] = "Bearer"
+    return json_response(error.body, status=error.status, headers=headers)

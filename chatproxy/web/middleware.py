@@ -13,7 +13,7 @@ from chatproxy import log
 from chatproxy.config import Config
 from chatproxy.errors import ChatError, internal
 from chatproxy.web.access import CREDENTIALS, HOST, Access, spared
-from chatproxy.web.responses import error_response
+from chatproxy.web.json import error_response
 from chatproxy.web.security import Hosts
 
 logger: Final = logging.getLogger(__name__)

@@ -14,9 +14,9 @@ from chatproxy import __version__
 from chatproxy.errors import RETRYABLE, STATUS, ErrorBody
 from chatproxy.prompt.request import RowId
 from chatproxy.web.access import CREDENTIALS, HOST, SPARED
+from chatproxy.web.json import json_response
 from chatproxy.web.keys import CONFIG
 from chatproxy.web.operation import JSON, Operation, by_media_type, operation, operation_of
-from chatproxy.web.responses import json_response
 
 routes: Final = web.RouteTableDef()
 PATH: Final = "/openapi.json"

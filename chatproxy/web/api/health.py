@@ -11,9 +11,9 @@ from chatproxy.cached import Cached
 from chatproxy.errors import ChatError, shutting_down
 from chatproxy.ollama.client import Ollama
 from chatproxy.store.records import Record
+from chatproxy.web.json import json_response
 from chatproxy.web.keys import CHAT, METRICS, OLLAMA, REGISTRY, STORE
 from chatproxy.web.operation import operation
-from chatproxy.web.responses import json_response
 
 routes: Final = web.RouteTableDef()
 OLLAMA_TIMEOUT: Final = 1.0  # seconds of a readiness probe

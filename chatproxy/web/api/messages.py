@@ -12,10 +12,18 @@ from chatproxy.cursor import Cursor
 from chatproxy.prompt.request import SendRequest
 from chatproxy.store.records import FinishReason, Message, Notice, Record, Source, Usage
 from chatproxy.web.api.sessions import SESSION, session_of
-from chatproxy.web.json import Before, Limit, before_message, limit, read_json, row_id
+from chatproxy.web.json import (
+    Before,
+    Limit,
+    before_message,
+    error_response,
+    json_response,
+    limit,
+    read_json,
+    row_id,
+)
 from chatproxy.web.keys import CHAT, CONFIG, owner
 from chatproxy.web.operation import JSON, UPSTREAM, operation
-from chatproxy.web.responses import error_response, json_response
 from chatproxy.web.sse import EventStream, Waiting
 
 routes: Final = web.RouteTableDef()

@@ -9,9 +9,9 @@ from chatproxy.models import selection
 from chatproxy.models.catalog import KnownModel
 from chatproxy.models.selection import Choice, Need
 from chatproxy.store.records import Record
+from chatproxy.web.json import json_response
 from chatproxy.web.keys import CONFIG, MODELS, owner
 from chatproxy.web.operation import UPSTREAM, operation
-from chatproxy.web.responses import json_response
 
 routes: Final = web.RouteTableDef()
 
