@@ -1,4 +1,4 @@
-"""Around every request: its id, who may make it, and whatever goes wrong as API.md's JSON."""
+"""What surrounds every request: its id, the security checks, errors as JSON, and headers."""
 
 import logging
 import re
@@ -12,97 +12,87 @@ from aiohttp.typedefs import Handler
 from chatproxy import log
 from chatproxy.config import Config
 from chatproxy.errors import ChatError, internal
-from chatproxy.web.access import CREDENTIALS, HOST, Access, spared
 from chatproxy.web.json import error_response
-from chatproxy.web.security import Hosts
+from chatproxy.web.security import GATE, Gate
 
 logger: Final = logging.getLogger(__name__)
 
 REQUEST_ID: Final = "X-Request-Id"
-# What aiohttp-cors repeats in headers and sentences.
-ECHOED: Final = ("Origin", "Access-Control-Request-Method", "Access-Control-Request-Headers")
-_FORM: Final = re.compile(r"[A-Za-z0-9._:-]{1,64}", re.ASCII)
-# Unless a response says otherwise of itself: it is what it says it is, no page, and leads nowhere.
-HEADERS: Final[Mapping[str, str]] = {
+_REQUEST_ID_FORM: Final = re.compile(r"[A-Za-z0-9._:-]{1,64}", re.ASCII)
+# Defaults that a response can override: not a page, no content sniffing, no referrer.
+SECURITY_HEADERS: Final[Mapping[str, str]] = {
     "Content-Security-Policy": "default-src 'none'; frame-ancestors 'none'",
     "Referrer-Policy": "no-referrer",
     "X-Content-Type-Options": "nosniff",
 }
 
 
-class Gate:
-    """What a request has to pass, in this order, before anything looks at what it wants."""
-
-    def __init__(self, app: web.Application, config: Config) -> None:
-        self._hosts = Hosts(config)
-        self._access = Access(config)
-        self._spared = spared(app)
-
-    def check(self, request: web.Request) -> None:
-        """Raises `malformed`, `host_not_allowed`, `origin_not_allowed`, `unauthorized`,
-        `unsupported_media_type`."""
-        for name in ECHOED:
-            if not request.headers.get(name, "").isascii():  # nor could an answer repeat it
-                raise ChatError("malformed", f"{name} has to be plain ASCII; send it as browsers do.")
-        exempt = self._spared.get(request.match_info.route, frozenset())
-        if HOST not in exempt:
-            self._hosts.check_host(request)
-        self._hosts.check_origin(request)
-        if CREDENTIALS not in exempt:
-            self._access.check(request)
-        if any(each.lower() != "identity" for each in request.headers.getall("Content-Encoding", ())):
-            raise ChatError("unsupported_media_type", "Send the body uncompressed, without Content-Encoding.")
-
-
-GATE: Final = web.AppKey("GATE", Gate)
-
-
 def set_up(app: web.Application, config: Config) -> None:
-    """To be called when all routes are there. Raises StartError."""
+    """Install the gate and the headers. Call it after all routes have been added. Raises StartError."""
     app[GATE] = Gate(app, config)
     app.on_response_prepare.append(add_headers)
 
 
 @web.middleware
 async def guard(request: web.Request, handler: Handler) -> web.StreamResponse:
-    log.request_id.set(_request_id(request))
+    """Check the request, call its handler, and turn every error into the JSON of docs/api.md, Errors."""
+    # The client's own id is kept, so that its log and ours can be compared.
+    given = request.headers.get(REQUEST_ID, "")
+    log.request_id.set(given if _REQUEST_ID_FORM.fullmatch(given) else secrets.token_hex(8))
     try:
         request.app[GATE].check(request)
         return await handler(request)
     except ChatError as error:
         return error_response(error)
     except web.HTTPException as error:
-        return await _told(request, error)
+        return await _http_error(request, error)
     except ConnectionError:
-        return web.Response(status=499)  # the client has left, nobody will see this
+        return web.Response(status=499)  # the client has left and will not see this
     except Exception:
         logger.exception("a request failed by a fault of chatproxy's own")
         return error_response(internal())
 
 
 async def add_headers(request: web.Request, response: web.StreamResponse) -> None:
-    if request_id := log.request_id.get():  # else a host application answered before it came here
+    """Add the request id and the security headers to a response; a signal handler."""
+    if request_id := log.request_id.get():  # empty if a host application answered before the guard ran
         response.headers[REQUEST_ID] = request_id
-        for name, value in HEADERS.items():
+        for name, value in SECURITY_HEADERS.items():
             response.headers.setdefault(name, value)
 
 
 def refusal(error: ChatError) -> web.Response:
-    """For a request that no application sees, and `add_headers` not either; the connection ends with it."""
+    """Return the response to a request that reaches neither the application nor `add_headers`.
+
+    The connection ends with it.
+    """
     response = error_response(error)
-    response.headers.update(HEADERS)
+    response.headers.update(SECURITY_HEADERS)
     response.force_close()
     return response
 
 
-def _request_id(request: web.Request) -> str:
-    """The client's own, so that its log and ours can be laid side by side, or a new one."""
-    given = request.headers.get(REQUEST_ID, "")
-    return given if _FORM.fullmatch(given) else secrets.token_hex(8)
+async def unknown(request: web.Request) -> web.Response:
+    """Answer 404 or 405; the catch-all route.
+
+    aiohttp would answer without it, but aiohttp-cors adds its headers to the responses of routes only.
+    """
+    allowed: set[str] = set()
+    for resource in request.app.router.resources():
+        if not any(route.handler is unknown for route in resource):
+            allowed |= (await resource.resolve(request))[1]
+    if not allowed:
+        return _not_found(request)
+    methods = ", ".join(sorted(allowed))
+    response = error_response(
+        ChatError("method_not_allowed", f"{request.method[:20]} is not possible here; use {methods}.")
+    )
+    response.headers["Allow"] = methods
+    return response
 
 
-async def _told(request: web.Request, error: web.HTTPException) -> web.StreamResponse:
-    """aiohttp's own refusals, and those of aiohttp-cors, which answers preflights alone."""
+async def _http_error(request: web.Request, error: web.HTTPException) -> web.StreamResponse:
+    """Translate what aiohttp raises, and aiohttp-cors, which answers preflights (403)."""
     if error.status == 404:
         return _not_found(request)
     if error.status == 405:
@@ -118,23 +108,3 @@ def _not_found(request: web.Request) -> web.Response:
     return error_response(
         ChatError("not_found", f"There is nothing at {request.path[:200]}; check the address.")
     )
-
-
-def _method_not_allowed(request: web.Request, allowed: set[str]) -> web.Response:
-    methods = ", ".join(sorted(allowed))
-    response = error_response(
-        ChatError("method_not_allowed", f"{request.method[:20]} is not possible here; use {methods}.")
-    )
-    response.headers["Allow"] = methods
-    return response
-
-
-async def unknown(request: web.Request) -> web.Response:
-    """The route of last resort: errors about an address carry the CORS headers too, and aiohttp-cors
-    gives them to known routes only."""
-    allowed: set[str] = set()
-    for resource in request.app.router.resources():
-        if not any(route.handler is unknown for route in resource):
-            _, methods = await resource.resolve(request)
-            allowed |= methods
-    return _method_not_allowed(request, allowed) if allowed else _not_found(request)

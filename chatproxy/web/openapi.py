@@ -13,10 +13,10 @@ from msgspec import Meta
 from chatproxy import __version__
 from chatproxy.errors import RETRYABLE, STATUS, ErrorBody
 from chatproxy.prompt.request import RowId
-from chatproxy.web.access import CREDENTIALS, HOST, SPARED
 from chatproxy.web.json import json_response
 from chatproxy.web.keys import CONFIG
 from chatproxy.web.operation import JSON, Operation, by_media_type, operation, operation_of
+from chatproxy.web.security import CREDENTIALS, EXEMPT, HOST
 
 routes: Final = web.RouteTableDef()
 PATH: Final = "/openapi.json"
@@ -118,7 +118,7 @@ class OpenAPIDocument:
             }
             | self._errors(_codes_of(method, path, each)),
         }
-        if CREDENTIALS in SPARED.get(path, ()):
+        if CREDENTIALS in EXEMPT.get(path, ()):
             described["security"] = []
         if each.body is not None:
             content = self._content(each.body, sent=True)
@@ -185,12 +185,12 @@ async def openapi(request: web.Request) -> web.StreamResponse:
 
 
 def _codes_of(method: str, path: str, each: Operation) -> set[str]:
-    spared = SPARED.get(path, frozenset())
+    exempt = EXEMPT.get(path, frozenset())
     return {
         *ALWAYS,
         *each.errors,
-        *(("host_not_allowed",) if HOST not in spared else ()),
-        *(ASKED if CREDENTIALS not in spared else ()),
+        *(("host_not_allowed",) if HOST not in exempt else ()),
+        *(ASKED if CREDENTIALS not in exempt else ()),
         *(CHANGING if method != "GET" else ()),
         *(WITH_BODY if each.body is not None else ()),
         *(NAMING if "{" in path else ()),

@@ -1,10 +1,12 @@
-"""By which name a request may call this server, and from which pages: against DNS rebinding and forgery.
+"""What a request must pass before its handler is called: host, origin, token and user, in this order.
 
 A page elsewhere can make its visitor's browser send requests here. It cannot choose their Host, unless its
-own name leads here (rebinding), and it cannot hide its Origin.
+own name resolves to this server (DNS rebinding), and it cannot hide its Origin (cross-site request forgery).
 """
 
+import hmac
 import re
+from collections.abc import Mapping
 from ipaddress import ip_address
 from typing import Final
 
@@ -12,57 +14,143 @@ from aiohttp import web
 
 from chatproxy.config import Config, is_ip
 from chatproxy.errors import ChatError
+from chatproxy.web.keys import CONFIG
 
+HOST: Final = "host"
+CREDENTIALS: Final = "credentials"  # token and user
+
+# The checks that GET and HEAD skip, by path relative to where the application is mounted.
+EXEMPT: Final[Mapping[str, frozenset[str]]] = {
+    "/healthz": frozenset({HOST, CREDENTIALS}),
+    "/readyz": frozenset({HOST, CREDENTIALS}),
+    "/metrics": frozenset({HOST}),
+    "/": frozenset({CREDENTIALS}),
+    "": frozenset({CREDENTIALS}),  # the mount point, which redirects to the page
+    "/static/{path}": frozenset({CREDENTIALS}),
+    "/docs": frozenset({CREDENTIALS}),
+    "/openapi.json": frozenset({CREDENTIALS}),
+}
+
+# aiohttp-cors copies these into response headers and error texts.
+ECHOED: Final = ("Origin", "Access-Control-Request-Method", "Access-Control-Request-Headers")
 LOOPBACK: Final = ("localhost", "127.0.0.1", "::1")
-SAFE: Final = frozenset({"GET", "HEAD", "OPTIONS"})
+SAFE_METHODS: Final = frozenset({"GET", "HEAD", "OPTIONS"})
 _HOST: Final = re.compile(r"(\[[^\s\[\]@/]+\]|[^\s:\[\]@/]+)(?::[0-9]*)?")
 _DEFAULT_PORT: Final = {"http": ":80", "https": ":443"}
 
 
-class Hosts:
-    def __init__(self, config: Config) -> None:
-        self._all = config.allowed_hosts == ("*",)
-        self._names = frozenset(map(_plain, config.allowed_hosts or (*LOOPBACK, config.host)))
-        self._addresses = config.beyond_loopback  # rebinding needs a name
-        self._origins = frozenset(config.cors_origins)
+class Gate:
+    """The checks for one application. Create it after all routes have been added.
 
-    def check_host(self, request: web.Request) -> None:
-        """Raises `host_not_allowed`."""
+    Raises StartError if the configured token cannot be read.
+    """
+
+    def __init__(self, app: web.Application, config: Config) -> None:
+        # By route, because the paths of a mounted application change.
+        self._exempt = {
+            route: EXEMPT[route.resource.canonical]
+            for route in app.router.routes()
+            if route.resource is not None and route.method in {"GET", "HEAD"}
+            if route.resource.canonical in EXEMPT
+        }
+        self._any_host = config.allowed_hosts == ("*",)
+        self._hosts = frozenset(map(_normalize_host, config.allowed_hosts or (*LOOPBACK, config.host)))
+        self._any_address = config.beyond_loopback  # only names can be rebound
+        self._origins = frozenset(config.cors_origins)
+        self._token = config.token
+
+    def check(self, request: web.Request) -> None:
+        """Return if the request may go on to its handler.
+
+        Raises `malformed`, `host_not_allowed`, `origin_not_allowed`, `unauthorized` or
+        `unsupported_media_type`.
+        """
+        for name in ECHOED:
+            if not request.headers.get(name, "").isascii():  # a response could not repeat it
+                raise ChatError("malformed", f"{name} has to be plain ASCII; send it as browsers do.")
+        exempt = self._exempt.get(request.match_info.route, frozenset())
+        if HOST not in exempt:
+            self._check_host(request)
+        self._check_origin(request)
+        # Browsers send preflights without credentials.
+        is_preflight = request.method == "OPTIONS" and "Access-Control-Request-Method" in request.headers
+        if CREDENTIALS not in exempt and not is_preflight:
+            self._check_token(request)
+            owner(request)
+        if any(each.lower() != "identity" for each in request.headers.getall("Content-Encoding", ())):
+            raise ChatError("unsupported_media_type", "Send the body uncompressed, without Content-Encoding.")
+
+    def _check_host(self, request: web.Request) -> None:
         given = request.headers.get("Host", "")
-        found = _HOST.fullmatch(given)
-        host = _plain(found[1]) if found else ""
-        if not (self._all or host in self._names or (self._addresses and is_ip(host))):
+        match = _HOST.fullmatch(given)
+        host = _normalize_host(match[1]) if match else ""
+        if not (self._any_host or host in self._hosts or (self._any_address and is_ip(host))):
             raise ChatError(
                 "host_not_allowed",
-                f"This server does not go by the name {shown(given)!r}; to use it, name it in ALLOWED_HOSTS.",
+                f"This server does not go by the name {_printable(given)!r}; "
+                "to use it, name it in ALLOWED_HOSTS.",
             )
 
-    def check_origin(self, request: web.Request) -> None:
-        """Raises `origin_not_allowed`, for what changes something."""
-        if request.method in SAFE or "*" in self._origins:
+    def _check_origin(self, request: web.Request) -> None:
+        if request.method in SAFE_METHODS or "*" in self._origins:
             return
         host = request.headers.get("Host", "")
         for origin in request.headers.getall("Origin", ()):
-            if origin not in self._origins and not _is_same(origin, host):
+            if origin not in self._origins and not _is_same_origin(origin, host):
                 raise ChatError(
                     "origin_not_allowed",
-                    f"Pages from {shown(origin)} may not change anything here, unless CORS_ORIGINS names it.",
+                    f"Pages from {_printable(origin)} may not change anything here, "
+                    "unless CORS_ORIGINS names it.",
                 )
 
+    def _check_token(self, request: web.Request) -> None:
+        if self._token is None:
+            return
+        scheme, _, given = request.headers.get("Authorization", "").partition(" ")
+        sent = given.strip().encode(errors="surrogateescape")
+        # The time that the comparison takes must not tell how much of the token was right.
+        if scheme.lower() != "bearer" or not hmac.compare_digest(sent, self._token.encode()):
+            raise ChatError(
+                "unauthorized", "This server asks for its token; send it as `Authorization: Bearer <token>`."
+            )
 
-def shown(header: str) -> str:
-    """For people. Headers need not be UTF-8; what is not, aiohttp gives as lone surrogates."""
-    return header[:200].encode(errors="replace").decode()
+
+GATE: Final = web.AppKey("GATE", Gate)
 
 
-def _plain(host: str) -> str:
-    """A name or an address in its one form."""
+def owner(request: web.Request) -> str:
+    """Return the user who owns the sessions, from the header that TRUSTED_USER_HEADER names.
+
+    Without that setting there is one nameless owner, "". Raises `unauthorized` unless the header occurs
+    exactly once, with a printable UTF-8 value.
+    """
+    header = request.app[CONFIG].trusted_user_header
+    if header is None:
+        return ""
+    users = request.headers.getall(header, [])
+    if len(users) != 1 or not users[0].strip() or not users[0].isprintable():
+        raise ChatError(
+            "unauthorized", f"The request names no user; have the proxy in front set {header} once."
+        )
+    return users[0].strip()
+
+
+def _normalize_host(host: str) -> str:
+    """Return a host name or address in the one form in which hosts are compared."""
     name = host.lower().removeprefix("[").removesuffix("]").removesuffix(".")
     return str(ip_address(name)) if is_ip(name) else name
 
 
-def _is_same(origin: str, host: str) -> bool:
-    """Whatever the scheme, because TLS ends in front; only the port that it implies is its own."""
+def _is_same_origin(origin: str, host: str) -> bool:
+    """Compare the host and port of an Origin with a Host header.
+
+    The schemes may differ, because a proxy may terminate TLS. The scheme's default port is implied.
+    """
     scheme, _, place = origin.lower().partition("://")
     port = _DEFAULT_PORT.get(scheme, "")
     return place != "" and place.removesuffix(port) == host.lower().removesuffix(port)
+
+
+def _printable(header: str) -> str:
+    """Return a header's value for an error sentence; aiohttp decodes what is not UTF-8 as lone surrogates."""
+    return header[:200].encode(errors="replace").decode()

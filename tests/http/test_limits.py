@@ -19,8 +19,9 @@ from processes import SCRIPT, Process
 from chatproxy import Config
 from chatproxy.command import cli, server
 from chatproxy.command.cli import listening
-from chatproxy.web.middleware import HEADERS
+from chatproxy.web.middleware import SECURITY_HEADERS
 
+HEADERS: Final = SECURITY_HEADERS.items()
 SESSIONS: Final = "/api/chat/sessions"
 
 
@@ -266,7 +267,7 @@ async def test_past_the_most_connections_the_next_are_told_so(config: Config) ->
                 head, body = await asyncio.to_thread(asked, client)
                 assert head.startswith(b"HTTP/1.1 503 ")
                 assert b"\r\nRetry-After: 5\r\n" in head
-                assert all(f"\r\n{name}: {HEADERS[name]}\r\n".encode() in head for name in HEADERS)
+                assert all(f"\r\n{name}: {value}\r\n".encode() in head for name, value in HEADERS)
                 assert json.loads(body)["code"] == "overloaded"
                 assert set(json.loads(body)) == {"error", "code"}
             await client.call("GET", "/healthz")

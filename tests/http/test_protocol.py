@@ -10,7 +10,7 @@ import pytest
 
 from chatproxy import Config
 from chatproxy.command.cli import listening
-from chatproxy.web.middleware import HEADERS
+from chatproxy.web.middleware import SECURITY_HEADERS
 
 POST: Final = b"POST /api/chat/sessions HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/json\r\n"
 
@@ -44,7 +44,7 @@ async def test_what_is_no_request_is_malformed(port: int, request_: bytes) -> No
     head, _, body = answer.decode().partition("\r\n\r\n")
     status, *headers = head.split("\r\n")
     assert status.split()[1] == "400"
-    assert {"Content-Type: application/json", *(f"{name}: {HEADERS[name]}" for name in HEADERS)} <= {*headers}
+    assert {"Content-Type: application/json", *map(": ".join, SECURITY_HEADERS.items())} <= {*headers}
     assert json.loads(body).keys() == {"error", "code"}
     assert json.loads(body)["code"] == "malformed"
     assert "secret" not in answer.decode()

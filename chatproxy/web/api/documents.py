@@ -22,8 +22,9 @@ from chatproxy.errors import ChatError
 from chatproxy.prompt.passages import passages_for
 from chatproxy.store.records import Document, NewDocument, Record, Source
 from chatproxy.web.json import Before, Limit, before_message, json_response, limit, read_json, row_id
-from chatproxy.web.keys import CONFIG, STORE, owner
+from chatproxy.web.keys import CONFIG, STORE
 from chatproxy.web.operation import JSON, operation
+from chatproxy.web.security import owner
 
 routes: Final = web.RouteTableDef()
 DOCUMENTS: Final = "/api/documents"

@@ -22,8 +22,9 @@ from chatproxy.web.json import (
     read_json,
     row_id,
 )
-from chatproxy.web.keys import CHAT, CONFIG, owner
+from chatproxy.web.keys import CHAT, CONFIG
 from chatproxy.web.operation import JSON, UPSTREAM, operation
+from chatproxy.web.security import owner
 from chatproxy.web.sse import EventStream, Waiting
 
 routes: Final = web.RouteTableDef()

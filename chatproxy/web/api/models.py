@@ -10,8 +10,9 @@ from chatproxy.models.catalog import KnownModel
 from chatproxy.models.selection import Choice, Need
 from chatproxy.store.records import Record
 from chatproxy.web.json import json_response
-from chatproxy.web.keys import CONFIG, MODELS, owner
+from chatproxy.web.keys import CONFIG, MODELS
 from chatproxy.web.operation import UPSTREAM, operation
+from chatproxy.web.security import owner
 
 routes: Final = web.RouteTableDef()
 

@@ -9,8 +9,9 @@ from msgspec import UNSET, Meta, Struct, UnsetType
 from chatproxy.prompt.request import ModelName, SystemPrompt
 from chatproxy.store.records import Record, Session
 from chatproxy.web.json import Limit, json_response, limit, read_json
-from chatproxy.web.keys import CHAT, STORE, owner
+from chatproxy.web.keys import CHAT, STORE
 from chatproxy.web.operation import operation
+from chatproxy.web.security import owner
 
 routes: Final = web.RouteTableDef()
 SESSIONS: Final = "/api/chat/sessions"
