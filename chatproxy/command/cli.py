@@ -11,23 +11,18 @@ import signal
 import sys
 import webbrowser
 from argparse import ArgumentParser
-from collections.abc import AsyncIterator, Callable, Mapping, Sequence
-from contextlib import AsyncExitStack, asynccontextmanager, closing
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import AsyncExitStack
 from dataclasses import replace
 from pathlib import Path
-from typing import Final, cast
-
-from aiohttp import web
+from typing import Final
 
 from chatproxy import __version__, log
-from chatproxy.app import create_app
 from chatproxy.command.demo import demo_server
-from chatproxy.command.protocol import Protocol
-from chatproxy.command.server import Connections, within_open_files
+from chatproxy.command.server import listening
 from chatproxy.command.token import kept_token
 from chatproxy.config import Config, add_flags, load
 from chatproxy.errors import StartError
-from chatproxy.web.json import MAX_BODY
 
 logger: Final = logging.getLogger(__name__)
 
@@ -108,47 +103,6 @@ def _loop_factory() -> Callable[[], asyncio.AbstractEventLoop] | None:
     except ImportError:
         return None
     return uvloop.new_event_loop
-
-
-@asynccontextmanager
-async def listening(config: Config) -> AsyncIterator[str]:
-    """Yields the URL, with the port that was really taken."""
-    app = create_app(config)
-    # aiohttp may wait the timeout twice, and Docker grants 10 s.
-    runner = web.AppRunner(app, handler_cancellation=False, shutdown_timeout=2)
-    connections = Connections(
-        lambda: Protocol(
-            cast(web.Server, runner.server),
-            loop=asyncio.get_running_loop(),
-            access_log=None,  # type: ignore[arg-type]  # none at all; AppRunner passes it as well
-            keepalive_timeout=75,
-            auto_decompress=False,  # compressed bodies are refused
-        ),
-        within_open_files(config.max_connections, config.max_concurrent_generations),
-        config.reader_timeout,
-        max(MAX_BODY, config.max_document_bytes),
-    )
-    app.middlewares.insert(0, connections.watch)
-    try:
-        await runner.setup()
-        async with connections.watching():
-            with closing(await _bind(connections, config)) as server:
-                host, port = server.sockets[0].getsockname()[:2]
-                yield f"http://[{host}]:{port}" if ":" in host else f"http://{host}:{port}"
-    finally:
-        await runner.cleanup()
-
-
-async def _bind(connections: Connections, config: Config) -> asyncio.Server:
-    try:
-        return await asyncio.get_running_loop().create_server(
-            connections, config.host, config.port, backlog=1024
-        )
-    except OSError as error:
-        raise StartError(
-            f"Cannot listen on {config.host} at port {config.port} ({error.strerror}): "
-            "free it, or choose another with HOST and PORT."
-        ) from error
 
 
 def _reachable(url: str) -> str:

@@ -1,159 +1,219 @@
-"""The command's connections: so many at once, and none that keeps its request or its reading back.
+"""The command's server: it listens, limits the number of connections and closes those that are too slow.
 
-aiohttp has no such limits of its own; each connection is wrapped, and one clock looks at all. What an answer
-writes goes past the wrapper, so that it costs a token nothing.
+aiohttp has no such limits of its own. One clock looks at all connections; what an answer writes goes to the
+transport directly, so a token costs nothing here.
 """
 
 import asyncio
 import logging
 import resource
-from collections.abc import AsyncIterator, Callable, Iterator
-from contextlib import asynccontextmanager, contextmanager, suppress
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager, closing, suppress
 from typing import Final, cast
 
 from aiohttp import web
-from aiohttp.typedefs import Handler
 
 from chatproxy import log
-from chatproxy.errors import ChatError
+from chatproxy.app import create_app
+from chatproxy.background import background, repeat
+from chatproxy.config import Config
+from chatproxy.errors import ChatError, StartError
+from chatproxy.web.json import MAX_BODY
 from chatproxy.web.middleware import refusal
 
 logger: Final = logging.getLogger(__name__)
 
-TICK: Final = 1.0  # seconds between two looks
-PATIENCE: Final = 10.0  # seconds for a request to come whole, and as many more as
-SLOWEST: Final = 16 * 1024  # bytes a second need, for what is large
-SPARE: Final = 64  # open files for the database, uploads, refusals
-REFUSING: Final = 32  # connections at once that are told why
+LOOK_INTERVAL: Final = 1.0  # seconds
+REQUEST_TIMEOUT: Final = 10.0  # seconds until a request has arrived, plus its size divided by
+SLOWEST_UPLOAD: Final = 16 * 1024  # bytes per second
+RESERVED_FILES: Final = 64  # open files for the database, uploads and refused connections
+MAX_REFUSED: Final = 32  # refused connections that are kept open, so that their clients can read why
+
+
+@asynccontextmanager
+async def listening(config: Config) -> AsyncIterator[str]:
+    """Serve the application; yield its URL, with the port that was taken. Raises StartError."""
+    # aiohttp may wait for this timeout twice, and Docker kills the process after 10 seconds.
+    runner = web.AppRunner(create_app(config), handler_cancellation=False, shutdown_timeout=2)
+    try:
+        await runner.setup()
+        connections = Connections(
+            cast(web.Server, runner.server),
+            limit=limit_connections(config.max_connections, config.max_concurrent_generations),
+            reader_timeout=config.reader_timeout,
+            largest_body=max(MAX_BODY, config.max_document_bytes),
+        )
+        try:
+            server = await asyncio.get_running_loop().create_server(
+                connections, config.host, config.port, backlog=1024
+            )
+        except OSError as error:
+            raise StartError(
+                f"Cannot listen on {config.host} at port {config.port} ({error.strerror}): "
+                "free it, or choose another with HOST and PORT."
+            ) from error
+        async with connections.watched():
+            with closing(server):
+                host, port = server.sockets[0].getsockname()[:2]
+                yield f"http://[{host}]:{port}" if ":" in host else f"http://{host}:{port}"
+    finally:
+        await runner.cleanup()
 
 
 class Connections:
-    """Makes the server's protocols, as `loop.create_server` asks for them."""
+    """The protocol factory for `loop.create_server`; it counts the connections and closes slow ones.
 
-    def __init__(
-        self, make: Callable[[], asyncio.Protocol], most: int, reader_timeout: float, largest: int
-    ) -> None:
-        """`make` is aiohttp's own server; `largest` the bytes of the largest body, for more of which nobody
-        is given time."""
-        self.make = make
-        self.open: dict[object, Connection] = {}  # by aiohttp's protocol
-        self.refused: set[asyncio.Transport] = set()
-        self.most = most
+    `limit` is the number of connections at once. `reader_timeout` is in seconds. `largest_body` is the size
+    of the largest accepted body in bytes; it caps the time that a request may take to arrive.
+    """
+
+    def __init__(self, server: web.Server, *, limit: int, reader_timeout: float, largest_body: int) -> None:
+        self.server = server
         self.reader_timeout = reader_timeout
-        self.largest = largest
-        self.now = 0.0  # in seconds that were looked at: nobody is late because this process stood still
+        self.largest_body = largest_body
+        self.now = 0.0  # seconds, in looks: nothing becomes late while this process stands still
+        self._limit = limit
+        self._open: set[Connection] = set()
+        self._refused: set[asyncio.Transport] = set()
+        self._refused_before: set[asyncio.Transport] = set()  # the last look
 
     def __call__(self) -> asyncio.Protocol:
         return Connection(self)
 
-    @web.middleware
-    async def watch(self, request: web.Request, handler: Handler) -> web.StreamResponse:
-        """To be the application's first: tells a connection which request is being answered."""
-        connection = self.open.get(request.protocol)
-        if connection is None:  # it was lost meanwhile
-            return await handler(request)
-        with connection.answering(request):
-            return await handler(request)
+    def admit(self, connection: "Connection") -> bool:
+        """Count a new connection; return False if there are too many."""
+        if len(self._open) >= self._limit:
+            return False
+        self._open.add(connection)
+        return True
+
+    def refuse(self, transport: asyncio.Transport) -> None:
+        """Tell a client that there are too many connections.
+
+        Closing at once would discard the response together with what the client still sends.
+        """
+        transport.write(_overloaded())
+        if len(self._refused) < MAX_REFUSED:
+            self._refused.add(transport)
+            transport.write_eof()
+        else:
+            transport.close()
+
+    def forget(self, connection: "Connection", transport: asyncio.Transport) -> None:
+        """Remove a connection that was lost."""
+        self._open.discard(connection)
+        self._refused.discard(transport)
 
     @asynccontextmanager
-    async def watching(self) -> AsyncIterator[None]:
-        clock = asyncio.create_task(self._tick(), name="connections")
+    async def watched(self) -> AsyncIterator[None]:
+        """Run the clock while the block runs; then close the connections that were refused."""
         try:
-            yield
+            async with background(repeat(LOOK_INTERVAL, self._look), name="connections"):
+                yield
         finally:
-            clock.cancel()
-            for transport in list(self.refused):
+            for transport in list(self._refused):
                 transport.abort()
 
-    async def _tick(self) -> None:
-        while True:
-            leaving = list(self.refused)
-            await asyncio.sleep(TICK)
-            self.now += TICK
-            for transport in leaving:
-                transport.abort()
-            self.refused.difference_update(leaving)
-            late = [each for each in self.open.values() if each.is_late() or each.is_stuck()]
-            for connection in late:
-                connection.transport.abort()
-            if late:
-                log.event(logger, logging.INFO, "slow connections were closed", number=len(late))
+    def _look(self) -> None:
+        self.now += LOOK_INTERVAL
+        for transport in self._refused & self._refused_before:
+            transport.abort()
+            self._refused.discard(transport)
+        self._refused_before = set(self._refused)
+        slow = [each for each in self._open if each.is_late() or each.is_stuck()]
+        for connection in slow:
+            connection.abort()
+        if slow:
+            log.event(logger, logging.INFO, "slow connections were closed", number=len(slow))
 
 
-class Connection(asyncio.Protocol):
-    def __init__(self, all: Connections) -> None:
-        self._all = all
-        self._inner: asyncio.Protocol | None = None  # None: refused
-        self._request: web.Request | None = None  # being answered
-        self._received = 0  # bytes, of the request that is coming or being answered
-        self._since: float | None = all.now  # when that began; None between two
-        self._unsent = 0
-        self._moved = all.now  # when the reader last took something
+class Connection(web.RequestHandler):
+    """aiohttp's protocol, with its refusals as JSON and with time limits for requests and readers."""
+
+    __slots__ = ("_connections", "_moved", "_received", "_since", "_socket", "_unsent")
+
+    def __init__(self, connections: Connections) -> None:
+        super().__init__(
+            connections.server,
+            loop=asyncio.get_running_loop(),
+            access_log=None,  # type: ignore[arg-type]  # no access log
+            keepalive_timeout=75,
+            auto_decompress=False,  # compressed bodies are refused
+        )
+        self._connections = connections
+        self._socket: asyncio.Transport  # aiohttp's `transport` is None while a closing one still writes
+        self._received = 0  # bytes of the request that is arriving or being answered
+        self._since: float | None = connections.now  # when that began; None between two requests
+        self._unsent = 0  # bytes
+        self._moved = connections.now  # when `_unsent` last changed
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        self.transport = cast(asyncio.Transport, transport)
-        if len(self._all.open) >= self._all.most:
-            self._refuse()
-            return
-        self._inner = self._all.make()
-        self._all.open[self._inner] = self
-        self._inner.connection_made(transport)
+        self._socket = cast(asyncio.Transport, transport)
+        if self._connections.admit(self):
+            super().connection_made(transport)
+        else:
+            self._connections.refuse(self._socket)
 
-    def connection_lost(self, error: Exception | None) -> None:
-        self._all.refused.discard(self.transport)
-        if self._inner is not None:
-            self._all.open.pop(self._inner, None)
-            self._inner.connection_lost(error)
+    def connection_lost(self, exc: BaseException | None) -> None:
+        self._connections.forget(self, self._socket)
+        super().connection_lost(exc)
 
     def data_received(self, data: bytes) -> None:
-        if self._inner is not None:
-            self._since = self._all.now if self._since is None else self._since
+        """Count what arrives. aiohttp itself calls this with no data, to parse what it has buffered."""
+        if self.transport is None:  # refused
+            return
+        if data:
+            self._since = self._connections.now if self._since is None else self._since
             self._received += len(data)
-            self._inner.data_received(data)
+        super().data_received(data)
 
-    def eof_received(self) -> bool | None:
-        return None if self._inner is None else self._inner.eof_received()
+    async def finish_response(
+        self, request: web.BaseRequest, resp: web.StreamResponse, start_time: float | None
+    ) -> tuple[web.StreamResponse, bool]:
+        """Send the response. The request has then been answered, and the next one has its own time."""
+        self._since, self._received = None, 0
+        response = _malformed() if resp.status == 417 else resp  # an `Expect` that aiohttp does not know
+        return await super().finish_response(request, response, start_time)
 
-    def pause_writing(self) -> None:
-        if self._inner is not None:
-            self._inner.pause_writing()
-
-    def resume_writing(self) -> None:
-        if self._inner is not None:
-            self._inner.resume_writing()
-
-    @contextmanager
-    def answering(self, request: web.Request) -> Iterator[None]:
-        self._request = request
-        try:
-            yield
-        finally:
-            self._request, self._since, self._received = None, None, 0
+    def handle_error(
+        self,
+        request: web.BaseRequest,
+        status: int = 500,
+        exc: BaseException | None = None,
+        message: str | None = None,
+    ) -> web.StreamResponse:
+        """Log an error and return its response. Raises ConnectionError if another response has begun."""
+        response = super().handle_error(request, status, exc, message)
+        return _malformed() if status == 400 else response
 
     def is_late(self) -> bool:
-        """The request has not come whole in its time."""
-        if self._since is None or (self._request is not None and self._request.content.is_eof()):
+        """Return whether the request has not arrived within its time."""
+        request = self._current_request
+        if self._since is None or (request is not None and request.content.is_eof()):
             return False
-        return self._all.now - self._since > PATIENCE + min(self._received, self._all.largest) / SLOWEST
+        size = min(self._received, self._connections.largest_body)
+        return self._connections.now - self._since > REQUEST_TIMEOUT + size / SLOWEST_UPLOAD
 
     def is_stuck(self) -> bool:
-        """Something waits to be taken, and nothing is."""
-        unsent = self.transport.get_write_buffer_size()
+        """Return whether the client has taken nothing of what waits for it, for `reader_timeout`."""
+        unsent = self._socket.get_write_buffer_size()
         if unsent == 0 or unsent != self._unsent:
-            self._unsent, self._moved = unsent, self._all.now
-        return self._all.now - self._moved > self._all.reader_timeout
+            self._unsent, self._moved = unsent, self._connections.now
+        return self._connections.now - self._moved > self._connections.reader_timeout
 
-    def _refuse(self) -> None:
-        """With a moment to read why: closing at once would throw that away with what the client sends."""
-        self.transport.write(_refusal())
-        if len(self._all.refused) < REFUSING:
-            self._all.refused.add(self.transport)
-            self.transport.write_eof()
-        else:
-            self.transport.close()
+    def abort(self) -> None:
+        """Close the connection without sending what waits."""
+        self._socket.abort()
 
 
-def _refusal() -> bytes:
+def _malformed() -> web.Response:
+    """Return the response to bytes that are not HTTP. It quotes nothing, because they may hold a token."""
+    sentence = "This cannot be read as an HTTP request; check its first line, its headers and its chunks."
+    return refusal(ChatError("malformed", sentence))
+
+
+def _overloaded() -> bytes:
+    """Return a whole response, for a client whose request is not even read."""
     sentence = "The server has all the connections it can hold; try again in a moment."
     response = refusal(ChatError("overloaded", sentence, retry_after=5))
     assert isinstance(response.body, bytes)
@@ -162,24 +222,27 @@ def _refusal() -> bytes:
     return f"HTTP/1.1 {response.status} {response.reason}\r\n{''.join(lines)}\r\n".encode() + response.body
 
 
-def within_open_files(wanted: int, upstream: int) -> int:
-    """As many connections as this process may have, its limit raised as far as it goes; `upstream` more go
-    to Ollama. Where even accepting fails, others than the newest suffer."""
-    needed = wanted + upstream + SPARE
+def limit_connections(wanted: int, upstream: int) -> int:
+    """Raise this process's limit of open files as needed; return how many connections it allows.
+
+    `upstream` is the number of connections to Ollama, which need files too. With none left, not only
+    accepting would fail, but also answers that have begun.
+    """
+    needed = wanted + upstream + RESERVED_FILES
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     if soft != resource.RLIM_INFINITY and soft < needed:
         best = needed if hard == resource.RLIM_INFINITY else min(needed, hard)
         with suppress(ValueError, OSError):
             resource.setrlimit(resource.RLIMIT_NOFILE, (best, hard))
         soft = resource.getrlimit(resource.RLIMIT_NOFILE)[0]
-    room = needed if soft == resource.RLIM_INFINITY else soft
-    most = min(wanted, max(room - SPARE - upstream, room // 3))
-    if most < wanted:
+    available = needed if soft == resource.RLIM_INFINITY else soft
+    limit = min(wanted, max(available - RESERVED_FILES - upstream, available // 3))
+    if limit < wanted:
         log.event(
             logger,
             logging.WARNING,
             "fewer connections than MAX_CONNECTIONS: raise the limit of open files",
-            connections=most,
-            openFiles=room,
+            connections=limit,
+            openFiles=available,
         )
-    return most
+    return limit

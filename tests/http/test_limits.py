@@ -17,8 +17,8 @@ from fake_ollama import FakeOllama, Gate, Script, answer, token, until
 from processes import SCRIPT, Process
 
 from chatproxy import Config
-from chatproxy.command import cli, server
-from chatproxy.command.cli import listening
+from chatproxy.command import server
+from chatproxy.command.server import listening
 from chatproxy.web.middleware import SECURITY_HEADERS
 
 HEADERS: Final = SECURITY_HEADERS.items()
@@ -40,8 +40,8 @@ async def client(config: Config) -> AsyncIterator[Client]:
 
 @pytest.fixture
 def impatient(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(server, "PATIENCE", 0.3)
-    monkeypatch.setattr(server, "TICK", 0.05)
+    monkeypatch.setattr(server, "REQUEST_TIMEOUT", 0.3)
+    monkeypatch.setattr(server, "LOOK_INTERVAL", 0.05)
 
 
 @contextmanager
@@ -75,7 +75,7 @@ def post(path: str, size: int) -> bytes:
 
 
 def test_they_are_closed_within_fifteen_seconds() -> None:
-    assert server.PATIENCE + 2 * server.TICK < 15
+    assert server.REQUEST_TIMEOUT + 2 * server.LOOK_INTERVAL < 15
 
 
 @pytest.mark.parametrize(
@@ -100,6 +100,22 @@ async def test_a_request_that_does_not_come_whole_is_closed(client: Client, firs
 
 
 @pytest.mark.usefixtures("impatient")
+async def test_a_look_that_fails_is_not_the_last(client: Client, monkeypatch: pytest.MonkeyPatch) -> None:
+    is_late, looks = server.Connection.is_late, []
+
+    def fail_once(self: server.Connection) -> bool:
+        looks.append(self)
+        if len(looks) == 1:
+            raise ValueError("the first look")
+        return is_late(self)
+
+    monkeypatch.setattr(server.Connection, "is_late", fail_once)
+    with connected(client, b"GET /") as connection:
+        await until(lambda: is_gone(connection))
+    assert len(looks) > 1
+
+
+@pytest.mark.usefixtures("impatient")
 async def test_a_request_that_comes_a_byte_at_a_time_is_closed(client: Client) -> None:
     async def dribble(connection: socket.socket) -> None:
         with suppress(ConnectionError):
@@ -118,7 +134,7 @@ async def test_a_request_that_comes_a_byte_at_a_time_is_closed(client: Client) -
 async def test_a_large_body_has_the_time_that_its_size_needs(
     client: Client, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(server, "SLOWEST", 1000)
+    monkeypatch.setattr(server, "SLOWEST_UPLOAD", 1000)
     body = json.dumps({"title": "Slow, but coming"}).encode().rjust(4000)
     with connected(client, post(SESSIONS, len(body))) as connection:
         for start in range(0, len(body), 400):
@@ -132,8 +148,8 @@ async def test_a_large_body_has_the_time_that_its_size_needs(
 async def test_a_body_without_an_end_has_the_time_of_the_largest_one(
     config: Config, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(server, "SLOWEST", 1000)
-    monkeypatch.setattr(cli, "MAX_BODY", 1000)
+    monkeypatch.setattr(server, "SLOWEST_UPLOAD", 1000)
+    monkeypatch.setattr(server, "MAX_BODY", 1000)
     form = "Content-Type: multipart/form-data; boundary=x\r\nTransfer-Encoding: chunked\r\n\r\n"
     part = b"--x\r\nContent-Disposition: form-data; name=a\r\n\r\n" + b"a" * 400 + b"\r\n"
     async with commanded(replace(config, max_document_bytes=1000)) as client:
@@ -208,7 +224,7 @@ async def test_a_reader_that_does_not_take_an_answer_is_dropped(
     config: Config, fake: FakeOllama, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
     caplog.set_level("INFO", "chatproxy")
-    monkeypatch.setattr(server, "TICK", 0.05)
+    monkeypatch.setattr(server, "LOOK_INTERVAL", 0.05)
     fake.script = Script([token("x" * 1_000_000)] * 8 + answer(""))  # more than any socket buffer holds
     async with commanded(replace(config, reader_timeout=0.5)) as client:
         session = await client.new_session()
@@ -288,7 +304,7 @@ async def test_many_refused_at_once_do_not_stay(config: Config) -> None:
     async with commanded(replace(config, max_connections=1)) as client:
         await client.call("GET", "/healthz")
         with ExitStack() as stack:
-            refused = [stack.enter_context(connected(client)) for _ in range(3 * server.REFUSING)]
+            refused = [stack.enter_context(connected(client)) for _ in range(3 * server.MAX_REFUSED)]
             await until(lambda: all(map(takes_nothing, refused)))
         await client.call("GET", "/healthz")
 

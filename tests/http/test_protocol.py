@@ -9,7 +9,7 @@ from typing import Final
 import pytest
 
 from chatproxy import Config
-from chatproxy.command.cli import listening
+from chatproxy.command.server import listening
 from chatproxy.web.middleware import SECURITY_HEADERS
 
 POST: Final = b"POST /api/chat/sessions HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/json\r\n"

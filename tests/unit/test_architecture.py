@@ -28,7 +28,7 @@ LAYERS: Final = (
     {"web"},
     {"app"},
     {""},
-    {"command.token", "command.demo", "command.doctor", "command.protocol", "command.server"},
+    {"command.token", "command.demo", "command.doctor", "command.server"},
     {"command.cli", "command"},
 )
 # The rooms next to each other: none may know another, but for what lies below them all.
