@@ -6,8 +6,8 @@ import secrets
 from pathlib import Path
 from typing import Final
 
-from chatproxy.config import credential
 from chatproxy.errors import StartError
+from chatproxy.values import credential
 
 BYTES: Final = 24
 

@@ -12,8 +12,9 @@ from typing import Final
 
 from aiohttp import web
 
-from chatproxy.config import Config, is_ip
+from chatproxy.config import Config
 from chatproxy.errors import ChatError
+from chatproxy.values import is_ip
 from chatproxy.web.keys import CONFIG
 
 HOST: Final = "host"

@@ -15,8 +15,8 @@ import chatproxy
 ROOT: Final = Path(chatproxy.__file__).parent
 # From the bottom up: a module imports from lower layers and its own, never from above.
 LAYERS: Final = (
-    {"background", "errors", "log"},
-    {"background", "cached", "config", "cursor"},
+    {"background", "errors", "log", "values"},
+    {"cached", "config", "cursor"},
     {"store.records"},
     {"documents", "ollama", "store"},
     {"answers", "models.tokens"},

@@ -1,0 +1,214 @@
+"""From text to a checked value: one reader for each kind of setting.
+
+A reader takes what was given, text or an already typed value, and returns it in the form in which the rest of
+the program knows it. It raises a ValueError whose message says what to use instead.
+
+msgspec's lax conversion is not used: it would accept `1e3` as an integer and reject `.5` as a number.
+"""
+
+import math
+import re
+from collections.abc import Callable
+from ipaddress import ip_address
+from typing import Final
+
+from yarl import URL
+
+SQLITE: Final = "sqlite:///"
+YEAR: Final = 31_536_000  # seconds; event loops overflow somewhere above it
+_INTEGER: Final = re.compile(r"[0-9]{1,9}", re.ASCII)
+_HOST_NAME: Final = re.compile(r"[a-z0-9._-]+", re.ASCII | re.IGNORECASE)
+_HOST_PORT: Final = re.compile(r"(?:\[([^\[\]]*)\]|([^:\[\]]*))(?::([^:@\s]*))?")
+_PATH: Final = re.compile(r"[!-~]*", re.ASCII)
+_ORIGIN: Final = re.compile(r"[a-z][a-z0-9+.-]*://[^\s/?#@*\\]+", re.IGNORECASE)
+_HEADER_NAME: Final = re.compile(r"[a-z0-9!#$%&'*+.^_`|~-]+", re.ASCII | re.IGNORECASE)
+
+
+def text(value: object) -> str:
+    """Return text that is not blank."""
+    if not isinstance(value, str) or not value.strip():
+        raise ValueError("use some text")
+    if any("\ud800" <= character <= "\udfff" for character in value):
+        raise ValueError("use text in UTF-8")
+    return value
+
+
+def token(value: object) -> str:
+    """Return one word, without the spaces around it."""
+    trimmed = text(value).strip()
+    if not trimmed.isprintable() or " " in trimmed:
+        raise ValueError("use one word, without spaces and control characters")
+    return trimmed
+
+
+def credential(value: object) -> str:
+    """Return a token or key in printable ASCII, because it travels in a header."""
+    if not token(value).isascii():
+        raise ValueError("use the key as it was issued, in printable ASCII")
+    return token(value)
+
+
+def header_name(value: object) -> str:
+    """Return the name of an HTTP header (RFC 9110 §5.1)."""
+    if not _HEADER_NAME.fullmatch(token(value)):
+        raise ValueError("use the name of a header, as X-Forwarded-User")
+    return token(value)
+
+
+def address(value: object) -> str:
+    """Return a host name or IP address in lower case, without brackets."""
+    host = token(value).removeprefix("[").removesuffix("]")
+    if not is_ip(host) and not _HOST_NAME.fullmatch(host):
+        raise ValueError("use an IP address or a host name of this machine, as 127.0.0.1")
+    return host.lower()
+
+
+def boolean(value: object) -> bool:
+    """Return true, 1, yes and on as True; false, 0, no and off as False."""
+    word = str(value).strip().lower()
+    if word in {"true", "1", "yes", "on"}:
+        return True
+    if word in {"false", "0", "no", "off"}:
+        return False
+    raise ValueError("use true or false")
+
+
+def integer(minimum: int, maximum: int = 1_000_000) -> Callable[[object], int]:
+    """Return a reader of decimal digits within these bounds."""
+
+    def read(value: object) -> int:
+        digits = str(value).strip()
+        if not _INTEGER.fullmatch(digits) or not minimum <= int(digits) <= maximum:
+            raise ValueError(f"use a whole number from {minimum} to {maximum}")
+        return int(digits)
+
+    return read
+
+
+def seconds(value: object) -> float:
+    """Return a duration of more than 0 and at most a year."""
+    number = _number(value)
+    if not 0 < number <= YEAR:
+        raise ValueError(f"use a number of seconds above 0, up to {YEAR}")
+    return number
+
+
+def non_negative_seconds(value: object) -> float:
+    """Return a duration from 0 to a year, for a setting that can also be unset."""
+    number = _number(value)
+    if not 0 <= number <= YEAR:
+        raise ValueError(f"use a number of seconds from 0 to {YEAR}, or leave it unset")
+    return number
+
+
+def comma_separated(read_one: Callable[[object], str]) -> Callable[[object], tuple[str, ...]]:
+    """Return a reader of `"a, b"` or of a list or tuple; `*` alone stands for all."""
+
+    def read(value: object) -> tuple[str, ...]:
+        given = value.split(",") if isinstance(value, str) else value
+        if not isinstance(given, list | tuple):
+            raise ValueError("use names separated by commas, or *")
+        found = tuple(str(each).strip() for each in given if str(each).strip())
+        return found if found == ("*",) else tuple(map(read_one, found))
+
+    return read
+
+
+def file_name(value: object) -> str:
+    """Return the name of a file, which need not exist."""
+    if "\0" in str(value):
+        raise ValueError("use the name of a file")
+    return text(str(value)).strip()
+
+
+def one_of(*choices: str) -> Callable[[object], str]:
+    """Return a reader of one of these words, in any case."""
+
+    def read(value: object) -> str:
+        choice = str(value).strip().lower()
+        if choice not in choices:
+            raise ValueError(f"use one of {', '.join(choices)}")
+        return choice
+
+    return read
+
+
+def sqlite_url(value: object) -> str:
+    """Return the URL of a database file, `sqlite:///` and its path."""
+    url = text(value).strip()
+    name = url.removeprefix(SQLITE)
+    if name == url or not name or name.endswith("/") or ":memory:" in name or "?" in name:
+        raise ValueError(f"use a file, as {SQLITE}chatproxy.db, or with four slashes an absolute path")
+    return url
+
+
+def origin(value: object) -> str:
+    """Return an origin as browsers serialize it (RFC 6454 §6.2)."""
+    remedy = "use exact origins, scheme://host or scheme://host:port without a slash at the end, or * alone"
+    if not _ORIGIN.fullmatch(given := text(value)):
+        raise ValueError(remedy)
+    try:
+        return str(URL(given).origin())
+    except ValueError:
+        raise ValueError(remedy) from None
+
+
+def ollama_url(value: object) -> str:
+    """Return a URL without a trailing slash, read as Ollama reads OLLAMA_HOST (`envconfig.Host`).
+
+    Without a scheme it is http at port 11434; with one, the scheme's default port. A port that is not a valid
+    number counts as absent, as it does there. The unspecified address, on which a server listens, means
+    loopback here.
+    """
+    given = text(value).strip().strip("\"'").strip()
+    scheme, separator, rest = ("https://ollama.com" if given == "ollama.com" else given).rpartition("://")
+    default = {"http": 80, "https": 443}.get(scheme.lower()) if separator else 11434
+    host_port, _, path = rest.partition("/")
+    parts = _split_host(host_port)
+    if default is None or parts is None or not _PATH.fullmatch(path) or "?" in path or "#" in path:
+        raise ValueError("use the address of Ollama, as 127.0.0.1:11434 or https://ollama.example/path")
+    host, digits = parts
+    port = int(digits) if _INTEGER.fullmatch(digits) and int(digits) <= 65535 else default
+    if port == 0:
+        raise ValueError("use the port that Ollama listens on, by default 11434")
+    return f"{scheme.lower() if separator else 'http'}://{host}:{port}/{path}".rstrip("/")
+
+
+def is_ip(host: str) -> bool:
+    """Return whether this is an IPv4 or IPv6 address, without brackets."""
+    try:
+        ip_address(host)
+    except ValueError:
+        return False
+    return True
+
+
+def _number(value: object) -> float:
+    """Return a number or its text as a float; NaN for everything else."""
+    try:
+        number = float(value) if isinstance(value, str | int | float) else math.nan
+    except (ValueError, OverflowError):
+        return math.nan
+    return math.nan if isinstance(value, bool) else number
+
+
+def _split_host(host_port: str) -> tuple[str, str] | None:
+    """Return the host as a URL has it and the text of the port; None if this is not an address."""
+    bare = host_port.removeprefix("[").removesuffix("]")
+    if is_ip(bare):
+        return _connectable(bare), ""
+    parts = _HOST_PORT.fullmatch(host_port)
+    if parts is None:
+        return None
+    host, port = parts[1] or parts[2] or "127.0.0.1", parts[3] or ""
+    if is_ip(host):
+        return _connectable(host), port
+    return (host, port) if parts[1] is None and _HOST_NAME.fullmatch(host) else None
+
+
+def _connectable(host: str) -> str:
+    """Return an IP address as a URL has it, with loopback in place of the unspecified address."""
+    ip = ip_address(host)
+    if ip.version == 4:
+        return "127.0.0.1" if ip.is_unspecified else str(ip)
+    return "[::1]" if ip.is_unspecified else f"[{ip}]"
