@@ -1,7 +1,7 @@
-"""The embedded stand-in for Ollama (`--demo`): the same NDJSON on a loopback port, from no language model.
+"""The embedded stand-in for Ollama (`--demo`): Ollama's API on a loopback port, without a language model.
 
-It answers out of the message itself, at the pace of a small model on a laptop, so that a first run shows
-everything that chatproxy does without anything to install.
+It makes its answers from the message itself, at the pace of a small model on a laptop, so that everything
+chatproxy does can be seen without installing anything else.
 """
 
 import asyncio
@@ -10,22 +10,22 @@ import re
 import time
 from collections.abc import AsyncGenerator, AsyncIterator, Sequence
 from contextlib import aclosing, asynccontextmanager
-from typing import Any, Final, TypeVar
+from typing import Any, Final
 
 import msgspec
 from aiohttp import web
 from msgspec import Struct
-from msgspec.structs import replace
 
-PACE: Final = 30.0
-"""Words per second."""
+from chatproxy.ollama.wire import ChatMessage
 
-_STEPS_TO_LOAD: Final = 30  # a second at the usual pace
-_TRAINED_FOR: Final = 32_768
-_WINDOW: Final = 8_192
-_SIZE: Final = 4_096
-_KEPT_FOR: Final = 300  # seconds, as Ollama keeps a model
-_DETAILS: Final = {
+PACE: Final = 30.0  # words per second
+LOADING: Final = 30  # words that could be written while a model is loaded: a second at the usual pace
+TRAINED_WINDOW: Final = 32_768  # tokens
+WINDOW: Final = 8_192  # tokens
+SIZE: Final = 4_096  # bytes
+KEEP_ALIVE: Final = 300  # seconds, as Ollama's default
+MAX_BODY: Final = 64 * 1024 * 1024  # bytes
+DETAILS: Final = {
     "parent_model": "",
     "format": "none",
     "family": "demo",
@@ -33,18 +33,17 @@ _DETAILS: Final = {
     "parameter_size": "0",
     "quantization_level": "none",
 }
-_BODY_LIMIT: Final = 64 * 1024 * 1024
 _WORD: Final = re.compile(r"[^\W_]+")
 _TOKEN: Final = re.compile(r"\s*\S+")
-_CODE: Final = re.compile(r"\b(code|python|program|script|function|snippet)\b", re.IGNORECASE)
+_ASKS_FOR_CODE: Final = re.compile(r"\b(code|python|program|script|function|snippet)\b", re.IGNORECASE)
 
 TOUR: Final = """\
-Some things to try while I write:
+Try these while I write:
 
 - open this conversation in a **second tab**: both show the same text
-- **reload** the page: the answer goes on where it is
-- **stop** it: what was written so far is kept"""
-SOME_CODE: Final = """\
+- **reload** the page: the answer continues where it is
+- press **stop**: the text so far is kept"""
+CODE: Final = """\
 And some code, since you asked for it:
 
 ```python
@@ -53,25 +52,31 @@ def greet(name: str) -> str:
 
 print(greet("world"))
 ```"""
-CONFESSION: Final = (
-    "I am a stand-in for Ollama, **not a language model**: these words are put together from yours. "
-    "For real answers, install [Ollama](https://ollama.com), type `ollama pull llama3.2`, "
+DISCLAIMER: Final = (
+    "I am a stand-in for Ollama, **not a language model**: I only rearrange your words. "
+    "For real answers, install [Ollama](https://ollama.com), run `ollama pull llama3.2`, "
     "and start chatproxy without `--demo`."
 )
 
-T = TypeVar("T")
+# A line of an answer and its `message`, as JSON objects.
+Line = dict[str, Any]
+Message = dict[str, str]
 
 
 class Model(Struct, frozen=True):
+    """A model that is installed here."""
+
     name: str
     capabilities: tuple[str, ...]
 
     @property
     def digest(self) -> str:
+        """A SHA-256 in hex, made from the name."""
         return hashlib.sha256(self.name.encode()).hexdigest()
 
     @property
     def thinks(self) -> bool:
+        """Whether it has the capability `thinking`."""
         return "thinking" in self.capabilities
 
 
@@ -81,103 +86,72 @@ MODELS: Final = (
 )
 
 
-class Turn(Struct):
-    role: str = "user"
-    content: str = ""
-    images: list[str] | None = None
-
-
 class Options(Struct):
+    """The one option that changes an answer: its maximum number of words, or -1."""
+
     num_predict: int = -1
 
 
-class ChatRequest(Struct):
+class DemoRequest(Struct):
+    """The body of `POST /api/chat` and of `/api/show`: of Ollama's fields, those that have an effect here."""
+
     model: str = ""
-    messages: list[Turn] = []
+    messages: list[ChatMessage] = []
     stream: bool = True
     think: bool | str | None = None
     options: Options | None = None
 
 
-class ShowRequest(Struct):
-    model: str = ""
-
-
-class Said(Struct, omit_defaults=True):
-    role: str
-    content: str
-    thinking: str = ""
-
-
-class Line(Struct, omit_defaults=True):
-    """A line of the answer, its fields in Ollama's order; durations in nanoseconds."""
-
-    model: str
-    created_at: str
-    message: Said
-    done: bool
-    done_reason: str = ""
-    total_duration: int = 0
-    load_duration: int = 0
-    prompt_eval_count: int = 0
-    prompt_eval_duration: int = 0
-    eval_count: int = 0
-    eval_duration: int = 0
-
-
-def script(asked: ChatRequest, *, thinks: bool) -> list[Said]:
-    """What there is to say, a word at a time: the reasoning, then the answer."""
+def script(asked: DemoRequest, *, thinks: bool) -> list[Message]:
+    """Return the messages of an answer, one word each: first the thinking, then the content."""
     *before, last = asked.messages
-    earlier = sum(turn.role == "user" for turn in before)
-    reasoning = reason_about(last.content) if thinks else ""
-    answer = answer_to(last.content, earlier, len(last.images or ()))
-    thoughts = [Said("assistant", "", word) for word in _TOKEN.findall(reasoning)]
-    return thoughts + [Said("assistant", word) for word in _TOKEN.findall(answer)]
+    earlier = sum(message.role == "user" for message in before)
+    thinking = reason_about(last.content) if thinks else ""
+    answer = answer_to(last.content, earlier, len(last.images))
+    words = [_message(thinking=word) for word in _TOKEN.findall(thinking)]
+    return words + [_message(word) for word in _TOKEN.findall(answer)]
 
 
 def topics(question: str) -> list[str]:
-    """Up to four words of the question, the longer ones, in its order."""
+    """Return the four longest words of the question, in its order."""
     words = list(dict.fromkeys(_WORD.findall(question)))
     chosen = sorted(words, key=len, reverse=True)[:4]
     return [word for word in words if word in chosen]
 
 
 def reason_about(question: str) -> str:
+    """Return what the model thinks before it answers the question."""
     words = topics(question)
-    standing_out = f" What stands out: {', '.join(words)}." if words else ""
-    return f"The message has {len(question.split())} words.{standing_out} A short answer with a list will do."
+    main_words = f" The main words: {', '.join(words)}." if words else ""
+    return f"Words in the message: {len(question.split())}.{main_words} A short answer with a list will do."
 
 
 def answer_to(question: str, earlier: int, images: int) -> str:
-    code = SOME_CODE if _CODE.search(question) else ""
-    parts = [_opening(question, earlier), _seen(images), TOUR, code, CONFESSION]
-    return "\n\n".join(part for part in parts if part)
-
-
-def _opening(question: str, earlier: int) -> str:
+    """Return an answer in Markdown; `earlier` is the number of the user's messages before this one."""
     words = topics(question)
-    about = f"You wrote about **{'**, **'.join(words)}**." if words else "You wrote something without words."
-    if not earlier:
-        return f"{about} It is the first message of this conversation."
-    return f"{about} Before it came {_count(earlier, 'message')} of yours, and I was given the conversation."
-
-
-def _seen(images: int) -> str:
-    return f"With it came {_count(images, 'image')}, which I cannot look at." if images else ""
+    about = f"You wrote about **{'**, **'.join(words)}**." if words else "Your message has no words."
+    if earlier:
+        place = f"You sent {_count(earlier, 'message')} before it, and I have the whole conversation."
+    else:
+        place = "It is the first message of this conversation."
+    seen = f"It comes with {_count(images, 'image')}, which I cannot see." if images else ""
+    code = CODE if _ASKS_FOR_CODE.search(question) else ""
+    return "\n\n".join(part for part in (f"{about} {place}", seen, TOUR, code, DISCLAIMER) if part)
 
 
 def _count(number: int, noun: str) -> str:
     return f"{number} {noun}" if number == 1 else f"{number} {noun}s"
 
 
-class Stage:
-    """The handlers, and what they share: the pace and the models that are loaded."""
+class DemoOllama:
+    """The handlers, and what they share: the pace in words per second, and the models that are loaded."""
 
     def __init__(self, pace: float) -> None:
-        self._step = 1 / pace
+        self._pause = 1 / pace  # seconds per word
         self._loaded: set[Model] = set()
 
     def routes(self) -> list[web.RouteDef]:
+        """Return the routes of Ollama's API that chatproxy uses."""
         return [
             web.get("/", self.root),
             web.get("/api/version", self.version),
@@ -188,89 +162,104 @@ class Stage:
         ]
 
     async def root(self, request: web.Request) -> web.Response:
+        """Say that it runs, in Ollama's words."""
         return web.Response(text="Ollama is running")
 
     async def version(self, request: web.Request) -> web.Response:
+        """Return the version."""
         return _json({"version": "0.0.0-demo"})
 
     async def tags(self, request: web.Request) -> web.Response:
-        return _json({"models": [_listed(model) for model in MODELS]})
+        """List the models."""
+        details = DETAILS | {"context_length": TRAINED_WINDOW, "embedding_length": 1}
+        models = [
+            _entry(model)
+            | {"modified_at": _timestamp(), "details": details, "capabilities": model.capabilities}
+            for model in MODELS
+        ]
+        return _json({"models": models})
 
     async def ps(self, request: web.Request) -> web.Response:
-        return _json({"models": [_running(model) for model in MODELS if model in self._loaded]})
+        """List the models that are loaded."""
+        loaded = {"expires_at": _timestamp(KEEP_ALIVE), "size_vram": 0, "context_length": WINDOW}
+        return _json({"models": [_entry(model) | loaded for model in MODELS if model in self._loaded]})
 
     async def show(self, request: web.Request) -> web.Response:
-        asked = await _body(request, ShowRequest)
-        return _json(_shown(_installed(asked.model)))
+        """Describe a model."""
+        model = _find_model((await _read(request)).model)
+        return _json(
+            {
+                "modelfile": f"FROM /demo/blobs/sha256-{model.digest}\nPARAMETER num_ctx {WINDOW}\n",
+                "parameters": f"num_ctx                        {WINDOW}",
+                "template": "{{ .Prompt }}",
+                "details": DETAILS,
+                "model_info": {"general.architecture": "demo", "demo.context_length": TRAINED_WINDOW},
+                "capabilities": model.capabilities,
+                "modified_at": _timestamp(),
+            }
+        )
 
     async def chat(self, request: web.Request) -> web.StreamResponse:
-        asked = await _body(request, ChatRequest)
-        model = _installed(asked.model)
+        """Answer the last message, as lines or as one object; without messages, only load the model."""
+        asked = await _read(request)
+        model = _find_model(asked.model)
         if asked.think and not model.thinks:
-            raise _refusal(web.HTTPBadRequest, f'"{asked.model}" does not support thinking')
+            raise _error(web.HTTPBadRequest, f'"{asked.model}" does not support thinking')
         if not asked.messages:
             await self._load(model)
-            return _json(Line(model.name, _time(), Said("assistant", ""), True, "load"))
+            return _json(_line(model, _message(), done=True, done_reason="load"))
         async with aclosing(self._lines(model, asked)) as lines:
             if not asked.stream:
-                return _json(_whole([line async for line in lines]))
+                return _json(_merge([line async for line in lines]))
             response = web.StreamResponse(headers={"Content-Type": "application/x-ndjson"})
             async for line in lines:
-                await response.prepare(request)  # not before there is something to say
+                await response.prepare(request)  # as Ollama does, with the first line
                 await response.write(msgspec.json.encode(line) + b"\n")
             return response
 
     async def _load(self, model: Model) -> None:
         if model not in self._loaded:
-            await asyncio.sleep(self._step * _STEPS_TO_LOAD)
+            await asyncio.sleep(self._pause * LOADING)
             self._loaded.add(model)
 
-    async def _lines(self, model: Model, asked: ChatRequest) -> AsyncGenerator[Line, None]:
-        """The first comes when the model is loaded and the prompt read, which takes a word's time."""
+    async def _lines(self, model: Model, asked: DemoRequest) -> AsyncGenerator[Line, None]:
+        """Yield the lines of an answer. The model is loaded and the prompt read before the first one."""
         asked_at = time.perf_counter_ns()
         await self._load(model)
         loaded_at = time.perf_counter_ns()
-        await asyncio.sleep(self._step)
+        await asyncio.sleep(self._pause)
         begun_at = time.perf_counter_ns()
         words = script(asked, thinks=model.thinks and asked.think is not False)
         limit = asked.options.num_predict if asked.options else -1
-        said = words[:limit] if limit > 0 else words
-        for each in said:
-            yield Line(model.name, _time(), each, False)
-            await asyncio.sleep(self._step)
+        sent = words[:limit] if limit > 0 else words
+        for word in sent:
+            yield _line(model, word)
+            await asyncio.sleep(self._pause)
         now = time.perf_counter_ns()
-        yield Line(
-            model.name,
-            _time(),
-            Said("assistant", ""),
-            True,
-            done_reason="stop" if len(said) == len(words) else "length",
+        yield _line(
+            model,
+            _message(),
+            done=True,
+            done_reason="stop" if len(sent) == len(words) else "length",
             total_duration=now - asked_at,
             load_duration=loaded_at - asked_at,
-            prompt_eval_count=1 + sum(len(turn.content.split()) for turn in asked.messages),
+            prompt_eval_count=1 + sum(len(message.content.split()) for message in asked.messages),
             prompt_eval_duration=begun_at - loaded_at,
-            eval_count=len(said),
+            eval_count=len(sent),
             eval_duration=now - begun_at,
         )
 
 
-def _whole(lines: Sequence[Line]) -> Line:
-    """The last line, with what all of them say."""
-    content = "".join([line.message.content for line in lines])
-    thinking = "".join([line.message.thinking for line in lines])
-    return replace(lines[-1], message=Said("assistant", content, thinking))
-
-
 def create_demo_app(pace: float = PACE) -> web.Application:
-    """`pace` is in words per second, and loading a model takes thirty words' time."""
-    app = web.Application(client_max_size=_BODY_LIMIT)
-    app.add_routes(Stage(pace).routes())
+    """Return the stand-in as an application. `pace` is in words per second."""
+    app = web.Application(client_max_size=MAX_BODY)
+    app.add_routes(DemoOllama(pace).routes())
     return app
 
 
 @asynccontextmanager
 async def demo_server(pace: float = PACE) -> AsyncIterator[str]:
-    """Serves the stand-in on a free loopback port and yields its URL."""
+    """Serve the stand-in on a free loopback port; yield its URL."""
     runner = web.AppRunner(
         create_demo_app(pace), handler_cancellation=True, access_log=None, shutdown_timeout=0.1
     )
@@ -282,68 +271,65 @@ async def demo_server(pace: float = PACE) -> AsyncIterator[str]:
         await runner.cleanup()
 
 
-async def _body(request: web.Request, form: type[T]) -> T:
+def _message(content: str = "", *, thinking: str = "") -> Message:
+    message = {"role": "assistant", "content": content}
+    return message | {"thinking": thinking} if thinking else message
+
+
+def _line(model: Model, message: Message, *, done: bool = False, **figures: str | int) -> Line:
+    """Return a line in Ollama's order of fields; durations are in nanoseconds."""
+    line = {"model": model.name, "created_at": _timestamp(), "message": message, "done": done}
+    return line | figures
+
+
+def _merge(lines: Sequence[Line]) -> Line:
+    """Return the last line, with the text of all of them."""
+    content, thinking = (
+        "".join([line["message"].get(field, "") for line in lines]) for field in ("content", "thinking")
+    )
+    return lines[-1] | {"message": _message(content, thinking=thinking)}
+
+
+async def _read(request: web.Request) -> DemoRequest:
+    """Return the request body. Raises HTTPBadRequest in Ollama's words."""
     body = await request.read()
     if not body:
-        raise _refusal(web.HTTPBadRequest, "missing request body")
+        raise _error(web.HTTPBadRequest, "missing request body")
     try:
-        return msgspec.json.decode(body, type=form)
+        return msgspec.json.decode(body, type=DemoRequest)
     except msgspec.DecodeError as error:
-        raise _refusal(web.HTTPBadRequest, str(error)) from None
+        raise _error(web.HTTPBadRequest, str(error)) from None
 
 
-def _installed(name: str) -> Model:
-    """By its name in any case, `:latest` implied, as Ollama takes it."""
+def _find_model(name: str) -> Model:
+    """Return the model of that name, in any case and with `:latest` implied. Raises an HTTPError."""
     if not name:
-        raise _refusal(web.HTTPBadRequest, "model is required")
+        raise _error(web.HTTPBadRequest, "model is required")
     full = name.lower() if ":" in name else f"{name.lower()}:latest"
     for model in MODELS:
         if model.name == full:
             return model
-    raise _refusal(web.HTTPNotFound, f"model '{name}' not found")
+    raise _error(web.HTTPNotFound, f"model '{name}' not found")
 
 
-def _named(model: Model) -> dict[str, Any]:
+def _entry(model: Model) -> dict[str, Any]:
+    """Return what `/api/tags` and `/api/ps` both say of a model."""
     return {
         "name": model.name,
         "model": model.name,
-        "size": _SIZE,
+        "size": SIZE,
         "digest": model.digest,
-        "details": _DETAILS,
+        "details": DETAILS,
     }
 
 
-def _listed(model: Model) -> dict[str, Any]:
-    return _named(model) | {
-        "modified_at": _time(),
-        "details": _DETAILS | {"context_length": _TRAINED_FOR, "embedding_length": 1},
-        "capabilities": model.capabilities,
-    }
-
-
-def _running(model: Model) -> dict[str, Any]:
-    return _named(model) | {"expires_at": _time(_KEPT_FOR), "size_vram": 0, "context_length": _WINDOW}
-
-
-def _shown(model: Model) -> dict[str, Any]:
-    return {
-        "modelfile": f"FROM /demo/blobs/sha256-{model.digest}\nPARAMETER num_ctx {_WINDOW}\n",
-        "parameters": f"num_ctx                        {_WINDOW}",
-        "template": "{{ .Prompt }}",
-        "details": _DETAILS,
-        "model_info": {"general.architecture": "demo", "demo.context_length": _TRAINED_FOR},
-        "capabilities": model.capabilities,
-        "modified_at": _time(),
-    }
-
-
-def _time(after: int = 0) -> str:
-    """Now, or so many seconds later, as Ollama writes it: with nanoseconds."""
+def _timestamp(after: int = 0) -> str:
+    """Return the time in `after` seconds, as Ollama writes it: with nanoseconds."""
     whole, nanoseconds = divmod(time.time_ns(), 1_000_000_000)
     return f"{time.strftime('%Y-%m-%dT%H:%M:%S', time.gmtime(whole + after))}.{nanoseconds:09d}Z"
 
 
-def _refusal(kind: type[web.HTTPError], sentence: str) -> web.HTTPError:
+def _error(kind: type[web.HTTPError], sentence: str) -> web.HTTPError:
     return kind(text=msgspec.json.encode({"error": sentence}).decode(), content_type="application/json")
 
 

@@ -138,9 +138,9 @@ def test_an_answer_is_made_of_the_message_and_says_what_it_is() -> None:
 
 def test_an_answer_counts_turns_and_images() -> None:
     answer = answer_to("?!", 2, 2)
-    assert answer.startswith("You wrote something without words. Before it came 2 messages of yours")
-    assert "With it came 2 images, which I cannot look at." in answer
-    assert reason_about("?!") == "The message has 1 words. A short answer with a list will do."
+    assert answer.startswith("Your message has no words. You sent 2 messages before it")
+    assert "It comes with 2 images, which I cannot see." in answer
+    assert reason_about("?!") == "Words in the message: 1. A short answer with a list will do."
 
 
 def test_an_answer_has_code_when_asked_for() -> None:
