@@ -1,4 +1,4 @@
-"""`/openapi.json`: the contract as OpenAPI 3.1, made of the types that check requests and write answers."""
+"""`/openapi.json`: the HTTP contract as OpenAPI 3.1, from the types that decode and encode the bodies."""
 
 import re
 from collections import defaultdict
@@ -23,33 +23,36 @@ PATH: Final = "/openapi.json"
 
 Schema = dict[str, Any]
 
-ABOUT: Final = (
-    "chatproxy keeps conversations with Ollama's models and streams the answers. JSON is UTF-8, times are "
-    "ISO 8601 UTC with milliseconds. Unknown request fields are ignored; clients must ignore unknown event "
-    "types. A GET can be asked as HEAD, but for streams and exports. Behind TRUSTED_USER_HEADER, the proxy "
-    "in front names the user, and everybody has their own sessions and documents."
+DESCRIPTION: Final = (
+    "chatproxy keeps conversations with Ollama's models and streams their answers. JSON is UTF-8; times are "
+    "ISO 8601 in UTC with milliseconds. The server ignores unknown request fields; clients must ignore "
+    "unknown event types. Every GET also answers HEAD, except streams and exports. With TRUSTED_USER_HEADER, "
+    "a proxy names the user, and each user has their own sessions and documents."
 )
-# By the names that paths have in braces.
-NAMED: Final[Mapping[str, Any]] = {
-    "sid": Annotated[str, Meta(min_length=1, description="A session's id.")],
-    "mid": Annotated[RowId, Meta(description="A message's id.")],
-    "id": Annotated[RowId, Meta(description="A document's id.")],
-    "path": Annotated[str, Meta(min_length=1, description="A file's name.")],
+PATH_PARAMETERS: Final[Mapping[str, Any]] = {
+    "sid": Annotated[str, Meta(min_length=1, description="The session's id.")],
+    "mid": Annotated[RowId, Meta(description="The message's id.")],
+    "id": Annotated[RowId, Meta(description="The document's id.")],
+    "path": Annotated[str, Meta(min_length=1, description="The file's path.")],
 }
-# Of every call; of those that ask who is there; of those that change something; of those with a body.
-ALWAYS: Final = ("malformed", "unsupported_media_type", "internal", "overloaded")
-ASKED: Final = ("unauthorized", "storage_full")
-CHANGING: Final = ("origin_not_allowed",)
+# Error codes that follow from an operation's method, path and body.
+EVERY_OPERATION: Final = ("malformed", "unsupported_media_type", "internal", "overloaded")
+WITH_CREDENTIALS: Final = ("unauthorized", "storage_full")
+WITH_HOST: Final = ("host_not_allowed",)
+UNSAFE_METHOD: Final = ("origin_not_allowed",)
 WITH_BODY: Final = ("too_large", "unsupported_media_type", "invalid")
-NAMING: Final = ("not_found",)
+WITH_PATH_PARAMETER: Final = ("not_found",)
 
-MEANING: Final = {200: "Here it is.", 201: "It is made.", 204: "There is nothing to say."}
-# Where waiting helps: seconds.
-RETRY_AFTER: Final = {"Retry-After": {"schema": {"type": "integer"}, "description": "Seconds to wait."}}
+RESPONSES: Final = {200: "OK", 201: "Created", 204: "No content"}
+# The statuses with the header below.
+RETRY_STATUSES: Final = frozenset({429, 503})
+RETRY_AFTER: Final = {
+    "Retry-After": {"schema": {"type": "integer"}, "description": "Seconds to wait before trying again."}
+}
 
 
 class OpenAPIDocument:
-    """Of one application: made when it is first asked for, when the host has mounted it."""
+    """The document of one application, made on first use, because a host may still mount the application."""
 
     def __init__(self, app: web.Application) -> None:
         self._app = app
@@ -57,74 +60,63 @@ class OpenAPIDocument:
 
     @cached_property
     def content(self) -> msgspec.Raw:
-        return msgspec.Raw(msgspec.json.encode(self._made()))
-
-    def _made(self) -> Schema:
-        prefix = self._prefix
+        """The document as JSON."""
+        config = self._app[CONFIG]
+        needs_token = config.api_token is not None or config.api_token_file is not None
+        # A host application's prefix is in front of every path.
+        prefix = next(path for _, path, handler in self._routes() if handler is openapi).removesuffix(PATH)
         paths: dict[str, Schema] = defaultdict(dict)
-        for method, place, each in self._declared():
-            path = place.removeprefix(prefix)
-            paths[path][method.lower()] = self._operation(method, path, each)
-        return {
+        for method, mounted_path, handler in self._routes():
+            if declared := operation_of(handler):
+                path = mounted_path.removeprefix(prefix)
+                paths[path][method.lower()] = self._operation(method, path, declared)
+        retryable = ", ".join(code for code in STATUS if code in RETRYABLE)
+        codes = {"enum": list(STATUS), "description": f"A later attempt may succeed after {retryable}."}
+        bearer = {"type": "http", "scheme": "bearer", "description": "Required if API_TOKEN is set."}
+        document = {
             "openapi": "3.1.0",
-            "info": {"title": "chatproxy", "version": __version__, "description": ABOUT},
+            "info": {"title": "chatproxy", "version": __version__, "description": DESCRIPTION},
             "servers": [{"url": prefix or "/"}],
-            "security": [{"bearer": []}] if self._asks_for_token else [],
+            "security": [{"bearer": []}] if needs_token else [],
             "paths": paths,
             "components": {
-                "schemas": self._schemas | {"Code": _codes()},
-                "securitySchemes": {
-                    "bearer": {"type": "http", "scheme": "bearer", "description": "Where API_TOKEN is set."}
-                },
+                "schemas": self._schemas | {"Code": codes},
+                "securitySchemes": {"bearer": bearer},
             },
         }
+        return msgspec.Raw(msgspec.json.encode(document))
 
-    @property
-    def _prefix(self) -> str:
-        """Where a host application mounted this one."""
-        return next(
-            route.resource.canonical.removesuffix(PATH)
-            for route in self._app.router.routes()
-            if route.handler is openapi and route.resource is not None
-        )
-
-    @property
-    def _asks_for_token(self) -> bool:
-        config = self._app[CONFIG]
-        return config.api_token is not None or config.api_token_file is not None
-
-    def _declared(self) -> Iterator[tuple[str, str, Operation]]:
+    def _routes(self) -> Iterator[tuple[str, str, Any]]:
+        """Yield method, path and handler of each route, without those of HEAD and OPTIONS."""
         for route in self._app.router.routes():
-            if route.resource is None or route.method in {"HEAD", "OPTIONS"}:
-                continue
-            if found := operation_of(route.handler):
-                yield route.method, route.resource.canonical, found
+            if route.resource is not None and route.method not in {"HEAD", "OPTIONS"}:
+                yield route.method, route.resource.canonical, route.handler
 
-    def _operation(self, method: str, path: str, each: Operation) -> Schema:
-        named = {name: NAMED[name] for name in re.findall(r"{(\w+)}", path)}
-        parts = {"path": named, "query": each.query, "header": each.headers}
+    def _operation(self, method: str, path: str, declared: Operation) -> Schema:
+        in_path = {name: PATH_PARAMETERS[name] for name in re.findall(r"{(\w+)}", path)}
+        parameters = {"path": in_path, "query": declared.query, "header": declared.headers}
         described: Schema = {
-            "operationId": each.id,
-            "tags": [each.tag],
-            "summary": each.summary,
+            "operationId": declared.id,
+            "tags": [declared.tag],
+            "summary": declared.summary,
             "parameters": [
                 self._parameter(place, name, kind)
-                for place, kinds in parts.items()
+                for place, kinds in parameters.items()
                 for name, kind in kinds.items()
             ],
             "responses": {
-                str(status): {"description": MEANING[status], "content": self._content(kind)}
-                for status, kind in each.answers.items()
+                str(status): {"description": RESPONSES[status], "content": self._content(kind)}
+                for status, kind in declared.answers.items()
             }
-            | self._errors(_codes_of(method, path, each)),
+            | self._errors(_error_codes(method, path, declared)),
         }
         if CREDENTIALS in EXEMPT.get(path, ()):
             described["security"] = []
-        if each.body is not None:
-            content = self._content(each.body, sent=True)
-            if each.example:
-                content[JSON]["example"] = each.example
-            described["requestBody"] = {"required": not each.body_optional, "content": content}
+        if declared.body is not None:
+            content = self._content(declared.body, sent=True)
+            if declared.example:
+                content[JSON]["example"] = declared.example
+            described["requestBody"] = {"required": not declared.body_optional, "content": content}
         return described
 
     def _parameter(self, place: str, name: str, kind: Any) -> Schema:
@@ -139,6 +131,7 @@ class OpenAPIDocument:
         }
 
     def _errors(self, codes: Iterable[str]) -> Schema:
+        """Return one response per status, with the codes that it can have."""
         by_status: dict[int, list[str]] = defaultdict(list)
         for code in STATUS:
             if code in codes:
@@ -148,27 +141,31 @@ class OpenAPIDocument:
             str(status): {
                 "description": ", ".join(those),
                 "content": {JSON: {"schema": {**body, "properties": {"code": {"enum": those}}}}},
-                "headers": RETRY_AFTER if status in {429, 503} else {},
+                "headers": RETRY_AFTER if status in RETRY_STATUSES else {},
             }
             for status, those in by_status.items()
         }
 
     def _schema(self, kind: Any, *, sent: bool = False) -> Schema:
-        """`sent` by clients, who may leave out what has a default; chatproxy itself writes it always."""
+        """Return the schema of a type; add those of the types that it names to the document.
+
+        Clients may omit a field that has a default from what they send (`sent`); chatproxy never omits one.
+        """
         (schema,), named = msgspec.json.schema_components([kind], ref_template="#/components/schemas/{name}")
         for name, each in named.items():
-            self._schemas[name] = _told(each, sent=sent)
-        told: Schema = _told(schema, sent=sent)
-        if "discriminator" in told:  # of the one union that is told apart by a field
-            self._schemas["Event"] = told
+            self._schemas[name] = _normalize_schema(each, sent=sent)
+        normalized: Schema = _normalize_schema(schema, sent=sent)
+        if "discriminator" in normalized:  # the union of the events, which has no name in Python
+            self._schemas["Event"] = normalized
             return {"$ref": "#/components/schemas/Event"}
-        return told
+        return normalized
 
 
 OPENAPI: Final = web.AppKey("DOCUMENT", OpenAPIDocument)
 
 
 def set_up(app: web.Application) -> None:
+    """Add the route and the document."""
     app[OPENAPI] = OpenAPIDocument(app)
     app.add_routes(routes)
 
@@ -181,45 +178,44 @@ def set_up(app: web.Application) -> None:
     answers={200: dict[str, Any]},
 )
 async def openapi(request: web.Request) -> web.StreamResponse:
+    """Return the document."""
     return json_response(request.app[OPENAPI].content, headers={"Cache-Control": "no-cache"})
 
 
-def _codes_of(method: str, path: str, each: Operation) -> set[str]:
+def _error_codes(method: str, path: str, declared: Operation) -> set[str]:
     exempt = EXEMPT.get(path, frozenset())
     return {
-        *ALWAYS,
-        *each.errors,
-        *(("host_not_allowed",) if HOST not in exempt else ()),
-        *(ASKED if CREDENTIALS not in exempt else ()),
-        *(CHANGING if method != "GET" else ()),
-        *(WITH_BODY if each.body is not None else ()),
-        *(NAMING if "{" in path else ()),
+        *EVERY_OPERATION,
+        *declared.errors,
+        *(WITH_HOST if HOST not in exempt else ()),
+        *(WITH_CREDENTIALS if CREDENTIALS not in exempt else ()),
+        *(UNSAFE_METHOD if method != "GET" else ()),
+        *(WITH_BODY if declared.body is not None else ()),
+        *(WITH_PATH_PARAMETER if "{" in path else ()),
     }
 
 
-def _codes() -> Schema:
-    retryable = ", ".join(code for code in STATUS if code in RETRYABLE)
-    return {"enum": list(STATUS), "description": f"Worth trying again as it is: {retryable}."}
+def _normalize_schema(schema: Any, *, sent: bool) -> Any:
+    """Return msgspec's schema as clients should read it.
 
-
-def _told(schema: Any, *, sent: bool) -> Any:
-    """As JSON Schema has it: patterns in ECMAScript's words, text on one line, what is always written
-    required, a code one of the known ones."""
+    Patterns are ECMAScript's, descriptions are on one line, an error code is one of the known codes, and
+    fields that chatproxy always writes are required.
+    """
     if isinstance(schema, list):
-        return [_told(each, sent=sent) for each in schema]
+        return [_normalize_schema(each, sent=sent) for each in schema]
     if not isinstance(schema, dict):
         return schema
-    told = {name: _told(each, sent=sent) for name, each in schema.items()}
-    if isinstance(pattern := told.get("pattern"), str):
-        told["pattern"] = pattern.replace(r"\A", "^").replace(r"\Z", "$")
-    if isinstance(text := told.get("description"), str):
-        told["description"] = " ".join(text.split())
-    if isinstance(fields := told.get("properties"), dict) and not sent:
-        told["required"] = [
-            name for name in fields if "default" in fields[name] or name in told.get("required", ())
+    normalized = {name: _normalize_schema(each, sent=sent) for name, each in schema.items()}
+    if isinstance(pattern := normalized.get("pattern"), str):
+        normalized["pattern"] = pattern.replace(r"\A", "^").replace(r"\Z", "$")
+    if isinstance(text := normalized.get("description"), str):
+        normalized["description"] = " ".join(text.split())
+    if isinstance(fields := normalized.get("properties"), dict) and not sent:
+        normalized["required"] = [
+            name for name in fields if "default" in fields[name] or name in normalized.get("required", ())
         ]
         for field in fields.values():
             field.pop("default", None)
-        if told.get("title") in {"Error", "ErrorBody", "Failure"}:
+        if normalized.get("title") in {"Error", "ErrorBody", "Failure"}:
             fields["code"] = {"$ref": "#/components/schemas/Code"}
-    return told
+    return normalized

@@ -9,13 +9,14 @@ from msgspec import Struct
 from chatproxy.errors import STATUS
 
 JSON: Final = "application/json"
-UPSTREAM: Final = tuple(code for code, status in STATUS.items() if status in {502, 504})
+# The errors of an operation that asks Ollama: 502 Bad Gateway and 504 Gateway Timeout.
+GATEWAY_ERRORS: Final = tuple(code for code, status in STATUS.items() if status in {502, 504})
 
 H = TypeVar("H", bound=Handler)
 
 
 class Operation(Struct, frozen=True, kw_only=True):
-    """One operation of the API. Types are given as msgspec reads them, limits and descriptions in `Meta`.
+    """One operation of the API. Types are annotated for msgspec, with limits and descriptions in `Meta`.
 
     `body` and the values of `answers` (by status) are a type, sent as JSON, a mapping from media types to
     types, or None for no content. `errors` are the codes specific to this operation; those that follow from

@@ -23,7 +23,7 @@ from chatproxy.web.json import (
     row_id,
 )
 from chatproxy.web.keys import CHAT, CONFIG
-from chatproxy.web.operation import JSON, UPSTREAM, operation
+from chatproxy.web.operation import GATEWAY_ERRORS, JSON, operation
 from chatproxy.web.security import owner
 from chatproxy.web.sse import EventStream, Waiting
 
@@ -40,7 +40,7 @@ SENDING: Final = (
     "too_many_subscribers",
     "shutting_down",
     "no_models",
-    *UPSTREAM,
+    *GATEWAY_ERRORS,
 )
 EXAMPLE: Final = {"message": "Why are there rainbows?"}
 Place = Annotated[

@@ -11,7 +11,7 @@ from chatproxy.models.selection import Choice, Need
 from chatproxy.store.records import Record
 from chatproxy.web.json import json_response
 from chatproxy.web.keys import CONFIG, MODELS
-from chatproxy.web.operation import UPSTREAM, operation
+from chatproxy.web.operation import GATEWAY_ERRORS, operation
 from chatproxy.web.security import owner
 
 routes: Final = web.RouteTableDef()
@@ -51,7 +51,7 @@ class ModelList(Record, frozen=True, kw_only=True):
     "List the installed models.",
     tag="models",
     answers={200: ModelList},
-    errors=UPSTREAM,
+    errors=GATEWAY_ERRORS,
 )
 async def list_models(request: web.Request) -> web.StreamResponse:
     owner(request)  # not per user, but still rejects requests that name no user
