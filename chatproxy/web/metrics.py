@@ -1,6 +1,7 @@
-"""What Prometheus is told: counted here in plain numbers, and written in its words when it asks.
+"""Metrics for Prometheus: counted as plain numbers, and written in its text format on request.
 
-`prometheus_client` is imported then, and not at the start. Labels are from bounded sets, never users' text.
+`prometheus_client` is imported on the first request, because its import would delay the start. Label values
+come from bounded sets, never from users' text.
 """
 
 from bisect import bisect_left
@@ -17,13 +18,13 @@ from chatproxy.generation.registry import Load
 if TYPE_CHECKING:
     from prometheus_client.core import Metric
 
-MOST_MODELS: Final = 50
-OTHER: Final = "other"
-UPSTREAM: Final = tuple(code for code in STATUS if code.startswith("upstream_"))
+MOST_MODELS: Final = 50  # label values
+OTHER: Final = "other"  # the label of all other models
+UPSTREAM_CODES: Final = tuple(code for code in STATUS if code.startswith("upstream_"))
 
 
 class Histogram:
-    """How many values were up to each bound, and their sum."""
+    """Counts of observed values by upper bound, and their sum."""
 
     def __init__(self, *bounds: float) -> None:
         self._bounds = bounds
@@ -31,51 +32,56 @@ class Histogram:
         self.sum = 0.0
 
     def observe(self, value: float) -> None:
+        """Count a value."""
         self._counts[bisect_left(self._bounds, value)] += 1
         self.sum += value
 
     def buckets(self) -> Sequence[tuple[str, float]]:
-        """Each bound with all that is below it."""
+        """Return each bound as text, with the number of values up to it."""
         names = [*(str(float(bound)) for bound in self._bounds), "+Inf"]
         return list(zip(names, accumulate(self._counts), strict=True))
 
 
 class Metrics:
+    """The metrics of one application."""
+
     def __init__(self) -> None:
         self._models: set[str] = set()
         self._generations: Counter[tuple[str, ...]] = Counter()
         self._tokens: Counter[tuple[str, ...]] = Counter()
-        self._errors: Counter[tuple[str, ...]] = Counter({(code,): 0 for code in UPSTREAM})
-        self._first = Histogram(0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60, 120, 360)
-        self._pace = Histogram(1, 2, 5, 10, 20, 50, 100, 200, 500)
-        self._gap = Histogram(0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1, 5)
+        self._errors: Counter[tuple[str, ...]] = Counter({(code,): 0 for code in UPSTREAM_CODES})
+        self._time_to_first_token = Histogram(0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60, 120, 360)
+        self._tokens_per_second = Histogram(1, 2, 5, 10, 20, 50, 100, 200, 500)
+        self._inter_token_gap = Histogram(0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1, 5)
         self._commit = Histogram(0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.5, 1, 5)
 
     def committed(self, seconds: float) -> None:
+        """Count a commit of the database and how long it took."""
         self._commit.observe(seconds)
 
     def ended(self, figures: Figures) -> None:
+        """Count an answer that ended."""
         outcome = figures.outcome
         model = self._label(outcome.model or OTHER, figures.installed or outcome.status == "complete")
         self._generations[outcome.status, model] += 1
         self._tokens[model,] += figures.tokens
-        if outcome.error is not None and outcome.error.code in UPSTREAM:
+        if outcome.error is not None and outcome.error.code in UPSTREAM_CODES:
             self._errors[outcome.error.code,] += 1
         if figures.to_first_text is not None:
-            self._first.observe(figures.to_first_text)
+            self._time_to_first_token.observe(figures.to_first_text)
         if outcome.usage is not None and outcome.usage.tokens_per_second is not None:
-            self._pace.observe(outcome.usage.tokens_per_second)
+            self._tokens_per_second.observe(outcome.usage.tokens_per_second)
         if figures.of_text is not None and figures.tokens > 1:
-            self._gap.observe(figures.of_text / (figures.tokens - 1))
+            self._inter_token_gap.observe(figures.of_text / (figures.tokens - 1))
 
     def _label(self, model: str, real: bool) -> str:
-        """Its name, once it is known to be one; clients can name what they like."""
+        """Return the model's name if it was `real` at least once, because clients can send any name."""
         if real and len(self._models) < MOST_MODELS:
             self._models.add(model)
         return model if model in self._models else OTHER
 
     def page(self, load: Load) -> bytes:
-        """The text format, version 0.0.4."""
+        """Return all metrics in the text format, version 0.0.4; `load` has the current values."""
         from prometheus_client import CollectorRegistry, generate_latest
 
         registry = CollectorRegistry(auto_describe=False)
@@ -83,28 +89,28 @@ class Metrics:
         return generate_latest(registry)
 
     def _counters(self) -> "Iterator[Metric]":
-        yield _counted("generations", "Answers that ended.", ("outcome", "model"), self._generations)
-        yield _counted("tokens", "Tokens of answers.", ("model",), self._tokens)
-        yield _counted("upstream_errors", "Answers that Ollama failed.", ("code",), self._errors)
+        yield _counter("generations", "Answers that ended.", ("outcome", "model"), self._generations)
+        yield _counter("tokens", "Tokens of answers.", ("model",), self._tokens)
+        yield _counter("upstream_errors", "Answers that failed because of Ollama.", ("code",), self._errors)
 
     def _histograms(self) -> "Iterator[Metric]":
         from prometheus_client.core import HistogramMetricFamily
 
-        for name, what, histogram in (
-            ("time_to_first_token_seconds", "From a request to its first text.", self._first),
-            ("tokens_per_second", "Of each answer, as Ollama measured it.", self._pace),
-            ("inter_token_gap_seconds", "Of each answer, on average.", self._gap),
-            ("commit_seconds", "Of the database.", self._commit),
+        for name, help, histogram in (
+            ("time_to_first_token_seconds", "From a request to its first text.", self._time_to_first_token),
+            ("tokens_per_second", "Speed of each answer, as Ollama reports it.", self._tokens_per_second),
+            ("inter_token_gap_seconds", "Average of each answer.", self._inter_token_gap),
+            ("commit_seconds", "Duration of database commits.", self._commit),
         ):
-            yield HistogramMetricFamily(f"chatproxy_{name}", what, histogram.buckets(), histogram.sum)
+            yield HistogramMetricFamily(f"chatproxy_{name}", help, histogram.buckets(), histogram.sum)
 
 
-def _counted(
-    name: str, what: str, labels: Sequence[str], numbers: Mapping[tuple[str, ...], float]
+def _counter(
+    name: str, help: str, labels: Sequence[str], numbers: Mapping[tuple[str, ...], float]
 ) -> "Metric":
     from prometheus_client.core import CounterMetricFamily
 
-    family = CounterMetricFamily(f"chatproxy_{name}", what, labels=labels)
+    family = CounterMetricFamily(f"chatproxy_{name}", help, labels=labels)
     for values, number in sorted(numbers.items()):
         family.add_metric(values, number)
     return family
@@ -113,16 +119,16 @@ def _counted(
 def _gauges(load: Load) -> "Iterator[Metric]":
     from prometheus_client.core import GaugeMetricFamily
 
-    yield GaugeMetricFamily("chatproxy_active_generations", "Answers being produced.", load.active)
-    yield GaugeMetricFamily("chatproxy_queued_generations", "Answers waiting for others.", load.queued)
+    yield GaugeMetricFamily("chatproxy_active_generations", "Answers being generated.", load.active)
+    yield GaugeMetricFamily("chatproxy_queued_generations", "Answers waiting in the queue.", load.queued)
     yield GaugeMetricFamily("chatproxy_subscribers", "Readers of those answers.", load.subscribers)
-    build = GaugeMetricFamily("chatproxy_build_info", "This chatproxy.", labels=("version",))
+    build = GaugeMetricFamily("chatproxy_build_info", "Version of chatproxy.", labels=("version",))
     build.add_metric((__version__,), 1)
     yield build
 
 
 class _Families:
-    """A collector, as a registry takes it."""
+    """A collector of finished families, as `CollectorRegistry.register` takes it."""
 
     def __init__(self, families: "Sequence[Metric]") -> None:
         self._families = families

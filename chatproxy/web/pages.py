@@ -1,4 +1,4 @@
-"""The page at `/`, and the folder that it and embedding pages load from: `static/`, as files."""
+"""The pages at `/` and `/docs`, and `static/`: the files that they and embedding pages load."""
 
 from pathlib import Path
 from typing import Final
@@ -17,14 +17,14 @@ MEDIA_TYPES: Final = {
     ".js": "text/javascript; charset=utf-8",
     ".json": "application/json",
     ".svg": "image/svg+xml",
-    ".ts": "text/plain; charset=utf-8",  # types, for editors
+    ".ts": "text/plain; charset=utf-8",  # declarations, for editors
 }
-# By its name in an address: no other path leads anywhere.
+# By path in a URL. Only these files are served, so no path leads out of the folder.
 FILES: Final = {
     path.relative_to(FOLDER).as_posix(): path for path in FOLDER.rglob("*.*") if path.suffix in MEDIA_TYPES
 }
-# Only what chatproxy itself serves runs, is shown or called; `blob:` is for pictures about to be sent.
-POLICY: Final = "; ".join(
+# Scripts, styles, images and requests only from chatproxy itself; `blob:` is for images about to be sent.
+PAGE_POLICY: Final = "; ".join(
     (
         "default-src 'none'",
         "script-src 'self'",
@@ -37,9 +37,9 @@ POLICY: Final = "; ".join(
         "require-trusted-types-for 'script'",
     )
 )
-HEADERS: Final = {
-    "Cache-Control": "no-cache",  # kept, and asked about each time: a new version shows at once
-    "Content-Security-Policy": POLICY,
+FILE_HEADERS: Final = {
+    "Cache-Control": "no-cache",  # cached, but revalidated each time, so that a new version is seen at once
+    "Content-Security-Policy": PAGE_POLICY,
 }
 
 HTML: Final = {"text/html": str}
@@ -53,6 +53,7 @@ HTML: Final = {"text/html": str}
     answers={200: HTML},
 )
 async def page(request: web.Request) -> web.StreamResponse:
+    """Return the chat page."""
     return _file("page/index.html")
 
 
@@ -64,12 +65,16 @@ async def page(request: web.Request) -> web.StreamResponse:
     answers={200: HTML},
 )
 async def docs(request: web.Request) -> web.StreamResponse:
+    """Return the API reference page."""
     return _file("docs/index.html")
 
 
 @routes.get("")
 async def mount(request: web.Request) -> web.StreamResponse:
-    """Where a host application mounts this, without the final slash that the page's addresses need."""
+    """Redirect from the mount point in a host application to the page.
+
+    The page's relative URLs need the trailing slash.
+    """
     last = request.rel_url.raw_parts[-1]
     query = f"?{request.rel_url.raw_query_string}" if request.rel_url.raw_query_string else ""
     return web.Response(status=308, headers={"Location": f"./{last}/{query}"})
@@ -83,6 +88,7 @@ async def mount(request: web.Request) -> web.StreamResponse:
     answers={200: {kind.partition(";")[0]: str for kind in MEDIA_TYPES.values()}},
 )
 async def file(request: web.Request) -> web.StreamResponse:
+    """Return a file. Raises `not_found`."""
     name = request.match_info["path"]
     if name not in FILES:
         raise ChatError("not_found", f"There is no file {name[:200]} here.")
@@ -91,4 +97,4 @@ async def file(request: web.Request) -> web.StreamResponse:
 
 def _file(name: str) -> web.FileResponse:
     path = FILES[name]
-    return web.FileResponse(path, headers={**HEADERS, "Content-Type": MEDIA_TYPES[path.suffix]})
+    return web.FileResponse(path, headers={**FILE_HEADERS, "Content-Type": MEDIA_TYPES[path.suffix]})

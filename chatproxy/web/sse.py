@@ -1,7 +1,7 @@
-"""An answer's frames as Server-Sent Events, over one `StreamResponse`.
+"""An answer's frames as Server-Sent Events, over one `StreamResponse` (WHATWG HTML §9.2).
 
-Each frame is one `data:` line and an empty one; on `GET` streams, which `EventSource` reads, an `id:`
-line stands between them (WHATWG HTML, "Server-sent events"). The JSON holds no line break.
+Each frame is one `data:` line and an empty line. On GET streams, which `EventSource` reads, an `id:` line
+stands between them. The JSON contains no line breaks.
 """
 
 import asyncio
@@ -11,30 +11,35 @@ from typing import Final
 from aiohttp import web
 
 from chatproxy.answers.events import Frame
+from chatproxy.background import background
 
-HEADERS: Final = {
+SSE_HEADERS: Final = {
     "Content-Type": "text/event-stream; charset=utf-8",
     "Cache-Control": "no-cache, no-transform",
     "X-Accel-Buffering": "no",
 }
-SLICE: Final = 60 * 1024  # bytes handed to the transport at once: what a slow reader makes us hold
+SLICE: Final = 60 * 1024  # bytes per write: the most that a slow reader makes the transport hold
 
 
 class EventStream:
-    """A `Sink`. Nothing is left in the transport unnoticed: its high-water mark is 0, so that a write
-    which the socket did not take whole at once counts as waiting."""
+    """The `Sink` of a reader: a response whose body is a stream of events.
+
+    The transport's high-water mark is 0, so any bytes that the socket did not take at once count as waiting.
+    With `ids`, frames have an `id:` line. A reader that takes nothing for `reader_timeout` seconds is
+    disconnected.
+    """
 
     def __init__(self, request: web.Request, *, ids: bool, reader_timeout: float) -> None:
-        """`reader_timeout` in seconds: a reader that takes nothing for so long is dropped."""
-        self.response = web.StreamResponse(headers=HEADERS)
+        self.response = web.StreamResponse(headers=SSE_HEADERS)
         self._request = request
-        self._transport: asyncio.Transport  # once it is open
+        self._transport: asyncio.Transport  # set by `open`
         self._writer = request.writer
-        self._chunked = True  # but for HTTP/1.0
+        self._chunked = True  # False for HTTP/1.0
         self._ids = ids
         self._reader_timeout = reader_timeout
 
     async def open(self) -> None:
+        """Send the response head. Raises ConnectionResetError if the reader has left."""
         await self.response.prepare(self._request)
         if self._request.transport is None:
             raise ConnectionResetError("the reader left before the stream began")
@@ -44,35 +49,40 @@ class EventStream:
 
     @property
     def gone(self) -> bool:
+        """Whether the reader has left."""
         return has_left(self._request)
 
     def push(self, frame: Frame) -> bool:
+        """Write a frame if nothing waits in the transport; return whether it was taken."""
         if self._transport.get_write_buffer_size():
             return False
-        if not self._transport.is_closing():  # else the clock will notice that the reader has left
-            self._write(self._line(frame))
+        if not self._transport.is_closing():  # if it is, the clock will notice that the reader has left
+            self._write(self._encode(frame))
         return True
 
     async def send(self, frame: Frame) -> None:
-        await self._taken()
-        for piece in self._pieces(frame):
+        """Write a frame and wait until the socket has taken it.
+
+        Raises ConnectionResetError if the reader has left, or takes nothing for too long.
+        """
+        await self._drain()
+        for piece in self._slices(frame):
             if self._transport.is_closing():
                 raise ConnectionResetError("the reader has left")
             self._write(piece)
-            await self._taken()
+            await self._drain()
 
     def _write(self, data: bytes) -> None:
-        """What `response.write` does, in one call: its coroutines would take a quarter of a token's time."""
+        """Write as `response.write` does, but without coroutines: they take a quarter of a token's time."""
         self._transport.write(b"%x\r\n%b\r\n" % (len(data), data) if self._chunked else data)
         self._writer.output_size += len(data)
 
-    async def _taken(self) -> None:
-        """Waits until the socket has taken everything."""
+    async def _drain(self) -> None:
+        """Wait until the transport is empty."""
         if not (before := self._transport.get_write_buffer_size()):
             return
-        # One task for all of the wait: cancelling a drain would cancel every later one with it.
-        drained = asyncio.create_task(self._writer.drain())
-        try:
+        # One task for the whole wait, because cancelling a drain would also cancel all later ones.
+        async with background(self._writer.drain(), name="drain") as drained:
             while not (await asyncio.wait({drained}, timeout=self._reader_timeout))[0]:
                 unsent = self._transport.get_write_buffer_size()
                 if unsent >= before:
@@ -80,47 +90,50 @@ class EventStream:
                     raise ConnectionResetError("the reader took nothing for too long")
                 before = unsent
             await drained
-        finally:
-            drained.cancel()
 
-    def _pieces(self, frame: Frame) -> Iterator[bytes]:
-        """The line in what is handed over at once; a long one is not copied whole for each reader."""
+    def _slices(self, frame: Frame) -> Iterator[bytes]:
+        """Yield the encoded frame in pieces; a long one is not copied as a whole for each reader."""
         if len(frame.json) <= SLICE:
-            yield self._line(frame)
+            yield self._encode(frame)
             return
         yield b"data: "
         for start in range(0, len(frame.json), SLICE):
             yield frame.json[start : start + SLICE]
         yield self._end(frame)
 
-    def _line(self, frame: Frame) -> bytes:
+    def _encode(self, frame: Frame) -> bytes:
         if self._ids:
             return b"data: %b%b" % (frame.json, self._end(frame))
         return b"data: %b\n\n" % frame.json
 
     def _end(self, frame: Frame) -> bytes:
+        """Return what follows a frame's JSON."""
         if self._ids and frame.cursor is not None:
             return b"\nid: %b\n\n" % frame.cursor.encode()
         return b"\n\n"
 
 
-class Waiting:
-    """The sink of a request that waits for the whole answer: it takes nothing, and counts as a reader."""
+class NullSink:
+    """The `Sink` of a request that waits for the whole answer: it counts as a reader, and discards frames."""
 
     def __init__(self, request: web.Request) -> None:
         self._request = request
 
     @property
     def gone(self) -> bool:
+        """Whether the client has left."""
         return has_left(self._request)
 
     def push(self, frame: Frame) -> bool:
+        """Discard a frame."""
         return True
 
     async def send(self, frame: Frame) -> None:
+        """Discard a frame. Raises ConnectionResetError if the client has left."""
         if self.gone:
             raise ConnectionResetError("the reader has left")
 
 
 def has_left(request: web.Request) -> bool:
+    """Return whether the client has closed the connection."""
     return request.transport is None or request.transport.is_closing()

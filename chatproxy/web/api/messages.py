@@ -25,7 +25,7 @@ from chatproxy.web.json import (
 from chatproxy.web.keys import CHAT, CONFIG
 from chatproxy.web.operation import GATEWAY_ERRORS, JSON, operation
 from chatproxy.web.security import owner
-from chatproxy.web.sse import EventStream, Waiting
+from chatproxy.web.sse import EventStream, NullSink
 
 routes: Final = web.RouteTableDef()
 
@@ -172,7 +172,7 @@ async def _stream(
 
 async def _whole(request: web.Request, answer: Answer) -> web.StreamResponse:
     """Respond with the answer as one JSON object, once it has ended."""
-    with request.app[CHAT].subscribed(answer, Waiting(request), None) as subscription:
+    with request.app[CHAT].subscribed(answer, NullSink(request), None) as subscription:
         await subscription.run()
     outcome = answer.outcome
     if outcome is None:
