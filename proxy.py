@@ -1,4 +1,4 @@
-"""`python proxy.py` is the chatproxy command, for a checkout that is not installed."""
+"""The chatproxy command for a checkout that is not installed: `python proxy.py`."""
 
 import sys
 

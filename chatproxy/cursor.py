@@ -1,7 +1,7 @@
-"""A cursor: a position in the text of an answer, as `"<thinking>.<answer>"` in code points.
+"""A cursor: a position in the text of an answer, written `"<thinking>.<content>"` in code points.
 
-`.end` is added once the reader has been told how the answer ended (`"0.128.end"`). Any process that
-has the text can serve any cursor: no log of events is behind it.
+After the terminal event it ends in `.end` (`"0.128.end"`). Any process that has the text can serve any
+cursor, because there is no log of events behind it.
 """
 
 import re
@@ -15,6 +15,8 @@ _FORM: Final = re.compile(r"([0-9]{1,15})\.([0-9]{1,15})(\.end)?", re.ASCII)
 
 
 class Cursor(Struct, frozen=True, gc=False):
+    """The numbers of code points of thinking and content, and whether the terminal event was received."""
+
     thinking: int = 0
     content: int = 0
     end: bool = False
@@ -24,7 +26,7 @@ class Cursor(Struct, frozen=True, gc=False):
 
     @classmethod
     def parse(cls, text: str) -> Self:
-        """Raises `invalid_cursor` for anything of another form."""
+        """Return the cursor that was written as `text`. Raises `invalid_cursor`."""
         form = _FORM.fullmatch(text)
         if form is None:
             raise ChatError(

@@ -1,7 +1,7 @@
-"""What can go wrong, as everybody is told it: one sentence that says what to do, a code, a status.
+"""Errors as clients see them: one sentence that says what to do, a code and an HTTP status.
 
-Errors are raised where they are noticed and turned into HTTP or into an `error` event in one place
-each (`web.guard` and `chat.events`); nothing between translates them.
+An error is raised where it is noticed. `web.middleware` turns it into a response, `answers.events` into an
+`error` event; nothing in between translates it.
 """
 
 from collections.abc import Mapping
@@ -38,7 +38,7 @@ STATUS: Final[Mapping[str, int]] = {
     "storage_full": 507,
 }
 
-# The same request, sent again unchanged after a while, may well succeed.
+# The same request may succeed if it is sent again after a while.
 RETRYABLE: Final = frozenset(
     {
         "session_busy",
@@ -55,8 +55,12 @@ RETRYABLE: Final = frozenset(
 
 
 class Details(TypedDict, total=False):
-    """What some errors say besides: the field that cannot be used, the answer that keeps the session busy,
-    what of an answer there is, which models there are, and how many tokens were needed where so many fit."""
+    """Fields that only some errors have.
+
+    `field` is the name of the one that cannot be used. `activeMessageId` is the answer that keeps the session
+    busy. `assistantMessageId` and `fullResponse` are a failed answer and its text so far. `installed` names
+    the models that there are. `neededTokens` and `contextLength` are the sizes of a prompt and of the window.
+    """
 
     field: str
     activeMessageId: int
@@ -68,17 +72,17 @@ class Details(TypedDict, total=False):
 
 
 class ErrorBody(Details):
-    """`error` is one sentence that says what to do; `code` is for programs."""
+    """The body of an error: `error` is one sentence that says what to do; `code` is for programs."""
 
     error: str
     code: str
 
 
 class ChatError(Exception):
-    """A failure that a reader is told about: `sentence` for people, `code` for programs.
+    """An error that the client sees: `sentence` is for people, `code` for programs.
 
-    `details` are further fields of the error body;
-    `retry_after` is in seconds and becomes a `Retry-After` header.
+    `code` is a key of STATUS. `retryable` is by default that of the code. `retry_after` is in seconds and
+    becomes the `Retry-After` header. `details` are further fields of the error body.
     """
 
     def __init__(
@@ -99,23 +103,24 @@ class ChatError(Exception):
 
     @property
     def status(self) -> int:
+        """The HTTP status of the code."""
         return STATUS[self.code]
 
     @property
     def body(self) -> ErrorBody:
-        """The JSON object of API.md's section "Errors"."""
+        """The JSON object of an error (docs/api.md, Errors)."""
         return {"error": self.sentence, "code": self.code, **self.details}
 
 
 def internal() -> ChatError:
-    """For what nobody foresaw; whoever says so logs it."""
+    """Return the error for an unexpected exception, which the caller logs."""
     return ChatError("internal", "Something went wrong in chatproxy; its log says what.")
 
 
 def shutting_down(advice: str) -> ChatError:
-    """`advice` is the sentence's second half: what to do instead."""
+    """Return the error of a shutdown. `advice` is the second half of its sentence: what to do instead."""
     return ChatError("shutting_down", f"The server is shutting down; {advice}.")
 
 
 class StartError(Exception):
-    """The process cannot start; its one sentence names the cause and the cure."""
+    """The process cannot start. The message is one sentence with the cause and what to do."""

@@ -1,4 +1,4 @@
-"""What the operator reads: one line per event on stderr, as text or as JSON, with fields and the request."""
+"""The log: one line per event on stderr, as text or JSON, with fields and the request id."""
 
 import json
 import logging
@@ -11,41 +11,45 @@ from typing import Final
 from aiohttp.http_exceptions import HttpProcessingError
 
 request_id: ContextVar[str] = ContextVar("request_id", default="")
-"""Set once per request, and inherited by the tasks that the request starts; empty outside of any."""
+"""The id of the request being handled, inherited by the tasks that it starts; empty outside of requests."""
 
-_BARE: Final = re.compile(r"[^\s\"=\\]+")
+_UNQUOTED: Final = re.compile(r"[^\s\"=\\]+")
 
 
 def configure(format: str, level: str) -> None:
-    """Everything to stderr: chatproxy's own events from `level` on, those of libraries from warning on.
+    """Log to stderr: chatproxy's own events from `level` on, those of libraries from at least warning on.
 
-    (Their debug lines would hold what users wrote, and so would aiohttp's about what is no HTTP.)
+    The debug lines of libraries contain what users wrote. `format` is text or json.
     """
     handler = logging.StreamHandler()
-    handler.addFilter(_is_ours)
+    handler.addFilter(_quotes_no_request)
     handler.setFormatter(JsonFormatter() if format == "json" else TextFormatter())
     own = logging.getLevelNamesMapping()[level.upper()]
     logging.basicConfig(handlers=[handler], level=max(own, logging.WARNING), force=True)
     logging.getLogger("chatproxy").setLevel(own)
 
 
-def _is_ours(record: logging.LogRecord) -> bool:
-    """Not what cannot be read as HTTP: aiohttp would quote it, and a token may be in it."""
+def _quotes_no_request(record: logging.LogRecord) -> bool:
+    """Reject aiohttp's records about malformed requests: they quote the bytes, which may contain a token."""
     return not (record.exc_info and isinstance(record.exc_info[1], HttpProcessingError))
 
 
 def event(logger: logging.Logger, level: int, message: str, /, **fields: object) -> None:
-    """`event(logger, logging.INFO, "answer ended", sessionId=session.id, outcome="complete")`"""
+    """Log an event with fields.
+
+    `event(logger, logging.INFO, "answer ended", sessionId=session.id, outcome="complete")`
+    """
     logger.log(level, message, extra={"fields": fields}, stacklevel=2)
 
 
 class TextFormatter(logging.Formatter):
-    """`time LEVEL message key=value ...`; a traceback follows on indented lines.
+    """One record as `time LEVEL message key=value ...`; a traceback follows on indented lines.
 
-    Only a record starts at the margin: what others wrote, names of models or of files, cannot forge one.
+    Only a record starts at the margin, so that names of models or files cannot forge one.
     """
 
     def format(self, record: logging.LogRecord) -> str:
+        """Return the record's lines."""
         pairs = [f"{name}={_quoted(value)}" for name, value in _fields(record).items()]
         head = " ".join([_time(record), record.levelname, _printable(record.getMessage()), *pairs])
         trace = [f"    {_printable(line)}" for line in _traceback(record).split("\n") if line]
@@ -53,9 +57,10 @@ class TextFormatter(logging.Formatter):
 
 
 class JsonFormatter(logging.Formatter):
-    """One ASCII object per line: `time level logger event`, the fields, `exception` where there is one."""
+    """One record as a JSON object in ASCII: `time`, `level`, `logger`, `event`, fields, `exception`."""
 
     def format(self, record: logging.LogRecord) -> str:
+        """Return the record's line."""
         known: dict[str, object] = {
             "time": _time(record),
             "level": record.levelname.lower(),
@@ -64,7 +69,7 @@ class JsonFormatter(logging.Formatter):
         }
         trace = _traceback(record)
         exception = {"exception": trace} if trace else {}
-        # A field cannot take the place of one of these.
+        # `known` comes first for the order of the keys, and last so that no field can replace one of its own.
         return json.dumps(known | _fields(record) | exception | known, default=str)
 
 
@@ -85,7 +90,7 @@ def _traceback(record: logging.LogRecord) -> str:
 
 def _quoted(value: object) -> str:
     plain = str(value)
-    return plain if _BARE.fullmatch(plain) and plain.isprintable() else json.dumps(plain)
+    return plain if _UNQUOTED.fullmatch(plain) and plain.isprintable() else json.dumps(plain)
 
 
 def _printable(line: str) -> str:

@@ -1,1 +1,1 @@
-"""What only the `chatproxy` process has: the command line, the server, the doctor, the demo."""
+"""What only the `chatproxy` process has: command line, server, generated token, doctor and demo."""

@@ -1,4 +1,4 @@
-"""`chatproxy doctor`: looks at what a start would find, and says what to do about it."""
+"""`chatproxy doctor`: check what a start would depend on, and say what to do about it."""
 
 import asyncio
 from collections.abc import AsyncGenerator, Iterator, Mapping
@@ -16,27 +16,29 @@ from chatproxy.models import selection
 from chatproxy.models.catalog import KnownModel, ModelCatalog
 from chatproxy.models.selection import Need
 from chatproxy.ollama.client import Ollama
-from chatproxy.ollama.wire import ChatMessage, ChatRequest, Line
+from chatproxy.ollama.wire import ChatMessage, ChatRequest
 from chatproxy.store.file import health
 
-LITTLE: Final = 200 * 1024**2  # bytes of free space
+MIN_FREE: Final = 200 * 1024**2  # bytes on the disk
 SLOW: Final = 4.0  # tokens per second
-TOKENS: Final = 16  # of the answer: the first one alone says nothing of the pace, Ollama counts it as prompt
+MAX_TOKENS: Final = 16  # of the test answer; Ollama reports no speed for a single one
 
 
 class Finding(Struct, frozen=True):
+    """The result of one check. As text it is a line, and a second one with the remedy."""
+
     mark: Literal["ok", "note", "wrong"]
-    about: str
-    said: str
+    subject: str
+    detail: str
     remedy: str = ""
 
     def __str__(self) -> str:
-        line = f"{self.mark:5}  {self.about:13}  {self.said}"
+        line = f"{self.mark:5}  {self.subject:13}  {self.detail}"
         return f"{line}\n{'':22}{self.remedy}" if self.remedy else line
 
 
 async def examine(flags: Mapping[str, object], environ: Mapping[str, str], dotenv: Path) -> int:
-    """Prints a line for each finding; the exit code is 1 if something is wrong."""
+    """Print the findings; return the exit code, 1 if something is wrong."""
     wrong = False
     async with aclosing(_findings(flags, environ, dotenv)) as findings:
         async for finding in findings:
@@ -50,20 +52,23 @@ async def _findings(
 ) -> AsyncGenerator[Finding, None]:
     try:
         config = load(flags, environ, dotenv).config
-        yield _configuration(config)
+        yield _check_configuration(config)
     except StartError as error:
         yield Finding("wrong", "configuration", str(error))
         return
-    for finding in await asyncio.to_thread(lambda: list(_database(config))):
+    for finding in await asyncio.to_thread(lambda: list(_check_database(config))):
         yield finding
     ollama = Ollama(config.ollama_host, api_key=config.ollama_api_key, connect_timeout=config.connect_timeout)
     models = ModelCatalog(ollama, context_window=config.context_window)
     try:
         yield Finding("ok", "Ollama", f"{await ollama.version()} at {config.ollama_host}")
-        model = await _model(models, config)
+        if named := selection.named(None, None, config.default_model):
+            model = await models.find(named[0])
+        else:
+            model = selection.rank(await models.all(), Need())[0].model
         names = ", ".join(each.name for each in await models.all())
         yield Finding("ok", "models", f"{names}; {model.name} would answer")
-        yield await _answer(ollama, model, config)
+        yield await _check_answer(ollama, model, config)
     except ChatError as error:
         yield Finding("wrong", "Ollama", error.sentence)
     finally:
@@ -71,20 +76,21 @@ async def _findings(
         await ollama.close()
 
 
-def _configuration(config: Config) -> Finding:
-    """Raises StartError."""
+def _check_configuration(config: Config) -> Finding:
+    """Check who may connect. Raises StartError if the token cannot be read."""
     place = f"listens on {config.host} at port {config.port}"
     if config.token is not None:
         return Finding("ok", "configuration", f"{place}, with a token")
     if not config.beyond_loopback:
         return Finding("ok", "configuration", f"{place}, for this machine only")
     if config.insecure_no_token:
-        remedy = "Whoever reaches it can read and write everything: set API_TOKEN."
+        remedy = "Anyone who can connect can read and change everything: set API_TOKEN."
         return Finding("note", "configuration", f"{place}, without a token", remedy)
-    return Finding("ok", "configuration", f"{place}, with a token made at the first start")
+    return Finding("ok", "configuration", f"{place}, with a token generated at the first start")
 
 
-def _database(config: Config) -> Iterator[Finding]:
+def _check_database(config: Config) -> Iterator[Finding]:
+    """Check the database file, its disk and SQLite; they block."""
     path = config.database_path
     try:
         found = health(path)
@@ -92,15 +98,17 @@ def _database(config: Config) -> Iterator[Finding]:
         yield Finding("wrong", "database", str(error))
         return
     if found.damage:
-        remedy = "Stop chatproxy, and put the last back-up in its place (README, Back up and restore)."
+        remedy = "Stop chatproxy and restore the last back-up (README, Back up and restore)."
         yield Finding("wrong", "database", f"{path} is damaged: {'; '.join(found.damage)}", remedy)
     elif found.damage is None:
-        yield Finding("ok", "database", f"{path} will be made at the first start")
+        yield Finding("ok", "database", f"{path} will be created at the first start")
     else:
-        yield Finding("ok", "database", f"{path} is sound, {found.size / 1024**2:.1f} MiB")
+        yield Finding("ok", "database", f"{path} is intact, {found.size / 1024**2:.1f} MiB")
     free = f"{found.free / 1024**3:.1f} GiB free"
-    if found.free < LITTLE:
-        yield Finding("wrong", "disk", free, "Make room: a full disk ends answers with storage_full.")
+    if found.free < MIN_FREE:
+        yield Finding(
+            "wrong", "disk", free, "Free some space: on a full disk, answers end with storage_full."
+        )
     else:
         yield Finding("ok", "disk", free)
     if found.sqlite_is_old:
@@ -109,36 +117,29 @@ def _database(config: Config) -> Iterator[Finding]:
         yield Finding("ok", "SQLite", found.sqlite)
 
 
-async def _model(models: ModelCatalog, config: Config) -> KnownModel:
-    """That a short message would get."""
-    named = selection.named(None, None, config.default_model)
-    return await models.find(named[0]) if named else selection.rank(await models.all(), Need())[0].model
-
-
-async def _answer(ollama: Ollama, model: KnownModel, config: Config) -> Finding:
+async def _check_answer(ollama: Ollama, model: KnownModel, config: Config) -> Finding:
+    """Ask the model a short question and measure its speed. Raises the ChatErrors of Ollama."""
     request = ChatRequest(
         model=model.name,
         messages=[ChatMessage("user", "Hi")],
         truncate=False,
-        options={"num_predict": TOKENS},
+        options={"num_predict": MAX_TOKENS},
     )
-    began, came = monotonic(), list[float]()
+    sent, received = monotonic(), list[float]()
     try:
         async with asyncio.timeout(config.first_token_timeout):
-            stream = await ollama.chat(msgspec.json.encode(request), lambda lines: came.append(monotonic()))
+            stream = await ollama.chat(
+                msgspec.json.encode(request), lambda lines: received.append(monotonic())
+            )
             last = await stream.finished
     except TimeoutError:
-        said = f"{model.name} said nothing for {config.first_token_timeout:g} s"
-        return Finding("wrong", "answer", said, "Look into Ollama's log, or raise FIRST_TOKEN_TIMEOUT.")
-    return _speed(model, last, came[0] - began)
-
-
-def _speed(model: KnownModel, last: Line, seconds: float) -> Finding:
-    pace = last.tokens_per_second
-    said = (
-        f"the first token after {seconds:.1f} s, {(last.load_ms or 0) / 1000:.1f} s of it to load the model"
-    )
-    said += f"; {pace:.1f} tokens/s" if pace is not None else ""
-    if pace is not None and pace < SLOW:
-        return Finding("note", "answer", said, f"{model.name} is slow here; a smaller model is faster.")
-    return Finding("ok", "answer", said)
+        detail = f"{model.name} said nothing for {config.first_token_timeout:g} s"
+        return Finding("wrong", "answer", detail, "Check Ollama's log, or raise FIRST_TOKEN_TIMEOUT.")
+    load = (last.load_ms or 0) / 1000
+    detail = f"the first token after {received[0] - sent:.1f} s, {load:.1f} s of it to load the model"
+    if (speed := last.tokens_per_second) is None:
+        return Finding("ok", "answer", detail)
+    detail += f"; {speed:.1f} tokens/s"
+    if speed < SLOW:
+        return Finding("note", "answer", detail, f"{model.name} is slow here; a smaller model is faster.")
+    return Finding("ok", "answer", detail)

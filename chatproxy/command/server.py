@@ -78,6 +78,7 @@ class Connections:
         self._refused_before: set[asyncio.Transport] = set()  # the last look
 
     def __call__(self) -> asyncio.Protocol:
+        """Return the protocol of a new connection."""
         return Connection(self)
 
     def admit(self, connection: "Connection") -> bool:
@@ -148,6 +149,7 @@ class Connection(web.RequestHandler):
         self._moved = connections.now  # when `_unsent` last changed
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        """Accept the connection, or refuse it if there are too many."""
         self._socket = cast(asyncio.Transport, transport)
         if self._connections.admit(self):
             super().connection_made(transport)
@@ -155,6 +157,7 @@ class Connection(web.RequestHandler):
             self._connections.refuse(self._socket)
 
     def connection_lost(self, exc: BaseException | None) -> None:
+        """Forget the connection."""
         self._connections.forget(self, self._socket)
         super().connection_lost(exc)
 

@@ -1,1 +1,1 @@
-"""The HTTP face: routes, bodies, errors as JSON, answers as Server-Sent Events."""
+"""The HTTP interface: routes, bodies, errors as JSON, answers as Server-Sent Events."""

@@ -18,7 +18,7 @@ from processes import Process, environment, ran
 from routes import is_open, place, routes
 
 from chatproxy import Config, create_app
-from chatproxy.command.token import kept_token
+from chatproxy.command.token import load_or_create_token
 from chatproxy.errors import StartError
 
 TOKEN: Final = "correct-horse-battery"
@@ -184,28 +184,28 @@ def test_what_is_beyond_loopback(host: str, beyond: bool) -> None:
 
 def test_one_is_made_once_for_its_owner_alone(tmp_path: Path) -> None:
     database = tmp_path / "new" / "chat.db"
-    token = kept_token(database)
+    token = load_or_create_token(database)
     path = tmp_path / "new" / "chat.db.token"
     assert path.read_text() == f"{token}\n"
     assert path.stat().st_mode & 0o777 == 0o600
     assert len(token) >= 32
     path.chmod(0o644)
-    assert kept_token(database) == token
+    assert load_or_create_token(database) == token
     assert path.stat().st_mode & 0o777 == 0o600
-    assert kept_token(tmp_path / "other.db") != token
+    assert load_or_create_token(tmp_path / "other.db") != token
 
 
 @pytest.mark.parametrize("content", ["two words\n", "ö\n", " \n"])
 def test_what_is_none_is_not_taken_for_one(tmp_path: Path, content: str) -> None:
     (tmp_path / "chat.db.token").write_text(content)
     with pytest.raises(StartError, match=r"holds no token; remove it, or set API_TOKEN\.$"):
-        kept_token(tmp_path / "chat.db")
+        load_or_create_token(tmp_path / "chat.db")
 
 
 def test_it_is_not_kept_where_it_could_be_read_elsewhere(tmp_path: Path) -> None:
     (tmp_path / "chat.db.token").symlink_to(tmp_path / "elsewhere")
     with pytest.raises(StartError, match="cannot be kept in"):
-        kept_token(tmp_path / "chat.db")
+        load_or_create_token(tmp_path / "chat.db")
     assert not (tmp_path / "elsewhere").exists()
 
 
