@@ -71,11 +71,11 @@ class Connections:
         self.server = server
         self.reader_timeout = reader_timeout
         self.largest_body = largest_body
-        self.now = 0.0  # seconds, in looks: nothing becomes late while this process stands still
+        self.now = 0.0  # seconds of looks, so that nothing becomes late while this process is suspended
         self._limit = limit
         self._open: set[Connection] = set()
         self._refused: set[asyncio.Transport] = set()
-        self._refused_before: set[asyncio.Transport] = set()  # the last look
+        self._refused_before: set[asyncio.Transport] = set()  # those of the last look
 
     def __call__(self) -> asyncio.Protocol:
         """Return the protocol of a new connection."""
@@ -116,6 +116,7 @@ class Connections:
                 transport.abort()
 
     def _look(self) -> None:
+        """Close slow connections, and refused ones that the last look has already seen."""
         self.now += LOOK_INTERVAL
         for transport in self._refused & self._refused_before:
             transport.abort()
@@ -129,7 +130,7 @@ class Connections:
 
 
 class Connection(web.RequestHandler):
-    """aiohttp's protocol, with its refusals as JSON and with time limits for requests and readers."""
+    """aiohttp's protocol, with its refusals as JSON (docs/api.md, Errors) and with time limits."""
 
     __slots__ = ("_connections", "_moved", "_received", "_since", "_socket", "_unsent")
 
@@ -191,7 +192,7 @@ class Connection(web.RequestHandler):
 
     def is_late(self) -> bool:
         """Return whether the request has not arrived within its time."""
-        request = self._current_request
+        request = self._current_request  # aiohttp's: the one being answered
         if self._since is None or (request is not None and request.content.is_eof()):
             return False
         size = min(self._received, self._connections.largest_body)
