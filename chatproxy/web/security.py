@@ -61,9 +61,9 @@ class Gate:
         self._token = config.token
 
     def check(self, request: web.Request) -> None:
-        """Return if the request may go on to its handler.
+        """Raise an error unless the request may go on to its handler.
 
-        Raises `malformed`, `host_not_allowed`, `origin_not_allowed`, `unauthorized` or
+        It is `malformed`, `host_not_allowed`, `origin_not_allowed`, `unauthorized` or
         `unsupported_media_type`.
         """
         for name in ECHOED:
