@@ -10,7 +10,7 @@ from typing import Final
 
 from msgspec import Struct
 
-from chatproxy.prompt.search_terms import search_words
+from chatproxy.prompt.search_terms import search_terms
 from chatproxy.store.documents import Documents
 from chatproxy.store.records import Document, Notice, Source
 
@@ -36,7 +36,7 @@ async def passages_for(
     documents: Documents, document: Document, question: str, *, limit: int = 5
 ) -> Passages:
     """Return up to `limit` passages for a question."""
-    words = search_words(question)
+    words = search_terms(question)
     if not words:
         spread = await documents.chunks(document, _spread(document.chunks, limit))
         return Passages(document.id, spread)

@@ -1,6 +1,6 @@
 import pytest
 
-from chatproxy.prompt.search_terms import MAX_WORDS, search_words
+from chatproxy.prompt.search_terms import MAX_TERMS, search_terms
 
 
 @pytest.mark.parametrize(
@@ -31,7 +31,7 @@ from chatproxy.prompt.search_terms import MAX_WORDS, search_words
     ],
 )
 def test_about_the_whole(question: str) -> None:
-    assert search_words(question) == []
+    assert search_terms(question) == []
 
 
 @pytest.mark.parametrize(
@@ -51,10 +51,10 @@ def test_about_the_whole(question: str) -> None:
     ],
 )
 def test_words(question: str, expected: list[str]) -> None:
-    assert search_words(question) == expected
+    assert search_terms(question) == expected
 
 
 def test_long_questions_count_at_their_ends() -> None:
-    words = search_words(" and ".join([f"w{number}" for number in range(1000)]))
+    words = search_terms(" and ".join([f"w{number}" for number in range(1000)]))
     assert words == [f"w{number}" for number in (*range(16), *range(984, 1000))]
-    assert len(words) == MAX_WORDS
+    assert len(words) == MAX_TERMS
