@@ -18,7 +18,7 @@ from chatproxy.models.catalog import KnownModel, ModelCatalog
 from chatproxy.models.selection import Choice
 from chatproxy.ollama.client import Ollama
 from chatproxy.ollama.stream import ChatStream
-from chatproxy.ollama.wire import Line, Refused
+from chatproxy.ollama.wire import Line, RefusalError
 from chatproxy.prompt.plan import Plan
 from chatproxy.prompt.prompt import TRUNCATED, FittedPrompt
 from chatproxy.store.records import Measurement, Notice
@@ -74,7 +74,7 @@ class UpstreamCall:
         await self._ticket.admission(lambda position: self._answer.enter("queued", position=position))
         try:
             return await self._exchange(model, fitted)
-        except Refused as refused:
+        except RefusalError as refused:
             if refused.window is None or refused.prompt_tokens is None:
                 raise
             model = self._models.refused(
@@ -168,7 +168,7 @@ class UpstreamCall:
 
 def _is_of_the_model(error: ChatError) -> bool:
     """Return whether another model may do better: not if Ollama is away, or if the request is at fault."""
-    if isinstance(error, Refused) and error.upstream_status in {400, 401, 403}:
+    if isinstance(error, RefusalError) and error.upstream_status in {400, 401, 403}:
         return False
     if "invalid format" in error.sentence:  # the request's fault, although Ollama answers 500
         return False

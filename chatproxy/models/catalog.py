@@ -16,7 +16,7 @@ from msgspec.structs import replace
 from chatproxy.cached import Cached
 from chatproxy.errors import ChatError
 from chatproxy.models.tokens import TokenEstimate
-from chatproxy.ollama.client import Details, Model, Ollama, Running
+from chatproxy.ollama.client import Details, Model, Ollama, RunningModel
 from chatproxy.ollama.wire import Line
 from chatproxy.store.records import Measurement
 
@@ -95,7 +95,7 @@ class ModelCatalog:
     ) -> None:
         """Start with earlier measurements. If `context_window` is set, it is every model's window."""
         self.installed: Cached[Sequence[Model]] = Cached(ollama.tags, fresh=FRESH, usable=USABLE)
-        self.running: Cached[Sequence[Running]] = Cached(self._list_running, fresh=FRESH, usable=USABLE)
+        self.running: Cached[Sequence[RunningModel]] = Cached(self._list_running, fresh=FRESH, usable=USABLE)
         self._ollama = ollama
         self._details: dict[str, Cached[Details]] = {}
         self._measured = {measured.digest: measured for measured in measurements}
@@ -109,7 +109,7 @@ class ModelCatalog:
         for cached in lists:
             await cached.close()
 
-    async def _list_running(self) -> Sequence[Running]:
+    async def _list_running(self) -> Sequence[RunningModel]:
         """Return the loaded models; none if the list cannot be read."""
         try:
             return await self._ollama.ps()
@@ -156,7 +156,7 @@ class ModelCatalog:
             )
         return await self._known(model, await self.running.get())
 
-    async def _known(self, model: Model, running: Sequence[Running]) -> KnownModel:
+    async def _known(self, model: Model, running: Sequence[RunningModel]) -> KnownModel:
         details = await self.details(model.name, model.digest)
         runner = await self._runner(model, details, running)
         digest = model.digest or model.name
@@ -178,7 +178,9 @@ class ModelCatalog:
             tags=model,
         )
 
-    async def _runner(self, model: Model, details: Details, running: Sequence[Running]) -> Running | None:
+    async def _runner(
+        self, model: Model, details: Details, running: Sequence[RunningModel]
+    ) -> RunningModel | None:
         """Return what runs it now, if it is loaded.
 
         Names with equal weights share one runner, listed under the name that loaded it. A name that sets

@@ -1,1 +1,1 @@
-"""Everything that knows how Ollama speaks."""
+"""Everything that knows Ollama's API: its calls, its stream and its JSON."""

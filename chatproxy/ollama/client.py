@@ -1,6 +1,6 @@
-"""Everything asked of Ollama that is not on the token path: which models, what they can, which version.
+"""Ollama's calls other than the token path: which models there are, what they can do, which version runs.
 
-The one place where aiohttp's client errors become ours.
+The errors of aiohttp's client become chatproxy's here, and nowhere else.
 """
 
 import re
@@ -16,16 +16,16 @@ from yarl import URL
 
 from chatproxy.errors import ChatError
 from chatproxy.ollama.stream import ChatStream, Receive, chat_stream
-from chatproxy.ollama.wire import incomplete, invalid, refusal, unavailable
+from chatproxy.ollama.wire import refusal, upstream_incomplete, upstream_invalid, upstream_unavailable
 
 T = TypeVar("T")
 
-ANSWER_TIMEOUT: Final = 10.0  # seconds; these calls compute nothing
+RESPONSE_TIMEOUT: Final = 10.0  # seconds; none of these calls computes anything
 MAX_BODY: Final = 16 * 1024 * 1024  # bytes
 
 
 class ModelDetails(Struct, frozen=True):
-    """`context_length` is what the model was trained for."""
+    """The `details` of a model in `/api/tags`; `context_length` is what it was trained for, in tokens."""
 
     family: str | None = None
     parameter_size: str | None = None
@@ -34,35 +34,36 @@ class ModelDetails(Struct, frozen=True):
 
 
 class Model(Struct, frozen=True):
-    """An installed model, from `/api/tags`. Its capabilities are not there: `show` knows them."""
+    """An installed model (Ollama API, "List local models"); `show` adds what it can do."""
 
     name: str
     digest: str | None = None
     size: int | None = None  # bytes
     details: ModelDetails | None = None
-    remote_host: str | None = None  # of a model that runs elsewhere
+    remote_host: str | None = None  # set if the model runs on another machine
     remote_model: str | None = None
 
     @property
     def remote(self) -> bool:
+        """Whether the model runs on another machine."""
         return bool(self.remote_host or self.remote_model)
 
 
-class Running(Struct, frozen=True):
-    """A loaded model, from `/api/ps`; `context_length` is the window in force."""
+class RunningModel(Struct, frozen=True):
+    """A loaded model (Ollama API, "List running models"); `context_length` is the window in force."""
 
     name: str
     digest: str | None = None
     size: int | None = None  # bytes
-    size_vram: int | None = None  # bytes of it in the GPU's memory; on a machine without one, 0
+    size_vram: int | None = None  # bytes of `size` in GPU memory; 0 on a machine without a GPU
     context_length: int | None = None
 
 
 class Details(Struct, frozen=True):
-    """What `/api/show` tells of a model, as far as it matters here.
+    """What `/api/show` adds about a model (Ollama API, "Show model information").
 
-    `window` is the `num_ctx` that it is loaded with, if it sets one; `trained_window` what it was
-    trained for. Names with equal `weights` share one runner.
+    `window` is the `num_ctx` that the model sets, if any; `trained_window` what it was trained for, both
+    in tokens. Names with equal `weights` share one runner.
     """
 
     capabilities: frozenset[str] = frozenset()
@@ -76,7 +77,7 @@ class _Tags(Struct, frozen=True):
 
 
 class _Ps(Struct, frozen=True):
-    models: list[Running] | None = None
+    models: list[RunningModel] | None = None
 
 
 class _Show(Struct, frozen=True):
@@ -91,89 +92,99 @@ class _Version(Struct, frozen=True):
 
 
 class Ollama:
-    """Ollama at `url`. All calls raise `upstream_…`. Made in a running loop, and to be closed."""
+    """A client of the Ollama at `url`. Create it in a running event loop, and close it.
+
+    Every call raises `upstream_…` errors. `connect_timeout` is in seconds.
+    """
 
     def __init__(self, url: str, *, api_key: str | None, connect_timeout: float) -> None:
         self._url = URL(url)
         self._api_key = api_key
         self._connect_timeout = connect_timeout
-        self._session = _session(api_key, connect_timeout)
+        self._session = _open_session(api_key, connect_timeout)
 
     async def tags(self) -> list[Model]:
-        return (await self._ask("GET", "tags", _Tags)).models or []
+        """Return the installed models."""
+        return (await self._call("GET", "tags", _Tags)).models or []
 
-    async def ps(self) -> list[Running]:
-        return (await self._ask("GET", "ps", _Ps)).models or []
+    async def ps(self) -> list[RunningModel]:
+        """Return the loaded models."""
+        return (await self._call("GET", "ps", _Ps)).models or []
 
     async def show(self, name: str) -> Details:
-        """Raises `model_not_found`, too."""
-        shown = await self._ask("POST", "show", _Show, msgspec.json.encode({"model": name}))
+        """Return what a model can do. Also raises `model_not_found`."""
+        found = await self._call("POST", "show", _Show, msgspec.json.encode({"model": name}))
         return Details(
-            capabilities=frozenset(shown.capabilities or ()),
-            window=_window(shown.parameters or ""),
-            trained_window=_trained_window(shown.model_info or {}),
-            weights=_weights(shown.modelfile or ""),
+            capabilities=frozenset(found.capabilities or ()),
+            window=_num_ctx(found.parameters or ""),
+            trained_window=_trained_window(found.model_info or {}),
+            weights=_weights(found.modelfile or ""),
         )
 
     async def version(self) -> str:
-        return (await self._ask("GET", "version", _Version)).version or ""
+        """Return Ollama's version, such as "0.11.4"."""
+        return (await self._call("GET", "version", _Version)).version or ""
 
     async def close(self) -> None:
+        """Close all kept connections; open chat streams are not affected."""
         await self._session.close()
 
     async def chat(self, body: bytes, receive: Receive) -> ChatStream:
-        """The token path to the same Ollama; see `stream.chat_stream`."""
+        """Open the stream of one answer; see `stream.chat_stream`."""
         return await chat_stream(
             self._url, body, receive, api_key=self._api_key, connect_timeout=self._connect_timeout
         )
 
-    async def _ask(self, method: str, call: str, shape: type[T], body: bytes | None = None) -> T:
+    async def _call(self, method: str, name: str, kind: type[T], body: bytes | None = None) -> T:
         try:
-            answer = await self._exchange(method, call, body)
+            content = await self._exchange(method, name, body)
         except (aiohttp.ClientError, TimeoutError) as error:
-            raise self._translated(error) from error
+            raise self._translate_error(error) from error
         try:
-            return msgspec.json.decode(answer, type=shape)
+            return msgspec.json.decode(content, type=kind)
         except (msgspec.DecodeError, UnicodeError, RecursionError) as error:
-            raise invalid(f"/api/{call} gave something else than its JSON") from error
+            raise upstream_invalid(f"/api/{name} gave something else than its JSON") from error
 
-    async def _exchange(self, method: str, call: str, body: bytes | None) -> bytes:
-        """All these calls only read, so that one that met the end of a kept connection is simply repeated."""
+    async def _exchange(self, method: str, name: str, body: bytes | None) -> bytes:
+        """Make a request; repeat it once if the kept connection that it used turns out to be closed.
+
+        All these calls are reads, so a repetition changes nothing.
+        """
         attempt = SimpleNamespace(reused=False)
         try:
-            return await self._exchange_once(method, call, body, attempt)
+            return await self._exchange_once(method, name, body, attempt)
         except (aiohttp.ServerDisconnectedError, aiohttp.ClientOSError):
             if not attempt.reused:
                 raise
-            return await self._exchange_once(method, call, body, attempt)
+            return await self._exchange_once(method, name, body, attempt)
 
     async def _exchange_once(
-        self, method: str, call: str, body: bytes | None, attempt: SimpleNamespace
+        self, method: str, name: str, body: bytes | None, attempt: SimpleNamespace
     ) -> bytes:
         async with self._session.request(
-            method, self._url / "api" / call, data=body, allow_redirects=False, trace_request_ctx=attempt
+            method, self._url / "api" / name, data=body, allow_redirects=False, trace_request_ctx=attempt
         ) as response:
-            answer = await _bounded(response)
+            content = await _read_body(response)
             if response.status != 200:
-                raise refusal(response.status, answer)
-            return answer
+                raise refusal(response.status, content)
+            return content
 
-    def _translated(self, error: Exception) -> ChatError:
+    def _translate_error(self, error: Exception) -> ChatError:
         match error:
-            case aiohttp.ClientConnectionError():  # connecting that took too long is one of these
-                return unavailable(self._url)
+            case aiohttp.ClientConnectionError():  # includes connect timeouts
+                return upstream_unavailable(self._url)
             case TimeoutError():
                 return ChatError(
                     "upstream_timeout",
-                    f"Ollama did not answer within {ANSWER_TIMEOUT:g} s; look into its log, and try again.",
+                    f"Ollama did not answer within {RESPONSE_TIMEOUT:g} s; look into its log, and try again.",
                 )
             case aiohttp.ClientPayloadError():
-                return incomplete()
+                return upstream_incomplete()
             case _:
-                return invalid("it is not HTTP")
+                return upstream_invalid("it is not HTTP")
 
 
-def _session(api_key: str | None, connect_timeout: float) -> ClientSession:
+def _open_session(api_key: str | None, connect_timeout: float) -> ClientSession:
     headers = {"Accept": "application/json", "Accept-Encoding": "identity", "User-Agent": "chatproxy"}
     if api_key:
         headers["Authorization"] = f"Bearer {api_key}"
@@ -184,7 +195,7 @@ def _session(api_key: str | None, connect_timeout: float) -> ClientSession:
         cookie_jar=aiohttp.DummyCookieJar(),
         headers=headers,
         auto_decompress=False,
-        timeout=ClientTimeout(total=connect_timeout + ANSWER_TIMEOUT, connect=connect_timeout),
+        timeout=ClientTimeout(total=connect_timeout + RESPONSE_TIMEOUT, connect=connect_timeout),
         trace_configs=[reuse],
     )
 
@@ -195,17 +206,17 @@ async def _note_reuse(
     context.trace_request_ctx.reused = True
 
 
-async def _bounded(response: ClientResponse) -> bytes:
+async def _read_body(response: ClientResponse) -> bytes:
     body = bytearray()
     async for piece in response.content.iter_any():
         body += piece
         if len(body) > MAX_BODY:
-            raise invalid(f"it is longer than {MAX_BODY // 1024**2} MiB")
+            raise upstream_invalid(f"it is longer than {MAX_BODY // 1024**2} MiB")
     return bytes(body)
 
 
-def _window(parameters: str) -> int | None:
-    """`parameters` has a line for each, its name and its value apart by spaces."""
+def _num_ctx(parameters: str) -> int | None:
+    """Return `num_ctx` of show's `parameters`, which has one name and value per line."""
     found = re.search(r"^num_ctx\s+([0-9]{1,15})\s*$", parameters, re.MULTILINE)
     return int(found[1]) if found else None
 
@@ -216,6 +227,6 @@ def _trained_window(model_info: Mapping[str, object]) -> int | None:
 
 
 def _weights(modelfile: str) -> str | None:
-    """The blob of the first FROM that names one; its folder differs from machine to machine."""
+    """Return the blob of the first FROM that names one, without its folder, which differs by machine."""
     found = re.search(r"^FROM .*\b(sha256-[0-9a-f]{64})\s*$", modelfile, re.MULTILINE)
     return found[1] if found else None

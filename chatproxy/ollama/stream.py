@@ -1,8 +1,9 @@
 """The token path: one connection per answer, from Ollama's socket to typed lines in a single call.
 
-A protocol instead of a client, because no task is woken per token: what a read brings is parsed, and
-handed to `receive`, before the event loop turns again. The limits on waiting are the caller's own;
-`last_read` and `started` are what they need. Reading is never paused: the text is kept in any case.
+This is an `asyncio.Protocol` rather than an HTTP client, so that no task is woken per token: the bytes of
+one read are parsed and passed to `receive` before the event loop turns again. Timeouts belong to the
+caller, who has `last_read` and `started` to apply them. Reading is never paused, because the text is kept
+whether or not anyone reads it.
 """
 
 import asyncio
@@ -16,10 +17,17 @@ from httptools import HttpParserError, HttpParserUpgrade, HttpResponseParser
 from yarl import URL
 
 from chatproxy.errors import ChatError
-from chatproxy.ollama.wire import Line, LineBuffer, incomplete, invalid, refusal, unavailable
+from chatproxy.ollama.wire import (
+    Line,
+    LineBuffer,
+    refusal,
+    upstream_incomplete,
+    upstream_invalid,
+    upstream_unavailable,
+)
 
-MAX_HEAD: Final = 64 * 1024  # bytes, of the response head with all that comes before it
-MAX_REFUSAL: Final = 64 * 1024  # bytes read of an error's body
+MAX_HEAD: Final = 64 * 1024  # bytes of the response head and of anything before it
+MAX_REFUSAL: Final = 64 * 1024  # bytes read of an error body
 
 Receive = Callable[[Sequence[Line]], None]
 
@@ -27,52 +35,59 @@ Receive = Callable[[Sequence[Line]], None]
 async def chat_stream(
     url: URL, body: bytes, receive: Receive, *, api_key: str | None, connect_timeout: float
 ) -> "ChatStream":
-    """Sends `POST /api/chat` to the Ollama at `url` (its path, if any, is a prefix).
+    """Send `POST /api/chat` to the Ollama at `url`, whose path is a prefix, and return the open stream.
 
-    `receive` is called once for each read that completed lines, with all of them, the one with
-    `done: true` too; what it raises ends the stream. Raises `upstream_unavailable`.
+    `receive` is called once per read that completed lines, with all of them, including the one with
+    `done: true`. If it raises, the stream ends with that exception. `connect_timeout` is in seconds.
+
+    Raises `upstream_unavailable`.
     """
     host, port, tls = url.host, url.port, _tls() if url.scheme == "https" else None
-    assert host is not None, "the address is absolute"
-    assert port is not None, "http and https have one"
+    assert host is not None, "the URL is absolute"
+    assert port is not None, "http and https have a default port"
     loop = asyncio.get_running_loop()
-    stream = ChatStream(_request(url, body, api_key), receive, loop)
+    stream = ChatStream(_encode_request(url, body, api_key), receive, loop)
     try:
         async with asyncio.timeout(connect_timeout):
             await loop.create_connection(lambda: stream, host, port, ssl=tls)
-    except (OSError, UnicodeError) as error:  # OSError: also TLS and timeouts; UnicodeError: no host name
-        raise unavailable(url) from error
-    except asyncio.CancelledError:  # perhaps a moment after the connection was there
+    except (OSError, UnicodeError) as error:  # OSError includes TLS and timeouts; UnicodeError: bad host name
+        raise upstream_unavailable(url) from error
+    except asyncio.CancelledError:  # possibly just after the connection was made
         stream.abort()
         raise
     return stream
 
 
 class ChatStream(asyncio.Protocol):
-    """An answer on its way. `finished` gets the line with `done: true`, or a ChatError, or what
-    `receive` raised; nothing needs to await it. Once it is done (cancelling it is one way) nothing
-    is delivered any more, and the connection is closed."""
+    """One answer in progress.
+
+    `finished` resolves to the line with `done: true`, or raises a ChatError or what `receive` raised. It
+    need not be awaited. Once it is done, the connection is closed and no more lines are delivered;
+    cancelling it has the same effect.
+    """
 
     def __init__(self, request: bytes, receive: Receive, loop: asyncio.AbstractEventLoop) -> None:
         self.finished: asyncio.Future[Line] = loop.create_future()
         self.finished.add_done_callback(lambda _: self.abort())
-        self.started = False  # a byte of the answer itself has come
-        self.last_read = monotonic()  # when bytes came last, at first when the request was sent
+        self.started = False  # whether any byte of a 200 response's body has arrived
+        self.last_read = monotonic()  # when bytes last arrived; before the first, when the request was sent
         self._request = request
         self._receive = receive
         self._transport: asyncio.Transport | None = None
         self._parser = HttpResponseParser(self)
         self._head_size = 0
         self._encoding = b"identity"
-        self._status: int | None = None  # of the final response, once its head is there
+        self._status: int | None = None  # of the final response, once its head is complete
         self._buffer = LineBuffer()
         self._lines: list[Line] = []
         self._refusal = bytearray()
         self._end: Line | Exception | None = None
 
     def abort(self) -> None:
-        """Closes the connection at once: nothing is delivered after this call. `finished` is
-        cancelled, unless it was done. May be called any number of times."""
+        """Close the connection at once and deliver nothing more; idempotent.
+
+        Cancels `finished` unless it is done.
+        """
         self.finished.cancel()
         if self._transport is not None:
             self._transport.abort()
@@ -80,46 +95,55 @@ class ChatStream(asyncio.Protocol):
     # Called by the event loop.
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        """Send the request."""
         self._transport = cast(asyncio.Transport, transport)
-        self._transport.write(self._request)  # both loops set TCP_NODELAY
+        self._transport.write(self._request)  # asyncio and uvloop both set TCP_NODELAY
         self._request = b""
         self.last_read = monotonic()
 
     def data_received(self, data: bytes) -> None:
+        """Parse what one read returned, and deliver the lines it completed."""
         if self.finished.done():
             return
         self.last_read = monotonic()
         try:
             self._parser.feed_data(data)
         except (HttpParserError, HttpParserUpgrade) as error:
-            self._stop(invalid("it is not HTTP"), error)
+            self._set_error(upstream_invalid("it is not HTTP"), error)
         if self._status is None:
-            self._bound_head(len(data))
+            self._head_size += len(data)
+            if self._head_size > MAX_HEAD:
+                self._set_error(upstream_invalid("its head does not end"))
         self._deliver()
 
     def eof_received(self) -> None:
+        """Treat a half-closed connection as a closed one."""
         self.connection_lost(None)
 
     def connection_lost(self, exc: Exception | None) -> None:
+        """End the stream, unless it has ended."""
         if not self.finished.done():
-            self._body_over(exc)
+            self._end_body(exc)
             self._deliver()
 
-    # Called by the parser; what they raise would be lost in it.
+    # Called by the parser, which swallows whatever these raise.
 
     def on_header(self, name: bytes, value: bytes) -> None:
+        """Note the encoding of the body."""
         if name.lower() == b"content-encoding":
             self._encoding = value.lower()
 
     def on_headers_complete(self) -> None:
+        """Note the status of the final response."""
         status = self._parser.get_status_code()
-        if status < 200:  # informational: the response is still to come
+        if status < 200:  # informational (RFC 9110, 15.2): the final response follows
             return
         self._status = status
         if status == 200 and self._encoding != b"identity":
-            self._stop(invalid("it is compressed, which was not asked for"))
+            self._set_error(upstream_invalid("it is compressed, which was not asked for"))
 
     def on_body(self, data: bytes) -> None:
+        """Collect lines of an answer, or the body of a refusal."""
         if self._end is not None:
             return
         if self._status == 200:
@@ -128,18 +152,14 @@ class ChatStream(asyncio.Protocol):
             return
         self._refusal += data
         if len(self._refusal) >= MAX_REFUSAL:
-            self._body_over(None)
+            self._end_body(None)
 
     def on_message_complete(self) -> None:
+        """End the body where its framing says so."""
         if self._status is not None:
-            self._body_over(None)
+            self._end_body(None)
 
     # From bytes to the outcome.
-
-    def _bound_head(self, size: int) -> None:
-        self._head_size += size
-        if self._head_size > MAX_HEAD:
-            self._stop(invalid("its head does not end"))
 
     def _collect(self, lines: Iterator[Line]) -> None:
         try:
@@ -149,43 +169,47 @@ class ChatStream(asyncio.Protocol):
                     self._end = line
                     return
         except ChatError as error:
-            self._stop(error)
+            self._set_error(error)
 
-    def _body_over(self, cause: Exception | None) -> None:
-        """However the body ended, `done: true` alone says that the answer did."""
-        if self._status == 200 and self._end is None:
-            self._collect(self._buffer.end())
+    def _end_body(self, cause: Exception | None) -> None:
+        """Set the error of a body that has ended; only `done: true` completes an answer."""
         if self._status is None:
-            self._stop(_unanswered(), cause)
-        elif self._status == 200:
-            self._stop(incomplete(), cause)
+            error = ChatError(
+                "upstream_incomplete",
+                "Ollama closed the connection before it answered; look into its log, and try again.",
+            )
+        elif self._status != 200:
+            error = refusal(self._status, bytes(self._refusal[:MAX_REFUSAL]))
         else:
-            self._stop(refusal(self._status, bytes(self._refusal[:MAX_REFUSAL])), cause)
+            if self._end is None:
+                self._collect(self._buffer.end())
+            error = upstream_incomplete()
+        self._set_error(error, cause)
 
-    def _stop(self, error: ChatError, cause: Exception | None = None) -> None:
+    def _set_error(self, error: ChatError, cause: Exception | None = None) -> None:
+        """Set the outcome, unless there is one."""
         if self._end is None:
             error.__cause__ = cause
             self._end = error
 
     def _deliver(self) -> None:
+        """Pass the collected lines on, then resolve `finished` if the outcome is known."""
         if lines := self._lines:
             self._lines = []
             try:
                 self._receive(lines)
-            except Exception as error:  # whatever it is, the caller of chat_stream awaits it
+            except Exception as error:  # any exception reaches the caller through `finished`
                 self._end = error
-        if self._end is not None and not self.finished.done():
-            self._finish(self._end)
-
-    def _finish(self, end: Line | Exception) -> None:
-        if isinstance(end, Line):
-            self.finished.set_result(end)
+        if self._end is None or self.finished.done():
+            return
+        if isinstance(self._end, Line):
+            self.finished.set_result(self._end)
         else:
-            self.finished.set_exception(end)
-            self.finished.exception()  # nobody has to retrieve it
+            self.finished.set_exception(self._end)
+            self.finished.exception()  # mark as retrieved: awaiting `finished` is optional
 
 
-def _request(url: URL, body: bytes, api_key: str | None) -> bytes:
+def _encode_request(url: URL, body: bytes, api_key: str | None) -> bytes:
     headers = {
         "Host": url.host_port_subcomponent,
         "User-Agent": "chatproxy",
@@ -201,14 +225,7 @@ def _request(url: URL, body: bytes, api_key: str | None) -> bytes:
     return f"POST {(url / 'api' / 'chat').raw_path} HTTP/1.1\r\n{fields}\r\n".encode() + body
 
 
-def _unanswered() -> ChatError:
-    return ChatError(
-        "upstream_incomplete",
-        "Ollama closed the connection before it answered; look into its log, and try again.",
-    )
-
-
 @cache
 def _tls() -> ssl.SSLContext:
-    """Loading the system's certificates takes tens of milliseconds: once will do."""
+    """Return the one TLS context; loading the system's certificates takes tens of milliseconds."""
     return ssl.create_default_context()

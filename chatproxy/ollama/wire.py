@@ -1,7 +1,7 @@
-"""What Ollama says, typed: response bytes come in, lines and refusals come out; nothing here does I/O.
+"""Ollama's JSON as types: bytes of a response go in, lines and refusals come out. Nothing here does I/O.
 
-Ollama streams newline-delimited JSON. Its last line has `done: true`; a line with `error` takes the
-place of what would have followed, whatever the HTTP status was.
+Ollama streams newline-delimited JSON (Ollama API, "Generate a chat completion"). The last line has
+`done: true`. A line with `error` takes the place of everything after it, whatever the HTTP status was.
 """
 
 import re
@@ -14,14 +14,14 @@ from yarl import URL
 
 from chatproxy.errors import ChatError
 
-MAX_LINE: Final = 8 * 1024 * 1024  # bytes; Ollama's own client stops there too
+MAX_LINE: Final = 8 * 1024 * 1024  # bytes; Ollama's own client has the same limit
 
-# Ollama counts in Go's int64; an absent count is not zero.
+# Ollama counts in Go's int64 and omits zeros, so an absent count is unknown rather than 0.
 Count = Annotated[int, Meta(ge=-(2**63), le=2**63 - 1)]
 
 
 class ChatMessage(Struct, frozen=True, omit_defaults=True):
-    """One of a request's `messages[]`; `images` in base64."""
+    """One entry of a request's `messages[]`; `images` are base64 strings."""
 
     role: str
     content: str
@@ -29,8 +29,11 @@ class ChatMessage(Struct, frozen=True, omit_defaults=True):
 
 
 class ChatRequest(Struct, frozen=True, kw_only=True, omit_defaults=True):
-    """The body of `POST /api/chat`. With `truncate: false`, Ollama refuses a prompt that does not fit,
-    and does not cut it silently."""
+    """The body of `POST /api/chat` (Ollama API, "Generate a chat completion").
+
+    With `truncate: false`, Ollama refuses a prompt that does not fit its window instead of silently
+    cutting it.
+    """
 
     model: str
     messages: list[ChatMessage]
@@ -42,13 +45,15 @@ class ChatRequest(Struct, frozen=True, kw_only=True, omit_defaults=True):
 
 
 class Message(Struct, frozen=True, gc=False):
+    """The `message` of a line: the next piece of reasoning, of the answer, or of neither."""
+
     role: str | None = None
     content: str | None = None
     thinking: str | None = None
 
 
 class Line(Struct, frozen=True, gc=False):
-    """One line of an answer; the counts and the durations (in nanoseconds) come with the last one."""
+    """One line of an answer. Counts and durations (in nanoseconds) come with the last line."""
 
     model: str | None = None
     message: Message | None = None
@@ -64,52 +69,60 @@ class Line(Struct, frozen=True, gc=False):
 
     @property
     def content(self) -> str:
+        """The answer text of this line, or an empty string."""
         return (self.message.content or "") if self.message else ""
 
     @property
     def thinking(self) -> str:
+        """The reasoning text of this line, or an empty string."""
         return (self.message.thinking or "") if self.message else ""
 
     @property
     def tokens_per_second(self) -> float | None:
-        """Of the first token Ollama counts the time as the prompt's: alone it would make millions."""
+        """The generation rate, or None if Ollama did not report one.
+
+        None for a single token as well: Ollama counts its time as prompt evaluation, so the rate would
+        be meaningless.
+        """
         if not self.eval_count or self.eval_count < 2 or not self.eval_duration or self.eval_duration < 0:
             return None
         return self.eval_count / (self.eval_duration / 1e9)
 
     @property
     def load_ms(self) -> int | None:
+        """Milliseconds spent loading the model; about 1 for a loaded one, never 0."""
         return _milliseconds(self.load_duration)
 
     @property
     def total_ms(self) -> int | None:
+        """Milliseconds from request to last line, as Ollama measured them."""
         return _milliseconds(self.total_duration)
 
 
-class _Failure(Struct, frozen=True):
-    """The one field of a line that counts even where the others cannot be read."""
+class _ErrorLine(Struct, frozen=True):
+    """The only field of a line that is still read if the others are malformed."""
 
     error: Any = None
 
 
 _decode: Final = msgspec.json.Decoder(Line).decode
-_decode_failure: Final = msgspec.json.Decoder(_Failure).decode
+_decode_error: Final = msgspec.json.Decoder(_ErrorLine).decode
 
-# Everything that msgspec raises for bytes that are not the JSON asked for.
-_UNREADABLE: Final = (msgspec.DecodeError, UnicodeError, RecursionError)
+# What msgspec raises for bytes that are not the expected JSON.
+_DECODE_ERRORS: Final = (msgspec.DecodeError, UnicodeError, RecursionError)
 
 _MISSING_MODEL: Final = re.compile(r"""model ['"]?([^\s'"]+)['"]? (?:was )?not found""")
 _PROMPT_TOKENS: Final = re.compile(rb'n_prompt_tokens\\*": ?([0-9]{1,15})')
 _WINDOW: Final = re.compile(rb'n_ctx\\*": ?([0-9]{1,15})')
-_MAX_WORDS: Final = 1000  # characters
-_WORDLESS: Final = "Ollama broke off the answer without saying why; look into its log."
+_MAX_ERROR_TEXT: Final = 1000  # characters
+_EMPTY_ERROR: Final = "Ollama broke off the answer without saying why; look into its log."
 
 
 class LineBuffer:
-    """Cuts a response body, however it arrives, into lines.
+    """Splits a response body, in whatever pieces it arrives, into lines.
 
-    The iterators must be used up before the next call; one that raises ends the body's use. Every
-    byte is looked at once, so that a long line in small pieces takes no longer than one in large ones.
+    Exhaust each iterator before the next call; after one has raised, the buffer is not usable any more.
+    Every byte is scanned once, so a long line costs the same in small pieces as in large ones.
     """
 
     __slots__ = ("_rest",)
@@ -118,8 +131,8 @@ class LineBuffer:
         self._rest = bytearray()
 
     def feed(self, data: bytes) -> Iterator[Line]:
-        """The lines that `data` completes. Raises `upstream_error` and `upstream_invalid`."""
-        lines = data.split(b"\n")  # the byte alone: U+2028 and others may stand inside a string
+        """Yield the lines that `data` completes. Raises `upstream_error` and `upstream_invalid`."""
+        lines = data.split(b"\n")  # only this byte ends a line: strings may contain U+2028 and others
         rest = lines.pop()
         if lines and self._rest:
             lines[0] = self._take(lines[0])
@@ -130,12 +143,15 @@ class LineBuffer:
             self._keep(rest)
 
     def end(self) -> Iterator[Line]:
-        """The last line, where it lacks its newline. Raises `upstream_incomplete` if it was cut, too."""
+        """Yield the last line if it lacks its newline.
+
+        Raises what `feed` raises, and `upstream_incomplete` if the body ends inside a line.
+        """
         rest = self._take(b"").strip()
         if not rest:
             return
-        if rest.startswith(b"{") and _is_cut(rest):
-            raise incomplete()
+        if rest.startswith(b"{") and _is_truncated(rest):
+            raise upstream_incomplete()
         yield parse(rest)
 
     def _take(self, data: bytes) -> bytes:
@@ -145,78 +161,95 @@ class LineBuffer:
 
     def _keep(self, data: bytes) -> None:
         if len(self._rest) + len(data) > MAX_LINE:
-            raise _too_long()
+            raise _line_too_long()
         self._rest += data
 
 
 def parse(line: bytes) -> Line:
-    """One whole line. Raises `upstream_error` if it says so, `upstream_invalid` if it cannot be read."""
+    """Parse one complete line.
+
+    Raises `upstream_error` if the line reports an error, and `upstream_invalid` if it is not a line of
+    Ollama's.
+    """
     if len(line) > MAX_LINE:
-        raise _too_long()
+        raise _line_too_long()
     try:
         parsed = _decode(line)
-    except _UNREADABLE as error:
-        _raise_error(_error_in(line))
-        raise invalid("a line of it is not what Ollama would write") from error
-    if parsed.error:
-        _raise_error(parsed.error)
-    return parsed
+    except _DECODE_ERRORS as cause:
+        error = _error_in(line)
+        if not error:
+            raise upstream_invalid("a line of it is not what Ollama would write") from cause
+    else:
+        error = parsed.error
+        if not error:
+            return parsed
+    raise ChatError("upstream_error", _reported(_error_text(error)) or _EMPTY_ERROR)
 
 
 def unwrap(body: bytes | str) -> str:
-    """The innermost human message of an error of Ollama: in `{"error": …}`, the error may be JSON again.
+    """Return the innermost message of an error body, whose `error` may itself be JSON.
 
-    Empty where there are no words for people: HTML, binary, JSON of another shape.
+    The result is empty if there is nothing to show to people: HTML, binary data, JSON of another shape.
     """
     try:
-        return _words(body.decode() if isinstance(body, bytes) else body)
+        return _error_text(body.decode() if isinstance(body, bytes) else body)
     except UnicodeDecodeError:
         return ""
 
 
-class Refused(ChatError):
-    """Ollama's answer with a status other than 200. Where it says that the prompt does not fit, both
-    numbers, in tokens, are `prompt_tokens` and `window`."""
+class RefusalError(ChatError):
+    """A response of Ollama's with another status than 200.
+
+    If it says that the prompt does not fit, `prompt_tokens` and `window` are the two numbers it named,
+    in tokens.
+    """
 
     upstream_status = 0
     prompt_tokens: int | None = None
     window: int | None = None
 
 
-def refusal(status: int, body: bytes) -> Refused:
-    """What an HTTP status other than 200 means."""
-    words = unwrap(body)
-    if status == 404 and (missing := _MISSING_MODEL.search(words)):
-        refused = Refused("model_not_found", _missing_model(missing[1]))
+def refusal(status: int, body: bytes) -> RefusalError:
+    """Return the error that a response with another status than 200 stands for."""
+    text = unwrap(body)
+    if status == 404 and (missing := _MISSING_MODEL.search(text)):
+        name = missing[1]
+        error = RefusalError(
+            "model_not_found",
+            f"Ollama has no model {name}; install it with `ollama pull {name}` or choose another.",
+        )
     else:
         retryable = status in {429, 500, 503}
-        refused = Refused("upstream_error", _refusal_sentence(status, words), retryable=retryable)
-    refused.upstream_status = status
-    refused.prompt_tokens = _number(_PROMPT_TOKENS, body)
-    refused.window = _number(_WINDOW, body)
-    return refused
+        error = RefusalError("upstream_error", _refusal_sentence(status, text), retryable=retryable)
+    error.upstream_status = status
+    error.prompt_tokens = _find_number(_PROMPT_TOKENS, body)
+    error.window = _find_number(_WINDOW, body)
+    return error
 
 
-def invalid(cause: str) -> ChatError:
+def upstream_invalid(cause: str) -> ChatError:
+    """Return the error for a response that is not Ollama's; `cause` is a clause that says why."""
     return ChatError(
         "upstream_invalid",
         f"Ollama's answer cannot be read: {cause}; check that OLLAMA_HOST is the address of Ollama itself.",
     )
 
 
-def incomplete() -> ChatError:
+def upstream_incomplete() -> ChatError:
+    """Return the error for a response that ended before its last line."""
     return ChatError("upstream_incomplete", "Ollama's answer stopped before its end; please try again.")
 
 
-def unavailable(url: URL) -> ChatError:
+def upstream_unavailable(url: URL) -> ChatError:
+    """Return the error for an Ollama that cannot be connected to; without the secrets of `url`."""
     return ChatError(
         "upstream_unavailable",
         f"Ollama cannot be reached at {url.origin()}; start it with `ollama serve` or set OLLAMA_HOST.",
     )
 
 
-def _number(form: re.Pattern[bytes], body: bytes) -> int | None:
-    found = form.search(body)
+def _find_number(pattern: re.Pattern[bytes], body: bytes) -> int | None:
+    found = pattern.search(body)
     return int(found[1]) if found else None
 
 
@@ -224,80 +257,65 @@ def _milliseconds(nanoseconds: int | None) -> int | None:
     return None if nanoseconds is None else round(nanoseconds / 1e6)
 
 
-def _too_long() -> ChatError:
-    return invalid(f"a line of it is longer than {MAX_LINE // 1024**2} MiB")
+def _line_too_long() -> ChatError:
+    return upstream_invalid(f"a line of it is longer than {MAX_LINE // 1024**2} MiB")
 
 
-def _is_cut(line: bytes) -> bool:
-    """Whether a JSON object ends too early; one that is whole, right or wrong, is not cut."""
+def _is_truncated(line: bytes) -> bool:
+    """Return whether a JSON object ends too early; a complete one of the wrong shape does not."""
     try:
-        _decode_failure(line)
-    except _UNREADABLE as error:
+        _decode_error(line)
+    except _DECODE_ERRORS as error:
         return not isinstance(error, msgspec.ValidationError)
     return False
 
 
 def _error_in(line: bytes) -> object:
     try:
-        return _decode_failure(line).error
-    except _UNREADABLE:
+        return _decode_error(line).error
+    except _DECODE_ERRORS:
         return None
 
 
-def _raise_error(error: object) -> None:
-    if error:
-        raise ChatError("upstream_error", _reported(_words(error)) or _WORDLESS)
-
-
-def _words(value: object) -> str:
+def _error_text(value: object) -> str:
+    """Follow `error` and `message` inward, through JSON within strings, to the text meant for people."""
     while True:
         if isinstance(value, str):
-            inner = _json_in(value)
+            try:
+                inner = msgspec.json.decode(value) if value.lstrip().startswith("{") else None
+            except _DECODE_ERRORS:
+                inner = None
             if not isinstance(inner, dict):
-                return _plain(value)
+                break
             value = inner
         elif isinstance(value, dict):
             value = value.get("error") or value.get("message")
         else:
             return ""
-
-
-def _json_in(text: str) -> object:
-    try:
-        return msgspec.json.decode(text) if text.lstrip().startswith("{") else None
-    except _UNREADABLE:
-        return None
-
-
-def _plain(text: str) -> str:
-    text = text.strip()
-    if text.startswith("<"):
+    text = value.strip()
+    if text.startswith("<"):  # HTML
         return ""
-    return text if len(text) <= _MAX_WORDS else f"{text[:_MAX_WORDS]}…"
+    return text if len(text) <= _MAX_ERROR_TEXT else f"{text[:_MAX_ERROR_TEXT]}…"
 
 
-def _reported(words: str) -> str:
-    return words and f"Ollama reports: {words}"
+def _reported(text: str) -> str:
+    return text and f"Ollama reports: {text}"
 
 
-def _missing_model(name: str) -> str:
-    return f"Ollama has no model {name}; install it with `ollama pull {name}` or choose another."
-
-
-def _refusal_sentence(status: int, words: str) -> str:
+def _refusal_sentence(status: int, text: str) -> str:
     if 300 <= status < 400:
         return (
             f"Ollama's address answers with a redirect ({status}), and redirects are not followed; "
             "set OLLAMA_HOST to the final address."
         )
     if status == 401:
-        return f"Ollama wants to know who asks ({words or 'unauthorized'}); set OLLAMA_API_KEY."
-    if status == 403 and not words:
+        return f"Ollama wants to know who asks ({text or 'unauthorized'}); set OLLAMA_API_KEY."
+    if status == 403 and not text:
         return (
             "Ollama rejected the request's Host (403); set OLLAMA_HOST to an address that it serves, "
             "or OLLAMA_HOST and OLLAMA_ORIGINS where Ollama itself is started."
         )
-    return _reported(words) or (
+    return _reported(text) or (
         f"Ollama answered with status {status} and no explanation; look into its log, "
         "and check that OLLAMA_HOST is its address."
     )

@@ -8,7 +8,7 @@ from recordings import recorded
 
 from chatproxy.errors import ChatError
 from chatproxy.ollama import client
-from chatproxy.ollama.client import Details, Model, ModelDetails, Ollama, Running
+from chatproxy.ollama.client import Details, Model, ModelDetails, Ollama, RunningModel
 from chatproxy.ollama.wire import Line
 
 GEMMA = "sha256-a5fd3b62230aa5ec60212297dc9d20eaa70578ac519e00d93a17e44c087a6818"
@@ -48,7 +48,7 @@ async def test_tags(ollama: Ollama) -> None:
 
 async def test_ps(ollama: Ollama) -> None:
     running = await ollama.ps()
-    assert running[0] == Running(
+    assert running[0] == RunningModel(
         name="gemma3:270m",
         digest="adb399424e272a9d2a342d84e1ed2c15d348a8faefdf9d48a64d5b646e2dd097",
         size=287781682,
@@ -144,7 +144,7 @@ async def test_connecting_takes_too_long() -> None:
 
 
 async def test_no_answer_in_time(fake: FakeOllama, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(client, "ANSWER_TIMEOUT", 0.05)
+    monkeypatch.setattr(client, "RESPONSE_TIMEOUT", 0.05)
     ollama = Ollama(fake.url, api_key=None, connect_timeout=0.5)
     fake.instead["/api/tags"] = Script(head=Gate())
     fake.instead["/api/ps"] = Script([b"{"], end="hang")

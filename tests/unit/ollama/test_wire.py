@@ -363,4 +363,4 @@ def test_an_address_is_told_without_its_secrets() -> None:
 
 
 def unavailable_at(url: str) -> str:
-    return wire.unavailable(URL(url)).sentence
+    return wire.upstream_unavailable(URL(url)).sentence
