@@ -1,1 +1,1 @@
-"""From a file to the pieces of text that answers draw on. No HTTP, no SQL."""
+"""From an uploaded file to the chunks of text that answers quote. No HTTP, no SQL."""

@@ -1,53 +1,52 @@
-"""A document's text cut into chunks: the places that a question can find and an answer can cite."""
+"""Split a document's text into chunks: the unit that a search finds and an answer cites."""
 
 import re
 from collections.abc import Iterator
 from typing import Final
 
-SIZE: Final = 1000  # characters of a chunk, at most
-LEAST: Final = 500  # what a chunk holds before a boundary may end it
-OVERLAP: Final = 100  # what it repeats of the one before, so that no sentence is lost to a cut
+MAX_CHUNK: Final = 1000  # characters
+MIN_CHUNK: Final = 500  # characters before a boundary may end a chunk
+OVERLAP: Final = 100  # characters repeated from the previous chunk, so that no sentence is lost to a cut
 
-# Before a heading: one of Markdown's, a numbered line, a line without small letters.
+# Before a heading: one of Markdown's, a numbered line, or a line without lower-case letters.
 _HEADING: Final = re.compile(
     r"\n(?=#{1,6} |[1-9][0-9]?\.(?:[0-9]+\.?)* {1,3}[^\W\d_].{0,99}\n)|\n\n(?=[^\na-z]{4,80}\n\n)"
 )
-# Where a chunk may end, the best first: after a section, a paragraph, a sentence, a line, a word.
+# Where a chunk may end, best first: after a section, a paragraph, a sentence, a line, a word.
 _BOUNDARIES: Final = (
     _HEADING,
     re.compile(r"\n\n"),
-    re.compile(r"[.!?…]['\"”’»)\]]*\s|[。！？]"),  # noqa: RUF001 - the full-width marks are meant
+    re.compile(r"[.!?…]['\"”’»)\]]*\s|[。！？]"),  # noqa: RUF001 - full-width marks are intended
     re.compile(r"\n"),
     re.compile(r"\s"),
 )
-_WORD: Final = re.compile(r"\s(?=\S)")
+_WORD_START: Final = re.compile(r"\s(?=\S)")
 
 
-def chunks(text: str) -> Iterator[str]:
-    """In their order, without space around them; none is empty.
+def split_text(text: str) -> Iterator[str]:
+    """Yield the chunks of a text in order, stripped and never empty.
 
-    Each one but the last advances by more than LEAST - OVERLAP characters, which bounds their number.
+    Each chunk but the last advances by more than MIN_CHUNK - OVERLAP characters, which bounds how many
+    there are.
     """
     start = 0
     while start < len(text):
-        end, heading = _end(text, start)
+        end, at_heading = _find_end(text, start)
         if chunk := text[start:end].strip():
             yield chunk
-        start = end if heading or end == len(text) else _overlapping(text, end)
+        if at_heading or end == len(text):
+            start = end
+        else:  # a little before the end, at the start of a word if there is one
+            word = _WORD_START.search(text, end - OVERLAP, end)
+            start = end - OVERLAP if word is None else word.end()
 
 
-def _end(text: str, start: int) -> tuple[int, bool]:
-    """Where the chunk that starts there ends, and whether a heading follows."""
-    if len(text) - start <= SIZE:
+def _find_end(text: str, start: int) -> tuple[int, bool]:
+    """Return where the chunk at `start` ends, and whether a heading follows it."""
+    if len(text) - start <= MAX_CHUNK:
         return len(text), False
     for boundary in _BOUNDARIES:
-        end = max((match.end() for match in boundary.finditer(text, start + LEAST, start + SIZE)), default=0)
-        if end:
+        matches = boundary.finditer(text, start + MIN_CHUNK, start + MAX_CHUNK)
+        if end := max((match.end() for match in matches), default=0):
             return end, boundary is _HEADING
-    return start + SIZE, False
-
-
-def _overlapping(text: str, end: int) -> int:
-    """A little before the end, at the start of a word if there is one."""
-    word = _WORD.search(text, end - OVERLAP, end)
-    return end - OVERLAP if word is None else word.end()
+    return start + MAX_CHUNK, False

@@ -1,7 +1,7 @@
-"""A file read and cut in a process of its own, which a hostile file may bring down and nothing else.
+"""Read and split a file in a process of its own, so that a hostile file can bring down nothing else.
 
-A thread cannot be killed, and a parser's endless loop or a bomb would take the whole server along. The
-process has a limit on time, on memory, and on what it may write; what it finds comes back as JSON.
+A thread cannot be killed, and an endless loop in a parser, or a decompression bomb, would take the whole
+server with it. The process is limited in time, memory and output, and returns its result as JSON.
 """
 
 import asyncio
@@ -16,132 +16,142 @@ from typing import BinaryIO, Final
 import msgspec
 from msgspec import Struct
 
-from chatproxy.documents.chunks import chunks
+from chatproxy.documents.chunks import split_text
 from chatproxy.documents.extract import extract
 from chatproxy.errors import ChatError, Details, shutting_down
 
-CPU: Final = 60  # seconds of work; a hostile file does nothing but work, a real one has some hundred pages
-SECONDS: Final = 180  # by the clock, on a machine that has other things to do
-MEMORY: Final = 1024**3  # bytes of address space
-NEEDED: Final = ("PATH", "LANG", "LD_LIBRARY_PATH")  # the last where Python itself is a shared library
-AT_ONCE: Final = 2
-WAITING: Final = 8  # for their turn; past them none is taken
+CPU_LIMIT: Final = 60  # seconds; a hostile file does nothing but compute, a real one has some hundred pages
+TIMEOUT: Final = 180  # seconds on the clock, for a machine that is busy with other things
+MEMORY_LIMIT: Final = 1024**3  # bytes of address space
+ENVIRONMENT: Final = ("PATH", "LANG", "LD_LIBRARY_PATH")  # the last for a Python that is a shared library
+MAX_PROCESSES: Final = 2
+MAX_WAITING: Final = 8  # files waiting for a process
 
 
 class Contents(Struct, frozen=True, tag=True):
+    """What a file holds, as `store` keeps it."""
+
     media_type: str
     chunks: list[str]
 
 
 class Refusal(Struct, frozen=True, tag=True):
+    """A ChatError on its way out of the process."""
+
     code: str
     sentence: str
     details: Details = {}
 
 
-STOPPED: Final = Refusal(
+LIMIT_EXCEEDED: Final = Refusal(
     "invalid",
-    "The file takes too long or too much memory to read; save it anew, or as plain text.",
+    "The file takes too long or too much memory to read; save it again, or as plain text.",
     {"field": "file"},
 )
 
 
-class Reader:
-    """Reads a few files at once; a few more wait, each of which is kept open and on the disk."""
+class DocumentReader:
+    """Reads up to MAX_PROCESSES files at a time; up to MAX_WAITING more wait, each open and on disk."""
 
     def __init__(self) -> None:
-        self._reading: set[asyncio.Task[Contents | Refusal]] = set()  # or waiting for its turn
-        self._free = asyncio.Semaphore(AT_ONCE)
+        self._tasks: set[asyncio.Task[Contents | Refusal]] = set()
+        self._processes = asyncio.Semaphore(MAX_PROCESSES)
         self._closed = False
 
     async def read(self, file: BinaryIO, promised: str) -> Contents:
-        """`promised` is a media type of `documents.extract`. Raises what that raises, `overloaded`, or
-        `shutting_down`."""
-        refusal = shutting_down("send the document again in a moment")
+        """Return the contents of a file; `promised` is what `extract.media_type` returned for its name.
+
+        Raises what `extract.extract` raises, `overloaded` if too many files are waiting, and
+        `shutting_down` if the reader is closed before or meanwhile.
+        """
+        closed = shutting_down("send the document again in a moment")
         if self._closed:
-            raise refusal
-        if len(self._reading) == AT_ONCE + WAITING:
+            raise closed
+        if len(self._tasks) == MAX_PROCESSES + MAX_WAITING:
             raise ChatError(
                 "overloaded",
-                f"{WAITING} documents are waiting to be read already; try again in a few seconds.",
+                f"{MAX_WAITING} documents are waiting to be read already; try again in a few seconds.",
                 retry_after=10,
             )
-        reading = asyncio.create_task(self._read(file, promised))
-        self._reading.add(reading)
-        reading.add_done_callback(self._reading.discard)
+        task = asyncio.create_task(self._read(file, promised))
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)
         try:
-            found = await reading
+            result = await task
         except asyncio.CancelledError:
             if self._closed:
-                raise refusal from None
+                raise closed from None
             raise
-        if isinstance(found, Refusal):
-            raise ChatError(found.code, found.sentence, **found.details)
-        return found
+        if isinstance(result, Refusal):
+            raise ChatError(result.code, result.sentence, **result.details)
+        return result
 
     async def _read(self, file: BinaryIO, promised: str) -> Contents | Refusal:
-        async with self._free:
+        async with self._processes:
             file.seek(0)
-            return await _answer(file, promised)
+            return await _run_process(file, promised)
 
-    def close(self) -> None:
-        """Whoever waits for a file to be read, or still comes with one, is told `shutting_down`."""
+    async def close(self) -> None:
+        """Refuse further files, end all processes, and return once they have ended."""
         self._closed = True
-        for reading in self._reading:
-            reading.cancel()
+        for task in self._tasks:
+            task.cancel()
+        await asyncio.gather(*self._tasks, return_exceptions=True)
 
 
-async def _answer(file: BinaryIO, promised: str) -> Contents | Refusal:
+async def _run_process(file: BinaryIO, promised: str) -> Contents | Refusal:
     process = await asyncio.create_subprocess_exec(
         sys.executable,
         *("-P", "-m", __name__, promised),
         stdin=file,
         stdout=PIPE,
         stderr=DEVNULL,
-        env=_environment(),
+        # Only what Python needs to start: the environment may hold secrets.
+        env={
+            **{name: os.environ[name] for name in ENVIRONMENT if name in os.environ},
+            "PYTHONPATH": os.pathsep.join(sys.path),
+        },
     )
     try:
-        async with asyncio.timeout(SECONDS):
-            written, _ = await process.communicate()
-        return msgspec.json.decode(written, type=Contents | Refusal)
-    except (TimeoutError, msgspec.DecodeError):  # nothing is written by a process that was stopped
-        return STOPPED
+        async with asyncio.timeout(TIMEOUT):
+            output, _ = await process.communicate()
+        return msgspec.json.decode(output, type=Contents | Refusal)
+    except (TimeoutError, msgspec.DecodeError):  # a process that the system killed has written nothing
+        return LIMIT_EXCEEDED
     finally:
         if process.returncode is None:
             process.kill()
             await process.wait()
 
 
-def _environment() -> dict[str, str]:
-    """What Python needs to start; nothing that is secret."""
-    needed = {name: os.environ[name] for name in NEEDED if name in os.environ}
-    return {**needed, "PYTHONPATH": os.pathsep.join(sys.path)}
-
-
 # -- in the process
 
 
 def main() -> None:
-    gc.disable()  # it takes a third of the time of a long DOCX, and this process ends soon
-    _confine()
+    """Read the file on stdin, of the type named in `argv[1]`, and write the result to stdout as JSON."""
+    gc.disable()  # saves a third of the time for a long DOCX, and this process is short-lived
+    _limit_resources()
     try:
-        found = extract(sys.stdin.buffer, sys.argv[1])
-        answer: Contents | Refusal = Contents(found.media_type, list(chunks(found.text)))
+        extracted = extract(sys.stdin.buffer, sys.argv[1])
+        result: Contents | Refusal = Contents(extracted.media_type, list(split_text(extracted.text)))
     except ChatError as error:
-        answer = Refusal(error.code, error.sentence, error.details)
-    sys.stdout.buffer.write(msgspec.json.encode(answer))
+        result = Refusal(error.code, error.sentence, error.details)
+    sys.stdout.buffer.write(msgspec.json.encode(result))
 
 
-def _confine() -> None:
-    """From here on; where a system knows a limit not, the caller's clock is left."""
-    for limit, most in (
-        (resource.RLIMIT_CPU, CPU),
-        (resource.RLIMIT_AS, MEMORY),
+def _limit_resources() -> None:
+    """Limit this process's CPU time, memory and output.
+
+    Unsupported limits are skipped; the parent's timeout still applies.
+    """
+    for limit, value in (
+        (resource.RLIMIT_CPU, CPU_LIMIT),
+        (resource.RLIMIT_AS, MEMORY_LIMIT),
         (resource.RLIMIT_FSIZE, 0),
         (resource.RLIMIT_CORE, 0),
     ):
         with suppress(ValueError, OSError):
-            resource.setrlimit(limit, (most, most))
+            resource.setrlimit(limit, (value, value))
 
 
 if __name__ == "__main__":  # pragma: no cover

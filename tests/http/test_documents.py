@@ -234,7 +234,7 @@ async def test_a_pdf_bomb_keeps_nobody_else_waiting(
     client: Client, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Sixty kilobytes that would keep pypdf busy for hours."""
-    monkeypatch.setattr(worker, "SECONDS", 10)
+    monkeypatch.setattr(worker, "TIMEOUT", 10)
     bombing = asyncio.create_task(upload(client, "bomb.pdf", bomb_pdf(SHOWN * 40_000, 10_000), status=422))
     other = await upload(client, "a.txt", b"plain words")
     assert await search(client, other["id"], "plain")
@@ -357,7 +357,7 @@ async def test_a_full_disk(client: Client, monkeypatch: pytest.MonkeyPatch) -> N
 
 
 async def test_a_file_that_takes_too_long(client: Client, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(worker, "SECONDS", 0.01)
+    monkeypatch.setattr(worker, "TIMEOUT", 0.01)
     error = await upload(client, "a.txt", b"text", status=422)
     assert "takes too long" in error["error"]
 

@@ -12,7 +12,7 @@ import pytest
 from chat_client import Client
 
 from chatproxy.documents.extract import media_type
-from chatproxy.documents.worker import Reader
+from chatproxy.documents.worker import DocumentReader
 from chatproxy.prompt.passages import passages_for
 from chatproxy.store.records import Document, NewDocument
 from chatproxy.store.store import Store
@@ -28,7 +28,7 @@ async def stored(store: Store, name: str) -> tuple[Document, list[str]]:
     """The document, and its chunks."""
     path = DATA / name
     with path.open("rb") as file:
-        contents = await Reader().read(file, media_type(name))
+        contents = await DocumentReader().read(file, media_type(name))
     new = NewDocument(
         title=name,
         media_type=contents.media_type,

@@ -220,7 +220,7 @@ async def test_a_document_that_is_being_read_is_refused(
         begun.set()
         await asyncio.Event().wait()
 
-    monkeypatch.setattr(worker, "_answer", endless)
+    monkeypatch.setattr(worker, "_run_process", endless)
     document = {"title": "Rainbows", "text": "Sunlight, bent by drops of water."}
     sending = asyncio.create_task(server.client.call("POST", "/api/documents", status=503, json=document))
     await begun.wait()

@@ -27,7 +27,7 @@ from processes import LISTENING, ROOT, SCRIPT, Process, environment
 
 from chatproxy import Config, __version__
 from chatproxy.config import SETTINGS
-from chatproxy.documents.worker import AT_ONCE, MEMORY
+from chatproxy.documents.worker import MAX_PROCESSES, MEMORY_LIMIT
 
 DOCUMENTS: Final = ROOT / "tests" / "documents"
 DEPLOY: Final = ROOT / "deploy"
@@ -155,7 +155,7 @@ async def test_nothing_but_the_databases_folder_is_written_to(
 
 
 def test_two_documents_that_take_all_they_may_do_not_take_the_server_along() -> None:
-    needed = AT_ONCE * MEMORY + 512 * 1024**2
+    needed = MAX_PROCESSES * MEMORY_LIMIT + 512 * 1024**2
     unit_of = {"G": 1024**3, "g": 1024**3, "Gi": 1024**3}
     for limit in (
         COMPOSE["services"]["chatproxy"]["mem_limit"],

@@ -17,7 +17,7 @@ from aiohttp.multipart import BodyPartReader, content_disposition_filename, pars
 from msgspec import Meta, Struct
 
 from chatproxy.documents.extract import media_type
-from chatproxy.documents.worker import Reader
+from chatproxy.documents.worker import DocumentReader
 from chatproxy.errors import ChatError
 from chatproxy.prompt.passages import passages_for
 from chatproxy.store.records import Document, NewDocument, Record, Source
@@ -29,7 +29,7 @@ from chatproxy.web.security import owner
 routes: Final = web.RouteTableDef()
 DOCUMENTS: Final = "/api/documents"
 DOCUMENT: Final = f"{DOCUMENTS}/{{id}}"
-READER: Final = web.AppKey("READER", Reader)
+READER: Final = web.AppKey("READER", DocumentReader)
 
 PIECE: Final = 256 * 1024  # bytes
 FORM_OVERHEAD: Final = 64 * 1024  # bytes of a multipart body that are not the file
@@ -38,13 +38,13 @@ MAX_TITLE: Final = 200  # characters
 
 def set_up(app: web.Application) -> None:
     """Add the routes and the document reader."""
-    app[READER] = Reader()
+    app[READER] = DocumentReader()
     app.add_routes(routes)
     app.on_shutdown.append(_stop_reading)
 
 
 async def _stop_reading(app: web.Application) -> None:
-    app[READER].close()
+    await app[READER].close()
 
 
 class TextRequest(Struct, frozen=True):

@@ -284,7 +284,7 @@ def test_without_the_extra(monkeypatch: pytest.MonkeyPatch, package: str, name: 
     monkeypatch.setitem(sys.modules, package, None)
     error = refusal(name, content)
     assert error.code == "unsupported_media_type"
-    assert "chatproxy[documents]" in error.sentence
+    assert "ollama-chatproxy[documents]" in error.sentence
 
 
 @pytest.mark.parametrize(

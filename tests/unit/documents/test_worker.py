@@ -13,7 +13,7 @@ import pytest
 
 import chatproxy
 from chatproxy.documents import worker
-from chatproxy.documents.worker import AT_ONCE, STOPPED, Contents, Reader, Refusal
+from chatproxy.documents.worker import LIMIT_EXCEEDED, MAX_PROCESSES, Contents, DocumentReader, Refusal
 from chatproxy.errors import ChatError
 
 
@@ -27,7 +27,7 @@ def text(tmp_path: Path) -> Path:
 async def test_reads_and_cuts(text: Path) -> None:
     with text.open("rb") as file:
         file.read()  # wherever it stands
-        assert await Reader().read(file, "text/plain") == Contents("text/plain", ["Hello\n\nyou"])
+        assert await DocumentReader().read(file, "text/plain") == Contents("text/plain", ["Hello\n\nyou"])
 
 
 def test_the_process_starts_without_the_rest_of_chatproxy() -> None:
@@ -41,13 +41,13 @@ def test_what_the_package_offers() -> None:
 
 async def test_refuses(text: Path) -> None:
     with text.open("rb") as file, pytest.raises(ChatError, match="not a PDF") as refused:
-        await Reader().read(file, "application/pdf")
+        await DocumentReader().read(file, "application/pdf")
     assert refused.value.code == "unsupported_media_type"
 
 
 async def test_more_files_than_are_read_at_once(text: Path) -> None:
-    reader = Reader()
-    files = [text.open("rb") for _ in range(2 * AT_ONCE)]
+    reader = DocumentReader()
+    files = [text.open("rb") for _ in range(2 * MAX_PROCESSES)]
     found = await asyncio.gather(*[reader.read(file, "text/plain") for file in files])
     assert [contents.chunks for contents in found] == [["Hello\n\nyou"]] * len(files)
     for file in files:
@@ -61,11 +61,12 @@ async def test_more_files_than_may_wait(text: Path, monkeypatch: pytest.MonkeyPa
         await go.wait()
         return Contents("text/plain", [])
 
-    monkeypatch.setattr(worker, "_answer", slow)
-    reader = Reader()
+    monkeypatch.setattr(worker, "_run_process", slow)
+    reader = DocumentReader()
     with text.open("rb") as file:
         reading = [
-            asyncio.create_task(reader.read(file, "text/plain")) for _ in range(AT_ONCE + worker.WAITING)
+            asyncio.create_task(reader.read(file, "text/plain"))
+            for _ in range(MAX_PROCESSES + worker.MAX_WAITING)
         ]
         await asyncio.sleep(0)  # they have come
         with pytest.raises(ChatError) as refused:
@@ -88,9 +89,9 @@ async def test_a_caller_who_is_cancelled_takes_the_reading_along(
         finally:
             ended.set()
 
-    monkeypatch.setattr(worker, "_answer", slow)
+    monkeypatch.setattr(worker, "_run_process", slow)
     with text.open("rb") as file:
-        reading = asyncio.create_task(Reader().read(file, "text/plain"))
+        reading = asyncio.create_task(DocumentReader().read(file, "text/plain"))
         await begun.wait()
         reading.cancel()
         with pytest.raises(asyncio.CancelledError):
@@ -99,8 +100,8 @@ async def test_a_caller_who_is_cancelled_takes_the_reading_along(
 
 
 async def test_who_comes_with_a_file_when_it_is_closed_is_refused(text: Path) -> None:
-    reader = Reader()
-    reader.close()
+    reader = DocumentReader()
+    await reader.close()
     with text.open("rb") as file, pytest.raises(ChatError) as refused:
         await reader.read(file, "text/plain")
     assert refused.value.code == "shutting_down"
@@ -126,9 +127,9 @@ async def test_what_a_hostile_file_could_do(
     )
     monkeypatch.setattr(worker, "__name__", "stand_in")
     monkeypatch.syspath_prepend(str(tmp_path))
-    monkeypatch.setattr(worker, "SECONDS", 3)
+    monkeypatch.setattr(worker, "TIMEOUT", 3)
     with text.open("rb") as file, pytest.raises(ChatError, match="takes too long") as refused:
-        await Reader().read(file, "text/plain")
+        await DocumentReader().read(file, "text/plain")
     assert (refused.value.code, refused.value.details) == ("invalid", {"field": "file"})
     with pytest.raises(ProcessLookupError):
         os.kill(int((tmp_path / "pid").read_text()), 0)
@@ -143,7 +144,7 @@ async def test_the_process_knows_no_secrets(
     monkeypatch.syspath_prepend(str(tmp_path))
     monkeypatch.setenv("API_TOKEN", "secret")
     with text.open("rb") as file, pytest.raises(ChatError):
-        await Reader().read(file, "text/plain")
+        await DocumentReader().read(file, "text/plain")
     assert "API_TOKEN" not in names.read_text().split()
 
 
@@ -173,4 +174,4 @@ def test_what_the_process_writes(monkeypatch: pytest.MonkeyPatch) -> None:
     assert run(monkeypatch, b"Hello", "text/plain") == Contents("text/plain", ["Hello"])
     refusal = run(monkeypatch, b"", "text/plain")
     assert isinstance(refusal, Refusal)
-    assert (refusal.code, refusal.details) == ("invalid", STOPPED.details)
+    assert (refusal.code, refusal.details) == ("invalid", LIMIT_EXCEEDED.details)
