@@ -107,6 +107,31 @@ async def test_who_comes_with_a_file_when_it_is_closed_is_refused(text: Path) ->
     assert refused.value.code == "shutting_down"
 
 
+async def test_close_waits_until_what_it_cancels_has_ended(
+    text: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    begun, ended = asyncio.Event(), asyncio.Event()
+
+    async def slow(*_: object) -> None:
+        begun.set()
+        try:
+            await asyncio.Event().wait()
+        finally:
+            await asyncio.sleep(0)
+            ended.set()
+
+    monkeypatch.setattr(worker, "_run_process", slow)
+    reader = DocumentReader()
+    with text.open("rb") as file:
+        reading = asyncio.create_task(reader.read(file, "text/plain"))
+        await begun.wait()
+        await reader.close()
+        assert ended.is_set()
+        with pytest.raises(ChatError) as refused:
+            await reading
+    assert refused.value.code == "shutting_down"
+
+
 @pytest.mark.parametrize(
     "hostile",
     [
