@@ -18,7 +18,7 @@ from chat_client import Server, serving
 from processes import LISTENING, SCRIPT, environment
 from readme import README, example
 
-from chatproxy import Config
+from chatproxy import Config, __version__
 from chatproxy.config import SETTINGS
 
 ADDRESS = "http://127.0.0.1:11435"
@@ -146,3 +146,7 @@ def test_every_other_name_of_a_setting_is_told() -> None:
     for setting in SETTINGS.values():
         for alias in setting.aliases:
             assert f"`{alias}`" in README
+
+
+def test_the_wheel_to_install_is_of_this_version() -> None:
+    assert set(re.findall(r"ollama_chatproxy-(\S+?)-py3-none-any\.whl", README)) == {__version__}
