@@ -1,0 +1,1 @@
+"""chatproxy beside other proxies and by itself, measured: `make bench`."""

@@ -1,4 +1,4 @@
-"""Who is compared: how each is started on its core, and how it is asked for a stream."""
+"""The proxies that are compared: how each one starts on its core, and what requests a stream of it."""
 
 import asyncio
 import importlib.util
@@ -22,78 +22,85 @@ from benchmarks import machine
 
 PEERS: Final = Path(__file__).with_name("peers")
 BIN: Final = Path(sys.executable).parent
-MOST: Final = 10_000  # streams; set wherever a contestant has a limit
-PATIENCE: Final = 20.0  # seconds for a start
-POLL: Final = 0.002
+MAX_STREAMS: Final = 10_000  # set as the limit of every contestant that has one
+START_TIMEOUT: Final = 20.0  # seconds
+POLL: Final = 0.002  # seconds
 
 
 @dataclass(frozen=True)
 class Place:
-    """Where a contestant runs, and where its Ollama is."""
+    """The folder and the ports of a contestant and of its Ollama."""
 
     folder: Path
-    ollama: int  # the ports
+    ollama: int  # port
     port: int
 
 
 @dataclass
 class Server:
-    """One that runs; `pid` is None for no process at all."""
+    """A running contestant; `pid` is None if there is no process in between."""
 
     contestant: "Contestant"
     port: int
     pid: int | None
 
     async def requests(self, number: int, message: str) -> list[bytes]:
-        return await self.contestant.ask(self.port, number, message)
+        """Return HTTP requests for that many streams."""
+        return await self.contestant.make_requests(self.port, number, message)
 
     @property
     def cpu(self) -> float:
+        """CPU seconds used so far."""
         return 0.0 if self.pid is None else machine.cpu_seconds(self.pid)
 
     @property
     def memory(self) -> int:
+        """Resident bytes."""
         return 0 if self.pid is None else machine.memory(self.pid)
 
 
-Ask = Callable[[int, int, str], Awaitable[list[bytes]]]  # port, how many, message
+RequestFactory = Callable[[int, int, str], Awaitable[list[bytes]]]  # port, number, message
 
 
 @dataclass(frozen=True)
 class Contestant:
+    """A proxy to compare."""
+
     name: str
     command: Callable[[Place], list[str]]
-    ask: Ask
-    needs: str = ""  # a package, or a program
-    most: int = MOST  # streams that it can carry at all
+    make_requests: RequestFactory
+    needs: str = ""  # a Python package or a program
+    max_streams: int = MAX_STREAMS
 
 
-def present(contestant: Contestant) -> bool:
+def is_installed(contestant: Contestant) -> bool:
+    """Return whether what the contestant needs is on this machine."""
     needs = contestant.needs
     return not needs or shutil.which(needs) is not None or importlib.util.find_spec(needs) is not None
 
 
 def post(port: int, path: str, body: object) -> bytes:
+    """Return an HTTP request with a JSON body."""
     data = json.dumps(body).encode()
     head = f"POST {path} HTTP/1.1\r\nHost: 127.0.0.1:{port}\r\nContent-Type: application/json\r\n"
     return f"{head}Content-Length: {len(data)}\r\n\r\n".encode() + data
 
 
-async def _ask_ollama(port: int, number: int, message: str) -> list[bytes]:
+async def _ollama_requests(port: int, number: int, message: str) -> list[bytes]:
     body = {"model": "bench", "messages": [{"role": "user", "content": message}], "stream": True}
     return [post(port, "/api/chat", body)] * number
 
 
-async def _ask_peer(port: int, number: int, message: str) -> list[bytes]:
+async def _peer_requests(port: int, number: int, message: str) -> list[bytes]:
     return [post(port, "/stream", {"message": message})] * number
 
 
-async def _ask_chatproxy(port: int, number: int, message: str) -> list[bytes]:
-    """A session for each stream."""
-    turn = asyncio.Semaphore(64)
+async def _chatproxy_requests(port: int, number: int, message: str) -> list[bytes]:
+    """Create a session for each stream."""
+    slot = asyncio.Semaphore(64)
 
     async def request(http: aiohttp.ClientSession) -> bytes:
-        async with turn, http.post(f"http://127.0.0.1:{port}/api/chat/sessions") as response:
+        async with slot, http.post(f"http://127.0.0.1:{port}/api/chat/sessions") as response:
             session = (await response.json())["id"]
         return send(port, session, message)
 
@@ -102,6 +109,7 @@ async def _ask_chatproxy(port: int, number: int, message: str) -> list[bytes]:
 
 
 def send(port: int, session: str, message: str) -> bytes:
+    """Return chatproxy's request for a streamed answer."""
     return post(port, f"/api/chat/sessions/{session}/messages/stream", {"message": message})
 
 
@@ -114,16 +122,16 @@ def _nginx(place: Place) -> list[str]:
 
 
 def _chatproxy(place: Place) -> list[str]:
-    """The real command, with everything on; only the limits are higher."""
+    """Return the real command with all its features; only the limits are higher."""
     settings = {
         "port": place.port,
         "ollama-host": f"127.0.0.1:{place.ollama}",
         "database-url": f"sqlite:///{place.folder}/chat.db",
         "default-model": "bench",
         "context-window": 2048,
-        "max-concurrent-generations": MOST,
-        "max-queued-generations": MOST,
-        "max-subscribers": MOST,
+        "max-concurrent-generations": MAX_STREAMS,
+        "max-queued-generations": MAX_STREAMS,
+        "max-subscribers": MAX_STREAMS,
     }
     flags = [part for name, value in settings.items() for part in (f"--{name}", str(value))]
     return [str(BIN / "chatproxy"), *flags]
@@ -143,25 +151,28 @@ def _aiohttp(place: Place) -> list[str]:
     return [sys.executable, str(PEERS / "aiohttp_app.py")]
 
 
-DIRECT: Final = Contestant("direct", lambda place: [], _ask_ollama)
-NGINX: Final = Contestant("nginx", _nginx, _ask_ollama, needs="nginx")
-CHATPROXY: Final = Contestant("chatproxy", _chatproxy, _ask_chatproxy)
-FLASK: Final = Contestant("Flask + requests", _flask, _ask_peer, needs="gunicorn", most=500)
-FASTAPI: Final = Contestant("FastAPI + httpx", _fastapi, _ask_peer, needs="fastapi")
-AIOHTTP: Final = Contestant("aiohttp", _aiohttp, _ask_peer)
+DIRECT: Final = Contestant("direct", lambda place: [], _ollama_requests)
+NGINX: Final = Contestant("nginx", _nginx, _ollama_requests, needs="nginx")
+CHATPROXY: Final = Contestant("chatproxy", _chatproxy, _chatproxy_requests)
+FLASK: Final = Contestant("Flask + requests", _flask, _peer_requests, needs="gunicorn", max_streams=500)
+FASTAPI: Final = Contestant("FastAPI + httpx", _fastapi, _peer_requests, needs="fastapi")
+AIOHTTP: Final = Contestant("aiohttp", _aiohttp, _peer_requests)
 ALL: Final = (DIRECT, NGINX, CHATPROXY, AIOHTTP, FASTAPI, FLASK)
 
 
 @dataclass(frozen=True)
 class Stage:
-    """What all contestants share: the same Ollama, the same core."""
+    """What all contestants share: the same Ollama and the same core."""
 
     ollama: int  # its port
     cores: set[int]
 
     @asynccontextmanager
     async def running(self, contestant: Contestant, folder: Path | None = None) -> AsyncIterator[Server]:
-        """Until the block ends, then killed. In a folder that is given, chatproxy finds its database."""
+        """Run a contestant until the block ends, then kill it.
+
+        If `folder` is given, it is where chatproxy keeps its database.
+        """
         if contestant is DIRECT:
             yield Server(contestant, self.ollama, None)
             return
@@ -169,10 +180,10 @@ class Stage:
             place = Place(folder or Path(temporary), self.ollama, _free_port())
             process = await self._start(contestant, place)
             try:
-                await _accepting(process, place)
+                await _wait_until_listening(process, place)
                 yield Server(contestant, place.port, process.pid)
             finally:
-                await _stop(process)
+                await _kill(process)
 
     async def _start(self, contestant: Contestant, place: Place) -> Process:
         variables = {"PATH": os.environ["PATH"], "PORT": str(place.port), "OLLAMA": str(place.ollama)}
@@ -187,9 +198,8 @@ class Stage:
             )
 
 
-async def _accepting(process: Process, place: Place) -> None:
-    """Returns when the port takes connections."""
-    async with asyncio.timeout(PATIENCE):
+async def _wait_until_listening(process: Process, place: Place) -> None:
+    async with asyncio.timeout(START_TIMEOUT):
         while process.returncode is None:
             with suppress(OSError):
                 _, writer = await asyncio.open_connection("127.0.0.1", place.port)
@@ -199,8 +209,7 @@ async def _accepting(process: Process, place: Place) -> None:
     raise RuntimeError(f"it did not start: {(place.folder / 'log').read_text()}")
 
 
-async def _stop(process: Process) -> None:
-    """At once: what it still has under way is of no interest."""
+async def _kill(process: Process) -> None:
     for pid in list(machine.family(process.pid)) if process.returncode is None else []:
         with suppress(ProcessLookupError):
             os.kill(pid, signal.SIGKILL)
@@ -213,7 +222,9 @@ def _free_port() -> int:
         return int(free.getsockname()[1])
 
 
-def missing(contestants: Sequence[Contestant]) -> str:
-    """What is left out of the tables, and why."""
-    left_out = [f"{each.name} ({each.needs} is not installed)" for each in contestants if not present(each)]
+def describe_missing(contestants: Sequence[Contestant]) -> str:
+    """Return a sentence about the contestants that are left out of the tables, and why."""
+    left_out = [
+        f"{each.name} ({each.needs} is not installed)" for each in contestants if not is_installed(each)
+    ]
     return f"Left out: {', '.join(left_out)}." if left_out else ""

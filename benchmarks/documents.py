@@ -1,6 +1,7 @@
-"""What documents cost: an upload by its size, a search by its chunks.
+"""The cost of documents: of an upload by its size, of a search by the number of chunks.
 
-Uploads go over HTTP on loopback, searches to the store; the text is made of a real one's sentences.
+Uploads go over HTTP on loopback, searches directly to the store. The text consists of a real one's
+sentences.
 """
 
 import random
@@ -26,29 +27,32 @@ MEGABYTE: Final = 1_000_000
 
 
 @dataclass(frozen=True)
-class Cost:
+class DocumentCost:
+    """The cost of one document; times are in milliseconds."""
+
     megabytes: float  # of text
     chunks: int
-    upload: float  # milliseconds
-    search: float  # the same, the median
-    slow: float  # of 95%
+    upload: float
+    search: float  # median
+    slow_search: float  # 95th percentile
 
 
-async def measure(sizes: Sequence[float], searches: int) -> list[Cost]:
+async def measure(sizes: Sequence[float], searches: int) -> list[DocumentCost]:
+    """Upload a text of each size, in megabytes, and search it that many times."""
     sentences = re.split(r"(?<=[.?!;])\s+", (DATA / "devils-dictionary.txt").read_text())
     found = []
     with TemporaryDirectory(prefix="bench") as folder:
         for size in sizes:
-            text = made(sentences, int(size * MEGABYTE), random.Random(size))
+            text = make_text(sentences, int(size * MEGABYTE), random.Random(size))
             database = Path(folder) / f"{size}.db"
-            chunks, upload, taken = await _measured(database, text, questions(sentences, searches))
+            chunks, upload, taken = await _measure_one(database, text, make_questions(sentences, searches))
             slow = sorted(taken)[int(len(taken) * 0.95)]
-            found.append(Cost(size, chunks, upload * 1000, median(taken) * 1000, slow * 1000))
+            found.append(DocumentCost(size, chunks, upload * 1000, median(taken) * 1000, slow * 1000))
     return found
 
 
-def made(sentences: list[str], size: int, chance: random.Random) -> str:
-    """Paragraphs of four sentences, of that many bytes."""
+def make_text(sentences: list[str], size: int, chance: random.Random) -> str:
+    """Return paragraphs of four sentences, about `size` bytes in all."""
     paragraphs: list[str] = []
     while size > 0:
         paragraphs.append(" ".join(chance.sample(sentences, 4)))
@@ -56,15 +60,15 @@ def made(sentences: list[str], size: int, chance: random.Random) -> str:
     return "\n\n".join(paragraphs)
 
 
-def questions(sentences: list[str], number: int) -> list[str]:
-    """Of five words each, rare and frequent ones as they come."""
+def make_questions(sentences: list[str], number: int) -> list[str]:
+    """Return questions of five words each, rare and frequent ones at random."""
     chance = random.Random(1)
     words = [word for word in re.findall(r"\w+", " ".join(sentences)) if len(word) > 3]
     return [f"What does it say about {' '.join(chance.sample(words, 5))}?" for _ in range(number)]
 
 
-async def _measured(database: Path, text: str, asked: list[str]) -> tuple[int, float, list[float]]:
-    """The number of chunks, the seconds of the upload, the seconds of each search."""
+async def _measure_one(database: Path, text: str, questions: list[str]) -> tuple[int, float, list[float]]:
+    """Return the number of chunks, the seconds of the upload, and the seconds of each search."""
     app = create_app(Config(database_url=f"sqlite:///{database}"))
     searches = []
     async with _listening(app) as url, aiohttp.ClientSession() as http:
@@ -75,7 +79,7 @@ async def _measured(database: Path, text: str, asked: list[str]) -> tuple[int, f
             document = await response.json()
         upload = perf_counter() - began
         stored = await app[STORE].documents.get("", document["id"])
-        for question in asked:
+        for question in questions:
             began = perf_counter()
             await passages_for(app[STORE].documents, stored, question)
             searches.append(perf_counter() - began)

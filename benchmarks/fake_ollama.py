@@ -1,7 +1,7 @@
-"""An Ollama that costs as little as it can: a raw protocol whose every token says when it was sent.
+"""A fake Ollama that uses as little CPU as possible: a raw protocol whose tokens carry their time of sending.
 
-The last message of a request says what to answer, as `RATE COUNT BURST`: so many tokens at once, then the
-rest of the count at that many per second. A token is " t" and the monotonic clock in microseconds, in hex.
+The last message of a request says what to answer, as `RATE COUNT BURST`: BURST tokens at once, then the
+rest of COUNT at RATE tokens per second. A token is " t" and the monotonic clock in microseconds, in hex.
 """
 
 import asyncio
@@ -11,7 +11,7 @@ from time import monotonic, monotonic_ns
 from typing import Any, Final, cast
 
 MODEL: Final = "bench:latest"
-TICK: Final = 0.001  # seconds: event loops sleep no shorter
+TICK: Final = 0.001  # seconds; event loops do not sleep for less
 
 _HEAD: Final = (
     b"HTTP/1.1 200 OK\r\nContent-Type: application/x-ndjson\r\n"
@@ -49,7 +49,7 @@ _CALLS: Final[dict[str, dict[str, Any]]] = {
 
 
 class Pacer:
-    """Lets every connection write its next token when that is due: one timer for all."""
+    """Makes every connection write its tokens when they are due, with one timer for all."""
 
     def __init__(self, loop: asyncio.AbstractEventLoop) -> None:
         self.loop = loop
@@ -58,6 +58,7 @@ class Pacer:
         self._timer: asyncio.TimerHandle | None = None
 
     def add(self, connection: "Connection", due: float) -> None:
+        """Schedule a connection's next token for the monotonic time `due`."""
         self._number += 1
         heappush(self._due, (due, self._number, connection))
         if self._due[0][2] is connection:
@@ -81,6 +82,8 @@ class Pacer:
 
 
 class Connection(asyncio.Protocol):
+    """One connection, which answers Ollama's calls from `_CALLS` and chats with stamped tokens."""
+
     def __init__(self, pacer: Pacer) -> None:
         self._pacer = pacer
         self._unread = b""
@@ -123,7 +126,7 @@ class Connection(asyncio.Protocol):
             self._pacer.add(self, monotonic() + interval)
 
     def step(self) -> float:
-        """Writes one token; the seconds to the next one, 0 at the end."""
+        """Write one token and return the seconds until the next one; 0 at the end."""
         if self._left > 0:
             self._left -= 1
             self._transport.write(_TOKEN_CHUNK % (monotonic_ns() // 1000))
@@ -134,7 +137,7 @@ class Connection(asyncio.Protocol):
 
 
 async def listen() -> tuple[asyncio.Server, int]:
-    """On a free port of loopback, which is told."""
+    """Listen on a free loopback port, and return the server and the port."""
     loop = asyncio.get_running_loop()
     pacer = Pacer(loop)
     server = await loop.create_server(lambda: Connection(pacer), "127.0.0.1", 0, backlog=4096)

@@ -1,4 +1,4 @@
-"""What only chatproxy is asked: its start, long answers, many readers, many who come back, a long past."""
+"""Measurements of chatproxy alone: start, long answers, many readers, mass resumption, long histories."""
 
 import asyncio
 from collections.abc import Awaitable, Callable
@@ -14,16 +14,16 @@ import aiohttp
 
 from benchmarks.contestants import CHATPROXY, Server, Stage, send
 from benchmarks.histories import SESSION, fill
-from benchmarks.load import PATIENCE, Reader, Tally, read
+from benchmarks.load import TIMEOUT, StreamReader, Tally, read
 from benchmarks.measure import ENDLESS, OVERLOADED, RATE, dropping, sample
 
 SESSIONS: Final = "/api/chat/sessions"
-FAST: Final = 200  # tokens per second, where few streams have to bring many
-POLL: Final = 0.002
+FAST: Final = 200  # tokens per second, for measurements with few streams
+POLL: Final = 0.002  # seconds
 
 
 async def start(stage: Stage) -> tuple[float, int]:
-    """Milliseconds to the first 200 of `/readyz`, and the bytes that it takes idle."""
+    """Return the milliseconds until `/readyz` answers 200, and the bytes of memory used when idle."""
     since = monotonic()
     async with aiohttp.ClientSession() as http, stage.running(CHATPROXY) as server:
         while not await _ready(http, server):  # noqa: ASYNC110 - a poll is the point
@@ -37,7 +37,7 @@ async def _ready(http: aiohttp.ClientSession, server: Server) -> bool:
 
 
 async def long_answers(stage: Stage, streams: int, already: int, seconds: float) -> float:
-    """CPU microseconds per token of answers that have that many tokens already."""
+    """Return CPU microseconds per token of answers that already have that many tokens."""
     async with stage.running(CHATPROXY) as server:
         tally = Tally()
         requests = await server.requests(streams, f"{FAST} {ENDLESS} {already}")
@@ -48,7 +48,7 @@ async def long_answers(stage: Stage, streams: int, already: int, seconds: float)
 
 
 async def many_readers(stage: Stage, more: int, seconds: float) -> float:
-    """CPU microseconds per token for each reader of an answer beyond the first."""
+    """Return CPU microseconds per token for each reader of an answer beyond the first."""
     async with stage.running(CHATPROXY) as server, aiohttp.ClientSession() as http:
         url = f"http://127.0.0.1:{server.port}{SESSIONS}"
         async with http.post(url) as response:
@@ -65,23 +65,27 @@ async def many_readers(stage: Stage, more: int, seconds: float) -> float:
             return (await _cpu_of_one(server, readers[0], seconds) - alone) / more
 
 
-async def _cpu_of_one(server: Server, reader: Reader, seconds: float) -> float:
-    """Microseconds per token of the answer, whatever the number of its readers."""
+async def _cpu_of_one(server: Server, reader: StreamReader, seconds: float) -> float:
+    """Return CPU microseconds per token of one answer, for all its readers together."""
     cpu, seen = server.cpu, reader.seen
     await asyncio.sleep(seconds)
     return (server.cpu - cpu) * 1e6 / max(1, reader.seen - seen)
 
 
 @dataclass(frozen=True)
-class Return:
+class ResumeResult:
+    """What a mass resumption cost."""
+
     streams: int
-    all_back: float  # seconds until every one had its next token
-    lost: int  # tokens that were not seen exactly once
+    all_resumed: float  # seconds until every reader had its next token
+    lost: int  # tokens that were not received exactly once
 
 
-async def all_come_back(stage: Stage, streams: int, seconds: float) -> Return | None:
-    """Every reader's connection breaks at the same moment, and each resumes at once; the answers go on for
-    so many seconds, and are read to their end. None where so many do not even start within the time."""
+async def resume_all(stage: Stage, streams: int, seconds: float) -> ResumeResult | None:
+    """Break every reader's connection at the same moment, resume all at once, and read to the end.
+
+    The answers go on for that many seconds. None if the streams do not all start within the time limit.
+    """
     tokens = int(RATE * seconds)
     async with stage.running(CHATPROXY) as server:
         requests = await server.requests(streams, f"{RATE} {tokens} 0")
@@ -95,13 +99,13 @@ async def all_come_back(stage: Stage, streams: int, seconds: float) -> Return | 
         since = monotonic()
         again = [_resume(server, *pair) for pair in zip(requests, before, strict=True)]
         with dropping(await read(server.port, again, Tally(), at_once=streams)) as after:
-            all_back = max(reader.first for reader in after) - since
+            all_resumed = max(reader.first for reader in after) - since
             await _until(lambda: all(reader.ended.done() for reader in after))
             seen = [old.seen + new.seen for old, new in zip(before, after, strict=True)]
-        return Return(streams, all_back, sum(abs(tokens - number) for number in seen))
+        return ResumeResult(streams, all_resumed, sum(abs(tokens - number) for number in seen))
 
 
-def _resume(server: Server, request: bytes, reader: Reader) -> bytes:
+def _resume(server: Server, request: bytes, reader: StreamReader) -> bytes:
     path = request.split(b" ", 2)[1].decode().removesuffix("/stream")
     return _get(server, f"{path}/{reader.answer_id}/stream", f"Last-Event-ID: {reader.cursor}\r\n")
 
@@ -112,35 +116,38 @@ def _get(server: Server, path: str, headers: str = "") -> bytes:
 
 @dataclass(frozen=True)
 class Cost:
-    """Medians: of the time on the clock and of CPU, in milliseconds."""
+    """Medians in milliseconds, of time on the clock and of CPU time."""
 
     wall: float
     cpu: float
-    asking: float  # of the time on the clock, until Ollama is asked; 0 where it is not
+    until_ollama: float  # on the clock, until Ollama is called; 0 if it is not
 
 
 @dataclass(frozen=True)
-class HistoryMessage:
-    """What one send and one list of sessions cost."""
+class HistoryCost:
+    """The cost of one send and of one list of sessions."""
 
     send: Cost
     listing: Cost
 
 
-async def short_and_long_past(
+async def short_and_long_history(
     stage: Stage, short: tuple[int, int], long: tuple[int, int], repeats: int
-) -> tuple[HistoryMessage, HistoryMessage]:
-    """Each is a number of sessions, and of messages in the one that is sent to; taken in turns."""
+) -> tuple[HistoryCost, HistoryCost]:
+    """Measure two databases in turns.
+
+    `short` and `long` are each a number of sessions, and of messages in the session that is sent to.
+    """
     async with AsyncExitStack() as stack:
-        servers = [await _with_past(stack, stage, *numbers) for numbers in (short, long)]
+        servers = [await _with_history(stack, stage, *numbers) for numbers in (short, long)]
         http = await stack.enter_async_context(aiohttp.ClientSession())
         sends = await _in_turns(servers, _send, repeats)
         lists = await _in_turns(servers, lambda server: _list(http, server), repeats)
-        first, second = (HistoryMessage(*costs) for costs in zip(sends, lists, strict=True))
+        first, second = (HistoryCost(*costs) for costs in zip(sends, lists, strict=True))
         return first, second
 
 
-async def _with_past(stack: AsyncExitStack, stage: Stage, sessions: int, messages: int) -> Server:
+async def _with_history(stack: AsyncExitStack, stage: Stage, sessions: int, messages: int) -> Server:
     folder = Path(stack.enter_context(TemporaryDirectory(prefix="bench")))
     async with stage.running(CHATPROXY, folder):
         pass  # creates the tables
@@ -151,22 +158,22 @@ async def _with_past(stack: AsyncExitStack, stage: Stage, sessions: int, message
 async def _in_turns(
     servers: list[Server], act: Callable[[Server], Awaitable[float]], repeats: int
 ) -> list[Cost]:
-    """`act` tells how many milliseconds passed until Ollama was asked."""
+    """Measure `act`, which returns the milliseconds until Ollama was called."""
     found: dict[int, list[Cost]] = {server.port: [] for server in servers}
     for _ in range(repeats):
         for server in servers:
             since, before = monotonic(), server.cpu
-            asking = await act(server)
+            until_ollama = await act(server)
             wall, cpu = monotonic() - since, server.cpu - before
-            found[server.port].append(Cost(wall * 1000, cpu * 1000, asking))
+            found[server.port].append(Cost(wall * 1000, cpu * 1000, until_ollama))
     return [
-        Cost(*(median(getattr(cost, name) for cost in costs) for name in ("wall", "cpu", "asking")))
+        Cost(*(median(getattr(cost, name) for cost in costs) for name in ("wall", "cpu", "until_ollama")))
         for costs in found.values()
     ]
 
 
 async def _send(server: Server) -> float:
-    """To the end of an answer of one token; the milliseconds until Ollama was asked for it."""
+    """Send, read the answer of one token, and return the milliseconds until Ollama was called."""
     (reader,) = await read(server.port, [send(server.port, SESSION, "1000 1 0")], Tally())
     await reader.ended
     return (reader.reached - reader.asked) * 1000
@@ -179,6 +186,6 @@ async def _list(http: aiohttp.ClientSession, server: Server) -> float:
 
 
 async def _until(predicate: Callable[[], bool]) -> None:
-    async with asyncio.timeout(4 * PATIENCE):
+    async with asyncio.timeout(4 * TIMEOUT):
         while not predicate():  # noqa: ASYNC110 - a poll is the point
             await asyncio.sleep(POLL)

@@ -1,4 +1,4 @@
-"""A database with a long past: as many sessions, and as many messages in one of them, as one likes."""
+"""Databases with long histories: any number of sessions, and of messages in one of them."""
 
 import sqlite3
 from contextlib import closing
@@ -26,7 +26,7 @@ _MESSAGES: Final = f"""
 
 
 def fill(path: Path, sessions: int, messages: int) -> None:
-    """A database that chatproxy has created, and that nobody has open."""
+    """Add sessions and messages to a database that chatproxy has created and that is not open."""
     with closing(sqlite3.connect(path)) as database, database:
         database.execute("PRAGMA synchronous = OFF")
         database.execute(_SESSIONS, (sessions,))

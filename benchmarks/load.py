@@ -1,6 +1,6 @@
-"""Readers that cost as little as they can: raw protocols that look for the stamps in whatever comes.
+"""Readers that use as little CPU as possible: raw protocols that search the bytes for time stamps.
 
-They know nothing of HTTP or of events, so that all contestants are read alike.
+They know neither HTTP nor events, so all contestants are read in the same way.
 """
 
 import asyncio
@@ -10,38 +10,41 @@ from time import monotonic, monotonic_ns
 from typing import Final, cast
 
 _STAMP: Final = re.compile(rb" t([0-9a-f]{12})")
-_WIDTH: Final = 14  # bytes of a stamp
+_STAMP_SIZE: Final = 14  # bytes
 _END: Final = re.compile(rb'"done": ?true|"type": ?"done"')
 _CURSOR: Final = re.compile(rb'"cursor":"([0-9.]+)"')
 _ANSWER: Final = re.compile(rb'"assistantMessageId":([0-9]+)')
-PATIENCE: Final = 15.0  # seconds for anything to happen
-AT_ONCE: Final = 32  # streams that are being opened: what they wait for is their own work, not a queue
+TIMEOUT: Final = 15.0  # seconds, for all streams to start
+MAX_OPENING: Final = 32  # streams opened at a time, so that they do not wait for each other in a queue
 
 
 class Tally:
-    """What the readers of one contestant saw, while it is `counting`."""
+    """The delays that the readers of one contestant saw while `counting`."""
 
     def __init__(self) -> None:
         self.counting = False
-        self.late: list[int] = []  # microseconds from the stamp to the reader, of every token
+        self.delays: list[int] = []  # microseconds from stamp to reader, of every token
 
     def begin(self) -> None:
-        self.late = []
+        """Start counting afresh."""
+        self.delays = []
         self.counting = True
 
 
-class Reader(asyncio.Protocol):
+class StreamReader(asyncio.Protocol):
+    """Sends one request and reads the stream that answers it."""
+
     def __init__(self, request: bytes, tally: Tally) -> None:
         loop = asyncio.get_running_loop()
         self.seen = 0  # tokens
-        self.asked = self.first = 0.0  # monotonic times, of the request and the first token
-        self.reached = 0.0  # and of that token's stamp: Ollama sends it as soon as it is asked
+        self.asked = self.first = 0.0  # monotonic times of the request and of the first token
+        self.reached = 0.0  # monotonic time of that token's stamp: when Ollama was called
         self.started: asyncio.Future[None] = loop.create_future()
         self.ended: asyncio.Future[None] = loop.create_future()
         self._request = request
         self._tally = tally
-        self._opening = b""  # all that came before the first token, and it
-        self._rest = b""  # perhaps half a stamp
+        self._opening = b""  # everything up to the first token
+        self._rest = b""  # possibly half a stamp
         self._latest = b""
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
@@ -56,15 +59,15 @@ class Reader(asyncio.Protocol):
         self._latest = data
         unread = self._rest + data
         if over := _END.search(unread):
-            unread = unread[: over.start()]  # what follows repeats the answer
+            unread = unread[: over.start()]  # the rest repeats the answer
         if stamps := _STAMP.findall(unread):
             if not self.seen:
                 self._start(stamps[0])
             self.seen += len(stamps)
             if self._tally.counting:
-                self._tally.late += [now - int(stamp, 16) for stamp in stamps]
-            unread = unread[unread.rfind(stamps[-1]) + _WIDTH - 2 :]
-        self._rest = unread[1 - _WIDTH :]
+                self._tally.delays += [now - int(stamp, 16) for stamp in stamps]
+            unread = unread[unread.rfind(stamps[-1]) + _STAMP_SIZE - 2 :]
+        self._rest = unread[1 - _STAMP_SIZE :]
         if over:
             self._transport.abort()
             if not self.ended.done():
@@ -80,32 +83,36 @@ class Reader(asyncio.Protocol):
             if not waiting.done():
                 said = self._latest[:200].decode(errors="replace")
                 waiting.set_exception(ConnectionError(f"a stream broke after {self.seen} tokens: {said!r}"))
-                waiting.exception()  # nobody has to retrieve it
+                waiting.exception()  # mark as retrieved: awaiting it is optional
 
     @property
     def cursor(self) -> str:
-        """Of the last event that came."""
+        """The cursor of the latest event."""
         return str(_CURSOR.findall(self._latest)[-1].decode())
 
     @property
     def answer_id(self) -> int:
+        """The id of chatproxy's answer."""
         return int(_ANSWER.findall(self._opening)[0])
 
     def drop(self) -> None:
+        """Close the connection at once."""
         self._transport.abort()
 
 
-async def read(port: int, requests: Sequence[bytes], tally: Tally, at_once: int = AT_ONCE) -> list[Reader]:
-    """A reader for each request, when all have their first token."""
+async def read(
+    port: int, requests: Sequence[bytes], tally: Tally, at_once: int = MAX_OPENING
+) -> list[StreamReader]:
+    """Return a reader for each request, once every one has its first token."""
     loop = asyncio.get_running_loop()
-    turn = asyncio.Semaphore(at_once)
+    slot = asyncio.Semaphore(at_once)
 
-    async def one(request: bytes) -> Reader:
-        async with turn:
-            reader = Reader(request, tally)
+    async def open_one(request: bytes) -> StreamReader:
+        async with slot:
+            reader = StreamReader(request, tally)
             await loop.create_connection(lambda: reader, "127.0.0.1", port)
             await reader.started
             return reader
 
-    async with asyncio.timeout(PATIENCE):
-        return list(await asyncio.gather(*map(one, requests)))
+    async with asyncio.timeout(TIMEOUT):
+        return list(await asyncio.gather(*map(open_one, requests)))

@@ -1,4 +1,4 @@
-"""What the kernel says of processes: cores, CPU time, memory. Linux only."""
+"""Cores, CPU time and memory as the kernel reports them; Linux only."""
 
 import os
 import platform
@@ -18,19 +18,19 @@ PACKAGES: Final = (
 
 
 def split_cores() -> tuple[set[int], set[int]]:
-    """One for the proxy, the others for everything else; the same one where there is no other."""
+    """Return one core for the proxy and the others for everything else; the same one if there is only one."""
     first, *others = sorted(os.sched_getaffinity(0))
     return {first}, set(others) or {first}
 
 
 def allow_many_files() -> None:
-    """As many as this machine lets a process open; the proxies inherit it."""
+    """Raise the limit of open files as far as possible; the proxies inherit it."""
     _, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
 
 
 def family(pid: int) -> Iterator[int]:
-    """The process and its children, theirs too."""
+    """Yield the process and all its descendants."""
     yield pid
     for children in (PROC / str(pid) / "task").glob("*/children"):
         for child in children.read_text().split():
@@ -38,33 +38,32 @@ def family(pid: int) -> Iterator[int]:
 
 
 def cpu_seconds(pid: int) -> float:
-    """That the process and its children have run, all threads, by the clock that the kernel keeps of each."""
-    return sum(
-        clock_gettime((~each << 3) | 2) for each in family(pid)
-    )  # CPUCLOCK_SCHED, see clock_getcpuclockid
+    """Return the CPU time of all threads of the process and its descendants."""
+    # The id of a process's CPU clock: CPUCLOCK_SCHED is 2, see clock_getcpuclockid(3).
+    return sum(clock_gettime((~each << 3) | 2) for each in family(pid))
 
 
 def memory(pid: int) -> int:
-    """Bytes resident of the process and its children; what they share counts for each."""
+    """Return the resident bytes of the process and its descendants; shared pages count for each."""
     pages = [int((PROC / str(each) / "statm").read_text().split()[1]) for each in family(pid)]
     return sum(pages) * resource.getpagesize()
 
 
-class Others:
-    """How busy the machine is with what is none of ours."""
+class OtherLoad:
+    """How busy the machine is with other programs since this object was made."""
 
     def __init__(self) -> None:
         self._before = _times()
 
     @property
     def share(self) -> float:
-        """Of all cores, since then; ours is what this process and the children it has waited for used."""
+        """Their share of all cores' time. Ours is that of this process and of the children it has awaited."""
         passed, busy, ours = (now - before for now, before in zip(_times(), self._before, strict=True))
         return max(0.0, busy - ours) / max(passed, 0.01)
 
 
 def _times() -> tuple[float, float, float]:
-    """Seconds of all cores, those that they worked, those that they worked for us."""
+    """Return the seconds of all cores, those they were busy, and those they were busy for us."""
     user, nice, system, idle, wait, *other = map(int, (PROC / "stat").read_text().split("\n")[0].split()[1:9])
     ticks = os.sysconf("SC_CLK_TCK")
     busy = user + nice + system + sum(other)
@@ -72,7 +71,7 @@ def _times() -> tuple[float, float, float]:
 
 
 def pace() -> float:
-    """Milliseconds for a million additions, at best: the same machine is not as fast at every hour."""
+    """Return the milliseconds of a million additions, the best of ten, to compare the machine with itself."""
     taken = []
     for _ in range(10):
         since, total = perf_counter(), 0
@@ -83,7 +82,7 @@ def pace() -> float:
 
 
 def describe() -> str:
-    """The machine and the versions, for whoever compares."""
+    """Return a sentence about the machine and the versions of everything involved."""
     cpu = next(
         line.partition(":")[2].strip()
         for line in (PROC / "cpuinfo").read_text().splitlines()

@@ -1,7 +1,7 @@
-"""How smoothly a 200 kB Markdown answer streams: long tasks (over 50 ms) as the browser counts them.
+"""How smoothly a 200 kB Markdown answer streams: the long tasks (over 50 ms) that the browser counts.
 
-A real Chromium before a real server, both on all cores; the answer comes at about 20,000 characters per
-second. Part of `make bench`; alone: `python -m benchmarks.markdown_stream`
+A real Chromium and a real server share all cores; the answer arrives at about 20,000 characters per second.
+Part of `make bench`; run it alone with `python -m benchmarks.markdown_stream`.
 """
 
 import asyncio
@@ -21,7 +21,7 @@ from browser import FIELD, Site, chromium
 from fake_ollama import Script, last, token
 
 PIECE: Final = 200  # characters
-EVERY: Final = 0.01  # seconds
+INTERVAL: Final = 0.01  # seconds between two pieces
 
 SECTION: Final = """## Section {n}
 
@@ -46,9 +46,9 @@ def section_{n}(value: int) -> int:
 > A quotation that closes the section.
 
 """
-BLOCKS: Final = 6  # of a section
+BLOCKS: Final = 6  # per section
 
-# The tasks are counted from here on, and by the browser itself.
+# From here on, the browser counts its long tasks (W3C Long Tasks API).
 OBSERVE: Final = """
 () => {
   window.long = [];
@@ -71,19 +71,21 @@ COUNT: Final = """
 
 @dataclass(frozen=True)
 class Smoothness:
-    long_tasks: float  # the median of the runs
+    """How smoothly the browser showed the answer."""
+
+    long_tasks: float  # median of the runs
     longest: float  # milliseconds
-    elements: int  # one below the other, in the end
-    blocks: int  # that the text has
+    elements: int  # top-level elements in the end
+    blocks: int  # blocks of the text
 
 
-def present() -> bool:
-    """Whether there is a browser to measure with."""
+def is_installed() -> bool:
+    """Return whether there is a browser to measure with."""
     return shutil.which("chromium") is not None and importlib.util.find_spec("playwright") is not None
 
 
 def text(size: int) -> tuple[str, int]:
-    """So many characters of Markdown, or a few more, and how many blocks they are."""
+    """Return at least that many characters of Markdown, and the number of their blocks."""
     sections: list[str] = []
     while sum(len(section) for section in sections) < size:
         sections.append(SECTION.format(n=len(sections) + 1))
@@ -91,6 +93,7 @@ def text(size: int) -> tuple[str, int]:
 
 
 async def measure(runs: int, size: int) -> Smoothness:
+    """Stream an answer of `size` characters that many times."""
     markdown, blocks = text(size)
     pieces = [token(markdown[at : at + PIECE]) for at in range(0, len(markdown), PIECE)]
     found: list[list[float]] = []
@@ -100,7 +103,7 @@ async def measure(runs: int, size: int) -> Smoothness:
             with tempfile.TemporaryDirectory() as folder:
                 async with AsyncExitStack() as stack:
                     site = Site(stack, browser, Path(folder))
-                    site.fake.script = Script([*pieces, last()], delays=[EVERY] * (len(pieces) + 1))
+                    site.fake.script = Script([*pieces, last()], delays=[INTERVAL] * (len(pieces) + 1))
                     tasks, elements = await _run(site, await site.open())
                     found.append(tasks)
     longest = max((duration for tasks in found for duration in tasks), default=0.0)
@@ -114,7 +117,9 @@ async def _run(site: Site, page: Any) -> tuple[list[float], int]:
     async with asyncio.timeout(180):
         while not await page.evaluate(READY):  # noqa: ASYNC110 - a page cannot be awaited
             await asyncio.sleep(0.5)
-    await page.evaluate("() => new Promise((resolve) => setTimeout(resolve, 100))")  # the last are told late
+    await page.evaluate(
+        "() => new Promise((resolve) => setTimeout(resolve, 100))"
+    )  # the last are reported late
     return await page.evaluate("window.long"), await page.evaluate(COUNT)
 
 

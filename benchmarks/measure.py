@@ -1,66 +1,65 @@
-"""One contestant under one load: CPU per token, and how late the tokens come."""
+"""One contestant under one load: CPU per token, and the delay of the tokens."""
 
 import asyncio
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
-from statistics import median
 from time import monotonic
 from typing import Final
 
 from benchmarks.contestants import Server
-from benchmarks.load import Reader, Tally, read
+from benchmarks.load import StreamReader, Tally, read
 
 RATE: Final = 30  # tokens per second of each stream
-ENDLESS: Final = 1_000_000  # tokens: nobody waits for the end
-TRIES: Final = 3  # of a level, before it counts as too much: something else may have been busy
+ENDLESS: Final = 1_000_000  # tokens of an answer that is not read to its end
+TRIES: Final = 3  # per level, because other programs may have been busy
 OVERLOADED: Final = (TimeoutError, ConnectionError)
 
 
 @dataclass(frozen=True)
 class Sample:
+    """A few seconds of one load."""
+
     tokens: int
     share: float  # of the tokens that were due
     cpu: float  # microseconds per token
-    half: float  # milliseconds late: the median
-    most: float  # and the 99th percentile
+    median: float  # delay in milliseconds
+    p99: float  # delay in milliseconds, 99th percentile
 
-    def carried(self, limit: float) -> bool:
-        """Whether all tokens came, and 99 of 100 within so many milliseconds."""
-        return self.most <= limit and self.share > 0.97
+    def is_within(self, limit: float) -> bool:
+        """Return whether all tokens arrived, 99 of 100 within `limit` milliseconds."""
+        return self.p99 <= limit and self.share > 0.97
 
 
 @dataclass(frozen=True)
-class LoadedConfig:
+class LoadResult:
+    """A sample, and what each stream costs in memory."""
+
     sample: Sample
-    memory: float  # bytes per stream, beyond what the idle server has after its first answer
+    memory: float  # bytes per stream, beyond those of the idle server after its first answer
 
 
 async def sample(server: Server, tally: Tally, seconds: float, due: float) -> Sample:
-    """What happens meanwhile; `due` is how many tokens per second should come."""
+    """Observe a running load; `due` is the number of tokens per second that should arrive."""
     before, since = server.cpu, monotonic()
     tally.begin()
     await asyncio.sleep(seconds)
     tally.counting = False
     spent, passed = server.cpu - before, monotonic() - since
-    late = sorted(tally.late) or [0]
+    tokens = len(tally.delays)
+    delays = sorted(tally.delays) or [0]
     return Sample(
-        tokens=len(tally.late),
-        share=len(tally.late) / (due * passed),
-        cpu=spent * 1e6 / max(1, len(tally.late)),
-        half=late[len(late) // 2] / 1000,
-        most=late[len(late) * 99 // 100] / 1000,
+        tokens=tokens,
+        share=tokens / (due * passed),
+        cpu=spent * 1e6 / max(1, tokens),
+        median=delays[len(delays) // 2] / 1000,
+        p99=delays[len(delays) * 99 // 100] / 1000,
     )
 
 
-def middle(samples: Sequence[Sample]) -> Sample:
-    """The median of each figure."""
-    names = Sample.__dataclass_fields__
-    return Sample(**{name: median(getattr(each, name) for each in samples) for name in names})
-
-
 @contextmanager
-def dropping(readers: list[Reader]) -> Iterator[list[Reader]]:
+def dropping(readers: list[StreamReader]) -> Iterator[list[StreamReader]]:
+    """Close the readers' connections when the block ends."""
     try:
         yield readers
     finally:
@@ -68,18 +67,18 @@ def dropping(readers: list[Reader]) -> Iterator[list[Reader]]:
             reader.drop()
 
 
-async def under_load(server: Server, streams: int, seconds: float) -> LoadedConfig:
-    """Raises OVERLOADED where not even so many start within the time."""
+async def under_load(server: Server, streams: int, seconds: float) -> LoadResult:
+    """Measure that many streams. Raises OVERLOADED if they do not all start within the time limit."""
     idle, tally = server.memory, Tally()
     requests = await server.requests(streams, f"{RATE} {ENDLESS} 0")
     with dropping(await read(server.port, requests, tally)):
         await asyncio.sleep(seconds / 3)
         found = await sample(server, tally, seconds, streams * RATE)
-        return LoadedConfig(found, (server.memory - idle) / streams)
+        return LoadResult(found, (server.memory - idle) / streams)
 
 
 async def first_token(server: Server) -> float:
-    """Milliseconds from the request to the first token of a short answer, which is read to its end."""
+    """Return the milliseconds from request to first token of a short answer, and read it to its end."""
     (request,) = await server.requests(1, "1000 1 0")
     (reader,) = await read(server.port, [request], Tally())
     await reader.ended
@@ -87,13 +86,13 @@ async def first_token(server: Server) -> float:
 
 
 async def climb(server: Server, levels: Sequence[int], seconds: float, limit: float) -> dict[int, Sample]:
-    """Samples of more and more streams, up to the first at which too many are later than `limit` ms."""
+    """Return samples of more and more streams, up to the first level that is not within `limit` ms."""
     found: dict[int, Sample] = {}
-    readers: list[Reader] = []
+    readers: list[StreamReader] = []
     tally = Tally()
     with dropping(readers):
         for level in levels:
-            if level > server.contestant.most:
+            if level > server.contestant.max_streams:
                 break
             requests = await server.requests(level - len(readers), f"{RATE} {ENDLESS} 0")
             try:
@@ -103,7 +102,7 @@ async def climb(server: Server, levels: Sequence[int], seconds: float, limit: fl
             for _ in range(TRIES):
                 await asyncio.sleep(seconds / 3)
                 found[level] = await sample(server, tally, seconds, level * RATE)
-                if found[level].carried(limit):
+                if found[level].is_within(limit):
                     break
             else:
                 break

@@ -1,24 +1,25 @@
-"""Tables in BENCHMARKS.md: each suite writes its own section, and leaves the others as they are."""
+"""Tables in BENCHMARKS.md. Each suite writes its own section and leaves the others as they are."""
 
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Final
 
-NONE: Final = "-"
+NONE: Final = "-"  # in cells that do not apply
 
 
 def table(head: Sequence[str], rows: Iterable[Sequence[object]]) -> str:
-    """The first column to the left, the others to the right."""
+    """Return a Markdown table, with the first column left-aligned and the others right-aligned."""
     rule = [":--", *["--:"] * (len(head) - 1)]
     return "\n".join(f"| {' | '.join(map(str, row))} |" for row in (head, rule, *rows))
 
 
 def number(value: float | None, digits: int = 1) -> str:
+    """Format a number with thousands separators."""
     return NONE if value is None else f"{value:,.{digits}f}"
 
 
 def write(path: Path, name: str, section: str) -> None:
-    """In the place of what stood between the two marks of that name, else at the end."""
+    """Replace the section between the two marks of that name, or append it."""
     begin, end = f"<!-- {name}: begin -->", f"<!-- {name}: end -->"
     text = path.read_text() if path.exists() else ""
     before, found, rest = text.partition(begin)

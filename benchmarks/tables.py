@@ -1,4 +1,4 @@
-"""From samples to the tables that people read.
+"""From samples to the tables of BENCHMARKS.md.
 
 Figures are medians of the rounds; a ratio is the median of the ratios within each round.
 """
@@ -10,12 +10,14 @@ from typing import Final
 
 from benchmarks import documents as texts
 from benchmarks.contestants import CHATPROXY, DIRECT, FASTAPI, NGINX
-from benchmarks.figures import Cost, HistoryMessage, Return
+from benchmarks.figures import Cost, HistoryCost, ResumeResult
+from benchmarks.load import TIMEOUT
 from benchmarks.markdown_stream import Smoothness
-from benchmarks.measure import LoadedConfig, Sample
+from benchmarks.measure import LoadResult, Sample
 from benchmarks.report import NONE, number, table
 
-STUTTER: Final = 50.0  # milliseconds: a token that comes later is seen to
+VISIBLE_DELAY: Final = 50.0  # milliseconds; a token that is later than this shows
+HISTORY_GROWTH: Final = 1.15  # the most that a cost may grow with the length of the history
 
 
 @dataclass(frozen=True)
@@ -24,35 +26,49 @@ class Round:
 
     first: float  # milliseconds to the first token
     idle: int  # bytes
-    loaded: LoadedConfig
+    loaded: LoadResult
 
 
-Rounds = dict[str, list[Round | None]]  # None: it did not carry the load at all
+Rounds = dict[str, list[Round | None]]  # None: not all streams started
 
 
 @dataclass(frozen=True)
-class Own:
-    """What only chatproxy is asked."""
+class OwnFigures:
+    """What is measured of chatproxy alone."""
 
     ready: float  # milliseconds
     idle: float  # bytes
-    by_streams: Sequence[tuple[int, float | None]]  # CPU microseconds per token
+    by_streams: Sequence[tuple[int, float | None]]  # CPU microseconds per token, by streams: few, some, many
     by_length: Sequence[tuple[int, float]]  # the same, by tokens of the answer
     per_reader: float  # CPU microseconds per token
-    back: Return | None
-    past: Sequence[tuple[tuple[int, int], HistoryMessage]]
+    resumed: ResumeResult | None
+    histories: Sequence[tuple[tuple[int, int], HistoryCost]]
 
 
-def compared(rounds: Rounds) -> str:
+def overload(rounds: Rounds, streams: int) -> str | None:
+    """Return why there is nothing to compare, if the fake Ollama and the readers were overloaded."""
+    direct = [turn.loaded.sample.p99 for turn in rounds[DIRECT.name] if turn]
+    if direct and median(direct) <= VISIBLE_DELAY:
+        return None
+    reason = (
+        f"without a proxy, 1% of the tokens were late by more than {median(direct):.0f} ms"
+        if direct
+        else f"without a proxy, not all streams started within {TIMEOUT:.0f} s"
+    )
+    return f"Left out, because {streams:,} streams overloaded the fake Ollama and the readers: {reason}."
+
+
+def comparison(rounds: Rounds) -> str:
+    """Return the contestants under one load, side by side."""
     head = (
         "",
         "CPU µs per token",
         "times nginx",
-        "late by ms, median",
-        "99%",
-        "first token after ms",
+        "delay ms, median",
+        "delay ms, 99%",
+        "first token ms",
         "KiB per stream",
-        "MB idle",
+        "idle MB",
     )
     return table(head, [(name, *_compared(rounds, name)) for name in rounds])
 
@@ -60,18 +76,18 @@ def compared(rounds: Rounds) -> str:
 def _compared(rounds: Rounds, name: str) -> Iterable[str]:
     turns = [turn for turn in rounds[name] if turn]
     if not turns:
-        return [NONE] * 7
+        return [f"overloaded: not all streams started within {TIMEOUT:.0f} s", *[NONE] * 6]
     loads = [turn.loaded for turn in turns]
-    late = number(median(load.sample.half for load in loads), 2)
-    latest = number(median(load.sample.most for load in loads), 2)
+    delay = number(median(load.sample.median for load in loads), 2)
+    p99 = number(median(load.sample.p99 for load in loads), 2)
     first = number(median(turn.first for turn in turns), 2)
-    if name == DIRECT.name:  # no process
-        return [NONE, NONE, late, latest, first, NONE, NONE]
+    if name == DIRECT.name:  # there is no process in between
+        return [NONE, NONE, delay, p99, first, NONE, NONE]
     return [
         number(cpu(turns)),
         number(ratio(rounds, name, NGINX.name), 2),
-        late,
-        latest,
+        delay,
+        p99,
         first,
         number(median(load.memory for load in loads) / 1024),
         number(median(turn.idle for turn in turns) / 1e6),
@@ -79,22 +95,23 @@ def _compared(rounds: Rounds, name: str) -> Iterable[str]:
 
 
 def cpu(turns: Sequence[Round | None]) -> float | None:
-    """Microseconds per token."""
-    return _middle([turn.loaded.sample.cpu for turn in turns if turn])
+    """Return CPU microseconds per token."""
+    return _median([turn.loaded.sample.cpu for turn in turns if turn])
 
 
 def ratio(rounds: Rounds, name: str, other: str) -> float | None:
-    """Of CPU per token."""
+    """Return the ratio of two contestants' CPU per token."""
     pairs = zip(rounds.get(name, ()), rounds.get(other, ()), strict=False)
-    return _middle([a.loaded.sample.cpu / b.loaded.sample.cpu for a, b in pairs if a and b])
+    return _median([a.loaded.sample.cpu / b.loaded.sample.cpu for a, b in pairs if a and b])
 
 
-def _middle(values: Sequence[float]) -> float | None:
+def _median(values: Sequence[float]) -> float | None:
     return median(values) if values else None
 
 
-def most(found: dict[str, dict[int, Sample]], highest: int) -> str:
-    limits = (STUTTER, 20.0, 10.0)
+def most_streams(found: dict[str, dict[int, Sample]], highest: int) -> str:
+    """Return how many streams each contestant carries within some limits on the delay."""
+    limits = (VISIBLE_DELAY, 20.0, 10.0)
     head = ("", *[f"99% within {limit:g} ms" for limit in limits])
     return table(
         head,
@@ -103,56 +120,59 @@ def most(found: dict[str, dict[int, Sample]], highest: int) -> str:
 
 
 def _most(samples: dict[int, Sample], limit: float, highest: int) -> str:
-    carried = max((level for level, sample in samples.items() if sample.carried(limit)), default=0)
-    if not carried:
+    most = max((level for level, sample in samples.items() if sample.is_within(limit)), default=0)
+    if not most:
         return NONE
-    return f"{carried:,}" if carried < highest else f"{highest:,} or more"
+    return f"{most:,}" if most < highest else f"{highest:,} or more"
 
 
-def targets(some: Rounds, many: Rounds, own: Own) -> str:
-    return table(("", "measured", "target", ""), [*_of_the_comparison(some, many), *_of_its_own(own)])
+def targets(some: Rounds, many: Rounds, own: OwnFigures) -> str:
+    """Return chatproxy's figures beside what they should be."""
+    return table(("", "measured", "target", ""), [*_relative_figures(some, many, own), *_own_figures(own)])
 
 
-def _of_the_comparison(some: Rounds, many: Rounds) -> Iterable[Sequence[object]]:
+def _relative_figures(some: Rounds, many: Rounds, own: OwnFigures) -> Iterable[Sequence[object]]:
     name = CHATPROXY.name
+    _, (fewer, _), (more, _) = own.by_streams
     loads = [turn.loaded for turn in many[name] if turn]
     added = [
         proxied.first - direct.first
         for proxied, direct in zip(some[name], some[DIRECT.name], strict=True)
         if proxied and direct
     ]
-    yield _row("CPU per token, times nginx, the fewer streams", ratio(some, name, NGINX.name), 2.5, "", 2)
-    yield _row("CPU per token, times FastAPI", ratio(some, name, FASTAPI.name), 0.33, "", 2)
-    yield _row("CPU per token, times nginx, the more streams", ratio(many, name, NGINX.name), 2.0, "", 2)
-    yield _row("late there, 99%", _middle([load.sample.most for load in loads]), 20, " ms")
-    memory = _middle([load.memory / 1024 for load in loads])
-    yield _row("memory per stream there", memory, 64, " KiB")
-    yield _row("first token after, beyond direct", _middle(added), 3, " ms", 2)
+    for_some, for_many = f"at {fewer:,} streams", f"at {more:,} streams"
+    yield _row(f"CPU per token {for_some}, times nginx", ratio(some, name, NGINX.name), 2.5, "", 2)
+    yield _row(f"CPU per token {for_some}, times FastAPI", ratio(some, name, FASTAPI.name), 0.33, "", 2)
+    yield _row(f"CPU per token {for_many}, times nginx", ratio(many, name, NGINX.name), 2.0, "", 2)
+    yield _row(f"delay {for_many}, 99%", _median([load.sample.p99 for load in loads]), 20, " ms")
+    memory = _median([load.memory / 1024 for load in loads])
+    yield _row(f"memory per stream {for_many}", memory, 64, " KiB")
+    yield _row("first token, later than direct by", _median(added), 3, " ms", 2)
 
 
-def _of_its_own(own: Own) -> Iterable[Sequence[object]]:
-    yield _row("start to `/readyz`", own.ready, 500, " ms", 0)
-    yield _row("memory idle", own.idle / 1e6, 60, " MB")
+def _own_figures(own: OwnFigures) -> Iterable[Sequence[object]]:
+    yield _row("from start to `/readyz`", own.ready, 500, " ms", 0)
+    yield _row("idle memory", own.idle / 1e6, 60, " MB")
     for streams, cost in own.by_streams:
         yield _row(f"CPU per token at {streams:,} streams", cost, None, " µs")
     for tokens, of_length in own.by_length:
         yield _row(f"CPU per token of an answer of {tokens:,} tokens", of_length, None, " µs")
-    yield _flat("answers of the last to the first length", [cost for _, cost in own.by_length])
-    yield _row("CPU per token for one more reader of an answer", own.per_reader, None, " µs")
-    if own.back is not None:
-        what = f"{own.back.streams:,} readers resume at once: all served after"
-        yield _row(what, own.back.all_back, None, " s", 2)
-        yield ("tokens lost or doubled by that", own.back.lost, 0, _verdict(own.back.lost, 0))
-    for (sessions, messages), past in own.past:
-        yield (f"a send into a session of {messages:,} messages", _cost(past.send), "", "")
-        yield _row("its way to Ollama, after the commit", past.send.asking, 5, " ms", 2)
-        yield (f"a list among {sessions:,} sessions", _cost(past.listing), "", "")
-    yield _flat("sends, CPU, long past to short", [past.send.cpu for _, past in own.past])
-    yield _flat("lists, CPU, long past to short", [past.listing.cpu for _, past in own.past])
+    yield _growth("ratio of these two", [cost for _, cost in own.by_length])
+    yield _row("CPU per token for each further reader of an answer", own.per_reader, None, " µs")
+    if own.resumed is not None:
+        what = f"{own.resumed.streams:,} readers resume at once: all are served after"
+        yield _row(what, own.resumed.all_resumed, None, " s", 2)
+        yield ("tokens lost or doubled by that", own.resumed.lost, 0, _verdict(own.resumed.lost, 0))
+    for (sessions, messages), history in own.histories:
+        yield (f"sending to a session of {messages:,} messages", _format_cost(history.send), "", "")
+        yield _row("until Ollama is called, commit included", history.send.until_ollama, 5, " ms", 2)
+        yield (f"listing 10 of {sessions:,} sessions", _format_cost(history.listing), "", "")
+    yield _growth("CPU of sending, long history to short", [each.send.cpu for _, each in own.histories])
+    yield _growth("CPU of listing, long history to short", [each.listing.cpu for _, each in own.histories])
 
 
-def documents(costs: Sequence[texts.Cost]) -> str:
-    """Of 1 MB: an upload within a second; of 10,000 chunks: a search within 10 ms."""
+def documents(costs: Sequence[texts.DocumentCost]) -> str:
+    """Return the costs of documents. Targets: 1 s to upload 1 MB, 10 ms to search 10,000 chunks."""
     head = ("text", "chunks", "upload", "per MB", "search, median", "95%")
     return table(
         head,
@@ -163,7 +183,7 @@ def documents(costs: Sequence[texts.Cost]) -> str:
                 f"{number(cost.upload, 0)} ms",
                 f"{number(cost.upload / cost.megabytes, 0)} ms",
                 f"{number(cost.search, 2)} ms",
-                f"{number(cost.slow, 2)} ms",
+                f"{number(cost.slow_search, 2)} ms",
             )
             for cost in costs
         ],
@@ -171,28 +191,29 @@ def documents(costs: Sequence[texts.Cost]) -> str:
 
 
 def page(found: Smoothness) -> str:
+    """Return how smoothly the browser showed a long answer."""
     return table(
         ("", "measured", "target", ""),
         [
             _row("long tasks (over 50 ms), median of the runs", found.long_tasks, 2, "", 0),
-            _row("the longest of all", found.longest, None, " ms", 0),
-            _row("elements, one below the other", found.elements, found.blocks, "", 0),
+            _row("longest task of all runs", found.longest, None, " ms", 0),
+            _row("top-level elements", found.elements, found.blocks, "", 0),
         ],
     )
 
 
-def _cost(cost: Cost) -> str:
+def _format_cost(cost: Cost) -> str:
     return f"{number(cost.wall, 2)} ms, {number(cost.cpu, 2)} ms CPU"
 
 
-def _flat(what: str, costs: Sequence[float]) -> Sequence[object]:
-    return _row(what, costs[-1] / costs[0], 1.15, "", 2)
+def _growth(what: str, costs: Sequence[float]) -> Sequence[object]:
+    return _row(what, costs[-1] / costs[0], HISTORY_GROWTH, "", 2)
 
 
 def _row(
     what: str, value: float | None, target: float | None, unit: str, digits: int = 1
 ) -> Sequence[object]:
-    measured = NONE if value is None else number(value, digits) + unit
+    measured = "not measured" if value is None else number(value, digits) + unit
     return (what, measured, "" if target is None else f"{target:g}{unit}", _verdict(value, target))
 
 

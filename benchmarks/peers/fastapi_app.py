@@ -13,7 +13,7 @@ from sse_starlette import EventSourceResponse
 CHAT = f"http://127.0.0.1:{os.environ['OLLAMA']}/api/chat"
 
 
-class EarlierSend(BaseModel):
+class StreamRequest(BaseModel):
     message: str
 
 
@@ -29,7 +29,7 @@ app = FastAPI(lifespan=lifespan)
 
 
 @app.post("/stream")
-async def stream(send: EarlierSend) -> EventSourceResponse:
+async def stream(send: StreamRequest) -> EventSourceResponse:
     body = {"model": "bench", "messages": [{"role": "user", "content": send.message}], "stream": True}
 
     async def generate() -> AsyncIterator[dict[str, str]]:

@@ -1,4 +1,4 @@
-"""Flask and requests, as Flask's "Streaming Contents" has it: a generator in the response."""
+"""Flask and requests: a generator as the response, as in Flask's documentation, "Streaming Contents"."""
 
 import json
 import os
@@ -18,7 +18,7 @@ def stream() -> Response:
 
     def generate() -> Iterator[str]:
         with requests.post(CHAT, json=body, stream=True) as answer:
-            # Without a size, iter_lines waits for 512 bytes; this is what gives each line at once.
+            # By default, iter_lines waits for 512 bytes; None returns each line at once.
             for line in answer.iter_lines(chunk_size=None):
                 token = json.loads(line)
                 kind = "done" if token["done"] else "chunk"

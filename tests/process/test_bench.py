@@ -7,6 +7,9 @@ from typing import Final
 import pytest
 from processes import ROOT, environment
 
+from benchmarks.measure import LoadResult, Sample
+from benchmarks.tables import Round, Rounds, comparison, overload
+
 pytestmark: Final = pytest.mark.skipif(sys.platform != "linux", reason="it asks Linux for CPU times")
 
 AROUND: Final = "Before.\n\n<!-- make bench: begin -->\nan earlier run\n<!-- make bench: end -->\n\nAfter.\n"
@@ -48,3 +51,20 @@ def test_it_takes_the_place_of_the_earlier_run_and_leaves_what_is_around_it(repo
 def test_a_peer_is_measured_or_named_as_left_out(report: str) -> None:
     for peer in ("nginx", "FastAPI + httpx", "Flask + requests"):
         assert rows(report, peer) or f"{peer} (" in report
+
+
+def test_an_overload_of_everything_is_said_instead_of_compared() -> None:
+    sample = Sample(tokens=1, share=1, cpu=0, median=30, p99=62)
+    direct = Round(first=1, idle=0, loaded=LoadResult(sample, memory=0))
+    rounds: Rounds = {"direct": [direct], "chatproxy": [None]}
+    assert "1,000 streams overloaded the fake Ollama" in str(overload(rounds, 1000))
+    assert "late by more than 62 ms" in str(overload(rounds, 1000))
+    assert "not all streams started" in str(overload({"direct": [None]}, 1000))
+
+
+def test_a_contestant_that_is_overloaded_says_so_in_its_row() -> None:
+    sample = Sample(tokens=1, share=1, cpu=0, median=1, p99=2)
+    direct = Round(first=1, idle=0, loaded=LoadResult(sample, memory=0))
+    rounds: Rounds = {"direct": [direct], "chatproxy": [None]}
+    assert overload(rounds, 1000) is None
+    assert "| chatproxy | overloaded: not all streams started within 15 s |" in comparison(rounds)

@@ -39,7 +39,7 @@ async def kill_9(folder: Path, tally: Tally, kills: int) -> None:
         talkers = [talker for lane in await asyncio.gather(*lives) for talker in lane]
     worst = max(turn.lost() for talker in talkers for turn in talker.turns)
     assert worst < MAY_LOSE + MARGIN
-    tally.seen.append(f"at most the last {worst * 1000:.0f} ms of an answer gone")
+    tally.seen.append(f"at most the last {worst * 1000:.0f} ms of an answer lost")
 
 
 async def _lives(folder: Path, ollama: str, kills: int, tally: Tally) -> list[Talker]:
@@ -97,7 +97,7 @@ async def sigterm(folder: Path, tally: Tally, signals: int) -> None:
         await check(process.client, talkers, tally)
     assert ends(talkers).keys() == {"done", "shutting_down"}
     assert tally.resets == 0
-    tally.seen.append(f"{ends(talkers)['shutting_down']} readers were told")
+    tally.seen.append(f"{ends(talkers)['shutting_down']} readers received `shutting_down`")
 
 
 # -- Ollama, killed

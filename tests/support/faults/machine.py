@@ -43,7 +43,7 @@ async def full_disk(folder: Path, tally: Tally, times: int) -> None:
                 await check(process.client, talkers, tally)
     told = ends(talkers)
     assert told.keys() <= {"done", "storage_full"}
-    tally.seen.append(f"{told.get('storage_full', 0)} answers told as failed and stored later")
+    tally.seen.append(f"{told.get('storage_full', 0)} answers ended in `storage_full` and were stored later")
     tally.seen.append("tmpfs" if disk != folder else "RLIMIT_FSIZE")
 
 
@@ -134,7 +134,7 @@ async def locked(folder: Path, tally: Tally, seconds: int) -> None:
     else:
         assert tally.refused > 0
         assert failed > 0
-    tally.seen.append(f"{failed} answers told as failed and stored later")
+    tally.seen.append(f"{failed} answers ended in `storage_full` and were stored later")
 
 
 # -- a clock that is set
@@ -211,7 +211,7 @@ async def few_descriptors(folder: Path, tally: Tally, hogs: int) -> None:
             assert was_done(await last.once())
     told = ends(talkers)
     assert told.keys() == {"done"}
-    tally.seen.append(f"{refused} connections turned away")
+    tally.seen.append(f"{refused} connections refused")
 
 
 async def _turned_away(connections: list[socket.socket], least: int) -> int:

@@ -23,4 +23,4 @@ async def random_orders(folder: Path, tally: Tally, examples: int) -> None:
     Interleavings.tally = tally
     # It has an event loop of its own.
     await asyncio.to_thread(partial(run_state_machine_as_test, Interleavings, settings=drawn))
-    tally.seen.append(f"{examples} orders of 15 steps")
+    tally.seen.append(f"{examples} sequences of 15 steps")

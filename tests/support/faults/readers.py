@@ -50,7 +50,7 @@ async def never_read(folder: Path, tally: Tally, number: int) -> None:
     kept = max(traced.kept, *(each.waiting for each in (*tries, traced)))
     tally.faults += number
     tally.seen.append(f"p99 {p99 * 1000:.1f} ms, alone {alone.p99 * 1000:.1f} ms")
-    tally.seen.append(f"at most {kept / 1024:.0f} KiB kept for one")
+    tally.seen.append(f"at most {kept / 1024:.0f} KiB buffered for one")
     assert p99 < SLOWEST
     assert min(traced.waiting, traced.kept) > 0
     assert kept <= KEPT

@@ -13,11 +13,15 @@ COUNTS: Final = ("faults", "acknowledged", "lost", "streams", "resumes", "resets
 HEAD: Final = ("", *COUNTS, "seen")
 ABOUT: Final = """## Faults
 
-`make faults`: real processes, sockets and files on one machine, every fault a real one. A message is
-acknowledged when the response to its send is a 200; it is lost if it, or an answer as a reader was told
-it, is not stored at the end. A stream is one response that was read; a resume, one that went on where
-another broke off; a reset, a resume after a crash that had taken the end of the text, and said so.
-Refused are sends, before anything was stored.
+`make faults` uses real processes, sockets and files on one machine, and every fault is a real one.
+
+- *acknowledged*: messages whose send was answered with 200
+- *lost*: of these, messages that are not stored at the end, or whose answer is not stored as a reader
+  received it
+- *streams*: responses that were read
+- *resumes*: of these, responses that continued another one that broke off
+- *resets*: resumes after a crash that lost the end of the text, which the response said
+- *refused*: sends that were refused before anything was stored
 """
 
 
@@ -57,4 +61,4 @@ def measured() -> str:
 def _machine() -> str:
     lines = Path("/proc/cpuinfo").read_text().splitlines()
     models = [line.partition(":")[2].strip() for line in lines if line.startswith("model name")]
-    return f"{len(models)} times {models[0]}" if models else platform.machine()
+    return f"{len(models)} cores of {models[0]}" if models else platform.machine()
