@@ -1,4 +1,4 @@
-"""docs/api.md is complete: whatever the server has, the page describes, and nothing else.
+"""docs/api.md is complete: it describes what the server has, and nothing else.
 
 Each check returns what is wrong as sentences, so that a failure names what is missing.
 """

@@ -1,4 +1,4 @@
-"""The README's lines for a back-up and its return: whole while answers are written, and served again."""
+"""The README's lines for backup and restore: complete under load, and served again afterwards."""
 
 import asyncio
 import shutil
@@ -24,7 +24,7 @@ def run(lines: str, folder: Path) -> None:
 
 
 async def talk(client: Client, session: str, sent: list[str]) -> None:
-    """Until it is cancelled; `sent` are the messages whose answers are committed."""
+    """Send messages until cancelled; `sent` collects those whose answers are committed."""
     while True:
         message = f"{session} {len(sent)} " + "words " * 200
         await client.ask(session, message)
@@ -32,7 +32,7 @@ async def talk(client: Client, session: str, sent: list[str]) -> None:
 
 
 @pytest.mark.skipif(shutil.which("python3") is None, reason="there is no python3 on the path")
-async def test_a_back_up_under_load_has_all_that_was_acknowledged(fake: FakeOllama, tmp_path: Path) -> None:
+async def test_a_backup_under_load_has_all_acknowledged_messages(fake: FakeOllama, tmp_path: Path) -> None:
     fake.script = echo
     settings = {"ollama_host": fake.url, "default_model": "gemma3:270m"}
     async with Process.running(tmp_path, **settings) as process:

@@ -1,4 +1,4 @@
-"""The README is true: its examples are run against the demo, and its settings are those that there are."""
+"""The README is true: its examples run against the demo, and its table lists the settings that exist."""
 
 import json
 import os
@@ -32,13 +32,13 @@ PROGRAMS: dict[str, Sequence[str]] = {
 
 
 def installed(program: str) -> bool:
-    """In CI nothing may be missing."""
+    """Return whether a program is there; in CI, a missing one is a failure instead of a skip."""
     return program == "python" or shutil.which(program) is not None or "CI" in os.environ
 
 
 @pytest.fixture(scope="module")
 def outputs(tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[str, str]]:
-    """What the programs print, all run at once against one demo."""
+    """Return what the programs print, all run at once against one demo."""
     folder = tmp_path_factory.mktemp("demo")
     with (
         (folder / "stderr.log").open("w") as log,
@@ -65,20 +65,20 @@ def outputs(tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[str, str]
         demo.communicate(timeout=20)
 
 
-def whole(output: str) -> bool:
-    """From the first words of the demo's answer to its last."""
+def is_whole(output: str) -> bool:
+    """Return whether this is the demo's answer from its first words to its last."""
     return output.startswith("You wrote about **Hello**.") and output.endswith("without `--demo`.")
 
 
 def test_the_python_lines_stream_an_answer(outputs: dict[str, str]) -> None:
-    assert whole(outputs["python"])
+    assert is_whole(outputs["python"])
 
 
 @pytest.mark.skipif(not installed("node"), reason="node is not installed")
 def test_the_javascript_lines_stream_an_answer(outputs: dict[str, str]) -> None:
     lines = outputs["node"].removesuffix("\n")
     assert len(lines.split("\n")) > 10  # it prints each piece on a line of its own
-    assert whole(re.sub(r"\n(?=[ \n])", "", lines))
+    assert is_whole(re.sub(r"\n(?=[ \n])", "", lines))
 
 
 def events(stream: str) -> list[dict[str, Any]]:
@@ -86,8 +86,8 @@ def events(stream: str) -> list[dict[str, Any]]:
 
 
 @pytest.mark.skipif(not installed("curl"), reason="curl is not installed")
-def test_the_curl_lines_give_what_is_shown(outputs: dict[str, str]) -> None:
-    """But for times and ids."""
+def test_the_curl_lines_give_the_stream_that_the_readme_shows(outputs: dict[str, str]) -> None:
+    """Times and ids may differ."""
     shown, got = events(example("text", "data: ")), events(outputs["curl"])
     assert [list(event) for event in shown[:1]] == [list(got[0])]
     said = [event for event in shown if "cursor" in event]
@@ -101,7 +101,7 @@ def test_ten_lines_are_enough(language: str, word: str) -> None:
     assert len([line for line in example(language, word).split("\n") if line]) <= 11
 
 
-async def test_the_lines_that_embed_it(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_the_lines_that_mount_the_application(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
     said: dict[str, Any] = {}
     exec(example("python", "add_subapp"), said)
@@ -110,9 +110,9 @@ async def test_the_lines_that_embed_it(tmp_path: Path, monkeypatch: pytest.Monke
         assert (await server.client.session(await server.client.new_session()))["messageCount"] == 0
 
 
-async def test_prometheus_gets_in_as_its_lines_say(config: Config) -> None:
+async def test_prometheus_is_let_in_by_its_lines(config: Config) -> None:
     (job,) = yaml.safe_load(example("yaml", "scrape_configs"))["scrape_configs"]
-    assert list(job["authorization"]) == ["credentials_file"]  # whose scheme is Bearer
+    assert list(job["authorization"]) == ["credentials_file"]  # Prometheus' default scheme is Bearer
     ((header, user),) = job["http_headers"].items()
     locked = replace(config, api_token="secret", trusted_user_header=header)
     async with serving(locked) as client:
@@ -123,26 +123,26 @@ async def test_prometheus_gets_in_as_its_lines_say(config: Config) -> None:
 
 
 def settings() -> dict[str, str]:
-    """Name and default of each row of the table."""
+    """Return the default of each row of the table, by name."""
     return dict(re.findall(r"^\| `([A-Z_]+)` \| (\S+) \| \S.* \|$", README, re.MULTILINE))
 
 
-def test_the_settings_are_those_that_there_are() -> None:
+def test_the_table_lists_every_setting() -> None:
     assert sorted(settings()) == sorted(SETTINGS)
 
 
 @pytest.mark.parametrize("name", SETTINGS)
-def test_the_defaults_are_those_that_there_are(name: str) -> None:
+def test_the_table_has_the_default_of(name: str) -> None:
     default = getattr(Config(), name.lower())
-    told: Any = settings()[name]
+    documented = settings()[name]
     if default in (None, ()):
-        assert told == "–"  # noqa: RUF001 - a dash in a table
+        assert documented == "–"  # noqa: RUF001 - a dash in a table
     else:
-        given: dict[str, Any] = {name.lower(): told.strip("`")}
+        given: dict[str, Any] = {name.lower(): documented.strip("`")}
         assert getattr(Config(**given), name.lower()) == default
 
 
-def test_every_other_name_of_a_setting_is_told() -> None:
+def test_every_other_name_of_a_setting_is_mentioned() -> None:
     for setting in SETTINGS.values():
         for alias in setting.aliases:
             assert f"`{alias}`" in README
