@@ -168,8 +168,6 @@ class UpstreamCall:
 
 def _is_of_the_model(error: ChatError) -> bool:
     """Return whether another model may do better: not if Ollama is away, or if the request is at fault."""
-    if isinstance(error, RefusalError) and error.upstream_status in {400, 401, 403}:
-        return False
-    if "invalid format" in error.sentence:  # the request's fault, although Ollama answers 500
+    if isinstance(error, RefusalError) and error.blames_request:
         return False
     return error.code in {"upstream_error", "upstream_incomplete", "model_not_found"}

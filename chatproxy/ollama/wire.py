@@ -201,12 +201,17 @@ class RefusalError(ChatError):
     """A response of Ollama's with another status than 200.
 
     If it says that the prompt does not fit, `prompt_tokens` and `window` are the two numbers it named,
-    in tokens.
+    in tokens. `blames_request` is true if another model would refuse the same request.
     """
 
-    upstream_status = 0
-    prompt_tokens: int | None = None
-    window: int | None = None
+    def __init__(
+        self, code: str, sentence: str, *, status: int, body: bytes, retryable: bool | None = None
+    ) -> None:
+        super().__init__(code, sentence, retryable=retryable)
+        self.prompt_tokens = _find_number(_PROMPT_TOKENS, body)
+        self.window = _find_number(_WINDOW, body)
+        # Ollama answers 500 to a format that it does not know.
+        self.blames_request = status in {400, 401, 403} or b"invalid format" in body
 
 
 def refusal(status: int, body: bytes) -> RefusalError:
@@ -214,17 +219,14 @@ def refusal(status: int, body: bytes) -> RefusalError:
     text = unwrap(body)
     if status == 404 and (missing := _MISSING_MODEL.search(text)):
         name = missing[1]
-        error = RefusalError(
+        return RefusalError(
             "model_not_found",
             f"Ollama has no model {name}; install it with `ollama pull {name}` or choose another.",
+            status=status,
+            body=body,
         )
-    else:
-        retryable = status in {429, 500, 503}
-        error = RefusalError("upstream_error", _refusal_sentence(status, text), retryable=retryable)
-    error.upstream_status = status
-    error.prompt_tokens = _find_number(_PROMPT_TOKENS, body)
-    error.window = _find_number(_WINDOW, body)
-    return error
+    sentence, retryable = _refusal_sentence(status, text), status in {429, 500, 503}
+    return RefusalError("upstream_error", sentence, status=status, body=body, retryable=retryable)
 
 
 def upstream_invalid(cause: str) -> ChatError:

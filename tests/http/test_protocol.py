@@ -1,4 +1,4 @@
-"""What aiohttp refuses itself, before any handler is asked: API.md's JSON, and nothing quoted."""
+"""What aiohttp refuses itself, before any handler is asked: JSON of docs/api.md, and nothing quoted."""
 
 import asyncio
 import json

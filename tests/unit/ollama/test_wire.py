@@ -327,9 +327,9 @@ def test_which_refusals_may_be_tried_again(status: int) -> None:
 
 def test_a_prompt_that_does_not_fit_names_both_numbers() -> None:
     refused = refusal(400, recorded("prompt_too_long_refused"))
-    assert (refused.upstream_status, refused.prompt_tokens, refused.window) == (400, 43957, 4096)
+    assert (refused.blames_request, refused.prompt_tokens, refused.window) == (True, 43957, 4096)
     other = refusal(400, recorded("error_bad_json"))
-    assert (other.upstream_status, other.prompt_tokens, other.window) == (400, None, None)
+    assert (other.blames_request, other.prompt_tokens, other.window) == (True, None, None)
 
 
 @pytest.mark.parametrize(
