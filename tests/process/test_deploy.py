@@ -29,7 +29,7 @@ from chatproxy import Config, __version__
 from chatproxy.config import SETTINGS
 from chatproxy.documents.worker import MAX_PROCESSES, MEMORY_LIMIT
 
-DOCUMENTS: Final = ROOT / "tests" / "documents"
+DOCUMENTS: Final = ROOT / "tests" / "data" / "documents"
 DEPLOY: Final = ROOT / "deploy"
 KUBERNETES: Final = list(yaml.safe_load_all((DEPLOY / "kubernetes.yaml").read_text()))
 COMPOSE: Final = yaml.safe_load((ROOT / "compose.yaml").read_text())
