@@ -9,6 +9,8 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import Final
 
+from chatproxy import __version__
+
 COUNTS: Final = ("faults", "acknowledged", "lost", "streams", "resumes", "resets", "refused", "seconds")
 HEAD: Final = ("", *COUNTS, "seen")
 ABOUT: Final = """## Faults
@@ -52,7 +54,7 @@ def measured() -> str:
     """When, where and with what."""
     packages = ", ".join(f"{name} {version(name)}" for name in ("aiohttp", "uvloop", "aiosqlite"))
     return (
-        f"{datetime.now(UTC):%Y-%m-%d %H:%M} UTC, chatproxy {version('chatproxy')}, {_machine()}, "
+        f"{datetime.now(UTC):%Y-%m-%d %H:%M} UTC, chatproxy {__version__}, {_machine()}, "
         f"Linux {platform.release()}, Python {platform.python_version()}, {packages}, "
         f"SQLite {sqlite3.sqlite_version}."
     )
