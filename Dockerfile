@@ -8,7 +8,7 @@ RUN npm install --silent --no-audit --no-fund --ignore-scripts \
 
 FROM python:3.12-slim AS build
 WORKDIR /src
-COPY pyproject.toml build_backend.py MANIFEST.in setup.cfg README.md ./
+COPY pyproject.toml build_backend.py MANIFEST.in setup.cfg LICENSE README.md ./
 COPY chatproxy ./chatproxy
 COPY --from=vendor /vendor/marked.esm.js /vendor/marked.LICENSE ./chatproxy/static/vendor/
 RUN pip wheel --no-cache-dir --no-deps --wheel-dir /wheel . \
