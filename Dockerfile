@@ -1,8 +1,8 @@
-# marked, the Markdown lexer of the browser side, which the build below has no npm to bring in with.
+# marked, the Markdown lexer of the browser side: the next stage has no npm to fetch it with.
 FROM node:22-slim AS vendor
 WORKDIR /vendor
-COPY chatproxy/static/package.json ./
-RUN npm install --silent --no-audit --no-fund --ignore-scripts \
+COPY chatproxy/static/package.json chatproxy/static/package-lock.json ./
+RUN npm ci --silent --no-audit --no-fund --ignore-scripts \
  && cp node_modules/marked/lib/marked.esm.js . \
  && cp node_modules/marked/LICENSE marked.LICENSE
 

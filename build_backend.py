@@ -1,91 +1,181 @@
-"""The build backend: setuptools, and before it `marked`, the Markdown lexer, brought in from npm.
+"""Build backend: setuptools, plus `marked`, the Markdown lexer that the package bundles from npm.
 
-`python build_backend.py` does that alone. Where npm is missing or fails, the build goes on: what an
-earlier build brought in stays, and without it the browser shows text as it is. The version range is
-that of `devDependencies` in chatproxy/static/package.json.
+chatproxy/static/package-lock.json pins its version and the SHA-512 hash of its archive.
+
+- An sdist is what gets released: it fetches marked, whatever is there already, and fails without it.
+- A wheel or an editable install uses the marked that is there, as it is in an sdist, and needs npm only if
+  there is none. If npm cannot help, it builds without marked and prints a warning.
+
+`python build_backend.py` only fetches marked, and fails if it cannot.
 """
 
+from __future__ import annotations
+
+import base64
+import hashlib
+import io
 import json
+import re
 import shutil
 import subprocess
 import sys
 import tarfile
+from contextlib import suppress
 from pathlib import Path
 from tempfile import TemporaryDirectory
+from typing import Any
 
 STATIC = Path(__file__).resolve().parent / "chatproxy" / "static"
+LOCK = STATIC / "package-lock.json"
 VENDOR = STATIC / "vendor"  # git-ignored
-FILES = {"package/lib/marked.esm.js": "marked.esm.js", "package/LICENSE": "marked.LICENSE"}
-PATIENCE = 60  # seconds
+MODULE = "marked.esm.js"
+FILES = {"marked.LICENSE": "package/LICENSE", MODULE: "package/lib/marked.esm.js"}
+NPM_TIMEOUT = 60  # seconds
+
+ConfigSettings = dict[str, Any] | None
 
 
-def build_wheel(wheel_directory, config_settings=None, metadata_directory=None):
-    bring_in_marked()
-    return _setuptools().build_wheel(wheel_directory, config_settings, metadata_directory)
+class MarkedError(Exception):
+    """Why marked could not be fetched: cause; remedy."""
 
 
-def build_editable(wheel_directory, config_settings=None, metadata_directory=None):
-    bring_in_marked()
-    return _setuptools().build_editable(wheel_directory, config_settings, metadata_directory)
+def build_sdist(sdist_directory: str, config_settings: ConfigSettings = None) -> str:
+    """Build an sdist with marked in it, or exit with one sentence."""
+    fetch_or_exit()
+    return str(_setuptools().build_sdist(sdist_directory, config_settings))
 
 
-def build_sdist(sdist_directory, config_settings=None):
-    bring_in_marked()
-    return _setuptools().build_sdist(sdist_directory, config_settings)
+def build_wheel(
+    wheel_directory: str,
+    config_settings: ConfigSettings = None,
+    metadata_directory: str | None = None,
+) -> str:
+    """Build a wheel, if need be without marked."""
+    fetch_or_warn()
+    return str(_setuptools().build_wheel(wheel_directory, config_settings, metadata_directory))
 
 
-def __getattr__(name):
-    """The other hooks are setuptools' own."""
+def build_editable(
+    wheel_directory: str,
+    config_settings: ConfigSettings = None,
+    metadata_directory: str | None = None,
+) -> str:
+    """Build an editable install, if need be without marked."""
+    fetch_or_warn()
+    return str(_setuptools().build_editable(wheel_directory, config_settings, metadata_directory))
+
+
+def __getattr__(name: str) -> Any:
+    """Leave all other hooks to setuptools."""
     if name.startswith(("get_requires_for_", "prepare_metadata_for_")):
         return getattr(_setuptools(), name)
     raise AttributeError(name)
 
 
-def _setuptools():
+def _setuptools() -> Any:
+    """Import setuptools late: `python build_backend.py` works without it."""
     from setuptools import build_meta
 
     return build_meta
 
 
-def bring_in_marked():
+def fetch_or_exit() -> None:
+    """Fetch marked, even over one that is there; exit with a sentence if that fails."""
     try:
-        _copy(_npm())
-    except Exception as error:  # whatever it is, it does not stop the build
-        state = "as it was" if (VENDOR / "marked.esm.js").exists() else "missing: text shows without Markdown"
-        print(f"chatproxy: could not bring in marked ({_reason(error)}); it is {state}.", file=sys.stderr)
+        fetch_marked()
+    except MarkedError as error:
+        sys.exit(f"chatproxy: cannot bundle marked {pinned()[0]}: {error}.")
 
 
-def _npm():
+def fetch_or_warn() -> None:
+    """Fetch marked unless the pinned version is there; warn if that fails."""
+    version, _ = pinned()
+    there = bundled_version()
+    if there == version:
+        return
+    try:
+        fetch_marked()
+    except MarkedError as error:
+        state = (
+            f"keeping marked {there} instead of {version}"
+            if there
+            else f"building without marked {version}, so that messages show as plain text instead of Markdown"
+        )
+        _warn(f"chatproxy: {state}: {error}.")
+
+
+def pinned() -> tuple[str, str]:
+    """Return the pinned version of marked and its archive's integrity, `sha512-<base64>`."""
+    package = json.loads(LOCK.read_text(encoding="utf-8"))["packages"]["node_modules/marked"]
+    return package["version"], package["integrity"]
+
+
+def bundled_version() -> str | None:
+    """Return the version in the banner of the bundled marked; None if a file is missing."""
+    if not all((VENDOR / name).exists() for name in FILES):
+        return None
+    found = re.search(r"\bmarked v(\S+)", (VENDOR / MODULE).read_text(encoding="utf-8")[:200])
+    return found[1] if found else None
+
+
+def fetch_marked() -> None:
+    """Download marked with npm, check its hash and unpack it into the vendor folder.
+
+    Raises MarkedError and leaves what was there, if anything fails.
+    """
+    version, integrity = pinned()
+    archive = _download(version)
+    digest = base64.b64encode(hashlib.sha512(archive).digest()).decode()
+    if f"sha512-{digest}" != integrity:
+        raise MarkedError(
+            "the hash of what npm downloaded is not the one in chatproxy/static/package-lock.json; "
+            "find out who changed it before you use it"
+        )
+    contents = {}
+    with tarfile.open(fileobj=io.BytesIO(archive)) as packed:
+        for name, member in FILES.items():
+            file = packed.extractfile(member)
+            assert file is not None, f"{member} is not a file"
+            contents[name] = file.read()
+    try:
+        VENDOR.mkdir(exist_ok=True)
+        for name, content in contents.items():
+            (VENDOR / name).write_bytes(content)
+    except OSError as error:
+        raise MarkedError(f"{error}; make that folder writable and repeat this command") from error
+
+
+def _download(version: str) -> bytes:
     npm = shutil.which("npm")
     if npm is None:
-        raise FileNotFoundError("npm is not installed")
-    return npm
-
-
-def _copy(npm):
-    wanted = json.loads((STATIC / "package.json").read_text(encoding="utf-8"))["devDependencies"]["marked"]
+        raise MarkedError("npm is not installed; install it and repeat this command")
+    command = [npm, "pack", f"marked@{version}", "--json", "--silent", "--logs-max=0", "--fetch-retries=0"]
     with TemporaryDirectory() as folder:
-        subprocess.run(
-            [npm, "pack", f"marked@{wanted}", "--silent", "--prefer-offline", "--fetch-retries=0"],
-            cwd=folder,
-            check=True,
-            capture_output=True,
-            timeout=PATIENCE,
-        )
-        (archive,) = Path(folder).glob("*.tgz")
-        with tarfile.open(archive) as packed:
-            brought = {name: packed.extractfile(member).read() for member, name in FILES.items()}
-    VENDOR.mkdir(exist_ok=True)
-    for name, content in brought.items():
-        (VENDOR / name).write_bytes(content)
+        try:
+            done = subprocess.run(command, cwd=folder, check=False, capture_output=True, timeout=NPM_TIMEOUT)
+        except subprocess.TimeoutExpired as error:
+            raise MarkedError(f"npm took longer than {NPM_TIMEOUT} seconds; repeat this command") from error
+        archives = list(Path(folder).glob("*.tgz"))
+        if done.returncode or len(archives) != 1:
+            raise MarkedError(f"npm failed ({_reason(done)}); repeat this command when npm works")
+        return archives[0].read_bytes()
 
 
-def _reason(error):
-    if isinstance(error, subprocess.CalledProcessError):
-        lines = error.stderr.decode(errors="replace").strip().splitlines()
-        return lines[-1] if lines else f"npm ended with {error.returncode}"
-    return " ".join(str(error).split())
+def _reason(done: subprocess.CompletedProcess[bytes]) -> str:
+    """Return what npm's JSON says of the error, or else the exit status."""
+    try:
+        return " ".join(json.loads(done.stdout)["error"]["summary"].split()).rstrip(".")
+    except (ValueError, LookupError, TypeError, AttributeError):
+        return f"exit status {done.returncode}"
+
+
+def _warn(sentence: str) -> None:
+    """Print to stderr and, as pip and uv hide a build's stderr, to the terminal if there is one."""
+    print(sentence, file=sys.stderr)
+    if not sys.stderr.isatty():
+        with suppress(OSError), open("/dev/tty", "w") as terminal:
+            terminal.write(f"\n{sentence}\n")
 
 
 if __name__ == "__main__":
-    bring_in_marked()
+    fetch_or_exit()

@@ -1,23 +1,51 @@
-"""The build: marked comes along where npm exists, and nothing fails where it does not."""
+"""The build: a release contains marked or fails; an installation from a checkout does without it if it must.
 
+Each test builds a copy of the checkout in a temporary folder, with a PATH on which there is no npm, or one
+that this module writes.
+"""
+
+import base64
+import hashlib
+import io
+import json
 import os
 import shutil
 import subprocess
 import sys
+import tarfile
 import zipfile
 from pathlib import Path
-from typing import Final
+from typing import Any, Final
 
 import pytest
 
 ROOT: Final = Path(__file__).parents[2]
-SOURCES: Final = ("build_backend.py", "MANIFEST.in", "pyproject.toml", "setup.cfg", "README.md", "chatproxy")
-MODULE: Final = "chatproxy/static/vendor/marked.esm.js"
+SOURCES: Final = (
+    *("build_backend.py", "MANIFEST.in", "pyproject.toml", "setup.cfg"),
+    *("CHANGES.md", "LICENSE", "README.md", "chatproxy"),
+)
+STATIC: Final = "chatproxy/static"
+MODULE: Final = f"{STATIC}/vendor/marked.esm.js"
+LICENCE: Final = f"{STATIC}/vendor/marked.LICENSE"
+
+RELEASE: Final = ["build_backend.py"]
+INSTALL: Final = ["-c", "import build_backend; build_backend.fetch_or_warn()"]
+
+# Runs a command on a terminal of its own, and shows what is written to it.
+ON_A_TERMINAL: Final = "import os, pty, sys; sys.exit(os.waitstatus_to_exitcode(pty.spawn(sys.argv[1:])))"
+
+
+@pytest.fixture
+def path(tmp_path: Path) -> Path:
+    """The only folder on the PATH; nothing is in it."""
+    folder = tmp_path / "bin"
+    folder.mkdir()
+    return folder
 
 
 @pytest.fixture
 def checkout(tmp_path: Path) -> Path:
-    """As git has it."""
+    """What git has, and a lock that pins the archive of `release("1.2.3")`."""
     folder = tmp_path / "checkout"
     folder.mkdir()
     for name in SOURCES:
@@ -26,96 +54,211 @@ def checkout(tmp_path: Path) -> Path:
             shutil.copytree(source, folder / name, ignore=shutil.ignore_patterns("__pycache__", "vendor"))
         else:
             shutil.copy(source, folder)
+    pin(folder, "1.2.3")
     return folder
 
 
-@pytest.fixture
-def bin(tmp_path: Path) -> Path:
-    """The only folder on the PATH."""
-    folder = tmp_path / "bin"
-    folder.mkdir()
-    return folder
+def release(version: str) -> bytes:
+    """Return an archive of marked, with a file in it that would escape from the folder it is unpacked in."""
+    file = io.BytesIO()
+    with tarfile.open(fileobj=file, mode="w") as packed:
+        for name, content in (
+            ("package/lib/marked.esm.js", f"/**\n * marked v{version} - a markdown parser\n */\n"),
+            ("package/LICENSE", f"Licence of {version}"),
+            ("package/../../escaped", ""),
+        ):
+            member = tarfile.TarInfo(name)
+            member.size = len(content)
+            packed.addfile(member, io.BytesIO(content.encode()))
+    return file.getvalue()
 
 
-def npm(bin: Path, script: str) -> None:
-    """An npm of our own; it says which version it was asked for."""
-    path = bin / "npm"
-    path.write_text(f"#!{sys.executable}\nimport io, sys, tarfile\n{script}\n")
-    path.chmod(0o755)
+def pin(checkout: Path, version: str) -> None:
+    """Put the version and its archive's hash into the lock."""
+    path = checkout / STATIC / "package-lock.json"
+    lock = json.loads(path.read_text())
+    digest = base64.b64encode(hashlib.sha512(release(version)).digest()).decode()
+    lock["packages"]["node_modules/marked"] |= {"version": version, "integrity": f"sha512-{digest}"}
+    path.write_text(json.dumps(lock))
 
 
-PACKS: Final = """
-with tarfile.open("marked.tgz", "w:gz") as packed:
-    for name in ("package/lib/marked.esm.js", "package/LICENSE", "package/../../escaped"):
-        content = f"{name} of {sys.argv[2]}".encode()
-        member = tarfile.TarInfo(name)
-        member.size = len(content)
-        packed.addfile(member, io.BytesIO(content))
-"""
+def npm(path: Path, archive: bytes | None = None, says: str = "", status: int = 0) -> None:
+    """Put an npm on the PATH that packs this archive, whatever it is asked for."""
+    if archive is not None:
+        (path / "archive").write_bytes(archive)
+    script = path / "npm"
+    script.write_text(
+        f"#!{sys.executable}\n"
+        "import shutil, sys\n"
+        f"{archive is not None} and shutil.copy({str(path / 'archive')!r}, 'marked.tgz')\n"
+        f"print({says!r})\n"
+        f"sys.exit({status})\n"
+    )
+    script.chmod(0o755)
 
 
-def build(checkout: Path, bin: Path) -> str:
-    """What `python build_backend.py` says."""
-    ended = subprocess.run(
-        [sys.executable, checkout / "build_backend.py"],
-        env={"PATH": str(bin)},
+def python(
+    checkout: Path, path: Path, *arguments: str | Path, on_terminal: bool = False
+) -> subprocess.CompletedProcess[str]:
+    """Run Python in the checkout, without a terminal unless it gets one here."""
+    command: list[str | Path] = [sys.executable, *arguments]
+    if on_terminal:
+        command = [sys.executable, "-c", ON_A_TERMINAL, *command]
+    return subprocess.run(
+        command,
+        cwd=checkout,
+        env=os.environ | {"PATH": str(path)},
+        stdin=subprocess.DEVNULL,
         capture_output=True,
         text=True,
-        check=True,
-        timeout=60,
-    )
-    assert ended.stdout == ""
-    return ended.stderr
-
-
-def test_with_npm_the_module_and_its_licence_are_copied(checkout: Path, bin: Path) -> None:
-    npm(bin, PACKS)
-    assert build(checkout, bin) == ""
-    vendor = checkout / "chatproxy/static/vendor"
-    assert {path.name for path in vendor.iterdir()} == {"marked.esm.js", "marked.LICENSE"}
-    assert (vendor / "marked.esm.js").read_text() == "package/lib/marked.esm.js of marked@^18.0.0"
-
-
-def test_without_npm_one_line_says_so(checkout: Path, bin: Path) -> None:
-    said = build(checkout, bin)
-    assert said.count("\n") == 1
-    assert "npm is not installed" in said
-    assert not (checkout / MODULE).exists()
-
-
-@pytest.mark.parametrize("fails", ["sys.exit('no network\\nat all')", "sys.exit(3)", "pass"])
-def test_when_npm_fails_one_line_says_so_and_what_was_there_stays(
-    checkout: Path, bin: Path, fails: str
-) -> None:
-    npm(bin, PACKS)
-    build(checkout, bin)
-    npm(bin, fails)
-    said = build(checkout, bin)
-    assert said.count("\n") == 1
-    assert "as it was" in said
-    assert (checkout / MODULE).exists()
-
-
-def test_the_wheel_carries_the_browser_side(checkout: Path, bin: Path, tmp_path: Path) -> None:
-    """Through pip, in its isolation."""
-    npm(bin, PACKS)
-    environment = {**os.environ, "PATH": f"{bin}{os.pathsep}{os.environ['PATH']}"}
-    wheel = pip_wheel(checkout, tmp_path / "first", environment)
-    with zipfile.ZipFile(wheel) as packed:
-        names = set(packed.namelist())
-    static = {name for name in names if name.startswith("chatproxy/static/")}
-    assert {MODULE, "chatproxy/static/vendor/marked.LICENSE", "chatproxy/static/chat-client.js"} <= static
-    assert {"chatproxy/static/package.json", "chatproxy/static/types.d.ts"} <= static
-    assert "build_backend.py" not in names
-
-
-def pip_wheel(source: Path, folder: Path, environment: dict[str, str]) -> Path:
-    subprocess.run(
-        [sys.executable, "-m", "pip", "wheel", "--quiet", "--no-deps", "--wheel-dir", folder, source],
-        env=environment,
-        capture_output=True,
-        check=True,
         timeout=300,
+        start_new_session=True,
+        check=False,
     )
-    (wheel,) = folder.glob("*.whl")
-    return wheel
+
+
+def vendor(checkout: Path) -> dict[str, str]:
+    """Return the content of each file in the vendor folder."""
+    return {path.name: path.read_text() for path in (checkout / STATIC / "vendor").glob("*")}
+
+
+def banner(checkout: Path) -> str:
+    """Return the line of the bundled module that says its version."""
+    return vendor(checkout)["marked.esm.js"].splitlines()[1]
+
+
+# -- what the build takes from npm
+
+
+def test_the_lock_pins_the_version_that_the_package_names() -> None:
+    package = json.loads((ROOT / STATIC / "package.json").read_text())
+    lock = json.loads((ROOT / STATIC / "package-lock.json").read_text())
+    pinned = lock["packages"]["node_modules/marked"]
+    assert package["devDependencies"] == {"marked": pinned["version"]}
+    assert len(base64.b64decode(pinned["integrity"].removeprefix("sha512-"))) == 64
+    assert (lock["name"], lock["version"]) == (package["name"], package["version"])
+
+
+@pytest.mark.parametrize("command", [RELEASE, INSTALL])
+def test_the_module_and_its_licence_are_unpacked(checkout: Path, path: Path, command: list[str]) -> None:
+    npm(path, release("1.2.3"))
+    done = python(checkout, path, *command)
+    assert (done.returncode, done.stdout, done.stderr) == (0, "", "")
+    assert vendor(checkout).keys() == {"marked.esm.js", "marked.LICENSE"}
+    assert banner(checkout) == " * marked v1.2.3 - a markdown parser"
+    assert vendor(checkout)["marked.LICENSE"] == "Licence of 1.2.3"
+
+
+SUMMARY: Final = json.dumps({"error": {"code": "E", "summary": "no network\nat all.", "detail": ""}})
+FAULTS: Final[dict[str, dict[str, Any]]] = {
+    "npm is not installed; install it": {},
+    "npm failed (no network at all); repeat": {"says": SUMMARY, "status": 1},
+    "npm failed (exit status 3); repeat": {"says": "what?", "status": 3},
+    "npm failed (exit status 0); repeat": {},
+    "the hash of what npm downloaded is not the one in": {"archive": release("6.6.6")},
+}
+
+
+@pytest.fixture(params=FAULTS)
+def fault(request: pytest.FixtureRequest, path: Path) -> str:
+    """The beginning of what is said where npm is missing, fails, or brings something else."""
+    cause: str = request.param
+    if "not installed" not in cause:
+        npm(path, **FAULTS[cause])
+    return cause
+
+
+def test_a_release_without_marked_fails_with_one_sentence(checkout: Path, path: Path, fault: str) -> None:
+    done = python(checkout, path, *RELEASE)
+    assert (done.returncode, done.stdout) == (1, "")
+    assert done.stderr.startswith(f"chatproxy: cannot bundle marked 1.2.3: {fault}")
+    assert done.stderr.endswith(".\n")
+    assert done.stderr.count("\n") == 1
+    assert vendor(checkout) == {}
+
+
+def test_an_installation_without_marked_warns_with_one_sentence(
+    checkout: Path, path: Path, fault: str
+) -> None:
+    done = python(checkout, path, *INSTALL)
+    assert (done.returncode, done.stdout) == (0, "")
+    assert done.stderr.startswith("chatproxy: building without marked 1.2.3, so that messages show as plain ")
+    assert fault in done.stderr
+    assert done.stderr.count("\n") == 1
+    assert vendor(checkout) == {}
+
+
+def test_an_installation_uses_the_pinned_version_that_is_there(checkout: Path, path: Path) -> None:
+    npm(path, release("1.2.3"))
+    python(checkout, path, *RELEASE)
+    npm(path, status=1)
+    done = python(checkout, path, *INSTALL)
+    assert (done.returncode, done.stderr) == (0, "")
+
+
+def test_an_installation_replaces_another_version_or_keeps_it_and_says_so(checkout: Path, path: Path) -> None:
+    npm(path, release("1.2.3"))
+    python(checkout, path, *RELEASE)
+    pin(checkout, "2.0.0")
+    done = python(checkout, path, *INSTALL)  # npm still packs 1.2.3
+    assert done.returncode == 0
+    assert "keeping marked 1.2.3 instead of 2.0.0: the hash" in done.stderr
+    npm(path, release("2.0.0"))
+    assert python(checkout, path, *INSTALL).stderr == ""
+    assert "v2.0.0" in banner(checkout)
+
+
+def test_a_release_replaces_what_is_there(checkout: Path, path: Path) -> None:
+    npm(path, release("1.2.3"))
+    python(checkout, path, *RELEASE)
+    untouched = vendor(checkout)
+    (checkout / MODULE).write_text(untouched["marked.esm.js"] + "alert(1)")
+    python(checkout, path, *RELEASE)
+    assert vendor(checkout) == untouched
+
+
+# -- with real pip and build
+
+
+def wheel(checkout: Path, path: Path, source: Path, **options: Any) -> tuple[set[str], str]:
+    """Have pip build a wheel; return the names in it, and what pip says."""
+    folder = path.parent / "wheels"
+    command = ("-m", "pip", "wheel", "--quiet", "--no-deps", "--wheel-dir")
+    done = python(checkout, path, *command, folder, source, **options)
+    assert done.returncode == 0, done.stderr
+    (built,) = folder.glob("ollama_chatproxy-*.whl")
+    with zipfile.ZipFile(built) as packed:
+        return set(packed.namelist()), done.stdout + done.stderr
+
+
+@pytest.mark.slow
+def test_pip_installs_a_checkout_without_npm_and_the_terminal_shows_the_warning(
+    checkout: Path, path: Path
+) -> None:
+    names, said = wheel(checkout, path, checkout, on_terminal=True)
+    assert f"{STATIC}/chat-client.js" in names
+    assert MODULE not in names
+    assert said.count("chatproxy: building without marked 1.2.3") == 1
+
+
+@pytest.mark.slow
+def test_the_sdist_is_not_built_without_npm(checkout: Path, path: Path) -> None:
+    done = python(checkout, path, "-m", "build", "--sdist")
+    assert done.returncode == 1
+    assert done.stderr.count("chatproxy: cannot bundle marked 1.2.3: npm is not installed") == 1
+    assert "Traceback" not in done.stdout + done.stderr
+    assert not list(checkout.glob("dist/*"))
+
+
+@pytest.mark.slow
+def test_the_sdist_brings_marked_to_those_without_npm(checkout: Path, path: Path) -> None:
+    npm(path, release("1.2.3"))
+    done = python(checkout, path, "-m", "build", "--sdist")
+    assert done.returncode == 0, done.stderr
+    (path / "npm").unlink()
+    (sdist,) = checkout.glob("dist/*.tar.gz")
+    names, said = wheel(checkout, path, sdist, on_terminal=True)
+    assert {MODULE, LICENCE, f"{STATIC}/package.json", f"{STATIC}/types.d.ts"} <= names
+    assert f"{STATIC}/package-lock.json" not in names
+    assert "build_backend.py" not in names
+    assert "marked" not in said
