@@ -28,8 +28,8 @@ ENV PATH=/opt/chatproxy/bin:$PATH \
     DATABASE_URL=sqlite:////data/chatproxy.db
 EXPOSE 11435
 STOPSIGNAL SIGTERM
-# Where HOST and PORT say, of which it knows the environment's alone: give them there, and no flags. Connecting to
-# the unspecified address leads to this machine.
+# Reads HOST and PORT from the environment only, so do not set them by flags. Connecting to the unspecified address
+# (0.0.0.0 or ::) reaches this container.
 HEALTHCHECK --interval=10s --timeout=3s --start-period=5s \
     CMD ["python", "-c", "import http.client as h, os; c = h.HTTPConnection(os.environ['HOST'].strip('[] ') or '127.0.0.1', int(os.environ['PORT'] or 11435), timeout=2); c.request('GET', '/healthz'); exit(c.getresponse().status != 200)"]
 ENTRYPOINT ["chatproxy"]
