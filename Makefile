@@ -1,60 +1,69 @@
-# Python 3.11 or newer, git and make are all that is needed; the rest is installed into .venv.
+# Needs Python 3.11 or newer, git and make. Each target installs the rest: Python packages into .venv, Debian
+# packages with apt-get where there is one.
 
 PYTHON ?= python3
 BIN := .venv/bin
+PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check
+INSTALLED_FROM := setup.cfg pyproject.toml build_backend.py chatproxy/static/package-lock.json
 AS_ROOT := $(if $(filter 0,$(shell id -u)),,sudo -n)
+# $(call debian,command,package): install the package if the command is missing.
+debian = command -v $(1) >/dev/null || ! command -v apt-get >/dev/null || { $(AS_ROOT) apt-get update -qq && \
+	$(AS_ROOT) env DEBIAN_FRONTEND=noninteractive apt-get install -qq -y --no-install-recommends $(2); }
 
-.PHONY: demo run test lint screenshots bench faults clean
+.PHONY: help demo run test lint format screenshots bench faults clean
 
-demo: .venv/.installed
+help: ## list the targets
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+
+demo: .venv/.installed ## start chatproxy with a stand-in for Ollama
 	DATABASE_URL=sqlite:///.demo/chatproxy.db $(BIN)/chatproxy --demo
 
-run: .venv/.installed
+run: .venv/.installed ## start chatproxy
 	$(BIN)/chatproxy
 
 # The whole suite runs on all cores and has a coverage limit (setup.cfg); `make test T=tests/unit/test_config.py` runs a
 # part on one, without it.
-test: .venv/.tested tests/js/node_modules
+test: .venv/.tested tests/js/node_modules ## run the tests, or some: T=tests/unit/test_config.py
 	$(BIN)/python -m pytest $(or $(T),--cov --numprocesses=auto --dist=worksteal)
 
-lint: .venv/.tested
+lint: .venv/.tested ## check style and types
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 
-# The README's pictures of the page.
-screenshots: .venv/.tested
+format: .venv/.tested ## format the code and fix what ruff can fix
+	$(BIN)/ruff check --fix-only .
+	$(BIN)/ruff format .
+
+screenshots: .venv/.tested ## take the README's pictures of the page
+	$(call debian,chromium,chromium)
 	$(BIN)/python docs/screenshots.py
 
-# Beside nginx, Flask, FastAPI and plain aiohttp, in at most 8 minutes; the tables go into BENCHMARKS.md.
-bench: .venv/.benched
-	command -v nginx >/dev/null || ! command -v apt-get >/dev/null || { $(AS_ROOT) apt-get update -qq && \
-		$(AS_ROOT) apt-get install -qq -y --no-install-recommends nginx-light; } || echo "nginx is left out"
+bench: .venv/.benched ## measure against nginx, Flask, FastAPI and aiohttp, in 8 minutes, into BENCHMARKS.md
+	$(call debian,nginx,nginx-light) || echo "nginx is left out"
 	$(BIN)/python -m benchmarks.run
 
-# Kills, cuts, fills, locks, in at most 10 minutes; the table goes into BENCHMARKS.md.
-faults: .venv/.tested
-	command -v faketime >/dev/null || ! command -v apt-get >/dev/null || { $(AS_ROOT) apt-get update -qq && \
-		$(AS_ROOT) apt-get install -qq -y --no-install-recommends faketime; }
+faults: .venv/.tested ## kill, cut, fill and lock, in 10 minutes, into BENCHMARKS.md
+	$(call debian,faketime,faketime)
 	PYTHONPATH=tests/support $(BIN)/python -m faults
 
-clean:
+clean: ## remove all that the other targets made
 	rm -rf .venv .demo build dist *.egg-info .coverage .mypy_cache .pytest_cache .ruff_cache .hypothesis tests/js/node_modules
 
 $(BIN)/python:
 	$(PYTHON) -m venv .venv
 
-.venv/.installed: setup.cfg pyproject.toml build_backend.py chatproxy/static/package.json | $(BIN)/python
-	$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable .
+.venv/.installed: $(INSTALLED_FROM) | $(BIN)/python
+	$(PIP) --editable .
 	touch $@
 
-.venv/.tested: setup.cfg pyproject.toml build_backend.py chatproxy/static/package.json | $(BIN)/python
-	$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable '.[test]'
+.venv/.tested: $(INSTALLED_FROM) | $(BIN)/python
+	$(PIP) --editable '.[test]'
 	touch $@ .venv/.installed
 
-.venv/.benched: setup.cfg pyproject.toml build_backend.py chatproxy/static/package.json | $(BIN)/python
-	$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable '.[bench]'
-	touch $@ .venv/.installed
+.venv/.benched: $(INSTALLED_FROM) | $(BIN)/python
+	$(PIP) --editable '.[bench]'
+	touch $@ .venv/.tested .venv/.installed
 
 # Without npm, the tests that need these are skipped.
 tests/js/node_modules: tests/js/package.json
