@@ -10,7 +10,7 @@ AS_ROOT := $(if $(filter 0,$(shell id -u)),,sudo -n)
 debian = command -v $(1) >/dev/null || ! command -v apt-get >/dev/null || { $(AS_ROOT) apt-get update -qq && \
 	$(AS_ROOT) env DEBIAN_FRONTEND=noninteractive apt-get install -qq -y --no-install-recommends $(2); }
 
-.PHONY: help demo run test lint format screenshots bench faults clean
+.PHONY: help demo run test lint format screenshots bench faults dist clean
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -46,6 +46,12 @@ bench: .venv/.benched ## measure against nginx, Flask, FastAPI and aiohttp, in 8
 faults: .venv/.tested ## kill, cut, fill and lock, in 10 minutes, into BENCHMARKS.md
 	$(call debian,faketime,faketime)
 	PYTHONPATH=tests/support $(BIN)/python -m faults
+
+dist: .venv/.tested ## build the sdist and the wheel in dist/ and check them; needs npm
+	rm -rf dist
+	$(BIN)/python -m build --config-setting=--quiet= --outdir dist
+	$(BIN)/python -m twine check --strict dist/*
+	$(BIN)/python .ci/check_dist.py dist
 
 clean: ## remove all that the other targets made
 	rm -rf .venv .demo build dist *.egg-info .coverage .mypy_cache .pytest_cache .ruff_cache .hypothesis tests/js/node_modules

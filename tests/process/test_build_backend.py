@@ -22,7 +22,7 @@ import pytest
 ROOT: Final = Path(__file__).parents[2]
 SOURCES: Final = (
     *("build_backend.py", "MANIFEST.in", "pyproject.toml", "setup.cfg"),
-    *("CHANGES.md", "LICENSE", "README.md", "chatproxy"),
+    *("CHANGES.md", "LICENSE", "README.md", "chatproxy", ".ci"),
 )
 STATIC: Final = "chatproxy/static"
 MODULE: Final = f"{STATIC}/vendor/marked.esm.js"
@@ -262,3 +262,34 @@ def test_the_sdist_brings_marked_to_those_without_npm(checkout: Path, path: Path
     assert f"{STATIC}/package-lock.json" not in names
     assert "build_backend.py" not in names
     assert "marked" not in said
+
+
+@pytest.mark.slow
+def test_what_is_built_is_checked(checkout: Path, path: Path) -> None:
+    """The check that nothing is wrong installs the wheel; `make dist` does that, and CI runs it."""
+    git = str(shutil.which("git"))
+    (path / "git").symlink_to(git)
+    for command in (["init", "--quiet"], ["add", "--all", "chatproxy"]):
+        subprocess.run([git, *command], cwd=checkout, check=True)
+    npm(path, release("1.2.3"))
+    scratch = checkout / STATIC / "scratch.js"
+    scratch.touch()
+    done = python(checkout, path, "-m", "build")
+    assert done.returncode == 0, done.stderr
+    done = python(checkout, path, ".ci/check_dist.py", "dist")
+    assert (done.returncode, done.stdout) == (1, "")
+    assert done.stderr == f"ollama_chatproxy-0.1.0.tar.gz should not contain {STATIC}/scratch.js\n"
+    subprocess.run([git, "add", scratch], cwd=checkout, check=True)
+    (built,) = checkout.glob("dist/*.whl")
+    without(built, MODULE)
+    done = python(checkout, path, ".ci/check_dist.py", "dist")
+    assert (done.returncode, done.stderr) == (1, f"{built.name} lacks {MODULE}\n")
+
+
+def without(archive: Path, name: str) -> None:
+    """Take a file out of the wheel."""
+    with zipfile.ZipFile(archive) as packed:
+        contents = {each: packed.read(each) for each in packed.namelist() if each != name}
+    with zipfile.ZipFile(archive, "w") as packed:
+        for each, content in contents.items():
+            packed.writestr(each, content)
