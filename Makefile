@@ -49,7 +49,7 @@ faults: .venv/.tested ## kill, cut, fill and lock, in 10 minutes, into BENCHMARK
 
 dist: .venv/.tested ## build the sdist and the wheel in dist/ and check them; needs npm
 	rm -rf dist
-	$(BIN)/python -m build --config-setting=--quiet= --outdir dist
+	SOURCE_DATE_EPOCH=$$(git log -1 --format=%ct) $(BIN)/python -m build --config-setting=--quiet= --outdir dist
 	$(BIN)/python -m twine check --strict dist/*
 	$(BIN)/python .ci/check_dist.py dist
 
