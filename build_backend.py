@@ -25,7 +25,8 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
 
-STATIC = Path(__file__).resolve().parent / "chatproxy" / "static"
+ROOT = Path(__file__).resolve().parent
+STATIC = ROOT / "chatproxy" / "static"
 LOCK = STATIC / "package-lock.json"
 VENDOR = STATIC / "vendor"  # git-ignored
 MODULE = "marked.esm.js"
@@ -52,6 +53,7 @@ def build_wheel(
 ) -> str:
     """Build a wheel, if need be without marked."""
     fetch_or_warn()
+    shutil.rmtree(ROOT / "build" / "lib", ignore_errors=True)  # else modules that were removed come along
     return str(_setuptools().build_wheel(wheel_directory, config_settings, metadata_directory))
 
 

@@ -235,9 +235,12 @@ def wheel(checkout: Path, path: Path, source: Path, **options: Any) -> tuple[set
 def test_pip_installs_a_checkout_without_npm_and_the_terminal_shows_the_warning(
     checkout: Path, path: Path
 ) -> None:
+    left_over = checkout / "build/lib/chatproxy/moved.py"  # by an earlier build
+    left_over.parent.mkdir(parents=True)
+    left_over.touch()
     names, said = wheel(checkout, path, checkout, on_terminal=True)
     assert f"{STATIC}/chat-client.js" in names
-    assert MODULE not in names
+    assert not {MODULE, "chatproxy/moved.py"} & names
     assert said.count("chatproxy: building without marked 1.2.3") == 1
 
 
