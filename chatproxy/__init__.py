@@ -14,7 +14,10 @@ _HOMES = {"Config": "chatproxy.config", "create_app": "chatproxy.app"}
 
 
 def __getattr__(name: str) -> object:
-    """Imported when asked for: the process that reads a document needs none of it, and starts sooner."""
+    """Import `Config` or `create_app` on first use.
+
+    The process that reads a document needs neither, and starts sooner.
+    """
     if name not in _HOMES:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
     return getattr(import_module(_HOMES[name]), name)
