@@ -70,6 +70,7 @@ class EventStream:
             if self._transport.is_closing():
                 raise ConnectionResetError("the reader has left")
             self._write(piece)
+            del piece  # the transport has its own copy, and a slow reader may keep this one for long
             await self._drain()
 
     def _write(self, data: bytes) -> None:
