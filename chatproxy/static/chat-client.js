@@ -1,52 +1,56 @@
-// The client: chatproxy's HTTP API as functions. Runs wherever `fetch` does, and needs no DOM.
+// The client: chatproxy's HTTP API as functions. It runs wherever there is `fetch` and needs no DOM.
 
 import { AnswerStream } from "./client/answer-stream.js";
 import { Http } from "./client/http.js";
+import { newMessageId } from "./client/message-id.js";
 
 export { ChatError } from "./client/chat-error.js";
 
-/** @type {typeof import("./chat-client.js").createChatClient} */
+/**
+ * Create a client for one server.
+ *
+ * @type {typeof import("./chat-client.js").createChatClient}
+ */
 export const createChatClient = (options) => {
   const http = new Http(options ?? {});
   return {
     baseUrl: http.baseUrl,
 
     sendMessageStream: (sessionId, request, onChunk, onComplete, onError) => {
-      const { body, signal } = question(request);
-      const endpoint = "messages/stream";
-      return watched(new AnswerStream(http, sessionId, { endpoint, body }, { onChunk, onComplete, onError }, signal));
+      const post = { endpoint: "messages/stream", body: requestBody(request) };
+      return watch(new AnswerStream(http, sessionId, post, { onChunk, onComplete, onError }, request.signal));
     },
 
     resume: (sessionId, messageId, cursor, { signal, ...callbacks } = {}) =>
-      watched(new AnswerStream(http, sessionId, { messageId, cursor }, callbacks, signal)),
+      watch(new AnswerStream(http, sessionId, { messageId, cursor }, callbacks, signal)),
 
     sendMessage: async (sessionId, request) => {
-      const { body, signal } = question(request);
-      const stream = new AnswerStream(http, sessionId, { endpoint: "messages", body }, {}, signal);
+      const post = { endpoint: "messages", body: requestBody(request) };
+      const stream = new AnswerStream(http, sessionId, post, {}, request.signal);
       await stream.watch();
-      return /** @type {import("./types.js").AnswerJSON} */ (stream.json);
+      return /** @type {import("./types.js").WholeAnswer} */ (stream.wholeAnswer);
     },
 
     sessions: {
       create: (fields = {}) => http.json("POST", "chat/sessions", { json: fields }),
       list: ({ signal, ...query } = {}) => http.json("GET", "chat/sessions", { query, signal }),
-      get: (id) => http.json("GET", session(id)),
-      update: (id, fields) => http.json("PATCH", session(id), { json: fields }),
-      delete: (id) => http.json("DELETE", session(id)),
+      get: (id) => http.json("GET", sessionPath(id)),
+      update: (id, fields) => http.json("PATCH", sessionPath(id), { json: fields }),
+      delete: (id) => http.json("DELETE", sessionPath(id)),
       export: async (id, format = "json") =>
-        (await http.request("GET", `${session(id)}/export`, { query: { format } })).blob(),
+        (await http.request("GET", `${sessionPath(id)}/export`, { query: { format } })).blob(),
     },
 
     messages: {
-      list: (id, { signal, ...query } = {}) => http.json("GET", `${session(id)}/messages`, { query, signal }),
-      cancel: (id, messageId) => http.json("POST", `${session(id)}/messages/${messageId}/cancel`),
+      list: (id, { signal, ...query } = {}) => http.json("GET", `${sessionPath(id)}/messages`, { query, signal }),
+      cancel: (id, messageId) => http.json("POST", `${sessionPath(id)}/messages/${messageId}/cancel`),
     },
 
     documents: {
       create: (document, { onProgress, signal } = {}) => {
         if (!(document instanceof Blob)) return http.json("POST", "documents", { json: document, signal });
         const form = new FormData();
-        if ("name" in document) form.append("file", document, nameInForm(/** @type {File} */ (document).name));
+        if ("name" in document) form.append("file", document, escapeFileName(String(document.name))); // Node 18 has no File
         else form.append("file", document);
         if (onProgress) return http.upload("documents", form, document.size, onProgress, signal);
         return http.json("POST", "documents", { body: form, signal });
@@ -62,21 +66,34 @@ export const createChatClient = (options) => {
 };
 
 /** @param {string} id */
-const session = (id) => `chat/sessions/${encodeURIComponent(id)}`;
+const sessionPath = (id) => `chat/sessions/${encodeURIComponent(id)}`;
 
-/** The server decodes it; but readers of form headers take a `;`, even in quotes, for the end of the name. @param {string} name */
-const nameInForm = (name) => name.replaceAll(";", "%3B");
+/**
+ * Escape a `;`, which parsers of multipart headers take for the end of the name even inside quotes. The server
+ * decodes it.
+ *
+ * @param {string} name
+ */
+const escapeFileName = (name) => name.replaceAll(";", "%3B");
 
-/** What is posted, the same at every attempt. @param {import("./types.js").SendRequest} request */
-const question = ({ signal, ...fields }) => ({ body: { ...fields, clientMessageId: fields.clientMessageId ?? newId() }, signal });
+/**
+ * Return the JSON body of a request. Its clientMessageId makes every attempt the same message to the server.
+ *
+ * @param {import("./types.js").SendRequest} request
+ */
+const requestBody = ({ signal: _, ...fields }) => ({
+  ...fields,
+  clientMessageId: fields.clientMessageId ?? newMessageId(),
+});
 
-/** `crypto.randomUUID` is for secure origins; an id only has to be new to its session. */
-const newId = () => globalThis.crypto?.randomUUID?.() ?? [0, 0, 0].map(() => Math.random().toString(36).slice(2)).join("-");
-
-/** A promise of the end that is also all the events. @param {AnswerStream} stream */
-const watched = (stream) => {
+/**
+ * Start watching, and return the promise that is also the iterable of events.
+ *
+ * @param {AnswerStream} stream
+ */
+const watch = (stream) => {
   const ended = stream.watch();
-  ended.catch(() => {}); // whoever only iterates has seen the `error` event
+  ended.catch(() => {}); // callers that only iterate get the `error` event instead
   return Object.assign(ended, {
     cancel: () => stream.cancel(),
     [Symbol.asyncIterator]: () => stream.events[Symbol.asyncIterator](),

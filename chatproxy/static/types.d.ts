@@ -1,18 +1,34 @@
-// What the server says and takes: the types of its HTTP contract, and of the client on top of it.
+// The types of chatproxy's HTTP API and of the client on top of it.
+//
+// Everything above "the client" mirrors `/openapi.json`; tests/js/test_types.py fails where the two differ.
 
-// -- what is stored
+// -- sessions, messages, documents, models
 
 export interface Session {
   id: string;
   title: string | null;
   model: string | null;
+  /** The system prompt. */
   system: string | null;
   documentId: number | null;
   createdAt: string;
   updatedAt: string;
   messageCount: number;
-  /** The answer being produced now. */
+  /** The answer that is being generated. */
   activeMessageId: number | null;
+}
+
+export interface SessionPage {
+  sessions: Session[];
+  /** The `before` of the next page; null on the last one. */
+  next: string | null;
+}
+
+/** The body that creates or changes a session. An absent field keeps its value, null removes it. */
+export interface SessionRequest {
+  title?: string | null | undefined;
+  model?: string | null | undefined;
+  system?: string | null | undefined;
 }
 
 export interface Message {
@@ -22,7 +38,7 @@ export interface Message {
   content: string;
   thinking: string;
   status: MessageStatus;
-  /** Where `content` stands: `resume` goes on from here. */
+  /** The end of the text in `thinking` and `content`: `resume` continues from here. */
   cursor: string | null;
   model: string | null;
   modelReason: string | null;
@@ -31,6 +47,7 @@ export interface Message {
   warnings: Notice[];
   finishReason: FinishReason | null;
   usage: Usage | null;
+  /** Why the answer is `failed` or `interrupted`. */
   error: Failure | null;
   imageCount: number;
   clientMessageId: string | null;
@@ -41,17 +58,20 @@ export interface Message {
 export type MessageStatus = "complete" | "streaming" | "cancelled" | "failed" | "interrupted";
 export type FinishReason = "stop" | "length" | "cancelled";
 
+/** Oldest first. */
+export interface MessagePage {
+  messages: Message[];
+  /** The `before` of the page with earlier messages; null if there are none. */
+  next: number | null;
+}
+
+/** A warning that belongs to an answer. */
 export interface Notice {
   code: string;
   message: string;
 }
 
-export interface Failure {
-  error: string;
-  code: string;
-  retryable: boolean;
-}
-
+/** What an answer cost; a figure that Ollama did not report is null. */
 export interface Usage {
   promptTokens: number | null;
   completionTokens: number | null;
@@ -61,22 +81,42 @@ export interface Usage {
   totalMs: number | null;
 }
 
+/** A passage of a document that the answer draws on. */
 export interface Source {
   documentId: number;
   title: string;
-  /** The chunk's number in its document, from 0. */
+  /** The number of the passage in its document, from 0. */
   chunk: number;
+  /** The text of the passage. */
   snippet: string;
   score: number;
+}
+
+/** Best match first. */
+export interface SourceList {
+  sources: Source[];
 }
 
 export interface DocumentInfo {
   id: number;
   title: string;
   mediaType: string;
+  /** The size of the upload. */
   bytes: number;
   chunks: number;
   createdAt: string;
+}
+
+/** Newest first. */
+export interface DocumentPage {
+  documents: DocumentInfo[];
+  /** The `before` of the next page; null on the last one. */
+  next: number | null;
+}
+
+export interface TextRequest {
+  title: string;
+  text: string;
 }
 
 export interface ModelInfo {
@@ -84,6 +124,7 @@ export interface ModelInfo {
   parameterSize: string | null;
   quantization: string | null;
   sizeBytes: number | null;
+  /** Tokens. */
   contextLength: number | null;
   capabilities: string[];
   loaded: boolean;
@@ -91,37 +132,67 @@ export interface ModelInfo {
   loadMs: number | null;
 }
 
-export interface Models {
+export interface ModelList {
   models: ModelInfo[];
-  /** What `auto` would choose. */
-  selected: { model: string; reason: string } | null;
+  /** What `auto` would choose for a short message; null if there is no model. */
+  selected: SelectedModel | null;
 }
 
-// -- sending
+export interface SelectedModel {
+  model: string;
+  reason: string;
+}
+
+/** A session exported as JSON. */
+export interface Export {
+  session: Session;
+  messages: Message[];
+}
+
+/** The body of `GET /readyz`. */
+export interface Readiness {
+  status: "ready";
+  ollama: OllamaState;
+}
+
+export interface OllamaState {
+  reachable: boolean;
+  version?: string | undefined;
+  /** Why it is not reachable. */
+  code?: string | undefined;
+}
+
+// -- sending a message
 
 export interface SendRequest {
   message: string;
-  /** Sticks to the session; absent keeps what it has, null takes it off. */
+  /** The document to answer from. Absent keeps the session's document, null removes it. */
   documentId?: number | null | undefined;
+  /** Another spelling of `documentId`. */
   document_id?: number | null | undefined;
   /** A name, or "auto". */
   model?: string | null | undefined;
+  /** The system prompt. */
   system?: string | null | undefined;
   /** In base64, without a `data:` prefix. */
-  images?: string[] | undefined;
-  options?: Record<string, unknown> | undefined;
+  images?: string[] | null | undefined;
+  /** Passed to Ollama. */
+  options?: Record<string, unknown> | null | undefined;
   think?: boolean | "low" | "medium" | "high" | "max" | null | undefined;
+  /** "json", or a JSON Schema. */
   format?: string | Record<string, unknown> | null | undefined;
+  /** How long the model stays loaded: seconds, or a duration such as "10m". */
   keep_alive?: string | number | null | undefined;
-  /** The client makes one where none is given. */
-  clientMessageId?: string | undefined;
-  /** The user message whose place this one takes. */
-  replaces?: number | undefined;
-  /** Ends the watching; the answer itself goes on at the server. To stop that: `cancel()`. */
+  /** Identifies this message: sent again, it is answered only once. The client generates one if it is absent. */
+  clientMessageId?: string | null | undefined;
+  /** The id of the user message that this one replaces, with everything after it. */
+  replaces?: number | null | undefined;
+  /** Not sent. Stops watching; the server still finishes the answer. To stop that too, call `cancel()`. */
   signal?: AbortSignal | null | undefined;
 }
 
-export interface AnswerJSON {
+/** A finished answer as one object. */
+export interface WholeAnswer {
   userMessageId: number;
   assistantMessageId: number;
   fullResponse: string;
@@ -130,7 +201,7 @@ export interface AnswerJSON {
   warnings: Notice[];
   model: string | null;
   modelReason: string | null;
-  finishReason: FinishReason;
+  finishReason: FinishReason | null;
   usage: Usage | null;
 }
 
@@ -146,15 +217,17 @@ export interface StartEvent {
   model: string | null;
   modelReason: string | null;
   sessionId: string;
-  /** The cursor that `resume` was given is not in the text: what follows is all of it. */
+  /** The cursor given to `resume` is not in the text: drop what you have, the whole text follows. */
   reset?: boolean | undefined;
 }
 
 export interface StatusEvent {
   type: "status";
-  /** "reconnecting" is never the server's: the client says so when it finds the connection lost, before `start` too. */
+  /** "reconnecting" comes from the client, which lost the connection; possibly before `start`. */
   state: "queued" | "loading" | "waiting" | "generating" | "reconnecting";
+  /** The place in the queue, from 1. */
   position?: number | undefined;
+  /** Since the state began. */
   elapsedMs: number;
   etaMs?: number | undefined;
   tokens?: number | undefined;
@@ -179,7 +252,7 @@ export interface WarningEvent extends Notice {
 
 export interface DoneEvent {
   type: "done";
-  /** null only where it was cancelled before the server began. */
+  /** null only if the answer was cancelled before the server started it. */
   assistantMessageId: number | null;
   fullResponse: string;
   sources: Source[];
@@ -189,21 +262,90 @@ export interface DoneEvent {
   cursor: string;
 }
 
-export interface ErrorEvent extends Failure {
+export interface ErrorEvent extends Failure<ErrorCode> {
   type: "error";
-  /** null where there is no answer: the message was refused, or never arrived. */
+  /** null if there is no answer: the message was refused or never arrived. */
   assistantMessageId: number | null;
   /** The text so far. */
   fullResponse: string;
   cursor: string;
 }
 
+// -- errors
+
+export interface Failure<Code extends string = ServerErrorCode> {
+  /** One sentence for people. */
+  error: string;
+  code: Code;
+  /** Whether the same request may succeed later. */
+  retryable: boolean;
+}
+
+/** The body of a response with a status of 400 or more. */
+export interface ErrorBody {
+  /** One sentence for people. */
+  error: string;
+  code: ServerErrorCode;
+  /** The field of the request that is invalid. */
+  field?: string | undefined;
+  /** The answer that keeps the session busy. */
+  activeMessageId?: number | undefined;
+  assistantMessageId?: number | undefined;
+  /** The text so far. */
+  fullResponse?: string | undefined;
+  /** The models that are installed. */
+  installed?: string[] | undefined;
+  /** Tokens that the prompt needs. */
+  neededTokens?: number | undefined;
+  /** Tokens that the model has room for. */
+  contextLength?: number | undefined;
+}
+
+/** The codes of this version; a newer server may send others. */
+export type ServerErrorCode =
+  | "malformed"
+  | "invalid_cursor"
+  | "unauthorized"
+  | "host_not_allowed"
+  | "origin_not_allowed"
+  | "not_found"
+  | "method_not_allowed"
+  | "session_busy"
+  | "too_large"
+  | "unsupported_media_type"
+  | "invalid"
+  | "idempotency_conflict"
+  | "model_not_found"
+  | "no_suitable_model"
+  | "message_too_long"
+  | "option_not_allowed"
+  | "too_many_subscribers"
+  | "internal"
+  | "upstream_unavailable"
+  | "upstream_error"
+  | "upstream_incomplete"
+  | "upstream_invalid"
+  | "interrupted"
+  | "overloaded"
+  | "shutting_down"
+  | "no_models"
+  | "upstream_timeout"
+  | "storage_full";
+
+/**
+ * The client's own codes: the connection broke and could not be restored, `signal` aborted the request, a proxy
+ * answered with an error instead of chatproxy, the address is not that of a chatproxy server.
+ */
+export type ClientErrorCode = "connection_lost" | "aborted" | "http_error" | "unexpected_answer";
+
+export type ErrorCode = ServerErrorCode | ClientErrorCode;
+
 // -- the client
 
 export interface ChatClientOptions {
-  /** Where chatproxy is mounted. Default: the folder above that of this module, as chatproxy serves it. */
+  /** Where chatproxy is mounted. Default: the parent of the folder that serves this module. */
   baseUrl?: string | URL | undefined;
-  /** Sent with every request, e.g. `Authorization`; a function is asked each time. */
+  /** Sent with every request, for example `Authorization`. A function is called before each request. */
   headers?: HeadersInit | (() => HeadersInit | Promise<HeadersInit>) | undefined;
   fetch?: typeof globalThis.fetch | undefined;
 }
@@ -213,7 +355,7 @@ export type OnComplete = (fullResponse: string, messageId: number | null, source
 export type OnError = (error: ChatError) => void;
 
 export interface AnswerCallbacks {
-  /** Of `resume` with a cursor: the text given until now, and what belongs to the cursor, is to be thrown away; all follows. */
+  /** Only for `resume` with a cursor: drop the text so far, including the text before the cursor; all of it follows. */
   onReset?: (() => void) | null | undefined;
   onChunk?: OnChunk | null | undefined;
   onComplete?: OnComplete | null | undefined;
@@ -221,50 +363,54 @@ export interface AnswerCallbacks {
 }
 
 /**
- * An answer on its way. As a promise it settles after `onComplete` or `onError`, with the `done` event
- * or, after `onError`, with undefined; it rejects, with a ChatError, only where no `onError` was given.
- * Iterated, at any time and any number of times, it gives all events from the first, of which the last
- * is `done` or `error`; it never throws.
+ * An answer in progress.
+ *
+ * As a promise, it settles after `onComplete` or `onError`: it resolves to the `done` event, or to undefined after
+ * `onError`. It rejects, with a ChatError, only if there is no `onError`. As an async iterable, at any time and any
+ * number of times, it yields all events from the first one; the last is `done` or `error`. Iterating never throws.
  */
 export interface AnswerStream extends Promise<DoneEvent | undefined>, AsyncIterable<ChatEvent> {
   [Symbol.asyncIterator](): AsyncIterator<ChatEvent>;
-  /** Stops the answer itself, for everybody; it then ends with `done` and its text so far. Never rejects. */
+  /** Stops the answer on the server, for all readers; it ends with `done` and its text so far. Never rejects. */
   cancel(): Promise<void>;
 }
 
-/** One sentence for people in `message`, and `code` for programs. */
+/** Every failed call ends with one: a sentence for people in `message`, a `code` for programs. */
 export declare class ChatError extends Error {
-  constructor(message: string, code: string, more?: ErrorBody & { status?: number; retryAfter?: number | undefined; cause?: unknown });
-  /** The server's codes, and the client's: `connection_lost`, `aborted`, `http_error`, `unexpected_answer`. */
-  code: string;
-  /** Of HTTP; 0 where there was none. */
+  constructor(message: string, code: ErrorCode, details?: ErrorDetails);
+  code: ErrorCode;
+  /** The HTTP status; 0 if there was no response. */
   status: number;
+  /** Whether the same request may succeed later. */
   retryable: boolean;
-  /** What `Retry-After` said, in milliseconds. */
+  /** The `Retry-After` header, in milliseconds. */
   retryAfter: number | undefined;
   /** The text so far. */
   fullResponse: string;
   assistantMessageId: number | null;
   /** The answer that keeps the session busy. */
   activeMessageId: number | null;
-  /** The field of the request that cannot be used. */
+  /** The field of the request that is invalid. */
   field: string | undefined;
+  /** The models that are installed. */
+  installed: string[] | undefined;
+  /** Tokens that the prompt needs. */
+  neededTokens: number | undefined;
+  /** Tokens that the model has room for. */
+  contextLength: number | undefined;
 }
 
-/** What the server says beside a status of 400 or more. */
-export interface ErrorBody {
-  error?: string | undefined;
-  code?: string | undefined;
-  retryable?: boolean | undefined;
-  fullResponse?: string | undefined;
+export interface ErrorDetails extends Partial<Omit<ErrorBody, "error" | "code" | "assistantMessageId">> {
   assistantMessageId?: number | null | undefined;
-  activeMessageId?: number | null | undefined;
-  field?: string | undefined;
+  retryable?: boolean | undefined;
+  status?: number | undefined;
+  retryAfter?: number | undefined;
+  cause?: unknown;
 }
 
-export interface Page {
+export interface PageQuery {
   limit?: number | undefined;
-  /** `next` of the page before. */
+  /** `next` of the previous page. */
   before?: string | number | null | undefined;
   signal?: AbortSignal | null | undefined;
 }
@@ -275,12 +421,10 @@ export interface UploadProgress {
   total: number;
 }
 
-export type SessionFields = Partial<Pick<Session, "title" | "model" | "system">>;
-
 export interface ChatClient {
   readonly baseUrl: string;
 
-  /** Sends the message; the answer comes piece by piece. */
+  /** Sends a message and streams the answer. */
   sendMessageStream(
     sessionId: string,
     request: SendRequest,
@@ -289,13 +433,14 @@ export interface ChatClient {
     onError?: OnError | null,
   ): AnswerStream;
 
-  /** Sends the message; the whole answer at once. */
-  sendMessage(sessionId: string, request: SendRequest): Promise<AnswerJSON>;
+  /** Sends a message and returns the whole answer. */
+  sendMessage(sessionId: string, request: SendRequest): Promise<WholeAnswer>;
 
   /**
-   * Watches an answer that exists, running or finished: what follows the cursor, or without one all of it.
-   * Where a `start` says `reset`, which may be a second one, the text until then is to be thrown away, that
-   * which belonged to the cursor included: all of it follows. To callbacks, `onReset` says so.
+   * Watches an answer, running or finished, from the cursor on; without a cursor, from the beginning.
+   *
+   * A `start` with `reset`, possibly a second one, says that the server lost text: drop everything so far, including
+   * the text before the cursor; all of it follows. Callbacks hear of it from `onReset`.
    */
   resume(
     sessionId: string,
@@ -305,30 +450,30 @@ export interface ChatClient {
   ): AnswerStream;
 
   sessions: {
-    create(fields?: SessionFields): Promise<Session>;
-    list(query?: Page & { q?: string | undefined }): Promise<{ sessions: Session[]; next: string | null }>;
+    create(fields?: SessionRequest): Promise<Session>;
+    list(query?: PageQuery & { q?: string | undefined }): Promise<SessionPage>;
     get(sessionId: string): Promise<Session>;
-    update(sessionId: string, fields: SessionFields): Promise<Session>;
+    update(sessionId: string, fields: SessionRequest): Promise<Session>;
     delete(sessionId: string): Promise<void>;
     export(sessionId: string, format?: "json" | "markdown"): Promise<Blob>;
   };
 
   messages: {
-    /** The latest, oldest first. */
-    list(sessionId: string, query?: Page): Promise<{ messages: Message[]; next: number | null }>;
+    /** The newest page, oldest message first. */
+    list(sessionId: string, query?: PageQuery): Promise<MessagePage>;
     cancel(sessionId: string, messageId: number): Promise<Message>;
   };
 
   documents: {
     create(
-      document: Blob | { title: string; text: string },
+      document: Blob | TextRequest,
       options?: { onProgress?: (progress: UploadProgress) => void; signal?: AbortSignal | null | undefined },
     ): Promise<DocumentInfo>;
-    list(query?: Page): Promise<{ documents: DocumentInfo[]; next: string | number | null }>;
+    list(query?: PageQuery): Promise<DocumentPage>;
     get(documentId: number): Promise<DocumentInfo>;
     delete(documentId: number): Promise<void>;
-    search(documentId: number, q: string, options?: { signal?: AbortSignal | null | undefined }): Promise<{ sources: Source[] }>;
+    search(documentId: number, q: string, options?: { signal?: AbortSignal | null | undefined }): Promise<SourceList>;
   };
 
-  models(): Promise<Models>;
+  models(): Promise<ModelList>;
 }

@@ -1,9 +1,9 @@
-// The client against a server whose every answer is decided here: what it asks, when it asks again, what it tells.
+// The client against a server whose every response is decided here: its requests, retries, callbacks and events.
 
 import assert from "node:assert/strict";
 import { test } from "node:test";
 import { ChatError, createChatClient } from "../../chatproxy/static/chat-client.js";
-import { all, BASE, chunk, cut, done, fakeServer, fastClock, json, POST, recorder, refused, start, stream, unreachable } from "./fake-server.js";
+import { all, BASE, chunk, cut, done, fakeServer, fastClock, json, POST, recorder, errorResponse, start, stream, unreachable } from "./fake-server.js";
 
 const client = (server, more = {}) => createChatClient({ ...server.options, ...more });
 const types = (events) => events.map(({ type, state }) => state ?? type);
@@ -11,21 +11,21 @@ const sources = [{ documentId: 7 }];
 const warning = (code, message = "Look.") => ({ type: "warning", code, message });
 
 const watch = async (server, request = { message: "Hi" }, more = {}) => {
-  const heard = recorder();
-  const answer = client(server, more).sendMessageStream("s", request, ...heard.callbacks);
+  const recorded = recorder();
+  const answer = client(server, more).sendMessageStream("s", request, ...recorded.callbacks);
   const value = await answer;
-  return { ...heard, answer, value, events: await all(answer), asked: server.asked };
+  return { ...recorded, answer, value, events: await all(answer), requests: server.requests };
 };
 
 // -- the call
 
-test("sendMessageStream posts the message and calls back as frontends expect", async () => {
-  const { told, asked, value } = await watch(
+test("sendMessageStream posts the message and calls the callbacks", async () => {
+  const { calls, requests, value } = await watch(
     fakeServer(stream([start, chunk("Hel", "0.3"), chunk("lo", "0.5"), done("Hello")])),
     { message: "Hi", documentId: 7, model: "auto", signal: new AbortController().signal },
   );
-  assert.deepEqual(told, [["chunk", "Hel"], ["chunk", "lo"], ["complete", "Hello", 2, sources]]);
-  const [{ path, method, headers, body: { clientMessageId, ...body } }] = asked;
+  assert.deepEqual(calls, [["chunk", "Hel"], ["chunk", "lo"], ["complete", "Hello", 2, sources]]);
+  const [{ path, method, headers, body: { clientMessageId, ...body } }] = requests;
   assert.deepEqual([method, path, body], ["POST", POST, { message: "Hi", documentId: 7, model: "auto" }]);
   assert.equal(headers.get("Content-Type"), "application/json");
   assert.match(clientMessageId, /^[A-Za-z0-9._:-]{16,64}$/);
@@ -33,34 +33,34 @@ test("sendMessageStream posts the message and calls back as frontends expect", a
 });
 
 test("the caller's own clientMessageId is used", async () => {
-  const { asked } = await watch(fakeServer(stream([start, done("")])), { message: "Hi", clientMessageId: "mine" });
-  assert.equal(asked[0].body.clientMessageId, "mine");
+  const { requests } = await watch(fakeServer(stream([start, done("")])), { message: "Hi", clientMessageId: "mine" });
+  assert.equal(requests[0].body.clientMessageId, "mine");
 });
 
-test("without `crypto.randomUUID`, as on insecure origins, and without `crypto`, there is an id all the same", async (t) => {
+test("there is an id on insecure origins and without `crypto` too", async (t) => {
   const own = Object.getOwnPropertyDescriptor(globalThis, "crypto");
   t.after(() => Object.defineProperty(globalThis, "crypto", /** @type {PropertyDescriptor} */ (own)));
   const ids = new Set();
-  for (const value of [{ getRandomValues: () => {} }, undefined, undefined]) {
+  for (const value of [{ getRandomValues: (bytes) => bytes.fill(7) }, undefined, undefined]) {
     Object.defineProperty(globalThis, "crypto", { value, configurable: true });
-    const { asked } = await watch(fakeServer(stream([start, done("")])));
-    assert.match(asked[0].body.clientMessageId, /^[A-Za-z0-9._:-]{16,64}$/);
-    ids.add(asked[0].body.clientMessageId);
+    const { requests } = await watch(fakeServer(stream([start, done("")])));
+    assert.match(requests[0].body.clientMessageId, /^[A-Za-z0-9._:-]{16,64}$/);
+    ids.add(requests[0].body.clientMessageId);
   }
   assert.equal(ids.size, 3);
 });
 
-test("headers may be an object or a function, asked for each request", async (t) => {
+test("headers may be an object, or a function that is called before each request", async (t) => {
   fastClock(t);
   const fixed = await watch(fakeServer(stream([start, done("")])), undefined, { headers: { Authorization: "Bearer a" } });
-  assert.equal(fixed.asked[0].headers.get("Authorization"), "Bearer a");
+  assert.equal(fixed.requests[0].headers.get("Authorization"), "Bearer a");
   let number = 0;
   const headers = async () => ({ Authorization: `Bearer ${(number += 1)}` });
-  const { asked } = await watch(fakeServer(unreachable, stream([start, done("")])), undefined, { headers });
-  assert.deepEqual(asked.map((request) => request.headers.get("Authorization")), ["Bearer 1", "Bearer 2"]);
+  const { requests } = await watch(fakeServer(unreachable, stream([start, done("")])), undefined, { headers });
+  assert.deepEqual(requests.map((request) => request.headers.get("Authorization")), ["Bearer 1", "Bearer 2"]);
 });
 
-// -- the object it returns
+// -- the returned object
 
 test("the answer is a promise that settles after onComplete", async () => {
   const order = [];
@@ -75,7 +75,7 @@ test("the answer is a promise that settles after onComplete", async () => {
 
 test("it settles after onError, and does not reject then", async () => {
   const order = [];
-  const server = fakeServer(refused(404, { error: "No.", code: "not_found" }));
+  const server = fakeServer(errorResponse(404, { error: "No.", code: "not_found" }));
   const answer = client(server).sendMessageStream("s", { message: "Hi" }, null, null, async () => {
     await new Promise(setImmediate);
     order.push("error");
@@ -84,11 +84,11 @@ test("it settles after onError, and does not reject then", async () => {
   assert.deepEqual(order, ["error"]);
 });
 
-test("it rejects where no onError was given, and leaves no unhandled rejection", async (t) => {
+test("it rejects without onError, and leaves no unhandled rejection", async (t) => {
   const unhandled = t.mock.fn();
   process.on("unhandledRejection", unhandled);
   t.after(() => process.off("unhandledRejection", unhandled));
-  const server = () => fakeServer(refused(404, { error: "No.", code: "not_found" }));
+  const server = () => fakeServer(errorResponse(404, { error: "No.", code: "not_found" }));
   await assert.rejects(client(server()).sendMessageStream("s", { message: "Hi" }), { code: "not_found", message: "No.", status: 404 });
   const ignored = client(server()).sendMessageStream("s", { message: "Hi" });
   assert.deepEqual(types(await all(ignored)), ["error"]);
@@ -96,7 +96,7 @@ test("it rejects where no onError was given, and leaves no unhandled rejection",
   assert.equal(unhandled.mock.callCount(), 0);
 });
 
-test("it is iterable over all events, while they come and after the end, as often as one likes", async () => {
+test("it iterates over all events, during and after the answer, any number of times", async () => {
   const events = [
     start,
     { type: "status", state: "generating", elapsedMs: 1 },
@@ -113,24 +113,24 @@ test("it is iterable over all events, while they come and after the end, as ofte
   assert.deepEqual(await all(answer), events);
 });
 
-test("an iteration that is broken off disturbs nothing", async () => {
+test("breaking out of an iteration disturbs nothing", async () => {
   const answer = client(fakeServer(stream([start, chunk("x", "0.1"), done("x")]))).sendMessageStream("s", { message: "Hi" });
   for await (const event of answer) if (event.type === "start") break;
   assert.deepEqual(types(await all(answer)), ["start", "chunk", "done"]);
 });
 
 test("events of unknown types are ignored", async () => {
-  const { told, events } = await watch(fakeServer(stream([start, { type: "confetti" }, "event: odd\ndata: {\"a\":1}\n\n", done("")])));
+  const { calls, events } = await watch(fakeServer(stream([start, { type: "confetti" }, "event: odd\ndata: {\"a\":1}\n\n", done("")])));
   assert.deepEqual(types(events), ["start", "done"]);
-  assert.deepEqual(told, [["complete", "", 2, sources]]);
+  assert.deepEqual(calls, [["complete", "", 2, sources]]);
 });
 
-test("nothing that follows the terminal event counts", async () => {
+test("events after the terminal event are ignored", async () => {
   const { events } = await watch(fakeServer(stream([start, done(""), chunk("late", "0.4"), done("late")])));
   assert.deepEqual(types(events), ["start", "done"]);
 });
 
-test("a callback that throws stops nothing, and is reported", async (t) => {
+test("an exception in a callback is reported and stops nothing", async (t) => {
   const report = t.mock.method(console, "error", () => {});
   const answer = client(fakeServer(stream([start, chunk("a", "0.1"), chunk("b", "0.2"), done("ab")]))).sendMessageStream(
     "s", { message: "Hi" }, () => { throw new Error("mine"); },
@@ -139,19 +139,19 @@ test("a callback that throws stops nothing, and is reported", async (t) => {
   assert.equal(report.mock.callCount(), 2);
 });
 
-// -- mending
+// -- reconnecting
 
-test("cut before `start`: the same message is posted again, with the same clientMessageId", async (t) => {
+test("a cut before `start` posts the message again with the same clientMessageId", async (t) => {
   fastClock(t);
-  const { asked, told } = await watch(fakeServer(unreachable, cut(), cut("data: {\"type\":\"st"), stream([start, chunk("x", "0.1"), done("x")])));
-  assert.deepEqual(asked.map(({ method, path }) => `${method} ${path}`), Array(4).fill(`POST ${POST}`));
-  for (const { body } of asked) assert.deepEqual(body, asked[0].body);
-  assert.deepEqual(told, [["chunk", "x"], ["complete", "x", 2, sources]]);
+  const { requests, calls } = await watch(fakeServer(unreachable, cut(), cut("data: {\"type\":\"st"), stream([start, chunk("x", "0.1"), done("x")])));
+  assert.deepEqual(requests.map(({ method, path }) => `${method} ${path}`), Array(4).fill(`POST ${POST}`));
+  for (const { body } of requests) assert.deepEqual(body, requests[0].body);
+  assert.deepEqual(calls, [["chunk", "x"], ["complete", "x", 2, sources]]);
 });
 
-test("cut after `start`: resumed at the last cursor", async (t) => {
+test("a cut after `start` resumes at the last cursor", async (t) => {
   fastClock(t);
-  const { asked, text, told, events } = await watch(
+  const { requests, text, calls, events } = await watch(
     fakeServer(
       cut(start),
       cut(start, { type: "thinking", content: "hm", cursor: "2.0" }, chunk("a", "2.1")),
@@ -160,43 +160,43 @@ test("cut after `start`: resumed at the last cursor", async (t) => {
     ),
   );
   const resumed = "GET /api/chat/sessions/s/messages/2/stream";
-  assert.deepEqual(asked.map(({ method, path }) => `${method} ${path}`), [`POST ${POST}`, resumed, `${resumed}?after=2.1`, `${resumed}?after=2.2`]);
+  assert.deepEqual(requests.map(({ method, path }) => `${method} ${path}`), [`POST ${POST}`, resumed, `${resumed}?after=2.1`, `${resumed}?after=2.2`]);
   assert.equal(text(), "abc👋");
-  assert.deepEqual(told.at(-1), ["complete", "abc👋", 2, sources]);
+  assert.deepEqual(calls.at(-1), ["complete", "abc👋", 2, sources]);
   assert.deepEqual(types(events), ["start", "reconnecting", "thinking", "chunk", "reconnecting", "chunk", "reconnecting", "chunk", "done"]);
 });
 
-test("an end without a terminal event is a break, however clean", async (t) => {
+test("a clean end without a terminal event counts as a cut", async (t) => {
   fastClock(t);
-  const { text, asked } = await watch(fakeServer(stream([start, chunk("a", "0.1")]), stream([start, chunk("b", "0.2"), done("ab")])));
+  const { text, requests } = await watch(fakeServer(stream([start, chunk("a", "0.1")]), stream([start, chunk("b", "0.2"), done("ab")])));
   assert.equal(text(), "ab");
-  assert.equal(asked.length, 2);
+  assert.equal(requests.length, 2);
 });
 
-test("a frame that is no JSON is a break", async (t) => {
+test("a frame that is not JSON counts as a cut", async (t) => {
   fastClock(t);
   const { text } = await watch(fakeServer(stream([start, chunk("a", "0.1"), "data: {oops\n\n"], { hang: true }), stream([start, done("a")])));
   assert.equal(text(), "a");
 });
 
-test("a connection that falls silent is a break", async (t) => {
+test("a silent connection counts as a cut", async (t) => {
   t.mock.timers.enable({ apis: ["setTimeout"] });
   const server = fakeServer(stream([start, chunk("a", "0.1")], { hang: true }), stream([start, chunk("b", "0.2"), done("ab")]));
-  const heard = recorder();
-  const answer = client(server).sendMessageStream("s", { message: "Hi" }, ...heard.callbacks);
-  while (heard.text() !== "a") await new Promise(setImmediate);
+  const recorded = recorder();
+  const answer = client(server).sendMessageStream("s", { message: "Hi" }, ...recorded.callbacks);
+  while (recorded.text() !== "a") await new Promise(setImmediate);
   await new Promise(setImmediate);
   t.mock.timers.tick(59_000);
   await new Promise(setImmediate);
-  assert.equal(server.asked.length, 1);
+  assert.equal(server.requests.length, 1);
   t.mock.timers.tick(1_000);
   await new Promise(setImmediate);
   t.mock.timers.tick(1_000);
   await answer;
-  assert.equal(heard.text(), "ab");
+  assert.equal(recorded.text(), "ab");
 });
 
-test("on `reset`, no onChunk for text already given", async (t) => {
+test("after `reset`, text that was passed on is not passed on again", async (t) => {
   fastClock(t);
   const { text, events } = await watch(
     fakeServer(
@@ -208,19 +208,19 @@ test("on `reset`, no onChunk for text already given", async (t) => {
   );
   assert.equal(text(), "Hello 👋 world");
   assert.equal(events.filter(({ type }) => type === "thinking").map(({ content }) => content).join(""), "hm, so");
-  assert.deepEqual(events.filter(({ type }) => type === "start"), [start], "the replay is not for the caller");
+  assert.deepEqual(events.filter(({ type }) => type === "start"), [start], "the repeated start is not passed on");
 });
 
-test("on `reset` to a text that lost its tail, nothing is given twice, and the end tells", async (t) => {
+test("after `reset` to a shorter text, nothing is repeated and the terminal event has the right text", async (t) => {
   fastClock(t);
   const interrupted = { type: "error", error: "The server ended.", code: "interrupted", retryable: true, assistantMessageId: 2, fullResponse: "Hello", cursor: "0.5.end" };
-  const { text, told } = await watch(fakeServer(cut(start, chunk("Hello wor", "0.9")), stream([{ ...start, reset: true }, chunk("Hello", "0.5"), interrupted])));
+  const { text, calls } = await watch(fakeServer(cut(start, chunk("Hello wor", "0.9")), stream([{ ...start, reset: true }, chunk("Hello", "0.5"), interrupted])));
   assert.equal(text(), "Hello wor");
-  const [, error] = told.at(-1);
+  const [, error] = calls.at(-1);
   assert.deepEqual([error.code, error.fullResponse], ["interrupted", "Hello"]);
 });
 
-test("warnings that a resumed stream repeats are given once", async (t) => {
+test("warnings repeated by a resumed stream are passed on once", async (t) => {
   fastClock(t);
   const { events } = await watch(
     fakeServer(cut(start, warning("a"), warning("b")), stream([start, warning("a"), warning("b"), warning("a", "Again."), done("")])),
@@ -228,113 +228,128 @@ test("warnings that a resumed stream repeats are given once", async (t) => {
   assert.deepEqual(events.filter(({ type }) => type === "warning"), [warning("a"), warning("b"), warning("a", "Again.")]);
 });
 
-test("a warning that took another's place between two connections is given", async (t) => {
+test("a warning that replaced another between two connections is passed on", async (t) => {
   fastClock(t);
   const { events } = await watch(fakeServer(cut(start, warning("a")), stream([start, warning("b"), done("")])));
   assert.deepEqual(events.filter(({ type }) => type === "warning"), [warning("a"), warning("b")]);
 });
 
-test("it waits longer each time, with jitter, and gives up at last", async (t) => {
-  const waits = fastClock(t);
-  const { told, asked, answer } = await watch(fakeServer(...Array(11).fill(unreachable)));
-  assert.equal(asked.length, 11);
+test("the delays grow with jitter until it gives up", async (t) => {
+  const delays = fastClock(t);
+  const { calls, requests, answer } = await watch(fakeServer(...Array(11).fill(unreachable)));
+  assert.equal(requests.length, 11);
   const longest = [100, 200, 400, 800, 1600, 3200, 6400, 8000, 8000, 8000];
-  assert.equal(waits.length, longest.length);
-  waits.forEach((wait, index) => assert.ok(wait >= longest[index] / 2 && wait <= longest[index], `${wait}`));
-  assert.ok(new Set(waits.slice(-3)).size > 1, "jitter");
-  const [[name, error]] = told;
-  assert.deepEqual([name, error.code, error.retryable, told.length], ["error", "connection_lost", true, 1]);
+  assert.equal(delays.length, longest.length);
+  delays.forEach((wait, index) => assert.ok(wait >= longest[index] / 2 && wait <= longest[index], `${wait}`));
+  assert.ok(new Set(delays.slice(-3)).size > 1, "jitter");
+  const [[name, error]] = calls;
+  assert.deepEqual([name, error.code, error.retryable, calls.length], ["error", "connection_lost", true, 1]);
   assert.equal(error.message, "The connection to the server was lost; try again.");
   assert.equal(error.cause.message, "fetch failed");
   assert.deepEqual(types(await all(answer)), [...Array(10).fill("reconnecting"), "error"]);
 });
 
-test("new text starts the count anew; `start` alone does not", async (t) => {
+test("new text resets the count of failures; `start` alone does not", async (t) => {
   fastClock(t);
   const steps = Array.from({ length: 30 }, (_, index) => cut(start, chunk("x", `0.${index + 1}`)));
-  const { text, told } = await watch(fakeServer(...steps, stream([start, done("x".repeat(30))])));
+  const { text, calls } = await watch(fakeServer(...steps, stream([start, done("x".repeat(30))])));
   assert.equal(text(), "x".repeat(30));
-  assert.equal(told.at(-1)[0], "complete");
+  assert.equal(calls.at(-1)[0], "complete");
   const stuck = await watch(fakeServer(...Array.from({ length: 11 }, () => cut(start))));
-  assert.equal(stuck.told[0][1].code, "connection_lost");
+  assert.equal(stuck.calls[0][1].code, "connection_lost");
 });
 
 test("onError carries the code and the text so far", async (t) => {
   fastClock(t);
   const lost = await watch(fakeServer(cut(start, chunk("so far", "0.6")), ...Array(11).fill(unreachable)));
-  const [, error] = lost.told.at(-1);
+  const [, error] = lost.calls.at(-1);
   assert.ok(error instanceof ChatError && error instanceof Error);
   assert.deepEqual([error.code, error.fullResponse, error.assistantMessageId], ["connection_lost", "so far", 2]);
   const event = { type: "error", error: "Ollama ended.", code: "upstream_incomplete", retryable: true, assistantMessageId: 2, fullResponse: "all of it", cursor: "0.9.end" };
   const failed = await watch(fakeServer(stream([start, chunk("all of it", "0.9"), event])));
-  assert.equal(failed.asked.length, 1);
-  const [, told] = failed.told.at(-1);
-  assert.deepEqual([told.message, told.code, told.fullResponse, told.retryable], ["Ollama ended.", "upstream_incomplete", "all of it", true]);
+  assert.equal(failed.requests.length, 1);
+  const [, serverError] = failed.calls.at(-1);
+  assert.deepEqual([serverError.message, serverError.code, serverError.fullResponse, serverError.retryable], ["Ollama ended.", "upstream_incomplete", "all of it", true]);
   assert.deepEqual(failed.events.at(-1), event);
 });
 
 for (const [status, code] of [[429, "too_many_subscribers"], [503, "overloaded"]]) {
   test(`${status} waits for Retry-After`, async (t) => {
-    const waits = fastClock(t);
-    const { asked, told, events } = await watch(
-      fakeServer(refused(status, { error: "Later.", code }, { "Retry-After": "3" }), stream([start, done("")])),
+    const delays = fastClock(t);
+    const { requests, calls, events } = await watch(
+      fakeServer(errorResponse(status, { error: "Later.", code }, { "Retry-After": "3" }), stream([start, done("")])),
     );
     assert.deepEqual(types(events), ["start", "done"], "no connection was lost");
-    assert.ok(waits[0] >= 3_000 && waits[0] < 3_200, `${waits}`);
-    assert.equal(asked[0].body.clientMessageId, asked[1].body.clientMessageId);
-    assert.equal(told[0][0], "complete");
+    assert.ok(delays[0] >= 3_000 && delays[0] < 3_200, `${delays}`);
+    assert.equal(requests[0].body.clientMessageId, requests[1].body.clientMessageId);
+    assert.equal(calls[0][0], "complete");
   });
-  test(`${status} on a resume waits too; a date will do`, async (t) => {
-    const waits = fastClock(t);
+  test(`${status} on a resume waits too; Retry-After may be a date`, async (t) => {
+    const delays = fastClock(t);
     const later = new Date(Date.now() + 5_000).toUTCString();
     const { text } = await watch(
-      fakeServer(cut(start, chunk("a", "0.1")), refused(status, { error: "Later.", code }, { "Retry-After": later }), stream([start, chunk("b", "0.2"), done("ab")])),
+      fakeServer(cut(start, chunk("a", "0.1")), errorResponse(status, { error: "Later.", code }, { "Retry-After": later }), stream([start, chunk("b", "0.2"), done("ab")])),
     );
-    assert.ok(waits[1] > 3_000 && waits[1] < 5_400, `${waits}`);
+    assert.ok(delays[1] > 3_000 && delays[1] < 5_400, `${delays}`);
     assert.equal(text(), "ab");
   });
 }
 
-test("503 without Retry-After is tried again; `no_models`, and an hour's wait, are for the reader", async (t) => {
+test("503 is retried without Retry-After, but not for `no_models` or an hour's wait", async (t) => {
   fastClock(t);
-  const starting = await watch(fakeServer(refused(503, { error: "Restarting.", code: "shutting_down" }), stream([start, done("")])));
-  assert.equal(starting.told[0][0], "complete");
-  const empty = await watch(fakeServer(refused(503, { error: "ollama pull llama3.2", code: "no_models" })));
-  assert.equal(empty.told[0][1].code, "no_models");
-  const full = await watch(fakeServer(refused(503, { error: "Later.", code: "overloaded" }, { "Retry-After": "3600" })));
-  assert.deepEqual([full.told[0][1].code, full.told[0][1].retryAfter], ["overloaded", 3_600_000]);
+  const starting = await watch(fakeServer(errorResponse(503, { error: "Restarting.", code: "shutting_down" }), stream([start, done("")])));
+  assert.equal(starting.calls[0][0], "complete");
+  const empty = await watch(fakeServer(errorResponse(503, { error: "ollama pull llama3.2", code: "no_models" })));
+  assert.equal(empty.calls[0][1].code, "no_models");
+  const full = await watch(fakeServer(errorResponse(503, { error: "Later.", code: "overloaded" }, { "Retry-After": "3600" })));
+  assert.deepEqual([full.calls[0][1].code, full.calls[0][1].retryAfter], ["overloaded", 3_600_000]);
 });
 
 for (const status of [400, 401, 403, 404, 409, 413, 422]) {
-  test(`${status} ends it at once`, async () => {
-    const { asked, told, events } = await watch(
-      fakeServer(refused(status, { error: "No.", code: "some_code", field: "model", activeMessageId: 9 })),
+  test(`${status} is not retried`, async () => {
+    const { requests, calls, events } = await watch(
+      fakeServer(errorResponse(status, { error: "No.", code: "some_code", field: "model", activeMessageId: 9 })),
     );
-    assert.equal(asked.length, 1);
-    const [[name, error]] = told;
+    assert.equal(requests.length, 1);
+    const [[name, error]] = calls;
     assert.deepEqual([name, error.code, error.message, error.status, error.field, error.activeMessageId], ["error", "some_code", "No.", status, "model", 9]);
     assert.equal(error.retryable, status === 409);
     assert.deepEqual(events, [{ type: "error", error: "No.", code: "some_code", retryable: status === 409, assistantMessageId: null, fullResponse: "", cursor: "" }]);
   });
 }
 
-test("a 4xx on a resume ends it at once, with the text so far", async (t) => {
+test("a 4xx on a resume is not retried, and keeps the text so far", async (t) => {
   fastClock(t);
-  const { told } = await watch(fakeServer(cut(start, chunk("a", "0.1")), refused(404, { error: "Gone.", code: "not_found" })));
-  assert.deepEqual([told.at(-1)[1].code, told.at(-1)[1].fullResponse], ["not_found", "a"]);
+  const { calls } = await watch(fakeServer(cut(start, chunk("a", "0.1")), errorResponse(404, { error: "Gone.", code: "not_found" })));
+  assert.deepEqual([calls.at(-1)[1].code, calls.at(-1)[1].fullResponse], ["not_found", "a"]);
 });
 
-test("a proxy's own 502 is a break; chatproxy's ends it", async (t) => {
+test("a proxy's own 502 is retried, chatproxy's is not", async (t) => {
   fastClock(t);
-  const proxied = await watch(fakeServer(refused(502), stream([start, done("")])));
-  assert.equal(proxied.told[0][0], "complete");
-  const own = await watch(fakeServer(refused(502, { error: "Ollama is not running.", code: "upstream_unavailable" })));
-  assert.deepEqual([own.asked.length, own.told[0][1].code], [1, "upstream_unavailable"]);
+  const proxied = await watch(fakeServer(errorResponse(502), stream([start, done("")])));
+  assert.equal(proxied.calls[0][0], "complete");
+  const own = await watch(fakeServer(errorResponse(502, { error: "Ollama is not running.", code: "upstream_unavailable" })));
+  assert.deepEqual([own.requests.length, own.calls[0][1].code], [1, "upstream_unavailable"]);
 });
 
-test("an answer that is neither a stream nor JSON ends it", async () => {
-  const { told } = await watch(fakeServer(new Response("<html>", { headers: { "Content-Type": "text/html" } })));
-  assert.equal(told[0][1].code, "unexpected_answer");
+test("a response that is neither a stream nor JSON is an unexpected_answer", async () => {
+  const { calls } = await watch(fakeServer(new Response("<html>", { headers: { "Content-Type": "text/html" } })));
+  assert.equal(calls[0][1].code, "unexpected_answer");
+});
+
+test("an endless line is an unexpected_answer, and is not read on", async () => {
+  const mebibyte = new Uint8Array(1024 * 1024).fill("x".charCodeAt(0));
+  let pieces = 0;
+  let closed;
+  const cancelled = new Promise((resolve) => (closed = resolve));
+  const body = new ReadableStream({
+    pull: (controller) => ((pieces += 1), controller.enqueue(mebibyte)),
+    cancel: closed,
+  }, { highWaterMark: 0 });
+  const response = new Response(body, { headers: { "Content-Type": "text/event-stream" } });
+  const { calls, requests } = await watch(fakeServer(response));
+  await cancelled;
+  assert.deepEqual([calls[0][1].code, pieces, requests.length], ["unexpected_answer", 17, 1]);
 });
 
 // -- ENABLE_STREAMING=false
@@ -344,37 +359,37 @@ const whole = {
   warnings: [{ code: "model_fallback", message: "Another." }], finishReason: "length", usage: null,
 };
 
-test("the JSON answer tells the same as a stream", async (t) => {
+test("a JSON answer gives the same events as a stream", async (t) => {
   fastClock(t);
-  const { told, events } = await watch(fakeServer(unreachable, json(whole)));
-  assert.deepEqual(told, [["chunk", "Hello"], ["complete", "Hello", 2, sources]]);
+  const { calls, events } = await watch(fakeServer(unreachable, json(whole)));
+  assert.deepEqual(calls, [["chunk", "Hello"], ["complete", "Hello", 2, sources]]);
   assert.deepEqual(types(events), ["reconnecting", "start", "warning", "thinking", "chunk", "done"]);
   assert.deepEqual(events[1], { ...start, sources, modelReason: "only one" });
   assert.equal(events.at(-1).finishReason, "length");
 });
 
-test("a failed JSON answer is told once: the same id would fail again", async () => {
+test("a failed JSON answer is not retried: the same id would fail again", async () => {
   const failure = { error: "The server is shutting down.", code: "shutting_down", assistantMessageId: 2, fullResponse: "He" };
-  const { told, asked } = await watch(fakeServer(json(failure, 503)));
-  assert.equal(asked.length, 1);
-  assert.deepEqual([told[0][1].code, told[0][1].fullResponse, told[0][1].assistantMessageId], ["shutting_down", "He", 2]);
+  const { calls, requests } = await watch(fakeServer(json(failure, 503)));
+  assert.equal(requests.length, 1);
+  assert.deepEqual([calls[0][1].code, calls[0][1].fullResponse, calls[0][1].assistantMessageId], ["shutting_down", "He", 2]);
 });
 
-test("sendMessage resolves with the whole answer, mended like a stream", async (t) => {
+test("sendMessage resolves to the whole answer, and reconnects like a stream", async (t) => {
   fastClock(t);
   const server = fakeServer(unreachable, json(whole));
   assert.deepEqual(await client(server).sendMessage("s", { message: "Hi" }), whole);
-  assert.equal(server.asked[0].path, "/api/chat/sessions/s/messages");
-  assert.deepEqual(server.asked[1].body, server.asked[0].body);
-  await assert.rejects(client(fakeServer(refused(422, { error: "No.", code: "invalid" }))).sendMessage("s", { message: "" }), ChatError);
+  assert.equal(server.requests[0].path, "/api/chat/sessions/s/messages");
+  assert.deepEqual(server.requests[1].body, server.requests[0].body);
+  await assert.rejects(client(fakeServer(errorResponse(422, { error: "No.", code: "invalid" }))).sendMessage("s", { message: "" }), ChatError);
 });
 
 // -- cancel and signal
 
 const cancelled = done("a", { finishReason: "cancelled" });
 
-/** A stream that hangs after these events, until `let` says what else comes. */
-const held = (...events) => {
+/** Return a stream that hangs after these events until `push` adds another. */
+const openStream = (...events) => {
   let push;
   const body = new ReadableStream({
     start(controller) {
@@ -386,36 +401,36 @@ const held = (...events) => {
   return { response, push: (event) => push(event) };
 };
 
-const heardOf = async (answer, type) => {
+const nextOf = async (answer, type) => {
   for await (const event of answer) if (event.type === type) return;
 };
 
-test("cancel() cancels at the server, and `done` with `cancelled` is onComplete", async () => {
-  const { response, push } = held(start, chunk("a", "0.1"));
+test("cancel() cancels on the server, and onComplete is called with the text so far", async () => {
+  const { response, push } = openStream(start, chunk("a", "0.1"));
   const server = fakeServer(response, () => (push(cancelled), json({})));
-  const heard = recorder();
-  const answer = client(server).sendMessageStream("s", { message: "Hi" }, ...heard.callbacks);
-  await heardOf(answer, "chunk");
+  const recorded = recorder();
+  const answer = client(server).sendMessageStream("s", { message: "Hi" }, ...recorded.callbacks);
+  await nextOf(answer, "chunk");
   await Promise.all([answer.cancel(), answer.cancel()]);
   assert.equal((await answer).finishReason, "cancelled");
-  assert.equal(server.asked[1].path, "/api/chat/sessions/s/messages/2/cancel");
-  assert.deepEqual(heard.told, [["chunk", "a"], ["complete", "a", 2, sources]]);
+  assert.equal(server.requests[1].path, "/api/chat/sessions/s/messages/2/cancel");
+  assert.deepEqual(recorded.calls, [["chunk", "a"], ["complete", "a", 2, sources]]);
   await answer.cancel();
-  assert.equal(server.asked.length, 2);
+  assert.equal(server.requests.length, 2);
 });
 
-test("cancel() before `start` takes effect as soon as the answer is known", async () => {
-  const { response, push } = held();
+test("cancel() before `start` takes effect with `start`", async () => {
+  const { response, push } = openStream();
   const server = fakeServer(response, json({ messages: [], next: null }), () => (push(cancelled), json({})));
   const answer = client(server).sendMessageStream("s", { message: "Hi" });
-  while (server.asked.length === 0) await new Promise(setImmediate);
+  while (server.requests.length === 0) await new Promise(setImmediate);
   await answer.cancel();
   push(start);
   assert.equal((await answer).finishReason, "cancelled");
-  assert.equal(server.asked[2].path, "/api/chat/sessions/s/messages/2/cancel");
+  assert.equal(server.requests[2].path, "/api/chat/sessions/s/messages/2/cancel");
 });
 
-test("cancel() finds an answer that will only come as JSON", async () => {
+test("cancel() finds an answer that will come as JSON", async () => {
   let answerNow;
   const server = fakeServer(
     () => new Promise((resolve) => (answerNow = resolve)),
@@ -423,51 +438,51 @@ test("cancel() finds an answer that will only come as JSON", async () => {
     () => (answerNow(json({ ...whole, finishReason: "cancelled" })), json({})),
   );
   const answer = client(server).sendMessageStream("s", { message: "Hi", clientMessageId: "mine" });
-  while (server.asked.length === 0) await new Promise(setImmediate);
+  while (server.requests.length === 0) await new Promise(setImmediate);
   await answer.cancel();
-  assert.equal(server.asked[2].path, "/api/chat/sessions/s/messages/9/cancel");
+  assert.equal(server.requests[2].path, "/api/chat/sessions/s/messages/9/cancel");
   assert.equal((await answer).finishReason, "cancelled");
 });
 
-test("cancel() where the server cannot be reached ends it here, with the text so far", async () => {
-  const { response } = held(start, chunk("a", "0.1"));
+test("cancel() without a reachable server ends locally with the text so far", async () => {
+  const { response } = openStream(start, chunk("a", "0.1"));
   const server = fakeServer((request) => stream([start, chunk("a", "0.1")], { hang: true, signal: request.signal }), unreachable);
-  const heard = recorder();
-  const answer = client(server).sendMessageStream("s", { message: "Hi" }, ...heard.callbacks);
-  await heardOf(answer, "chunk");
+  const recorded = recorder();
+  const answer = client(server).sendMessageStream("s", { message: "Hi" }, ...recorded.callbacks);
+  await nextOf(answer, "chunk");
   await answer.cancel();
   assert.equal((await answer).finishReason, "cancelled");
-  assert.deepEqual(heard.told.at(-1), ["complete", "a", 2, []]);
+  assert.deepEqual(recorded.calls.at(-1), ["complete", "a", 2, []]);
   void response;
 });
 
-test("cancel() while a full server is waited for sends nothing more", async () => {
-  const server = fakeServer(refused(503, { error: "Full.", code: "overloaded" }, { "Retry-After": "50" }), json({ messages: [], next: null }));
+test("cancel() during the wait for an overloaded server posts nothing more", async () => {
+  const server = fakeServer(errorResponse(503, { error: "Full.", code: "overloaded" }, { "Retry-After": "50" }), json({ messages: [], next: null }));
   const answer = client(server).sendMessageStream("s", { message: "Hi" });
-  while (server.asked.length === 0) await new Promise(setImmediate);
+  while (server.requests.length === 0) await new Promise(setImmediate);
   await new Promise(setImmediate);
   await answer.cancel();
-  assert.deepEqual([(await answer).finishReason, (await answer).assistantMessageId, server.asked.length], ["cancelled", null, 2]);
+  assert.deepEqual([(await answer).finishReason, (await answer).assistantMessageId, server.requests.length], ["cancelled", null, 2]);
 });
 
-test("signal ends the watching and leaves the answer alone", async () => {
+test("signal stops watching and does not cancel the answer", async () => {
   const controller = new AbortController();
   const server = fakeServer((request) => stream([start, chunk("a", "0.1")], { hang: true, signal: request.signal }));
-  const heard = recorder();
-  const answer = client(server).sendMessageStream("s", { message: "Hi", signal: controller.signal }, ...heard.callbacks);
-  await heardOf(answer, "chunk");
+  const recorded = recorder();
+  const answer = client(server).sendMessageStream("s", { message: "Hi", signal: controller.signal }, ...recorded.callbacks);
+  await nextOf(answer, "chunk");
   controller.abort();
   await answer;
-  const [, error] = heard.told.at(-1);
+  const [, error] = recorded.calls.at(-1);
   assert.deepEqual([error.code, error.name, error.fullResponse, error.retryable], ["aborted", "AbortError", "a", false]);
-  assert.equal(server.asked.length, 1);
+  assert.equal(server.requests.length, 1);
 });
 
-test("signal ends a wait too, and one that is aborted already sends nothing", async () => {
+test("signal ends a delay, and an aborted one sends nothing", async () => {
   const controller = new AbortController();
-  const server = fakeServer(refused(503, { error: "Full.", code: "overloaded" }, { "Retry-After": "50" }));
+  const server = fakeServer(errorResponse(503, { error: "Full.", code: "overloaded" }, { "Retry-After": "50" }));
   const waiting = client(server).sendMessageStream("s", { message: "Hi", signal: controller.signal });
-  while (server.asked.length === 0) await new Promise(setImmediate);
+  while (server.requests.length === 0) await new Promise(setImmediate);
   await new Promise(setImmediate);
   controller.abort();
   await assert.rejects(waiting, { code: "aborted" });
@@ -480,32 +495,32 @@ test("signal ends a wait too, and one that is aborted already sends nothing", as
 
 // -- resume
 
-test("resume goes on from the cursor", async () => {
+test("resume continues from the cursor", async () => {
   const server = fakeServer(stream([start, chunk("b", "0.2"), done("ab")]));
-  const heard = recorder();
-  const [onChunk, onComplete, onError] = heard.callbacks;
+  const recorded = recorder();
+  const [onChunk, onComplete, onError] = recorded.callbacks;
   const answer = client(server).resume("s", 2, "0.1", { onChunk, onComplete, onError });
   await answer;
-  assert.equal(server.asked[0].path, "/api/chat/sessions/s/messages/2/stream?after=0.1");
-  assert.deepEqual(heard.told, [["chunk", "b"], ["complete", "ab", 2, sources]]);
+  assert.equal(server.requests[0].path, "/api/chat/sessions/s/messages/2/stream?after=0.1");
+  assert.deepEqual(recorded.calls, [["chunk", "b"], ["complete", "ab", 2, sources]]);
   assert.deepEqual(types(await all(answer)), ["start", "chunk", "done"]);
 });
 
-test("resume without a cursor gives all of it; mended, cancelled and aborted like a send", async (t) => {
+test("resume without a cursor gives the whole answer, and reconnects", async (t) => {
   fastClock(t);
   const server = fakeServer(cut(start, chunk("a", "0.1")), stream([start, chunk("b", "0.2"), done("ab")]));
   const answer = client(server).resume("s", 2);
   assert.equal((await answer).fullResponse, "ab");
-  assert.deepEqual(server.asked.map(({ path }) => path.split("/stream")[1]), ["", "?after=0.1"]);
+  assert.deepEqual(server.requests.map(({ path }) => path.split("/stream")[1]), ["", "?after=0.1"]);
 });
 
-test("resume says `reset` to who alone knows the text of that cursor", async () => {
+test("resume passes `reset` on: only the caller knows the text before the cursor", async () => {
   const answer = client(fakeServer(stream([{ ...start, reset: true }, chunk("ab", "0.2"), done("ab")]))).resume("s", 2, "0.9");
   assert.deepEqual(types(await all(answer)), ["start", "chunk", "done"]);
   assert.equal((await all(answer))[0].reset, true);
 });
 
-test("on a later `reset`, resume gives all of it anew: the text before its cursor is not known here", async (t) => {
+test("on a later `reset`, resume calls onReset and repeats the whole text", async (t) => {
   fastClock(t);
   const interrupted = { type: "error", error: "The server ended.", code: "interrupted", retryable: true, assistantMessageId: 2, fullResponse: "Hello wo", cursor: "0.8.end" };
   const server = fakeServer(
@@ -513,8 +528,8 @@ test("on a later `reset`, resume gives all of it anew: the text before its curso
     cut({ ...start, reset: true }, chunk("Hello", "0.5")),
     stream([{ ...start, reset: true }, chunk("Hello wo", "0.8"), interrupted]),
   );
-  const heard = recorder();
-  const [onChunk, , onError] = heard.callbacks;
+  const recorded = recorder();
+  const [onChunk, , onError] = recorded.callbacks;
   let shown = "Hello ";
   const given = [];
   const answer = client(server).resume("s", 2, "0.6", {
@@ -530,7 +545,7 @@ test("on a later `reset`, resume gives all of it anew: the text before its curso
   assert.deepEqual(events.filter(({ type }) => type === "start").map(({ reset }) => reset ?? false), [false, true]);
 });
 
-test("resume at the very end tells the end, and no text again", async () => {
+test("resume at the end gives only the terminal event", async () => {
   const server = fakeServer(new Response(null, { status: 204 }), stream([start, chunk("ab", "0.2"), done("ab")]));
   const answer = client(server).resume("s", 2, "0.2.end");
   assert.deepEqual(types(await all(answer)), ["start", "done"]);
@@ -538,7 +553,7 @@ test("resume at the very end tells the end, and no text again", async () => {
 
 // -- the other calls
 
-test("sessions, messages, documents and models ask what the contract says", async () => {
+test("sessions, messages, documents and models send the requests of the contract", async () => {
   const calls = [
     [(c) => c.sessions.create(), "POST", "/api/chat/sessions", {}],
     [(c) => c.sessions.create({ title: "T" }), "POST", "/api/chat/sessions", { title: "T" }],
@@ -557,39 +572,45 @@ test("sessions, messages, documents and models ask what the contract says", asyn
   for (const [call, method, path, body] of calls) {
     const server = fakeServer(json({ said: path }));
     assert.deepEqual(await call(client(server)), { said: path });
-    assert.deepEqual([server.asked[0].method, server.asked[0].path, server.asked[0].body], [method, path, body]);
+    assert.deepEqual([server.requests[0].method, server.requests[0].path, server.requests[0].body], [method, path, body]);
   }
   for (const call of [(c) => c.sessions.delete("s"), (c) => c.documents.delete(7)]) {
     const server = fakeServer(new Response(null, { status: 204 }));
     assert.equal(await call(client(server)), undefined);
-    assert.equal(server.asked[0].method, "DELETE");
+    assert.equal(server.requests[0].method, "DELETE");
   }
 });
 
-test("an export is a file", async () => {
+test("an export is a Blob", async () => {
   const server = fakeServer(new Response("# T\n", { headers: { "Content-Type": "text/markdown" } }));
   assert.equal(await (await client(server).sessions.export("s", "markdown")).text(), "# T\n");
-  assert.equal(server.asked[0].path, "/api/chat/sessions/s/export?format=markdown");
+  assert.equal(server.requests[0].path, "/api/chat/sessions/s/export?format=markdown");
 });
 
-test("a file is uploaded as a form, and its progress told at the end where nothing can tell it earlier", async () => {
+test("a file is uploaded as a form, with its progress at the end without XMLHttpRequest", async () => {
   const server = fakeServer(json({ id: 1 }, 201));
-  const told = [];
+  const calls = [];
   const document = new File(["hello"], "a.txt", { type: "text/plain" });
-  await client(server).documents.create(document, { onProgress: (progress) => told.push(progress) });
-  assert.deepEqual(told, [{ loaded: 5, total: 5 }]);
-  assert.equal(server.asked[0].body.get("file").name, "a.txt");
-  assert.equal(server.asked[0].headers.get("Content-Type"), null, "fetch says it, with the boundary");
+  await client(server).documents.create(document, { onProgress: (progress) => calls.push(progress) });
+  assert.deepEqual(calls, [{ loaded: 5, total: 5 }]);
+  assert.equal(server.requests[0].body.get("file").name, "a.txt");
+  assert.equal(server.requests[0].headers.get("Content-Type"), null, "fetch sets it, with the boundary");
 });
 
-test("a file's name may hold semicolons, which would end it in a form's header", async () => {
+test("semicolons in a file's name are escaped", async () => {
   const server = fakeServer(json({ id: 1 }, 201));
   await client(server).documents.create(new File(["x"], "a;b;c.txt"));
-  assert.equal(server.asked[0].body.get("file").name, "a%3Bb%3Bc.txt");
+  assert.equal(server.requests[0].body.get("file").name, "a%3Bb%3Bc.txt");
+});
+
+test("an error has the details of the server's body", async () => {
+  const details = { installed: ["a", "b"], neededTokens: 9000, contextLength: 4096 };
+  const server = fakeServer(errorResponse(404, { error: "No.", code: "model_not_found", ...details }));
+  await assert.rejects(client(server).models(), details);
 });
 
 test("every failure is a ChatError", async () => {
   await assert.rejects(client(fakeServer(unreachable)).models(), { name: "ChatError", code: "connection_lost" });
-  await assert.rejects(client(fakeServer(refused(404))).models(), { name: "ChatError", code: "http_error", status: 404 });
+  await assert.rejects(client(fakeServer(errorResponse(404))).models(), { name: "ChatError", code: "http_error", status: 404 });
   await assert.rejects(client(fakeServer(new Response("{oops"))).models(), { code: "connection_lost" });
 });

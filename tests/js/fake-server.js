@@ -1,19 +1,19 @@
-// A `fetch` whose every answer the test decides, and a clock that does not make it wait.
+// A `fetch` whose every response the test decides, and a clock without waiting.
 
-/** @typedef {{url: string, method: string, path: string, body: any, headers: Headers, signal: AbortSignal}} Asked */
+/** @typedef {{url: string, method: string, path: string, body: any, headers: Headers, signal: AbortSignal}} SentRequest */
 
-/** Answers one request after the other; a step is a Response, or makes one, or throws. */
+/** Return a server that answers request after request. A step is a Response, or a function that returns one or throws. */
 export const fakeServer = (...steps) => {
-  /** @type {Asked[]} */
-  const asked = [];
+  /** @type {SentRequest[]} */
+  const requests = [];
   const fetch = async (url, { method, body, headers, signal }) => {
     const request = { url, method, path: url.replace(BASE, ""), headers, signal };
-    asked.push({ ...request, body: typeof body === "string" ? JSON.parse(body) : body });
+    requests.push({ ...request, body: typeof body === "string" ? JSON.parse(body) : body });
     signal?.throwIfAborted();
-    const step = steps[asked.length - 1] ?? (() => Promise.reject(new Error("nothing more was expected")));
-    return typeof step === "function" ? step(asked.at(-1)) : step;
+    const step = steps[requests.length - 1] ?? (() => Promise.reject(new Error("no more requests were expected")));
+    return typeof step === "function" ? step(requests.at(-1)) : step;
   };
-  return { asked, options: { baseUrl: BASE, fetch } };
+  return { requests, options: { baseUrl: BASE, fetch } };
 };
 
 export const BASE = "http://chat.test/base";
@@ -21,7 +21,7 @@ export const POST = "/api/chat/sessions/s/messages/stream";
 
 const frame = (event) => new TextEncoder().encode(`data: ${JSON.stringify(event)}\n\n`);
 
-/** A stream of these events that then ends: `cut` as a broken connection, `hang` never. */
+/** Return a stream of these events. It then ends; with `cut` as a broken connection, with `hang` not at all. */
 export const stream = (events, { cut = false, hang = false, signal = undefined } = {}) => {
   const pieces = events.map((event) => (typeof event === "string" ? new TextEncoder().encode(event) : frame(event)));
   const body = new ReadableStream({
@@ -37,7 +37,7 @@ export const stream = (events, { cut = false, hang = false, signal = undefined }
 };
 
 export const cut = (...events) => stream(events, { cut: true });
-export const refused = (status, body = undefined, headers = {}) =>
+export const errorResponse = (status, body = undefined, headers = {}) =>
   new Response(body === undefined ? "<html>" : JSON.stringify(body), { status, headers });
 export const json = (body, status = 200) =>
   new Response(JSON.stringify(body), { status, headers: { "Content-Type": "application/json" } });
@@ -52,29 +52,29 @@ export const done = (fullResponse, more = {}) => ({
 
 const SILENCE = 60_000;
 
-/** Waits take no time, and are noted; but for that for a silent server, which never comes. */
+/** Let delays take no time, and return the list of them; except for the limit on silence, which is never reached. */
 export const fastClock = (t) => {
-  const waits = [];
+  const delays = [];
   const { setTimeout } = globalThis;
   globalThis.setTimeout = (act, ms) => {
     if (ms === SILENCE) return setTimeout(act, ms);
-    waits.push(ms);
+    delays.push(ms);
     return setTimeout(act, 0);
   };
   t.after(() => void (globalThis.setTimeout = setTimeout));
-  return waits;
+  return delays;
 };
 
-/** What the callbacks were told, in order. */
+/** Return callbacks, and the list of their calls in order. */
 export const recorder = () => {
-  const told = [];
+  const calls = [];
   return {
-    told,
-    text: () => told.filter(([name]) => name === "chunk").map(([, text]) => text).join(""),
+    calls,
+    text: () => calls.filter(([name]) => name === "chunk").map(([, text]) => text).join(""),
     callbacks: /** @type {const} */ ([
-      (text) => told.push(["chunk", text]),
-      (...values) => told.push(["complete", ...values]),
-      (error) => told.push(["error", error]),
+      (text) => calls.push(["chunk", text]),
+      (...values) => calls.push(["complete", ...values]),
+      (error) => calls.push(["error", error]),
     ]),
   };
 };

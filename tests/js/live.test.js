@@ -1,4 +1,4 @@
-// The client against a real server, over connections that are cut where the test wants it.
+// The client against a real server, over connections that are cut where the test says.
 
 import assert from "node:assert/strict";
 import { beforeEach, test } from "node:test";
@@ -27,16 +27,16 @@ const until = async (answer, type) => {
 };
 
 test("a message and its answer", async () => {
-  const { told, text, callbacks } = recorder();
+  const { calls, text, callbacks } = recorder();
   const answer = direct.sendMessageStream(session, { message: "Hello 👋 world" }, ...callbacks);
   await answer;
   assert.equal(text(), "Hello 👋 world");
   const { messages } = await direct.messages.list(session);
-  assert.deepEqual(told.at(-1), ["complete", "Hello 👋 world", messages[1].id, []]);
+  assert.deepEqual(calls.at(-1), ["complete", "Hello 👋 world", messages[1].id, []]);
   assert.equal((await direct.sessions.get(session)).messageCount, 2);
 });
 
-test("cut before `start`, when the server has the message: it is there once", async () => {
+test("a cut before `start`, after the server has the message, stores it once", async () => {
   await cuts([0, 40, 300]);
   const { text, callbacks } = recorder();
   await cutting.sendMessageStream(session, { message: "Once and no more" }, ...callbacks);
@@ -45,20 +45,20 @@ test("cut before `start`, when the server has the message: it is there once", as
   assert.equal((await cutsSoFar()).left, 0);
 });
 
-test("sendMessage, cut when the server has the message: it is there once", async () => {
+test("a cut of sendMessage, after the server has the message, stores it once", async () => {
   await cuts([0, 20]);
   assert.equal((await cutting.sendMessage(session, { message: "Once" })).fullResponse, "Once");
   assert.equal((await direct.messages.list(session)).messages.length, 2);
 });
 
-test("50 random cuts give the exact text, once", async (t) => {
+test("50 random cuts leave the exact text", async (t) => {
   t.mock.method(Math, "random", () => 0); // the shortest waits
   const next = random(50);
   await cuts(Array.from({ length: 50 }, () => Math.floor(next() * 3_500)));
   const { made } = await cutsSoFar();
-  const { told, text, callbacks: [onChunk, ...ends] } = recorder();
-  // The answer stays a little ahead of what has come through, so that it lasts for all the cuts,
-  // and never so far that the piece which then follows at once is longer than what a cut lets through.
+  const { calls, text, callbacks: [onChunk, ...ends] } = recorder();
+  // The answer stays a little ahead of what has come through, so that it lasts for all the cuts, and never so far
+  // ahead that the piece sent at once on a resume is longer than what a cut lets through.
   let words = 0;
   let allowed = 0;
   const allow = () => words > allowed - 30 && fetch(`${CONTROL}words`, { method: "POST", body: String((allowed = words + 60)) });
@@ -71,7 +71,7 @@ test("50 random cuts give the exact text, once", async (t) => {
   const answer = cutting.sendMessageStream(session, { message: "long" }, count, ...ends);
   await answer;
   assert.ok(text() === long, `${text().length} instead of ${long.length} characters: …${text().slice(-40)}`);
-  assert.ok(told.at(-1)[0] === "complete" && told.at(-1)[1] === long);
+  assert.ok(calls.at(-1)[0] === "complete" && calls.at(-1)[1] === long);
   const after = await cutsSoFar();
   assert.deepEqual([after.left, after.made - made], [0, 50]);
   const events = await all(answer);
@@ -80,26 +80,26 @@ test("50 random cuts give the exact text, once", async (t) => {
   assert.equal((await direct.messages.list(session)).messages.length, 2);
 });
 
-test("cancel() stops the answer for everybody; the text so far stays", async () => {
-  const { told, callbacks } = recorder();
+test("cancel() stops the answer for all readers and keeps the text so far", async () => {
+  const { calls, callbacks } = recorder();
   const answer = direct.sendMessageStream(session, { message: "hold" }, ...callbacks);
   const { assistantMessageId } = await until(answer, "start");
   const other = direct.resume(session, assistantMessageId);
-  while (told.map(([, text]) => text).join("") !== "so far") await until(answer, "chunk").then(() => new Promise(setImmediate));
+  while (calls.map(([, text]) => text).join("") !== "so far") await until(answer, "chunk").then(() => new Promise(setImmediate));
   await answer.cancel();
   for (const end of await Promise.all([answer, other])) assert.deepEqual([end.finishReason, end.fullResponse], ["cancelled", "so far"]);
-  assert.deepEqual(told.at(-1).slice(0, 3), ["complete", "so far", assistantMessageId]);
+  assert.deepEqual(calls.at(-1).slice(0, 3), ["complete", "so far", assistantMessageId]);
   assert.equal((await direct.messages.list(session)).messages[1].status, "cancelled");
 });
 
-test("cancel() before the first token, and before anything is known", async () => {
+test("cancel() right after sending", async () => {
   const answer = direct.sendMessageStream(session, { message: "silent" });
   await answer.cancel();
   assert.equal((await answer).finishReason, "cancelled");
   assert.equal((await direct.sessions.get(session)).activeMessageId, null);
 });
 
-test("signal leaves the answer running, and resume comes back to it", async () => {
+test("signal leaves the answer running for resume", async () => {
   const controller = new AbortController();
   const answer = direct.sendMessageStream(session, { message: "hold", signal: controller.signal });
   await until(answer, "chunk");
@@ -113,13 +113,13 @@ test("signal leaves the answer running, and resume comes back to it", async () =
   assert.equal((await again).fullResponse, "so far");
 });
 
-test("resume of a finished answer: from a cursor, from its end, and a cursor that is beyond it", async () => {
+test("resume of a finished answer from a cursor, from its end, and from beyond it", async () => {
   const { assistantMessageId } = await direct.sendMessageStream(session, { message: "Hello world" });
   const given = async (cursor) => {
-    const heard = recorder();
-    const answer = direct.resume(session, assistantMessageId, cursor, { onChunk: heard.callbacks[0] });
+    const recorded = recorder();
+    const answer = direct.resume(session, assistantMessageId, cursor, { onChunk: recorded.callbacks[0] });
     await answer;
-    return [heard.text(), (await all(answer))[0].reset ?? false];
+    return [recorded.text(), (await all(answer))[0].reset ?? false];
   };
   assert.deepEqual(await given(undefined), ["Hello world", false]);
   assert.deepEqual(await given("0.6"), ["world", false]);
@@ -127,17 +127,17 @@ test("resume of a finished answer: from a cursor, from its end, and a cursor tha
   assert.deepEqual(await given("0.99"), ["Hello world", true]);
 });
 
-test("a file comes in under its own name", async () => {
+test("an uploaded file keeps its name", async () => {
   const file = new File(["Honey is sweet."], "bees; ünd; more.txt");
   const document = await direct.documents.create(file);
   assert.equal(document.title, file.name);
   await direct.documents.delete(document.id);
 });
 
-test("a refusal ends it at once, with the server's sentence and code", async () => {
-  const { told, callbacks } = recorder();
+test("a refusal has the server's sentence and code", async () => {
+  const { calls, callbacks } = recorder();
   await direct.sendMessageStream("no-such-session", { message: "Hi" }, ...callbacks);
-  assert.deepEqual([told.length, told[0][1].code, told[0][1].status], [1, "not_found", 404]);
+  assert.deepEqual([calls.length, calls[0][1].code, calls[0][1].status], [1, "not_found", 404]);
   await assert.rejects(direct.sendMessage(session, { message: "" }), { code: "invalid", field: "message" });
   const busy = direct.sendMessageStream(session, { message: "hold" });
   const { assistantMessageId } = await until(busy, "start");
@@ -146,16 +146,16 @@ test("a refusal ends it at once, with the server's sentence and code", async () 
   await busy;
 });
 
-test("ENABLE_STREAMING=false: the same calls, the same events", async () => {
+test("with ENABLE_STREAMING=false, the same callbacks and events", async () => {
   const { id } = await whole.sessions.create();
-  const { told, callbacks } = recorder();
+  const { calls, callbacks } = recorder();
   const answer = whole.sendMessageStream(id, { message: "Hello 👋 world" }, ...callbacks);
   const { assistantMessageId } = await answer;
-  assert.deepEqual(told, [["chunk", "Hello 👋 world"], ["complete", "Hello 👋 world", assistantMessageId, []]]);
+  assert.deepEqual(calls, [["chunk", "Hello 👋 world"], ["complete", "Hello 👋 world", assistantMessageId, []]]);
   assert.deepEqual((await all(answer)).map(({ type }) => type), ["start", "chunk", "done"]);
 });
 
-test("ENABLE_STREAMING=false: cancel() finds the answer", async () => {
+test("with ENABLE_STREAMING=false, cancel() finds the answer", async () => {
   const { id } = await whole.sessions.create();
   const answer = whole.sendMessageStream(id, { message: "hold" });
   while ((await whole.sessions.get(id)).activeMessageId === null) await new Promise(setImmediate);
@@ -163,7 +163,7 @@ test("ENABLE_STREAMING=false: cancel() finds the answer", async () => {
   assert.equal((await answer).finishReason, "cancelled");
 });
 
-test("sessions: made, listed, searched, renamed, exported, deleted", async () => {
+test("sessions are created, searched, renamed, exported, deleted", async () => {
   const made = await direct.sessions.create({ title: "Zebra crossing" });
   assert.deepEqual((await direct.sessions.list({ q: "zebra" })).sessions.map(({ id }) => id), [made.id]);
   assert.equal((await direct.sessions.update(made.id, { title: "Okapi" })).title, "Okapi");

@@ -1,120 +1,127 @@
 // One answer, watched to its end over as many connections as it takes.
 //
-// Before `start`, a broken connection is mended by posting again with the same clientMessageId, which
-// attaches to what the first post may have begun; after it, by resuming at the last cursor. What comes
-// out is the one unbroken stream that the server's contract describes: `start` once, each character and
-// each warning once, one terminal event.
+// Before `start`, a broken connection is replaced by posting the same clientMessageId again, which attaches to
+// whatever the first post began. After it, the client resumes at the last cursor. The caller sees one unbroken
+// stream, as the server's contract describes it: `start` once, each character and each warning once, one
+// terminal event.
 
-import { AnswerText } from "./text-cursor.js";
+import { createParser } from "../sse.js";
+import { retryDelay } from "./backoff.js";
 import { aborted, ChatError, connectionLost } from "./chat-error.js";
 import { EventLog } from "./event-log.js";
-import { waitAfter } from "./backoff.js";
-import { createParser } from "../sse.js";
+import { TextCursor } from "./text-cursor.js";
 
 /**
  * @typedef {import("./http.js").Http} Http
  * @typedef {import("../types.js").ChatEvent} ChatEvent
  * @typedef {import("../types.js").DoneEvent} DoneEvent
+ * @typedef {import("../types.js").ErrorEvent} ErrorEvent
  * @typedef {import("../types.js").StartEvent} StartEvent
  * @typedef {import("../types.js").WarningEvent} WarningEvent
  * @typedef {import("../types.js").ThinkingEvent | import("../types.js").ChunkEvent} TextEvent
- * @typedef {import("../types.js").AnswerJSON} AnswerJSON
+ * @typedef {import("../types.js").WholeAnswer} WholeAnswer
+ * @typedef {import("../types.js").MessagePage} MessagePage
  * @typedef {import("../types.js").AnswerCallbacks} Callbacks
  *
- * What is watched: a message to send, or an answer that exists.
- * @typedef {{endpoint: string, body: Record<string, unknown>}} Question
- * @typedef {{messageId: number, cursor?: string | null}} Place
+ * What to watch: the answer to a message that has yet to be posted, or an answer that exists.
+ * @typedef {{endpoint: string, body: import("../types.js").SendRequest}} Post
+ * @typedef {{messageId: number, cursor?: string | null}} Position
  */
 
-const SILENCE = 60_000; // ms; a server that lives says something every 10 s
-const STABLE = 5_000; // ms; a connection that held so long does not count as another failure
+const SILENCE = 60_000; // ms without a byte that count as a broken connection; the server sends one every 10 s
+const STABLE = 5_000; // ms that a connection has to hold for its end not to count as a failure in a row
+const LONGEST_EVENT = 16 * 1024 * 1024; // characters; `done` repeats the whole answer, and none comes near this
 
 export class AnswerStream {
-  /** @type {AnswerJSON | undefined} the answer as one object, where the server gave it so */
-  json;
+  /** @type {WholeAnswer | undefined} the answer as one object, if the server sent JSON */
+  wholeAnswer;
   events = new EventLog();
   #http;
   #sessionId;
-  #session;
-  #question;
+  #sessionPath;
+  #post;
   #callbacks;
   #signal;
   #connection = new AbortController();
-  #text = new AnswerText();
+  #text = new TextCursor();
   /** @type {StartEvent | undefined} */
   #start;
   /** @type {number | null} */
   #messageId;
   #cursor;
-  #midway; // it began at the caller's cursor; what is before that, only the caller knows
-  #warnings = new Set(); // that were given on
-  /** @type {ChatEvent | undefined} */
+  #beganMidway; // at the caller's cursor; only the caller knows the text before it
+  #warnings = new Set(); // the keys of those passed on
+  /** @type {DoneEvent | ErrorEvent | undefined} */
   #terminal;
-  /** @type {ChatError | undefined} why there is no answer, when the terminal event is an error */
-  #failure;
+  /** @type {ChatError | undefined} the cause, if the terminal event is `error` */
+  #error;
   #cancelling = false;
-  #wake = () => {};
+  #endDelay = () => {};
 
   /**
-   * @param {Http} http @param {string} sessionId @param {Question | Place} what
-   * @param {Callbacks} [callbacks] @param {AbortSignal | null} [signal]
+   * @param {Http} http
+   * @param {string} sessionId
+   * @param {Post | Position} target
+   * @param {Callbacks} [callbacks]
+   * @param {AbortSignal | null} [signal]
    */
-  constructor(http, sessionId, what, callbacks = {}, signal = null) {
+  constructor(http, sessionId, target, callbacks = {}, signal = null) {
     this.#http = http;
     this.#sessionId = sessionId;
-    this.#session = `chat/sessions/${encodeURIComponent(sessionId)}`;
-    this.#question = "body" in what ? what : undefined;
-    this.#messageId = "body" in what ? null : what.messageId;
-    this.#cursor = "body" in what ? null : what.cursor;
-    this.#midway = Boolean(this.#cursor);
+    this.#sessionPath = `chat/sessions/${encodeURIComponent(sessionId)}`;
+    this.#post = "body" in target ? target : undefined;
+    this.#messageId = "body" in target ? null : target.messageId;
+    this.#cursor = "body" in target ? null : target.cursor;
+    this.#beganMidway = Boolean(this.#cursor);
     this.#callbacks = callbacks;
     this.#signal = signal;
   }
 
-  /** To the end, with the callbacks called on the way. Rejects only where nobody else hears of a failure. */
+  /** Watch to the end, calling the callbacks on the way. Rejects only if there is no `onError`. */
   async watch() {
-    const leave = () => this.#leave(this.#signal?.reason);
-    this.#signal?.addEventListener("abort", leave);
-    if (this.#signal?.aborted) leave();
-    await this.#follow();
-    this.#signal?.removeEventListener("abort", leave);
-    return this.#finish(/** @type {ChatEvent} */ (this.#terminal));
+    const abort = () => this.#abort(this.#signal?.reason);
+    this.#signal?.addEventListener("abort", abort);
+    if (this.#signal?.aborted) abort();
+    const terminal = await this.#connectUntilEnd();
+    this.#signal?.removeEventListener("abort", abort);
+    return this.#settle(terminal);
   }
 
-  /** Stops the answer itself, for everybody who watches it; `done` then says `cancelled`. */
+  /** Stop the answer itself, for all readers; `done` then has the finishReason `cancelled`. */
   async cancel() {
     if (this.#terminal !== undefined || this.#cancelling) return;
     this.#cancelling = true;
     try {
-      await this.#cancelAt(this.#messageId ?? (await this.#find()));
+      await this.#cancelMessage(this.#messageId ?? (await this.#findAnswerId()));
     } catch {
-      this.#stopHere(); // the server cannot be reached: at least nothing more is shown
+      this.#endAsCancelled(); // the server is out of reach; at least nothing more is shown
     }
-    this.#wake();
+    this.#endDelay();
   }
 
   // -- connections
 
-  async #follow() {
+  async #connectUntilEnd() {
     for (let failures = 0; this.#terminal === undefined; failures++) {
       const opened = Date.now();
-      const before = this.#given();
+      const lengthBefore = this.#textLength();
       try {
         await this.#connect();
       } catch (error) {
-        if (this.#given() > before || Date.now() - opened > STABLE) failures = 0;
-        await this.#mend(this.#told(error), failures);
+        if (this.#textLength() > lengthBefore || Date.now() - opened > STABLE) failures = 0;
+        await this.#waitOrFail(this.#asChatError(error), failures);
       }
     }
+    return this.#terminal;
   }
 
   /** @returns {Promise<void>} */
   async #connect() {
     const response = await this.#open();
-    if (response.status === 204) return this.#replay();
+    if (response.status === 204) return this.#readTerminalEvent();
     const type = response.headers.get("Content-Type") ?? "";
     if (type.startsWith("application/json")) await this.#readJSON(response);
-    else if (type.startsWith("text/event-stream") && response.body) await this.#read(response.body);
+    else if (type.startsWith("text/event-stream") && response.body) await this.#readStream(response.body);
     else throw new ChatError("This address does not answer as a chat server does; check it.", "unexpected_answer");
     if (this.#terminal === undefined) throw connectionLost();
   }
@@ -122,15 +129,15 @@ export class AnswerStream {
   #open() {
     const { signal } = this.#connection;
     if (this.#messageId !== null) {
-      const path = `${this.#session}/messages/${this.#messageId}/stream`;
+      const path = `${this.#sessionPath}/messages/${this.#messageId}/stream`;
       return this.#http.request("GET", path, { query: { after: this.#cursor || null }, signal });
     }
-    const { endpoint, body } = /** @type {Question} */ (this.#question);
-    return this.#http.request("POST", `${this.#session}/${endpoint}`, { json: body, signal });
+    const { endpoint, body } = /** @type {Post} */ (this.#post);
+    return this.#http.request("POST", `${this.#sessionPath}/${endpoint}`, { json: body, signal });
   }
 
-  /** The cursor was that of the end: only the terminal event is of interest. */
-  #replay() {
+  /** The cursor is at the end of the answer (204): read it once more, only for its terminal event. */
+  #readTerminalEvent() {
     this.#cursor = null;
     this.#text.skipAll();
     return this.#connect();
@@ -138,57 +145,67 @@ export class AnswerStream {
 
   /** @param {Response} response */
   async #readJSON(response) {
-    this.json = await response.json();
-    for (const event of eventsOf(/** @type {AnswerJSON} */ (this.json), this.#sessionId)) this.#take(event);
+    const answer = /** @type {WholeAnswer} */ (await response.json());
+    this.wholeAnswer = answer;
+    for (const event of eventsOf(answer, this.#sessionId)) this.#handle(event);
   }
 
   /** @param {ReadableStream<Uint8Array>} body */
-  async #read(body) {
+  async #readStream(body) {
     const reader = body.getReader();
-    const parser = createParser(({ data }) => this.#take(JSON.parse(data)));
-    const drop = () => void reader.cancel().catch(() => {});
+    const close = () => void reader.cancel().catch(() => {});
+    const onError = (/** @type {import("../sse.js").ParseError} */ { type }) => {
+      if (type !== "max-buffer-size-exceeded") return; // a field of a later version, say
+      const message = "This address sends more than a chat server's answer can be; check it.";
+      this.#fail(new ChatError(message, "unexpected_answer"));
+    };
+    const options = { onError, maxBufferSize: LONGEST_EVENT };
+    const parser = createParser(({ data }) => this.#handle(JSON.parse(data)), options);
     while (this.#terminal === undefined) {
-      const silence = setTimeout(drop, SILENCE);
+      const silence = setTimeout(close, SILENCE);
       const { done, value } = await reader.read().finally(() => clearTimeout(silence));
       if (done) return;
       parser.feed(value);
     }
-    drop();
+    close();
   }
 
-  /** Waits, if another attempt is worth it; otherwise that was the end. @param {ChatError} error @param {number} failures */
-  async #mend(error, failures) {
+  /**
+   * Wait for the next attempt, or fail if there should be none.
+   *
+   * @param {ChatError} error
+   * @param {number} failures
+   */
+  async #waitOrFail(error, failures) {
     if (this.#terminal !== undefined) return;
-    const refused = error.status > 0 && this.#messageId === null;
-    const wait = waitAfter(error, failures);
-    if (wait === undefined) return this.#fail(error);
+    const refused = error.status > 0 && this.#messageId === null; // no answer has begun
+    const delay = retryDelay(error, failures);
+    if (delay === undefined) return this.#fail(error);
     if (!refused) this.events.push({ type: "status", state: "reconnecting", elapsedMs: 0 });
-    if (!(refused && this.#cancelling)) await this.#pause(wait);
-    if (refused && this.#cancelling) this.#stopHere(); // nothing has begun
+    if (!(refused && this.#cancelling)) await this.#delay(delay);
+    if (refused && this.#cancelling) this.#endAsCancelled();
   }
 
-  /** @param {number} wait */
-  #pause(wait) {
-    return /** @type {Promise<void>} */ (
-      new Promise((resolve) => {
-        const timer = setTimeout(resolve, wait);
-        this.#wake = () => {
-          clearTimeout(timer);
-          resolve();
-        };
-        if (this.#connection.signal.aborted) this.#wake();
-      })
-    );
+  /** @param {number} ms @returns {Promise<void>} */
+  #delay(ms) {
+    return new Promise((resolve) => {
+      const timer = setTimeout(resolve, ms);
+      this.#endDelay = () => {
+        clearTimeout(timer);
+        resolve();
+      };
+      if (this.#connection.signal.aborted) this.#endDelay();
+    });
   }
 
   /** @param {unknown} reason */
-  #leave(reason) {
+  #abort(reason) {
     this.#connection.abort(reason);
-    this.#wake();
+    this.#endDelay();
   }
 
   /** @param {unknown} error @returns {ChatError} */
-  #told(error) {
+  #asChatError(error) {
     if (this.#connection.signal.aborted) return aborted(this.#connection.signal.reason);
     return error instanceof ChatError ? error : connectionLost(error);
   }
@@ -196,71 +213,77 @@ export class AnswerStream {
   // -- events
 
   /** @param {ChatEvent} event */
-  #take(event) {
+  #handle(event) {
     if (this.#terminal !== undefined) return;
-    if (event.type === "start") this.#begin(event);
-    else if (event.type === "thinking") this.#grow("thinking", event);
-    else if (event.type === "chunk") this.#grow("content", event);
-    else if (event.type === "warning") this.#warn(event);
+    if (event.type === "start") this.#handleStart(event);
+    else if (event.type === "thinking") this.#addText("thinking", event);
+    else if (event.type === "chunk") this.#addText("content", event);
+    else if (event.type === "warning") this.#addWarning(event);
     else if (event.type === "status") this.events.push(event);
     else if (event.type === "done") this.#terminal = event;
     else if (event.type === "error") this.#fail(new ChatError(event.error, event.code, event), event);
-    // anything else is a later version's
+    // other types come from a later version of the server
   }
 
   /** @param {StartEvent} event */
-  #begin(event) {
-    if (event.reset) this.#restart();
+  #handleStart(event) {
+    if (event.reset) this.#handleReset();
     if (this.#start === undefined) this.events.push(event);
     this.#start ??= event;
     this.#messageId = event.assistantMessageId;
-    if (this.#cancelling) this.#cancelAt(this.#messageId).catch(() => this.#stopHere());
+    if (this.#cancelling) this.#cancelMessage(this.#messageId).catch(() => this.#endAsCancelled());
   }
 
-  /** The server has lost the end of the text, and tells all of it: what was given on is compared with it, or,
-   * where that is not all of it either, to be thrown away by the caller. */
-  #restart() {
-    if (!this.#midway) return this.#text.restart();
-    this.#midway = false;
-    this.#text = new AnswerText();
-    this.#start = undefined; // this one is the caller's to see
+  /**
+   * The server has lost the end of the text and repeats all of it. What was passed on is compared with it. If that
+   * began midway, it cannot be, and the caller has to drop the text.
+   */
+  #handleReset() {
+    if (!this.#beganMidway) return this.#text.rewind();
+    this.#beganMidway = false;
+    this.#text = new TextCursor();
+    this.#start = undefined; // so that this `start` is passed on
     call(this.#callbacks.onReset);
   }
 
   /** @param {"thinking" | "content"} kind @param {TextEvent} event */
-  #grow(kind, event) {
-    const fresh = this.#text.fresh(kind, event.content);
+  #addText(kind, event) {
+    const content = this.#text.takeNew(kind, event.content);
     this.#cursor = event.cursor;
-    if (fresh === "") return;
-    this.events.push({ ...event, content: fresh });
-    if (kind === "content") call(this.#callbacks.onChunk, fresh);
+    if (content === "") return;
+    this.events.push({ ...event, content });
+    if (kind === "content") call(this.#callbacks.onChunk, content);
   }
 
-  /** Each connection repeats those that still hold. @param {WarningEvent} event */
-  #warn(event) {
+  /**
+   * Pass on a warning once: each connection repeats those that still hold.
+   *
+   * @param {WarningEvent} event
+   */
+  #addWarning(event) {
     const key = `${event.code} ${event.message}`;
     if (!this.#warnings.has(key)) this.events.push(event);
     this.#warnings.add(key);
   }
 
-  #given() {
+  #textLength() {
     return this.#text.thinking.length + this.#text.content.length;
   }
 
   // -- the end
 
-  /** @param {ChatError} error @param {ChatEvent} [event] the server's own */
+  /** @param {ChatError} error @param {ErrorEvent} [event] the server's, if it sent one */
   #fail(error, event) {
     error.fullResponse ||= this.#text.content;
     error.assistantMessageId ??= this.#messageId;
-    this.#failure = error;
+    this.#error = error;
     const { message, code, retryable, assistantMessageId, fullResponse } = error;
     const cursor = this.#cursor ?? "";
     this.#terminal = event ?? { type: "error", error: message, code, retryable, assistantMessageId, fullResponse, cursor };
   }
 
-  /** Ends as cancelled, without the server. */
-  #stopHere() {
+  /** End without hearing it from the server. */
+  #endAsCancelled() {
     this.#terminal ??= {
       type: "done",
       assistantMessageId: this.#messageId,
@@ -271,11 +294,11 @@ export class AnswerStream {
       usage: null,
       cursor: this.#cursor ?? "",
     };
-    this.#leave("cancelled");
+    this.#abort("cancelled");
   }
 
-  /** @param {ChatEvent} terminal @returns {Promise<DoneEvent | undefined>} */
-  async #finish(terminal) {
+  /** @param {DoneEvent | ErrorEvent} terminal */
+  async #settle(terminal) {
     this.events.push(terminal);
     this.events.end();
     const { onComplete, onError } = this.#callbacks;
@@ -283,34 +306,45 @@ export class AnswerStream {
       await call(onComplete, terminal.fullResponse, terminal.assistantMessageId, terminal.sources);
       return terminal;
     }
-    if (!onError) throw this.#failure;
-    await call(onError, this.#failure);
+    if (!onError) throw this.#error;
+    await call(onError, /** @type {ChatError} */ (this.#error));
     return undefined;
   }
 
   // -- cancelling
 
-  /** @param {number | null} messageId null: `start` will tell it, and cancel then */
-  async #cancelAt(messageId) {
-    if (messageId !== null) await this.#http.json("POST", `${this.#session}/messages/${messageId}/cancel`);
+  /** @param {number | null} messageId null if it is not known yet; `start` brings it, and then cancels */
+  async #cancelMessage(messageId) {
+    if (messageId !== null) await this.#http.json("POST", `${this.#sessionPath}/messages/${messageId}/cancel`);
   }
 
-  /** The answer to this message, where no `start` has told it: the server may be answering with JSON. */
-  async #find() {
-    const { messages } = await this.#http.json("GET", `${this.#session}/messages`, { query: { limit: 10 } });
-    const id = this.#question?.body["clientMessageId"];
-    const place = messages.findIndex((/** @type {any} */ message) => message.role === "user" && message.clientMessageId === id);
-    return place < 0 ? null : (messages[place + 1]?.id ?? null);
+  /**
+   * Find the answer to the posted message although no `start` has come: the server may answer with JSON only.
+   *
+   * @returns {Promise<number | null>}
+   */
+  async #findAnswerId() {
+    const query = { limit: 10 };
+    const { messages } = /** @type {MessagePage} */ (
+      await this.#http.json("GET", `${this.#sessionPath}/messages`, { query })
+    );
+    const id = this.#post?.body.clientMessageId;
+    const index = messages.findIndex(({ role, clientMessageId }) => role === "user" && clientMessageId === id);
+    return index < 0 ? null : (messages[index + 1]?.id ?? null);
   }
 }
 
 /**
- * What a stream would have said.
- * @param {AnswerJSON} answer @param {string} sessionId @returns {Generator<ChatEvent>}
+ * Yield the events that a stream of this answer would have had.
+ *
+ * @param {WholeAnswer} answer
+ * @param {string} sessionId
+ * @returns {Generator<ChatEvent>}
  */
 function* eventsOf({ userMessageId, modelReason, warnings, thinking, ...answer }, sessionId) {
-  const { assistantMessageId, sources, model, fullResponse, finishReason, usage } = answer;
-  const cursor = ""; // there is no place in between to come back to
+  const { assistantMessageId, sources, model, fullResponse, usage } = answer;
+  const finishReason = answer.finishReason ?? "stop";
+  const cursor = ""; // there is no place in between to resume from
   yield { type: "start", userMessageId, assistantMessageId, sources, model, modelReason, sessionId };
   for (const { code, message } of warnings) yield { type: "warning", code, message };
   if (thinking) yield { type: "thinking", content: thinking, cursor };
@@ -319,8 +353,11 @@ function* eventsOf({ userMessageId, modelReason, warnings, thinking, ...answer }
 }
 
 /**
- * The caller's function; what goes wrong in it is the caller's, and stops nothing here.
- * @param {Function | null | undefined} callback @param {unknown[]} values
+ * Call the caller's function, if there is one. An exception in it is reported and stops nothing here.
+ *
+ * @template {unknown[]} Values
+ * @param {((...values: Values) => unknown) | null | undefined} callback
+ * @param {Values} values
  */
 const call = async (callback, ...values) => {
   try {

@@ -1,26 +1,32 @@
-// How long to wait before another attempt, and when to give up: after about half a minute of nothing.
+// How long to wait before the next attempt, and when to give up: after about half a minute without new text.
 
 /** @typedef {import("./chat-error.js").ChatError} ChatError */
 
-const ATTEMPTS = 10; // without any new text between them
-const FIRST = 100; // ms; doubled each time
-const LONGEST = 8_000;
-const LONGEST_ASKED = 60_000; // a Retry-After beyond it is for the reader to decide
+const ATTEMPTS = 10; // in a row without new text
+const FIRST = 100; // ms; doubles with each attempt
+const LONGEST = 8_000; // ms
+const LONGEST_RETRY_AFTER = 60_000; // ms; whether to wait longer is for the user to decide
 
 /**
- * Milliseconds before the next attempt; undefined when there is none.
- * @param {ChatError} error @param {number} failures before this one
+ * Return the milliseconds to wait before the next attempt, or undefined if there should be none.
+ *
+ * @param {ChatError} error
+ * @param {number} failures in a row before this one
  */
-export const waitAfter = (error, failures) => {
-  const asked = error.retryAfter ?? 0;
-  if (failures >= ATTEMPTS || asked > LONGEST_ASKED || !passes(error)) return undefined;
-  return asked + Math.min(LONGEST, FIRST * 2 ** failures) * (0.5 + Math.random() / 2);
+export const retryDelay = (error, failures) => {
+  const retryAfter = error.retryAfter ?? 0;
+  if (failures >= ATTEMPTS || retryAfter > LONGEST_RETRY_AFTER || !isTransient(error)) return undefined;
+  return retryAfter + Math.min(LONGEST, FIRST * 2 ** failures) * (0.5 + Math.random() / 2);
 };
 
-/** Whether the same request may fare better. @param {ChatError} error */
-const passes = ({ code, status, assistantMessageId }) => {
+/**
+ * Return whether the same request may succeed on another attempt.
+ *
+ * @param {ChatError} error
+ */
+const isTransient = ({ code, status, assistantMessageId }) => {
   if (code === "connection_lost") return true;
-  if (assistantMessageId !== null) return false; // a stored answer that failed; it fails again
-  if (code === "http_error" && status >= 500) return true;
+  if (assistantMessageId !== null) return false; // a stored answer that failed; asking again returns the same
+  if (code === "http_error" && status >= 500) return true; // a proxy, while chatproxy restarts
   return (status === 429 || status === 503) && code !== "no_models";
 };

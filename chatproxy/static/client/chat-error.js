@@ -1,15 +1,11 @@
-// What every failed call ends with: a sentence for people, a code for programs, the text so far.
+// The error of every failed call: a sentence for people, a code for programs, and the text so far.
 
-/** @typedef {import("../types.js").ErrorBody} ErrorBody */
+/** @typedef {import("../types.js").ErrorCode} ErrorCode */
 
-const RETRYABLE = [409, 429, 503]; // the same call may succeed later; after the first byte, the server says it
+const RETRYABLE = [409, 429, 503]; // statuses; after the response began, the server says whether to retry
 
 export class ChatError extends Error {
-  /**
-   * @param {string} message
-   * @param {string} code
-   * @param {ErrorBody & {status?: number, retryAfter?: number, cause?: unknown}} [more]
-   */
+  /** @param {string} message @param {ErrorCode} code @param {import("../types.js").ErrorDetails} [details] */
   constructor(message, code, { status = 0, retryAfter, cause, ...body } = {}) {
     super(message, { cause });
     this.name = code === "aborted" ? "AbortError" : "ChatError";
@@ -21,6 +17,9 @@ export class ChatError extends Error {
     this.assistantMessageId = body.assistantMessageId ?? null;
     this.activeMessageId = body.activeMessageId ?? null;
     this.field = body.field;
+    this.installed = body.installed;
+    this.neededTokens = body.neededTokens;
+    this.contextLength = body.contextLength;
   }
 }
 
@@ -28,6 +27,6 @@ export class ChatError extends Error {
 export const aborted = (reason) =>
   new ChatError("The request was aborted.", "aborted", { cause: reason, retryable: false });
 
-/** @param {unknown} [cause] with the browser's own words, which are not for readers */
+/** @param {unknown} [cause] the browser's error, whose message is too technical to show */
 export const connectionLost = (cause) =>
   new ChatError("The connection to the server was lost; try again.", "connection_lost", { cause });

@@ -1,4 +1,4 @@
-// The events of one answer, kept: whoever iterates, whenever, gets all of them in their order.
+// The events of one answer, kept in order: every iteration, whenever it starts, yields all of them.
 
 /** @typedef {import("../types.js").ChatEvent} ChatEvent */
 
@@ -6,37 +6,38 @@ export class EventLog {
   /** @type {ChatEvent[]} */
   #events = [];
   #ended = false;
-  #changed = signalled();
+  #change = newSignal();
 
   /** @param {ChatEvent} event */
   push(event) {
     this.#events.push(event);
-    this.#tell();
+    this.#wakeReaders();
   }
 
   end() {
     this.#ended = true;
-    this.#tell();
-  }
-
-  #tell() {
-    this.#changed.tell();
-    this.#changed = signalled();
+    this.#wakeReaders();
   }
 
   async *[Symbol.asyncIterator]() {
     for (let next = 0; ; next++) {
       while (next >= this.#events.length) {
         if (this.#ended) return;
-        await this.#changed.promise;
+        await this.#change.promise;
       }
       yield /** @type {ChatEvent} */ (this.#events[next]);
     }
   }
+
+  #wakeReaders() {
+    this.#change.resolve();
+    this.#change = newSignal();
+  }
 }
 
-const signalled = () => {
-  let tell = () => {};
-  const promise = /** @type {Promise<void>} */ (new Promise((resolve) => void (tell = resolve)));
-  return { promise, tell };
+/** Return a promise and its resolver; `Promise.withResolvers` is too new for Node 18. */
+const newSignal = () => {
+  let resolve = () => {};
+  const promise = /** @type {Promise<void>} */ (new Promise((done) => void (resolve = done)));
+  return { promise, resolve };
 };

@@ -1,4 +1,4 @@
-// One request to chatproxy: its address, headers and JSON; whatever goes wrong as a ChatError.
+// One HTTP request to chatproxy: its address, headers and JSON. Every failure becomes a ChatError.
 
 import { aborted, ChatError, connectionLost } from "./chat-error.js";
 
@@ -6,6 +6,7 @@ import { aborted, ChatError, connectionLost } from "./chat-error.js";
  * @typedef {import("../types.js").ChatClientOptions} ChatClientOptions
  * @typedef {Record<string, string | number | null | undefined>} Query
  * @typedef {{query?: Query, json?: unknown, body?: BodyInit, signal?: AbortSignal | null}} Content
+ * @typedef {(progress: import("../types.js").UploadProgress) => void} OnProgress
  */
 
 export class Http {
@@ -14,18 +15,18 @@ export class Http {
 
   /** @param {ChatClientOptions} options */
   constructor({ baseUrl, headers, fetch } = {}) {
-    this.baseUrl = String(baseUrl ?? ownBase()).replace(/\/+$/, "");
+    this.baseUrl = String(baseUrl ?? defaultBaseUrl()).replace(/\/+$/, "");
     this.#headers = headers;
     this.#fetch = fetch;
   }
 
-  /** The headers of the next request, asked for anew each time: tokens expire. */
+  /** Return the headers of the next request. A function is called each time, because tokens expire. */
   async headers() {
     const headers = this.#headers;
     return new Headers(typeof headers === "function" ? await headers() : headers);
   }
 
-  /** @param {string} path @param {Query} [query] */
+  /** @param {string} path @param {Query} [query] parameters that are undefined or null are left out */
   url(path, query = {}) {
     const given = Object.entries(query).filter(([, value]) => value !== undefined && value !== null);
     const search = new URLSearchParams(given.map(([name, value]) => [name, String(value)]));
@@ -33,72 +34,93 @@ export class Http {
   }
 
   /**
-   * The response, when it is a good one.
-   * @param {string} method @param {string} path @param {Content} [content]
+   * Send a request and return the response, if its status is a success.
+   *
+   * @param {string} method
+   * @param {string} path
+   * @param {Content} [content]
    */
   async request(method, path, { query, json, body, signal } = {}) {
     const headers = await this.headers();
     if (json !== undefined) headers.set("Content-Type", "application/json");
     const init = { method, headers, signal, body: json === undefined ? body : JSON.stringify(json) };
-    return checked(await this.#ask(this.url(path, query), init));
+    return checkStatus(await this.#send(this.url(path, query), init));
   }
 
-  /** @param {string} url @param {RequestInit} init @returns {Promise<Response>} */
-  async #ask(url, init) {
+  /**
+   * Send a request and return the JSON of the response; undefined for a 204.
+   *
+   * @template T
+   * @param {string} method
+   * @param {string} path
+   * @param {Content} [content]
+   * @returns {Promise<T>}
+   */
+  async json(method, path, content) {
+    return readJSON(await this.request(method, path, content), content?.signal);
+  }
+
+  /**
+   * Upload a form and report the progress. Only XMLHttpRequest reports it, which only browsers have. Elsewhere,
+   * and with a custom `fetch`, `onProgress` is called once, at the end.
+   *
+   * @template T
+   * @param {string} path
+   * @param {FormData} form
+   * @param {number} size of the form in bytes, approximately
+   * @param {OnProgress} onProgress
+   * @param {AbortSignal | null} [signal]
+   * @returns {Promise<T>}
+   */
+  async upload(path, form, size, onProgress, signal) {
+    if (this.#fetch !== undefined || typeof XMLHttpRequest === "undefined") {
+      const body = await /** @type {Promise<T>} */ (this.json("POST", path, { body: form, signal }));
+      onProgress({ loaded: size, total: size });
+      return body;
+    }
+    const response = await uploadByXHR(this.url(path), await this.headers(), form, onProgress, signal);
+    return readJSON(await checkStatus(response));
+  }
+
+  /** @param {string} url @param {RequestInit} init */
+  async #send(url, init) {
     try {
       return await (this.#fetch ?? globalThis.fetch)(url, init);
     } catch (error) {
       throw init.signal?.aborted ? aborted(init.signal.reason) : connectionLost(error);
     }
   }
-
-  /** @param {string} method @param {string} path @param {Content} [content] @returns {Promise<any>} */
-  async json(method, path, content) {
-    return bodyOf(await this.request(method, path, content), content?.signal);
-  }
-
-  /**
-   * Sends a form, and tells how much of it is out. Only XMLHttpRequest can tell, and browsers alone
-   * have it; elsewhere, and where the `fetch` is not the usual one, all is told at the end.
-   * @param {string} path @param {FormData} form @param {number} size of the form, about
-   * @param {(progress: import("../types.js").UploadProgress) => void} onProgress
-   * @param {AbortSignal | null} [signal]
-   */
-  async upload(path, form, size, onProgress, signal) {
-    if (this.#fetch !== undefined || typeof XMLHttpRequest === "undefined") {
-      const answer = await this.json("POST", path, { body: form, signal });
-      onProgress({ loaded: size, total: size });
-      return answer;
-    }
-    const response = await uploadByXHR(this.url(path), await this.headers(), form, onProgress, signal);
-    return bodyOf(await checked(response));
-  }
 }
 
-/** The folder above the one that this module came from: chatproxy serves it as `static/`. */
-const ownBase = () => {
+/** Return where chatproxy is mounted: it serves this module as `static/client/http.js`. */
+const defaultBaseUrl = () => {
   const here = import.meta.url;
-  return /^https?:/.test(here) ? new URL("..", here).href : ""; // bundled: the page's own origin
+  return /^https?:/.test(here) ? new URL("../..", here).href : ""; // "" in a bundle: the page's own origin
 };
 
 /** @param {Response} response */
-const checked = async (response) => {
+const checkStatus = async (response) => {
   if (response.ok) return response;
-  throw await failure(response);
+  throw await errorFrom(response);
 };
 
 /** @param {Response} response */
-const failure = async (response) => {
-  /** @type {import("../types.js").ErrorBody} */
+const errorFrom = async (response) => {
+  /** @type {Partial<import("../types.js").ErrorBody>} */
   const body = await response.json().catch(() => ({}));
   const { status } = response;
-  const more = { ...body, status, retryAfter: retryAfter(response.headers.get("Retry-After")) };
-  if (typeof body?.code === "string") return new ChatError(String(body.error), body.code, more);
-  // Not chatproxy's own words, so a proxy's in between: while chatproxy starts anew, for example.
-  return new ChatError(`The server answered with status ${status}.`, "http_error", { ...more, retryable: status >= 500 });
+  const details = { ...body, status, retryAfter: retryAfter(response.headers.get("Retry-After")) };
+  if (typeof body?.code === "string") return new ChatError(String(body.error), body.code, details);
+  // This is not chatproxy's error format, so a proxy answered; for example while chatproxy restarts.
+  const message = `The server answered with status ${status}.`;
+  return new ChatError(message, "http_error", { ...details, retryable: status >= 500 });
 };
 
-/** Milliseconds from now, of seconds or a date. @param {string | null} text */
+/**
+ * Return the milliseconds that a `Retry-After` header, in seconds or as a date, asks for.
+ *
+ * @param {string | null} text
+ */
 const retryAfter = (text) => {
   if (text === null || text.trim() === "") return undefined;
   const wait = Number.isFinite(Number(text)) ? Number(text) * 1000 : Date.parse(text) - Date.now();
@@ -106,7 +128,7 @@ const retryAfter = (text) => {
 };
 
 /** @param {Response} response @param {AbortSignal | null} [signal] */
-const bodyOf = async (response, signal) => {
+const readJSON = async (response, signal) => {
   if (response.status === 204) return undefined;
   try {
     return await response.json();
@@ -116,8 +138,10 @@ const bodyOf = async (response, signal) => {
 };
 
 /**
- * @param {string} url @param {Headers} headers @param {FormData} form
- * @param {(progress: import("../types.js").UploadProgress) => void} onProgress
+ * @param {string} url
+ * @param {Headers} headers
+ * @param {FormData} form
+ * @param {OnProgress} onProgress
  * @param {AbortSignal | null} [signal]
  * @returns {Promise<Response>}
  */

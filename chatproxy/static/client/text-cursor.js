@@ -1,28 +1,32 @@
-// The text of one answer as it was given on: each character once, whatever new connections repeat.
+// How much of an answer's text has been passed on: each character once, whatever a new connection repeats.
 
-export class AnswerText {
+export class TextCursor {
+  /** The thinking passed on so far. */
   thinking = "";
+  /** The content passed on so far. */
   content = "";
-  #at = { thinking: 0, content: 0 }; // where the connection is in the text
+  #position = { thinking: 0, content: 0 }; // where the connection is in the text
 
-  /** The server begins anew, at the beginning. */
-  restart() {
-    this.#at = { thinking: 0, content: 0 };
+  /** Go back to the beginning: the connection repeats the text from there. */
+  rewind() {
+    this.#position = { thinking: 0, content: 0 };
   }
 
-  /** The caller has it all: what comes now is nothing new. */
+  /** Regard everything that follows as known: the caller has the whole text. */
   skipAll() {
-    this.#at = { thinking: -Infinity, content: -Infinity };
+    this.#position = { thinking: -Infinity, content: -Infinity };
   }
 
   /**
-   * Takes the connection's next piece; the part of it that was not given on before.
-   * @param {"thinking" | "content"} kind @param {string} piece
+   * Advance by the next piece of the connection, and return the part of it that is new.
+   *
+   * @param {"thinking" | "content"} kind
+   * @param {string} piece
    */
-  fresh(kind, piece) {
-    const fresh = piece.slice(Math.max(0, this[kind].length - this.#at[kind]));
-    this.#at[kind] += piece.length;
-    this[kind] += fresh;
-    return fresh;
+  takeNew(kind, piece) {
+    const added = piece.slice(Math.max(0, this[kind].length - this.#position[kind]));
+    this.#position[kind] += piece.length;
+    this[kind] += added;
+    return added;
   }
 }
