@@ -1,7 +1,7 @@
-"""The browser side's modules under `node --test`, and their types under `tsc`.
+"""The browser side's modules under `node --test`, and the npm package.
 
-What Node cannot decide alone comes from here: a real chatproxy, one that does not stream, a fake Ollama
-behind them, and a connection that is cut where the tests want it.
+The tests in Node get from here what they cannot make themselves: a real chatproxy, one that does not
+stream, a fake Ollama behind them, and connections that are cut where the tests say.
 """
 
 import asyncio
@@ -25,33 +25,16 @@ from chatproxy import Config
 HERE: Final = Path(__file__).parent
 STATIC: Final = Path(__file__).parents[2] / "chatproxy" / "static"
 PACKAGE: Final = json.loads((STATIC / "package.json").read_text())
-PACKAGED: Final = sorted(  # every module that the npm package has
+PACKAGED: Final = sorted(  # the modules of the npm package
     path.relative_to(STATIC).as_posix()
     for pattern in ("*.js", *(f"{folder}/*.js" for folder in ("client", "element", "dom")))
     for path in STATIC.glob(pattern)
 )
-LONG: Final = 4_000  # words, which come as the test asks for them
-
-
-def needed(missing: str, cure: str) -> None:
-    """In CI nothing may be skipped."""
-    if os.environ.get("CI"):
-        pytest.fail(f"{missing} is missing: {cure}")
-    pytest.skip(f"{missing} is missing: {cure}")
-
-
-@pytest.fixture
-def node() -> str:
-    found = shutil.which("node")
-    if found is None:
-        needed("node", "install Node 20 or newer")
-    if not (HERE / "node_modules").is_dir():
-        needed("tests/js/node_modules", "`make test` installs it, or `npm install --prefix tests/js`")
-    return str(found)
+LONG: Final = 4_000  # words, sent as the test asks for them
 
 
 class Control:
-    """What the tests in Node decide here: over HTTP, as they have no other way."""
+    """What the tests in Node control over HTTP: the cuts and the pace of the long answer."""
 
     def __init__(self, proxy: CuttingProxy) -> None:
         self._proxy = proxy
@@ -59,7 +42,7 @@ class Control:
         self._allowed = 0
 
     def script(self, request: Request) -> Script:
-        """By the message's first word."""
+        """Choose the answer by the message's first word."""
         words = request["messages"][-1]["content"]
         if words.startswith("long"):
             text = " ".join(f"wörd{number}👋" for number in range(LONG))
@@ -93,7 +76,7 @@ class Control:
         return web.json_response({"left": len(self._proxy.cuts), "made": self._proxy.made})
 
     async def _allow_words(self, request: web.Request) -> web.Response:
-        """So many of the long answer, in all."""
+        """Let so many words of the long answer through, in all."""
         words = int(await request.text())
         self._words.let(max(0, words - self._allowed))
         self._allowed = max(words, self._allowed)
@@ -102,7 +85,7 @@ class Control:
 
 @pytest.fixture
 async def servers(fake: FakeOllama, config: Config, tmp_path: Path) -> AsyncIterator[dict[str, str]]:
-    """Their addresses, as environment variables."""
+    """The addresses of the servers, as environment variables."""
     whole = replace(config, enable_streaming=False, database_url=f"sqlite:///{tmp_path}/whole.db")
     async with AsyncExitStack() as stack:
         streaming = await stack.enter_async_context(serving(config))
@@ -120,7 +103,7 @@ async def servers(fake: FakeOllama, config: Config, tmp_path: Path) -> AsyncIter
 
 
 async def run(*command: str | Path, env: dict[str, str] | None = None) -> str:
-    """What it printed; fails with it when the command does."""
+    """Return what the command prints; if it fails, fail with that."""
     async with asyncio.timeout(60):
         process = await asyncio.create_subprocess_exec(
             *command,
@@ -146,15 +129,9 @@ async def test_modules(name: str, node: str, servers: dict[str, str]) -> None:
     assert "# pass 0" not in report
 
 
-@pytest.mark.parametrize("project", ["tsconfig.json", "tsconfig.usage.json"])
-async def test_types(project: str, node: str) -> None:
-    """The modules against their own types; the types as strict TypeScript and React use them."""
-    await run(node, HERE / "node_modules" / "typescript" / "bin" / "tsc", "--project", project)
-
-
 @pytest.mark.parametrize("module", PACKAGED)
 async def test_importing_needs_no_browser(module: str, node: str) -> None:
-    """As servers do that render pages: no DOM, no `crypto`, no `navigator`."""
+    """Servers that render pages import the modules too: without a DOM, `crypto` or `navigator`."""
     await run(
         node,
         "--input-type=module",
