@@ -1,30 +1,41 @@
 // The types of chat-interface.js: the element <chat-interface>, its properties, methods and events.
 
-import type { ChatClient, FinishReason, Message, Session, Source, Usage } from "./types.js";
+import type { ChatClient, ErrorCode, Failure, FinishReason, Message, Session, Source, Usage } from "./types.js";
 
-/** A message as the element holds it: one that has not reached the server has no id. */
-export type ShownMessage = Omit<Partial<Message>, "id"> &
-  Pick<Message, "role" | "content" | "thinking" | "status" | "sources" | "warnings" | "error" | "imageCount"> & {
-    id: number | null;
-  };
+/** A message as the element holds it. One that is not stored on the server (yet) has no id. */
+export interface ConversationMessage extends Partial<Omit<Message, "id" | "error">> {
+  id: number | null;
+  role: Message["role"];
+  content: string;
+  thinking: string;
+  status: Message["status"];
+  sources: Source[];
+  warnings: Message["warnings"];
+  error: Failure<ErrorCode> | null;
+  imageCount: number;
+  /** The images that were attached on this page; the server returns only their number. */
+  images?: ImageAttachment[] | undefined;
+  /** The id of the user message that this one replaces, until it is stored. */
+  replaces?: number | undefined;
+}
 
-export interface Picture {
+export interface ImageAttachment {
   name: string;
   /** In base64. */
   data: string;
-  /** That shows it on this page. */
+  /** The image's URL on this page. */
   url: string;
 }
 
 /** `preventDefault()` keeps the message from being sent. */
 export interface ChatSendDetail {
   message: string;
-  images: Picture[];
+  images: ImageAttachment[];
 }
 
 export interface ChatStartDetail {
   messageId: number;
-  /** null where an answer is come back to. */
+  /** null if the element resumes an answer. */
   userMessageId: number | null;
   model: string | null;
   modelReason: string | null;
@@ -49,10 +60,8 @@ export interface ChatDoneDetail {
   usage: Usage | null;
 }
 
-export interface ChatErrorDetail {
-  error: string;
-  code: string;
-  retryable?: boolean | undefined;
+export interface ChatErrorDetail extends Failure<ErrorCode> {
+  /** null if the error belongs to no answer. */
   messageId: number | null;
   /** The text so far. */
   content: string;
@@ -62,53 +71,152 @@ export interface ChatSessionDetail {
   session: Session;
 }
 
-/** All bubble, out of shadow trees too. */
+/** The element's own events. All bubble, and cross the boundaries of shadow trees. */
 export interface ChatInterfaceEventMap {
+  /** A message is about to be sent; cancelable. */
   "chat-send": CustomEvent<ChatSendDetail>;
-  "chat-start": CustomEvent<ChatStartDetail>;
-  "chat-token": CustomEvent<ChatTokenDetail>;
-  "chat-sources": CustomEvent<ChatSourcesDetail>;
-  "chat-done": CustomEvent<ChatDoneDetail>;
-  "chat-error": CustomEvent<ChatErrorDetail>;
+  /** The first message created a session. */
   "chat-session": CustomEvent<ChatSessionDetail>;
+  /** An answer began, or the element resumes one. */
+  "chat-start": CustomEvent<ChatStartDetail>;
+  /** The answer names its sources. */
+  "chat-sources": CustomEvent<ChatSourcesDetail>;
+  /** A piece of text arrived. */
+  "chat-token": CustomEvent<ChatTokenDetail>;
+  /** The answer is complete, or was stopped. */
+  "chat-done": CustomEvent<ChatDoneDetail>;
+  /** The answer failed, or the server could not be reached. */
+  "chat-error": CustomEvent<ChatErrorDetail>;
 }
 
-/** Of markup; the truth about the element's state. */
+/** The attributes in markup. */
 export interface ChatInterfaceAttributes {
-  /** Where chatproxy is mounted. Default: where the module came from. */
+  /** Where chatproxy is mounted. Default: the server that the module came from. */
   endpoint?: string | undefined;
+  /** The session to show. Absent until the first message, which creates one. */
   "session-id"?: string | undefined;
-  /** Follows the session's document; one that is set, or "" for none, goes along with the next message. */
+  /** The document to answer from; it follows the session's. A changed one applies from the next message on, "" to none. */
   "document-id"?: string | number | undefined;
+  /** The model for the next messages: a name, or "auto". */
   model?: string | undefined;
   placeholder?: string | undefined;
+  /** Default: as the system. */
   theme?: "light" | "dark" | undefined;
+  /** "false" hides the thinking of models. */
   "show-thinking"?: boolean | "" | "true" | "false" | undefined;
   disabled?: boolean | undefined;
 }
 
-export class ChatInterface extends HTMLElement {
-  /** What talks to the server; by default one for `endpoint` with `headers`. */
-  client: ChatClient;
-  headers: Record<string, string>;
-  /** Draws a text in place of the built-in Markdown. */
-  renderer: ((text: string, message: ShownMessage) => Node) | null;
-  /** The element's words: those that are set replace its own. */
-  get labels(): Record<string, unknown>;
-  set labels(labels: Record<string, unknown>);
-  /** An answer is being written. */
-  readonly busy: boolean;
-  readonly messages: ShownMessage[];
+/** The element's texts, to translate or replace. */
+export interface Labels {
+  placeholder: string;
+  empty: string;
+  log: string;
+  you: string;
+  assistant: string;
+  send: string;
+  stop: string;
+  attach: string;
+  removeImage: string;
+  image: string;
+  images: (count: number) => string;
+  imagesTooLarge: string;
+  copy: string;
+  copied: string;
+  copyCode: string;
+  code: string;
+  table: string;
+  retry: string;
+  regenerate: string;
+  edit: string;
+  editField: string;
+  resend: string;
+  cancel: string;
+  latest: string;
+  earlier: string;
+  thinking: string;
+  sources: string;
+  source: (number: number, title: string) => string;
+  stopped: string;
+  interrupted: string;
+  truncated: string;
+  starting: string;
+  queued: (position: number) => string;
+  loading: (seconds: number) => string;
+  waiting: (seconds: number) => string;
+  generating: (tokensPerSecond: number) => string;
+  writing: string;
+  reconnecting: string;
+  answerStarted: string;
+  answerDone: string;
+  failed: string;
+}
 
-  /** Whether it was taken: not while an answer is being written. */
-  send(message: string, more?: { images?: Picture[] | undefined }): boolean;
-  stop(): Promise<void> | undefined;
-  /** The last answer once more. */
+/** Renders an answer's text in place of the built-in Markdown. */
+export type Renderer = (text: string, message: ConversationMessage) => Node;
+
+export class ChatInterface extends HTMLElement {
+  static readonly observedAttributes: string[];
+  /** Registers the element, unless the tag is taken or there is no registry (on a server). Returns the class. */
+  static define(tag?: string): typeof ChatInterface;
+
+  // Properties that reflect attributes. null or undefined removes the attribute.
+
+  /** `endpoint`: where chatproxy is mounted. */
+  get endpoint(): string | null;
+  set endpoint(endpoint: string | null | undefined);
+  /** `session-id`: the session to show. */
+  get sessionId(): string | null;
+  set sessionId(sessionId: string | null | undefined);
+  /** `document-id`: the document to answer from. null is none; undefined follows the session again. */
+  get documentId(): number | null;
+  set documentId(documentId: number | null | undefined);
+  /** `model`: for the next messages. */
+  get model(): string | null;
+  set model(model: string | null | undefined);
+  /** `placeholder`: of the field to write in. */
+  get placeholder(): string | null;
+  set placeholder(placeholder: string | null | undefined);
+  /** `theme`: null follows the system. */
+  get theme(): "light" | "dark" | null;
+  set theme(theme: "light" | "dark" | null | undefined);
+  /** `show-thinking`: whether the thinking of models is shown. */
+  get showThinking(): boolean;
+  set showThinking(showThinking: boolean | null | undefined);
+  /** `disabled`: whether nothing can be sent. */
+  get disabled(): boolean;
+  set disabled(disabled: boolean | null | undefined);
+
+  // Other properties.
+
+  /** The client that talks to the server. Default: one for `endpoint` with `headers`. */
+  get client(): ChatClient;
+  set client(client: ChatClient | null | undefined);
+  /** The headers of the default client's requests. */
+  get headers(): Record<string, string>;
+  set headers(headers: Record<string, string> | null | undefined);
+  /** Renders an answer's text in place of the built-in Markdown. */
+  get renderer(): Renderer | null;
+  set renderer(renderer: Renderer | null | undefined);
+  /** The element's texts. Those that are set replace the English ones. */
+  get labels(): Labels;
+  set labels(labels: Partial<Labels> | null | undefined);
+  /** Whether an answer is in progress. */
+  get busy(): boolean;
+  get messages(): ConversationMessage[];
+
+  /** Sends a message. Returns false if it is not accepted: empty, disabled, prevented, or an answer is in progress. */
+  send(message: string, options?: { images?: ImageAttachment[] | undefined }): boolean;
+  /** Stops the answer in progress. */
+  stop(): Promise<void>;
+  /** Replaces the last answer by a new one. */
   regenerate(): void;
-  /** Leaves the session; the next message begins a new one. */
+  /** Leaves the session. The next message creates a new one. */
   clear(): void;
-  /** Reads again what the server has. */
-  refresh(): Promise<void> | undefined;
+  /** Reads the messages from the server again. */
+  refresh(): Promise<void>;
+  /** Focuses the field to write in, as soon as there is one. */
+  focus(): void;
 
   addEventListener<K extends keyof ChatInterfaceEventMap>(
     type: K,

@@ -1,9 +1,6 @@
-// What a page imports: registers <chat-interface>, once, and only where there are elements to register.
+// What a page imports: registers <chat-interface>, unless it is registered already or there is no DOM.
 
-import { ChatInterface } from "./element/chat-element.js";
+import { ChatInterface as Element } from "./element/chat-element.js";
 
-if (globalThis.customElements && !customElements.get("chat-interface")) {
-  customElements.define("chat-interface", ChatInterface);
-}
-
-export { ChatInterface };
+/** @type {typeof import("./chat-interface.js").ChatInterface} */
+export const ChatInterface = Element.define();

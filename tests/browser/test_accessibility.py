@@ -45,7 +45,7 @@ async def test_everything_is_reached_by_keys(site: Site) -> None:
         reached.append(await focused(page))
     wanted = {
         "new", "Search conversations", "Hi", "Rename Hi", "Delete Hi", "model", "Export",
-        "Conversation", "Copy", "Edit", "Regenerate", "Attach a picture", "Write a message", "Send",
+        "Conversation", "Copy", "Edit", "Regenerate", "Attach an image", "Write a message", "Send",
     }  # fmt: skip
     assert wanted <= set(reached)
 

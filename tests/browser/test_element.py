@@ -99,7 +99,7 @@ async def use_model(page: Page, name: str) -> None:
 async def change_first(page: Page) -> None:
     """Sends the first message anew, in another word."""
     await page.get_by_role("button", name="Edit").first.click()
-    field = page.get_by_role("textbox", name="Edit the message")
+    field = page.get_by_role("textbox", name="Edit message")
     await field.fill("changed")
     await field.press("Enter")
 
@@ -371,7 +371,7 @@ async def test_edit_and_resend_drops_what_came_after(site: Site) -> None:
     await expect(page.locator(ANSWER)).to_have_text(["first", "second"])
     await page.locator("chat-interface .user").first.hover()
     await page.get_by_role("button", name="Edit").first.click()
-    field = page.get_by_role("textbox", name="Edit the message")
+    field = page.get_by_role("textbox", name="Edit message")
     await expect(field).to_have_value("first")
     await field.press("Escape")
     await expect(page.locator(QUESTION)).to_have_text(["first", "second"])
@@ -428,7 +428,7 @@ async def test_scrolling_follows_lets_go_and_takes_hold_again(site: Site) -> Non
         page,
         f"() => ({from_end})(document.querySelector('chat-interface').shadowRoot.querySelector('.log')) < 2",
     )
-    latest = page.get_by_role("button", name="Go to the latest")
+    latest = page.get_by_role("button", name="Jump to latest")
     await expect(latest).to_be_hidden()
     await log.hover()
     await page.mouse.wheel(0, -400)
@@ -456,7 +456,7 @@ async def test_sending_goes_to_the_end_from_wherever_the_reader_is(site: Site) -
     page = await site.open(f"/?session={session}", viewport={"width": 900, "height": 500})
     await expect(page.get_by_role("button", name="Regenerate")).to_be_in_viewport()
     await page.locator("chat-interface [part=messages]").evaluate("(log) => log.scrollTo(0, 0)")
-    latest = page.get_by_role("button", name="Go to the latest")
+    latest = page.get_by_role("button", name="Jump to latest")
     await expect(latest).to_be_visible()
     site.fake.script = Script(answer("Line\n\n" * 9))
     await site.ask(page, "A question\nin\nseveral\nlines")
@@ -638,17 +638,17 @@ async def test_a_picture_is_attached_shown_removed_and_sent(site: Site) -> None:
     await files.set_input_files([picture])
     preview = page.locator("chat-interface .preview")
     await expect(preview.get_by_role("img", name="dot.png")).to_be_visible()
-    await page.get_by_role("button", name="Remove the picture").click()
+    await page.get_by_role("button", name="Remove image").click()
     await expect(preview).to_have_count(0)
     await files.set_input_files([picture])
     await expect(preview).to_have_count(1)
     await site.ask(page, "What is it?")
     await expect(preview).to_have_count(0)
-    await expect(page.locator("chat-interface .user .pictures img")).to_be_visible()
+    await expect(page.locator("chat-interface .user .images img")).to_be_visible()
     await expect(page.locator(ANSWER)).to_have_text("Hello from a fake.")
     assert site.fake.requests[0]["messages"][-1]["images"] == [base64.b64encode(PNG).decode()]
     await page.reload()
-    await expect(page.locator("chat-interface .user .note")).to_have_text("1 picture")
+    await expect(page.locator("chat-interface .user .note")).to_have_text("1 image")
 
 
 async def test_a_picture_is_pasted(site: Site) -> None:
@@ -884,12 +884,12 @@ async def test_one_region_speaks_and_the_log_does_not(site: Site) -> None:
     page = await site.open()
     await page.evaluate(HEARD)
     await site.ask(page, "Hi")
-    await expect(page.locator(SAYS)).to_have_text("The answer begins.")
+    await expect(page.locator(SAYS)).to_have_text("The answer has started.")
     await expect(page.locator(SAYS)).to_have_attribute("aria-live", "polite")
     await expect(page.locator("chat-interface [role=log]")).to_have_attribute("aria-live", "off")
     gate.open()
     await expect(page.locator(SAYS)).to_have_text("The answer is complete.")
-    assert await page.evaluate("window.said") == ["The answer begins.", "The answer is complete."]
+    assert await page.evaluate("window.said") == ["The answer has started.", "The answer is complete."]
     site.fake.script = refused(500, "out of memory")
     await site.ask(page, "And now?")
     await expect(page.locator(SAYS)).to_contain_text("out of memory")
@@ -897,7 +897,7 @@ async def test_one_region_speaks_and_the_log_does_not(site: Site) -> None:
 
 async def test_each_loss_of_the_connection_is_told_once(site: Site) -> None:
     page = await scripted(site, START, chunk("one"))
-    await expect(page.locator(SAYS)).to_have_text("The answer begins.")
+    await expect(page.locator(SAYS)).to_have_text("The answer has started.")
     await page.evaluate(HEARD)
     await say(page, LOST)
     sentence = "Connection lost, trying again…"

@@ -175,7 +175,7 @@ class Site:
 
     async def ask(self, page: Page, text: str) -> None:
         """As soon as the answer before it has ended; until then, the element takes no message."""
-        await page.locator(f"{BUTTON}[data-does=send]").wait_for()
+        await page.locator(f"{BUTTON}[data-action=send]").wait_for()
         await page.locator(FIELD).fill(text)
         await page.locator(FIELD).press("Enter")
 

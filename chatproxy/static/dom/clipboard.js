@@ -1,16 +1,20 @@
-// Copying text, on insecure origins too: `navigator.clipboard` is undefined there.
+// Copying text, on insecure origins too, where `navigator.clipboard` is undefined.
 
 /** @param {string} text */
 export async function copyText(text) {
   try {
     await navigator.clipboard.writeText(text);
   } catch {
-    copySelected(text);
+    copyBySelection(text);
   }
 }
 
-/** The old way: the browser copies what a field out of sight has selected. @param {string} text */
-function copySelected(text) {
+/**
+ * Copy the way older browsers do: select the text in a field out of sight and run the copy command.
+ *
+ * @param {string} text
+ */
+function copyBySelection(text) {
   const focused = deepActiveElement();
   const field = document.createElement("textarea");
   field.value = text;
@@ -24,6 +28,7 @@ function copySelected(text) {
   if (!copied) throw new Error("The browser does not let this page copy; select the text instead.");
 }
 
+/** Return the focused element, also inside shadow trees. */
 function deepActiveElement() {
   let element = document.activeElement;
   while (element?.shadowRoot?.activeElement) element = element.shadowRoot.activeElement;

@@ -1,26 +1,44 @@
-// The smallest piece: DOM nodes from names, attributes and children, where text is only ever text.
+// DOM nodes from names, attributes and children. Strings become text, never markup.
+
+/** @typedef {string | number | boolean | null | undefined | ((event: Event) => void)} AttributeValue */
 
 /**
- * `on…` attributes become listeners, `true` an empty attribute; `undefined`, `null` and `false` none.
- * @param {string} tag
- * @param {Record<string, any>} [attributes]
+ * Create an element. A function is a listener (`onclick`), `true` an empty attribute; `undefined`, `null` and `false`
+ * leave the attribute out.
+ *
+ * @template {keyof HTMLElementTagNameMap} Tag
+ * @param {Tag} tag
+ * @param {Record<string, AttributeValue>} [attributes]
  * @param {...(Node | string)} children
- * @returns {any} the element; typed loosely, for the tag is a string
  */
 export function h(tag, attributes = {}, ...children) {
   const element = document.createElement(tag);
   for (const [name, value] of Object.entries(attributes)) {
     if (value === undefined || value === null || value === false) continue;
-    if (name.startsWith("on")) element.addEventListener(name.slice(2), value);
+    if (typeof value === "function") element.addEventListener(name.slice("on".length), value);
     else element.setAttribute(name, value === true ? "" : String(value));
   }
   element.append(...children);
   return element;
 }
 
+/**
+ * Return the element of the page that has this id.
+ *
+ * @template {HTMLElement} [E=HTMLElement]
+ * @param {string} id
+ * @param {new () => E} [type]
+ * @returns {E}
+ */
+export function byId(id, type) {
+  const element = document.getElementById(id);
+  if (!element || (type && !(element instanceof type))) throw new TypeError(`The page has no #${id} of that type.`);
+  return /** @type {E} */ (element);
+}
+
 const SVG = "http://www.w3.org/2000/svg";
 
-/** Drawn with a stroke in a square of 24. */
+/** Paths drawn with a stroke, in a square of 24 by 24. */
 const ICONS = {
   send: "M12 19V5m-6 6 6-6 6 6",
   stop: "M7 7h10v10H7z",
@@ -39,7 +57,9 @@ const ICONS = {
   export: "M12 4v11m-5-5 5 5 5-5M5 20h14",
 };
 
-/** @param {keyof typeof ICONS} name */
+/** @typedef {keyof typeof ICONS} IconName */
+
+/** @param {IconName} name */
 export function icon(name) {
   const svg = document.createElementNS(SVG, "svg");
   const path = document.createElementNS(SVG, "path");
@@ -52,11 +72,12 @@ export function icon(name) {
 }
 
 /**
- * A button that shows a drawing and says a word.
- * @param {keyof typeof ICONS} name
+ * Create a button that shows an icon and has a label for screen readers and as its tooltip.
+ *
+ * @param {IconName} name
  * @param {string} label
  * @param {(event: Event) => void} onclick
- * @param {Record<string, any>} [attributes]
+ * @param {Record<string, AttributeValue>} [attributes]
  */
 export function iconButton(name, label, onclick, attributes = {}) {
   return h("button", { type: "button", "aria-label": label, title: label, onclick, ...attributes }, icon(name));

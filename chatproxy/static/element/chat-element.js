@@ -1,122 +1,234 @@
-// <chat-interface>: one session, shown and written to. It puts the parts together and tells the page what happens.
+// <chat-interface>: shows one session and sends messages to it. This class connects the parts and emits the events.
 //
-// Attributes are the truth: what is set there takes effect at once, and a session made here is written back.
+// The attributes are the element's state: a change takes effect at once, and a session created here is written back.
 
 import { createChatClient } from "../chat-client.js";
+import { h } from "../dom/dom.js";
 import { Composer } from "./composer.js";
 import { Conversation } from "./conversation.js";
-import { h } from "../dom/dom.js";
-import { draftOf, keepDraft } from "./drafts.js";
+import { CrossTab } from "./cross-tab.js";
+import { loadDraft, saveDraft } from "./drafts.js";
 import { labels as english } from "./labels.js";
 import { loadLexer } from "./markdown.js";
 import { MessageList } from "./message-list.js";
 import { StatusLine } from "./status-line.js";
 import { styles } from "./styles.js";
-import { Tabs } from "./cross-tab.js";
 
-/** Importing this where there is no DOM, as a server does that renders pages, must not throw. */
+/**
+ * @typedef {import("../chat-interface.js").ChatInterfaceEventMap} ChatInterfaceEventMap
+ * @typedef {import("../chat-interface.js").ConversationMessage} ConversationMessage
+ * @typedef {import("../chat-interface.js").ImageAttachment} ImageAttachment
+ * @typedef {import("../chat-interface.js").Labels} Labels
+ * @typedef {import("../chat-interface.js").Renderer} Renderer
+ * @typedef {import("../types.js").ChatClient} ChatClient
+ * @typedef {import("./conversation.js").ConversationEvents} ConversationEvents
+ *
+ * @typedef {object} Parts
+ * @property {HTMLElement} frame holds all the others
+ * @property {MessageList} list
+ * @property {StatusLine} status
+ * @property {HTMLElement} notice what belongs to no message
+ * @property {Composer} composer
+ * @property {HTMLElement} announcer only for screen readers
+ */
+
+/** Servers that render pages import this module without a DOM, which must not throw. */
 const Element = globalThis.HTMLElement ?? /** @type {typeof HTMLElement} */ (class {});
 
-const ENDPOINT = new URL("../..", import.meta.url).href; // this module is in static/ of the server it came from
+const ENDPOINT = new URL("../..", import.meta.url).href; // chatproxy serves this as static/element/chat-element.js
 
 export class ChatInterface extends Element {
-  static observedAttributes = ["endpoint", "session-id", "model", "placeholder", "disabled"];
+  static observedAttributes = ["endpoint", "session-id", "placeholder", "disabled"];
 
-  /** @type {Conversation | null} */
+  /** @type {Parts | null} from the first connection on, when the lexer has loaded */
+  #parts = null;
+  /** @type {Conversation | null} while connected */
   #conversation = null;
-  #listening = new AbortController();
-  /** @type {any} */
+  /** @type {ChatClient | null} */
   #client = null;
+  /** @type {ChatClient | null} used if no client is set */
+  #defaultClient = null;
   /** @type {Record<string, string>} */
   #headers = {};
-  /** @type {any} */
+  /** @type {Renderer | null} */
   #renderer = null;
   #labels = english;
-  #parts = /** @type {ReturnType<ChatInterface["build"]> | null} */ (null);
-  #tabs = new Tabs(() => this.refresh());
-  #connection = 0;
+  /** @type {(() => import("./markdown.js").Lexer) | null} */
+  #newLexer = null;
+  #crossTab = new CrossTab(() => this.refresh());
+  #listening = new AbortController();
+  #connections = 0; // counts connections to the document, and disconnections
+  #focusLater = false; // `focus` was called before there was a field
+  #readFailed = false; // the notice says why the messages could not be read
+  #sessionDocument = ""; // `document-id` as the session has it
 
   constructor() {
     super();
     const root = this.attachShadow({ mode: "open" });
     root.adoptedStyleSheets = [styles()];
-    root.addEventListener("keydown", (event) => this.#key(/** @type {KeyboardEvent} */ (event)));
+    this.addEventListener("keydown", (event) => this.#handleKey(event));
+  }
+
+  /**
+   * Register the element, unless the tag is taken or there is no registry, and return the class. A second tag needs a
+   * class of its own: `class Other extends ChatInterface {}`.
+   */
+  static define(tag = "chat-interface") {
+    const registry = globalThis.customElements;
+    if (registry && !registry.get(tag)) registry.define(tag, this);
+    return this;
   }
 
   async connectedCallback() {
+    this.#upgradeProperties();
     this.#listening = new AbortController();
     const { signal } = this.#listening;
     addEventListener("focus", () => this.refresh(), { signal });
     document.addEventListener("visibilitychange", () => document.hidden || this.refresh(), { signal });
-    const connection = (this.#connection += 1);
+    const connection = (this.#connections += 1);
     this.#newLexer = await loadLexer();
-    if (connection === this.#connection && this.isConnected) this.#start();
+    if (connection === this.#connections) this.#start();
   }
 
   disconnectedCallback() {
-    this.#connection += 1;
+    this.#connections += 1;
     this.#listening.abort();
     this.#conversation?.leave();
     this.#conversation = null;
-    this.#tabs.leave();
+    this.#crossTab.leave();
   }
 
-  /** @param {string} name @param {string | null} was @param {string | null} is */
-  attributeChangedCallback(name, was, is) {
-    if (!this.#parts || was === is) return;
-    if (name === "endpoint") this.#client = this.#ownClient ? null : this.#client;
-    if (name === "endpoint" || (name === "session-id" && is !== (this.#conversation?.sessionId ?? null))) this.#open();
-    this.#showAttributes();
+  /** @param {string} name @param {string | null} before @param {string | null} value */
+  attributeChangedCallback(name, before, value) {
+    if (before === value) return;
+    if (name === "endpoint") this.#defaultClient = null;
+    const otherSession = name === "session-id" && value !== (this.#conversation?.sessionId ?? null);
+    if (this.#conversation && (name === "endpoint" || otherSession)) this.#open();
+    this.#applyAttributes();
   }
 
-  // -- properties
+  // -- properties that reflect attributes
 
-  /** What talks to the server; by default one for `endpoint` with `headers`. */
+  /** @returns {string | null} */
+  get endpoint() {
+    return this.getAttribute("endpoint");
+  }
+
+  set endpoint(/** @type {string | null | undefined} */ endpoint) {
+    this.#reflect("endpoint", endpoint);
+  }
+
+  /** @returns {string | null} */
+  get sessionId() {
+    return this.getAttribute("session-id");
+  }
+
+  set sessionId(/** @type {string | null | undefined} */ sessionId) {
+    this.#reflect("session-id", sessionId);
+  }
+
+  /** @returns {number | null} */
+  get documentId() {
+    return Number(this.getAttribute("document-id")) || null;
+  }
+
+  set documentId(/** @type {number | null | undefined} */ documentId) {
+    this.#reflect("document-id", documentId === null ? "" : documentId);
+  }
+
+  /** @returns {string | null} */
+  get model() {
+    return this.getAttribute("model");
+  }
+
+  set model(/** @type {string | null | undefined} */ model) {
+    this.#reflect("model", model);
+  }
+
+  /** @returns {string | null} */
+  get placeholder() {
+    return this.getAttribute("placeholder");
+  }
+
+  set placeholder(/** @type {string | null | undefined} */ placeholder) {
+    this.#reflect("placeholder", placeholder);
+  }
+
+  /** @returns {"light" | "dark" | null} */
+  get theme() {
+    const theme = this.getAttribute("theme");
+    return theme === "light" || theme === "dark" ? theme : null;
+  }
+
+  set theme(/** @type {"light" | "dark" | null | undefined} */ theme) {
+    this.#reflect("theme", theme);
+  }
+
+  /** @returns {boolean} */
+  get showThinking() {
+    return this.getAttribute("show-thinking") !== "false";
+  }
+
+  set showThinking(/** @type {boolean | null | undefined} */ showThinking) {
+    this.#reflect("show-thinking", showThinking === false ? "false" : null);
+  }
+
+  /** @returns {boolean} */
+  get disabled() {
+    return this.hasAttribute("disabled");
+  }
+
+  set disabled(/** @type {boolean | null | undefined} */ disabled) {
+    this.toggleAttribute("disabled", Boolean(disabled));
+  }
+
+  // -- other properties
+
+  /** @returns {ChatClient} what talks to the server; by default a client for `endpoint` with `headers` */
   get client() {
-    this.#ownClient ||= !this.#client;
-    const baseUrl = this.getAttribute("endpoint") || ENDPOINT;
-    return (this.#client ??= createChatClient({ baseUrl, headers: this.#headers }));
+    if (this.#client) return this.#client;
+    const baseUrl = this.endpoint || ENDPOINT;
+    return (this.#defaultClient ??= createChatClient({ baseUrl, headers: () => this.#headers }));
   }
 
-  set client(client) {
-    this.#client = client;
-    this.#ownClient = false;
-    if (this.#parts) this.#open();
+  set client(/** @type {ChatClient | null | undefined} */ client) {
+    this.#client = client ?? null;
+    if (this.#conversation) this.#open();
   }
 
+  /** @returns {Record<string, string>} the headers of the default client's requests */
   get headers() {
     return this.#headers;
   }
 
-  set headers(headers) {
+  set headers(/** @type {Record<string, string> | null | undefined} */ headers) {
     this.#headers = headers ?? {};
-    if (this.#ownClient) this.#client = null;
-    if (this.#conversation) this.#conversation.client = this.client;
     this.refresh();
   }
 
-  /** Draws a text in place of the built-in Markdown: `(text, message) => Node`. */
+  /** @returns {Renderer | null} renders an answer's text in place of the built-in Markdown */
   get renderer() {
     return this.#renderer;
   }
 
-  set renderer(renderer) {
-    this.#renderer = renderer;
-    this.#rebuild();
+  set renderer(/** @type {Renderer | null | undefined} */ renderer) {
+    this.#renderer = renderer ?? null;
+    if (this.#parts) this.#build();
   }
 
+  /** @returns {Labels} the element's texts; those that are set replace the English ones */
   get labels() {
     return this.#labels;
   }
 
-  set labels(labels) {
+  set labels(/** @type {Partial<Labels> | null | undefined} */ labels) {
     this.#labels = { ...english, ...labels };
-    this.#rebuild();
+    if (this.#parts) this.#build();
   }
 
-  /** Of the answer that is being written. */
+  /** Whether an answer is in progress. */
   get busy() {
-    return Boolean(this.#conversation?.answering);
+    return Boolean(this.#conversation?.active);
   }
 
   get messages() {
@@ -125,233 +237,277 @@ export class ChatInterface extends Element {
 
   // -- methods
 
-  /** @param {string} message @param {{images?: import("./conversation.js").Picture[]}} [more] @returns {boolean} whether it was taken */
+  /**
+   * Send a message, and return whether it was accepted.
+   *
+   * @param {string} message
+   * @param {{images?: ImageAttachment[]}} [options]
+   */
   send(message, { images = [] } = {}) {
     const conversation = this.#conversation;
-    if (!conversation || conversation.answering || this.hasAttribute("disabled") || !message.trim()) return false;
-    if (!this.#tell("chat-send", { message, images }, { cancelable: true })) return false;
-    this.#parts?.list.follow();
-    conversation.send(message, { images, options: this.#options() });
+    if (!conversation || this.busy || this.disabled || !message.trim()) return false;
+    if (!this.#emit("chat-send", { message, images }, { cancelable: true })) return false;
+    this.#parts?.list.scrollToEnd();
+    conversation.send(message, { images, options: this.#sendOptions() });
     return true;
   }
 
-  stop() {
-    return this.#conversation?.stop();
+  /** Stop the answer in progress. */
+  async stop() {
+    await this.#conversation?.stop();
   }
 
-  /** The last answer once more. */
+  /** Replace the last answer by a new one. */
   regenerate() {
     const answer = this.messages.findLast(({ role }) => role === "assistant");
-    if (answer) this.#again(answer);
+    if (answer) this.#retry(answer);
   }
 
-  /** Leaves the session, and begins a new one with the next message. */
+  /** Leave the session. The next message creates a new one. */
   clear() {
     this.removeAttribute("session-id");
-    this.#open();
+    if (this.#conversation) this.#open();
   }
 
-  /** Into the field to write in; as soon as there is one. */
+  /** Focus the field to write in, as soon as there is one. */
   focus() {
-    this.#focusing = !this.#parts;
+    this.#focusLater = !this.#parts;
     this.#parts?.composer.focus();
   }
 
-  /** Reads again what the server has. */
-  refresh() {
-    return this.#conversation?.load();
+  /** Read the messages from the server again. */
+  async refresh() {
+    await this.#conversation?.load();
   }
 
-  // -- how it is put together
+  // -- setting up
 
-  #ownClient = true;
-  #focusing = false;
-  #unread = false; // the notice says why the messages could not be read
-  #document = ""; // the session's, as the attribute has it
-  /** @type {(() => import("./markdown.js").Lexer) | null} */
-  #newLexer = null;
+  /** Set again the properties that were set before the class was defined; those hide the accessors. */
+  #upgradeProperties() {
+    const own = /** @type {Record<string, unknown>} */ (/** @type {unknown} */ (this));
+    for (const [name, { set }] of Object.entries(Object.getOwnPropertyDescriptors(ChatInterface.prototype))) {
+      if (!set || !Object.hasOwn(own, name)) continue;
+      const value = own[name];
+      delete own[name];
+      own[name] = value;
+    }
+  }
+
+  /** @param {string} name @param {string | number | null | undefined} value */
+  #reflect(name, value) {
+    if (value === null || value === undefined) this.removeAttribute(name);
+    else this.setAttribute(name, String(value));
+  }
 
   #start() {
-    if (!this.#parts) this.#rebuild(true);
+    if (!this.#parts) this.#build();
     this.#open();
-    this.#showAttributes();
-    if (this.#focusing) this.focus();
+    if (this.#focusLater) this.focus();
   }
 
-  #rebuild(first = false) {
-    if (!first && !this.#parts) return;
-    const root = /** @type {ShadowRoot} */ (this.shadowRoot);
-    this.#parts = this.build();
-    root.replaceChildren(this.#parts.frame);
-    this.#showAttributes();
-    this.#parts.composer.text = draftOf(this.#conversation?.sessionId ?? null);
-    if (this.#conversation) this.#reset();
+  #build() {
+    const parts = (this.#parts = this.#createParts());
+    this.shadowRoot?.replaceChildren(parts.frame);
+    this.#applyAttributes();
+    parts.composer.text = loadDraft(this.#conversation?.sessionId ?? null);
+    if (this.#conversation) this.#resetList();
   }
 
-  build() {
+  /** @returns {Parts} */
+  #createParts() {
     const labels = this.#labels;
-    const says = h("div", { class: "unseen", role: "status", "aria-live": "polite" });
+    const announcer = h("div", { class: "unseen", role: "status", "aria-live": "polite" });
     const notice = h("div", { class: "notice", hidden: true });
+    const onnotice = (/** @type {string} */ sentence) => this.#announce(sentence);
     const list = new MessageList(
       {
         labels,
         newLexer: this.#newLexer,
         renderer: this.#renderer,
-        onagain: (message) => this.#again(message),
-        onresend: (message, text) => this.#resend(message, text),
-        onnotice: (sentence) => this.#announce(sentence),
+        onretry: (answer) => this.#retry(answer),
+        onresend: (userMessage, text) => this.#resend(userMessage, text),
+        onnotice,
       },
       { onearlier: async () => this.#conversation?.loadEarlier() },
     );
-    const status = new StatusLine(labels, (sentence) => this.#announce(sentence));
+    const status = new StatusLine(labels, onnotice);
     const composer = new Composer(labels, {
       onsend: (text, images) => this.send(text, { images }),
-      onstop: () => this.stop(),
-      onwrite: (text) => keepDraft(this.#conversation?.sessionId ?? null, text),
-      onnotice: (sentence) => this.#notice(sentence),
+      onstop: () => void this.stop(),
+      onwrite: (text) => this.#saveDraft(text),
+      onnotice: (sentence) => this.#setNotice(sentence),
     });
-    const bottom = h("div", { class: "bottom" }, status.element, notice, composer.element, h("slot", { name: "footer" }));
-    const frame = h("div", { class: "frame" }, h("slot", { name: "header" }), list.element, bottom, says);
-    return { frame, list, status, composer, says, notice };
+    const footer = h("slot", { name: "footer" });
+    const bottom = h("div", { class: "bottom" }, status.element, notice, composer.element, footer);
+    const frame = h("div", { class: "frame" }, h("slot", { name: "header" }), list.element, bottom, announcer);
+    return { frame, list, status, notice, composer, announcer };
   }
 
+  /** Open the session that `session-id` names. */
   #open() {
     this.#conversation?.leave();
-    const sessionId = this.getAttribute("session-id") || null;
+    const sessionId = this.sessionId || null;
     const conversation = (this.#conversation = new Conversation(this.client, sessionId));
     this.#listenTo(conversation);
-    this.#tabs.join(this.getAttribute("endpoint") || ENDPOINT, sessionId);
-    this.#notice("");
-    this.#showDocument();
-    this.#reset();
-    if (this.#parts) this.#parts.composer.text = draftOf(sessionId);
+    this.#crossTab.join(this.endpoint || ENDPOINT, sessionId);
+    this.#setNotice("");
+    this.#syncDocument();
+    this.#resetList();
+    if (this.#parts) this.#parts.composer.text = loadDraft(sessionId);
     conversation.load();
   }
 
   /** @param {Conversation} conversation */
   #listenTo(conversation) {
-    const handlers = /** @type {Record<string, (detail: any) => void>} */ ({
-      reset: () => (this.#reset(), this.#read()),
-      read: () => this.#read(),
-      added: ({ message }) => (this.#parts?.list.add(message), this.#showBusy(), this.#notice("")),
-      changed: ({ message }) => (this.#view(message)?.update(), this.#showDocument()),
-      text: (detail) => this.#addText(detail),
-      status: ({ status }) => this.#parts?.status.show(status),
-      session: ({ session }) => this.#made(session),
-      start: (detail) => this.#started(detail),
-      sources: ({ message }) => this.#tell("chat-sources", { sources: message.sources, messageId: message.id }),
-      done: ({ message }) => this.#done(message),
-      error: (detail) => this.#failed(detail),
-      idle: () => this.#showBusy(),
-    });
-    for (const [type, handle] of Object.entries(handlers)) {
+    /**
+     * @template {keyof ConversationEvents} Type
+     * @param {Type} type
+     * @param {(detail: ConversationEvents[Type]) => void} handle
+     */
+    const on = (type, handle) =>
       conversation.addEventListener(type, (event) => {
-        if (conversation === this.#conversation) handle(/** @type {CustomEvent} */ (event).detail);
+        const { detail } = /** @type {CustomEvent<ConversationEvents[Type]>} */ (event);
+        if (conversation === this.#conversation) handle(detail);
       });
-    }
+
+    on("reset", () => {
+      this.#resetList();
+      this.#handleRead();
+    });
+    on("unchanged", () => this.#handleRead());
+    on("added", ({ message }) => {
+      this.#parts?.list.add(message);
+      this.#updateBusy();
+      this.#setNotice("");
+    });
+    on("changed", ({ message }) => {
+      this.#parts?.list.view(message)?.update();
+      this.#syncDocument();
+    });
+    on("text", (detail) => this.#handleText(detail));
+    on("status", ({ status }) => this.#parts?.status.show(status));
+    on("session", (detail) => this.#handleSession(detail));
+    on("start", (detail) => this.#handleStart(detail));
+    on("sources", ({ message }) => {
+      this.#emit("chat-sources", { sources: message.sources, messageId: /** @type {number} */ (message.id) });
+    });
+    on("done", ({ message }) => this.#handleDone(message));
+    on("error", (detail) => this.#handleError(detail));
+    on("idle", () => this.#updateBusy());
   }
 
-  #reset() {
-    const { messages, earlier, known } = /** @type {Conversation} */ (this.#conversation);
-    this.#parts?.list.reset(messages, earlier !== null, known);
-    this.#showBusy();
+  // -- what happens in the conversation
+
+  #resetList() {
+    const { messages, earlierPage, loaded } = /** @type {Conversation} */ (this.#conversation);
+    this.#parts?.list.reset(messages, { hasEarlier: earlierPage !== null, loaded });
+    this.#updateBusy();
   }
 
-  /** The server has answered: what kept it from it is over. */
-  #read() {
-    if (this.#unread) this.#notice("");
-    this.#showDocument();
+  /** The server answered, so the reason why it did not is over. */
+  #handleRead() {
+    if (this.#readFailed) this.#setNotice("");
+    this.#syncDocument();
   }
 
-  /** @param {import("./conversation.js").Message} message */
-  #view(message) {
-    return this.#parts?.list.view(message);
+  /** @param {ConversationEvents["text"]} detail */
+  #handleText({ message, content = "", thinking = "" }) {
+    this.#parts?.status.showText(!content);
+    const view = this.#parts?.list.view(message);
+    if (thinking) view?.addThinking(thinking);
+    if (content) view?.addContent(content);
+    this.#emit("chat-token", { content, thinking, messageId: /** @type {number} */ (message.id) });
   }
 
-  /** @param {{message: any, content?: string, thinking?: string}} detail */
-  #addText({ message, content, thinking }) {
-    this.#parts?.status.grown(!content);
-    if (thinking) this.#view(message)?.addThinking(thinking);
-    if (content) this.#view(message)?.addContent(content);
-    this.#tell("chat-token", { content: content ?? "", thinking: thinking ?? "", messageId: message.id });
-  }
-
-  /** @param {any} session */
-  #made(session) {
-    keepDraft(session.id, draftOf(null));
-    keepDraft(null, "");
+  /** @param {ConversationEvents["session"]} detail */
+  #handleSession({ session }) {
+    saveDraft(session.id, loadDraft(null));
+    saveDraft(null, "");
     this.setAttribute("session-id", session.id);
-    this.#tabs.join(this.getAttribute("endpoint") || ENDPOINT, session.id);
-    this.#tell("chat-session", { session });
+    this.#crossTab.join(this.endpoint || ENDPOINT, session.id);
+    this.#emit("chat-session", { session });
   }
 
-  /** @param {any} detail */
-  #started({ message, question }) {
+  /** @param {ConversationEvents["start"]} detail */
+  #handleStart({ message, userMessage }) {
     this.#announce(this.#labels.answerStarted);
-    this.#showDocument();
-    if (question) keepDraft(this.#conversation?.sessionId ?? null, this.#parts?.composer.text ?? "");
-    const { id: messageId, model, modelReason } = message;
-    this.#tell("chat-start", { messageId, userMessageId: question?.id ?? null, model, modelReason });
-    if (question) this.#tabs.tell();
-    this.#showBusy();
+    this.#syncDocument();
+    if (userMessage) this.#saveDraft(this.#parts?.composer.text ?? "");
+    const messageId = /** @type {number} */ (message.id);
+    const { model = null, modelReason = null } = message;
+    this.#emit("chat-start", { messageId, userMessageId: userMessage?.id ?? null, model, modelReason });
+    if (userMessage) this.#crossTab.announce();
+    this.#updateBusy();
   }
 
-  /** @param {any} message */
-  #done(message) {
+  /** @param {ConversationMessage} message */
+  #handleDone(message) {
     this.#announce(message.status === "cancelled" ? this.#labels.stopped : this.#labels.answerDone);
-    const { id: messageId, content, sources, finishReason, usage } = message;
-    this.#tell("chat-done", { messageId, content, sources, finishReason, usage });
-    this.#tabs.tell();
+    const { id: messageId, content, sources, usage = null } = message;
+    const finishReason = message.finishReason ?? "stop";
+    this.#emit("chat-done", { messageId, content, sources, finishReason, usage });
+    this.#crossTab.announce();
   }
 
-  /** @param {any} detail */
-  #failed({ message, failure }) {
+  /** @param {ConversationEvents["error"]} detail */
+  #handleError({ message, failure }) {
     if (message) this.#announce(failure.error);
-    else this.#notice(failure.error);
-    this.#unread = !message;
-    this.#tell("chat-error", { ...failure, messageId: message?.id ?? null, content: message?.content ?? "" });
-    if (message?.id) this.#tabs.tell();
+    else this.#setNotice(failure.error);
+    this.#readFailed = !message;
+    this.#emit("chat-error", { ...failure, messageId: message?.id ?? null, content: message?.content ?? "" });
+    if (message?.id) this.#crossTab.announce();
   }
 
-  /** @param {any} answer */
-  #again(answer) {
-    const focused = this.shadowRoot?.activeElement; // on a button that goes away with the old answer
-    this.#parts?.list.follow();
-    this.#conversation?.again(answer, this.#options());
+  // -- sending
+
+  /** @param {ConversationMessage} answer */
+  #retry(answer) {
+    const focused = this.shadowRoot?.activeElement; // perhaps a button that goes away with the old answer
+    this.#parts?.list.scrollToEnd();
+    this.#conversation?.retry(answer, this.#sendOptions());
     if (focused && !focused.isConnected) this.#parts?.composer.focusButton();
   }
 
-  /** @param {any} question @param {string} text */
-  #resend(question, text) {
-    if (!this.#tell("chat-send", { message: text, images: question.images ?? [] }, { cancelable: true })) return;
-    this.#parts?.list.follow();
-    this.#conversation?.resend(question, text, this.#options());
+  /** @param {ConversationMessage} userMessage @param {string} text */
+  #resend(userMessage, text) {
+    const { images = [] } = userMessage;
+    if (!this.#emit("chat-send", { message: text, images }, { cancelable: true })) return;
+    this.#parts?.list.scrollToEnd();
+    this.#conversation?.resend(userMessage, text, this.#sendOptions());
     this.focus();
   }
 
-  /** What the attributes say about the message that is sent. The session keeps its document by itself; to name it
-   * would refuse the message where it has been deleted, instead of going on without. */
-  #options() {
-    const options = /** @type {Record<string, any>} */ ({});
-    const document = this.getAttribute("document-id");
+  /**
+   * Return what the attributes say about the next message. A session keeps its document by itself: naming it again
+   * would be an error if it has been deleted, instead of a warning.
+   */
+  #sendOptions() {
+    /** @type {import("./conversation.js").SendOptions} */
+    const options = {};
+    const attribute = this.getAttribute("document-id");
     const known = this.#conversation?.documentId !== undefined;
-    if (document !== null && !(known && document === this.#document)) options.documentId = document === "" ? null : Number(document);
-    if (this.getAttribute("model")) options.model = this.getAttribute("model");
+    if (attribute !== null && !(known && attribute === this.#sessionDocument)) options.documentId = this.documentId;
+    if (this.model) options.model = this.model;
     return options;
   }
 
-  /** The attribute follows the session's document, but for a choice that waits for the next message. */
-  #showDocument() {
-    const now = String(this.#conversation?.documentId ?? "");
-    const shown = this.getAttribute("document-id") ?? "";
-    const waits = shown !== this.#document;
-    this.#document = now;
-    if (waits || shown === now) return;
-    if (now) this.setAttribute("document-id", now);
-    else this.removeAttribute("document-id");
+  /** @param {string} text */
+  #saveDraft(text) {
+    saveDraft(this.#conversation?.sessionId ?? null, text);
   }
 
-  #showBusy() {
+  // -- showing state
+
+  /** Let `document-id` follow the session's document, unless it was changed and the next message is to send it. */
+  #syncDocument() {
+    const document = String(this.#conversation?.documentId ?? "");
+    const attribute = this.getAttribute("document-id") ?? "";
+    const changed = attribute !== this.#sessionDocument;
+    this.#sessionDocument = document;
+    if (!changed && attribute !== document) this.#reflect("document-id", document || null);
+  }
+
+  #updateBusy() {
     const { busy } = this;
     if (!this.#parts) return;
     this.toggleAttribute("busy", busy);
@@ -360,20 +516,28 @@ export class ChatInterface extends Element {
     else if (this.#parts.status.element.hidden) this.#parts.status.show({ state: "starting" });
   }
 
-  #showAttributes() {
+  #applyAttributes() {
     if (!this.#parts) return;
-    this.#parts.composer.placeholder = this.getAttribute("placeholder") ?? this.#labels.placeholder;
-    this.#parts.composer.disabled = this.hasAttribute("disabled");
+    this.#parts.composer.placeholder = this.placeholder ?? this.#labels.placeholder;
+    this.#parts.composer.disabled = this.disabled;
   }
 
-  /** For those who do not see: never the text itself. @param {string} sentence */
+  /**
+   * Tell screen readers what happens; never the text of an answer.
+   *
+   * @param {string} sentence
+   */
   #announce(sentence) {
-    if (this.#parts) this.#parts.says.textContent = sentence;
+    if (this.#parts) this.#parts.announcer.textContent = sentence;
   }
 
-  /** What belongs to no message. @param {string} sentence */
-  #notice(sentence) {
-    this.#unread = false;
+  /**
+   * Show what belongs to no message; "" removes it.
+   *
+   * @param {string} sentence
+   */
+  #setNotice(sentence) {
+    this.#readFailed = false;
     if (!this.#parts) return;
     this.#parts.notice.textContent = sentence;
     this.#parts.notice.hidden = !sentence;
@@ -381,14 +545,20 @@ export class ChatInterface extends Element {
   }
 
   /** @param {KeyboardEvent} event */
-  #key(event) {
+  #handleKey(event) {
     if (event.key !== "Escape" || event.isComposing || event.keyCode === 229 || !this.busy) return;
     event.preventDefault();
     this.stop();
   }
 
-  /** @param {string} type @param {any} detail @param {EventInit} [init] @returns {boolean} false where a listener prevented it */
-  #tell(type, detail, init) {
+  /**
+   * @template {keyof ChatInterfaceEventMap} Type
+   * @param {Type} type
+   * @param {ChatInterfaceEventMap[Type]["detail"]} detail
+   * @param {EventInit} [init]
+   * @returns {boolean} false if a listener prevented it
+   */
+  #emit(type, detail, init) {
     return this.dispatchEvent(new CustomEvent(type, { detail, bubbles: true, composed: true, ...init }));
   }
 }

@@ -1,307 +1,365 @@
-// One session's messages and the answer that is being produced: what the element shows, without the DOM.
+// One session's messages and the answer in progress: what the element shows, without the DOM.
 //
-// It says what happens as events: `reset` (look at all messages again), `read` (they are as they were), `added`,
-// `changed` and `text` (with `message`), `status` and the answer's own (`start`, `sources`, `done`, `error`, `session`).
+// It reports what happens as events; see ConversationEvents.
+
+import { newMessageId } from "../client/message-id.js";
 
 /**
- * @typedef {{error: string, code: string, retryable?: boolean}} Failure
- * @typedef {{
- *   id: number | null, role: "user" | "assistant", content: string, thinking: string, status: string,
- *   cursor?: string | null, sources: any[], warnings: {code: string, message: string}[], error: Failure | null,
- *   finishReason?: string | null, usage?: any, model?: string | null, modelReason?: string | null,
- *   documentId?: number | null, imageCount: number, images?: Picture[], clientMessageId?: string | null, replaces?: number,
- * }} Message
- * @typedef {{name: string, data: string, url: string}} Picture `data` is base64, `url` shows it here
- * @typedef {{message: string, images: Picture[], replaces?: number, clientMessageId: string}} Sending
+ * @typedef {import("../chat-interface.js").ConversationMessage} ConversationMessage
+ * @typedef {import("../chat-interface.js").ImageAttachment} ImageAttachment
+ * @typedef {import("../types.js").AnswerStream} AnswerStream
+ * @typedef {import("../types.js").ChatClient} ChatClient
+ * @typedef {import("../types.js").ChatError} ChatError
+ * @typedef {import("../types.js").ChatEvent} ChatEvent
+ * @typedef {import("../types.js").Failure<import("../types.js").ErrorCode>} Failure
+ * @typedef {Pick<import("../types.js").SendRequest, "documentId" | "model">} SendOptions
+ */
+
+/**
+ * The details of the events, by type.
+ *
+ * @typedef {object} ConversationEvents
+ * @property {null} reset `messages` is another list
+ * @property {null} unchanged the server was read, and `messages` is as it was
+ * @property {{message: ConversationMessage}} added
+ * @property {{message: ConversationMessage}} changed anything but text that was appended
+ * @property {{message: ConversationMessage, content?: string, thinking?: string}} text appended to a message
+ * @property {{status: import("../types.js").StatusEvent}} status
+ * @property {{session: import("../types.js").Session}} session the first message created it
+ * @property {{message: ConversationMessage, userMessage?: ConversationMessage}} start
+ * @property {{message: ConversationMessage}} sources
+ * @property {{message: ConversationMessage}} done
+ * @property {{message: ConversationMessage | null, failure: Failure}} error
+ * @property {null} idle no answer is in progress any more
  */
 
 export class Conversation extends EventTarget {
-  /** @type {Message[]} */
+  /** @type {ConversationMessage[]} */
   messages = [];
-  /** Whether it is known what the session has. */
-  known;
-  /** @type {number | null} */
-  earlier = null; // the cursor of the messages before these
-  /** @type {{message: Message, stream: any, stopped: boolean} | null} */
-  answering = null;
-  /** @type {number | null | undefined} */
-  documentId; // the session's document; undefined where that is not known yet
-  /** @type {AbortController} */
+  /** Whether the server's messages have been read. */
+  loaded;
+  /** @type {number | null} the `before` of the page with earlier messages */
+  earlierPage = null;
+  /** @type {{message: ConversationMessage, stream: AnswerStream | null, stopped: boolean} | null} the answer in progress */
+  active = null;
+  /** @type {number | null | undefined} the session's document; undefined until it is known */
+  documentId;
   #watching = new AbortController();
 
-  /** @param {any} client @param {string | null} sessionId */
+  /** @param {ChatClient} client @param {string | null} sessionId null: the first message creates a session */
   constructor(client, sessionId) {
     super();
     this.client = client;
     this.sessionId = sessionId;
-    this.known = sessionId === null;
+    this.loaded = sessionId === null;
   }
 
-  /** Reads the messages, and goes on with the answer that is being produced. May be repeated at any time. */
+  /** Read the messages, and resume the answer in progress. May be called at any time, again and again. */
   async load() {
-    if (!this.sessionId || this.answering || this.#watching.signal.aborted) return;
+    if (!this.sessionId || this.active || this.#watching.signal.aborted) return;
     let page;
     try {
       page = await this.client.messages.list(this.sessionId);
     } catch (error) {
-      return this.#say("error", { failure: failureOf(error), message: null });
+      return this.#emit("error", { failure: failureFrom(error), message: null });
     }
-    if (this.answering || this.#watching.signal.aborted) return;
-    this.#take(page.messages, page.next ?? null);
-    const growing = this.messages.find(({ status }) => status === "streaming");
-    if (growing) await this.#resume(growing);
+    if (this.active || this.#watching.signal.aborted) return;
+    this.#merge(page);
+    const streaming = this.messages.find(({ status }) => status === "streaming");
+    if (streaming) await this.#resume(streaming);
   }
 
   async loadEarlier() {
-    if (!this.sessionId || this.earlier === null) return;
+    if (!this.sessionId || this.earlierPage === null) return;
     let page;
     try {
-      page = await this.client.messages.list(this.sessionId, { before: this.earlier });
+      page = await this.client.messages.list(this.sessionId, { before: this.earlierPage });
     } catch (error) {
-      return this.#say("error", { failure: failureOf(error), message: null });
+      return this.#emit("error", { failure: failureFrom(error), message: null });
     }
-    this.earlier = page.next ?? null;
+    this.earlierPage = page.next;
     this.messages = [...page.messages, ...this.messages];
-    this.#say("reset");
+    this.#emit("reset", null);
   }
 
   /**
-   * @param {string} message
-   * @param {{images?: Picture[], replaces?: number, options?: Record<string, any>, clientMessageId?: string}} [more]
+   * Send a message, and follow its answer to the end.
+   *
+   * @param {string} content
+   * @param {{images?: ImageAttachment[], replaces?: number, options?: SendOptions, clientMessageId?: string}} [more]
    */
-  async send(message, { images = [], replaces, options = {}, clientMessageId = newId() } = {}) {
-    if (this.answering) return;
-    const { documentId = this.documentId } = options; // absent keeps what the session has
-    const asked = { content: message, images, imageCount: images.length, clientMessageId, replaces, documentId };
-    const question = own("user", asked);
-    const answer = own("assistant", { status: "streaming", clientMessageId });
-    const replaced = replaces === undefined ? [] : this.#drop(this.messages.findIndex((old) => old.id === replaces));
-    this.messages.push(question, answer);
-    this.answering = { message: answer, stream: null, stopped: false };
-    this.#say("added", { message: question });
-    this.#say("added", { message: answer });
-    await this.#follow(answer, () => this.#post(question, options), question, replaced);
+  async send(content, { images = [], replaces, options = {}, clientMessageId = newMessageId() } = {}) {
+    if (this.active) return;
+    const { documentId = this.documentId } = options; // absent keeps the session's
+    const fields = { content, images, imageCount: images.length, clientMessageId, replaces, documentId };
+    const userMessage = newMessage("user", fields);
+    const answer = newMessage("assistant", { status: "streaming", clientMessageId });
+    const replaced = replaces === undefined ? [] : this.#remove(this.messages.findIndex(({ id }) => id === replaces));
+    this.messages.push(userMessage, answer);
+    this.active = { message: answer, stream: null, stopped: false };
+    this.#emit("added", { message: userMessage });
+    this.#emit("added", { message: answer });
+    await this.#follow(answer, (sessionId) => this.#post(sessionId, userMessage, options), userMessage, replaced);
   }
 
-  /** Sends a question again, whose answer failed or does not please. @param {Message} answer @param {any} [options] */
-  async again(answer, options) {
-    const question = this.questionOf(answer);
-    if (question) await this.resend(question, question.content, options);
+  /**
+   * Ask again for an answer that failed or that the reader does not like.
+   *
+   * @param {ConversationMessage} answer
+   * @param {SendOptions} [options]
+   */
+  async retry(answer, options) {
+    const userMessage = this.messages.slice(0, this.messages.indexOf(answer)).findLast(({ role }) => role === "user");
+    if (userMessage) await this.resend(userMessage, userMessage.content, options);
   }
 
-  /** In a question's place, perhaps in other words. @param {Message} question @param {string} message @param {any} [options] */
-  async resend(question, message, options) {
-    if (this.answering) return;
-    const images = question.images ?? [];
-    if (question.id !== null) return this.send(message, { images, replaces: question.id, options });
-    this.#drop(this.messages.indexOf(question), 2); // the server does not know it; what follows stays there, and so here
-    const same = message === question.content ? (question.clientMessageId ?? undefined) : undefined;
-    await this.send(message, { images, replaces: question.replaces, options, clientMessageId: same });
+  /**
+   * Send a message, possibly edited, in the place of an earlier one.
+   *
+   * @param {ConversationMessage} userMessage
+   * @param {string} content
+   * @param {SendOptions} [options]
+   */
+  async resend(userMessage, content, options) {
+    if (this.active) return;
+    const { id, images = [], replaces } = userMessage;
+    if (id !== null) return this.send(content, { images, replaces: id, options });
+    // The server does not have this message, so it keeps what follows, and so does this list.
+    this.#remove(this.messages.indexOf(userMessage), 2);
+    const unedited = content === userMessage.content;
+    const clientMessageId = unedited ? (userMessage.clientMessageId ?? undefined) : undefined;
+    await this.send(content, { images, replaces, options, clientMessageId });
   }
 
-  /** @param {Message} answer */
-  questionOf(answer) {
-    return this.messages.slice(0, this.messages.indexOf(answer)).findLast(({ role }) => role === "user");
-  }
-
+  /** Stop the answer in progress. */
   async stop() {
-    const answering = this.answering;
-    if (!answering || answering.stopped) return;
-    answering.stopped = true;
+    const { active } = this;
+    if (!active || active.stopped) return;
+    active.stopped = true;
     try {
-      if (answering.message.id !== null) await this.client.messages.cancel(this.sessionId, answering.message.id);
-      else await answering.stream?.cancel();
+      if (active.message.id !== null) await this.#cancel(active.message.id);
+      else await active.stream?.cancel();
     } catch (error) {
-      answering.stopped = false;
-      this.#say("error", { failure: failureOf(error), message: answering.message });
+      active.stopped = false;
+      this.#emit("error", { failure: failureFrom(error), message: active.message });
     }
   }
 
-  /** Watches no longer; the answer itself goes on. */
+  /** Stop watching. The server still finishes the answer. */
   leave() {
     this.#watching.abort();
   }
 
-  async #haveSession() {
-    if (this.sessionId) return;
+  // -- the answer in progress
+
+  async #ensureSession() {
+    if (this.sessionId) return this.sessionId;
     const session = await this.client.sessions.create({});
     this.sessionId = session.id;
-    this.#say("session", { session });
+    this.#emit("session", { session });
+    return session.id;
   }
 
-  /** @param {Message} question @param {Record<string, any>} options */
-  #post(question, options) {
-    const images = question.images?.length ? question.images.map(({ data }) => data) : undefined;
-    const { content: message, clientMessageId, replaces } = question;
-    const body = { ...options, message, images, clientMessageId, replaces, signal: this.#watching.signal };
-    return this.client.sendMessageStream(this.sessionId, body, undefined, undefined, () => {});
+  /** @param {string} sessionId @param {ConversationMessage} userMessage @param {SendOptions} options */
+  #post(sessionId, userMessage, options) {
+    const { content: message, clientMessageId, replaces } = userMessage;
+    const images = userMessage.images?.length ? userMessage.images.map(({ data }) => data) : undefined;
+    const request = { ...options, message, images, clientMessageId, replaces, signal: this.#watching.signal };
+    return this.client.sendMessageStream(sessionId, request, undefined, undefined, () => {});
   }
 
-  /** @param {Message} answer */
+  /** @param {ConversationMessage} answer */
   async #resume(answer) {
-    this.answering = { message: answer, stream: null, stopped: false };
-    const { sessionId } = this;
-    const signal = this.#watching.signal;
-    await this.#follow(answer, () => this.client.resume(sessionId, answer.id, answer.cursor, { signal }));
+    const messageId = /** @type {number} */ (answer.id);
+    const { signal } = this.#watching;
+    this.active = { message: answer, stream: null, stopped: false };
+    await this.#follow(answer, (sessionId) => this.client.resume(sessionId, messageId, answer.cursor, { signal }));
   }
 
-  /** @param {Message} answer @param {() => any} open @param {Message} [question] @param {Message[]} [replaced] by it */
-  async #follow(answer, open, question, replaced = []) {
-    const answering = /** @type {NonNullable<typeof this.answering>} */ (this.answering);
+  /** @param {number} messageId */
+  #cancel(messageId) {
+    return this.client.messages.cancel(/** @type {string} */ (this.sessionId), messageId);
+  }
+
+  /**
+   * Follow a stream to its end.
+   *
+   * @param {ConversationMessage} answer
+   * @param {(sessionId: string) => AnswerStream} open
+   * @param {ConversationMessage} [userMessage] if it is being sent
+   * @param {ConversationMessage[]} [replaced] by it
+   */
+  async #follow(answer, open, userMessage, replaced = []) {
+    const active = /** @type {NonNullable<typeof this.active>} */ (this.active);
+    const { signal } = this.#watching;
     try {
-      await this.#haveSession();
-      answering.stream = open();
-      for await (const event of answering.stream) {
-        if (this.#watching.signal.aborted) return;
-        this.#apply(event, answer, question);
+      active.stream = open(await this.#ensureSession());
+      for await (const event of active.stream) {
+        if (signal.aborted) return;
+        this.#handle(event, answer, userMessage);
       }
-      if (answer.status === "streaming" && !this.#watching.signal.aborted) this.#ended(answer);
+      if (answer.status === "streaming" && !signal.aborted) this.#endWithoutTerminalEvent(answer);
     } catch (error) {
-      if (!this.#watching.signal.aborted) this.#fail(answer, failureOf(error));
+      if (!signal.aborted) this.#fail(answer, failureFrom(error));
     } finally {
-      if (question?.id === null && !this.#watching.signal.aborted) this.#putBack(replaced, question);
-      if (this.answering === answering) this.answering = null;
-      if (!this.#watching.signal.aborted) this.#say("idle", { message: answer });
+      if (userMessage?.id === null && !signal.aborted) this.#restore(replaced, userMessage);
+      if (this.active === active) this.active = null;
+      if (!signal.aborted) this.#emit("idle", null);
     }
   }
 
-  /** @param {any} event @param {Message} answer @param {Message} [question] */
-  #apply(event, answer, question) {
+  /** @param {ChatEvent} event @param {ConversationMessage} answer @param {ConversationMessage} [userMessage] */
+  #handle(event, answer, userMessage) {
     switch (event.type) {
       case "start": {
-        if (question) {
-          question.id = event.userMessageId;
-          this.documentId = question.documentId;
+        if (userMessage) {
+          userMessage.id = event.userMessageId;
+          this.documentId = userMessage.documentId;
         }
-        Object.assign(answer, { id: event.assistantMessageId, sources: event.sources ?? [] });
-        Object.assign(answer, { model: event.model, modelReason: event.modelReason });
+        const { assistantMessageId: id, sources, model, modelReason } = event;
+        Object.assign(answer, { id, sources, model, modelReason });
         if (event.reset) Object.assign(answer, { content: "", thinking: "" });
-        this.#say("start", { message: answer, question });
-        if (event.reset || answer.sources.length) this.#say("changed", { message: answer });
-        if (answer.sources.length) this.#say("sources", { message: answer });
-        if (this.answering?.stopped) this.client.messages.cancel(this.sessionId, answer.id).catch(() => {});
+        this.#emit("start", { message: answer, userMessage });
+        if (event.reset || sources.length) this.#emit("changed", { message: answer });
+        if (sources.length) this.#emit("sources", { message: answer });
+        if (this.active?.stopped) this.#cancel(id).catch(() => {});
         break;
       }
       case "status":
-        this.#say("status", { status: event });
+        this.#emit("status", { status: event });
         break;
       case "thinking":
         answer.thinking += event.content;
-        this.#say("text", { message: answer, thinking: event.content });
+        this.#emit("text", { message: answer, thinking: event.content });
         break;
       case "chunk":
         answer.content += event.content;
-        this.#say("text", { message: answer, content: event.content });
+        this.#emit("text", { message: answer, content: event.content });
         break;
-      case "warning":
-        answer.warnings = answer.warnings.filter(({ code }) => code !== event.code); // the newest holds
-        answer.warnings.push({ code: event.code, message: event.message });
-        if (event.code === "document_gone") this.documentId = null;
-        this.#say("changed", { message: answer });
+      case "warning": {
+        const { code, message } = event;
+        const others = answer.warnings.filter((warning) => warning.code !== code); // the newest replaces the older ones
+        answer.warnings = [...others, { code, message }];
+        if (code === "document_gone") this.documentId = null;
+        this.#emit("changed", { message: answer });
         break;
-      case "done":
-        answer.status = event.finishReason === "cancelled" ? "cancelled" : "complete";
-        answer.sources = event.sources ?? answer.sources;
-        Object.assign(answer, { finishReason: event.finishReason, usage: event.usage, model: event.model });
-        this.#settle(answer, event.fullResponse);
-        this.#say("done", { message: answer });
+      }
+      case "done": {
+        const { finishReason, sources, usage, model, fullResponse: content } = event;
+        const status = finishReason === "cancelled" ? "cancelled" : "complete";
+        Object.assign(answer, { status, finishReason, sources, usage, model, content });
+        this.#emit("changed", { message: answer });
+        this.#emit("done", { message: answer });
         break;
+      }
       case "error":
-        this.#settle(answer, event.fullResponse);
+        // After a resume, an error of the client itself, which has no final cursor, knows only the text since then.
+        if (userMessage || event.cursor.endsWith(".end")) answer.content = event.fullResponse;
         this.#fail(answer, { error: event.error, code: event.code, retryable: event.retryable });
         break;
     }
   }
 
-  /** The whole text is right even where what came before it was not all. @param {Message} answer @param {string | undefined} text */
-  #settle(answer, text) {
-    if (typeof text === "string") answer.content = text;
-    this.#say("changed", { message: answer });
+  /**
+   * The stream ended without `done` or `error`: it was stopped before the server heard of the message, or the answer
+   * ended elsewhere.
+   *
+   * @param {ConversationMessage} answer
+   */
+  #endWithoutTerminalEvent(answer) {
+    if (!this.active?.stopped && answer.id !== null) return queueMicrotask(() => this.load());
+    Object.assign(answer, { status: "cancelled", finishReason: "cancelled" });
+    this.#emit("changed", { message: answer });
+    this.#emit("done", { message: answer });
   }
 
-  /** Without a terminal event: stopped before the server knew of it, or ended elsewhere. @param {Message} answer */
-  #ended(answer) {
-    if (this.answering?.stopped || answer.id === null) {
-      Object.assign(answer, { status: "cancelled", finishReason: "cancelled" });
-      this.#say("changed", { message: answer });
-      this.#say("done", { message: answer });
-    } else {
-      queueMicrotask(() => this.load());
-    }
-  }
-
-  /** @param {Message} answer @param {Failure} failure */
+  /** @param {ConversationMessage} answer @param {Failure} failure */
   #fail(answer, failure) {
-    if (this.answering?.stopped && answer.id === null) return this.#ended(answer);
+    if (this.active?.stopped && answer.id === null) return this.#endWithoutTerminalEvent(answer);
     Object.assign(answer, { status: "failed", error: failure });
-    this.#say("changed", { message: answer });
-    this.#say("error", { message: answer, failure });
+    this.#emit("changed", { message: answer });
+    this.#emit("error", { message: answer, failure });
   }
 
-  /** What the server has, but for what only we have: pictures, and questions that never arrived.
-   * @param {any[]} stored @param {number | null} next */
-  #take(stored, next) {
-    const mine = new Map(this.messages.map((message) => [message.id, message]));
+  // -- the list of messages
+
+  /**
+   * Take over the server's newest page. What only this page has stays: images, and messages that never arrived.
+   *
+   * @param {import("../types.js").MessagePage} page
+   */
+  #merge({ messages: stored, next }) {
+    const known = new Map(this.messages.map((message) => [message.id, message]));
     const arrived = new Set(stored.map(({ clientMessageId }) => clientMessageId));
-    const unsent = this.messages.filter(({ id, clientMessageId }) => id === null && !arrived.has(clientMessageId));
+    const unsent = this.messages.filter(
+      ({ id, clientMessageId }) => id === null && !arrived.has(clientMessageId ?? null),
+    );
     const oldest = stored[0]?.id ?? Infinity;
-    const before = next === null ? [] : this.messages.filter(({ id }) => id !== null && id < oldest);
-    const fresh = stored.map((message) => {
-      const known = mine.get(message.id);
-      if (known && same(known, message)) return known;
-      return { ...message, images: known?.images };
+    const earlier = next === null ? [] : this.messages.filter(({ id }) => id !== null && id < oldest);
+    const current = stored.map((message) => {
+      const before = known.get(message.id);
+      return before && isSame(before, message) ? before : { ...message, images: before?.images };
     });
     this.documentId = stored.findLast(({ role }) => role === "user")?.documentId ?? null;
-    const messages = [...before, ...fresh, ...unsent];
-    if (!before.length) this.earlier = next; // else it belongs to those that were read before
+    const messages = [...earlier, ...current, ...unsent];
+    if (!earlier.length) this.earlierPage = next; // otherwise it belongs to the earlier ones
     const changed =
-      !this.known ||
-      messages.length !== this.messages.length || messages.some((message, index) => message !== this.messages[index]);
+      !this.loaded ||
+      messages.length !== this.messages.length ||
+      messages.some((message, index) => message !== this.messages[index]);
     this.messages = messages;
-    this.known = true;
-    this.#say(changed ? "reset" : "read");
+    this.loaded = true;
+    this.#emit(changed ? "reset" : "unchanged", null);
   }
 
-  /** @param {number} index @returns {Message[]} what is out of sight now */
-  #drop(index, count = Infinity) {
+  /** @param {number} index @returns {ConversationMessage[]} the removed messages */
+  #remove(index, count = Infinity) {
     if (index < 0) return [];
-    const dropped = this.messages.splice(index, count);
-    this.#say("reset");
-    return dropped;
+    const removed = this.messages.splice(index, count);
+    this.#emit("reset", null);
+    return removed;
   }
 
-  /** What a question would have replaced, had it arrived. @param {Message[]} replaced @param {Message} question */
-  #putBack(replaced, question) {
-    const index = this.messages.indexOf(question);
+  /**
+   * Put back what a message would have replaced if it had arrived.
+   *
+   * @param {ConversationMessage[]} replaced
+   * @param {ConversationMessage} userMessage
+   */
+  #restore(replaced, userMessage) {
+    const index = this.messages.indexOf(userMessage);
     if (index < 0 || !replaced.length) return;
     this.messages.splice(index, 0, ...replaced);
-    this.#say("reset");
+    this.#emit("reset", null);
   }
 
-  /** @param {string} type @param {any} [detail] */
-  #say(type, detail) {
+  /**
+   * @template {keyof ConversationEvents} Type
+   * @param {Type} type
+   * @param {ConversationEvents[Type]} detail
+   */
+  #emit(type, detail) {
     this.dispatchEvent(new CustomEvent(type, { detail }));
   }
 }
 
-/** @param {"user" | "assistant"} role @param {Partial<Message>} fields @returns {Message} */
-function own(role, fields) {
-  const empty = { id: null, content: "", thinking: "", status: "complete", sources: [], warnings: [], error: null };
-  return { role, ...empty, imageCount: 0, ...fields };
+/**
+ * @param {"user" | "assistant"} role
+ * @param {Partial<ConversationMessage>} fields
+ * @returns {ConversationMessage}
+ */
+function newMessage(role, fields) {
+  const empty = { id: null, content: "", thinking: "", sources: [], warnings: [], error: null, imageCount: 0 };
+  return { role, status: "complete", ...empty, ...fields };
 }
 
-/** @param {Message} one @param {Message} other */
-function same(one, other) {
+/** @param {ConversationMessage} one @param {ConversationMessage} other */
+function isSame(one, other) {
   return one.status === other.status && one.status !== "streaming" && one.content === other.content;
 }
 
-/** @param {any} error @returns {Failure} */
-function failureOf(error) {
-  const sentence = error?.error ?? error?.message ?? String(error);
-  return { error: sentence, code: error?.code ?? "internal", retryable: error?.retryable ?? true };
-}
-
-/** Unguessable enough to be unique; `crypto.randomUUID` is undefined on insecure origins. */
-function newId() {
-  return Array.from(crypto.getRandomValues(new Uint8Array(12)), (byte) => byte.toString(16).padStart(2, "0")).join("");
+/** @param {unknown} error @returns {Failure} */
+function failureFrom(error) {
+  const { message, code = "internal", retryable = true } = /** @type {Partial<ChatError>} */ (error ?? {});
+  return { error: message ?? String(error), code, retryable };
 }

@@ -1,12 +1,12 @@
-// Tabs of one browser tell each other that a session has changed; each then reads it for itself.
+// Tells the other tabs of this browser that a session has changed, so that they read it again.
 
-export class Tabs {
+export class CrossTab {
   /** @type {BroadcastChannel | null} */
   #channel = null;
   /** @type {string | null} */
   #sessionId = null;
 
-  /** @param {() => void} onchange */
+  /** @param {() => void} onchange called when another tab has changed the session */
   constructor(onchange) {
     this.onchange = onchange;
   }
@@ -16,10 +16,13 @@ export class Tabs {
     this.leave();
     this.#sessionId = sessionId;
     this.#channel = new BroadcastChannel(`chatproxy ${endpoint}`);
-    this.#channel.onmessage = ({ data }) => data?.sessionId === this.#sessionId && sessionId && this.onchange();
+    this.#channel.onmessage = ({ data }) => {
+      if (sessionId && data?.sessionId === sessionId) this.onchange();
+    };
   }
 
-  tell() {
+  /** Announce a change of the session. */
+  announce() {
     this.#channel?.postMessage({ sessionId: this.#sessionId });
   }
 

@@ -1,23 +1,23 @@
-// What was written and has not reached the server, by session, for as long as the tab lives: a reload loses nothing.
+// Unsent text by session, kept for the lifetime of the tab so that a reload loses nothing.
 
 /** @param {string | null} sessionId */
 const key = (sessionId) => `chatproxy draft ${sessionId ?? ""}`;
 
-/** @param {string | null} sessionId @returns {string} */
-export function draftOf(sessionId) {
+/** @param {string | null} sessionId */
+export function loadDraft(sessionId) {
   try {
     return sessionStorage.getItem(key(sessionId)) ?? "";
   } catch {
-    return ""; // a page may be denied its storage; it then goes without
+    return ""; // the page has no access to storage
   }
 }
 
 /** @param {string | null} sessionId @param {string} text */
-export function keepDraft(sessionId, text) {
+export function saveDraft(sessionId, text) {
   try {
     if (text) sessionStorage.setItem(key(sessionId), text);
     else sessionStorage.removeItem(key(sessionId));
   } catch {
-    // denied, or full
+    // no access, or no space left
   }
 }

@@ -1,11 +1,14 @@
-// Every word that the element says; the property `labels` replaces any of them, by name.
+// The element's texts in English. The property `labels` replaces any of them by name.
 
 const ordinals = new Intl.PluralRules("en", { type: "ordinal" });
-const ENDINGS = /** @type {Record<string, string>} */ ({ one: "st", two: "nd", few: "rd", other: "th" });
+const ENDINGS = /** @type {Record<Intl.LDMLPluralRule, string>} */ ({ one: "st", two: "nd", few: "rd", other: "th" });
 
 /** @param {number} number */
 const ordinal = (number) => `${number}${ENDINGS[ordinals.select(number)]}`;
 
+/** @typedef {import("../chat-interface.js").Labels} Labels */
+
+/** @type {Labels} */
 export const labels = {
   placeholder: "Write a message",
   empty: "What can I help with?",
@@ -14,12 +17,11 @@ export const labels = {
   assistant: "The assistant said:",
   send: "Send",
   stop: "Stop",
-  attach: "Attach a picture",
-  removePicture: "Remove the picture",
-  picture: "Picture",
-  /** @param {number} count */
-  pictures: (count) => (count === 1 ? "1 picture" : `${count} pictures`),
-  picturesTooLarge: "These pictures are larger than 10 MB together; attach fewer or smaller ones.",
+  attach: "Attach an image",
+  removeImage: "Remove image",
+  image: "Image",
+  images: (count) => (count === 1 ? "1 image" : `${count} images`),
+  imagesTooLarge: "These images are larger than 10 MB together; attach fewer or smaller ones.",
   copy: "Copy",
   copied: "Copied",
   copyCode: "Copy code",
@@ -28,32 +30,25 @@ export const labels = {
   retry: "Retry",
   regenerate: "Regenerate",
   edit: "Edit",
-  editField: "Edit the message",
+  editField: "Edit message",
   resend: "Send again",
   cancel: "Cancel",
-  latest: "Go to the latest",
+  latest: "Jump to latest",
   earlier: "Show earlier messages",
   thinking: "Thinking",
   sources: "Sources",
-  /** @param {number} number @param {string} title */
   source: (number, title) => `Source ${number}: ${title}`,
   stopped: "Stopped.",
-  interrupted: "Interrupted: the server ended in the middle of this answer.",
-  truncated: "Ended at the length limit.",
+  interrupted: "Interrupted: the server stopped before this answer was complete.",
+  truncated: "Cut off at the length limit.",
   starting: "Sending",
-  /** @param {number} position */
   queued: (position) => `Queued, ${ordinal(position)} in line`,
-  /** @param {number} seconds */
   loading: (seconds) => `Loading model, ${seconds} s`,
-  /** @param {number} seconds */
-  waiting: (seconds) => `Reading, ${seconds} s`,
-  /** @param {number} rate */
-  generating: (rate) => `${rate.toFixed(rate < 10 ? 1 : 0)} tokens/s`,
+  waiting: (seconds) => `Reading prompt, ${seconds} s`,
+  generating: (tokensPerSecond) => `${tokensPerSecond.toFixed(tokensPerSecond < 10 ? 1 : 0)} tokens/s`,
   writing: "Writing",
   reconnecting: "Connection lost, trying again…",
-  answerStarted: "The answer begins.",
+  answerStarted: "The answer has started.",
   answerDone: "The answer is complete.",
   failed: "Something went wrong.",
 };
-
-/** @typedef {typeof labels} Labels */

@@ -1,41 +1,66 @@
-// Markdown tokens, as `marked`'s lexer gives them, to DOM nodes. Only elements named here are made, all
-// text goes in as text (raw HTML too), and nothing that a model wrote is ever loaded.
+// From Markdown tokens, as the lexer of `marked` returns them, to DOM nodes. Only the elements named here are created,
+// everything else is text (raw HTML too), and nothing that a model wrote is ever loaded.
 
 import { h } from "../dom/dom.js";
 import { labels as english } from "./labels.js";
 
 /**
- * @typedef {{type: string, raw: string, text?: string, tokens?: Token[], [field: string]: any}} Token
- * @typedef {{lex: (text: string) => Token[]}} Lexer lexes one text in pieces, and remembers its link definitions
- * @typedef {{
- *   labels: import("./labels.js").Labels,
- *   reference?: (number: number) => Node | null,
- *   copy?: (text: string, button: HTMLElement) => void,
- * }} Context `reference` gives the link for a `[1]` in the text, where there is such a source
+ * A token of marked's lexer; which fields there are depends on the type.
+ *
+ * @typedef {object} Token
+ * @property {string} type
+ * @property {string} raw the source of the token
+ * @property {string} [text]
+ * @property {Token[]} [tokens] inside this one
+ * @property {string} [href] of a link or image
+ * @property {string} [lang] of code
+ * @property {number} [depth] of a heading
+ * @property {boolean} [ordered] a list's
+ * @property {number | ""} [start] a list's
+ * @property {Token[]} [items] of a list
+ * @property {boolean} [task] whether a list item has a checkbox
+ * @property {boolean} [checked] of a checkbox
+ * @property {Token[]} [header] of a table
+ * @property {Token[][]} [rows] of a table
+ * @property {string | null} [align] of a table's cell
  */
 
-const MAX_DEPTH = 24; // of nesting; deeper, text shows as it was written
-const NESTED = /(?:>[ \t]*|[*+-][ \t]+){50}/; // what a lexer would take a stack frame each for
+/**
+ * Lexes one text in pieces; it remembers the link definitions of the pieces before.
+ *
+ * @typedef {{lex: (text: string) => Token[]}} Lexer
+ *
+ * @typedef {object} Context
+ * @property {import("../chat-interface.js").Labels} labels
+ * @property {(number: number) => Node | null} [reference] creates the link for a `[1]`, if there is such a source
+ * @property {(text: string, button: HTMLElement) => void} [copy]
+ *
+ * @typedef {Record<string, unknown>} Links
+ * @typedef {new (options: {gfm: boolean}) => {tokens: Token[] & {links: Links}, lex: (text: string) => Token[]}} MarkedLexer
+ */
+
+const MAX_DEPTH = 24; // of nesting; deeper text is shown as it was written
+const NESTED = /(?:>[ \t]*|[*+-][ \t]+){50}/; // each marker would cost the lexer a stack frame
 const SCHEMES = new Set(["http:", "https:", "mailto:"]);
 
 /** @type {Promise<(() => Lexer) | null> | undefined} */
 let loading;
 
-/** A maker of lexers, or null where `marked` was not packed along: then text shows as it is. */
+/** Load the lexer, once. Returns a function that creates one, or null if `marked` is not in the package. */
 export function loadLexer() {
   loading ??= import(new URL("../vendor/marked.esm.js", import.meta.url).href).then(
-    (module) => lexerMaker(module.Lexer),
+    (module) => lexerFactory(module.Lexer),
     () => null,
   );
   return loading;
 }
 
-/** @param {any} Marked */
-export function lexerMaker(Marked) {
+/** @param {MarkedLexer} Marked @returns {() => Lexer} */
+function lexerFactory(Marked) {
   return () => {
+    /** @type {Links} */
     const definitions = Object.create(null);
     return {
-      /** @param {string} text */
       lex(text) {
         if (NESTED.test(text)) return [{ type: "plain", raw: text }];
         try {
@@ -53,18 +78,23 @@ export function lexerMaker(Marked) {
 }
 
 /**
- * A block's node; null for what shows nothing.
+ * Render a block; null if it shows nothing.
+ *
  * @param {Token} token
  * @param {Context} [context]
  * @returns {Node | null}
  */
 export function renderBlock(token, context = { labels: english }, depth = 0) {
   if (depth > MAX_DEPTH) return plain(token.raw);
-  const block = BLOCKS[token.type];
-  return block ? block(token, context, depth) : plain(token.raw);
+  const render = BLOCKS[token.type];
+  return render ? render(token, context, depth) : plain(token.raw);
 }
 
-/** @param {string} text */
+/**
+ * Create a paragraph that shows text as it was written.
+ *
+ * @param {string} text
+ */
 export function plain(text) {
   return h("p", { class: "plain" }, text.replace(/\n+$/, ""));
 }
@@ -75,11 +105,10 @@ const BLOCKS = {
   def: () => null,
   hr: () => h("hr"),
   paragraph: (token, context, depth) => h("p", {}, ...inlines(token, context, depth)),
-  // The conversation's own headings come first: the page has h1, a message begins below.
-  heading: (token, context, depth) => h(`h${Math.min(token.depth + 2, 6)}`, {}, ...inlines(token, context, depth)),
+  heading: renderHeading,
   blockquote: (token, context, depth) => h("blockquote", { dir: "auto" }, ...blocks(token, context, depth)),
   text: (token, context, depth) => fragment(inlines(token, context, depth)),
-  checkbox: (token) => text(token.checked ? "☑ " : "☐ "),
+  checkbox,
   list: renderList,
   table: renderTable,
   code: renderCode,
@@ -88,93 +117,113 @@ const BLOCKS = {
 /** @type {Record<string, (token: Token, context: Context, depth: number) => Node>} */
 const INLINES = {
   text: (token, context, depth) =>
-    token.tokens ? fragment(inlines(token, context, depth)) : referenced(decoded(token.text ?? ""), context),
+    token.tokens ? fragment(inlines(token, context, depth)) : withReferences(decode(token.text ?? ""), context),
   escape: (token) => text(token.text ?? ""),
   br: () => h("br"),
   strong: (token, context, depth) => h("strong", {}, ...inlines(token, context, depth)),
   em: (token, context, depth) => h("em", {}, ...inlines(token, context, depth)),
   del: (token, context, depth) => h("del", {}, ...inlines(token, context, depth)),
   codespan: (token) => h("code", {}, token.text ?? ""),
-  checkbox: (token) => text(token.checked ? "☑ " : "☐ "),
-  link: (token, context, depth) => link(token.href, inlines(token, context, depth), token.raw),
-  // Shown as a link: to load it would tell its server who reads this.
-  image: (token) => link(token.href, [text(`🖼 ${token.text || token.href}`)], token.raw),
+  checkbox,
+  link: (token, context, depth) => link(token, inlines(token, context, depth)),
+  // A link instead of the image: loading it would tell its server who reads this.
+  image: (token) => link(token, [text(`🖼 ${token.text || token.href}`)]),
 };
 
 /** @param {Token} token @param {Context} context @param {number} depth */
 function inlines(token, context, depth) {
   if (depth > MAX_DEPTH || !token.tokens) return [text(token.text ?? token.raw)];
   return token.tokens.map((inner) => {
-    const inline = INLINES[inner.type];
-    return inline ? inline(inner, context, depth + 1) : text(inner.raw);
+    const render = INLINES[inner.type];
+    return render ? render(inner, context, depth + 1) : text(inner.raw);
   });
 }
 
 /** @param {Token} token @param {Context} context @param {number} depth */
 function blocks(token, context, depth) {
-  return /** @type {Node[]} */ (
-    (token.tokens ?? []).map((inner) => renderBlock(inner, context, depth + 1)).filter(Boolean)
-  );
+  return (token.tokens ?? []).map((inner) => renderBlock(inner, context, depth + 1)).filter((node) => node !== null);
+}
+
+/** @param {Token} token */
+function checkbox(token) {
+  return text(token.checked ? "☑ " : "☐ ");
+}
+
+/** @param {Token} token @param {Context} context @param {number} depth */
+function renderHeading(token, context, depth) {
+  const level = Math.min((token.depth ?? 1) + 2, 6); // h1 and h2 are the page's
+  return h(/** @type {"h3" | "h4" | "h5" | "h6"} */ (`h${level}`), {}, ...inlines(token, context, depth));
 }
 
 /** @param {Token} token @param {Context} context @param {number} depth */
 function renderList(token, context, depth) {
   const start = token.ordered && token.start !== 1 ? token.start : undefined;
-  const items = token.items.map((/** @type {Token} */ item) => h("li", { class: item.task && "task" }, ...blocks(item, context, depth)));
+  const items = (token.items ?? []).map((item) => h("li", { class: item.task && "task" }, ...blocks(item, context, depth)));
   return h(token.ordered ? "ol" : "ul", { dir: "auto", start }, ...items);
 }
 
 /** @param {Token} token @param {Context} context @param {number} depth */
 function renderTable(token, context, depth) {
-  const row = (/** @type {Token[]} */ cells, /** @type {string} */ tag) =>
-    h(
-      "tr",
-      {},
-      ...cells.map((cell) => h(tag, { class: cell.align && `align-${cell.align}` }, ...inlines(cell, context, depth))),
+  const row = (/** @type {Token[]} */ cells, /** @type {"th" | "td"} */ tag) => {
+    const rendered = cells.map((cell) =>
+      h(tag, { class: cell.align && `align-${cell.align}` }, ...inlines(cell, context, depth)),
     );
-  const head = h("thead", {}, row(token.header, "th"));
-  const body = h("tbody", {}, ...token.rows.map((/** @type {Token[]} */ cells) => row(cells, "td")));
-  const scrolls = { class: "table", tabindex: 0, role: "group", "aria-label": context.labels.table };
-  return h("div", scrolls, h("table", {}, head, body));
+    return h("tr", {}, ...rendered);
+  };
+  const head = h("thead", {}, row(token.header ?? [], "th"));
+  const body = h("tbody", {}, ...(token.rows ?? []).map((cells) => row(cells, "td")));
+  const scroller = { class: "table", tabindex: 0, role: "group", "aria-label": context.labels.table };
+  return h("div", scroller, h("table", {}, head, body));
 }
 
 /** @param {Token} token @param {Context} context */
 function renderCode(token, context) {
-  const language = (token.lang ?? "").trim().split(/\s+/)[0];
-  const code = h("code", {}, token.text ?? "");
+  const [language] = (token.lang ?? "").trim().split(/\s+/);
+  const name = language || context.labels.code;
   const copy = h("button", { type: "button", class: "copy-code" }, context.labels.copyCode);
-  // The code that is beside it then: it may grow, and be drawn anew.
-  copy.addEventListener("click", () => context.copy?.(copy.closest(".code").querySelector("code").textContent, copy));
-  const heading = h("div", { class: "code-head" }, h("span", {}, language || context.labels.code), copy);
-  const scrolls = { tabindex: 0, role: "group", "aria-label": language || context.labels.code };
-  return h("div", { class: "code" }, heading, h("pre", scrolls, code));
+  copy.addEventListener("click", () => {
+    // The code that is beside the button by then: it may have grown or been rendered again.
+    const code = copy.closest(".code")?.querySelector("code");
+    context.copy?.(code?.textContent ?? "", copy);
+  });
+  const heading = h("div", { class: "code-head" }, h("span", {}, name), copy);
+  const scroller = { tabindex: 0, role: "group", "aria-label": name };
+  return h("div", { class: "code" }, heading, h("pre", scroller, h("code", {}, token.text ?? "")));
 }
 
 /**
- * An address that is whole and of an allowed scheme; all else shows as it was written.
- * @param {string} address @param {Node[]} children @param {string} raw
+ * Create a link to an absolute URL with an allowed scheme. Anything else is shown as it was written.
+ *
+ * @param {Token} token
+ * @param {Node[]} children
  */
-function link(address, children, raw) {
-  const url = safeUrl(address);
+function link({ href = "", raw }, children) {
+  const url = safeUrl(href);
   return url ? h("a", { href: url, target: "_blank", rel: "noopener noreferrer nofollow" }, ...children) : text(raw);
 }
 
 /** @param {string} address @returns {string | null} */
 export function safeUrl(address) {
   try {
-    const url = new URL(decoded(address));
+    const url = new URL(decode(address));
     return SCHEMES.has(url.protocol) ? url.href : null;
   } catch {
     return null;
   }
 }
 
-/** Text in which each `[1]` that names a source is a link to it. @param {string} words @param {Context} context */
-function referenced(words, context) {
-  if (!context.reference || !words.includes("[")) return text(words);
+/**
+ * Turn each `[1]` that names a source into a link to it.
+ *
+ * @param {string} words
+ * @param {Context} context
+ */
+function withReferences(words, context) {
+  const { reference } = context;
+  if (!reference || !words.includes("[")) return text(words);
   const parts = words.split(/\[(\d{1,3})\]/); // every second one is a number
   return fragment(
-    parts.map((part, index) => (index % 2 && context.reference?.(Number(part))) || text(index % 2 ? `[${part}]` : part)),
+    parts.map((part, index) => (index % 2 ? (reference(Number(part)) ?? text(`[${part}]`)) : text(part))),
   );
 }
 
@@ -182,8 +231,12 @@ const ENTITIES = /** @type {Record<string, string>} */ ({
   amp: "&", lt: "<", gt: ">", quot: '"', apos: "'", nbsp: "\u00a0", hellip: "…", ndash: "–", mdash: "—", copy: "©",
 });
 
-/** The entities that models write, as characters. @param {string} words */
-function decoded(words) {
+/**
+ * Decode numeric character references and the named ones that models write.
+ *
+ * @param {string} words
+ */
+function decode(words) {
   if (!words.includes("&")) return words;
   return words.replace(/&(?:#(\d{1,7})|#[xX]([\da-fA-F]{1,6})|(\w{2,8}));/g, (whole, decimal, hex, name) => {
     if (name) return Object.hasOwn(ENTITIES, name) ? ENTITIES[name] : whole;

@@ -1,85 +1,95 @@
-// The conversation as it scrolls: its messages, what is earlier, and the way to the end.
+// The conversation in its scrolling box: the messages, a button for earlier ones, and one to jump to the end.
 
 import { h, icon } from "../dom/dom.js";
-import { Follower } from "./stick-to-bottom.js";
 import { MessageView } from "./message-view.js";
+import { StickToBottom } from "./stick-to-bottom.js";
+
+/** @typedef {import("../chat-interface.js").ConversationMessage} ConversationMessage */
 
 export class MessageList {
-  /** @type {Map<import("./conversation.js").Message, MessageView>} */
+  /** @type {Map<ConversationMessage, MessageView>} */
   #views = new Map();
+  #context;
+  #earlier;
+  #empty;
+  #column;
+  #log;
+  #latest;
+  #stick;
 
-  /** @param {import("./message-view.js").Surroundings} surroundings @param {{onearlier: () => Promise<void>}} handlers */
-  constructor(surroundings, { onearlier }) {
-    const { labels } = surroundings;
-    this.surroundings = surroundings;
-    this.earlier = h("button", { type: "button", class: "earlier quiet", hidden: true }, labels.earlier);
-    this.earlier.addEventListener("click", () => this.#readEarlier(onearlier));
-    this.empty = h("div", { class: "empty" }, h("slot", { name: "empty" }, h("p", {}, labels.empty)));
-    this.column = h("div", { class: "column" }, this.earlier, this.empty);
+  /** @param {import("./message-view.js").MessageContext} context @param {{onearlier: () => Promise<void>}} handlers */
+  constructor(context, { onearlier }) {
+    const { labels } = context;
+    this.#context = context;
+    const onclick = () => this.#loadEarlier(onearlier);
+    this.#earlier = h("button", { type: "button", class: "earlier quiet", hidden: true, onclick }, labels.earlier);
+    this.#empty = h("div", { class: "empty" }, h("slot", { name: "empty" }, h("p", {}, labels.empty)));
+    this.#column = h("div", { class: "column" }, this.#earlier, this.#empty);
     const log = { class: "log", part: "messages", role: "log", "aria-live": "off", "aria-label": labels.log, tabindex: 0 };
-    this.log = h("div", log, this.column);
-    this.latest = h("button", { type: "button", class: "latest", hidden: true, "aria-label": labels.latest, title: labels.latest });
-    this.latest.append(icon("down"));
-    this.latest.addEventListener("click", () => this.follow());
-    this.element = h("div", { class: "scroller" }, this.log, this.latest);
-    this.follower = new Follower(this.log, this.column, () => this.#showLatest());
+    this.#log = h("div", log, this.#column);
+    const latest = { type: "button", class: "latest", hidden: true, "aria-label": labels.latest, title: labels.latest };
+    this.#latest = h("button", { ...latest, onclick: () => this.scrollToEnd() }, icon("down"));
+    this.element = h("div", { class: "scroller" }, this.#log, this.#latest);
+    this.#stick = new StickToBottom(this.#log, this.#column, () => (this.#latest.hidden = this.#stick.active));
   }
 
   /**
-   * @param {import("./conversation.js").Message[]} messages
-   * @param {boolean} more there are earlier ones
-   * @param {boolean} known these are all that there are; else there may be some, and nothing is said of none
+   * Show these messages, keeping the views of those that are shown already.
+   *
+   * @param {ConversationMessage[]} messages
+   * @param {{hasEarlier: boolean, loaded: boolean}} state until the messages are `loaded`, an empty list says nothing
    */
-  reset(messages, more, known) {
+  reset(messages, { hasEarlier, loaded }) {
     const kept = new Set(messages);
     for (const [message, view] of this.#views) {
       if (kept.has(message)) continue;
       view.remove();
       this.#views.delete(message);
     }
-    let before = this.empty;
+    /** @type {HTMLElement} */
+    let previous = this.#empty;
     for (const message of messages) {
-      const { element } = this.#view(message);
-      if (before.nextSibling !== element) before.after(element);
-      before = element;
+      const { element } = this.#getOrCreateView(message);
+      if (previous.nextSibling !== element) previous.after(element);
+      previous = element;
     }
-    this.earlier.hidden = !more;
-    this.empty.hidden = this.#views.size > 0 || !known;
+    this.#earlier.hidden = !hasEarlier;
+    this.#empty.hidden = this.#views.size > 0 || !loaded;
   }
 
-  /** @param {import("./conversation.js").Message} message */
+  /** @param {ConversationMessage} message */
   add(message) {
-    this.column.append(this.#view(message).element);
-    this.empty.hidden = true;
+    this.#column.append(this.#getOrCreateView(message).element);
+    this.#empty.hidden = true;
   }
 
-  /** @param {import("./conversation.js").Message} message */
+  /** @param {ConversationMessage} message */
   view(message) {
     return this.#views.get(message);
   }
 
-  /** @param {import("./conversation.js").Message} message */
-  #view(message) {
+  /** Scroll to the end, and stay there while the text grows. */
+  scrollToEnd() {
+    this.#stick.activate();
+  }
+
+  /** @param {ConversationMessage} message */
+  #getOrCreateView(message) {
     let view = this.#views.get(message);
-    if (!view) this.#views.set(message, (view = new MessageView(message, this.surroundings)));
+    if (!view) this.#views.set(message, (view = new MessageView(message, this.#context)));
     return view;
   }
 
-  /** What is being read stays where it is; what is earlier comes above it. @param {() => Promise<void>} onearlier */
-  async #readEarlier(onearlier) {
-    const below = this.follower.fromEnd;
-    this.follower.following = false;
+  /**
+   * Insert earlier messages above without moving what is being read.
+   *
+   * @param {() => Promise<void>} onearlier
+   */
+  async #loadEarlier(onearlier) {
+    const { distance } = this.#stick;
+    this.#stick.active = false;
     await onearlier();
-    this.log.scrollTop += this.follower.fromEnd - below;
-    if (this.earlier.hidden) this.log.focus({ preventScroll: true });
-  }
-
-  /** Goes to the end, and stays there. */
-  follow() {
-    this.follower.follow();
-  }
-
-  #showLatest() {
-    this.latest.hidden = this.follower.following;
+    this.#log.scrollTop += this.#stick.distance - distance;
+    if (this.#earlier.hidden) this.#log.focus({ preventScroll: true });
   }
 }

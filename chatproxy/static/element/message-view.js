@@ -1,222 +1,249 @@
-// One message: its text, which may be growing, and around it what there is to say about it and to do with it.
+// One message: its text, which may still be growing, and around it the thinking, notes, sources and buttons.
 
 import { copyText } from "../dom/clipboard.js";
 import { h, icon, iconButton } from "../dom/dom.js";
-import { Follower } from "./stick-to-bottom.js";
 import { Sources } from "./sources.js";
+import { StickToBottom } from "./stick-to-bottom.js";
 import { StreamingMarkdown, StreamingPlain } from "./streaming-markdown.js";
 
+const COPIED = 1500; // ms for which a button says so
+
 /**
- * @typedef {import("./conversation.js").Message} Message
- * @typedef {{
- *   labels: import("./labels.js").Labels,
- *   newLexer: (() => import("./markdown.js").Lexer) | null,
- *   renderer: ((text: string, message: Message) => Node) | null,
- *   onagain: (message: Message) => void,
- *   onresend: (message: Message, text: string) => void,
- *   onnotice: (sentence: string) => void,
- * }} Surroundings
+ * @typedef {import("../chat-interface.js").ConversationMessage} ConversationMessage
+ *
+ * @typedef {object} MessageContext what all messages share
+ * @property {import("../chat-interface.js").Labels} labels
+ * @property {(() => import("./markdown.js").Lexer) | null} newLexer null: text is shown without Markdown
+ * @property {import("../chat-interface.js").Renderer | null} renderer
+ * @property {(answer: ConversationMessage) => void} onretry
+ * @property {(userMessage: ConversationMessage, text: string) => void} onresend
+ * @property {(sentence: string) => void} onnotice
  */
 
 export class MessageView {
+  #message;
+  #context;
+  #cursor = h("span", { class: "cursor", part: "cursor", "aria-hidden": "true" });
+  #content = h("div", { class: "content", dir: "auto" });
+  #bubble = h("div", { class: "bubble" }, this.#content);
+  #footer = h("div", { class: "footer" });
+  #thinking;
+  #thought = document.createTextNode("");
+  #thoughtText = h("div", {}, this.#thought);
+  #thoughtBox = h("div", { class: "thought", dir: "auto", tabindex: 0 }, this.#thoughtText);
+  /** @type {StickToBottom | null} while the model is thinking */
+  #thoughtStick = null;
   /** @type {Sources | null} */
   #sources = null;
+  #sourcesKey = "";
   /** @type {StreamingMarkdown | StreamingPlain | null} */
-  #text = null;
-  #shown = ""; // the content as the text has it
-  #thought = document.createTextNode("");
-  /** @type {Follower | null} */
-  #thinks = null; // while it does
-  #was = "";
+  #stream = null;
+  #rendered = ""; // the content as it was last given to `#stream` or the renderer
 
-  /** @param {Message} message @param {Surroundings} surroundings */
-  constructor(message, surroundings) {
-    const { labels } = surroundings;
-    this.message = message;
-    this.surroundings = surroundings;
-    this.cursor = h("span", { class: "cursor", part: "cursor", "aria-hidden": "true" });
-    this.content = h("div", { class: "content", dir: "auto" });
-    const open = message.status === "streaming" && !message.content;
-    this.thinking = h("details", { class: "thinking", part: "thinking", hidden: true, open });
-    this.thought = h("div", { class: "thought", dir: "auto", tabindex: 0 }, h("div", {}, this.#thought));
-    this.thinking.append(h("summary", {}, labels.thinking), this.thought);
-    this.bubble = h("div", { class: "bubble" }, this.content);
-    if (message.role === "assistant") this.bubble.prepend(this.thinking);
-    this.about = h("div", { class: "about" });
-    const who = h("span", { class: "unseen" }, message.role === "user" ? labels.you : labels.assistant);
-    const attributes = { class: `message ${message.role}`, part: `message ${message.role}` };
-    this.element = h("article", attributes, who, this.bubble, this.about);
+  /** @param {ConversationMessage} message @param {MessageContext} context */
+  constructor(message, context) {
+    const { labels } = context;
+    const { role, status, content } = message;
+    this.#message = message;
+    this.#context = context;
+    const open = status === "streaming" && !content;
+    this.#thinking = h("details", { class: "thinking", part: "thinking", hidden: true, open });
+    this.#thinking.append(h("summary", {}, labels.thinking), this.#thoughtBox);
+    if (role === "assistant") this.#bubble.prepend(this.#thinking);
+    const author = h("span", { class: "unseen" }, role === "user" ? labels.you : labels.assistant);
+    const attributes = { class: `message ${role}`, part: `message ${role}` };
+    this.element = h("article", attributes, author, this.#bubble, this.#footer);
     this.update();
   }
 
   /** @param {string} text */
   addThinking(text) {
-    this.thinking.hidden = false;
-    this.#thinks ??= new Follower(this.thought, this.thought.firstChild);
+    this.#thinking.hidden = false;
+    this.#thoughtStick ??= new StickToBottom(this.#thoughtBox, this.#thoughtText);
     this.#thought.appendData(text);
     this.#placeCursor();
   }
 
   /** @param {string} text */
   addContent(text) {
-    if (!this.#shown) this.#endThinking();
-    this.#shown += text;
-    if (this.surroundings.renderer) this.#renderWith(this.surroundings.renderer);
-    else this.#text?.append(text);
+    if (!this.#rendered) this.#endThinking();
+    this.#rendered += text;
+    if (this.#context.renderer) this.#renderWith(this.#context.renderer);
+    else this.#stream?.append(text);
   }
 
-  /** Whatever of the message may have changed, but for text that was added. */
+  /** Show whatever has changed in the message, except text that was appended. */
   update() {
-    const { message } = this;
-    this.element.dataset.status = message.status;
+    this.element.dataset.status = this.#message.status;
     this.#updateSources();
     this.#updateThinking();
     this.#updateContent();
     this.#placeCursor();
-    this.about.replaceChildren(...this.#about());
-  }
-
-  /** Who opens it later reads it from its beginning. */
-  #endThinking() {
-    this.#thinks?.stop();
-    this.#thinks = null;
-    this.thought.scrollTop = 0;
-    this.thinking.open = false;
+    this.#footer.replaceChildren(...this.#footerParts());
   }
 
   remove() {
-    this.#thinks?.stop();
-    this.#text?.stop();
+    this.#thoughtStick?.disconnect();
+    this.#stream?.stop();
     this.element.remove();
   }
 
+  // -- text
+
+  /** Close the thinking, scrolled back to its beginning for when it is opened again. */
+  #endThinking() {
+    this.#thoughtStick?.disconnect();
+    this.#thoughtStick = null;
+    this.#thoughtBox.scrollTop = 0;
+    this.#thinking.open = false;
+  }
+
   #updateThinking() {
-    const { thinking } = this.message;
+    const { thinking } = this.#message;
     if (this.#thought.data !== thinking) this.#thought.data = thinking;
-    this.thinking.hidden = !thinking;
+    this.#thinking.hidden = !thinking;
   }
 
   #updateSources() {
-    const key = JSON.stringify(this.message.sources);
-    if (key === this.#was) return;
-    this.#was = key;
-    this.#sources = this.message.sources.length ? new Sources(this.message.sources, this.surroundings.labels) : null;
+    const { sources } = this.#message;
+    const key = JSON.stringify(sources);
+    if (key === this.#sourcesKey) return;
+    this.#sourcesKey = key;
+    this.#sources = sources.length ? new Sources(sources, this.#context.labels) : null;
   }
 
-  /** Text that does not go on where it was is shown from its beginning. */
+  /** Append what the content has gained. If it does not continue what is shown, start over. */
   #updateContent() {
-    const { content, role, status } = this.message;
-    const { renderer } = this.surroundings;
+    const { content, role, status } = this.#message;
+    const { renderer } = this.#context;
     if (role === "user") {
-      this.content.textContent = content;
+      this.#content.textContent = content;
     } else if (renderer) {
-      this.#shown = content;
+      this.#rendered = content;
       this.#renderWith(renderer);
     } else {
-      if (!this.#text || !content.startsWith(this.#shown)) this.#startText();
-      const more = content.slice(this.#shown.length);
-      this.#shown = content;
-      if (more) this.#text?.append(more);
-      if (status !== "streaming") this.#text?.finish();
+      if (!this.#stream || !content.startsWith(this.#rendered)) this.#startStream();
+      const added = content.slice(this.#rendered.length);
+      this.#rendered = content;
+      if (added) this.#stream?.append(added);
+      if (status !== "streaming") this.#stream?.finish();
     }
   }
 
-  #startText() {
-    this.#text?.stop();
-    this.#shown = "";
-    const { newLexer, labels } = this.surroundings;
+  #startStream() {
+    this.#stream?.stop();
+    this.#rendered = "";
+    const { newLexer, labels } = this.#context;
+    if (!newLexer) {
+      this.#stream = new StreamingPlain(this.#content);
+      return;
+    }
+    /** @type {import("./markdown.js").Context} */
     const context = {
       labels,
-      reference: (/** @type {number} */ number) => this.#sources?.reference(number) ?? null,
-      copy: (/** @type {string} */ text, /** @type {HTMLElement} */ button) => this.#copy(text, button),
+      reference: (number) => this.#sources?.reference(number) ?? null,
+      copy: (text, button) => this.#copy(text, button),
     };
-    const placeCursor = () => this.#placeCursor();
-    if (newLexer) this.#text = new StreamingMarkdown(this.content, newLexer(), context, placeCursor);
-    else this.#text = new StreamingPlain(this.content);
+    this.#stream = new StreamingMarkdown(this.#content, newLexer(), context, () => this.#placeCursor());
   }
 
-  /** @param {NonNullable<Surroundings["renderer"]>} renderer */
+  /** @param {import("../chat-interface.js").Renderer} renderer */
   #renderWith(renderer) {
-    this.content.replaceChildren(renderer(this.#shown, this.message));
+    this.#content.replaceChildren(renderer(this.#rendered, this.#message));
     this.#placeCursor();
   }
 
-  /** Where the next word will be: behind the last one, however deep in lists and quotes. */
+  /** Put the cursor behind the last word, however deep it is in lists and quotes. */
   #placeCursor() {
-    if (this.message.status !== "streaming") return this.cursor.remove();
-    let place = this.content;
+    if (this.#message.status !== "streaming") return this.#cursor.remove();
+    /** @type {Element} */
+    let parent = this.#content;
     for (;;) {
-      const children = place.children;
+      const { children } = parent;
       let last = children[children.length - 1];
-      if (last === this.cursor) last = children[children.length - 2];
-      if (!last?.matches("p, ul, ol, li, blockquote, h3, h4, h5, h6") || (last.matches("p") && !last.isConnected)) break;
-      place = last;
+      if (last === this.#cursor) last = children[children.length - 2];
+      if (!last?.matches("p, ul, ol, li, blockquote, h3, h4, h5, h6")) break;
+      parent = last;
     }
-    if (place.lastChild !== this.cursor) place.append(this.cursor);
+    if (parent.lastChild !== this.#cursor) parent.append(this.#cursor);
   }
 
-  #about() {
-    const { message } = this;
-    const parts = [];
-    if (message.role === "user") {
-      const pictures = this.#pictures();
-      if (pictures) parts.push(pictures);
-    }
-    for (const warning of message.warnings ?? []) parts.push(h("p", { class: "note" }, warning.message));
+  // -- below the text
+
+  #footerParts() {
+    const { role, status, warnings } = this.#message;
     const note = this.#note();
-    if (note) parts.push(h("p", { class: "note" }, note));
-    if (message.status === "failed") parts.push(this.#failure());
-    if (this.#sources) parts.push(this.#sources.element);
-    if (message.status !== "streaming") parts.push(this.#actions());
-    return parts;
+    const images = role === "user" ? this.#images() : null;
+    return [
+      ...(images ? [images] : []),
+      ...warnings.map(({ message }) => h("p", { class: "note" }, message)),
+      ...(note ? [h("p", { class: "note" }, note)] : []),
+      ...(status === "failed" ? [this.#failure()] : []),
+      ...(this.#sources ? [this.#sources.element] : []),
+      ...(status !== "streaming" ? [this.#actions()] : []),
+    ];
   }
 
   #note() {
-    const { labels } = this.surroundings;
-    if (this.message.status === "cancelled") return labels.stopped;
-    if (this.message.status === "interrupted") return labels.interrupted;
-    return this.message.finishReason === "length" ? labels.truncated : null;
+    const { labels } = this.#context;
+    const { status, finishReason } = this.#message;
+    if (status === "cancelled") return labels.stopped;
+    if (status === "interrupted") return labels.interrupted;
+    return finishReason === "length" ? labels.truncated : null;
   }
 
   #failure() {
-    const { labels, onagain } = this.surroundings;
-    const again = h("button", { type: "button", class: "retry needs-idle", onclick: () => onagain(this.message) });
-    again.append(icon("retry"), labels.retry);
-    return h("div", { class: "failure" }, h("p", {}, this.message.error?.error ?? labels.failed), again);
+    const { labels, onretry } = this.#context;
+    const retry = h("button", { type: "button", class: "retry needs-idle", onclick: () => onretry(this.#message) });
+    retry.append(icon("retry"), labels.retry);
+    return h("div", { class: "failure" }, h("p", {}, this.#message.error?.error ?? labels.failed), retry);
   }
 
-  #pictures() {
-    const { images, imageCount } = this.message;
-    const { labels } = this.surroundings;
+  #images() {
+    const { images, imageCount } = this.#message;
+    const { labels } = this.#context;
     if (images?.length) {
-      return h("div", { class: "pictures" }, ...images.map(({ url, name }) => h("img", { src: url, alt: name || labels.picture })));
+      const shown = images.map(({ url, name }) => h("img", { src: url, alt: name || labels.image }));
+      return h("div", { class: "images" }, ...shown);
     }
-    return imageCount ? h("p", { class: "note" }, labels.pictures(imageCount)) : null;
+    return imageCount ? h("p", { class: "note" }, labels.images(imageCount)) : null;
   }
 
   #actions() {
-    const { message } = this;
-    const { labels, onagain } = this.surroundings;
+    const { content, role } = this.#message;
+    const { labels } = this.#context;
     const actions = h("div", { class: "actions" });
-    if (message.content) {
-      const copy = iconButton("copy", labels.copy, () => this.#copy(message.content, copy));
+    if (content) {
+      const copy = iconButton("copy", labels.copy, () => this.#copy(content, copy));
       actions.append(copy);
     }
-    if (message.role === "user") {
-      actions.append(iconButton("edit", labels.edit, () => this.#edit(), { class: "edit-button needs-idle" }));
+    if (role === "user") {
+      const edit = () => this.#edit();
+      actions.append(iconButton("edit", labels.edit, edit, { class: "edit-button needs-idle" }));
     } else {
-      const again = iconButton("retry", labels.regenerate, () => onagain(message), { class: "regenerate needs-idle" });
-      if (message.status !== "failed") actions.append(again); // else there is Retry
-      const rate = message.usage?.tokensPerSecond;
-      const facts = [message.model, rate ? labels.generating(rate) : null].filter(Boolean).join(" · ");
-      if (facts) actions.append(h("span", { class: "facts", title: message.modelReason ?? undefined }, facts));
+      actions.append(...this.#answerActions());
     }
     return actions;
   }
 
+  #answerActions() {
+    const { status, usage, model, modelReason } = this.#message;
+    const { labels, onretry } = this.#context;
+    const parts = [];
+    if (status !== "failed") {
+      // A failed answer has Retry instead.
+      const attributes = { class: "regenerate needs-idle" };
+      parts.push(iconButton("retry", labels.regenerate, () => onretry(this.#message), attributes));
+    }
+    const rate = usage?.tokensPerSecond;
+    const facts = [model, rate ? labels.generating(rate) : null].filter(Boolean).join(" · ");
+    if (facts) parts.push(h("span", { class: "facts", title: modelReason }, facts));
+    return parts;
+  }
+
   /** @param {string} text @param {HTMLElement} button */
   async #copy(text, button) {
-    const { labels, onnotice } = this.surroundings;
+    const { labels, onnotice } = this.#context;
     try {
       await copyText(text);
     } catch (error) {
@@ -224,53 +251,56 @@ export class MessageView {
     }
     onnotice(labels.copied);
     if (button.dataset.copied) return;
-    const was = [...button.childNodes];
+    const nodes = [...button.childNodes];
     button.dataset.copied = "true";
     button.replaceChildren(button.classList.contains("copy-code") ? labels.copied : icon("check"));
     setTimeout(() => {
-      button.replaceChildren(...was);
+      button.replaceChildren(...nodes);
       delete button.dataset.copied;
-    }, 1500);
+    }, COPIED);
   }
 
-  /** The text becomes a field in its place, until it is sent again or left as it was. */
+  /** Replace the text by a field until it is sent again or editing is cancelled. */
   #edit() {
-    const { labels, onresend } = this.surroundings;
+    const { labels, onresend } = this.#context;
     const field = h("textarea", { class: "edit-field", dir: "auto", "aria-label": labels.editField });
-    field.value = this.message.content;
+    field.value = this.#message.content;
     const close = () => {
-      form.replaceWith(this.bubble);
-      this.about.hidden = false;
+      form.replaceWith(this.#bubble);
+      this.#footer.hidden = false;
     };
     const cancel = () => {
       close();
-      this.about.querySelector(".edit-button").focus();
+      /** @type {HTMLElement | null} */ (this.#footer.querySelector(".edit-button"))?.focus();
     };
     const resend = () => {
       if (!field.value.trim()) return;
       close();
-      onresend(this.message, field.value);
+      onresend(this.#message, field.value);
     };
-    const form = h(
-      "form",
-      { class: "edit", onsubmit: (/** @type {Event} */ event) => (event.preventDefault(), resend()) },
-      field,
-      h("div", { class: "buttons" },
-        h("button", { type: "button", class: "quiet", onclick: cancel }, labels.cancel),
-        h("button", { type: "submit", class: "strong" }, labels.resend)),
-    );
-    field.addEventListener("keydown", (/** @type {KeyboardEvent} */ event) => {
-      if (event.isComposing || event.keyCode === 229) return;
+    field.addEventListener("keydown", (event) => {
+      if (event.isComposing || event.keyCode === 229) return; // the input method's
       if (event.key === "Escape") {
-        event.stopPropagation();
+        event.stopPropagation(); // it would stop an answer
         cancel();
       } else if (event.key === "Enter" && !event.shiftKey) {
         event.preventDefault();
         resend();
       }
     });
-    this.bubble.replaceWith(form);
-    this.about.hidden = true;
+    const buttons = h(
+      "div",
+      { class: "buttons" },
+      h("button", { type: "button", class: "quiet", onclick: cancel }, labels.cancel),
+      h("button", { type: "submit", class: "strong" }, labels.resend),
+    );
+    const form = h("form", { class: "edit" }, field, buttons);
+    form.addEventListener("submit", (event) => {
+      event.preventDefault();
+      resend();
+    });
+    this.#bubble.replaceWith(form);
+    this.#footer.hidden = true;
     field.focus();
   }
 }

@@ -1,34 +1,47 @@
-// Nodes that were drawn anew, put where older ones are that they mostly equal: what is the same stays, and with it
-// what the reader has there, as a selection, the focus, or a place that was scrolled to.
+// Replaces DOM nodes by newly rendered ones but keeps every old node that can be made equal, and with it the reader's
+// selection, focus and scroll position.
 
 /**
- * @param {Node} parent @param {Node[]} old some last children of it, in their order @param {Node[]} fresh what shall be there
- * @returns {Node[]} what is there: an old one where it could be made the same
+ * Turn the last children of an element into the new nodes. Compares old and new pairwise by position, O(nodes).
+ *
+ * @param {Node} parent
+ * @param {Node[]} oldNodes the last children of `parent`, in order
+ * @param {Node[]} newNodes
+ * @returns {Node[]} the nodes that are there now: for each new node itself, or the old one that became equal to it
  */
-export function graft(parent, old, fresh) {
-  for (const gone of old.slice(fresh.length)) parent.removeChild(gone);
-  return fresh.map((node, index) => {
-    const was = old[index];
-    if (was && madeSame(was, node)) return was;
-    return was ? (parent.replaceChild(node, was), node) : parent.appendChild(node);
+export function morph(parent, oldNodes, newNodes) {
+  for (const node of oldNodes.slice(newNodes.length)) parent.removeChild(node);
+  return newNodes.map((newNode, index) => {
+    const oldNode = oldNodes[index];
+    if (!oldNode) return parent.appendChild(newNode);
+    if (makeEqual(oldNode, newNode)) return oldNode;
+    parent.replaceChild(newNode, oldNode);
+    return newNode;
   });
 }
 
-/** @param {any} was @param {any} is @returns {boolean} whether it could be done */
-function madeSame(was, is) {
-  if (was.nodeName !== is.nodeName) return false;
-  if (was.nodeType === Node.TEXT_NODE) return setText(was, is.data);
-  if (was.nodeName === "BUTTON") return true; // what it says at the moment is its own
-  if (was.attributes.length !== is.attributes.length) return false;
-  if ([...is.attributes].some(({ name, value }) => was.getAttribute(name) !== value)) return false;
-  graft(was, [...was.childNodes], [...is.childNodes]);
+/** @param {Node} oldNode @param {Node} newNode @returns {boolean} whether it was possible */
+function makeEqual(oldNode, newNode) {
+  if (oldNode.nodeName !== newNode.nodeName) return false;
+  if (oldNode instanceof Text && newNode instanceof Text) {
+    setText(oldNode, newNode.data);
+    return true;
+  }
+  if (!(oldNode instanceof Element && newNode instanceof Element)) return false;
+  if (oldNode.nodeName === "BUTTON") return true; // it may say "Copied" at the moment
+  if (oldNode.attributes.length !== newNode.attributes.length) return false;
+  if ([...newNode.attributes].some(({ name, value }) => oldNode.getAttribute(name) !== value)) return false;
+  morph(oldNode, [...oldNode.childNodes], [...newNode.childNodes]);
   return true;
 }
 
-/** @param {Text} node @param {string} text */
+/**
+ * Set a node's text; if the text only grew, by appending, which keeps a selection inside it.
+ *
+ * @param {Text} node
+ * @param {string} text
+ */
 function setText(node, text) {
-  const grown = text.startsWith(node.data);
-  if (!grown) node.data = text;
+  if (!text.startsWith(node.data)) node.data = text;
   else if (text.length > node.data.length) node.appendData(text.slice(node.data.length));
-  return true;
 }

@@ -1,63 +1,86 @@
-// What the server is doing for this answer, in a few words; times go on between its messages.
+// What the server is doing for the answer in progress, in a few words. Times count on between its events.
 
 import { h } from "../dom/dom.js";
 
-export class StatusLine {
-  /** @type {any} */
-  #status = null;
-  #thinks = false; // as its newest text says
-  #since = 0;
-  #timer = 0;
+/**
+ * What is shown: a `status` event or parts of it. "starting" is the time before the first one.
+ *
+ * @typedef {Partial<Omit<import("../types.js").StatusEvent, "state">>
+ *   & {state: import("../types.js").StatusEvent["state"] | "starting"}} Status
+ */
 
-  /** @param {import("./labels.js").Labels} labels @param {(sentence: string) => void} onnotice */
+export class StatusLine {
+  element = h("div", { class: "status", part: "status", hidden: true });
+  /** @type {Status | null} */
+  #status = null;
+  #thinking = false; // whether the newest text was
+  #since = 0;
+  /** @type {ReturnType<typeof setInterval> | undefined} */
+  #timer;
+
+  /** @param {import("../chat-interface.js").Labels} labels @param {(sentence: string) => void} onnotice */
   constructor(labels, onnotice) {
     this.labels = labels;
     this.onnotice = onnotice;
-    this.element = h("div", { class: "status", part: "status", hidden: true });
   }
 
-  /** @param {any} status a `status` event */
+  /** @param {Status} status */
   show(status) {
-    if (status.state === "reconnecting" && this.#status?.state !== "reconnecting") this.onnotice(this.labels.reconnecting);
+    const lost = status.state === "reconnecting" && this.#status?.state !== "reconnecting";
+    if (lost) this.onnotice(this.labels.reconnecting);
     this.#status = status;
     this.#since = performance.now() - (status.elapsedMs ?? 0);
-    this.#timer ||= setInterval(() => this.#write(), 1000);
-    this.#write();
+    this.#timer ??= setInterval(() => this.#render(), 1000);
+    this.#render();
   }
 
-  /** Text has come: it is neither waited for nor is the connection lost. @param {boolean} thinking */
-  grown(thinking) {
-    if (this.#status?.state === "generating" && this.#thinks === thinking) return; // as for nearly every token
-    this.#thinks = thinking;
+  /**
+   * Show that text has arrived, so the server is generating and the connection is not lost.
+   *
+   * @param {boolean} thinking
+   */
+  showText(thinking) {
+    if (this.#status?.state === "generating" && this.#thinking === thinking) return; // true for nearly every token
+    this.#thinking = thinking;
     if (this.#status?.state !== "generating") this.#status = { state: "generating" };
-    this.#write();
+    this.#render();
   }
 
   clear() {
     clearInterval(this.#timer);
-    this.#timer = 0;
+    this.#timer = undefined;
     this.#status = null;
-    this.#thinks = false;
-    this.element.hidden = true;
-    this.element.textContent = "";
+    this.#thinking = false;
+    this.#render();
   }
 
-  #write() {
-    const words = this.#words();
-    this.element.hidden = !words;
-    if (this.element.textContent !== words) this.element.textContent = words;
+  #render() {
+    const text = this.#text();
+    this.element.hidden = !text;
+    if (this.element.textContent !== text) this.element.textContent = text;
   }
 
-  #words() {
+  #text() {
+    if (!this.#status) return "";
     const { labels } = this;
     const { state, position, tokensPerSecond } = this.#status;
     const seconds = Math.floor((performance.now() - this.#since) / 1000);
-    if (state === "queued") return labels.queued(position ?? 1);
-    if (state === "loading") return labels.loading(seconds);
-    if (state === "waiting") return labels.waiting(seconds);
-    if (state === "reconnecting") return labels.reconnecting;
-    if (state === "generating" && tokensPerSecond) return labels.generating(tokensPerSecond);
-    if (state === "generating") return this.#thinks ? labels.thinking : labels.writing;
-    return state === "starting" ? labels.starting : "";
+    switch (state) {
+      case "starting":
+        return labels.starting;
+      case "queued":
+        return labels.queued(position ?? 1);
+      case "loading":
+        return labels.loading(seconds);
+      case "waiting":
+        return labels.waiting(seconds);
+      case "reconnecting":
+        return labels.reconnecting;
+      case "generating":
+        if (tokensPerSecond) return labels.generating(tokensPerSecond);
+        return this.#thinking ? labels.thinking : labels.writing;
+      default:
+        return ""; // a state of a later version
+    }
   }
 }

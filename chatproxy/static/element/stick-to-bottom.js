@@ -1,50 +1,53 @@
-// A box that scrolls, kept at its end while its content grows: as long as the reader is there, and not a pixel further otherwise.
+// Keeps a scrolling box at its end while the content grows, unless the reader has scrolled up.
 
-const NEAR = 32; // pixels from the end that still count as being there
+const NEAR = 32; // pixels from the end that still count as the end
 
-export class Follower {
-  following = true;
-  #top = 0;
+export class StickToBottom {
+  /** Whether the box is kept at its end. */
+  active = true;
+  #scrollTop = 0;
+  #resizes;
 
-  /** @param {HTMLElement} box @param {HTMLElement} content all that is in it @param {() => void} [onchange] */
+  /** @param {HTMLElement} box @param {Element} content everything in the box @param {() => void} [onchange] */
   constructor(box, content, onchange = () => {}) {
     this.box = box;
     this.onchange = onchange;
-    box.addEventListener("scroll", () => this.#scrolled(), { passive: true });
-    this.resizes = new ResizeObserver(() => this.#grown());
-    this.resizes.observe(content);
-    this.resizes.observe(box);
+    box.addEventListener("scroll", () => this.#handleScroll(), { passive: true });
+    this.#resizes = new ResizeObserver(() => this.#update());
+    this.#resizes.observe(content);
+    this.#resizes.observe(box);
   }
 
-  /** Goes to the end, and stays there. */
-  follow() {
-    this.following = true;
-    this.#grown();
+  /** Scroll to the end, and stay there. */
+  activate() {
+    this.active = true;
+    this.#update();
   }
 
-  stop() {
-    this.resizes.disconnect();
+  /** Stop observing the box. */
+  disconnect() {
+    this.#resizes.disconnect();
   }
 
-  /** In pixels. */
-  get fromEnd() {
+  /** The distance from the end, in pixels. */
+  get distance() {
     return this.box.scrollHeight - this.box.clientHeight - this.box.scrollTop;
   }
 
-  #grown() {
-    if (this.following) {
+  #update() {
+    if (this.active) {
       this.box.scrollTop = this.box.scrollHeight;
-      this.#top = this.box.scrollTop; // as far as it goes: where it is now, and not below
+      this.#scrollTop = this.box.scrollTop; // the browser limits it to what is possible
     }
     this.onchange();
   }
 
-  /** Upwards it lets go; at the end it takes hold again. */
-  #scrolled() {
+  /** Let go when the reader scrolls up, stick again at the end. */
+  #handleScroll() {
     const { scrollTop } = this.box;
-    if (this.fromEnd <= NEAR) this.following = true;
-    else if (scrollTop < this.#top) this.following = false;
-    this.#top = scrollTop;
+    if (this.distance <= NEAR) this.active = true;
+    else if (scrollTop < this.#scrollTop) this.active = false;
+    this.#scrollTop = scrollTop;
     this.onchange();
   }
 }

@@ -1,29 +1,45 @@
-// Markdown that is still being written: blocks that are complete are never touched again, and only the
-// tail behind them is lexed anew, at most once per animation frame.
+// Renders Markdown while it is being written.
+//
+// The work is kept in proportion to what is new, by four shortcuts. Let n be the length of the text:
+//
+// - Blocks that are complete are final. Only the tail behind them is lexed and rendered again, so an update costs
+//   O(tail) and not O(n).
+// - However often text arrives, there is one update per animation frame, and it takes up at most STEP characters. A
+//   stored answer of any length never blocks the page for longer than that.
+// - A block that stays open, such as a long listing, makes the tail itself long, and lexing it in every frame
+//   O(n²) in all. From LONG_TAIL on, new text is appended to the DOM as plain text, O(new text) per frame, until the
+//   block may have closed. See #worthLexing for the bound on lexing in vain.
+// - Complete blocks are put into groups of GROUP. The style sheet gives those `content-visibility: auto`, so that the
+//   browser lays out O(GROUP) blocks per update plus what is on screen, and not all of them.
 
 import { h } from "../dom/dom.js";
-import { graft } from "./morph.js";
 import { plain, renderBlock } from "./markdown.js";
+import { morph } from "./morph.js";
 
-const STEP = 16_384; // characters taken up per frame, so that a long text does not stop the page
-const GROUP = 64; // blocks that are laid out together
-const LONG_TAIL = 8_192; // from here on, an open block grows as plain text until it closes
-const CLOSES = /\n[ \t]*\n+(?=\S)/; // what may end a block,
-const CODE_CLOSES = /\n[ \t]*(?:```|~~~)/; // and one of code
+const STEP = 16_384; // characters per frame
+const LONG_TAIL = 8_192; // characters
+const GROUP = 64; // blocks
+const LEX_AGAIN = 1.25; // a tail lexed in vain has to grow by this factor
+const BLOCK_END = /\n[ \t]*\n+(?=\S)/; // an empty line: may end any block but fenced code
+const FENCE = /\n[ \t]*(?:```|~~~)/; // may end fenced code
+const LONGEST_MATCH = 8; // characters of either pattern that may be in the previous piece
 
-/** A text as it is, for want of a lexer. */
+/** @typedef {import("./markdown.js").Token} Token */
+
+/** Shows text as it is, if there is no lexer. */
 export class StreamingPlain {
+  #text = document.createTextNode("");
+
   /** @param {HTMLElement} container */
   constructor(container) {
-    this.text = document.createTextNode("");
     const block = plain("");
-    block.append(this.text);
+    block.append(this.#text);
     container.replaceChildren(block);
   }
 
   /** @param {string} text */
   append(text) {
-    this.text.appendData(text);
+    this.#text.appendData(text);
   }
 
   finish() {}
@@ -31,137 +47,165 @@ export class StreamingPlain {
 }
 
 export class StreamingMarkdown {
+  #container;
+  #lexer;
+  #context;
+  #onrender;
+  #pending = ""; // text that waits for the next frame
+  #endsInCR = false; // and the CR waits for what follows it
+  #tail = ""; // the text from the first block that may still change
+  /** @type {Node[]} */
+  #tailNodes = [];
+  /** @type {Element[]} complete blocks that are in no group yet */
+  #ungrouped = [];
+  /** @type {Text | null} where a long tail grows as plain text */
+  #plainTail = null;
+  #closePattern = BLOCK_END;
+  #mayHaveClosed = false;
+  #lexAgainAt = 0; // the length from which a long tail is lexed again
+  #finished = false;
+  #frame = 0;
+
   /**
    * @param {HTMLElement} container
    * @param {import("./markdown.js").Lexer} lexer
    * @param {import("./markdown.js").Context} context
-   * @param {() => void} [onrender] after each frame that showed something
+   * @param {() => void} [onrender] called after each update of the DOM
    */
   constructor(container, lexer, context, onrender = () => {}) {
-    this.container = container;
-    this.lexer = lexer;
-    this.context = context;
-    this.onrender = onrender;
-    this.unread = ""; // has come, and waits for its frame
-    this.tail = ""; // the text of the block that may still grow, and of what follows it
-    /** @type {Node[]} */
-    this.tailNodes = [];
-    /** @type {Element[]} */
-    this.loose = []; // complete blocks that are in no group yet
-    /** @type {Text | null} */
-    this.growing = null; // where a long tail grows
-    this.closes = CLOSES;
-    this.mayHaveClosed = false;
-    this.tryAt = 0; // the length of tail from which a long one is lexed again
-    this.finished = false;
-    this.frame = 0;
+    this.#container = container;
+    this.#lexer = lexer;
+    this.#context = context;
+    this.#onrender = onrender;
     container.replaceChildren();
   }
 
-  /** Line ends become `\n`, as the lexer counts them; a CR waits for what follows it. @param {string} text */
+  /**
+   * Add text. Line ends become LF, as in the lexer, whose lengths are needed here.
+   *
+   * @param {string} text
+   */
   append(text) {
-    const whole = this.cr ? `\r${text}` : text;
-    this.cr = whole.endsWith("\r");
-    this.unread += (this.cr ? whole.slice(0, -1) : whole).replace(/\r\n?/g, "\n");
+    const whole = this.#endsInCR ? `\r${text}` : text;
+    this.#endsInCR = whole.endsWith("\r");
+    this.#pending += (this.#endsInCR ? whole.slice(0, -1) : whole).replace(/\r\n?/g, "\n");
     this.#schedule();
   }
 
-  cr = false;
-
-  /** No more comes; what is short shows at once, and what shows already is left alone. */
+  /** End the text. A short rest is rendered at once; what is rendered already is not touched again. */
   finish() {
-    this.finished = true;
-    if (this.cr) this.unread += "\n";
-    this.cr = false;
-    if (!this.unread && !this.growing) this.tail = "";
-    else if (this.unread.length + this.tail.length <= STEP) this.#render();
+    this.#finished = true;
+    if (this.#endsInCR) this.#pending += "\n";
+    this.#endsInCR = false;
+    if (!this.#pending && !this.#plainTail) this.#tail = "";
+    else if (this.#pending.length + this.#tail.length <= STEP) this.#render();
     else this.#schedule();
   }
 
+  /** Cancel the update that is scheduled. */
   stop() {
-    cancelAnimationFrame(this.frame);
+    cancelAnimationFrame(this.#frame);
   }
 
   #schedule() {
-    this.frame ||= requestAnimationFrame(() => this.#render());
+    this.#frame ||= requestAnimationFrame(() => this.#render());
   }
 
   #render() {
-    cancelAnimationFrame(this.frame);
-    this.frame = 0;
-    const piece = this.unread.slice(0, STEP);
-    this.unread = this.unread.slice(STEP);
-    const last = this.finished && !this.unread;
-    this.tail += piece;
-    if (this.growing && !last && !this.#worthLexing(piece)) this.growing.appendData(piece);
+    cancelAnimationFrame(this.#frame);
+    this.#frame = 0;
+    const piece = this.#pending.slice(0, STEP);
+    this.#pending = this.#pending.slice(STEP);
+    const last = this.#finished && !this.#pending;
+    this.#tail += piece;
+    if (this.#plainTail && !last && !this.#worthLexing(piece)) this.#plainTail.appendData(piece);
     else this.#lexTail(last);
-    this.onrender();
-    if (this.unread) this.#schedule();
+    this.#onrender();
+    if (this.#pending) this.#schedule();
   }
 
-  /** A long tail is lexed when it may have closed; each time in vain makes the next wait for more. @param {string} piece */
+  /**
+   * Return whether a long tail may have closed and should be lexed again.
+   *
+   * The test costs O(piece). It may be wrong, for example at an empty line inside a list. So each lexing in vain
+   * raises the length for the next one by LEX_AGAIN: the lengths lexed in vain are a geometric series, whose sum is at
+   * most 5 times the length of the block.
+   *
+   * @param {string} piece
+   */
   #worthLexing(piece) {
-    this.mayHaveClosed ||= this.closes.test(this.tail.slice(-piece.length - 8));
-    return this.mayHaveClosed && this.tail.length >= this.tryAt;
+    this.#mayHaveClosed ||= this.#closePattern.test(this.#tail.slice(-piece.length - LONGEST_MATCH));
+    return this.#mayHaveClosed && this.#tail.length >= this.#lexAgainAt;
   }
 
-  /** @param {boolean} last */
+  /** @param {boolean} last whether the text ends here, so that all blocks are complete */
   #lexTail(last) {
-    const tokens = this.lexer.lex(this.tail);
+    const tokens = this.#lexer.lex(this.#tail);
     const open = last ? tokens.length : firstOpen(tokens);
-    const closed = this.#drawn(tokens.slice(0, open));
-    const shown = graft(this.container, this.tailNodes, [...closed, ...this.#drawn(tokens.slice(open))]);
-    this.tailNodes = shown.slice(closed.length);
-    this.loose.push(.../** @type {Element[]} */ (shown.slice(0, closed.length)));
-    while (!this.finished && this.loose.length >= 2 * GROUP) this.#group();
-    this.tail = this.tail.slice(tokens.slice(0, open).reduce((length, token) => length + token.raw.length, 0));
-    this.#growPlainly(tokens.slice(open));
+    const complete = this.#renderTokens(tokens.slice(0, open));
+    const nodes = [...complete, ...this.#renderTokens(tokens.slice(open))];
+    const current = morph(this.#container, this.#tailNodes, nodes);
+    this.#tailNodes = current.slice(complete.length);
+    this.#ungrouped.push(.../** @type {Element[]} */ (current.slice(0, complete.length)));
+    while (!this.#finished && this.#ungrouped.length >= 2 * GROUP) this.#group();
+    this.#tail = this.#tail.slice(tokens.slice(0, open).reduce((length, { raw }) => length + raw.length, 0));
+    this.#growAsPlainText(tokens.slice(open));
   }
 
-  /** Puts the oldest in an element of their own, so that a long text is not laid out whole for each word. It ends
-   * before no heading, whose margin is one with that of the block above it. */
+  /**
+   * Put the oldest complete blocks into a group. It does not end before a heading or rule: their margins collapse with
+   * those of the block above, which must be in the same group.
+   */
   #group() {
     let size = GROUP;
-    while (size > 1 && this.loose[size].matches("h3, h4, h5, h6, hr")) size -= 1;
+    while (size > 1 && this.#ungrouped[size]?.matches("h3, h4, h5, h6, hr")) size -= 1;
     const group = h("div", { class: "group" });
-    this.loose[0].before(group);
-    group.append(...this.loose.splice(0, size));
+    this.#ungrouped[0]?.before(group);
+    group.append(...this.#ungrouped.splice(0, size));
   }
 
-  /** @param {import("./markdown.js").Token[]} tokens */
-  #drawn(tokens) {
-    const nodes = /** @type {Node[]} */ (tokens.map((token) => renderBlock(token, this.context)).filter(Boolean));
+  /** @param {Token[]} tokens */
+  #renderTokens(tokens) {
+    const nodes = tokens.map((token) => renderBlock(token, this.#context)).filter((node) => node !== null);
     return nodes.flatMap((node) => (node instanceof DocumentFragment ? [...node.childNodes] : [node]));
   }
 
-  /** Where the tail is long, what comes is added as text: to the code that it is, or to a paragraph.
-   * @param {import("./markdown.js").Token[]} open */
-  #growPlainly(open) {
-    const inVain = this.growing !== null;
-    this.growing = null;
-    this.mayHaveClosed = false;
-    if (this.tail.length <= LONG_TAIL) return;
-    const element = this.tailNodes.at(-1);
-    const code = open.length === 1 && element instanceof Element ? element.querySelector(":scope > pre > code") : null;
-    if (!code) this.tailNodes.push(this.container.appendChild(plain("")));
-    this.growing = document.createTextNode("");
-    (code ?? this.tailNodes[this.tailNodes.length - 1]).appendChild(this.growing);
-    this.closes = code ? CODE_CLOSES : CLOSES;
-    this.tryAt = inVain ? this.tail.length * 1.25 : 0;
+  /**
+   * If the tail is long, prepare a text node that takes what comes next: in the code that is open, or in a paragraph.
+   *
+   * @param {Token[]} tokens of the tail
+   */
+  #growAsPlainText(tokens) {
+    const inVain = this.#plainTail !== null;
+    this.#plainTail = null;
+    this.#mayHaveClosed = false;
+    if (this.#tail.length <= LONG_TAIL) return;
+    const last = this.#tailNodes.at(-1);
+    const code = tokens.length === 1 && last instanceof Element ? last.querySelector(":scope > pre > code") : null;
+    let parent = code;
+    if (!parent) {
+      parent = this.#container.appendChild(plain(""));
+      this.#tailNodes.push(parent);
+    }
+    this.#plainTail = parent.appendChild(document.createTextNode(""));
+    this.#closePattern = code ? FENCE : BLOCK_END;
+    this.#lexAgainAt = inVain ? this.#tail.length * LEX_AGAIN : 0;
   }
 }
 
 /**
- * The first token that what follows may still change: the last block, and the one before it as long as the
- * last has no whole line (`1. a`, an empty line and `2` become one list with the next dot).
- * @param {import("./markdown.js").Token[]} tokens
+ * Return the index of the first token that later text may change: the last block, and also the one before it while the
+ * last has no complete line. (`1. a`, an empty line and `2` become one list with the next character, a dot.)
+ *
+ * @param {Token[]} tokens
  */
 function firstOpen(tokens) {
-  let open = tokens.length - 1;
-  while (open >= 0 && tokens[open].type === "space") open -= 1;
-  if (open > 0 && !tokens[open].raw.includes("\n") && tokens.at(-1) === tokens[open]) {
-    open -= 1;
-    while (open > 0 && tokens[open].type === "space") open -= 1;
-  }
-  return Math.max(open, 0);
+  const previousBlock = (/** @type {number} */ index) => {
+    while (index > 0 && tokens[index]?.type === "space") index -= 1;
+    return index;
+  };
+  const last = previousBlock(tokens.length - 1);
+  const token = tokens[last];
+  if (last <= 0 || !token || token.raw.includes("\n") || token !== tokens.at(-1)) return Math.max(last, 0);
+  return previousBlock(last - 1);
 }

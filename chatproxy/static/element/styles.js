@@ -1,5 +1,5 @@
-// How the element looks: one constructed sheet for all of them, which a strict Content-Security-Policy allows.
-// A page changes it by `--chat-…` properties, `theme="light"` or `"dark"`, and ::part().
+// How the element looks: one constructed style sheet for all of them, which a strict Content-Security-Policy allows.
+// Pages change it with `--chat-…` properties, `theme="light"` or `"dark"`, and ::part().
 
 const CSS = `
 :host {
@@ -50,9 +50,9 @@ button { cursor: pointer; background: none; border: 0; padding: 0; }
 .message:last-child { margin-block-end: .5rem; }
 .message.user .bubble { background: var(--soft); border-radius: var(--radius); padding: .6rem 1rem; max-inline-size: min(85%, 38rem); }
 .message.user .content, .thought, .plain { white-space: pre-wrap; overflow-wrap: anywhere; }
-.message.user .about { max-inline-size: 100%; }
+.message.user .footer { max-inline-size: 100%; }
 .content { overflow-wrap: anywhere; min-inline-size: 0; }
-/* Each paragraph runs the way its own first letters do, lists and quotes too; code always from left to right. */
+/* Each paragraph, list and quote takes its direction from its own first letters; code is always left to right. */
 .content :is(p, li, h3, h4, h5, h6, th, td), .user .content, .thought > div { unicode-bidi: plaintext; }
 .content pre { direction: ltr; text-align: left; }
 .content > .group { content-visibility: auto; contain-intrinsic-size: auto 160rem; }
@@ -92,8 +92,8 @@ th, td { padding-block: .5rem; padding-inline: 0 .9rem; text-align: start; borde
 .thought { border-inline-start: 2px solid var(--line); padding-inline-start: .9rem; margin-block-start: .4rem;
   max-block-size: 40vh; overflow-y: auto; outline-offset: -2px; }
 
-/* The room of what is there at the end is kept free until then, and that of the status line always: nothing jumps. */
-.assistant[data-status="streaming"] .about { padding-block-end: 2.3rem; }
+/* Reserve the space of the buttons while the answer streams, and that of the status line always, so that nothing jumps. */
+.assistant[data-status="streaming"] .footer { padding-block-end: 2.3rem; }
 .status { min-block-size: calc(1.65em + .5rem); }
 .status[hidden] { display: block !important; visibility: hidden; }
 .note, .facts { color: var(--muted); font-size: .85rem; }
@@ -117,10 +117,10 @@ th, td { padding-block: .5rem; padding-inline: 0 .9rem; text-align: start; borde
 .user .actions { justify-content: flex-end; opacity: 0; transition: opacity .12s; margin-block-start: .15rem; }
 .user:is(:hover, :focus-within) .actions { opacity: 1; }
 @media (hover: none) { .user .actions { opacity: 1; } }
-.assistant:not(:last-child) :is(.regenerate, .retry) { display: none; } /* what comes after would be lost */
+.assistant:not(:last-child) :is(.regenerate, .retry) { display: none; } /* it would replace what follows */
 :host([busy]) .needs-idle { display: none; }
-.pictures { display: flex; flex-wrap: wrap; gap: .5rem; justify-content: flex-end; margin-block-start: .5rem; }
-.pictures img { max-inline-size: 12rem; max-block-size: 9rem; border-radius: .75rem; object-fit: cover; }
+.images { display: flex; flex-wrap: wrap; gap: .5rem; justify-content: flex-end; margin-block-start: .5rem; }
+.images img { max-inline-size: 12rem; max-block-size: 9rem; border-radius: .75rem; object-fit: cover; }
 .edit { inline-size: 100%; background: var(--soft); border-radius: var(--radius); padding: .75rem 1rem; }
 .edit-field { inline-size: 100%; border: 0; background: none; resize: none; field-sizing: content; min-block-size: 3rem; max-block-size: 40vh; outline: 0; }
 .edit:focus-within { outline: 2px solid var(--accent); }
@@ -139,7 +139,7 @@ th, td { padding-block: .5rem; padding-inline: 0 .9rem; text-align: start; borde
 .attach, .send { inline-size: 2.4rem; block-size: 2.4rem; border-radius: 50%; display: grid; place-items: center; }
 .attach { color: var(--muted); } .attach:hover { background: var(--soft); color: var(--text); }
 .send { background: var(--strong); color: var(--on-strong); }
-.send[data-does="stop"] .icon { fill: currentColor; }
+.send[data-action="stop"] .icon { fill: currentColor; }
 .send[aria-disabled="true"] { background: var(--line); color: var(--muted); cursor: default; }
 :host([disabled]) .composer { opacity: .6; }
 .previews { grid-column: 1 / -1; display: flex; flex-wrap: wrap; gap: .5rem; padding: .35rem; }
@@ -153,7 +153,7 @@ th, td { padding-block: .5rem; padding-inline: 0 .9rem; text-align: start; borde
 /** @type {CSSStyleSheet | undefined} */
 let sheet;
 
-/** Made when the first element is: there are no style sheets where there is no DOM. */
+/** Return the style sheet, created with the first element: without a DOM there are none. */
 export function styles() {
   if (!sheet) {
     sheet = new CSSStyleSheet();

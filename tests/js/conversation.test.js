@@ -1,0 +1,34 @@
+// The element's model of a session, without a DOM.
+
+import assert from "node:assert/strict";
+import { test } from "node:test";
+import { Conversation } from "../../chatproxy/static/element/conversation.js";
+
+const stored = { id: 2, role: "assistant", content: "Hello", thinking: "", status: "streaming", cursor: "0.5", sources: [], warnings: [] };
+const start = { type: "start", userMessageId: 1, assistantMessageId: 2, sources: [], model: "m", modelReason: null };
+const lost = { type: "error", error: "Lost.", code: "connection_lost", retryable: true, assistantMessageId: 2, fullResponse: "", cursor: "0.5" };
+
+/** Return a conversation whose stored answer is resumed with these events. */
+const resumed = async (...events) => {
+  const client = {
+    messages: { list: async () => ({ messages: [{ ...stored }], next: null }) },
+    resume: async function* () {
+      yield* events;
+    },
+  };
+  const conversation = new Conversation(/** @type {any} */ (client), "s");
+  await conversation.load();
+  return conversation.messages[0];
+};
+
+test("a resumed answer keeps its text when the connection is lost", async () => {
+  const chunk = { type: "chunk", content: " wor", cursor: "0.9" };
+  const answer = await resumed(start, chunk, { ...lost, fullResponse: " wor", cursor: "0.9" });
+  assert.deepEqual([answer.content, answer.status], ["Hello wor", "failed"]);
+  assert.equal((await resumed(lost)).content, "Hello");
+});
+
+test("a resumed answer takes the text of the server's own error", async () => {
+  const answer = await resumed(start, { ...lost, code: "interrupted", fullResponse: "Hel", cursor: "0.3.end" });
+  assert.equal(answer.content, "Hel");
+});
