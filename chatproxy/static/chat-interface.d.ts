@@ -103,7 +103,7 @@ export interface ChatInterfaceAttributes {
   /** Default: as the system. */
   theme?: "light" | "dark" | undefined;
   /** "false" hides the thinking of models. */
-  "show-thinking"?: boolean | "" | "true" | "false" | undefined;
+  "show-thinking"?: true | "" | "true" | "false" | undefined;
   disabled?: boolean | undefined;
 }
 

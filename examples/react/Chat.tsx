@@ -1,19 +1,18 @@
-// A chat in React: the element, which does everything, and the client, for an interface of your own.
+// A chat in React: the element, which is a whole chat, and the client, for an interface of your own.
 
 import { useEffect, useRef, useState } from "react";
 import { type AnswerStream, createChatClient } from "chatproxy/client";
+import "chatproxy/element"; // registers the element; on a server it does nothing
 import type { ChatInterface } from "chatproxy/element";
 import type {} from "chatproxy/react";
 
 const client = createChatClient({ baseUrl: "http://127.0.0.1:11435" });
 
-/** The whole chat: one element, registered in the browser only. */
+/** The whole chat in one element. */
 export function Chat({ sessionId, onSession }: { sessionId?: string; onSession: (id: string) => void }) {
   const element = useRef<ChatInterface>(null);
 
-  useEffect(() => {
-    void import("chatproxy/element").then(() => element.current?.focus());
-  }, []);
+  useEffect(() => element.current?.focus(), []);
 
   return (
     <chat-interface
@@ -27,30 +26,30 @@ export function Chat({ sessionId, onSession }: { sessionId?: string; onSession: 
   );
 }
 
-/** The client alone: one question, its answer as it grows, and a button that stops it. */
-export function Ask({ sessionId, question }: { sessionId: string; question: string }) {
+/** The client alone: one message, its answer as it grows, and a button to stop it. */
+export function Ask({ sessionId, message }: { sessionId: string; message: string }) {
   const [text, setText] = useState("");
-  const [failure, setFailure] = useState<string | null>(null);
+  const [error, setError] = useState<string | null>(null);
   const answer = useRef<AnswerStream>(null);
 
   useEffect(() => {
     const controller = new AbortController();
     setText("");
-    setFailure(null);
+    setError(null);
     answer.current = client.sendMessageStream(
       sessionId,
-      { message: question, signal: controller.signal },
+      { message, signal: controller.signal },
       (chunk) => setText((soFar) => soFar + chunk),
       (fullResponse) => setText(fullResponse),
-      (error) => error.code !== "aborted" && setFailure(error.message),
+      (failure) => failure.code !== "aborted" && setError(failure.message),
     );
-    return () => controller.abort(); // this component watches no longer; the answer itself goes on
-  }, [sessionId, question]);
+    return () => controller.abort(); // stops watching; the server still finishes the answer
+  }, [sessionId, message]);
 
   return (
     <section>
       <p>{text}</p>
-      {failure && <p role="alert">{failure}</p>}
+      {error && <p role="alert">{error}</p>}
       <button type="button" onClick={() => void answer.current?.cancel()}>
         Stop
       </button>

@@ -1,4 +1,4 @@
-// What TypeScript has to accept, and with @ts-expect-error what it has to refuse.
+// What TypeScript must accept, and with @ts-expect-error what it must reject.
 
 import { ChatError, createChatClient, type AnswerStream, type ChatClient, type ChatEvent, type DoneEvent, type Source } from "chatproxy/client";
 import { createParser } from "chatproxy/sse";
@@ -58,14 +58,17 @@ export async function calls() {
 }
 
 createParser(({ data, id }) => void [data.length, id?.length]).feed(new Uint8Array());
+createParser(() => {}, { maxBufferSize: 1024, onError: ({ type }) => type === "max-buffer-size-exceeded" });
 
-// @ts-expect-error a message is needed
+// @ts-expect-error a message is required
 client.sendMessageStream("s", { model: "m" });
-// @ts-expect-error a session too
+// @ts-expect-error so is a session
 client.sendMessageStream({ message: "x" });
 // @ts-expect-error document ids are numbers
 client.sendMessage("s", { message: "x", documentId: "7" });
-// @ts-expect-error an unknown format
+// @ts-expect-error there is no such code
+new ChatError("No.", "no_such_code");
+// @ts-expect-error there is no such format
 client.sessions.export("s", "pdf");
 // @ts-expect-error the text is a string
 client.sendMessageStream("s", { message: "x" }, (chunk: number) => chunk);

@@ -7,7 +7,15 @@ const element: ChatInterface = document.createElement("chat-interface");
 element.client = createChatClient();
 element.headers = { Authorization: "Bearer x" };
 element.labels = { send: "Senden" };
-element.renderer = (text) => document.createTextNode(text);
+element.labels = null;
+element.renderer = (text, message) => document.createTextNode(message.role + text);
+element.sessionId = null;
+element.documentId = 7;
+element.theme = "dark";
+const reflected: [string | null, number | null, boolean] = [element.sessionId, element.documentId, element.showThinking];
+void reflected;
+class OtherChat extends ChatInterface {}
+OtherChat.define("other-chat");
 element.addEventListener("chat-send", (event) => {
   if (event.detail.message === "") event.preventDefault();
 });
@@ -21,9 +29,9 @@ element.clear();
 element.focus();
 document.querySelector("chat-interface")?.setAttribute("session-id", "s");
 
-// @ts-expect-error there is no such detail
+// @ts-expect-error the detail has no such field
 element.addEventListener("chat-done", ({ detail }) => detail.nothing);
-// @ts-expect-error a message is text
+// @ts-expect-error a message is a string
 element.send(7);
 
 export const markup = (
@@ -34,6 +42,7 @@ export const markup = (
     document-id={7}
     theme="dark"
     show-thinking
+    labels={{ send: "Senden" }}
     disabled={false}
     client={createChatClient()}
     onchat-start={(event) => event.detail.messageId.toFixed()}
@@ -44,5 +53,9 @@ export const markup = (
   </chat-interface>
 );
 
-// @ts-expect-error an unknown theme
+// @ts-expect-error there is no such label
+element.labels = { sned: "Senden" };
+// @ts-expect-error read-only
+element.busy = true;
+// @ts-expect-error there is no such theme
 export const wrong = <chat-interface theme="sepia" />;
