@@ -111,7 +111,7 @@ async def test_esc_closes_what_is_open_and_leads_back(site: Site) -> None:
     assert not reached & {"Write a message", "Export", "Conversation"}  # they are behind the list
     await page.locator("#search").press("Escape")
     await expect(page.locator("#sidebar")).to_be_hidden()
-    assert await focused(page) == "Conversations"
+    assert await focused(page) == "Show conversations"
 
 
 async def test_the_focus_stays_where_the_reader_is(site: Site) -> None:

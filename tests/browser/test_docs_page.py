@@ -34,9 +34,9 @@ def article(page: Page, name: str) -> Any:
 
 async def copied(page: Page, name: str) -> str:
     """What is on the clipboard after a press on a call's button."""
-    button = article(page, name).get_by_role("button", name="Copy the line")
+    button = article(page, name).get_by_role("button", name="Copy the curl command")
     await button.press("Enter")
-    await expect(page.locator("#said")).to_have_text("Copied.")
+    await expect(page.locator("#announcer")).to_have_text("Copied.")
     return str(await page.evaluate("navigator.clipboard.readText()"))
 
 
@@ -85,10 +85,10 @@ async def test_a_field_says_its_type_and_its_limits(site: Site) -> None:
     sending = article(await docs(site), SEND)
     for field, text in (
         ("message", "string, not empty · required"),
-        ("replaces", "integer, from 1 or null"),
+        ("replaces", "integer, at least 1 or null"),
         ("clientMessageId", "string, matching ^[A-Za-z0-9._:-]{1,64}$ or null"),
         ("think", "boolean or high or low or max or medium or null"),
-        ("images", "list of string, base64 or null"),
+        ("images", "array of string, base64 or null"),
     ):
         await expect(sending.locator(f"dt:has(code:text-is('{field}')) + dd")).to_have_text(text)
 
@@ -140,7 +140,7 @@ async def test_it_says_when_the_document_cannot_be_read(site: Site) -> None:
     await context.route("**/openapi.json", lambda route: route.fulfill(status=503, body="no"))
     page = await site.open("/docs", context, ready="#about")
     await expect(page.locator("#about")).to_have_text(
-        "The list of calls cannot be read: The server answered with status 503."
+        "The API description cannot be loaded: The server answered with status 503."
     )
 
 
@@ -160,7 +160,7 @@ async def test_it_is_readable_in_light_and_dark_wide_and_narrow(site: Site, sche
 async def test_keys_reach_the_calls_and_their_buttons(site: Site) -> None:
     page = await docs(site)
     await page.keyboard.press("Tab")
-    await expect(page.get_by_role("link", name="Skip to the calls")).to_be_focused()
+    await expect(page.get_by_role("link", name="Skip to the operations")).to_be_focused()
     await page.keyboard.press("Enter")
     await page.keyboard.press("Tab")
     focused = await page.evaluate("document.activeElement.closest('main') !== null")

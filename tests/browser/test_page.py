@@ -36,7 +36,7 @@ async def open_menu(page: Page, name: str, tool: str) -> None:
 @browser_test
 async def test_the_first_message_makes_a_session_that_is_listed_and_in_the_address(site: Site) -> None:
     page = await site.open()
-    await expect(page.locator("#none")).to_be_visible()
+    await expect(page.locator("#sessions-empty")).to_be_visible()
     await site.ask(page, "My first question")
     await expect(page.locator(LINKS)).to_have_text("My first question")
     await expect(page.locator("#title")).to_have_text("My first question")
@@ -73,7 +73,7 @@ async def test_search_finds_titles_and_words(site: Site) -> None:
     await page.locator("#search").press_sequentially("pea")
     await expect(page.locator(LINKS)).to_have_text(["fruit"])
     await page.locator("#search").fill("nowhere")
-    await expect(page.locator("#none")).to_have_text("Nothing found.")
+    await expect(page.locator("#sessions-empty")).to_have_text("No matches.")
 
 
 @browser_test
@@ -378,7 +378,7 @@ async def test_all_that_the_page_asks_for_carries_the_token(site: Site) -> None:
 async def test_the_page_asks_for_the_token(site: Site) -> None:
     site.settings = {"api_token": TOKEN}
     page = await site.open()
-    field = page.get_by_label("Token", exact=True)
+    field = page.get_by_label("Access token", exact=True)
     await field.fill("wrong")
     await field.press("Enter")
     await expect(field).to_have_value("")  # asked again
@@ -401,7 +401,7 @@ async def test_the_page_says_that_ollama_cannot_be_reached_until_it_can(
     await site.fake.stop()
     page = await site.open()
     banner = page.locator("#ollama")
-    await expect(banner).to_contain_text("Ollama cannot be reached: nobody answers at OLLAMA_HOST;")
+    await expect(banner).to_contain_text("Ollama cannot be reached: nothing answers at OLLAMA_HOST;")
     await expect(banner).to_have_attribute("role", "status")
     await site.fake.start()
     await site.ask(page, "Hi")
@@ -437,7 +437,7 @@ async def test_the_demo_says_that_it_is_no_language_model(site: Site) -> None:
         site.settings = {"ollama_host": url, "default_model": "auto"}
         page = await site.open()
         await expect(page.locator("#ollama")).to_have_text(
-            "Answers come from the embedded stand-in, which is not a language model."
+            "Answers come from a built-in stand-in, not from a language model."
         )
         await site.ask(page, "Hi")
         await expect(page.get_by_role("button", name="Regenerate")).to_be_visible()

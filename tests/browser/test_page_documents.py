@@ -119,11 +119,11 @@ async def test_an_upload_shows_how_far_it_is_holds_the_message_back_and_can_be_c
     site.settings = {"max_document_bytes": 100_000_000}
     page = await site.open()
     await page.evaluate(LONG_FILE)
-    await expect(page.locator("#upload-says")).to_have_text("Uploading long.txt")
+    await expect(page.locator("#upload-status")).to_have_text("Uploading long.txt")
     progress = "() => document.getElementById('upload-progress')"
     await until(page, f"() => {{ const {{ value }} = ({progress})(); return value > 0 && value < 1; }}")
     await site.ask(page, "What does it say?")
-    await expect(page.locator("#document-problem")).to_contain_text("still on its way")
+    await expect(page.locator("#document-problem")).to_contain_text("still uploading")
     await expect(page.locator(FIELD)).to_have_value("What does it say?")
     await page.locator("#upload").get_by_role("button", name="Cancel").click()
     await expect(page.locator("#upload")).to_be_hidden()
@@ -144,13 +144,13 @@ async def test_names_run_their_own_way_and_no_sentence_with_them(site: Site) -> 
     page = await site.open()
     await bring(page, text(name, "Few words."))
     await expect(page.locator(NAME)).to_have_text(name)
-    await expect(page.locator("#upload-says bdi")).to_have_text(name)
-    await expect(page.locator("#upload-says")).to_have_text(f"Reading {name}")
+    await expect(page.locator("#upload-status bdi")).to_have_text(name)
+    await expect(page.locator("#upload-status")).to_have_text(f"Reading {name}")
     await page.locator(OPEN).click()
     await page.get_by_role("button", name=f"Delete {name}").click()
     await expect(page.locator("#confirm-text bdi")).to_have_text(name)
     await expect(page.locator("#confirm-text")).to_have_text(
-        f"Delete “{name}”? Answers keep the passages that they name."
+        f"Delete “{name}”? Answers keep the passages they cite."
     )
 
 
@@ -242,7 +242,7 @@ async def test_the_attribute_follows_the_session_and_is_sent_only_when_it_is_new
 async def test_taken_off_the_next_message_goes_without(site: Site) -> None:
     session = await session_of(site, await stored(site, "bees", "Honey is sweet."))
     page = await site.open(f"/?session={session}")
-    await page.get_by_role("button", name="Take off bees").click()
+    await page.get_by_role("button", name="Remove bees").click()
     await expect(page.locator(NAME)).to_have_text(NONE)
     await expect(page.locator(OPEN)).to_be_focused()
     async with page.expect_request("**/messages/stream") as sent:
@@ -292,7 +292,7 @@ async def test_the_name_of_a_deleted_document(site: Site) -> None:
     session = await session_of(site, bees)
     await site.client.call("DELETE", f"/api/documents/{bees}", status=204)
     page = await site.open(f"/?session={session}")
-    await expect(page.locator(NAME)).to_have_text("a deleted document")
+    await expect(page.locator(NAME)).to_have_text("Deleted document")
 
 
 # -- the list
@@ -383,7 +383,7 @@ async def test_axe_finds_nothing_serious_and_all_fits(site: Site, scheme: str, w
     assert await serious(page) == []
     wide = "() => document.documentElement.scrollWidth"
     assert await page.evaluate(wide) <= width
-    await expect(page.get_by_role("button", name="Take off")).to_be_in_viewport(ratio=1)
+    await expect(page.get_by_role("button", name="Remove")).to_be_in_viewport(ratio=1)
     await page.locator(OPEN).click()
     await expect(page.locator("#documents .choose")).to_be_visible()
     assert await serious(page) == []

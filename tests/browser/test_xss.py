@@ -307,7 +307,7 @@ async def test_hostile_names_of_uploads(site: Site) -> None:
     await page.evaluate(
         """(names) => {
           window.said = new Set();
-          const says = document.getElementById("upload-says");
+          const says = document.getElementById("upload-status");
           new MutationObserver(() => window.said.add(says.textContent)).observe(says, { childList: true });
           const input = document.getElementById("documents-input");
           const held = new DataTransfer();

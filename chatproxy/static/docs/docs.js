@@ -1,131 +1,175 @@
-// The page at `/docs`: every call of `/openapi.json` with its fields, answers, errors, and a line for curl.
+// The page at `/docs`: every operation of `/openapi.json` with its fields, responses, errors, and a curl command.
 
 import { copyText } from "../dom/clipboard.js";
-import { h, icon, iconButton } from "../dom/dom.js";
+import { byId, h, icon, iconButton } from "../dom/dom.js";
+import { applyTheme } from "../page/theme.js";
 
 /**
- * @typedef {Record<string, any>} Schema
- * @typedef {{method: string, path: string, operation: any}} Call
+ * The parts of an OpenAPI document that chatproxy uses.
+ *
+ * @typedef {object} Schema
+ * @property {string} [$ref]
+ * @property {Schema[]} [anyOf]
+ * @property {string} [type]
+ * @property {Schema} [items]
+ * @property {(string | number)[]} [enum]
+ * @property {string} [description]
+ * @property {Record<string, Schema>} [properties]
+ * @property {string[]} [required]
+ * @property {number} [minLength]
+ * @property {number} [maxLength]
+ * @property {number} [minimum]
+ * @property {number} [maximum]
+ * @property {string} [pattern]
+ * @property {string} [contentEncoding]
+ * @property {string} [contentMediaType]
+ *
+ * @typedef {{name: string, in: string, required: boolean, schema: Schema, description?: string}} Parameter
+ * @typedef {Record<string, {schema: Schema, example?: unknown}>} Content by media type
+ * @typedef {{description: string, content?: Content}} ApiResponse
+ *
+ * @typedef {object} Operation
+ * @property {string} operationId
+ * @property {string[]} tags
+ * @property {string} summary
+ * @property {Parameter[]} parameters
+ * @property {{content: Content}} [requestBody]
+ * @property {Record<string, ApiResponse>} responses by status
+ * @property {object[]} [security]
+ *
+ * @typedef {object} Api
+ * @property {{description: string}} info
+ * @property {Record<string, Record<string, Operation>>} paths by path and method
+ * @property {{schemas: Record<string, Schema>}} components
+ * @property {object[]} security
+ *
+ * @typedef {{method: string, path: string, operation: Operation}} Endpoint
  */
 
-const base = new URL("../..", import.meta.url).href.replace(/\/$/, "");
+const BASE_URL = new URL("../..", import.meta.url).href.replace(/\/$/, "");
 const METHODS = ["get", "post", "put", "patch", "delete"];
-// What a curl line calls the names that addresses have in braces.
+// The shell variables that stand for path parameters in curl commands.
 const VARIABLES = /** @type {Record<string, string>} */ ({ sid: "SESSION", mid: "MESSAGE", id: "DOCUMENT", path: "FILE" });
 
-/** @param {string} id @returns {any} */
-const $ = (id) => document.getElementById(id);
-
-/** @param {any} api the document */
-function show(api) {
-  $("about").replaceChildren(api.info.description);
-  const all = callsOf(api);
-  const types = Object.entries(api.components.schemas);
-  for (const name of new Set(all.map(({ operation }) => operation.tags[0]))) {
-    const calls = all.filter(({ operation }) => operation.tags[0] === name);
-    $("calls").append(h("h2", {}, name), ...calls.map((call) => article(call, api)));
-    $("contents").append(h("h2", {}, name), list(calls.map(entry)));
+/** @param {Api} api */
+function render(api) {
+  const operations = byId("operations");
+  const contents = byId("contents");
+  byId("about").replaceChildren(api.info.description);
+  const endpoints = endpointsOf(api);
+  for (const tag of new Set(endpoints.map(tagOf))) {
+    const tagged = endpoints.filter((endpoint) => tagOf(endpoint) === tag);
+    operations.append(h("h2", {}, tag), ...tagged.map((endpoint) => endpointArticle(endpoint, api)));
+    contents.append(h("h2", {}, tag), h("ul", {}, ...tagged.map((endpoint) => h("li", {}, endpointLink(endpoint)))));
   }
-  $("calls").append(h("h2", { id: "types" }, "types"), ...types.map(([name, schema]) => type(name, schema)));
-  $("contents").append(h("h2", {}, h("a", { href: "#types" }, "types")));
+  const types = Object.entries(api.components.schemas).map(([name, schema]) => typeArticle(name, schema));
+  operations.append(h("h2", { id: "types" }, "types"), ...types);
+  contents.append(h("h2", {}, h("a", { href: "#types" }, "types")));
 }
 
-/** @param {any} api @returns {Call[]} */
-const callsOf = (api) =>
-  Object.entries(api.paths).flatMap(([path, methods]) =>
-    METHODS.filter((method) => method in methods).map((method) => ({
-      method: method.toUpperCase(),
-      path,
-      operation: methods[method],
-    })),
+/** @param {Api} api @returns {Endpoint[]} */
+function endpointsOf(api) {
+  return Object.entries(api.paths).flatMap(([path, operations]) =>
+    METHODS.flatMap((method) => {
+      const operation = operations[method];
+      return operation ? [{ method: method.toUpperCase(), path, operation }] : [];
+    }),
   );
+}
 
-/** @param {Call} call */
-const entry = ({ method, path, operation }) =>
+/** @param {Endpoint} endpoint */
+const tagOf = ({ operation }) => operation.tags[0] ?? "";
+
+/** @param {Endpoint} endpoint */
+const endpointLink = ({ method, path, operation }) =>
   h("a", { href: `#${operation.operationId}` }, h("span", { class: "method" }, method), ` ${path}`);
 
-/** @param {Call} call @param {any} api */
-function article(call, api) {
-  const { method, path, operation } = call;
-  const sent = Object.entries(operation.requestBody?.content ?? {});
-  const answers = Object.entries(operation.responses);
-  const line = curl(call, asksForToken(operation, api));
+/** @param {Endpoint} endpoint @param {Api} api */
+function endpointArticle(endpoint, api) {
+  const { method, path, operation } = endpoint;
+  const bodies = Object.entries(operation.requestBody?.content ?? {});
+  const responses = Object.entries(operation.responses);
+  const command = curl(endpoint, needsToken(operation, api));
   return h(
     "article",
     { id: operation.operationId, "aria-label": `${method} ${path}` },
     h("h3", {}, h("span", { class: "method" }, method), " ", h("code", {}, path)),
     h("p", {}, operation.summary),
-    ...part("Parameters", operation.parameters.map(parameter)),
-    ...sent.flatMap(([mediaType, { schema }]) => part(`Body: ${mediaType}`, fieldsOf(schema, api))),
-    ...part("Answers", answers.filter(([status]) => status < "400").map(answer)),
-    ...part("Errors", answers.filter(([status]) => status >= "400").map(failure)),
-    h("div", { class: "curl" }, h("code", {}, line), copyButton(line, `${method} ${path}`)),
+    ...section("Parameters", operation.parameters.map(parameter)),
+    ...bodies.flatMap(([type, { schema }]) => section(`Request body: ${type}`, fieldsOf(schema, api))),
+    ...section("Responses", responses.filter(([status]) => status < "400").map(success)),
+    ...section("Errors", responses.filter(([status]) => status >= "400").map(failure)),
+    h("div", { class: "curl" }, h("code", {}, command), copyButton(command, `${method} ${path}`)),
   );
 }
 
-/** @param {string} title @param {Node[][]} rows each of a `dt` and its `dd`s */
-const part = (title, rows) => (rows.length === 0 ? [] : [h("h4", {}, title), h("dl", {}, ...rows.flat())]);
+/** @param {string} title @param {Node[][]} rows each a `dt` and its `dd`s */
+const section = (title, rows) => (rows.length === 0 ? [] : [h("h4", {}, title), h("dl", {}, ...rows.flat())]);
 
-/** @param {any} parameter */
+/** @param {Parameter} parameter */
 const parameter = ({ name, in: place, required, schema, description }) =>
   field(name, { ...schema, description }, required, place);
 
-/** @param {Schema} schema @param {any} api */
+/** @param {Schema} schema @param {Api} api */
 function fieldsOf(schema, api) {
-  const { properties = {}, required = [] } = "$ref" in schema ? api.components.schemas[nameOf(schema)] : schema;
-  return Object.entries(properties).map(([name, each]) => field(name, each, required.includes(name)));
+  const { properties = {}, required = [] } = (schema.$ref && api.components.schemas[nameOf(schema.$ref)]) || schema;
+  return Object.entries(properties).map(([name, property]) => field(name, property, required.includes(name)));
 }
 
 /** @param {string} name @param {Schema} schema @param {boolean} required @param {string} [place] */
 function field(name, schema, required, place) {
-  const also = [place && `in the ${place}`, required && "required"].filter(Boolean).join(", ");
-  const said = schema.description ?? schema.anyOf?.find((/** @type {Schema} */ each) => each.description)?.description;
-  const kind = h("dd", { class: "type" }, ...kindOf(schema), also && ` · ${also}`);
-  return [h("dt", {}, h("code", {}, name)), kind, ...(said ? [h("dd", {}, ...prose(said))] : [])];
+  const notes = [place && `in the ${place}`, required && "required"].filter(Boolean).join(", ");
+  const description = schema.description ?? schema.anyOf?.find((option) => option.description)?.description;
+  const type = h("dd", { class: "type" }, ...typeOf(schema), ...(notes ? [` · ${notes}`] : []));
+  return [h("dt", {}, code(name)), type, ...(description ? [h("dd", {}, ...prose(description))] : [])];
 }
 
-/** @param {[string, any]} entry */
-function answer([status, { description, content = {} }]) {
-  const kinds = Object.entries(content).map(([mediaType, { schema }]) =>
-    h("dd", {}, `${mediaType}: `, ...kindOf(schema)),
-  );
-  return [h("dt", {}, h("code", {}, status)), ...(kinds.length > 0 ? kinds : [h("dd", {}, description)])];
+/** @param {[string, ApiResponse]} response by status */
+function success([status, { description, content = {} }]) {
+  const types = Object.entries(content).map(([type, { schema }]) => h("dd", {}, `${type}: `, ...typeOf(schema)));
+  return [h("dt", {}, code(status)), ...(types.length > 0 ? types : [h("dd", {}, description)])];
 }
 
-/** @param {[string, any]} entry */
-function failure([status, { content }]) {
-  const [{ schema }] = Object.values(content);
-  return [h("dt", {}, h("code", {}, status)), h("dd", {}, ...between(", ", schema.properties.code.enum.map(code)))];
+/** @param {[string, ApiResponse]} response by status */
+function failure([status, { content = {} }]) {
+  const [body] = Object.values(content);
+  const codes = body?.schema.properties?.code?.enum ?? [];
+  return [h("dt", {}, code(status)), h("dd", {}, ...join(", ", codes.map(code)))];
 }
 
 /** @param {string} name @param {Schema} schema */
-function type(name, schema) {
+function typeArticle(name, schema) {
   const { properties = {}, required = [], description } = schema;
-  const rows = Object.entries(properties).map(([each, kind]) => field(each, kind, required.includes(each)));
+  const rows = Object.entries(properties).map(([key, property]) => field(key, property, required.includes(key)));
   return h(
     "article",
     { id: `type-${name}`, "aria-label": name },
-    h("h3", {}, h("code", {}, name)),
+    h("h3", {}, code(name)),
     ...(description ? [h("p", {}, ...prose(description))] : []),
-    ...(rows.length > 0 ? [h("dl", {}, ...rows.flat())] : [h("p", {}, ...kindOf(schema))]),
+    ...(rows.length > 0 ? [h("dl", {}, ...rows.flat())] : [h("p", {}, ...typeOf(schema))]),
   );
 }
 
-/** What a value may be, in words. @param {Schema} schema @returns {(Node | string)[]} */
-function kindOf(schema) {
-  if (schema.$ref) return [h("a", { href: `#type-${nameOf(schema)}` }, nameOf(schema))];
-  if (schema.anyOf) return schema.anyOf.flatMap((/** @type {Schema} */ each, /** @type {number} */ n) => [...(n ? [" or "] : []), ...kindOf(each)]);
-  if (schema.enum) return between(" or ", schema.enum.map(code));
-  if (schema.type === "array") return ["list of ", ...kindOf(schema.items)];
+/**
+ * Describe a type in words.
+ *
+ * @param {Schema} schema
+ * @returns {(Node | string)[]}
+ */
+function typeOf(schema) {
+  if (schema.$ref) return [h("a", { href: `#type-${nameOf(schema.$ref)}` }, nameOf(schema.$ref))];
+  if (schema.anyOf) return schema.anyOf.flatMap((option, index) => [...(index ? [" or "] : []), ...typeOf(option)]);
+  if (schema.enum) return join(" or ", schema.enum.map(code));
+  if (schema.type === "array" && schema.items) return ["array of ", ...typeOf(schema.items)];
   return [[schema.type ?? "anything", ...limits(schema)].join(", ")];
 }
 
-/** @param {Schema} schema @returns {string[]} */
+/** @param {Schema} schema */
 function limits({ minLength, maxLength, minimum, maximum, pattern, contentEncoding, contentMediaType }) {
-  const most = Number.isSafeInteger(maximum) ? maximum : undefined; // beyond, it is only what integers can be
+  const highest = Number.isSafeInteger(maximum) ? maximum : undefined; // a higher one is just the integer's size
   return [
-    minLength === 1 && maxLength === undefined ? "not empty" : span(minLength, maxLength, " characters"),
-    span(minimum, most, ""),
+    minLength === 1 && maxLength === undefined ? "not empty" : range(minLength, maxLength, " characters"),
+    range(minimum, highest, ""),
     pattern && `matching ${pattern}`,
     contentEncoding,
     contentMediaType,
@@ -133,73 +177,76 @@ function limits({ minLength, maxLength, minimum, maximum, pattern, contentEncodi
 }
 
 /** @param {number | undefined} least @param {number | undefined} most @param {string} unit */
-function span(least, most, unit) {
+function range(least, most, unit) {
   if (least !== undefined && most !== undefined) return `${least} to ${most}${unit}`;
-  if (most !== undefined) return `up to ${most}${unit}`;
-  return least === undefined ? "" : `from ${least}${unit}`;
+  if (most !== undefined) return `at most ${most}${unit}`;
+  return least === undefined ? "" : `at least ${least}${unit}`;
 }
 
-/** @param {Schema} schema */
-const nameOf = (schema) => schema.$ref.split("/").at(-1);
+/** @param {string} ref */
+const nameOf = (ref) => ref.slice(ref.lastIndexOf("/") + 1);
 
-/** @param {string} text */
+/** @param {string | number} text */
 const code = (text) => h("code", {}, String(text));
 
-/** With what stands in backticks as code. @param {string} text */
-const prose = (text) => text.split("`").map((part, number) => (number % 2 ? code(part) : part));
+/**
+ * Turn text in backticks into code.
+ *
+ * @param {string} text
+ */
+const prose = (text) => text.split("`").map((part, index) => (index % 2 ? code(part) : part));
 
 /** @param {string} separator @param {Node[]} nodes */
-const between = (separator, nodes) => nodes.flatMap((node, number) => (number ? [separator, node] : [node]));
+const join = (separator, nodes) => nodes.flatMap((node, index) => (index ? [separator, node] : [node]));
 
-/** @param {Node[]} items */
-const list = (items) => h("ul", {}, ...items.map((item) => h("li", {}, item)));
+/** @param {Operation} operation @param {Api} api */
+const needsToken = (operation, api) => (operation.security ?? api.security).length > 0;
 
-/** @param {any} operation @param {any} api */
-const asksForToken = (operation, api) => (operation.security ?? api.security).length > 0;
-
-/** @param {Call} call @param {boolean} withToken */
+/** @param {Endpoint} endpoint @param {boolean} withToken */
 function curl({ method, path, operation }, withToken) {
   const { example } = operation.requestBody?.content["application/json"] ?? {};
   const streams = "text/event-stream" in (operation.responses[200]?.content ?? {});
-  const address = base + path.replace(/{(\w+)}/g, (_, name) => `$${VARIABLES[name] ?? name.toUpperCase()}`);
+  const url = BASE_URL + path.replace(/{(\w+)}/g, (_, name) => `$${VARIABLES[name] ?? name.toUpperCase()}`);
   return [
     streams ? "curl -N" : "curl",
     method !== "GET" && `-X ${method}`,
     withToken && '-H "Authorization: Bearer $TOKEN"',
-    example && `-H "Content-Type: application/json" -d ${quoted(JSON.stringify(example))}`,
-    `"${address}"`,
+    example && `-H "Content-Type: application/json" -d ${shellQuote(JSON.stringify(example))}`,
+    `"${url}"`,
   ]
     .filter(Boolean)
     .join(" ");
 }
 
-/** For a shell. @param {string} text */
-const quoted = (text) => `'${text.replaceAll("'", `'\\''`)}'`;
+/** @param {string} text */
+const shellQuote = (text) => `'${text.replaceAll("'", `'\\''`)}'`;
 
-/** @param {string} line @param {string} name */
-function copyButton(line, name) {
-  return iconButton("copy", `Copy the line for ${name}`, async (/** @type {any} */ { currentTarget: button }) => {
+/** @param {string} command @param {string} name */
+function copyButton(command, name) {
+  const button = iconButton("copy", `Copy the curl command for ${name}`, async () => {
     try {
-      await copyText(line);
+      await copyText(command);
       button.replaceChildren(icon("check"));
-      $("said").textContent = "Copied.";
-    } catch (/** @type {any} */ error) {
-      $("said").textContent = error.message;
+      byId("announcer").textContent = "Copied.";
+    } catch (error) {
+      byId("announcer").textContent = /** @type {Error} */ (error).message;
     }
   });
+  return button;
 }
 
 async function start() {
-  document.documentElement.dataset.theme = localStorage.getItem("chatproxy theme") ?? "auto";
+  applyTheme();
   try {
-    const response = await fetch(`${base}/openapi.json`);
+    const response = await fetch(`${BASE_URL}/openapi.json`);
     if (!response.ok) throw new Error(`The server answered with status ${response.status}.`);
-    show(await response.json());
-  } catch (/** @type {any} */ error) {
-    $("about").textContent = `The list of calls cannot be read: ${error.message}`;
+    render(await response.json());
+  } catch (error) {
+    byId("about").textContent = `The API description cannot be loaded: ${/** @type {Error} */ (error).message}`;
     return;
   }
-  $(decodeURIComponent(location.hash.slice(1)))?.scrollIntoView(); // it was not there when the browser looked
+  // When the browser looked for the fragment, its target was not there yet.
+  document.getElementById(decodeURIComponent(location.hash.slice(1)))?.scrollIntoView();
 }
 
 start();

@@ -1,135 +1,154 @@
-// The session's document, below the field: which one it is, how to take it off, and a file on its way to become it.
+// The session's document, below the field to write in: its name, a button to remove it, and uploads in progress.
 //
-// The element's attribute `document-id` is the truth; the next message takes a new choice along.
+// The element's `document-id` is the state; the next message takes a changed one to the server.
 
 import { h } from "../dom/dom.js";
+import { ProblemLine } from "./problem-line.js";
 
 /**
+ * @typedef {import("../types.js").ChatError} ChatError
  * @typedef {import("../types.js").DocumentInfo} DocumentInfo
- * @typedef {{open: HTMLElement, name: HTMLElement, off: HTMLElement, upload: HTMLElement, says: HTMLElement,
- *   progress: HTMLProgressElement, cancel: HTMLElement, problem: HTMLElement}} Places
+ *
+ * @typedef {object} Elements
+ * @property {HTMLElement} open the button that shows the document's name
+ * @property {HTMLElement} name
+ * @property {HTMLElement} remove
+ * @property {HTMLElement} upload
+ * @property {HTMLElement} uploadStatus
+ * @property {HTMLProgressElement} progress
+ * @property {HTMLElement} cancel
+ * @property {HTMLElement} problem
  */
 
-export class SessionDocument {
+export class AttachedDocument {
+  #chat;
+  #elements;
+  #client;
+  #problem;
   /** @type {Map<number, string>} */
   #titles = new Map();
   /** @type {AbortController | null} */
   #uploading = null;
-  #place = 0; // counts the sessions that were opened
+  #sessions = 0; // counts the sessions that were opened
 
   /**
-   * @param {HTMLElement} chat @param {Places} places
-   * @param {{client: import("../types.js").ChatClient, onproblem: (error: any) => void}} surroundings
+   * @param {import("../chat-interface.js").ChatInterface} chat
+   * @param {Elements} elements
+   * @param {{client: import("../types.js").ChatClient, onunauthorized: (error: ChatError) => void}} context
    */
-  constructor(chat, places, { client, onproblem }) {
-    this.chat = chat;
-    this.places = places;
-    this.client = client;
-    this.onproblem = onproblem;
-    places.off.addEventListener("click", () => (this.choose(null), places.open.focus()));
-    places.cancel.addEventListener("click", () => this.#uploading?.abort());
-    chat.addEventListener("chat-send", (event) => this.#sending(event));
-    new MutationObserver(() => this.#show()).observe(chat, { attributeFilter: ["document-id"] });
-    this.#show();
+  constructor(chat, elements, { client, onunauthorized }) {
+    this.#chat = chat;
+    this.#elements = elements;
+    this.#client = client;
+    this.#problem = new ProblemLine(elements.problem, onunauthorized);
+    elements.remove.addEventListener("click", () => {
+      this.choose(null);
+      elements.open.focus();
+    });
+    elements.cancel.addEventListener("click", () => this.#uploading?.abort());
+    chat.addEventListener("chat-send", (event) => this.#handleSend(event));
+    new MutationObserver(() => this.#update()).observe(chat, { attributeFilter: ["document-id"] });
+    this.#update();
   }
 
   get id() {
-    return Number(this.chat.getAttribute("document-id")) || null;
+    return this.#chat.documentId;
   }
 
-  /** @param {DocumentInfo | null} document */
+  /** @param {DocumentInfo | null} document null for none */
   choose(document) {
     if (document) this.#titles.set(document.id, document.title);
-    this.#tell("");
-    this.chat.setAttribute("document-id", String(document?.id ?? ""));
+    this.#problem.clear();
+    this.#chat.documentId = document?.id ?? null;
   }
 
-  /** Another session is opened: what was chosen here was not for it. */
+  /** Drop the choice: another session is opened. */
   leave() {
-    this.#place += 1;
-    this.#tell("");
-    this.chat.removeAttribute("document-id");
+    this.#sessions += 1;
+    this.#problem.clear();
+    this.#chat.documentId = undefined;
   }
 
-  /** One after the other; the last is the session's, and all are in the list. @param {File[]} files */
+  /**
+   * Upload files one after the other, and attach each. All end up in the list of documents.
+   *
+   * @param {File[]} files
+   */
   async upload(files) {
-    if (this.#uploading) return this.#tell("One upload is still on its way; wait for it, or cancel it.");
-    const place = this.#place;
+    if (this.#uploading) return this.#problem.show("An upload is still in progress; wait for it or cancel it.");
+    const session = this.#sessions;
     this.#uploading = new AbortController();
-    this.#tell("");
+    this.#problem.clear();
     try {
       for (const file of files) {
-        const document = await this.#send(file, this.#uploading.signal);
-        if (place === this.#place) this.choose(document);
+        const document = await this.#uploadFile(file, this.#uploading.signal);
+        if (session === this.#sessions) this.choose(document);
       }
     } catch (error) {
-      this.#failed(error);
+      this.#problem.report(error);
     } finally {
       this.#uploading = null;
-      this.places.upload.hidden = true;
+      this.#elements.upload.hidden = true;
     }
   }
 
   /** @param {File} file @param {AbortSignal} signal */
-  #send(file, signal) {
-    this.#progress("Uploading", file.name, 0);
+  #uploadFile(file, signal) {
+    this.#showProgress("Uploading", file.name, 0);
     const onProgress = (/** @type {import("../types.js").UploadProgress} */ { loaded, total }) => {
-      if (loaded < total) this.#progress("Uploading", file.name, loaded / total);
-      else this.#progress("Reading", file.name); // the server finds the text in it, which takes what it takes
+      if (loaded < total) this.#showProgress("Uploading", file.name, loaded / total);
+      else this.#showProgress("Reading", file.name); // the server extracts the text, for as long as that takes
     };
-    return this.client.documents.create(file, { onProgress, signal });
+    return this.#client.documents.create(file, { onProgress, signal });
   }
 
-  /** @param {string} doing @param {string} name @param {number} [part] of 1; absent: unknown */
-  #progress(doing, name, part) {
-    const { upload, says, progress } = this.places;
+  /** @param {string} verb @param {string} name @param {number} [share] from 0 to 1; undefined if it is unknown */
+  #showProgress(verb, name, share) {
+    const { upload, uploadStatus, progress } = this.#elements;
     upload.hidden = false;
-    if (says.textContent !== `${doing} ${name}`) says.replaceChildren(`${doing} `, h("bdi", {}, name));
-    if (part === undefined) progress.removeAttribute("value");
-    else progress.value = part;
+    if (uploadStatus.textContent !== `${verb} ${name}`) uploadStatus.replaceChildren(`${verb} `, h("bdi", {}, name));
+    if (share === undefined) progress.removeAttribute("value");
+    else progress.value = share;
   }
 
-  /** An answer without the document is not what is wanted; the text stays in the field. @param {Event} event */
-  #sending(event) {
-    if (!this.#uploading) return this.#tell("");
+  /**
+   * Hold a message back during an upload: it would be answered without the document. The text stays in the field.
+   *
+   * @param {Event} event
+   */
+  #handleSend(event) {
+    if (!this.#uploading) return this.#problem.clear();
     event.preventDefault();
-    this.#tell("The document is still on its way; send when it is here.");
+    this.#problem.show("The document is still uploading; send the message when it is done.");
   }
 
-  /** @param {any} error */
-  #failed(error) {
-    if (error.code === "aborted") this.#tell("");
-    else if (error.code === "unauthorized") this.onproblem(error);
-    else this.#tell(error.message);
-  }
-
-  /** @param {string} sentence */
-  #tell(sentence) {
-    this.places.problem.textContent = sentence;
-    this.places.problem.hidden = !sentence;
-  }
-
-  async #show() {
+  async #update() {
     const { id } = this;
-    this.#name(id, id ? (this.#titles.get(id) ?? "…") : null);
+    this.#showTitle(id, id ? (this.#titles.get(id) ?? "…") : null);
     if (!id || this.#titles.has(id)) return;
-    const title = await this.client.documents.get(id).then(({ title }) => title, titleInstead);
+    const title = await this.#readTitle(id);
     if (title === null) return;
     this.#titles.set(id, title);
-    if (id === this.id) this.#name(id, title);
+    if (id === this.id) this.#showTitle(id, title);
+  }
+
+  /** @param {number} id */
+  async #readTitle(id) {
+    try {
+      return (await this.#client.documents.get(id)).title;
+    } catch (error) {
+      return /** @type {ChatError} */ (error).status === 404 ? "Deleted document" : null;
+    }
   }
 
   /** @param {number | null} id @param {string | null} title */
-  #name(id, title) {
-    const { open, name, off } = this.places;
+  #showTitle(id, title) {
+    const { open, name, remove } = this.#elements;
     name.textContent = title ?? "Add a document";
     open.title = title ? `Document: ${title}` : "";
     open.classList.toggle("chosen", id !== null);
-    off.hidden = id === null;
-    off.title = `Take off ${title}`;
-    off.setAttribute("aria-label", off.title);
+    remove.hidden = id === null;
+    remove.title = `Remove ${title}`;
+    remove.setAttribute("aria-label", remove.title);
   }
 }
-
-/** @param {any} error @returns {string | null} */
-const titleInstead = ({ status }) => (status === 404 ? "a deleted document" : null);

@@ -1,114 +1,120 @@
-// The page's list of documents, in a dialog: choose one for the session, delete, or bring in a file.
+// The list of documents, in a dialog: choose one for the session, delete one, or upload a file.
 
 import { h, icon, iconButton } from "../dom/dom.js";
+import { ProblemLine } from "./problem-line.js";
 
 /**
+ * @typedef {import("../types.js").ChatError} ChatError
  * @typedef {import("../types.js").DocumentInfo} DocumentInfo
- * @typedef {{dialog: HTMLDialogElement, list: HTMLElement, none: HTMLElement, more: HTMLElement,
- *   file: HTMLInputElement, choose: HTMLElement, close: HTMLElement, problem: HTMLElement}} Places
+ *
+ * @typedef {object} Elements
+ * @property {HTMLDialogElement} dialog
+ * @property {HTMLElement} list
+ * @property {HTMLElement} empty
+ * @property {HTMLElement} more
+ * @property {HTMLElement} chooseFile
+ * @property {HTMLInputElement} fileInput
+ * @property {HTMLElement} close
+ * @property {HTMLElement} problem
+ *
+ * @typedef {object} Handlers
+ * @property {() => number | null} current returns the id of the session's document
+ * @property {(document: DocumentInfo) => void} onchoose
+ * @property {(document: DocumentInfo) => Promise<void>} ondelete
+ * @property {(files: File[]) => void} onfiles
+ * @property {(error: ChatError) => void} onunauthorized
  */
 
 export class DocumentList {
+  #elements;
+  #client;
+  #handlers;
+  #problem;
   /** @type {DocumentInfo[]} */
   #documents = [];
-  /** @type {string | number | null} */
+  /** @type {number | null} */
   #next = null;
 
-  /**
-   * @param {Places} places
-   * @param {{client: import("../types.js").ChatClient, current: () => number | null, onfiles: (files: File[]) => void,
-   *   onchoose: (document: DocumentInfo) => void, ondelete: (document: DocumentInfo) => Promise<void>,
-   *   onproblem: (error: any) => void}} handlers
-   */
-  constructor(places, handlers) {
-    this.places = places;
-    this.handlers = handlers;
-    places.more.addEventListener("click", () => this.#read(this.#next));
-    places.close.addEventListener("click", () => this.close());
-    places.choose.addEventListener("click", () => places.file.click());
-    places.file.addEventListener("change", () => this.#brought([...(places.file.files ?? [])]));
+  /** @param {Elements} elements @param {import("../types.js").ChatClient} client @param {Handlers} handlers */
+  constructor(elements, client, handlers) {
+    const { more, close, chooseFile, fileInput, problem } = elements;
+    this.#elements = elements;
+    this.#client = client;
+    this.#handlers = handlers;
+    // In the dialog: screen readers do not read the page behind it.
+    this.#problem = new ProblemLine(problem, (error) => {
+      this.close();
+      handlers.onunauthorized(error);
+    });
+    more.addEventListener("click", () => this.#read(this.#next));
+    close.addEventListener("click", () => this.close());
+    chooseFile.addEventListener("click", () => fileInput.click());
+    fileInput.addEventListener("change", () => {
+      const files = [...(fileInput.files ?? [])];
+      fileInput.value = "";
+      this.close();
+      handlers.onfiles(files);
+    });
   }
 
   open() {
-    this.#tell("");
-    this.places.dialog.showModal();
+    this.#problem.clear();
+    this.#elements.dialog.showModal();
     return this.#read(null);
   }
 
   close() {
-    this.places.dialog.close();
+    this.#elements.dialog.close();
   }
 
-  /** @param {File[]} files */
-  #brought(files) {
-    this.places.file.value = "";
-    this.close();
-    this.handlers.onfiles(files);
-  }
-
-  /** @param {string | number | null} before */
+  /** @param {number | null} before null reads the first page */
   async #read(before) {
     try {
-      const page = await this.handlers.client.documents.list({ before });
+      const page = await this.#client.documents.list({ before });
       this.#documents = before === null ? page.documents : [...this.#documents, ...page.documents];
       this.#next = page.next;
-      this.#show();
+      this.#render();
     } catch (error) {
-      this.#failed(error);
+      this.#problem.report(error);
     }
   }
 
-  #show() {
-    const { list, none, more } = this.places;
+  #render() {
+    const { list, empty, more } = this.#elements;
     list.replaceChildren(...this.#documents.map((document) => this.#item(document)));
-    none.hidden = this.#documents.length > 0;
+    empty.hidden = this.#documents.length > 0;
     more.hidden = this.#next === null;
   }
 
   /** @param {DocumentInfo} document */
   #item(document) {
     const { title, bytes, createdAt } = document;
-    const about = `${size(bytes)} · ${new Date(createdAt).toLocaleDateString()}`;
-    const current = document.id === this.handlers.current() ? "true" : null;
+    const details = `${formatSize(bytes)} · ${new Date(createdAt).toLocaleDateString()}`;
+    const current = document.id === this.#handlers.current() ? "true" : null;
     const choose = h("button", { type: "button", class: "choose", title, "aria-current": current }, icon("document"));
-    choose.append(h("span", { class: "name", dir: "auto" }, title), " ", h("span", { class: "size" }, about));
+    choose.append(h("span", { class: "name", dir: "auto" }, title), " ", h("span", { class: "size" }, details));
     choose.addEventListener("click", () => {
       this.close();
-      this.handlers.onchoose(document);
+      this.#handlers.onchoose(document);
     });
-    return h("li", {}, choose, iconButton("trash", `Delete ${title}`, () => this.#delete(document), { class: "icon-button" }));
+    const remove = iconButton("trash", `Delete ${title}`, () => this.#delete(document), { class: "icon-button" });
+    return h("li", {}, choose, remove);
   }
 
   /** @param {DocumentInfo} document */
   async #delete(document) {
     try {
-      await this.handlers.ondelete(document);
+      await this.#handlers.ondelete(document);
       await this.#read(null);
     } catch (error) {
-      this.#failed(error);
+      this.#problem.report(error);
     }
-    this.places.choose.focus();
-  }
-
-  /** @param {any} error */
-  #failed(error) {
-    if (error.code === "unauthorized") {
-      this.close();
-      this.handlers.onproblem(error);
-    } else {
-      this.#tell(error.message);
-    }
-  }
-
-  /** Here, for the page behind a dialog is not read. @param {string} sentence */
-  #tell(sentence) {
-    this.places.problem.textContent = sentence;
-    this.places.problem.hidden = !sentence;
+    this.#elements.chooseFile.focus();
   }
 }
 
 /** @param {number} bytes */
-function size(bytes) {
+function formatSize(bytes) {
   if (bytes < 1000) return `${bytes} bytes`;
   return bytes < 1e6 ? `${Math.round(bytes / 1e3)} kB` : `${(bytes / 1e6).toFixed(1)} MB`;
 }

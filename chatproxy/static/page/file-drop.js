@@ -1,21 +1,21 @@
-// Files that are dragged onto the page, wherever: a veil says that they may be dropped.
+// Files dropped anywhere on the page. While they are dragged over it, an overlay says that they can be dropped.
 
 /** @param {DragEvent} event */
-const carriesFiles = ({ dataTransfer }) => dataTransfer?.types.includes("Files") ?? false;
+const hasFiles = ({ dataTransfer }) => dataTransfer?.types.includes("Files") ?? false;
 
-/** @param {HTMLElement} veil @param {(files: File[]) => void} ondrop */
-export function takeDroppedFiles(veil, ondrop) {
+/** @param {HTMLElement} overlay @param {(files: File[]) => void} ondrop */
+export function acceptDroppedFiles(overlay, ondrop) {
   addEventListener("dragover", (event) => {
-    if (!carriesFiles(event)) return; // text may be dragged into the field
+    if (!hasFiles(event)) return; // text can be dragged into the field
     event.preventDefault();
-    veil.hidden = false;
+    overlay.hidden = false;
   });
   addEventListener("dragleave", ({ relatedTarget }) => {
-    if (!relatedTarget) veil.hidden = true; // out of the window, not into another element
+    if (!relatedTarget) overlay.hidden = true; // it left the window, not just an element
   });
   addEventListener("drop", (event) => {
-    veil.hidden = true;
-    if (!carriesFiles(event)) return;
+    overlay.hidden = true;
+    if (!hasFiles(event)) return;
     event.preventDefault();
     ondrop([...(event.dataTransfer?.files ?? [])]);
   });

@@ -1,51 +1,56 @@
-// What is the matter with Ollama, in a line above the conversation; nothing while it is well.
+// A line above the conversation that says what is wrong with Ollama.
 
-const DEMO = "0.0.0-demo"; // the version that the embedded stand-in gives
-const STAND_IN = "Answers come from the embedded stand-in, which is not a language model.";
+const DEMO = "0.0.0-demo"; // the version that the built-in stand-in for Ollama reports
+const STAND_IN = "Answers come from a built-in stand-in, not from a language model.";
 /** @type {Record<string, string>} */
-const WHY = {
-  upstream_unavailable: "nobody answers at OLLAMA_HOST; start it with `ollama serve`, or set that.",
+const REASONS = {
+  upstream_unavailable: "nothing answers at OLLAMA_HOST; start it with `ollama serve`, or correct OLLAMA_HOST.",
   upstream_timeout: "it does not answer in time.",
   upstream_invalid: "what answers at OLLAMA_HOST is something else.",
 };
 
+/** @typedef {import("../types.js").OllamaState} OllamaState */
+
 export class OllamaBanner {
-  #well = true;
+  #element;
+  #url;
+  #reachable = true;
 
-  /** @param {HTMLElement} place @param {string} baseUrl */
-  constructor(place, baseUrl) {
-    this.place = place;
-    this.url = new URL("readyz", baseUrl).href;
+  /** @param {HTMLElement} element @param {string} baseUrl */
+  constructor(element, baseUrl) {
+    this.#element = element;
+    this.#url = new URL("readyz", baseUrl).href;
   }
 
-  async look() {
-    const ollama = await stateOf(this.url);
-    if (!ollama) return; // the server itself is not well, which is not told here
-    this.#well = ollama.reachable;
-    const sentence = sentenceOn(ollama);
-    if (this.place.textContent !== sentence) this.place.textContent = sentence;
-    this.place.classList.toggle("bad", !ollama.reachable);
-    this.place.hidden = !sentence;
+  async refresh() {
+    const ollama = await this.#readState();
+    if (!ollama) return; // chatproxy itself is not ready, which is not for this line to say
+    this.#reachable = ollama.reachable;
+    const sentence = sentenceFor(ollama);
+    if (this.#element.textContent !== sentence) this.#element.textContent = sentence;
+    this.#element.classList.toggle("bad", !ollama.reachable);
+    this.#element.hidden = !sentence;
   }
 
-  /** Once it was not well, whether it is again. */
-  lookAgain() {
-    if (!this.#well) this.look();
+  /** Refresh only if Ollama was not reachable. */
+  recheck() {
+    if (!this.#reachable) this.refresh();
+  }
+
+  /** @returns {Promise<OllamaState | undefined>} */
+  async #readState() {
+    try {
+      const response = await fetch(this.#url);
+      if (!response.ok) return undefined;
+      return /** @type {import("../types.js").Readiness} */ (await response.json()).ollama;
+    } catch {
+      return undefined;
+    }
   }
 }
 
-/** @param {string} url @returns {Promise<{reachable: boolean, version?: string, code?: string} | undefined>} */
-async function stateOf(url) {
-  try {
-    const response = await fetch(url);
-    return response.ok ? (await response.json()).ollama : undefined;
-  } catch {
-    return undefined;
-  }
-}
-
-/** @param {{reachable: boolean, version?: string, code?: string}} ollama */
-function sentenceOn({ reachable, version, code = "" }) {
+/** @param {OllamaState} ollama */
+function sentenceFor({ reachable, version, code = "" }) {
   if (reachable) return version === DEMO ? STAND_IN : "";
-  return `Ollama cannot be reached: ${WHY[code] ?? "it answers with an error."}`;
+  return `Ollama cannot be reached: ${REASONS[code] ?? "it answers with an error."}`;
 }

@@ -1,277 +1,298 @@
-// The page at `/`: which session is open, and what is around the element.
+// The page at `/`: a list of sessions beside one <chat-interface>, and what belongs around them.
 
 import "../chat-interface.js";
 import { createChatClient } from "../chat-client.js";
-import { asked, confirmed } from "./dialogs.js";
+import { byId, icon } from "../dom/dom.js";
+import { AttachedDocument } from "./attached-document.js";
+import { confirm } from "./dialogs.js";
 import { DocumentList } from "./document-list.js";
-import { h, icon } from "../dom/dom.js";
-import { takeDroppedFiles } from "./file-drop.js";
+import { ExportMenu, saveFile } from "./export-menu.js";
+import { acceptDroppedFiles } from "./file-drop.js";
 import { ModelPicker } from "./model-picker.js";
 import { OllamaBanner } from "./ollama-banner.js";
-import { SessionDocument } from "./attached-document.js";
+import { ProblemLine } from "./problem-line.js";
 import { SessionList, titleOf } from "./session-list.js";
-import { themed } from "./theme.js";
-import { authorization, keepToken, takeTokenFromAddress } from "./token.js";
+import { NARROW, Sidebar } from "./sidebar.js";
+import { installThemeToggle } from "./theme.js";
+import { authorization, takeTokenFromAddress, TokenDialog } from "./token.js";
 
-const NARROW = matchMedia("(max-width: 48rem)");
-const TOUCH = matchMedia("(hover: none)"); // where the focus brings a keyboard that covers what is to be read
+/**
+ * @typedef {import("../types.js").ChatClient} ChatClient
+ * @typedef {import("../types.js").ChatError} ChatError
+ * @typedef {import("../types.js").DocumentInfo} DocumentInfo
+ * @typedef {import("../types.js").Session} Session
+ */
 
-/** @param {string} id @returns {any} */
-const $ = (id) => document.getElementById(id);
+const BASE_URL = new URL("../..", import.meta.url).href;
+const TOUCH = matchMedia("(hover: none)"); // where the focus brings up a keyboard that covers the text
+
+/** Knows which session is open, and connects the parts of the page. */
+class ChatPage {
+  #client = createChatClient({ baseUrl: BASE_URL, headers: authorization });
+  #chat = /** @type {import("../chat-interface.js").ChatInterface} */ (document.querySelector("chat-interface"));
+  #title = byId("title");
+  #deleteDialog = byId("confirm", HTMLDialogElement);
+  #tokenDialog = new TokenDialog(byId("sign-in", HTMLDialogElement), byId("token", HTMLInputElement), () => this.start());
+  #problem = new ProblemLine(byId("problem"), () => this.#tokenDialog.open());
+  #banner = new OllamaBanner(byId("ollama"), BASE_URL);
+  #models = new ModelPicker(byId("model", HTMLSelectElement), (model) => this.#chooseModel(model));
+  #exports = new ExportMenu(byId("export", HTMLDetailsElement), (format) => this.#export(format));
+  #sidebar = new Sidebar({ main: byId("main"), veil: byId("veil"), show: byId("menu"), hide: byId("hide") });
+  #sessions;
+  #attached;
+  #documents;
+  /** @type {string | null} the open session; null until the first message creates it */
+  #sessionId = null;
+  /** @type {Session | null} the open session, once it has been read */
+  #session = null;
+
+  constructor() {
+    this.#chat.client = this.#client;
+    this.#sessions = new SessionList(
+      { list: byId("sessions"), empty: byId("sessions-empty"), more: byId("more") },
+      this.#client,
+      {
+        onopen: ({ id }) => this.#navigate(id),
+        onrename: (session) => {
+          if (session.id === this.#sessionId) this.#show(session.id, session);
+        },
+        ondelete: (session) => this.#deleteSession(session),
+        onproblem: (error) => this.#report(error),
+        onrecover: () => this.#problem.clear(),
+      },
+    );
+    this.#attached = new AttachedDocument(
+      this.#chat,
+      {
+        open: byId("documents-open"),
+        name: byId("document-name"),
+        remove: byId("document-remove"),
+        upload: byId("upload"),
+        uploadStatus: byId("upload-status"),
+        progress: byId("upload-progress", HTMLProgressElement),
+        cancel: byId("upload-cancel"),
+        problem: byId("document-problem"),
+      },
+      { client: this.#client, onunauthorized: (error) => this.#report(error) },
+    );
+    this.#documents = new DocumentList(
+      {
+        dialog: byId("documents", HTMLDialogElement),
+        list: byId("documents-list"),
+        empty: byId("documents-empty"),
+        more: byId("documents-more"),
+        chooseFile: byId("documents-file"),
+        fileInput: byId("documents-input", HTMLInputElement),
+        close: byId("documents-close"),
+        problem: byId("documents-problem"),
+      },
+      this.#client,
+      {
+        current: () => this.#attached.id,
+        onchoose: (document) => this.#chooseDocument(document),
+        ondelete: (document) => this.#deleteDocument(document),
+        onfiles: (files) => this.#upload(files),
+        onunauthorized: (error) => this.#report(error),
+      },
+    );
+    installThemeToggle(byId("theme"), this.#chat);
+    this.#addIcons();
+    this.#listen();
+  }
+
+  /** Read everything from the server; again when there is a new token. */
+  start() {
+    this.#banner.refresh();
+    this.#models.refresh(this.#client);
+    this.#sessions.refresh();
+    this.#open(sessionInAddress());
+  }
+
+  #addIcons() {
+    byId("new").append(icon("plus"), "New chat");
+    byId("menu").append(icon("menu"));
+    byId("hide").append(icon("menu"));
+    byId("documents-open").prepend(icon("document"));
+    byId("documents-close").append(icon("close"));
+    byId("document-remove").append(icon("close"));
+    byId("export").querySelector("summary")?.append(icon("export"));
+  }
+
+  #listen() {
+    byId("new").addEventListener("click", () => this.#navigate(null));
+    byId("documents-open").addEventListener("click", () => this.#documents.open());
+    const search = byId("search", HTMLInputElement);
+    search.addEventListener("input", () => this.#sessions.search(search.value));
+    acceptDroppedFiles(byId("drop"), (files) => {
+      this.#documents.close();
+      this.#upload(files);
+    });
+    addEventListener("popstate", () => this.#open(sessionInAddress()));
+    addEventListener("focus", () => {
+      this.#sessions.refresh();
+      this.#banner.recheck();
+    });
+    this.#chat.addEventListener("chat-send", () => this.#problem.clear());
+    this.#chat.addEventListener("chat-session", ({ detail }) => this.#handleNewSession(detail.session));
+    this.#chat.addEventListener("chat-start", () => this.#refreshSession());
+    this.#chat.addEventListener("chat-done", () => {
+      this.#refreshSession();
+      this.#banner.recheck();
+    });
+    this.#chat.addEventListener("chat-error", ({ detail }) => {
+      if (detail.code === "connection_lost") this.#problem.clear(); // the element shows it
+      if (detail.code === "unauthorized") this.#tokenDialog.open();
+      else this.#banner.refresh();
+    });
+  }
+
+  // -- the open session
+
+  /** @param {string | null} id null: a new one, as soon as there is a message */
+  #navigate(id) {
+    history.pushState(null, "", id ? `?session=${id}` : location.pathname);
+    if (NARROW.matches) this.#sidebar.setVisible(false);
+    if (!id) this.#chat.focus();
+    return this.#open(id);
+  }
+
+  /** @param {string | null} id */
+  async #open(id) {
+    this.#problem.clear();
+    this.#show(id, (id && this.#sessions.find(id)) || null);
+    this.#attached.leave();
+    if (id) this.#chat.sessionId = id;
+    else this.#chat.clear();
+    if (!TOUCH.matches) this.#chat.focus();
+    await this.#readSession();
+  }
+
+  /** @param {string | null} id @param {Session | null} session null until it has been read */
+  #show(id, session) {
+    this.#sessionId = id;
+    this.#session = session;
+    const known = id === null || session !== null;
+    this.#title.textContent = known ? titleOf(session) : "";
+    document.title = session?.title ? `${session.title} · chatproxy` : "chatproxy";
+    this.#exports.setVisible(id !== null);
+    this.#sessions.mark(id);
+    if (known) this.#selectModel(session?.model ?? null);
+  }
+
+  #refreshSession() {
+    this.#sessions.refresh();
+    this.#readSession();
+  }
+
+  /** Read the open session. If it fails, the element fails to read it too, and says so. */
+  async #readSession() {
+    const id = this.#sessionId;
+    if (id === null) return;
+    const session = await this.#client.sessions.get(id).catch(() => null);
+    if (session && id === this.#sessionId) this.#show(id, session);
+  }
+
+  /** @param {Session} session created by the first message; the model was chosen before */
+  #handleNewSession(session) {
+    const { model } = this.#models;
+    history.replaceState(null, "", `?session=${session.id}`);
+    this.#show(session.id, { ...session, model });
+    this.#saveModel(model);
+  }
+
+  /** @param {Session} session */
+  async #deleteSession(session) {
+    if (!(await confirm(this.#deleteDialog, titleOf(session)))) return;
+    try {
+      await this.#client.sessions.delete(session.id);
+    } catch (error) {
+      return this.#report(error);
+    }
+    if (session.id === this.#sessionId) this.#navigate(null);
+  }
+
+  /** @param {import("./export-menu.js").Format} format */
+  async #export(format) {
+    if (this.#sessionId === null) return;
+    try {
+      const blob = await this.#client.sessions.export(this.#sessionId, format);
+      saveFile(blob, `${titleOf(this.#session)}.${format === "json" ? "json" : "md"}`);
+    } catch (error) {
+      this.#report(error);
+    }
+  }
+
+  // -- the model
+
+  /** @param {string | null} model null: `auto` */
+  #selectModel(model) {
+    this.#models.model = model;
+    this.#chat.model = this.#models.model;
+  }
+
+  /** @param {string} model */
+  #chooseModel(model) {
+    this.#selectModel(model);
+    this.#saveModel(model);
+  }
+
+  /**
+   * Keep the model with the session. Until there is one, the first message takes it along.
+   *
+   * @param {string} model
+   */
+  async #saveModel(model) {
+    const id = this.#sessionId;
+    if (id === null) return;
+    try {
+      const session = await this.#client.sessions.update(id, { model });
+      if (id === this.#sessionId) this.#session = session;
+    } catch (error) {
+      this.#report(error);
+    }
+  }
+
+  // -- documents
+
+  /** @param {File[]} files */
+  #upload(files) {
+    this.#attached.upload(files);
+    this.#chat.focus();
+  }
+
+  /** @param {DocumentInfo} document */
+  #chooseDocument(document) {
+    this.#attached.choose(document);
+    this.#chat.focus();
+  }
+
+  /** @param {DocumentInfo} document */
+  async #deleteDocument(document) {
+    const more = " Answers keep the passages they cite.";
+    if (!(await confirm(this.#deleteDialog, document.title, more))) return;
+    await this.#client.documents.delete(document.id);
+    if (document.id === this.#attached.id) this.#attached.choose(null);
+  }
+
+  // -- problems
+
+  /**
+   * Show an error, unless the element shows the same: that the server cannot be reached is said only once.
+   *
+   * @param {unknown} error
+   */
+  #report(error) {
+    const lost = /** @type {ChatError} */ (error).code === "connection_lost";
+    if (lost && this.#chat.busy) return;
+    this.#problem.report(error);
+    if (lost && this.#sessionId !== null) this.#chat.refresh(); // if that fails too, the element shows it
+  }
+}
+
+/** Return the id of the session in the page's address, if there is one. */
+function sessionInAddress() {
+  return new URLSearchParams(location.search).get("session") || null;
+}
 
 takeTokenFromAddress();
-
-const chat = /** @type {any} */ (document.querySelector("chat-interface"));
-const baseUrl = new URL("../..", import.meta.url).href;
-const client = createChatClient({ baseUrl, headers: authorization });
-chat.client = client;
-
-/** @type {any} */
-let session = null; // the open one; null: the next message makes it
-
-// -- sessions
-
-const list = new SessionList(
-  { list: $("sessions"), none: $("none"), more: $("more") },
-  { client: () => client, onopen: (chosen) => go(chosen.id), onrename: renamed, ondelete: remove, onmended: noProblem, onproblem: problem },
-);
-
-/** @param {string | null} id */
-function go(id) {
-  history.pushState(null, "", id ? `?session=${id}` : location.pathname);
-  if (NARROW.matches) showSidebar(false);
-  if (!id) chat.focus();
-  return open(id);
-}
-
-/** @param {string | null} id */
-async function open(id) {
-  noProblem();
-  shown(id ? (list.sessions.find((one) => one.id === id) ?? { id }) : null);
-  attached.leave();
-  if (id) chat.setAttribute("session-id", id);
-  else chat.clear();
-  if (!TOUCH.matches) chat.focus();
-  if (id) await reread();
-}
-
-/** What goes wrong here goes wrong in the element too, which tells it. */
-async function reread() {
-  const { id } = session;
-  const fresh = await client.sessions.get(id).catch(() => null);
-  if (fresh && session?.id === id) shown(fresh);
-}
-
-/** @param {any} one */
-function shown(one) {
-  session = one;
-  $("title").textContent = one && !("title" in one) ? "" : titleOf(one); // nothing, until it is known
-  document.title = one?.title ? `${one.title} · chatproxy` : "chatproxy";
-  $("export").hidden = !one;
-  list.mark(one?.id ?? null);
-  if (!one || "model" in one) pick(one?.model ?? null);
-}
-
-/** @param {any} changed */
-function renamed(changed) {
-  if (changed.id === session?.id) shown(changed);
-}
-
-/** @param {any} gone */
-async function remove(gone) {
-  if (!(await confirmed($("confirm"), titleOf(gone)))) return;
-  try {
-    await client.sessions.delete(gone.id);
-  } catch (error) {
-    return problem(error);
-  }
-  if (gone.id === session?.id) go(null);
-}
-
-chat.addEventListener("chat-session", (/** @type {any} */ { detail }) => {
-  history.replaceState(null, "", `?session=${detail.session.id}`);
-  shown({ ...detail.session, model: picker.select.value });
-  keepModel(picker.select.value);
-});
-for (const type of ["chat-start", "chat-done"]) {
-  chat.addEventListener(type, () => {
-    list.refresh();
-    if (session) reread();
-  });
-}
-addEventListener("popstate", () => open(fromAddress()));
-addEventListener("focus", () => (list.refresh(), banner.lookAgain()));
-
-function fromAddress() {
-  return new URLSearchParams(location.search).get("session");
-}
-
-// -- documents
-
-const attached = new SessionDocument(
-  chat,
-  {
-    open: $("documents-open"), name: $("document-name"), off: $("document-off"), upload: $("upload"), says: $("upload-says"),
-    progress: $("upload-progress"), cancel: $("upload-cancel"), problem: $("document-problem"),
-  },
-  { client, onproblem: problem },
-);
-
-const documents = new DocumentList(
-  {
-    dialog: $("documents"), list: $("documents-list"), none: $("documents-none"), more: $("documents-more"),
-    file: $("documents-input"), choose: $("documents-file"), close: $("documents-close"), problem: $("documents-problem"),
-  },
-  { client, current: () => attached.id, onfiles: take, onchoose, ondelete, onproblem: problem },
-);
-
-takeDroppedFiles($("drop"), (files) => (documents.close(), take(files)));
-$("documents-open").addEventListener("click", () => documents.open());
-
-/** @param {File[]} files */
-function take(files) {
-  attached.upload(files);
-  chat.focus();
-}
-
-/** @param {import("../types.js").DocumentInfo} document */
-function onchoose(document) {
-  attached.choose(document);
-  chat.focus();
-}
-
-/** @param {import("../types.js").DocumentInfo} document */
-async function ondelete(document) {
-  if (!(await confirmed($("confirm"), document.title, " Answers keep the passages that they name."))) return;
-  await client.documents.delete(document.id);
-  if (document.id === attached.id) attached.choose(null);
-}
-
-// -- models
-
-const picker = new ModelPicker($("model"), (model) => {
-  pick(model);
-  keepModel(model);
-});
-
-/** @param {string | null} model */
-function pick(model) {
-  picker.show(model);
-  chat.setAttribute("model", picker.select.value);
-}
-
-/** @param {string} model */
-async function keepModel(model) {
-  if (!session) return;
-  const { id } = session;
-  try {
-    const changed = await client.sessions.update(id, { model });
-    if (session?.id === id) session = changed;
-  } catch (error) {
-    problem(error);
-  }
-}
-
-// -- export
-
-$("export").addEventListener("click", async (/** @type {any} */ { target }) => {
-  const { format } = target.closest("button")?.dataset ?? {};
-  if (!format) return;
-  $("export").open = false;
-  try {
-    const blob = await client.sessions.export(session.id, format);
-    save(blob, `${titleOf(session)}.${format === "json" ? "json" : "md"}`);
-  } catch (error) {
-    problem(error);
-  }
-});
-addEventListener("click", ({ target }) => {
-  if (!$("export").contains(target)) $("export").open = false;
-});
-
-/** @param {Blob} blob @param {string} name */
-function save(blob, name) {
-  const url = URL.createObjectURL(blob);
-  h("a", { href: url, download: name }).click();
-  setTimeout(() => URL.revokeObjectURL(url), 10_000);
-}
-
-// -- problems, and the token
-
-/** That the server cannot be reached is told once: by the element, where it finds the same. @param {any} error */
-function problem(error) {
-  if (error.code === "unauthorized") return signIn();
-  const lost = error.code === "connection_lost";
-  if (lost && chat.busy) return;
-  $("problem").textContent = error.message ?? error.error;
-  $("problem").hidden = false;
-  if (lost && session) chat.refresh();
-}
-
-function noProblem() {
-  $("problem").hidden = true;
-}
-
-/** @type {Promise<void> | null} */
-let signingIn = null;
-
-function signIn() {
-  signingIn ??= (async () => {
-    const field = $("token");
-    field.value = "";
-    if ((await asked($("sign-in"))) === "enter" && field.value) {
-      keepToken(field.value.trim());
-      start();
-    }
-    signingIn = null;
-  })();
-}
-
-const banner = new OllamaBanner($("ollama"), baseUrl);
-chat.addEventListener("chat-error", (/** @type {any} */ { detail }) => {
-  if (detail.code === "connection_lost") noProblem();
-  if (detail.code === "unauthorized") signIn();
-  else banner.look();
-});
-chat.addEventListener("chat-send", noProblem);
-chat.addEventListener("chat-done", () => banner.lookAgain());
-
-// -- how it looks
-
-/** @param {boolean} visible */
-function showSidebar(visible) {
-  document.body.classList.toggle("wide", !visible);
-  const over = visible && NARROW.matches; // it lies over the rest, which then waits
-  $("veil").hidden = !over;
-  $("main").inert = over;
-  $("menu").setAttribute("aria-expanded", String(visible));
-}
-
-$("new").append(icon("plus"), "New chat");
-$("menu").append(icon("menu"));
-$("hide").append(icon("menu"));
-$("documents-open").prepend(icon("document"));
-for (const id of ["documents-close", "document-off"]) $(id).append(icon("close"));
-document.querySelector("#export summary")?.append(icon("export"));
-$("new").addEventListener("click", () => go(null));
-$("menu").addEventListener("click", () => (showSidebar(true), $("hide").focus()));
-$("hide").addEventListener("click", () => (showSidebar(false), $("menu").focus()));
-$("veil").addEventListener("click", () => showSidebar(false));
-$("search").addEventListener("input", () => list.search($("search").value));
-addEventListener("keydown", ({ key }) => {
-  if (key !== "Escape") return;
-  if ($("main").inert) $("hide").click();
-  if ($("export").open) ($("export").open = false), $("export").firstElementChild.focus();
-});
-NARROW.addEventListener("change", () => showSidebar(!NARROW.matches));
-
-function start() {
-  banner.look();
-  picker.refresh(client);
-  list.refresh();
-  open(fromAddress());
-}
-
-themed($("theme"), chat);
-showSidebar(!NARROW.matches);
-start();
+new ChatPage().start();

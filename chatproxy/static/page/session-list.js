@@ -1,37 +1,59 @@
-// The page's list of sessions: search, rename, delete.
+// The list of sessions: open, search, rename, delete.
 
 import { h, iconButton } from "../dom/dom.js";
 
 const UNTITLED = "New chat";
 const PAGE = 50;
-const MOST = 500; // that the server gives at once
+const LONGEST_PAGE = 500; // that the server returns
 
-/** @param {any} session */
+/**
+ * @typedef {import("../types.js").Session} Session
+ *
+ * @typedef {object} Handlers
+ * @property {(session: Session) => void} onopen
+ * @property {(session: Session) => void} onrename
+ * @property {(session: Session) => Promise<void>} ondelete
+ * @property {(error: unknown) => void} onproblem
+ * @property {() => void} onrecover called when the list can be read again
+ */
+
+/** @param {Session | null} session */
 export const titleOf = (session) => session?.title || UNTITLED;
 
-/** @param {HTMLElement} list */
-const links = (list) => [...list.querySelectorAll("a")];
-
 export class SessionList {
-  /** @type {any[]} */
-  sessions = [];
+  #list;
+  #empty;
+  #more;
+  #client;
+  #handlers;
+  /** @type {Session[]} */
+  #sessions = [];
   /** @type {string | null} */
-  current = null;
+  #currentId = null;
   #query = "";
+  /** @type {string | null} */
   #next = null;
-  #reading = 0;
+  #reads = 0; // counts them; only the latest one matters, for responses may overtake each other
   #failed = false;
-  #shown = "";
+  #renderedKey = "";
 
   /**
-   * @param {{list: HTMLElement, none: HTMLElement, more: HTMLElement}} places
-   * @param {{client: () => any, onopen: (session: any) => void, onrename: (session: any) => void,
-   *   ondelete: (session: any) => Promise<void>, onmended: () => void, onproblem: (error: any) => void}} handlers
+   * @param {{list: HTMLElement, empty: HTMLElement, more: HTMLElement}} elements
+   * @param {import("../types.js").ChatClient} client
+   * @param {Handlers} handlers
    */
-  constructor(places, handlers) {
-    this.places = places;
-    this.handlers = handlers;
-    places.more.addEventListener("click", () => this.#read(this.#next));
+  constructor({ list, empty, more }, client, handlers) {
+    this.#list = list;
+    this.#empty = empty;
+    this.#more = more;
+    this.#client = client;
+    this.#handlers = handlers;
+    more.addEventListener("click", () => this.#read(this.#next));
+  }
+
+  /** @param {string} id */
+  find(id) {
+    return this.#sessions.find((session) => session.id === id);
   }
 
   /** @param {string} query */
@@ -40,64 +62,80 @@ export class SessionList {
     return this.#read(null);
   }
 
-  /** As many as were shown: who has gone down the list stays there. */
+  /** Read the list again, as far as it is shown. */
   refresh() {
-    return this.#read(null, Math.min(Math.max(this.sessions.length, PAGE), MOST));
+    return this.#read(null, Math.min(Math.max(this.#sessions.length, PAGE), LONGEST_PAGE));
   }
 
-  /** Only the latest reading counts: answers may overtake each other. @param {string | null} before */
-  async #read(before, limit = PAGE) {
-    const reading = (this.#reading += 1);
-    try {
-      const page = await this.handlers.client().sessions.list({ q: this.#query || undefined, before: before ?? undefined, limit });
-      if (reading !== this.#reading) return;
-      this.sessions = before === null ? page.sessions : [...this.sessions, ...page.sessions];
-      this.#next = page.next;
-      this.#show();
-      if (this.#failed) this.handlers.onmended();
-      this.#failed = false;
-    } catch (error) {
-      if (reading !== this.#reading) return;
-      this.#failed = true;
-      this.handlers.onproblem(error);
-    }
-  }
-
-  /** @param {string | null} id */
+  /**
+   * Mark a session as the open one.
+   *
+   * @param {string | null} id
+   */
   mark(id) {
-    this.current = id;
-    for (const link of links(this.places.list)) {
+    this.#currentId = id;
+    for (const link of this.#links()) {
       if (link.dataset.session === id) link.setAttribute("aria-current", "page");
       else link.removeAttribute("aria-current");
     }
   }
 
-  #show() {
-    const { list, none, more } = this.places;
-    if (list.querySelector("input")) return; // a title is being written
-    const showing = JSON.stringify(this.sessions.map(({ id, title }) => [id, title]));
-    none.textContent = this.#query ? "Nothing found." : "Conversations will be listed here.";
-    none.hidden = this.sessions.length > 0;
-    more.hidden = this.#next === null;
-    if (showing === this.#shown) return; // a click that has begun on an item must find it again
-    this.#shown = showing;
-    const focused = document.activeElement?.closest("li");
-    const place = focused ? [...list.children].indexOf(focused) : -1;
-    list.replaceChildren(...this.sessions.map((session) => this.#item(session)));
-    this.mark(this.current);
-    if (place < 0) return;
-    const all = links(list); // the same session, or what is now in the place of one that is gone
-    (all.find(({ dataset }) => dataset.session === focused?.dataset.session) ?? all[place] ?? all.at(-1))?.focus();
+  #links() {
+    return [...this.#list.querySelectorAll("a")];
   }
 
-  /** @param {any} session */
+  /** @param {string | null} before null reads the first page */
+  async #read(before, limit = PAGE) {
+    const read = (this.#reads += 1);
+    try {
+      const page = await this.#client.sessions.list({ q: this.#query || undefined, before, limit });
+      if (read !== this.#reads) return;
+      this.#sessions = before === null ? page.sessions : [...this.#sessions, ...page.sessions];
+      this.#next = page.next;
+      this.#render();
+      if (this.#failed) this.#handlers.onrecover();
+      this.#failed = false;
+    } catch (error) {
+      if (read !== this.#reads) return;
+      this.#failed = true;
+      this.#handlers.onproblem(error);
+    }
+  }
+
+  #render() {
+    if (this.#list.querySelector("input")) return; // a session is being renamed
+    this.#empty.textContent = this.#query ? "No matches." : "No conversations yet.";
+    this.#empty.hidden = this.#sessions.length > 0;
+    this.#more.hidden = this.#next === null;
+    const key = JSON.stringify(this.#sessions.map(({ id, title }) => [id, title]));
+    if (key === this.#renderedKey) return; // a click needs the same item at its beginning and its end
+    this.#renderedKey = key;
+    const focused = document.activeElement?.closest("li");
+    const position = focused ? [...this.#list.children].indexOf(focused) : -1;
+    this.#list.replaceChildren(...this.#sessions.map((session) => this.#item(session)));
+    this.mark(this.#currentId);
+    if (focused && position >= 0) this.#restoreFocus(focused.dataset.session, position);
+  }
+
+  /**
+   * Focus the same session, or if it is gone the one in its place.
+   *
+   * @param {string | undefined} id
+   * @param {number} position
+   */
+  #restoreFocus(id, position) {
+    const links = this.#links();
+    (links.find(({ dataset }) => dataset.session === id) ?? links[position] ?? links.at(-1))?.focus();
+  }
+
+  /** @param {Session} session */
   #item(session) {
     const title = titleOf(session);
     const link = h("a", { href: `?session=${session.id}`, "data-session": session.id, title, dir: "auto" }, title);
-    link.addEventListener("click", (/** @type {MouseEvent} */ event) => {
-      if (event.ctrlKey || event.metaKey || event.shiftKey) return; // the browser's: another tab
+    link.addEventListener("click", (event) => {
+      if (event.ctrlKey || event.metaKey || event.shiftKey) return; // the browser opens another tab or window
       event.preventDefault();
-      this.handlers.onopen(session);
+      this.#handlers.onopen(session);
     });
     const item = h("li", { "data-session": session.id }, link);
     const rename = iconButton("edit", `Rename ${title}`, () => this.#rename(item, session));
@@ -106,46 +144,51 @@ export class SessionList {
     return item;
   }
 
-  /** Enter and leaving keep the new title, Esc the old one. @param {HTMLElement} item @param {any} session */
+  /**
+   * Turn an item into a field for its title. Enter and leaving the field save it, Esc does not.
+   *
+   * @param {HTMLElement} item
+   * @param {Session} session
+   */
   #rename(item, session) {
     const field = h("input", { "aria-label": "Title", maxlength: 500, dir: "auto" });
     field.value = titleOf(session);
-    let done = false;
-    const close = async (/** @type {boolean} */ keep, byKey = true) => {
-      if (done) return;
-      done = true;
+    let closed = false;
+    const close = async ({ save = false, focus = true }) => {
+      if (closed) return;
+      closed = true;
       const title = field.value.trim();
-      const again = this.#item(session);
-      item.replaceWith(again);
-      this.mark(this.current);
-      if (byKey) again.querySelector("a").focus();
-      if (keep && title && title !== titleOf(session)) await this.#change(session, title);
-      else this.#show();
+      const restored = this.#item(session);
+      item.replaceWith(restored);
+      this.mark(this.#currentId);
+      if (focus) restored.querySelector("a")?.focus();
+      if (save && title && title !== titleOf(session)) await this.#saveTitle(session, title);
+      else this.#render();
     };
-    field.addEventListener("blur", () => close(true, false));
-    field.addEventListener("keydown", (/** @type {KeyboardEvent} */ event) => {
+    field.addEventListener("blur", () => close({ save: true, focus: false }));
+    field.addEventListener("keydown", (event) => {
       if (event.isComposing) return;
-      if (event.key === "Enter") close(true);
-      if (event.key === "Escape") close(false);
-      event.stopPropagation(); // it is not the sidebar that Esc closes
+      if (event.key === "Enter") close({ save: true });
+      if (event.key === "Escape") close({});
+      event.stopPropagation(); // Esc would also hide the sidebar
     });
     item.replaceChildren(field);
     field.select();
   }
 
-  /** @param {any} session @param {string} title */
-  async #change(session, title) {
+  /** @param {Session} session @param {string} title */
+  async #saveTitle(session, title) {
     try {
-      this.handlers.onrename(await this.handlers.client().sessions.update(session.id, { title }));
+      this.#handlers.onrename(await this.#client.sessions.update(session.id, { title }));
     } catch (error) {
-      this.handlers.onproblem(error);
+      this.#handlers.onproblem(error);
     }
     await this.refresh();
   }
 
-  /** @param {any} session */
+  /** @param {Session} session */
   async #delete(session) {
-    await this.handlers.ondelete(session);
+    await this.#handlers.ondelete(session);
     await this.refresh();
   }
 }

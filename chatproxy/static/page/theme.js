@@ -1,29 +1,34 @@
-// Light, dark, or as the system is: one button that goes through the three, and is remembered.
+// Light, dark, or as the system: one button that switches between the three. The choice is kept.
 
 import { icon } from "../dom/dom.js";
 
-const THEMES = ["auto", "light", "dark"];
+const THEMES = /** @type {const} */ (["auto", "light", "dark"]);
 const KEY = "chatproxy theme";
 
-function kept() {
-  const theme = localStorage.getItem(KEY) ?? "";
-  return THEMES.includes(theme) ? theme : "auto";
+/** @typedef {typeof THEMES[number]} Theme */
+
+/** Apply the theme that was chosen to the page, and return it. */
+export function applyTheme() {
+  const stored = localStorage.getItem(KEY);
+  const theme = THEMES.find((each) => each === stored) ?? "auto";
+  document.documentElement.dataset.theme = theme;
+  return theme;
 }
 
-/** @param {HTMLElement} button @param {HTMLElement} chat */
-export function themed(button, chat) {
-  const paint = () => {
-    const theme = kept();
+/** @param {HTMLElement} button @param {import("../chat-interface.js").ChatInterface} chat */
+export function installThemeToggle(button, chat) {
+  const apply = () => {
+    const theme = applyTheme();
     button.title = `Theme: ${theme}`;
     button.setAttribute("aria-label", button.title);
-    document.documentElement.dataset.theme = theme;
-    if (theme === "auto") chat.removeAttribute("theme");
-    else chat.setAttribute("theme", theme);
+    chat.theme = theme === "auto" ? null : theme;
+    return theme;
   };
   button.append(icon("theme"));
   button.addEventListener("click", () => {
-    localStorage.setItem(KEY, /** @type {string} */ (THEMES[(THEMES.indexOf(kept()) + 1) % THEMES.length]));
-    paint();
+    const next = THEMES[(THEMES.indexOf(applyTheme()) + 1) % THEMES.length];
+    localStorage.setItem(KEY, next ?? "auto");
+    apply();
   });
-  paint();
+  apply();
 }

@@ -1,0 +1,36 @@
+// A line that says what went wrong, until it is cleared.
+
+/** @typedef {import("../types.js").ChatError} ChatError */
+
+export class ProblemLine {
+  #element;
+  #onunauthorized;
+
+  /**
+   * @param {HTMLElement} element
+   * @param {(error: ChatError) => void} onunauthorized called instead of showing that the token is missing or wrong
+   */
+  constructor(element, onunauthorized) {
+    this.#element = element;
+    this.#onunauthorized = onunauthorized;
+  }
+
+  /** @param {string} sentence */
+  show(sentence) {
+    this.#element.textContent = sentence;
+    this.#element.hidden = false;
+  }
+
+  clear() {
+    this.#element.textContent = "";
+    this.#element.hidden = true;
+  }
+
+  /** @param {unknown} error of the client */
+  report(error) {
+    const problem = /** @type {ChatError} */ (error);
+    if (problem.code === "unauthorized") this.#onunauthorized(problem);
+    else if (problem.code === "aborted") this.clear();
+    else this.show(problem.message);
+  }
+}
