@@ -1,6 +1,6 @@
-"""axe-core finds nothing serious: light and dark, empty, while an answer streams, after it. Keys reach everything."""
+"""axe-core reports nothing serious, in light and dark, before, during and after an answer; keys reach everything."""
 
-# Scripts and strings of the web read better in one line.
+# Scripts and Markdown read better in one line.
 # ruff: noqa: E501
 
 import pytest
@@ -11,13 +11,13 @@ pytest.importorskip("playwright")
 from playwright.async_api import Page, expect
 
 __all__ = ["browser", "site"]  # the fixtures
-pytestmark = browser_test
+pytestmark = [pytest.mark.browser, browser_test]
 
 TEXT = "# Title\n\nText, [link](https://a.org), `code`\n\n```python\nprint(1)\n```\n\n> quote\n\n| a | b |\n|-|-|\n| 1 | 2 |\n\n- [x] done"
 
 
 @pytest.mark.parametrize(("scheme", "width"), [("light", 1200), ("dark", 1200), ("dark", 320)])
-async def test_axe_finds_nothing_serious(site: Site, scheme: str, width: int) -> None:
+async def test_axe_reports_nothing_serious(site: Site, scheme: str, width: int) -> None:
     site.fake.script = Script(answer(TEXT, thinking="Hm, let me see"), gate=(gate := Gate()))
     page = await site.open(color_scheme=scheme, viewport={"width": width, "height": 700})
     assert await serious(page) == []
@@ -34,7 +34,7 @@ async def test_axe_finds_nothing_serious(site: Site, scheme: str, width: int) ->
     assert await serious(page) == []
 
 
-async def test_everything_is_reached_by_keys(site: Site) -> None:
+async def test_keys_reach_every_control(site: Site) -> None:
     page = await site.open()
     await site.ask(page, "Hi")
     await expect(page.get_by_role("button", name="Regenerate")).to_be_visible()
@@ -61,7 +61,7 @@ async def focused(page: Page) -> str:
     return str(await page.evaluate(FOCUSED))
 
 
-async def test_the_focus_is_not_lost_in_the_list(site: Site) -> None:
+async def test_the_list_keeps_the_focus(site: Site) -> None:
     for title in ("plums", "pears", "apples"):
         await site.new_session(title=title)
     page = await site.open()
@@ -79,7 +79,7 @@ async def test_the_focus_is_not_lost_in_the_list(site: Site) -> None:
     assert await focused(page) == "plums"
 
 
-async def test_the_focus_is_not_lost_with_an_answer_or_a_message(site: Site) -> None:
+async def test_editing_and_regenerating_keep_the_focus(site: Site) -> None:
     page = await site.open()
     await site.ask(page, "Hi")
     await page.get_by_role("button", name="Edit").press("Enter")
@@ -93,7 +93,7 @@ async def test_the_focus_is_not_lost_with_an_answer_or_a_message(site: Site) -> 
     await expect(page.locator("chat-interface .assistant .note")).to_have_text("Stopped.")
 
 
-async def test_esc_closes_what_is_open_and_leads_back(site: Site) -> None:
+async def test_esc_closes_the_menu_and_the_sidebar_and_restores_the_focus(site: Site) -> None:
     page = await site.open(viewport={"width": 390, "height": 700})
     await site.ask(page, "Hi")
     await page.get_by_label("Export").wait_for()
@@ -108,14 +108,13 @@ async def test_esc_closes_what_is_open_and_leads_back(site: Site) -> None:
         await page.keyboard.press("Tab")
         reached.add(await focused(page))
     assert "Search conversations" in reached
-    assert not reached & {"Write a message", "Export", "Conversation"}  # they are behind the list
+    assert not reached & {"Write a message", "Export", "Conversation"}  # those are behind the sidebar
     await page.locator("#search").press("Escape")
     await expect(page.locator("#sidebar")).to_be_hidden()
     assert await focused(page) == "Show conversations"
 
 
-async def test_the_focus_stays_where_the_reader_is(site: Site) -> None:
-    """On the button, from Send to Stop and back; in the field after Enter."""
+async def test_the_button_keeps_the_focus_from_send_to_stop_and_back(site: Site) -> None:
     site.fake.script = Script(answer("one two"), gate=(gate := Gate()))
     page = await site.open()
     await page.locator(FIELD).fill("Hi")

@@ -1,6 +1,6 @@
-"""<chat-interface> in a browser: each test clicks, types, reloads or cuts the connection."""
+"""<chat-interface> in a browser: the tests click, type, reload, and cut connections."""
 
-# Scripts and strings of the web read better in one line.
+# Scripts and strings read better in one line.
 # ruff: noqa: E501
 
 import base64
@@ -10,11 +10,11 @@ from typing import Any
 
 import pytest
 from browser import (
+    ANNOUNCER,
     ANSWER,
     BUTTON,
     FIELD,
     QUESTION,
-    SAYS,
     STATUS,
     Site,
     browser,
@@ -30,14 +30,14 @@ pytest.importorskip("playwright")
 from playwright.async_api import FilePayload, Page, Route, expect
 
 __all__ = ["browser", "site"]  # the fixtures
-pytestmark = browser_test
+pytestmark = [pytest.mark.browser, browser_test]
 
 CURSOR = "chat-interface .cursor"
 PNG = base64.b64decode(
     "iVBORw0KGgoAAAANSUhEUgAAAAEAAAABCAYAAAAfFcSJAAAADUlEQVR42mNk+M9QDwADhgGAWjR9awAAAABJRU5ErkJggg=="
 )
 
-# A client whose one stream is what the test says, for what a server does only after a while.
+# A client whose stream is written by the test, for events that a server sends only after a while.
 SCRIPTED = """
 window.say = null;
 document.querySelector("chat-interface").client = {
@@ -96,8 +96,8 @@ async def use_model(page: Page, name: str) -> None:
     await page.locator("chat-interface").evaluate("(chat, name) => chat.setAttribute('model', name)", name)
 
 
-async def change_first(page: Page) -> None:
-    """Sends the first message anew, in another word."""
+async def edit_first(page: Page) -> None:
+    """Edit the first message, and send it again."""
     await page.get_by_role("button", name="Edit").first.click()
     field = page.get_by_role("textbox", name="Edit message")
     await field.fill("changed")
@@ -107,7 +107,7 @@ async def change_first(page: Page) -> None:
 # -- a message and its answer
 
 
-async def test_the_message_shows_at_once_and_the_answer_begins_as_a_blinking_cursor(site: Site) -> None:
+async def test_the_message_shows_at_once_and_the_answer_starts_as_a_blinking_cursor(site: Site) -> None:
     site.fake.script = Script(answer("Hello there."), head=(gate := Gate()))
     page = await site.open()
     await site.ask(page, "Hi")
@@ -120,7 +120,7 @@ async def test_the_message_shows_at_once_and_the_answer_begins_as_a_blinking_cur
     await expect(page.locator(CURSOR)).to_have_count(0)
 
 
-async def test_text_runs_the_way_it_is_written(site: Site) -> None:
+async def test_text_has_the_direction_of_its_script(site: Site) -> None:
     need_marked()
     arabic = "مرحبا بالعالم."
     site.fake.script = Script(answer(f"{arabic}\n\n- {arabic}\n\n> English\n\n```\ncode\n```\n\nEnglish\n"))
@@ -136,7 +136,7 @@ async def test_text_runs_the_way_it_is_written(site: Site) -> None:
     await expect(page.locator("#sessions a")).to_have_css("direction", "rtl")
 
 
-async def test_the_cursor_is_behind_the_last_word(site: Site) -> None:
+async def test_the_cursor_follows_the_last_word(site: Site) -> None:
     need_marked()
     site.fake.script = Script([token("- one\n- two **bold**"), last()], gate=(gate := Gate()))
     page = await site.open()
@@ -151,7 +151,7 @@ async def test_reduced_motion_stops_the_blinking(site: Site) -> None:
     await expect(page.locator(CURSOR)).to_have_css("animation-name", "none")
 
 
-async def test_send_becomes_stop_which_keeps_the_text_and_says_so(site: Site) -> None:
+async def test_stop_replaces_send_and_keeps_the_text_so_far(site: Site) -> None:
     site.fake.script = Script(answer("one two three"), gate=(gate := Gate()))
     page = await site.open()
     button = await page.locator(BUTTON).element_handle()
@@ -169,7 +169,7 @@ async def test_send_becomes_stop_which_keeps_the_text_and_says_so(site: Site) ->
     await (await site.fake.arrived()).closed.wait()
 
 
-async def test_esc_stops(site: Site) -> None:
+async def test_esc_stops_the_answer(site: Site) -> None:
     site.fake.script = Script(answer("one two"), gate=(gate := Gate()))
     page = await site.open()
     await site.ask(page, "Count")
@@ -179,7 +179,7 @@ async def test_esc_stops(site: Site) -> None:
     await expect(page.locator("chat-interface .assistant .note")).to_have_text("Stopped.")
 
 
-async def test_stopped_before_the_first_word(site: Site) -> None:
+async def test_stop_before_the_first_token(site: Site) -> None:
     site.fake.script = Script(answer("one"), head=Gate())
     page = await site.open()
     await site.ask(page, "Count")
@@ -187,7 +187,7 @@ async def test_stopped_before_the_first_word(site: Site) -> None:
     await expect(page.locator("chat-interface .assistant .note")).to_have_text("Stopped.")
 
 
-async def test_enter_sends_shift_enter_breaks_the_line_and_an_input_method_keeps_its_enter(
+async def test_enter_sends_except_with_shift_or_an_input_method(
     site: Site,
 ) -> None:
     site.fake.script = echo
@@ -210,7 +210,7 @@ async def test_enter_sends_shift_enter_breaks_the_line_and_an_input_method_keeps
 # -- failure
 
 
-async def test_retry_after_a_failure_in_the_middle_asks_the_same_again(site: Site) -> None:
+async def test_retry_replaces_an_answer_that_failed_midway(site: Site) -> None:
     site.fake.script = Script(answer("one two")[:1], end="cut")
     page = await site.open()
     await site.ask(page, "Count")
@@ -225,7 +225,7 @@ async def test_retry_after_a_failure_in_the_middle_asks_the_same_again(site: Sit
     assert [request["messages"][-1]["content"] for request in site.fake.requests] == ["Count", "Count"]
 
 
-async def test_only_the_last_answer_is_retried_as_nothing_comes_after_it(site: Site) -> None:
+async def test_only_the_last_answer_can_be_retried(site: Site) -> None:
     site.fake.script = Script(answer("one two")[:1], end="cut")
     page = await site.open()
     await site.ask(page, "First")
@@ -238,7 +238,7 @@ async def test_only_the_last_answer_is_retried_as_nothing_comes_after_it(site: S
     await expect(page.get_by_role("button", name="Retry")).to_have_count(0)
 
 
-async def test_a_refused_message_stays_and_can_be_retried_and_edited(site: Site) -> None:
+async def test_a_refused_message_stays_and_can_be_retried(site: Site) -> None:
     page = await site.open()
     await use_model(page, "nowhere")
     await site.ask(page, "My long text")
@@ -250,7 +250,7 @@ async def test_a_refused_message_stays_and_can_be_retried_and_edited(site: Site)
     await expect(page.locator(QUESTION)).to_have_text(["My long text"])
 
 
-async def test_a_refused_message_is_sent_again_after_what_was_said_since(site: Site) -> None:
+async def test_a_refused_message_is_resent_after_later_ones(site: Site) -> None:
     site.fake.script = echo
     page = await site.open()
     await use_model(page, "nowhere")
@@ -259,20 +259,20 @@ async def test_a_refused_message_is_sent_again_after_what_was_said_since(site: S
     await use_model(page, MODEL)
     await site.ask(page, "second")
     await expect(page.locator(ANSWER)).to_have_text(["", "second"])
-    await change_first(page)
+    await edit_first(page)
     await expect(page.locator(QUESTION)).to_have_text(["second", "changed"])
     await expect(page.locator(ANSWER)).to_have_text(["second", "changed"])
     await page.reload()
     await expect(page.locator(QUESTION)).to_have_text(["second", "changed"])
 
 
-async def test_what_a_refused_message_was_to_replace_stays(site: Site) -> None:
+async def test_a_refused_edit_leaves_the_original(site: Site) -> None:
     site.fake.script = echo
     page = await site.open()
     await site.ask(page, "first")
     await expect(page.locator(ANSWER)).to_have_text(["first"])
     await use_model(page, "nowhere")
-    await change_first(page)
+    await edit_first(page)
     await expect(page.locator("chat-interface .failure")).to_be_visible()
     await expect(page.locator(QUESTION)).to_have_text(["first", "changed"])
     await expect(page.locator(ANSWER)).to_have_text(["first", ""])
@@ -282,7 +282,7 @@ async def test_what_a_refused_message_was_to_replace_stays(site: Site) -> None:
     await expect(page.locator(ANSWER)).to_have_text(["changed"])
 
 
-async def test_a_message_that_arrived_although_it_seemed_not_to_is_not_shown_twice(site: Site) -> None:
+async def test_a_message_that_arrived_without_a_response_is_not_shown_twice(site: Site) -> None:
     async def lose(route: Route) -> None:
         await route.fetch()
         await route.fulfill(status=400, json={"error": "Lost.", "code": "malformed"})
@@ -296,7 +296,7 @@ async def test_a_message_that_arrived_although_it_seemed_not_to_is_not_shown_twi
     await expect(page.locator(QUESTION)).to_have_text(["Hi"])
 
 
-async def test_an_answer_from_elsewhere_grows_before_a_message_that_was_refused(site: Site) -> None:
+async def test_an_answer_from_another_tab_grows_above_a_refused_message(site: Site) -> None:
     session = await site.new_session()
     page = await site.open(f"/?session={session}")
     await use_model(page, "nowhere")
@@ -312,7 +312,7 @@ async def test_an_answer_from_elsewhere_grows_before_a_message_that_was_refused(
         await expect(page.locator(ANSWER)).to_have_text(["one two", ""])
 
 
-async def test_a_cut_connection_is_mended_without_a_character_lost(site: Site) -> None:
+async def test_a_cut_connection_loses_no_character(site: Site) -> None:
     site.fake.script = Script(answer("one two three"), gate=(gate := Gate()))
     page = await site.open()
     await site.ask(page, "Count")
@@ -325,7 +325,7 @@ async def test_a_cut_connection_is_mended_without_a_character_lost(site: Site) -
     assert len(site.fake.chats) == 1
 
 
-async def test_a_lost_connection_shows_until_there_is_one_again(site: Site) -> None:
+async def test_a_lost_connection_shows_until_it_is_restored(site: Site) -> None:
     site.fake.script = Script(answer("one two three"), gate=(gate := Gate()))
     page = await site.open()
     await site.ask(page, "Count")
@@ -340,14 +340,14 @@ async def test_a_lost_connection_shows_until_there_is_one_again(site: Site) -> N
     await expect(page.locator(ANSWER)).to_have_text("one two three")
 
 
-async def test_text_too_shows_that_the_connection_is_there_again(site: Site) -> None:
+async def test_text_ends_the_lost_connection_status(site: Site) -> None:
     page = await scripted(site, START, chunk("one"), LOST)
     await expect(page.locator(STATUS)).to_have_text("Connection lost, trying again…")
     await say(page, chunk(" two"))
     await expect(page.locator(STATUS)).to_have_text("Writing")
 
 
-# -- again, and otherwise
+# -- regenerating, editing, copying
 
 
 async def test_regenerate_replaces_the_answer(site: Site) -> None:
@@ -362,7 +362,7 @@ async def test_regenerate_replaces_the_answer(site: Site) -> None:
     assert [message["content"] for message in stored] == ["Hi", "Another one."]
 
 
-async def test_edit_and_resend_drops_what_came_after(site: Site) -> None:
+async def test_resending_an_edited_message_drops_what_follows(site: Site) -> None:
     site.fake.script = echo
     page = await site.open()
     await site.ask(page, "first")
@@ -375,7 +375,7 @@ async def test_edit_and_resend_drops_what_came_after(site: Site) -> None:
     await expect(field).to_have_value("first")
     await field.press("Escape")
     await expect(page.locator(QUESTION)).to_have_text(["first", "second"])
-    await change_first(page)
+    await edit_first(page)
     await expect(page.locator(QUESTION)).to_have_text(["changed"])
     await expect(page.locator(ANSWER)).to_have_text(["changed"])
     await page.reload()
@@ -395,7 +395,7 @@ async def test_messages_and_code_are_copied(site: Site, script: str) -> None:
     page = await site.open(context=context, script=script)
     await site.ask(page, "Code")
     await expect(page.get_by_role("button", name="Regenerate")).to_be_visible()
-    await page.clock.pause_at("2100-01-01")  # what is said for a while is said until the test has seen it
+    await page.clock.pause_at("2100-01-01")  # so that "Copied" stays until the test has seen it
     await page.get_by_role("button", name="Copy code").click()
     await expect(page.get_by_role("button", name="Copied")).to_be_visible()
     await page.clock.run_for(5_000)
@@ -407,7 +407,7 @@ async def test_messages_and_code_are_copied(site: Site, script: str) -> None:
     copy = page.locator("chat-interface .assistant").get_by_role("button", name="Copy", exact=True)
     await copy.click()
     await expect(copy).to_have_attribute("data-copied", "true")
-    await expect(page.locator(SAYS)).to_have_text("Copied")
+    await expect(page.locator(ANNOUNCER)).to_have_text("Copied")
     await field.press("Control+V")
     await expect(field).to_have_value(CODE)
 
@@ -415,7 +415,7 @@ async def test_messages_and_code_are_copied(site: Site, script: str) -> None:
 # -- scrolling
 
 
-async def test_scrolling_follows_lets_go_and_takes_hold_again(site: Site) -> None:
+async def test_the_list_sticks_to_the_end_unless_scrolled_up(site: Site) -> None:
     lines = [token(f"Paragraph {number}\n\n") for number in range(90)]
     site.fake.script = Script([*lines, last()], gate=(gate := Gate()))
     page = await site.open()
@@ -433,7 +433,7 @@ async def test_scrolling_follows_lets_go_and_takes_hold_again(site: Site) -> Non
     await log.hover()
     await page.mouse.wheel(0, -400)
     await expect(latest).to_be_visible()
-    # The wheel's way is a smooth one.
+    # Scrolling by the wheel is smooth.
     await until(
         page,
         f"() => ({from_end})(document.querySelector('chat-interface').shadowRoot.querySelector('.log')) > 399",
@@ -449,7 +449,7 @@ async def test_scrolling_follows_lets_go_and_takes_hold_again(site: Site) -> Non
     await expect(page.get_by_role("button", name="Regenerate")).to_be_in_viewport()
 
 
-async def test_sending_goes_to_the_end_from_wherever_the_reader_is(site: Site) -> None:
+async def test_sending_scrolls_to_the_end(site: Site) -> None:
     session = await site.conversation("long", "Tell")
     site.fake.script = Script(answer("Paragraph\n\n" * 60))
     await site.client.ask(session, "More")
@@ -485,10 +485,10 @@ async def test_nothing_moves_when_an_answer_ends(site: Site) -> None:
     assert texts[0] == texts[1]
 
 
-# -- thinking, sources, status
+# -- thinking, status
 
 
-async def test_thinking_is_open_while_it_lasts_and_closed_at_the_first_word(site: Site) -> None:
+async def test_thinking_closes_at_the_first_token_of_the_answer(site: Site) -> None:
     page = await scripted(site, START, thinking("Hm, let me see"))
     details = page.locator("chat-interface .assistant details")
     await expect(details.locator(".thought")).to_have_text("Hm, let me see")
@@ -498,10 +498,10 @@ async def test_thinking_is_open_while_it_lasts_and_closed_at_the_first_word(site
     await details.locator("summary").click()
     await say(page, chunk(" indeed"), done("Yes indeed"))
     await expect(page.locator(ANSWER)).to_have_text("Yes indeed")
-    await expect(details).to_have_attribute("open", "")  # the reader's choice stays
+    await expect(details).to_have_attribute("open", "")  # as the reader left it
 
 
-async def test_a_reload_while_it_thinks_shows_the_thinking(site: Site) -> None:
+async def test_a_reload_during_thinking_shows_it_open(site: Site) -> None:
     steps = [*answer("Yes", thinking="hm and hm")]
     site.fake.script = Script(steps, gate=(gate := Gate()))
     page = await site.open()
@@ -519,7 +519,7 @@ async def test_a_reload_while_it_thinks_shows_the_thinking(site: Site) -> None:
     await expect(thought).to_be_hidden()
 
 
-async def test_long_thinking_scrolls_in_a_box_of_its_own(site: Site) -> None:
+async def test_long_thinking_scrolls_in_its_own_box(site: Site) -> None:
     page = await scripted(site, START, thinking("A line\n" * 60), viewport={"width": 800, "height": 600})
     box = await page.locator("chat-interface .thought").element_handle()
     at_end = "(box) => box.scrollHeight - box.clientHeight - box.scrollTop < 2 && box.scrollTop > 0"
@@ -544,7 +544,7 @@ async def test_long_thinking_scrolls_in_a_box_of_its_own(site: Site) -> None:
     assert await box.evaluate("(box) => box.scrollTop") == 0
 
 
-async def test_show_thinking_can_be_off(site: Site) -> None:
+async def test_show_thinking_false_hides_thinking(site: Site) -> None:
     page = await scripted(site, START, thinking("Hm"), chunk("Yes"))
     details = page.locator("chat-interface .assistant details")
     await expect(details).to_be_visible()
@@ -552,41 +552,18 @@ async def test_show_thinking_can_be_off(site: Site) -> None:
     await expect(details).to_be_hidden()
 
 
-SOURCES = [
-    {"documentId": 1, "title": "Manual.pdf", "chunk": 0, "snippet": "Turn it off first.", "score": 2.0},
-    {"documentId": 1, "title": "Notes.md", "chunk": 4, "snippet": "Then on again.", "score": 1.0},
-]
-
-
-async def test_sources_are_chips_with_snippets_and_references_lead_to_them(site: Site) -> None:
-    need_marked()
-    page = await scripted(site, {**START, "sources": SOURCES}, chunk("Off, then on [2]. Not [3]."))
-    chips = page.locator("chat-interface [part=sources] .chip")
-    await expect(chips).to_have_text(["1 Manual.pdf", "2 Notes.md"])
-    await say(page, done("Off, then on [2]. Not [3].", sources=SOURCES))
-    await chips.first.click()
-    snippet = page.locator("chat-interface .snippet")
-    await expect(snippet).to_have_text("Turn it off first.")
-    await page.locator("chat-interface a.reference").click()
-    await expect(snippet).to_have_text("Then on again.")
-    await expect(chips.nth(1)).to_be_focused()
-    await expect(page.locator(ANSWER)).to_contain_text("Not [3].")
-    await chips.nth(1).click()
-    await expect(snippet).to_be_hidden()
-
-
-async def test_the_status_line_says_what_is_going_on(site: Site) -> None:
+async def test_the_status_line_follows_the_status_events(site: Site) -> None:
     context = await site.context()
     await context.clock.install()
     queued = {"type": "status", "state": "queued", "position": 3, "elapsedMs": 0}
     page = await scripted(site, START, queued, context=context)
     status = page.locator(STATUS)
     await expect(status).to_have_text("Queued, 3rd in line")
-    await page.clock.pause_at("2100-01-01")  # from now on, time is the test's
+    await page.clock.pause_at("2100-01-01")  # from here on, the test moves the clock
     await say(page, {"type": "status", "state": "loading", "elapsedMs": 12_000})
     await expect(status).to_have_text("Loading model, 12 s")
     await page.clock.run_for(1000)
-    await expect(status).to_have_text("Loading model, 13 s")  # it goes on by itself
+    await expect(status).to_have_text("Loading model, 13 s")  # it counts on by itself
     await say(
         page, {"type": "status", "state": "generating", "elapsedMs": 9, "tokens": 9, "tokensPerSecond": 41.2}
     )
@@ -595,7 +572,7 @@ async def test_the_status_line_says_what_is_going_on(site: Site) -> None:
     await expect(status).to_be_hidden()
 
 
-async def test_a_model_that_thinks_is_not_said_to_write(site: Site) -> None:
+async def test_the_status_line_tells_thinking_from_writing(site: Site) -> None:
     generating = {"type": "status", "state": "generating", "elapsedMs": 0}
     page = await scripted(site, START, generating, thinking("Hm"))
     await expect(page.locator(STATUS)).to_have_text("Thinking")
@@ -603,7 +580,7 @@ async def test_a_model_that_thinks_is_not_said_to_write(site: Site) -> None:
     await expect(page.locator(STATUS)).to_have_text("Writing")
 
 
-async def test_the_server_s_queue_shows_in_the_status_line(site: Site) -> None:
+async def test_the_status_line_shows_the_place_in_the_queue(site: Site) -> None:
     site.settings = {"max_concurrent_generations": 1}
     site.fake.script = Script(answer("one"), gate=(gate := Gate()))
     page = await site.open()
@@ -616,8 +593,8 @@ async def test_the_server_s_queue_shows_in_the_status_line(site: Site) -> None:
     await expect(page.locator(ANSWER)).to_have_text("one")
 
 
-async def test_warnings_are_shown(site: Site) -> None:
-    """Of each kind the newest: a prompt that is fitted anew leaves out something else."""
+async def test_the_newest_warning_of_each_kind_is_shown(site: Site) -> None:
+    """A prompt that is fitted again leaves out something else."""
     said = [("history_truncated", "Some was left out."), ("document_gone", "It is gone.")]
     said.append(("history_truncated", "More was left out."))
     page = await scripted(
@@ -627,20 +604,20 @@ async def test_warnings_are_shown(site: Site) -> None:
     await expect(notes).to_have_text(["It is gone.", "More was left out."])
 
 
-# -- pictures
+# -- images
 
 
-async def test_a_picture_is_attached_shown_removed_and_sent(site: Site) -> None:
+async def test_an_image_is_attached_removed_and_sent(site: Site) -> None:
     site.fake.shows["gemma3:270m"]["capabilities"] = ["completion", "vision"]
     page = await site.open()
     files = page.locator("chat-interface input[type=file]")
-    picture: FilePayload = {"name": "dot.png", "mimeType": "image/png", "buffer": PNG}
-    await files.set_input_files([picture])
+    image: FilePayload = {"name": "dot.png", "mimeType": "image/png", "buffer": PNG}
+    await files.set_input_files([image])
     preview = page.locator("chat-interface .preview")
     await expect(preview.get_by_role("img", name="dot.png")).to_be_visible()
     await page.get_by_role("button", name="Remove image").click()
     await expect(preview).to_have_count(0)
-    await files.set_input_files([picture])
+    await files.set_input_files([image])
     await expect(preview).to_have_count(1)
     await site.ask(page, "What is it?")
     await expect(preview).to_have_count(0)
@@ -651,7 +628,7 @@ async def test_a_picture_is_attached_shown_removed_and_sent(site: Site) -> None:
     await expect(page.locator("chat-interface .user .note")).to_have_text("1 image")
 
 
-async def test_a_picture_is_pasted(site: Site) -> None:
+async def test_an_image_is_pasted(site: Site) -> None:
     page = await site.open()
     await page.locator(FIELD).evaluate(
         """(field, data) => {
@@ -664,7 +641,7 @@ async def test_a_picture_is_pasted(site: Site) -> None:
     await expect(page.locator("chat-interface .preview img")).to_be_visible()
 
 
-async def test_pictures_that_no_request_can_hold_are_refused(site: Site) -> None:
+async def test_images_too_large_for_a_request_are_refused(site: Site) -> None:
     page = await site.open()
     await page.locator("chat-interface input[type=file]").evaluate(
         """(input) => {
@@ -678,10 +655,10 @@ async def test_pictures_that_no_request_can_hold_are_refused(site: Site) -> None
     await expect(page.locator("chat-interface .preview")).to_have_count(0)
 
 
-# -- other tabs, other times
+# -- reloads, other tabs and devices
 
 
-async def test_a_reload_in_the_middle_comes_back_to_it_live(site: Site) -> None:
+async def test_a_reload_resumes_the_answer_live(site: Site) -> None:
     site.fake.script = Script(answer("one two three"), gate=(gate := Gate()))
     page = await site.open()
     await site.ask(page, "Count")
@@ -699,7 +676,7 @@ async def test_a_reload_in_the_middle_comes_back_to_it_live(site: Site) -> None:
     assert len(site.fake.chats) == 1
 
 
-async def test_two_tabs_show_the_same_answer_growing(site: Site) -> None:
+async def test_two_tabs_stream_the_same_answer(site: Site) -> None:
     session = await site.new_session()
     context = await site.context()
     one = await site.open(f"/?session={session}", context)
@@ -711,12 +688,12 @@ async def test_two_tabs_show_the_same_answer_growing(site: Site) -> None:
     await expect(two.locator(ANSWER)).to_have_text("one")
     gate.let(1)
     await expect(two.locator(ANSWER)).to_have_text("one two")
-    await two.locator(BUTTON).click()  # what is stopped in one is stopped in both
+    await two.locator(BUTTON).click()  # stops it for both
     await expect(one.locator("chat-interface .assistant .note")).to_have_text("Stopped.")
     await expect(one.locator(ANSWER)).to_have_text("one two")
 
 
-async def test_another_device_sees_it_when_the_page_gets_the_focus(site: Site) -> None:
+async def test_the_focus_refreshes_what_another_device_sent(site: Site) -> None:
     session = await site.new_session()
     page = await site.open(f"/?session={session}")
     await expect(page.locator("chat-interface .empty")).to_be_visible()
@@ -738,16 +715,16 @@ async def test_earlier_messages_are_a_click_away(site: Site) -> None:
     await expect(top).to_have_text("m2")
     await page.get_by_role("button", name="Show earlier messages").click()
     await expect(page.locator(QUESTION)).to_have_count(52)
-    await expect(page.locator(QUESTION).nth(2)).to_be_in_viewport()  # what was read stays in sight
+    await expect(page.locator(QUESTION).nth(2)).to_be_in_viewport()  # where the reader was
     await expect(page.locator(QUESTION).first).to_have_text("m0")
     await page.evaluate("dispatchEvent(new Event('focus'))")
     await expect(page.locator(QUESTION)).to_have_count(52)
 
 
-# -- what an embedding page has to do with
+# -- the interface for embedding pages
 
 
-async def test_the_events_bubble_composed_and_in_their_order(site: Site) -> None:
+async def test_events_bubble_composed_and_in_order(site: Site) -> None:
     site.fake.script = Script(answer("one two"))
     page = await site.open()
     await page.evaluate(
@@ -774,7 +751,7 @@ async def test_the_events_bubble_composed_and_in_their_order(site: Site) -> None
     assert seen[-1][2]["content"] == "one two"
 
 
-async def test_chat_send_can_be_prevented(site: Site) -> None:
+async def test_chat_send_can_be_canceled(site: Site) -> None:
     page = await site.open()
     await page.evaluate("addEventListener('chat-send', (event) => event.preventDefault(), { once: true })")
     await site.ask(page, "Hi")
@@ -784,7 +761,7 @@ async def test_chat_send_can_be_prevented(site: Site) -> None:
     await expect(page.locator(ANSWER)).to_have_text("Hello from a fake.")
 
 
-async def test_the_methods(site: Site) -> None:
+async def test_methods(site: Site) -> None:
     page = await site.open()
     await page.evaluate("window.chat = document.querySelector('chat-interface')")
     await page.evaluate("chat.send('By script')")
@@ -803,7 +780,7 @@ async def test_the_methods(site: Site) -> None:
     await expect(page.locator(FIELD)).to_be_focused()
 
 
-async def test_attributes_properties_slots_and_parts(site: Site) -> None:
+async def test_attributes_css_properties_slots_and_parts(site: Site) -> None:
     page = await site.open()
     chat = page.locator("chat-interface")
     await chat.evaluate(
@@ -833,7 +810,64 @@ async def test_attributes_properties_slots_and_parts(site: Site) -> None:
     await expect(page.locator(BUTTON)).to_be_disabled()
 
 
-async def test_labels_renderer_and_headers_are_properties(site: Site) -> None:
+async def test_properties_reflect_attributes(site: Site) -> None:
+    page = await site.open()
+    reflected = await page.evaluate(
+        """() => {
+          const chat = document.createElement("chat-interface");
+          const seen = [];
+          for (const [property, attribute, value] of [
+            ["endpoint", "endpoint", "/chat"], ["sessionId", "session-id", "s"], ["documentId", "document-id", 7],
+            ["model", "model", "auto"], ["placeholder", "placeholder", "Ask"], ["theme", "theme", "dark"],
+            ["showThinking", "show-thinking", false], ["disabled", "disabled", true],
+          ]) {
+            const initial = chat[property];
+            chat[property] = value;
+            const set = [chat[property] === value, chat.getAttribute(attribute)];
+            chat[property] = undefined;
+            seen.push([property, initial, ...set, chat.hasAttribute(attribute), chat[property] === initial]);
+          }
+          chat.documentId = null; // no document, in contrast to undefined
+          return [...seen, [chat.documentId, chat.getAttribute("document-id")]];
+        }"""
+    )
+    assert reflected == [
+        ["endpoint", None, True, "/chat", False, True],
+        ["sessionId", None, True, "s", False, True],
+        ["documentId", None, True, "7", False, True],
+        ["model", None, True, "auto", False, True],
+        ["placeholder", None, True, "Ask", False, True],
+        ["theme", None, True, "dark", False, True],
+        ["showThinking", True, True, "false", False, True],
+        ["disabled", False, True, "", False, True],
+        [None, ""],
+    ]
+
+
+async def test_properties_set_before_the_definition_are_kept(site: Site) -> None:
+    session = await site.conversation("apples", "about apples")
+    page = await site.open("/docs", ready="#types")
+    result = await page.evaluate(
+        """async (sessionId) => {
+          const chat = document.createElement("chat-interface");
+          Object.assign(chat, { sessionId, placeholder: "Ask", labels: { send: "Senden" } });
+          document.body.append(chat);
+          const { ChatInterface } = await import("./static/chat-interface.js");
+          class Other extends ChatInterface {}
+          return [
+            chat.getAttribute("session-id") === sessionId, Object.keys(chat), ChatInterface.define() === ChatInterface,
+            Other.define("other-chat") === Other, document.createElement("other-chat") instanceof Other,
+          ];
+        }""",
+        session,
+    )
+    assert result == [True, [], True, True, True]
+    await expect(page.locator(QUESTION)).to_have_text("about apples")
+    await expect(page.locator(FIELD)).to_have_attribute("placeholder", "Ask")
+    await expect(page.locator(BUTTON)).to_have_attribute("aria-label", "Senden")
+
+
+async def test_labels_renderer_and_headers(site: Site) -> None:
     page = await site.open()
     await page.evaluate(
         """() => {
@@ -852,16 +886,7 @@ async def test_labels_renderer_and_headers_are_properties(site: Site) -> None:
     await expect(page.locator(f"{ANSWER} mark")).to_have_text("HELLO FROM A FAKE.")
 
 
-async def test_the_document_goes_along(site: Site) -> None:
-    page = await site.open()
-    await page.evaluate("document.querySelector('chat-interface').setAttribute('document-id', '7')")
-    async with page.expect_request("**/messages/stream") as sent:
-        await site.ask(page, "Hi")
-    body: Any = (await sent.value).post_data_json
-    assert body["documentId"] == 7
-
-
-async def test_without_the_lexer_text_shows_as_it_is(site: Site) -> None:
+async def test_without_the_lexer_text_is_plain(site: Site) -> None:
     context = await site.context()
     await context.route("**/vendor/**", lambda route: route.fulfill(status=404))
     site.fake.script = Script(answer("# not\n\na **heading**"))
@@ -871,43 +896,46 @@ async def test_without_the_lexer_text_shows_as_it_is(site: Site) -> None:
     await expect(page.locator(f"{ANSWER} .plain")).to_have_css("white-space-collapse", "preserve")
 
 
-# What a screen reader would say.
-HEARD = """() => {
-  window.said = [];
-  const says = document.querySelector("chat-interface").shadowRoot.querySelector("[role=status]");
-  new MutationObserver(() => says.textContent && window.said.push(says.textContent)).observe(says, { childList: true });
+# Records what a screen reader would say.
+RECORD = """() => {
+  window.announcements = [];
+  const region = document.querySelector("chat-interface").shadowRoot.querySelector("[role=status]");
+  new MutationObserver(() => region.textContent && window.announcements.push(region.textContent)).observe(region, { childList: true });
 }"""
 
 
-async def test_one_region_speaks_and_the_log_does_not(site: Site) -> None:
+async def test_one_live_region_announces_and_the_log_does_not(site: Site) -> None:
     site.fake.script = Script(answer("one two"), gate=(gate := Gate()))
     page = await site.open()
-    await page.evaluate(HEARD)
+    await page.evaluate(RECORD)
     await site.ask(page, "Hi")
-    await expect(page.locator(SAYS)).to_have_text("The answer has started.")
-    await expect(page.locator(SAYS)).to_have_attribute("aria-live", "polite")
+    await expect(page.locator(ANNOUNCER)).to_have_text("The answer has started.")
+    await expect(page.locator(ANNOUNCER)).to_have_attribute("aria-live", "polite")
     await expect(page.locator("chat-interface [role=log]")).to_have_attribute("aria-live", "off")
     gate.open()
-    await expect(page.locator(SAYS)).to_have_text("The answer is complete.")
-    assert await page.evaluate("window.said") == ["The answer has started.", "The answer is complete."]
+    await expect(page.locator(ANNOUNCER)).to_have_text("The answer is complete.")
+    assert await page.evaluate("window.announcements") == [
+        "The answer has started.",
+        "The answer is complete.",
+    ]
     site.fake.script = refused(500, "out of memory")
     await site.ask(page, "And now?")
-    await expect(page.locator(SAYS)).to_contain_text("out of memory")
+    await expect(page.locator(ANNOUNCER)).to_contain_text("out of memory")
 
 
-async def test_each_loss_of_the_connection_is_told_once(site: Site) -> None:
+async def test_each_loss_of_the_connection_is_announced_once(site: Site) -> None:
     page = await scripted(site, START, chunk("one"))
-    await expect(page.locator(SAYS)).to_have_text("The answer has started.")
-    await page.evaluate(HEARD)
+    await expect(page.locator(ANNOUNCER)).to_have_text("The answer has started.")
+    await page.evaluate(RECORD)
     await say(page, LOST)
     sentence = "Connection lost, trying again…"
-    await expect(page.locator(SAYS)).to_have_text(sentence)
+    await expect(page.locator(ANNOUNCER)).to_have_text(sentence)
     await say(page, LOST, chunk(" two"), LOST, LOST, done("one two"))
-    await expect(page.locator(SAYS)).to_have_text("The answer is complete.")
-    assert await page.evaluate("window.said") == [sentence, sentence, "The answer is complete."]
+    await expect(page.locator(ANNOUNCER)).to_have_text("The answer is complete.")
+    assert await page.evaluate("window.announcements") == [sentence, sentence, "The answer is complete."]
 
 
-async def test_an_element_taken_out_and_put_back_goes_on(site: Site) -> None:
+async def test_a_moved_element_resumes_the_answer(site: Site) -> None:
     site.fake.script = Script(answer("one two"), gate=(gate := Gate()))
     page = await site.open()
     await site.ask(page, "Hi")

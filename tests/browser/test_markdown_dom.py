@@ -1,6 +1,6 @@
-"""Markdown to DOM nodes, whole and while it streams, in a browser's own DOM."""
+"""Markdown as DOM nodes, whole and streamed, in a real browser's DOM."""
 
-# Scripts and strings of the web read better in one line.
+# Scripts and Markdown read better in one line.
 # ruff: noqa: E501
 
 from collections.abc import AsyncIterator
@@ -14,14 +14,14 @@ pytest.importorskip("playwright")
 from playwright.async_api import Browser, Page
 
 __all__ = ["browser"]  # the fixture
-pytestmark = browser_test
+pytestmark = [pytest.mark.browser, browser_test]
 
 MODULES = """
 const { StreamingMarkdown } = await import("./static/element/streaming-markdown.js");
 const { loadLexer, safeUrl } = await import("./static/element/markdown.js");
 const { labels } = await import("./static/element/labels.js");
 const newLexer = await loadLexer();
-const due = new Map(); // frames are drawn when the test says so
+const due = new Map(); // frames are rendered when the test says so
 let last = 0;
 window.requestAnimationFrame = (draw) => (due.set((last += 1), draw), last);
 window.cancelAnimationFrame = (id) => due.delete(id);
@@ -41,7 +41,7 @@ async def site(browser: Browser, tmp_path_factory: pytest.TempPathFactory) -> As
 
 @pytest_asyncio.fixture(scope="module", loop_scope="session")
 async def page(site: Site) -> Page:
-    """One for all: each test draws into an element of its own."""
+    """One page for all tests: each renders into an element of its own."""
     need_marked()
     return await site.open()
 
@@ -71,18 +71,18 @@ async def html(page: Page, text: str) -> str:
         ("[r]\n\n[r]: http://x.org", '<p><a href="http://x.org/" target="_blank" rel="noopener noreferrer nofollow">r</a></p>'),
     ],
 )  # fmt: skip
-async def test_markdown_becomes_these_nodes(page: Page, text: str, expected: str) -> None:
+async def test_markdown_renders_as(page: Page, text: str, expected: str) -> None:
     assert await html(page, text) == expected
 
 
-async def test_a_table_scrolls_by_itself_and_is_aligned(page: Page) -> None:
+async def test_a_table_is_aligned_in_a_scrolling_box(page: Page) -> None:
     shown = await html(page, "| a | b |\n|:--|--:|\n| 1 | 2 |\n")
     assert '<div class="table" tabindex="0"' in shown
     assert '<th class="align-left">a</th><th class="align-right">b</th>' in shown
     assert '<td class="align-right">2</td>' in shown
 
 
-async def test_code_says_its_language_and_keeps_every_character(page: Page) -> None:
+async def test_code_shows_its_language_and_keeps_every_character(page: Page) -> None:
     code = "if a < b && c:\n\tprint('<b>')  "
     shown = await run(
         page,
@@ -93,7 +93,7 @@ async def test_code_says_its_language_and_keeps_every_character(page: Page) -> N
     assert shown == ["python", code]
 
 
-async def test_links_are_of_allowed_schemes_and_open_elsewhere(page: Page) -> None:
+async def test_links_have_allowed_schemes(page: Page) -> None:
     given = [
         "http://a.org/", "https://a.org/?q=1", "mailto:a@b.org", "HTTPS://A.ORG",
         "javascript:alert(1)", "JaVaScRiPt:alert(1)", "java\tscript:alert(1)", "\x01javascript:alert(1)",
@@ -106,7 +106,7 @@ async def test_links_are_of_allowed_schemes_and_open_elsewhere(page: Page) -> No
     assert await html(page, "[x](javascript:alert(1))") == "<p>[x](javascript:alert(1))</p>"
 
 
-async def test_images_are_links_and_are_not_loaded(page: Page, site: Site) -> None:
+async def test_images_become_links(page: Page, site: Site) -> None:
     shown = await html(page, "![a cat](https://example.org/cat.png)")
     assert "<img" not in shown
     assert (
@@ -163,8 +163,8 @@ html
 Last *words*"""
 
 
-async def test_streamed_in_any_pieces_it_is_the_same(page: Page) -> None:
-    """One character per frame, and in pieces of many sizes."""
+async def test_any_pieces_render_the_same(page: Page) -> None:
+    """One character per frame, and pieces of many sizes."""
     differences = await run(
         page,
         """
@@ -186,7 +186,7 @@ async def test_streamed_in_any_pieces_it_is_the_same(page: Page) -> None:
     assert differences == []
 
 
-async def test_finished_blocks_are_never_touched_again_and_a_frame_lexes_once(page: Page) -> None:
+async def test_complete_blocks_are_final_and_a_frame_lexes_once(page: Page) -> None:
     seen = await run(
         page,
         """
@@ -209,8 +209,8 @@ async def test_finished_blocks_are_never_touched_again_and_a_frame_lexes_once(pa
     assert longest < 400
 
 
-async def test_a_long_text_is_laid_out_in_groups_and_is_the_same(page: Page) -> None:
-    """Of 64 blocks or fewer; none ends before a heading, whose margin is one with that of the block above."""
+async def test_a_long_text_is_grouped_and_renders_the_same(page: Page) -> None:
+    """Groups have at most 64 blocks and do not end before a heading: its margin collapses with the block above."""
     seen = await run(
         page,
         """
@@ -238,8 +238,8 @@ async def test_a_long_text_is_laid_out_in_groups_and_is_the_same(page: Page) -> 
     assert same
 
 
-async def test_what_the_reader_has_in_a_growing_block_stays(page: Page) -> None:
-    """A button that says "Copied", the focus, a selection, a place scrolled to; nothing moves at the end."""
+async def test_a_growing_block_keeps_focus_selection_and_buttons(page: Page) -> None:
+    """A button that says "Copied" keeps saying so; the end of the text changes nothing."""
     seen = await run(
         page,
         """
@@ -277,7 +277,7 @@ async def test_what_the_reader_has_in_a_growing_block_stays(page: Page) -> None:
         ("", "word ", "", "p"),
     ],
 )
-async def test_a_long_block_grows_as_text_until_it_closes(
+async def test_a_long_block_grows_as_plain_text_in_linear_time(
     page: Page, opening: str, line: str, closing: str, selector: str
 ) -> None:
     text = opening + line * 2500 + closing + "\n\nAnd then.\n"
@@ -298,14 +298,14 @@ async def test_a_long_block_grows_as_text_until_it_closes(
     )
     assert seen["same"]
     assert seen["nodes"] >= 1
-    assert seen["during"] > len(text) * 0.5  # it showed while it grew
-    assert seen["lexed"] < 14 * len(text)  # 43 times and more, were it lexed at every frame
+    assert seen["during"] > len(text) * 0.5  # it was shown while it grew
+    assert seen["lexed"] < 14 * len(text)  # 43 times and more if it were lexed in every frame
 
 
 @pytest.mark.parametrize(
     "text", [">" * 20_000, "> " * 20_000, "- " * 9_000 + "x", "[" * 8_000, "*a " * 3_000, "![" * 4_000]
 )
-async def test_nesting_that_has_no_end_shows_as_text(page: Page, text: str) -> None:
+async def test_endless_nesting_is_plain_text(page: Page, text: str) -> None:
     shown = await run(
         page,
         "const { box, stream } = begin(); stream.append(given); stream.finish();"
@@ -317,7 +317,7 @@ async def test_nesting_that_has_no_end_shows_as_text(page: Page, text: str) -> N
     assert shown[1] < 5000
 
 
-async def test_text_without_a_lexer_is_one_text_node_that_grows(page: Page) -> None:
+async def test_plain_streaming_grows_one_text_node(page: Page) -> None:
     shown = await run(
         page,
         """

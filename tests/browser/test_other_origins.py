@@ -1,4 +1,4 @@
-"""The browser side away from its own page: under a prefix, on an insecure origin, embedded elsewhere."""
+"""The browser side outside its own page: under a prefix, on an insecure origin, embedded in another site."""
 
 from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack, asynccontextmanager
@@ -18,7 +18,7 @@ pytest.importorskip("playwright")
 from playwright.async_api import Browser, Page
 
 __all__ = ["browser"]  # the fixture
-pytestmark = browser_test
+pytestmark = [pytest.mark.browser, browser_test]
 EXAMPLE: Final = Path(__file__).parents[2] / "examples" / "other-origin"
 
 
@@ -32,7 +32,7 @@ async def page(browser: Browser) -> AsyncIterator[Page]:
 
 @asynccontextmanager
 async def chatproxy(folder: Path, prefix: str = "", **settings: Any) -> AsyncIterator[str]:
-    """Its address."""
+    """A chatproxy, as its address."""
     async with AsyncExitStack() as stack:
         fake = await stack.enter_async_context(FakeOllama())
         config = Config(
@@ -51,12 +51,12 @@ async def chatproxy(folder: Path, prefix: str = "", **settings: Any) -> AsyncIte
 
 
 @asynccontextmanager
-async def other_origin(chatproxys: list[str]) -> AsyncIterator[str]:
-    """The example's folder on an origin of its own, told on the way where chatproxy is this time."""
+async def other_origin(addresses: list[str]) -> AsyncIterator[str]:
+    """The example on an origin of its own, with the address of chatproxy replaced by the first of these."""
 
     async def file(request: web.Request) -> web.Response:
         path = EXAMPLE / (request.match_info["name"] or "index.html")
-        text = path.read_text().replace("http://127.0.0.1:11435", chatproxys[0])
+        text = path.read_text().replace("http://127.0.0.1:11435", addresses[0])
         kind = {".html": "text/html", ".js": "text/javascript", ".css": "text/css"}[path.suffix]
         return web.Response(text=text, content_type=kind)
 
@@ -75,15 +75,15 @@ ASK: Final = """async (module) => {
 }"""
 
 
-async def test_the_client_calls_where_its_module_came_from(page: Page, tmp_path: Path) -> None:
+async def test_the_client_defaults_to_the_server_of_its_module(page: Page, tmp_path: Path) -> None:
     async with chatproxy(tmp_path, "/deep/chat") as url:
-        await page.goto(f"{url}/docs")  # JSON forbids scripts
+        await page.goto(f"{url}/docs")  # a page of that origin that runs scripts
         heard = await page.evaluate(ASK, f"{url}/static/chat-client.js")
     assert heard["baseUrl"] == url
     assert heard["fullResponse"] == "Hello from a fake."
 
 
-async def test_an_insecure_origin_will_do(page: Page, tmp_path: Path) -> None:
+async def test_the_client_works_on_an_insecure_origin(page: Page, tmp_path: Path) -> None:
     async with chatproxy(tmp_path, cors_origins="http://chat.test") as url:  # its Host is another one
 
         async def pass_on(route: Any) -> None:
@@ -104,19 +104,19 @@ async def test_an_insecure_origin_will_do(page: Page, tmp_path: Path) -> None:
 UPLOAD: Final = """async () => {
   const { createChatClient } = await import("/static/chat-client.js");
   const client = createChatClient({ headers: () => ({ Authorization: "Bearer token" }) });
-  const told = [];
+  const reports = [];
   const file = new File(["x".repeat(5_000_000)], "ü.txt", { type: "text/plain" });
-  const onProgress = ({ loaded, total }) => told.push([loaded, total]);
+  const onProgress = ({ loaded, total }) => reports.push([loaded, total]);
   const answer = await client.documents.create(file, { onProgress });
   const small = new File(["no"], "no");
   const refused = await client.documents.create(small, { onProgress }).catch((error) => error);
   const aborted = await client.documents
     .create(file, { onProgress, signal: AbortSignal.abort() }).catch((error) => error.code);
-  return { told, answer, refused: [refused.name, refused.code, refused.status], aborted };
+  return { reports, answer, refused: [refused.name, refused.code, refused.status], aborted };
 }"""
 
 
-async def test_an_upload_tells_its_progress(page: Page) -> None:
+async def test_an_upload_reports_its_progress(page: Page) -> None:
     async def document(request: web.Request) -> web.Response:
         form = await request.post()
         file = form["file"]
@@ -136,7 +136,7 @@ async def test_an_upload_tells_its_progress(page: Page) -> None:
     assert heard["answer"] == {"name": "ü.txt", "bytes": 5_000_000, "token": "Bearer token"}
     assert heard["refused"] == ["ChatError", "invalid", 422]
     assert heard["aborted"] == "aborted"
-    loaded = [place for place, total in heard["told"] if total > 5_000_000]
+    loaded = [place for place, total in heard["reports"] if total > 5_000_000]
     assert loaded == sorted(loaded)
     assert loaded[-1] > 5_000_000
 
@@ -156,7 +156,7 @@ async def test_the_example_embeds_the_element_from_another_origin(page: Page, tm
     assert faults == []
 
 
-async def test_without_the_cors_setting_the_example_does_not_load(page: Page, tmp_path: Path) -> None:
+async def test_the_example_needs_the_cors_setting(page: Page, tmp_path: Path) -> None:
     said: list[str] = []
     page.on("console", lambda message: said.append(message.text))
     there: list[str] = []

@@ -1,4 +1,4 @@
-"""The page at `/` and how it is served: the list of sessions, models, export, the token, its headers."""
+"""The page at `/`: the list of sessions, models, export, theme, token, the banner about Ollama, drafts."""
 
 import asyncio
 import json
@@ -7,12 +7,9 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from aiohttp import web
-from browser import ANSWER, FIELD, QUESTION, STATIC, Site, browser, browser_test, site
-from chat_client import Client, Server
-from fake_ollama import FakeOllama, Gate, Script, answer
+from browser import ANSWER, FIELD, QUESTION, Site, browser, browser_test, site
+from fake_ollama import Gate, Script, answer
 
-from chatproxy import Config, create_app
 from chatproxy.command.demo import demo_server
 from chatproxy.web.api import health
 
@@ -20,6 +17,7 @@ pytest.importorskip("playwright")
 from playwright.async_api import FilePayload, Page, Route, expect
 
 __all__ = ["browser", "site"]  # the fixtures
+pytestmark = [pytest.mark.browser, browser_test]
 
 LINKS = "#sessions a"
 PHONE: dict[str, Any] = {"viewport": {"width": 320, "height": 600}, "has_touch": True, "is_mobile": True}
@@ -33,8 +31,7 @@ async def open_menu(page: Page, name: str, tool: str) -> None:
 # -- sessions
 
 
-@browser_test
-async def test_the_first_message_makes_a_session_that_is_listed_and_in_the_address(site: Site) -> None:
+async def test_the_first_message_creates_a_session_with_an_address(site: Site) -> None:
     page = await site.open()
     await expect(page.locator("#sessions-empty")).to_be_visible()
     await site.ask(page, "My first question")
@@ -47,8 +44,7 @@ async def test_the_first_message_makes_a_session_that_is_listed_and_in_the_addre
     await expect(page.locator(ANSWER)).to_have_text("Hello from a fake.")
 
 
-@browser_test
-async def test_sessions_are_opened_and_left_by_click_and_by_the_browser_s_back(site: Site) -> None:
+async def test_sessions_open_by_click_and_by_the_back_button(site: Site) -> None:
     for title in ("apples", "pears"):
         await site.conversation(title, f"about {title}")
     page = await site.open()
@@ -64,8 +60,7 @@ async def test_sessions_are_opened_and_left_by_click_and_by_the_browser_s_back(s
     await expect(page.locator(FIELD)).to_be_focused()
 
 
-@browser_test
-async def test_search_finds_titles_and_words(site: Site) -> None:
+async def test_search(site: Site) -> None:
     await site.conversation("fruit", "apples and pears")
     await site.conversation("vegetables", "leek")
     page = await site.open()
@@ -76,7 +71,6 @@ async def test_search_finds_titles_and_words(site: Site) -> None:
     await expect(page.locator("#sessions-empty")).to_have_text("No matches.")
 
 
-@browser_test
 async def test_rename_and_delete(site: Site) -> None:
     session = await site.new_session(title="old")
     await site.new_session(title="other")
@@ -101,8 +95,7 @@ async def test_rename_and_delete(site: Site) -> None:
     await site.client.call("GET", f"/api/chat/sessions/{session}", status=404)
 
 
-@browser_test
-async def test_a_long_list_is_read_in_pieces(site: Site) -> None:
+async def test_a_long_list_is_paged(site: Site) -> None:
     for number in range(52):
         await site.new_session(title=f"s{number}")
     page = await site.open()
@@ -112,14 +105,13 @@ async def test_a_long_list_is_read_in_pieces(site: Site) -> None:
     await expect(page.locator("#more")).to_be_hidden()
 
     await site.new_session(title="s52")
-    await page.evaluate("dispatchEvent(new Event('focus'))")  # reads it anew
+    await page.evaluate("dispatchEvent(new Event('focus'))")  # reads it again
     await expect(page.locator(LINKS).first).to_have_text("s52")
     await expect(page.locator(LINKS)).to_have_count(52)
 
 
-@browser_test
-async def test_an_item_stays_the_same_while_nothing_changes(site: Site) -> None:
-    """The click that gives the window the focus would otherwise end on another item than it began on."""
+async def test_an_unchanged_list_keeps_its_items(site: Site) -> None:
+    """A click that also focuses the window, which refreshes the list, must end on the item it began on."""
     await site.new_session(title="apples")
     page = await site.open()
     await expect(page.locator(LINKS)).to_have_text("apples")
@@ -138,11 +130,10 @@ async def test_an_item_stays_the_same_while_nothing_changes(site: Site) -> None:
     assert await page.evaluate("changes") == 1
 
 
-# -- while it is read, and where it cannot be
+# -- loading and problems
 
 
-@browser_test
-async def test_a_conversation_that_is_being_read_is_not_shown_as_an_empty_one(site: Site) -> None:
+async def test_a_loading_session_does_not_look_empty(site: Site) -> None:
     session = await site.conversation("apples", "about apples")
     context = await site.context()
     read = asyncio.Event()
@@ -160,16 +151,15 @@ async def test_a_conversation_that_is_being_read_is_not_shown_as_an_empty_one(si
     await expect(page.locator("#title")).to_have_text("apples")
 
 
-async def on_apples(site: Site) -> Page:
-    """With a conversation to read."""
+async def open_apples(site: Site) -> Page:
+    """The page with a session open."""
     session = await site.conversation("apples", "about apples")
     page = await site.open(f"/?session={session}")
     await expect(page.locator(QUESTION)).to_have_text("about apples")
     return page
 
 
-@browser_test
-async def test_a_conversation_that_is_not_there_is_told_once_and_left(site: Site) -> None:
+async def test_a_missing_session_is_reported_once(site: Site) -> None:
     page = await site.open("/?session=nowhere")
     sentence = page.locator("chat-interface .notice")
     await expect(sentence).to_contain_text("There is no session nowhere")
@@ -179,9 +169,8 @@ async def test_a_conversation_that_is_not_there_is_told_once_and_left(site: Site
     await expect(page.locator("chat-interface .empty")).to_be_visible()
 
 
-@browser_test
-async def test_what_could_not_be_read_is_told_once_and_forgotten_once_it_can(site: Site) -> None:
-    page = await on_apples(site)
+async def test_a_failed_read_is_reported_once_until_it_succeeds(site: Site) -> None:
+    page = await open_apples(site)
     await page.context.route("**/api/chat/**", lambda route: route.abort())
     async with page.expect_event("requestfailed", lambda request: "/api/chat/sessions?" in request.url):
         await page.evaluate("dispatchEvent(new Event('focus'))")
@@ -194,9 +183,8 @@ async def test_what_could_not_be_read_is_told_once_and_forgotten_once_it_can(sit
     await expect(page.locator("#problem")).to_be_hidden()
 
 
-@browser_test
-async def test_what_one_part_alone_could_not_reach_is_told_above(site: Site) -> None:
-    page = await on_apples(site)
+async def test_a_failed_export_is_reported_above_the_conversation(site: Site) -> None:
+    page = await open_apples(site)
     await page.context.route("**/export**", lambda route: route.abort())
     await page.get_by_label("Export").click()
     await page.get_by_role("button", name="JSON").click()
@@ -204,9 +192,8 @@ async def test_what_one_part_alone_could_not_reach_is_told_above(site: Site) -> 
     await expect(page.locator("chat-interface .notice")).to_be_hidden()
 
 
-@browser_test
 @pytest.mark.parametrize("place", ["#problem", "chat-interface .notice"])
-async def test_what_was_told_goes_away_with_the_next_message(site: Site, place: str) -> None:
+async def test_the_next_message_clears_the_problem(site: Site, place: str) -> None:
     session = await site.conversation("apples", "about apples")
     page = await site.open("/" if place == "#problem" else f"/?session={session}")
     await page.context.route("**/api/chat/**", lambda route: route.abort())
@@ -229,8 +216,7 @@ MODELS = {
 }
 
 
-@browser_test
-async def test_the_picker_says_what_auto_would_be_and_the_session_keeps_the_choice(site: Site) -> None:
+async def test_the_picker_explains_auto_and_the_session_keeps_the_choice(site: Site) -> None:
     context = await site.context()
     await context.route("**/api/models", lambda route: route.fulfill(json=MODELS))
     page = await site.open(context=context)
@@ -246,8 +232,7 @@ async def test_the_picker_says_what_auto_would_be_and_the_session_keeps_the_choi
     assert (await site.client.session(session))["model"] == "gemma3:270m"
 
 
-@browser_test
-async def test_without_a_list_of_models_there_is_auto(site: Site) -> None:
+async def test_without_a_list_of_models_auto_remains(site: Site) -> None:
     context = await site.context()
     await context.route("**/api/models", lambda route: route.fulfill(status=404, json={}))
     page = await site.open(context=context)
@@ -259,7 +244,6 @@ async def test_without_a_list_of_models_there_is_auto(site: Site) -> None:
 # -- export, theme
 
 
-@browser_test
 async def test_export_downloads_the_conversation(site: Site) -> None:
     page = await site.open()
     await expect(page.get_by_label("Export")).to_be_hidden()
@@ -276,8 +260,7 @@ async def test_export_downloads_the_conversation(site: Site) -> None:
     assert json.loads(text)["session"]["title"] == "Question"
 
 
-@browser_test
-async def test_light_and_dark_follow_the_system_or_the_reader(site: Site) -> None:
+async def test_the_theme_follows_the_system_or_the_button(site: Site) -> None:
     page = await site.open(color_scheme="dark")
     background = "background-color"
     await expect(page.locator("body")).to_have_css(background, "rgb(28, 28, 30)")
@@ -292,11 +275,10 @@ async def test_light_and_dark_follow_the_system_or_the_reader(site: Site) -> Non
     await expect(page.locator("body")).to_have_css(background, "rgb(28, 28, 30)")
 
 
-# -- narrow
+# -- phones
 
 
-@browser_test
-async def test_on_a_phone_the_list_is_behind_a_button_and_nothing_is_wider_than_the_screen(
+async def test_on_a_phone_the_sidebar_is_hidden_and_everything_fits(
     site: Site,
 ) -> None:
     code = "```\n" + "x" * 300 + "\n```\n\n" + "w" * 300 + "\n\n| a | b |\n|-|-|\n| " + "c " * 80 + "| d |\n"
@@ -316,8 +298,7 @@ async def test_on_a_phone_the_list_is_behind_a_button_and_nothing_is_wider_than_
     await expect(page.locator(FIELD)).to_be_in_viewport()
 
 
-@browser_test
-async def test_the_title_has_room_beside_the_picker(site: Site) -> None:
+async def test_on_a_phone_the_title_has_room_beside_the_picker(site: Site) -> None:
     context = await site.context(**PHONE)
     await context.route("**/api/models", lambda route: route.fulfill(json=MODELS))
     session = await site.conversation("Shopping list for the weekend", "apples")
@@ -333,8 +314,7 @@ async def test_the_title_has_room_beside_the_picker(site: Site) -> None:
 TOKEN = "a-token-of-some-length"
 
 
-@browser_test
-async def test_the_token_comes_in_the_fragment_and_leaves_the_address(site: Site) -> None:
+async def test_the_token_is_taken_from_the_fragment(site: Site) -> None:
     site.settings = {"api_token": TOKEN}
     page = await site.open(f"/#token={TOKEN}")
     assert TOKEN not in page.url
@@ -346,9 +326,8 @@ async def test_the_token_comes_in_the_fragment_and_leaves_the_address(site: Site
     assert await page.evaluate("localStorage.length") == 0
 
 
-@browser_test
-async def test_all_that_the_page_asks_for_carries_the_token(site: Site) -> None:
-    """Lists, an answer, its stop and its resumption, an export, an upload with progress."""
+async def test_every_request_carries_the_token(site: Site) -> None:
+    """Lists, an answer, resuming and stopping it, an export, an upload with progress."""
     refused: list[str] = []
     site.settings = {"api_token": TOKEN}
     context = await site.context()
@@ -374,8 +353,7 @@ async def test_all_that_the_page_asks_for_carries_the_token(site: Site) -> None:
     assert refused == []
 
 
-@browser_test
-async def test_the_page_asks_for_the_token(site: Site) -> None:
+async def test_the_page_asks_for_a_missing_or_wrong_token(site: Site) -> None:
     site.settings = {"api_token": TOKEN}
     page = await site.open()
     field = page.get_by_label("Access token", exact=True)
@@ -392,11 +370,10 @@ async def test_the_page_asks_for_the_token(site: Site) -> None:
 # -- Ollama
 
 
-@browser_test
-async def test_the_page_says_that_ollama_cannot_be_reached_until_it_can(
+async def test_the_banner_shows_while_ollama_is_unreachable(
     site: Site, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(health, "KNOWN_FOR", 0.0)  # seconds: it comes and goes faster than anywhere else
+    monkeypatch.setattr(health, "KNOWN_FOR", 0.0)  # seconds; it comes and goes quickly here
     await site.start()
     await site.fake.stop()
     page = await site.open()
@@ -409,9 +386,8 @@ async def test_the_page_says_that_ollama_cannot_be_reached_until_it_can(
     await expect(banner).to_be_hidden()
 
 
-@browser_test
-async def test_the_page_looks_when_a_send_fails(site: Site, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(health, "KNOWN_FOR", 0.0)  # seconds: it comes and goes faster than anywhere else
+async def test_a_failed_message_refreshes_the_banner(site: Site, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(health, "KNOWN_FOR", 0.0)  # seconds; it comes and goes quickly here
     page = await site.open()
     await expect(page.locator("#ollama")).to_be_hidden()
     await site.fake.stop()
@@ -420,8 +396,7 @@ async def test_the_page_looks_when_a_send_fails(site: Site, monkeypatch: pytest.
     await expect(page.get_by_role("button", name="Retry")).to_be_visible()
 
 
-@browser_test
-async def test_what_is_wrong_with_ollama_is_said_in_words(site: Site) -> None:
+async def test_the_banner_gives_the_reason(site: Site) -> None:
     context = await site.context()
     state = {"reachable": False, "code": "upstream_timeout"}
     await context.route("**/readyz", lambda route: route.fulfill(json={"status": "ready", "ollama": state}))
@@ -431,8 +406,7 @@ async def test_what_is_wrong_with_ollama_is_said_in_words(site: Site) -> None:
     )
 
 
-@browser_test
-async def test_the_demo_says_that_it_is_no_language_model(site: Site) -> None:
+async def test_the_banner_says_that_the_demo_is_not_a_language_model(site: Site) -> None:
     async with demo_server(pace=400) as url:
         site.settings = {"ollama_host": url, "default_model": "auto"}
         page = await site.open()
@@ -444,12 +418,11 @@ async def test_the_demo_says_that_it_is_no_language_model(site: Site) -> None:
         await expect(page.locator("#ollama")).to_be_visible()
 
 
-# -- where one writes
+# -- the field
 
 
-@browser_test
-async def test_typing_at_once_works(site: Site) -> None:
-    """After loading, after New chat, after choosing a session."""
+async def test_the_field_has_the_focus_after_navigation(site: Site) -> None:
+    """After loading, New chat and choosing a session."""
     for title in ("apples", "pears"):
         await site.conversation(title, f"about {title}")
     page = await site.open()
@@ -463,11 +436,10 @@ async def test_typing_at_once_works(site: Site) -> None:
     await expect(field).to_have_value("two")
     await page.get_by_role("button", name="New chat").click()
     await page.keyboard.type(", three")
-    await expect(field).to_have_value("one, three")  # what was begun there is still there
+    await expect(field).to_have_value("one, three")  # the draft
 
 
-@browser_test
-async def test_on_a_touch_screen_no_keyboard_comes_up_by_itself(site: Site) -> None:
+async def test_on_a_touch_screen_the_field_is_not_focused(site: Site) -> None:
     await site.conversation("apples", "about apples")
     page = await site.open(**PHONE)
     await expect(page.locator(LINKS)).to_have_count(1)
@@ -478,8 +450,7 @@ async def test_on_a_touch_screen_no_keyboard_comes_up_by_itself(site: Site) -> N
     await expect(page.locator(FIELD)).not_to_be_focused()
 
 
-@browser_test
-async def test_unsent_text_outlives_a_reload_in_its_session(site: Site) -> None:
+async def test_drafts_survive_a_reload_per_session(site: Site) -> None:
     session = await site.conversation("apples", "about apples")
     page = await site.open()
     field = page.locator(FIELD)
@@ -492,7 +463,7 @@ async def test_unsent_text_outlives_a_reload_in_its_session(site: Site) -> None:
     await page.reload()
     await expect(field).to_have_value("for apples")
 
-    # What the server refused is not lost with the page; what it has is not written twice.
+    # A refused message is kept as a draft; a stored one is not.
     await page.evaluate("document.querySelector('chat-interface').setAttribute('document-id', '99')")
     await field.press("Enter")
     await expect(page.get_by_role("button", name="Retry")).to_be_visible()
@@ -508,10 +479,9 @@ async def test_unsent_text_outlives_a_reload_in_its_session(site: Site) -> None:
     assert [m["content"] for m in await site.client.messages(session)][2] == "for apples"
 
 
-# -- where it is served
+# -- prefix
 
 
-@browser_test
 async def test_it_works_under_a_prefix_without_the_final_slash(site: Site) -> None:
     site.prefix = "/tools/chat"
     page = await site.open("?session=")
@@ -519,72 +489,3 @@ async def test_it_works_under_a_prefix_without_the_final_slash(site: Site) -> No
     await site.ask(page, "Hi")
     await expect(page.locator(ANSWER)).to_have_text("Hello from a fake.")
     assert all("/tools/chat" in url for url in site.requests)
-
-
-async def test_the_page_and_its_files_are_served_strictly(client: Client) -> None:
-    for path, media_type in (
-        ("/", "text/html; charset=utf-8"),
-        ("/static/page/page.js", "text/javascript; charset=utf-8"),
-        ("/static/page/page.css", "text/css; charset=utf-8"),
-        ("/static/icon.svg", "image/svg+xml"),
-    ):
-        async with client.http.get(client.url(path)) as response:
-            assert response.status == 200
-            assert response.headers["Content-Type"] == media_type
-            assert response.headers["X-Content-Type-Options"] == "nosniff"
-            assert response.headers["Referrer-Policy"] == "no-referrer"
-            policy = response.headers["Content-Security-Policy"]
-            assert "default-src 'none'" in policy
-            assert "unsafe" not in policy
-            etag = response.headers["ETag"]
-        async with client.http.get(client.url(path), headers={"If-None-Match": etag}) as response:
-            assert response.status == 304
-        async with client.http.head(client.url(path)) as response:
-            assert response.status == 200
-
-
-@pytest.mark.parametrize(
-    "path",
-    [
-        "",
-        "..",
-        "../app.py",
-        "%2e%2e/app.py",
-        "..%2fapp.py",
-        "/etc/passwd",
-        "vendor",
-        "a%00.js",
-        "none.js",
-        "%2e%2e%2f%2e%2e%2fsetup.cfg",
-    ],
-)
-async def test_nothing_else_is_served(client: Client, path: str) -> None:
-    from yarl import URL
-
-    async with client.http.get(URL(f"{client.url('/static/')}{path}", encoded=True)) as response:
-        assert response.status == 404
-        assert (await response.json())["code"] == "not_found"
-
-
-async def test_a_mount_without_the_slash_leads_to_the_page(config: Config, fake: FakeOllama) -> None:
-    host = web.Application()
-    host.add_subapp("/chat", create_app(config))
-    async with (
-        Server(host, "/chat") as server,
-        server.client.http.get(server.client.url("?session=x"), allow_redirects=False) as response,
-    ):
-        assert response.status == 308
-        assert response.headers["Location"] == "./chat/?session=x"
-
-
-def test_the_page_has_nothing_inline_and_names_no_other_place() -> None:
-    html = (STATIC / "page" / "index.html").read_text()
-    assert not re.search(r"<script(?![^>]*src=)|<style|\sstyle=|\son\w+=|https?:", html)
-    assert not re.search(r"(?:src|href)=\"/", html)
-
-
-def test_no_module_writes_html() -> None:
-    for module in (path for path in STATIC.rglob("*.js") if "vendor" not in path.parts):
-        assert not re.search(
-            r"innerHTML|outerHTML|insertAdjacentHTML|document\.write|DOMParser|\beval\(", module.read_text()
-        ), module

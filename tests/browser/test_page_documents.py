@@ -1,4 +1,4 @@
-"""Documents on the page: a file on its way in, the session's document, the list, the places in the answer."""
+"""Documents on the page: uploads, the session's document, the list, citations in answers."""
 
 import asyncio
 from pathlib import Path
@@ -13,7 +13,7 @@ pytest.importorskip("playwright")
 from playwright.async_api import Page, expect
 
 __all__ = ["browser", "site"]  # the fixtures
-pytestmark = browser_test
+pytestmark = [pytest.mark.browser, browser_test]
 
 DATA = Path(__file__).parents[1] / "data" / "documents"
 OPEN = "#documents-open"
@@ -28,8 +28,8 @@ def text(name: str, content: str | bytes) -> Any:
     return {"name": name, "mimeType": "text/plain", "buffer": buffer}
 
 
-async def bring(page: Page, *files: Any) -> None:
-    """As the dialog's button does, by the browser's own file chooser."""
+async def upload(page: Page, *files: Any) -> None:
+    """Upload files with the dialog's button and the browser's file chooser."""
     await page.locator(OPEN).click()
     async with page.expect_file_chooser() as chooser:
         await page.get_by_role("button", name="Choose a file").click()
@@ -44,33 +44,31 @@ async def stored(site: Site, title: str, content: str) -> int:
 
 
 async def session_of(site: Site, document: int, title: str = "About it") -> str:
-    """A session that has asked about the document."""
+    """Return a session with a message about the document."""
     session = await site.new_session(title=title)
     await site.client.ask(session, "Where is the honey?", document_id=document)
     return session
 
 
 async def attribute(page: Page, value: str | None) -> None:
-    """The element's `document-id`."""
+    """Wait until the element's `document-id` has this value."""
     await until(
         page, "(is) => document.querySelector('chat-interface').getAttribute('document-id') === is", value
     )
 
 
-# -- a file
+# -- uploads
 
 
 @pytest.mark.parametrize(
     ("name", "question"),
     [("fhs.pdf", "What is in /usr/share?"), ("devils-dictionary.txt", "What is the nature of a person?")],
 )
-async def test_a_real_file_is_asked_about_and_its_places_are_named(
-    site: Site, name: str, question: str
-) -> None:
+async def test_a_real_file_is_uploaded_and_cited(site: Site, name: str, question: str) -> None:
     need_marked()
     site.fake.script = Script(answer("It says so in [1] and, more or less, in [3]; not in [9]."))
     page = await site.open()
-    await bring(page, DATA / name)
+    await upload(page, DATA / name)
     await expect(page.locator(NAME)).to_have_text(name, timeout=30_000)
     await expect(page.locator(FIELD)).to_be_focused()
     await site.ask(page, question)
@@ -96,7 +94,7 @@ async def test_a_real_file_is_asked_about_and_its_places_are_named(
     await expect(page.locator(CHIP)).to_have_count(5)
 
 
-# More than what the connection holds on the way; made in the page, where it need not be carried to.
+# More than the buffers of a connection hold; created in the page, so that it need not be sent there.
 LONG_FILE = """() => {
   const held = new DataTransfer();
   held.items.add(new File(["word ".repeat(5_000_000)], "long.txt"));
@@ -106,7 +104,7 @@ LONG_FILE = """() => {
 }"""
 
 
-async def test_an_upload_shows_how_far_it_is_holds_the_message_back_and_can_be_cancelled(site: Site) -> None:
+async def test_an_upload_shows_progress_holds_messages_back_and_can_be_cancelled(site: Site) -> None:
     gate = asyncio.Event()
 
     @web.middleware
@@ -130,7 +128,7 @@ async def test_an_upload_shows_how_far_it_is_holds_the_message_back_and_can_be_c
     await expect(page.locator(NAME)).to_have_text(NONE)
     await expect(page.locator("#document-problem")).to_be_hidden()
     gate.set()
-    await bring(page, text("short.txt", "Few words."))
+    await upload(page, text("short.txt", "Few words."))
     await expect(page.locator(NAME)).to_have_text("short.txt")
     await expect(page.locator("#document-problem")).to_be_hidden()
     documents = (await site.client.call("GET", "/api/documents"))["documents"]
@@ -139,10 +137,10 @@ async def test_an_upload_shows_how_far_it_is_holds_the_message_back_and_can_be_c
     await expect(page.locator(CHIP)).to_have_text("1 short.txt")
 
 
-async def test_names_run_their_own_way_and_no_sentence_with_them(site: Site) -> None:
+async def test_names_keep_their_direction_inside_sentences(site: Site) -> None:
     name = "דוח (2024) v2.txt"
     page = await site.open()
-    await bring(page, text(name, "Few words."))
+    await upload(page, text(name, "Few words."))
     await expect(page.locator(NAME)).to_have_text(name)
     await expect(page.locator("#upload-status bdi")).to_have_text(name)
     await expect(page.locator("#upload-status")).to_have_text(f"Reading {name}")
@@ -154,7 +152,7 @@ async def test_names_run_their_own_way_and_no_sentence_with_them(site: Site) -> 
     )
 
 
-async def test_what_the_server_refuses_is_said_in_its_words(site: Site) -> None:
+async def test_a_refused_upload_shows_the_server_s_sentence(site: Site) -> None:
     site.settings = {"max_document_bytes": 1000}
     page = await site.open()
     problem = page.locator("#document-problem")
@@ -163,11 +161,11 @@ async def test_what_the_server_refuses_is_said_in_its_words(site: Site) -> None:
         (text("long.txt", "word " * 200_000), "larger than 1000 bytes"),
         (text("empty.txt", " "), "no text"),
     ):
-        await bring(page, file)
+        await upload(page, file)
         await expect(problem).to_contain_text(words)
         await expect(problem).to_have_attribute("role", "alert")
         await expect(page.locator(NAME)).to_have_text(NONE)
-    await bring(page, text("good.txt", "Words."))
+    await upload(page, text("good.txt", "Words."))
     await expect(page.locator(NAME)).to_have_text("good.txt")
     await expect(problem).to_be_hidden()
 
@@ -182,7 +180,7 @@ DRAG = """([type, files, target]) => {
 }"""
 
 
-async def test_files_are_dropped_anywhere(site: Site) -> None:
+async def test_files_can_be_dropped_anywhere(site: Site) -> None:
     page = await site.open()
     veil = page.locator("#drop")
     assert not await page.evaluate(DRAG, ["dragover", [], "main"])
@@ -208,7 +206,7 @@ async def test_files_are_dropped_anywhere(site: Site) -> None:
 # -- the session's document
 
 
-async def test_the_attribute_follows_the_session_and_is_sent_only_when_it_is_new(site: Site) -> None:
+async def test_document_id_follows_the_session_and_is_sent_when_it_changes(site: Site) -> None:
     bees, ships = await stored(site, "bees", "Honey is sweet."), await stored(site, "ships", "Tar is sticky.")
     session, other = await session_of(site, bees, "first"), await site.new_session(title="second")
     page = await site.open(f"/?session={session}")
@@ -229,7 +227,7 @@ async def test_the_attribute_follows_the_session_and_is_sent_only_when_it_is_new
         "(id) => document.querySelector('chat-interface').setAttribute('document-id', id)", ships
     )
     await expect(page.locator(NAME)).to_have_text("ships")
-    await page.evaluate("document.querySelector('chat-interface').refresh()")  # a choice outlives it
+    await page.evaluate("document.querySelector('chat-interface').refresh()")  # which keeps a choice
     async with page.expect_request("**/messages/stream") as sent:
         await site.ask(page, "And tar?")
     assert ((await sent.value).post_data_json or {})["documentId"] == ships
@@ -239,7 +237,7 @@ async def test_the_attribute_follows_the_session_and_is_sent_only_when_it_is_new
     assert (await site.client.session(other))["documentId"] is None
 
 
-async def test_taken_off_the_next_message_goes_without(site: Site) -> None:
+async def test_a_removed_document_is_gone_from_the_next_message_on(site: Site) -> None:
     session = await session_of(site, await stored(site, "bees", "Honey is sweet."))
     page = await site.open(f"/?session={session}")
     await page.get_by_role("button", name="Remove bees").click()
@@ -256,7 +254,7 @@ async def test_taken_off_the_next_message_goes_without(site: Site) -> None:
     await expect(page.locator(NAME)).to_have_text(NONE)
 
 
-async def test_a_choice_is_for_the_session_that_it_was_made_in(site: Site) -> None:
+async def test_a_choice_applies_to_its_session_only(site: Site) -> None:
     await stored(site, "bees", "Honey is sweet.")
     session = await site.new_session(title="plain")
     page = await site.open(f"/?session={session}")
@@ -271,7 +269,7 @@ async def test_a_choice_is_for_the_session_that_it_was_made_in(site: Site) -> No
     assert (await site.client.messages(page.url.partition("session=")[2]))[0]["documentId"] is None
 
 
-async def test_a_document_that_is_gone_and_words_that_are_not_in_it_are_said_calmly(site: Site) -> None:
+async def test_a_deleted_document_and_a_missing_match_are_warnings(site: Site) -> None:
     bees = await stored(site, "bees", "Honey is sweet.")
     session = await session_of(site, bees)
     page = await site.open(f"/?session={session}")
@@ -282,12 +280,12 @@ async def test_a_document_that_is_gone_and_words_that_are_not_in_it_are_said_cal
     await expect(page.locator(NOTE).last).to_contain_text("document was deleted")
     await expect(page.locator(NAME)).to_have_text(NONE)
     await expect(page.locator("chat-interface .failure")).to_have_count(0)
-    await expect(page.locator(CHIP)).to_have_count(2)  # those of the answers before
+    await expect(page.locator(CHIP)).to_have_count(2)  # of the earlier answers
     await page.reload()
     await expect(page.locator(NOTE)).to_have_count(2)
 
 
-async def test_the_name_of_a_deleted_document(site: Site) -> None:
+async def test_a_deleted_document_has_a_name(site: Site) -> None:
     bees = await stored(site, "bees", "Honey is sweet.")
     session = await session_of(site, bees)
     await site.client.call("DELETE", f"/api/documents/{bees}", status=204)
@@ -298,7 +296,7 @@ async def test_the_name_of_a_deleted_document(site: Site) -> None:
 # -- the list
 
 
-async def test_the_list_chooses_and_deletes_after_asking(site: Site) -> None:
+async def test_the_list_chooses_and_deletes_after_confirmation(site: Site) -> None:
     for title in ("bees", "ships"):
         await stored(site, title, f"About {title}.")
     page = await site.open()
@@ -324,7 +322,7 @@ async def test_the_list_chooses_and_deletes_after_asking(site: Site) -> None:
     assert [document["title"] for document in documents] == ["ships"]
 
 
-async def test_titles_run_the_way_they_are_written(site: Site) -> None:
+async def test_titles_have_the_direction_of_their_script(site: Site) -> None:
     session = await session_of(site, await stored(site, "دليل العسل.txt", "Where is the honey?"))
     page = await site.open(f"/?session={session}")
     await expect(page.locator(CHIP)).to_have_css("direction", "rtl")
@@ -333,7 +331,7 @@ async def test_titles_run_the_way_they_are_written(site: Site) -> None:
     await expect(page.locator("#documents .name")).to_have_css("direction", "rtl")
 
 
-async def test_a_long_list_is_read_in_pieces(site: Site) -> None:
+async def test_a_long_list_is_paged(site: Site) -> None:
     for number in range(52):
         await stored(site, f"d{number}", f"text {number}")
     page = await site.open()
@@ -344,10 +342,10 @@ async def test_a_long_list_is_read_in_pieces(site: Site) -> None:
     await expect(page.locator("#documents-more")).to_be_hidden()
 
 
-# -- for everybody
+# -- accessibility
 
 
-async def test_all_of_it_by_keys(site: Site) -> None:
+async def test_keys_choose_a_document(site: Site) -> None:
     await stored(site, "bees", "Honey is sweet.")
     page = await site.open()
     keys = page.keyboard
@@ -369,15 +367,15 @@ async def test_all_of_it_by_keys(site: Site) -> None:
 
 
 @pytest.mark.parametrize(("scheme", "width"), [("light", 1200), ("dark", 320)])
-async def test_axe_finds_nothing_serious_and_all_fits(site: Site, scheme: str, width: int) -> None:
-    title = "A very long name of a document that nobody can read to its end " * 2
+async def test_axe_reports_nothing_serious_and_everything_fits(site: Site, scheme: str, width: int) -> None:
+    title = "A very long name of a document that has no room on the page " * 2
     document = await stored(site, title, "Honey is sweet.\n\n" + "h" * 300)
     session = await session_of(site, document)
     page = await site.open(
         f"/?session={session}", color_scheme=scheme, viewport={"width": width, "height": 700}
     )
     await page.locator(CHIP).click()
-    await bring(page, text("photo.png", b"\x89PNG"))
+    await upload(page, text("photo.png", b"\x89PNG"))
     await expect(page.locator("#document-problem")).to_be_visible()
     await expect(page.locator(NAME)).to_have_text(title.strip())
     assert await serious(page) == []

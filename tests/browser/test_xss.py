@@ -1,9 +1,9 @@
-"""What is written by others stays text: hostile strings in every place where text is shown.
+"""Text written by others stays text: hostile strings in every place that shows text.
 
-None executes, opens a dialog, or loads anything: `Site.check` holds that no request leaves the origin.
+None of them runs, opens a dialog or loads anything; `Site.check` verifies that no request leaves the origin.
 """
 
-# Scripts and strings of the web read better in one line.
+# Scripts and strings read better in one line.
 # ruff: noqa: E501
 
 from typing import Any
@@ -16,7 +16,7 @@ pytest.importorskip("playwright")
 from playwright.async_api import Page, expect
 
 __all__ = ["browser", "site"]  # the fixtures
-pytestmark = browser_test
+pytestmark = [pytest.mark.browser, browser_test]
 
 HIT = "window.__hit=1"
 EVIL = "https://evil.example"
@@ -143,7 +143,7 @@ FORBIDDEN = {
 
 
 async def harmless(page: Page, site: Site) -> None:
-    """Also when everything that can be opened, hovered or focused has been."""
+    """Check that nothing ran, even after everything that can be has been opened, hovered and focused."""
     await page.evaluate(
         """() => {
           const root = document.querySelector("chat-interface").shadowRoot;
@@ -168,12 +168,12 @@ async def harmless(page: Page, site: Site) -> None:
     site.check()
 
 
-async def test_there_are_enough_of_them() -> None:
+async def test_the_strings_are_many_and_distinct() -> None:
     assert len(set(HOSTILE)) >= 60
 
 
 async def test_hostile_messages_answers_and_titles(site: Site) -> None:
-    """As they stream (one of all), and as they are read again (one message each)."""
+    """Streamed, all in one message, and read from the server, one message each."""
     need_marked()
     site.fake.script = echo
     session = await site.new_session(title=HOSTILE[0])
@@ -191,8 +191,7 @@ async def test_hostile_messages_answers_and_titles(site: Site) -> None:
 
 
 @pytest.mark.parametrize("part", [0, 1])
-async def test_each_hostile_answer_streams_alone(site: Site, part: int) -> None:
-    """Through the renderer that streams, cut at every character."""
+async def test_hostile_answers_cut_at_every_character(site: Site, part: int) -> None:
     need_marked()
     page = await site.open()
     await page.evaluate(
@@ -270,7 +269,7 @@ def hostile_models() -> dict[str, Any]:
 
 
 async def test_hostile_documents(site: Site) -> None:
-    """Their names in the list and below the field, their text in the answer's sources."""
+    """Titles in the list and below the field, text in the sources of an answer."""
     need_marked()
     site.fake.script = Script(answer(" ".join(f"[{number}]" for number in range(1, 6))))
     await site.start()
@@ -300,15 +299,15 @@ async def test_hostile_documents(site: Site) -> None:
     await harmless(page, site)
 
 
-async def test_hostile_names_of_uploads(site: Site) -> None:
-    """While they are on their way, when they are refused, and in what they become."""
-    names = HOSTILE[::8]  # each is read by a process of its own
+async def test_hostile_upload_names(site: Site) -> None:
+    """During the upload, in a refusal, and as the titles of documents."""
+    names = HOSTILE[::8]  # a process reads each
     page = await site.open()
     await page.evaluate(
         """(names) => {
-          window.said = new Set();
-          const says = document.getElementById("upload-status");
-          new MutationObserver(() => window.said.add(says.textContent)).observe(says, { childList: true });
+          window.statuses = new Set();
+          const status = document.getElementById("upload-status");
+          new MutationObserver(() => window.statuses.add(status.textContent)).observe(status, { childList: true });
           const input = document.getElementById("documents-input");
           const held = new DataTransfer();
           for (const name of names) held.items.add(new File([`words of ${name}`], `${name}.txt`));
@@ -319,13 +318,13 @@ async def test_hostile_names_of_uploads(site: Site) -> None:
         names,
     )
     await expect(page.locator("#document-problem")).to_contain_text("are not read", timeout=30_000)
-    assert await page.evaluate("window.said.size") >= len(names)
+    assert await page.evaluate("window.statuses.size") >= len(names)
     await page.locator("#documents-open").click()
     await expect(page.locator("#documents .name")).to_have_count(len(names))
     await harmless(page, site)
 
 
-async def test_hostile_file_names(site: Site) -> None:
+async def test_hostile_image_names(site: Site) -> None:
     page = await site.open()
     await page.evaluate(
         """(names) => {

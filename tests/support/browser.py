@@ -1,12 +1,12 @@
-"""A real Chromium before a real server whose Ollama the test holds in its hand.
+"""A real Chromium in front of a real server whose Ollama is scripted by the test.
 
     async def test_it(site: Site) -> None:
         page = await site.open()                       # the built-in page, in a tab of its own
         await site.ask(page, "Hello")                  # types and presses Enter
         await expect(page.locator(ANSWER)).to_have_text("Hello from a fake.")
 
-One browser serves all tests, each with a context of its own. When a test is over, nothing may have been
-asked of another origin, no script may have failed and no rule of the page's policy may have been hurt.
+One browser serves all tests, each with a context of its own. After a test, no request may have gone to
+another origin, no script may have failed, and the Content-Security-Policy may not have been violated.
 """
 
 import asyncio
@@ -28,7 +28,7 @@ from chatproxy import Config, create_app
 
 try:
     from playwright.async_api import Browser, BrowserContext, Page, async_playwright, expect
-except ImportError:  # the tests that need it are skipped
+except ImportError:  # its tests are skipped
     Browser = BrowserContext = Page = Any  # type: ignore[assignment,misc]
     async_playwright = expect = None  # type: ignore[assignment]
 
@@ -42,17 +42,17 @@ ARGUMENTS: Final = (
     "--disable-component-update",
     "--disable-sync",
 )
-PATIENCE: Final = 30  # seconds; nothing takes so long, but where the machine has much else to do
+PATIENCE: Final = 30  # seconds; only a busy machine needs so long
 FIELD: Final = "chat-interface .composer textarea"
 BUTTON: Final = "chat-interface [part=send]"
 ANSWER: Final = "chat-interface .assistant .content"
 QUESTION: Final = "chat-interface .user .content"
 STATUS: Final = "chat-interface [part=status]"
-SAYS: Final = "chat-interface .unseen[role=status]"
+ANNOUNCER: Final = "chat-interface .unseen[role=status]"
 
 browser_test: Final = pytest.mark.asyncio(loop_scope="session")
 
-# What a page is watched with from its first line on.
+# Runs in each page before its own scripts.
 _WATCH: Final = """
 addEventListener("securitypolicyviolation", ({ violatedDirective, blockedURI }) =>
   console.error(`policy: ${violatedDirective} ${blockedURI}`));
@@ -60,13 +60,14 @@ addEventListener("securitypolicyviolation", ({ violatedDirective, blockedURI }) 
 
 
 def missing(what: str) -> NoReturn:
-    """A skip; in CI, where nothing may be skipped, a failure."""
+    """Skip the test; fail in CI, where nothing may be skipped."""
     if os.environ.get("CI"):
         pytest.fail(f"{what} is missing")
     pytest.skip(f"{what} is missing")
 
 
 def need_marked() -> None:
+    """Skip the test without the Markdown lexer."""
     if not (STATIC / "vendor" / "marked.esm.js").exists():
         missing("static/vendor/marked.esm.js (it comes with the build; needs npm)")
 
@@ -92,14 +93,14 @@ async def browser() -> AsyncIterator[Browser]:
 
 
 class Site:
-    """A server, its Ollama, and the readers before it."""
+    """A server, its Ollama, and the pages that are open."""
 
     def __init__(self, stack: AsyncExitStack, browser: Browser, folder: Path) -> None:
         self.fake = FakeOllama()
-        self.faults: list[str] = []  # what went wrong in any page; a test may clear what it provokes
-        self.requests: list[str] = []  # the address of each request of any page
+        self.faults: list[str] = []  # errors of all pages; a test may clear those that it provokes
+        self.requests: list[str] = []  # the URLs of all pages' requests
         self.dialogs: list[str] = []
-        self.settings: dict[str, Any] = {}  # of the configuration, before the first `open`
+        self.settings: dict[str, Any] = {}  # to be set before the first `open`
         self.middlewares: list[Any] = []
         self.prefix = ""
         self._stack = stack
@@ -135,7 +136,7 @@ class Site:
         return self.client.base
 
     async def context(self, **options: Any) -> BrowserContext:
-        """Another browser, as far as it can tell."""
+        """Return a context: what websites see as another browser."""
         if self._server is None:
             await self.start()
         context = await self._browser.new_context(**options)
@@ -153,11 +154,11 @@ class Site:
         ready: str = FIELD,
         **options: Any,
     ) -> Page:
-        """A tab with that address, ready to be written in: what `ready` finds is there."""
+        """Open a tab, and return it when what `ready` selects is there."""
         context = context or await self.context(**options)
         page = await context.new_page()
         page.on("pageerror", lambda error: self.faults.append(str(error)))
-        page.on("console", self._heard)
+        page.on("console", self._console)
         page.on("dialog", self._dialog)
         if script:
             await page.add_init_script(script)
@@ -165,7 +166,7 @@ class Site:
         await page.locator(ready).wait_for()
         return page
 
-    def _heard(self, message: Any) -> None:
+    def _console(self, message: Any) -> None:
         if message.type == "error" and not message.text.startswith("Failed to load resource"):
             self.faults.append(message.text)
 
@@ -174,30 +175,32 @@ class Site:
         await dialog.dismiss()
 
     async def ask(self, page: Page, text: str) -> None:
-        """As soon as the answer before it has ended; until then, the element takes no message."""
+        """Send a message as soon as the answer before it has ended."""
         await page.locator(f"{BUTTON}[data-action=send]").wait_for()
         await page.locator(FIELD).fill(text)
         await page.locator(FIELD).press("Enter")
 
     async def new_session(self, **fields: Any) -> str:
+        """Return a session without messages."""
         if self._server is None:
             await self.start()
         return await self.client.new_session(**fields)
 
     async def conversation(self, title: str, message: str) -> str:
-        """A session with one message and its answer."""
+        """Return a session with one message and its answer."""
         session = await self.new_session(title=title)
         await self.client.ask(session, message)
         return session
 
     def cut(self) -> None:
-        """All connections with browsers, in the middle of whatever they carry."""
+        """Cut all connections with browsers, whatever they carry."""
         assert self._server is not None
         for handler in self._server._runner.server.connections:  # type: ignore[union-attr]
             if handler.transport is not None:
                 handler.transport.abort()
 
     def check(self) -> None:
+        """Fail if a page has failed or has sent a request to another origin."""
         assert self.faults == []
         strangers = [url for url in self.requests if not url.startswith((self.url, "blob:", "data:"))]
         assert strangers == []
@@ -219,14 +222,14 @@ async def site(browser: Browser, tmp_path: Path) -> AsyncIterator[Site]:
 
 
 async def until(page: Page, expression: str, argument: Any = None) -> None:
-    """The script's condition; what `wait_for_function` does by eval, which the page's policy forbids."""
+    """Wait until the script returns true: `wait_for_function` uses eval, which the page's policy forbids."""
     async with asyncio.timeout(PATIENCE):
         while not await page.evaluate(expression, argument):  # noqa: ASYNC110 - a page cannot be awaited
             await asyncio.sleep(0.02)
 
 
 def axe() -> str:
-    """The source of axe-core, from npm as tests/js/package.json names it."""
+    """Return the source of axe-core, a dependency in tests/js/package.json."""
     folder = Path(__file__).parents[1] / "js"
     script = folder / "node_modules" / "axe-core" / "axe.min.js"
     if not script.exists():
@@ -240,6 +243,7 @@ def axe() -> str:
 
 
 async def serious(page: Page) -> list[str]:
+    """Return the serious and critical violations that axe reports."""
     await page.evaluate(axe())
     found = await page.evaluate("axe.run().then(({ violations }) => violations)")
     return [

@@ -81,8 +81,10 @@ function endpointsOf(api) {
 const tagOf = ({ operation }) => operation.tags[0] ?? "";
 
 /** @param {Endpoint} endpoint */
-const endpointLink = ({ method, path, operation }) =>
-  h("a", { href: `#${operation.operationId}` }, h("span", { class: "method" }, method), ` ${path}`);
+const endpointLink = ({ method, path, operation }) => {
+  const parts = path.split(/(?=\/)/).flatMap((part) => [h("wbr"), part]); // where a long path may wrap
+  return h("a", { href: `#${operation.operationId}` }, h("span", { class: "method" }, method), " ", ...parts);
+};
 
 /** @param {Endpoint} endpoint @param {Api} api */
 function endpointArticle(endpoint, api) {
@@ -161,11 +163,12 @@ function typeOf(schema) {
   if (schema.anyOf) return schema.anyOf.flatMap((option, index) => [...(index ? [" or "] : []), ...typeOf(option)]);
   if (schema.enum) return join(" or ", schema.enum.map(code));
   if (schema.type === "array" && schema.items) return ["array of ", ...typeOf(schema.items)];
-  return [[schema.type ?? "anything", ...limits(schema)].join(", ")];
+  const limits = limitsOf(schema).join(", ");
+  return [limits ? `${schema.type ?? "anything"} (${limits})` : (schema.type ?? "anything")];
 }
 
 /** @param {Schema} schema */
-function limits({ minLength, maxLength, minimum, maximum, pattern, contentEncoding, contentMediaType }) {
+function limitsOf({ minLength, maxLength, minimum, maximum, pattern, contentEncoding, contentMediaType }) {
   const highest = Number.isSafeInteger(maximum) ? maximum : undefined; // a higher one is just the integer's size
   return [
     minLength === 1 && maxLength === undefined ? "not empty" : range(minLength, maxLength, " characters"),
