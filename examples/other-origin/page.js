@@ -1,7 +1,7 @@
 // What a page can do with the element's events.
 
-const said = document.querySelector("#said");
+const status = document.querySelector("#status");
 
 document.querySelector("chat-interface").addEventListener("chat-done", ({ detail }) => {
-  said.textContent = `The answer has ${detail.content.length} characters.`;
+  status.textContent = `The answer has ${detail.content.length} characters.`;
 });
