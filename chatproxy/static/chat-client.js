@@ -42,7 +42,8 @@ export const createChatClient = (options) => {
     },
 
     messages: {
-      list: (id, { signal, ...query } = {}) => http.json("GET", `${sessionPath(id)}/messages`, { query, signal }),
+      list: (id, { signal, ...query } = {}) =>
+        http.json("GET", `${sessionPath(id)}/messages`, { query, signal }),
       cancel: (id, messageId) => http.json("POST", `${sessionPath(id)}/messages/${messageId}/cancel`),
     },
 
@@ -50,15 +51,16 @@ export const createChatClient = (options) => {
       create: (document, { onProgress, signal } = {}) => {
         if (!(document instanceof Blob)) return http.json("POST", "documents", { json: document, signal });
         const form = new FormData();
-        if ("name" in document) form.append("file", document, escapeFileName(String(document.name))); // Node 18 has no File
-        else form.append("file", document);
+        if (!("name" in document)) form.append("file", document);
+        else form.append("file", document, escapeFileName(String(document.name))); // Node 18 has no File
         if (onProgress) return http.upload("documents", form, document.size, onProgress, signal);
         return http.json("POST", "documents", { body: form, signal });
       },
       list: ({ signal, ...query } = {}) => http.json("GET", "documents", { query, signal }),
       get: (id) => http.json("GET", `documents/${id}`),
       delete: (id) => http.json("DELETE", `documents/${id}`),
-      search: (id, q, { signal } = {}) => http.json("GET", `documents/${id}/search`, { query: { q }, signal }),
+      search: (id, q, { signal } = {}) =>
+        http.json("GET", `documents/${id}/search`, { query: { q }, signal }),
     },
 
     models: () => http.json("GET", "models"),
@@ -69,8 +71,8 @@ export const createChatClient = (options) => {
 const sessionPath = (id) => `chat/sessions/${encodeURIComponent(id)}`;
 
 /**
- * Escape a `;`, which parsers of multipart headers take for the end of the name even inside quotes. The server
- * decodes it.
+ * Escape a `;`, which parsers of multipart headers take for the end of the name even inside quotes. The
+ * server decodes it.
  *
  * @param {string} name
  */

@@ -1,6 +1,15 @@
 // The types of chat-interface.js: the element <chat-interface>, its properties, methods and events.
 
-import type { ChatClient, ErrorCode, Failure, FinishReason, Message, Session, Source, Usage } from "./types.js";
+import type {
+  ChatClient,
+  ErrorCode,
+  Failure,
+  FinishReason,
+  Message,
+  Session,
+  Source,
+  Usage,
+} from "./types.js";
 
 /** A message as the element holds it. One that is not stored on the server (yet) has no id. */
 export interface ConversationMessage extends Partial<Omit<Message, "id" | "error">> {
@@ -95,7 +104,10 @@ export interface ChatInterfaceAttributes {
   endpoint?: string | undefined;
   /** The session to show. Absent until the first message, which creates one. */
   "session-id"?: string | undefined;
-  /** The document to answer from; it follows the session's. A changed one applies from the next message on, "" to none. */
+  /**
+   * The document to answer from; it follows the session's. A changed one applies from the next message on, ""
+   * to none.
+   */
   "document-id"?: string | number | undefined;
   /** The model for the next messages: a name, or "auto". */
   model?: string | undefined;
@@ -157,7 +169,9 @@ export type Renderer = (text: string, message: ConversationMessage) => Node;
 
 export class ChatInterface extends HTMLElement {
   static readonly observedAttributes: string[];
-  /** Registers the element, unless the tag is taken or there is no registry (on a server). Returns the class. */
+  /**
+   * Registers the element, unless the tag is taken or there is no registry (on a server). Returns the class.
+   */
   static define(tag?: string): typeof ChatInterface;
 
   // Properties that reflect attributes. null or undefined removes the attribute.
@@ -205,7 +219,10 @@ export class ChatInterface extends HTMLElement {
   get busy(): boolean;
   get messages(): ConversationMessage[];
 
-  /** Sends a message. Returns false if it is not accepted: empty, disabled, prevented, or an answer is in progress. */
+  /**
+   * Sends a message. Returns false if it is not accepted: empty, disabled, prevented, or an answer is in
+   * progress.
+   */
   send(message: string, options?: { images?: ImageAttachment[] | undefined }): boolean;
   /** Stops the answer in progress. */
   stop(): Promise<void>;

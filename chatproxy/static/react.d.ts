@@ -14,7 +14,8 @@ import type {
 import type { ChatClient } from "./types.js";
 
 type Listeners = {
-  [Type in keyof ChatInterfaceEventMap as `on${Type}`]?: ((event: ChatInterfaceEventMap[Type]) => void) | undefined;
+  [Type in keyof ChatInterfaceEventMap as `on${Type}`]?:
+    ((event: ChatInterfaceEventMap[Type]) => void) | undefined;
 };
 
 interface Properties {
@@ -25,7 +26,10 @@ interface Properties {
 }
 
 export type ChatInterfaceProps = DetailedHTMLProps<
-  Omit<HTMLAttributes<ChatInterface>, keyof ChatInterfaceAttributes> & ChatInterfaceAttributes & Listeners & Properties,
+  Omit<HTMLAttributes<ChatInterface>, keyof ChatInterfaceAttributes> &
+    ChatInterfaceAttributes &
+    Listeners &
+    Properties,
   ChatInterface
 >;
 

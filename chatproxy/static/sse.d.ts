@@ -12,7 +12,10 @@ export interface ServerSentEvent {
 export type ParseErrorType = "max-buffer-size-exceeded" | "unknown-field" | "invalid-retry";
 
 export declare class ParseError extends Error {
-  constructor(message: string, details: { type: ParseErrorType; field?: string; value?: string; line?: string });
+  constructor(
+    message: string,
+    details: { type: ParseErrorType; field?: string; value?: string; line?: string },
+  );
   type: ParseErrorType;
   /** The name of an unknown field. */
   field: string | undefined;
@@ -29,15 +32,18 @@ export interface ParserOptions {
    */
   onError?: ((error: ParseError) => void) | undefined;
   /**
-   * The most characters held of an event that is not complete: its unfinished line and its data so far.
-   * Past it, `onError` is called with the type `max-buffer-size-exceeded`, what was held is dropped, and `feed`
+   * The most characters held of an event that is not complete: its unfinished line and its data so far. Past
+   * it, `onError` is called with the type `max-buffer-size-exceeded`, what was held is dropped, and `feed`
    * throws until `reset` is called. Default: no limit.
    */
   maxBufferSize?: number | undefined;
 }
 
 export interface Parser {
-  /** Parses the next piece of the stream. It may end anywhere, even inside a character. Feed only bytes or only text. */
+  /**
+   * Parses the next piece of the stream. It may end anywhere, even inside a character. Feed only bytes or
+   * only text.
+   */
   feed(piece: string | Uint8Array): void;
   /** Prepares for another stream: an unfinished event is dropped. */
   reset(): void;

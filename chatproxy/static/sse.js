@@ -38,7 +38,9 @@ export const createParser = (onEvent, { onError, maxBufferSize = Infinity } = {}
 
   /** @param {string | Uint8Array} piece */
   const feed = (piece) => {
-    if (exceeded) throw new Error("The parser stopped at maxBufferSize; call reset() before the next stream.");
+    if (exceeded) {
+      throw new Error("The parser stopped at maxBufferSize; call reset() before the next stream.");
+    }
     let text = typeof piece === "string" ? piece : decoder.decode(piece, { stream: true });
     if (text === "") return;
     if (atStart && text.startsWith(BOM)) text = text.slice(1);
@@ -47,8 +49,9 @@ export const createParser = (onEvent, { onError, maxBufferSize = Infinity } = {}
   };
 
   /**
-   * Split the text into lines, O(length of the text): an unfinished line is never scanned again, and appending to
-   * it is cheap (engines concatenate lazily), so a line in n pieces costs its length and not n times that.
+   * Split the text into lines, O(length of the text): an unfinished line is never scanned again, and
+   * appending to it is cheap (engines concatenate lazily), so a line in n pieces costs its length and not n
+   * times that.
    *
    * @param {string} text
    */
@@ -90,7 +93,13 @@ export const createParser = (onEvent, { onError, maxBufferSize = Infinity } = {}
     else if (field === "id") event.id = value.includes("\0") ? event.id : value;
     else if (field !== "retry") reportUnknown(field, value, whole);
     else if (!/^\d+$/.test(value)) {
-      onError?.(new ParseError(`"${value}" is not a valid retry time.`, { type: "invalid-retry", value, line: whole }));
+      onError?.(
+        new ParseError(`"${value}" is not a valid retry time.`, {
+          type: "invalid-retry",
+          value,
+          line: whole,
+        }),
+      );
     }
   };
 
@@ -126,7 +135,8 @@ export const createParser = (onEvent, { onError, maxBufferSize = Infinity } = {}
   return { feed, reset };
 };
 
-const newDecoder = () => new TextDecoder("utf-8", { ignoreBOM: true }); // keeps a BOM; `feed` removes the first one
+/** Return a decoder that keeps a BOM; `feed` removes the first one. */
+const newDecoder = () => new TextDecoder("utf-8", { ignoreBOM: true });
 
 /** @returns {{event: string | undefined, id: string | undefined, data: string[]}} */
 const newEvent = () => ({ event: undefined, id: undefined, data: [] });

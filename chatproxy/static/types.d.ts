@@ -183,7 +183,9 @@ export interface SendRequest {
   format?: string | Record<string, unknown> | null | undefined;
   /** How long the model stays loaded: seconds, or a duration such as "10m". */
   keep_alive?: string | number | null | undefined;
-  /** Identifies this message: sent again, it is answered only once. The client generates one if it is absent. */
+  /**
+   * Identifies this message: sent again, it is answered only once. The client generates one if it is absent.
+   */
   clientMessageId?: string | null | undefined;
   /** The id of the user message that this one replaces, with everything after it. */
   replaces?: number | null | undefined;
@@ -207,7 +209,8 @@ export interface WholeAnswer {
 
 // -- the stream
 
-export type ChatEvent = StartEvent | StatusEvent | ThinkingEvent | ChunkEvent | WarningEvent | DoneEvent | ErrorEvent;
+export type ChatEvent =
+  StartEvent | StatusEvent | ThinkingEvent | ChunkEvent | WarningEvent | DoneEvent | ErrorEvent;
 
 export interface StartEvent {
   type: "start";
@@ -333,8 +336,8 @@ export type ServerErrorCode =
   | "storage_full";
 
 /**
- * The client's own codes: the connection broke and could not be restored, `signal` aborted the request, a proxy
- * answered with an error instead of chatproxy, the address is not that of a chatproxy server.
+ * The client's own codes: the connection broke and could not be restored, `signal` aborted the request, a
+ * proxy answered with an error instead of chatproxy, the address is not that of a chatproxy server.
  */
 export type ClientErrorCode = "connection_lost" | "aborted" | "http_error" | "unexpected_answer";
 
@@ -355,7 +358,10 @@ export type OnComplete = (fullResponse: string, messageId: number | null, source
 export type OnError = (error: ChatError) => void;
 
 export interface AnswerCallbacks {
-  /** Only for `resume` with a cursor: drop the text so far, including the text before the cursor; all of it follows. */
+  /**
+   * Only for `resume` with a cursor: drop the text so far, including the text before the cursor; all of it
+   * follows.
+   */
   onReset?: (() => void) | null | undefined;
   onChunk?: OnChunk | null | undefined;
   onComplete?: OnComplete | null | undefined;
@@ -365,13 +371,16 @@ export interface AnswerCallbacks {
 /**
  * An answer in progress.
  *
- * As a promise, it settles after `onComplete` or `onError`: it resolves to the `done` event, or to undefined after
- * `onError`. It rejects, with a ChatError, only if there is no `onError`. As an async iterable, at any time and any
- * number of times, it yields all events from the first one; the last is `done` or `error`. Iterating never throws.
+ * As a promise, it settles after `onComplete` or `onError`: it resolves to the `done` event, or to undefined
+ * after `onError`. It rejects, with a ChatError, only if there is no `onError`. As an async iterable, at any
+ * time and any number of times, it yields all events from the first one; the last is `done` or `error`.
+ * Iterating never throws.
  */
 export interface AnswerStream extends Promise<DoneEvent | undefined>, AsyncIterable<ChatEvent> {
   [Symbol.asyncIterator](): AsyncIterator<ChatEvent>;
-  /** Stops the answer on the server, for all readers; it ends with `done` and its text so far. Never rejects. */
+  /**
+   * Stops the answer on the server, for all readers; it ends with `done` and its text so far. Never rejects.
+   */
   cancel(): Promise<void>;
 }
 
@@ -439,8 +448,8 @@ export interface ChatClient {
   /**
    * Watches an answer, running or finished, from the cursor on; without a cursor, from the beginning.
    *
-   * A `start` with `reset`, possibly a second one, says that the server lost text: drop everything so far, including
-   * the text before the cursor; all of it follows. Callbacks hear of it from `onReset`.
+   * A `start` with `reset`, possibly a second one, says that the server lost text: drop everything so far,
+   * including the text before the cursor; all of it follows. Callbacks hear of it from `onReset`.
    */
   resume(
     sessionId: string,
@@ -472,7 +481,11 @@ export interface ChatClient {
     list(query?: PageQuery): Promise<DocumentPage>;
     get(documentId: number): Promise<DocumentInfo>;
     delete(documentId: number): Promise<void>;
-    search(documentId: number, q: string, options?: { signal?: AbortSignal | null | undefined }): Promise<SourceList>;
+    search(
+      documentId: number,
+      q: string,
+      options?: { signal?: AbortSignal | null | undefined },
+    ): Promise<SourceList>;
   };
 
   models(): Promise<ModelList>;

@@ -58,9 +58,9 @@ async def test_all_operations_are_listed_with_their_fields_and_errors(site: Site
     page = await docs(site)
     for path, methods in API["paths"].items():
         for method, operation in methods.items():
-            shown = article(page, f"{method.upper()} {path}")
-            await expect(shown.locator("p").first).to_have_text(operation["summary"])
-            text = await shown.inner_text()
+            entry = article(page, f"{method.upper()} {path}")
+            await expect(entry.locator("p").first).to_have_text(operation["summary"])
+            text = await entry.inner_text()
             said = [each["name"] for each in operation["parameters"]] + list(operation["responses"])
             for content in operation.get("requestBody", {}).get("content", {}).values():
                 name = content["schema"]["$ref"].rpartition("/")[2]

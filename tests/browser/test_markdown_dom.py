@@ -76,21 +76,21 @@ async def test_markdown_renders_as(page: Page, text: str, expected: str) -> None
 
 
 async def test_a_table_is_aligned_in_a_scrolling_box(page: Page) -> None:
-    shown = await html(page, "| a | b |\n|:--|--:|\n| 1 | 2 |\n")
-    assert '<div class="table" tabindex="0"' in shown
-    assert '<th class="align-left">a</th><th class="align-right">b</th>' in shown
-    assert '<td class="align-right">2</td>' in shown
+    rendered = await html(page, "| a | b |\n|:--|--:|\n| 1 | 2 |\n")
+    assert '<div class="table" tabindex="0"' in rendered
+    assert '<th class="align-left">a</th><th class="align-right">b</th>' in rendered
+    assert '<td class="align-right">2</td>' in rendered
 
 
 async def test_code_shows_its_language_and_keeps_every_character(page: Page) -> None:
     code = "if a < b && c:\n\tprint('<b>')  "
-    shown = await run(
+    rendered = await run(
         page,
         "const { box, stream } = begin(); stream.append(given); stream.finish();"
         "return [box.querySelector('.code-head span').textContent, box.querySelector('code').textContent];",
         f"```python x\n{code}\n```",
     )
-    assert shown == ["python", code]
+    assert rendered == ["python", code]
 
 
 async def test_links_have_allowed_schemes(page: Page) -> None:
@@ -107,11 +107,11 @@ async def test_links_have_allowed_schemes(page: Page) -> None:
 
 
 async def test_images_become_links(page: Page, site: Site) -> None:
-    shown = await html(page, "![a cat](https://example.org/cat.png)")
-    assert "<img" not in shown
+    rendered = await html(page, "![a cat](https://example.org/cat.png)")
+    assert "<img" not in rendered
     assert (
         '<a href="https://example.org/cat.png" target="_blank" rel="noopener noreferrer nofollow">🖼 a cat</a>'
-        in shown
+        in rendered
     )
     assert not any("example.org" in url for url in site.requests)
 
@@ -298,7 +298,7 @@ async def test_a_long_block_grows_as_plain_text_in_linear_time(
     )
     assert seen["same"]
     assert seen["nodes"] >= 1
-    assert seen["during"] > len(text) * 0.5  # it was shown while it grew
+    assert seen["during"] > len(text) * 0.5  # it was visible while it grew
     assert seen["lexed"] < 14 * len(text)  # 43 times and more if it were lexed in every frame
 
 
@@ -306,19 +306,19 @@ async def test_a_long_block_grows_as_plain_text_in_linear_time(
     "text", [">" * 20_000, "> " * 20_000, "- " * 9_000 + "x", "[" * 8_000, "*a " * 3_000, "![" * 4_000]
 )
 async def test_endless_nesting_is_plain_text(page: Page, text: str) -> None:
-    shown = await run(
+    rendered = await run(
         page,
         "const { box, stream } = begin(); stream.append(given); stream.finish();"
         "for (let count = 0; count < 9; count += 1) frame();"
         "return [box.textContent.length, box.querySelectorAll('*').length];",
         text,
     )
-    assert shown[0] > 1000
-    assert shown[1] < 5000
+    assert rendered[0] > 1000
+    assert rendered[1] < 5000
 
 
 async def test_plain_streaming_grows_one_text_node(page: Page) -> None:
-    shown = await run(
+    rendered = await run(
         page,
         """
         const { StreamingPlain } = await import("./static/element/streaming-markdown.js");
@@ -332,4 +332,4 @@ async def test_plain_streaming_grows_one_text_node(page: Page) -> None:
         return [box.textContent, box.querySelectorAll("*").length, nodes().length === 1 && nodes()[0] === node];
         """,
     )
-    assert shown == ["**a**\n<b> c", 1, True]
+    assert rendered == ["**a**\n<b> c", 1, True]

@@ -530,15 +530,15 @@ test("on a later `reset`, resume calls onReset and repeats the whole text", asyn
   );
   const recorded = recorder();
   const [onChunk, , onError] = recorded.callbacks;
-  let shown = "Hello ";
+  let visible = "Hello ";
   const given = [];
   const answer = client(server).resume("s", 2, "0.6", {
-    onReset: () => (shown = ""),
-    onChunk: (text) => ((shown += text), given.push(text), onChunk(text)),
+    onReset: () => (visible = ""),
+    onChunk: (text) => ((visible += text), given.push(text), onChunk(text)),
     onError,
   });
   await answer;
-  assert.equal(shown, "Hello wo");
+  assert.equal(visible, "Hello wo");
   assert.deepEqual(given, ["wor", "ld", "Hello", " wo"]);
   const events = await all(answer);
   assert.deepEqual(types(events), ["start", "chunk", "chunk", "reconnecting", "start", "chunk", "reconnecting", "chunk", "error"]);

@@ -1,9 +1,9 @@
 // One answer, watched to its end over as many connections as it takes.
 //
-// Before `start`, a broken connection is replaced by posting the same clientMessageId again, which attaches to
-// whatever the first post began. After it, the client resumes at the last cursor. The caller sees one unbroken
-// stream, as the server's contract describes it: `start` once, each character and each warning once, one
-// terminal event.
+// Before `start`, a broken connection is replaced by posting the same clientMessageId again, which attaches
+// to whatever the first post began. After it, the client resumes at the last cursor. The caller sees one
+// unbroken stream, as the server's contract describes it: `start` once, each character and each warning once,
+// one terminal event.
 
 import { createParser } from "../sse.js";
 import { retryDelay } from "./backoff.js";
@@ -28,9 +28,10 @@ import { TextCursor } from "./text-cursor.js";
  * @typedef {{messageId: number, cursor?: string | null}} Position
  */
 
-const SILENCE = 60_000; // ms without a byte that count as a broken connection; the server sends one every 10 s
+const SILENCE = 60_000; // ms without a byte that count as a broken connection; heartbeats come every 10 s
 const STABLE = 5_000; // ms that a connection has to hold for its end not to count as a failure in a row
-const LONGEST_EVENT = 16 * 1024 * 1024; // characters; `done` repeats the whole answer, and none comes near this
+const UNEXPECTED = "This address does not answer as a chat server does; check it.";
+const LONGEST_EVENT = 16 * 1024 * 1024; // characters; `done` repeats the whole answer, which is far shorter
 
 export class AnswerStream {
   /** @type {WholeAnswer | undefined} the answer as one object, if the server sent JSON */
@@ -122,7 +123,7 @@ export class AnswerStream {
     const type = response.headers.get("Content-Type") ?? "";
     if (type.startsWith("application/json")) await this.#readJSON(response);
     else if (type.startsWith("text/event-stream") && response.body) await this.#readStream(response.body);
-    else throw new ChatError("This address does not answer as a chat server does; check it.", "unexpected_answer");
+    else throw new ChatError(UNEXPECTED, "unexpected_answer");
     if (this.#terminal === undefined) throw connectionLost();
   }
 
@@ -235,8 +236,8 @@ export class AnswerStream {
   }
 
   /**
-   * The server has lost the end of the text and repeats all of it. What was passed on is compared with it. If that
-   * began midway, it cannot be, and the caller has to drop the text.
+   * The server has lost the end of the text and repeats all of it. What was passed on is compared with it. If
+   * that began midway, it cannot be, and the caller has to drop the text.
    */
   #handleReset() {
     if (!this.#beganMidway) return this.#text.rewind();
@@ -279,7 +280,15 @@ export class AnswerStream {
     this.#error = error;
     const { message, code, retryable, assistantMessageId, fullResponse } = error;
     const cursor = this.#cursor ?? "";
-    this.#terminal = event ?? { type: "error", error: message, code, retryable, assistantMessageId, fullResponse, cursor };
+    this.#terminal = event ?? {
+      type: "error",
+      error: message,
+      code,
+      retryable,
+      assistantMessageId,
+      fullResponse,
+      cursor,
+    };
   }
 
   /** End without hearing it from the server. */
@@ -315,7 +324,9 @@ export class AnswerStream {
 
   /** @param {number | null} messageId null if it is not known yet; `start` brings it, and then cancels */
   async #cancelMessage(messageId) {
-    if (messageId !== null) await this.#http.json("POST", `${this.#sessionPath}/messages/${messageId}/cancel`);
+    if (messageId !== null) {
+      await this.#http.json("POST", `${this.#sessionPath}/messages/${messageId}/cancel`);
+    }
   }
 
   /**
@@ -329,7 +340,9 @@ export class AnswerStream {
       await this.#http.json("GET", `${this.#sessionPath}/messages`, { query })
     );
     const id = this.#post?.body.clientMessageId;
-    const index = messages.findIndex(({ role, clientMessageId }) => role === "user" && clientMessageId === id);
+    const index = messages.findIndex(
+      ({ role, clientMessageId }) => role === "user" && clientMessageId === id,
+    );
     return index < 0 ? null : (messages[index + 1]?.id ?? null);
   }
 }

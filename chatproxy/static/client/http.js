@@ -61,8 +61,8 @@ export class Http {
   }
 
   /**
-   * Upload a form and report the progress. Only XMLHttpRequest reports it, which only browsers have. Elsewhere,
-   * and with a custom `fetch`, `onProgress` is called once, at the end.
+   * Upload a form and report the progress. Only XMLHttpRequest reports it, which only browsers have.
+   * Elsewhere, and with a custom `fetch`, `onProgress` is called once, at the end.
    *
    * @template T
    * @param {string} path
@@ -154,7 +154,12 @@ const uploadByXHR = (url, headers, form, onProgress, signal) =>
     xhr.upload.onprogress = ({ loaded, total }) => onProgress({ loaded, total });
     xhr.onload = () => {
       const after = xhr.getResponseHeader("Retry-After");
-      resolve(new Response(xhr.responseText, { status: xhr.status, headers: after ? { "Retry-After": after } : {} }));
+      resolve(
+        new Response(xhr.responseText, {
+          status: xhr.status,
+          headers: after ? { "Retry-After": after } : {},
+        }),
+      );
     };
     xhr.onerror = () => reject(connectionLost());
     xhr.onabort = () => reject(aborted(signal?.reason));

@@ -1,4 +1,5 @@
-// The page at `/docs`: every operation of `/openapi.json` with its fields, responses, errors, and a curl command.
+// The page at `/docs`: every operation of `/openapi.json` with its fields, responses, errors, and a curl
+// command.
 
 import { copyText } from "../dom/clipboard.js";
 import { byId, h, icon, iconButton } from "../dom/dom.js";
@@ -49,7 +50,12 @@ import { applyTheme } from "../page/theme.js";
 const BASE_URL = new URL("../..", import.meta.url).href.replace(/\/$/, "");
 const METHODS = ["get", "post", "put", "patch", "delete"];
 // The shell variables that stand for path parameters in curl commands.
-const VARIABLES = /** @type {Record<string, string>} */ ({ sid: "SESSION", mid: "MESSAGE", id: "DOCUMENT", path: "FILE" });
+const VARIABLES = /** @type {Record<string, string>} */ ({
+  sid: "SESSION",
+  mid: "MESSAGE",
+  id: "DOCUMENT",
+  path: "FILE",
+});
 
 /** @param {Api} api */
 function render(api) {
@@ -60,7 +66,10 @@ function render(api) {
   for (const tag of new Set(endpoints.map(tagOf))) {
     const tagged = endpoints.filter((endpoint) => tagOf(endpoint) === tag);
     operations.append(h("h2", {}, tag), ...tagged.map((endpoint) => endpointArticle(endpoint, api)));
-    contents.append(h("h2", {}, tag), h("ul", {}, ...tagged.map((endpoint) => h("li", {}, endpointLink(endpoint)))));
+    contents.append(
+      h("h2", {}, tag),
+      h("ul", {}, ...tagged.map((endpoint) => h("li", {}, endpointLink(endpoint)))),
+    );
   }
   const types = Object.entries(api.components.schemas).map(([name, schema]) => typeArticle(name, schema));
   operations.append(h("h2", { id: "types" }, "types"), ...types);
@@ -114,7 +123,8 @@ const parameter = ({ name, in: place, required, schema, description }) =>
 
 /** @param {Schema} schema @param {Api} api */
 function fieldsOf(schema, api) {
-  const { properties = {}, required = [] } = (schema.$ref && api.components.schemas[nameOf(schema.$ref)]) || schema;
+  const { properties = {}, required = [] } =
+    (schema.$ref && api.components.schemas[nameOf(schema.$ref)]) || schema;
   return Object.entries(properties).map(([name, property]) => field(name, property, required.includes(name)));
 }
 
@@ -128,7 +138,9 @@ function field(name, schema, required, place) {
 
 /** @param {[string, ApiResponse]} response by status */
 function success([status, { description, content = {} }]) {
-  const types = Object.entries(content).map(([type, { schema }]) => h("dd", {}, `${type}: `, ...typeOf(schema)));
+  const types = Object.entries(content).map(([type, { schema }]) =>
+    h("dd", {}, `${type}: `, ...typeOf(schema)),
+  );
   return [h("dt", {}, code(status)), ...(types.length > 0 ? types : [h("dd", {}, description)])];
 }
 
@@ -142,7 +154,9 @@ function failure([status, { content = {} }]) {
 /** @param {string} name @param {Schema} schema */
 function typeArticle(name, schema) {
   const { properties = {}, required = [], description } = schema;
-  const rows = Object.entries(properties).map(([key, property]) => field(key, property, required.includes(key)));
+  const rows = Object.entries(properties).map(([key, property]) =>
+    field(key, property, required.includes(key)),
+  );
   return h(
     "article",
     { id: `type-${name}`, "aria-label": name },
@@ -160,7 +174,9 @@ function typeArticle(name, schema) {
  */
 function typeOf(schema) {
   if (schema.$ref) return [h("a", { href: `#type-${nameOf(schema.$ref)}` }, nameOf(schema.$ref))];
-  if (schema.anyOf) return schema.anyOf.flatMap((option, index) => [...(index ? [" or "] : []), ...typeOf(option)]);
+  if (schema.anyOf) {
+    return schema.anyOf.flatMap((option, index) => [...(index ? [" or "] : []), ...typeOf(option)]);
+  }
   if (schema.enum) return join(" or ", schema.enum.map(code));
   if (schema.type === "array" && schema.items) return ["array of ", ...typeOf(schema.items)];
   const limits = limitsOf(schema).join(", ");
@@ -169,7 +185,7 @@ function typeOf(schema) {
 
 /** @param {Schema} schema */
 function limitsOf({ minLength, maxLength, minimum, maximum, pattern, contentEncoding, contentMediaType }) {
-  const highest = Number.isSafeInteger(maximum) ? maximum : undefined; // a higher one is just the integer's size
+  const highest = Number.isSafeInteger(maximum) ? maximum : undefined; // else just the integer's size
   return [
     minLength === 1 && maxLength === undefined ? "not empty" : range(minLength, maxLength, " characters"),
     range(minimum, highest, ""),
@@ -245,7 +261,8 @@ async function start() {
     if (!response.ok) throw new Error(`The server answered with status ${response.status}.`);
     render(await response.json());
   } catch (error) {
-    byId("about").textContent = `The API description cannot be loaded: ${/** @type {Error} */ (error).message}`;
+    byId("about").textContent =
+      `The API description cannot be loaded: ${/** @type {Error} */ (error).message}`;
     return;
   }
   // When the browser looked for the fragment, its target was not there yet.

@@ -3,8 +3,8 @@
 /** @typedef {string | number | boolean | null | undefined | ((event: Event) => void)} AttributeValue */
 
 /**
- * Create an element. A function is a listener (`onclick`), `true` an empty attribute; `undefined`, `null` and `false`
- * leave the attribute out.
+ * Create an element. A function is a listener (`onclick`), `true` an empty attribute; `undefined`, `null` and
+ * `false` leave the attribute out.
  *
  * @template {keyof HTMLElementTagNameMap} Tag
  * @param {Tag} tag
@@ -32,7 +32,9 @@ export function h(tag, attributes = {}, ...children) {
  */
 export function byId(id, type) {
   const element = document.getElementById(id);
-  if (!element || (type && !(element instanceof type))) throw new TypeError(`The page has no #${id} of that type.`);
+  if (!element || (type && !(element instanceof type))) {
+    throw new TypeError(`The page has no #${id} of that type.`);
+  }
   return /** @type {E} */ (element);
 }
 
@@ -80,5 +82,9 @@ export function icon(name) {
  * @param {Record<string, AttributeValue>} [attributes]
  */
 export function iconButton(name, label, onclick, attributes = {}) {
-  return h("button", { type: "button", "aria-label": label, title: label, onclick, ...attributes }, icon(name));
+  return h(
+    "button",
+    { type: "button", "aria-label": label, title: label, onclick, ...attributes },
+    icon(name),
+  );
 }

@@ -1,6 +1,8 @@
-// <chat-interface>: shows one session and sends messages to it. This class connects the parts and emits the events.
+// <chat-interface>: shows one session and sends messages to it. This class connects the parts and emits the
+// events.
 //
-// The attributes are the element's state: a change takes effect at once, and a session created here is written back.
+// The attributes are the element's state: a change takes effect at once, and a session created here is
+// written back.
 
 import { createChatClient } from "../chat-client.js";
 import { h } from "../dom/dom.js";
@@ -35,7 +37,8 @@ import { styles } from "./styles.js";
 /** Servers that render pages import this module without a DOM, which must not throw. */
 const Element = globalThis.HTMLElement ?? /** @type {typeof HTMLElement} */ (class {});
 
-const ENDPOINT = new URL("../..", import.meta.url).href; // chatproxy serves this as static/element/chat-element.js
+// chatproxy serves this module as static/element/chat-element.js.
+const ENDPOINT = new URL("../..", import.meta.url).href;
 
 export class ChatInterface extends Element {
   static observedAttributes = ["endpoint", "session-id", "placeholder", "disabled"];
@@ -70,8 +73,8 @@ export class ChatInterface extends Element {
   }
 
   /**
-   * Register the element, unless the tag is taken or there is no registry, and return the class. A second tag needs a
-   * class of its own: `class Other extends ChatInterface {}`.
+   * Register the element, unless the tag is taken or there is no registry, and return the class. A second tag
+   * needs a class of its own: `class Other extends ChatInterface {}`.
    */
   static define(tag = "chat-interface") {
     const registry = globalThis.customElements;
@@ -339,7 +342,14 @@ export class ChatInterface extends Element {
     });
     const footer = h("slot", { name: "footer" });
     const bottom = h("div", { class: "bottom" }, status.element, notice, composer.element, footer);
-    const frame = h("div", { class: "frame" }, h("slot", { name: "header" }), list.element, bottom, announcer);
+    const frame = h(
+      "div",
+      { class: "frame" },
+      h("slot", { name: "header" }),
+      list.element,
+      bottom,
+      announcer,
+    );
     return { frame, list, status, notice, composer, announcer };
   }
 
@@ -478,15 +488,17 @@ export class ChatInterface extends Element {
   }
 
   /**
-   * Return what the attributes say about the next message. A session keeps its document by itself: naming it again
-   * would be an error if it has been deleted, instead of a warning.
+   * Return what the attributes say about the next message. A session keeps its document by itself: naming it
+   * again would be an error if it has been deleted, instead of a warning.
    */
   #sendOptions() {
     /** @type {import("./conversation.js").SendOptions} */
     const options = {};
     const attribute = this.getAttribute("document-id");
     const known = this.#conversation?.documentId !== undefined;
-    if (attribute !== null && !(known && attribute === this.#sessionDocument)) options.documentId = this.documentId;
+    if (attribute !== null && !(known && attribute === this.#sessionDocument)) {
+      options.documentId = this.documentId;
+    }
     if (this.model) options.model = this.model;
     return options;
   }
@@ -498,7 +510,10 @@ export class ChatInterface extends Element {
 
   // -- showing state
 
-  /** Let `document-id` follow the session's document, unless it was changed and the next message is to send it. */
+  /**
+   * Let `document-id` follow the session's document, unless it was changed and the next message is to send
+   * it.
+   */
   #syncDocument() {
     const document = String(this.#conversation?.documentId ?? "");
     const attribute = this.getAttribute("document-id") ?? "";

@@ -1,4 +1,5 @@
-// Where the reader writes: a field that grows with its text, images to attach or paste, and one button to send or stop.
+// Where the reader writes: a field that grows with its text, images to attach or paste, and one button to
+// send or stop.
 
 import { h, icon, iconButton } from "../dom/dom.js";
 
@@ -8,7 +9,7 @@ const MAX_BYTES = 10 * 1024 * 1024; // of all images; in base64 they have to fit
 
 /**
  * @typedef {object} ComposerHandlers
- * @property {(text: string, images: ImageAttachment[]) => boolean} onsend returns whether the message was accepted
+ * @property {(text: string, images: ImageAttachment[]) => boolean} onsend returns whether it was accepted
  * @property {() => void} onstop
  * @property {(text: string) => void} onwrite called when the reader, not the page, has changed the text
  * @property {(sentence: string) => void} onnotice
@@ -30,11 +31,21 @@ export class Composer {
   constructor(labels, handlers) {
     this.#labels = labels;
     this.#handlers = handlers;
-    const field = { part: "input", rows: 1, dir: "auto", enterkeyhint: "send", "aria-label": labels.placeholder };
+    const field = {
+      part: "input",
+      rows: 1,
+      dir: "auto",
+      enterkeyhint: "send",
+      "aria-label": labels.placeholder,
+    };
     this.#field = h("textarea", field);
     this.#attach = iconButton("attach", labels.attach, () => this.#files.click(), { class: "attach" });
     this.#button = h("button", { type: "button", class: "send", part: "send" });
-    const form = { class: "composer", part: "composer", onsubmit: (/** @type {Event} */ event) => event.preventDefault() };
+    const form = {
+      class: "composer",
+      part: "composer",
+      onsubmit: (/** @type {Event} */ event) => event.preventDefault(),
+    };
     this.element = h("form", form, this.#previews, this.#files, this.#attach, this.#field, this.#button);
     this.#listen();
     this.#update();
@@ -97,7 +108,8 @@ export class Composer {
   }
 
   /**
-   * Send on Enter, except while an input method composes: Enter is then its own. Safari only says so by the key code 229.
+   * Send on Enter, except while an input method composes: Enter is then its own. Safari only says so by the
+   * key code 229.
    *
    * @param {KeyboardEvent} event
    */
@@ -118,7 +130,7 @@ export class Composer {
   /** @param {File[]} files */
   async #addImages(files) {
     const added = files.filter(isImage);
-    const attached = this.#images.reduce((sum, { data }) => sum + data.length * 0.75, 0); // base64 is 4/3 of the bytes
+    const attached = this.#images.reduce((sum, { data }) => sum + data.length * 0.75, 0); // base64 is longer
     const bytes = added.reduce((sum, { size }) => sum + size, attached);
     if (bytes > MAX_BYTES) return this.#handlers.onnotice(this.#labels.imagesTooLarge);
     for (const file of added) this.#images = [...this.#images, await readImage(file)];
@@ -139,7 +151,12 @@ export class Composer {
       this.#updatePreviews();
       this.focus();
     });
-    return h("div", { class: "preview" }, h("img", { src: image.url, alt: image.name || this.#labels.image }), remove);
+    return h(
+      "div",
+      { class: "preview" },
+      h("img", { src: image.url, alt: image.name || this.#labels.image }),
+      remove,
+    );
   }
 
   #update() {

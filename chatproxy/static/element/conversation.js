@@ -40,7 +40,10 @@ export class Conversation extends EventTarget {
   loaded;
   /** @type {number | null} the `before` of the page with earlier messages */
   earlierPage = null;
-  /** @type {{message: ConversationMessage, stream: AnswerStream | null, stopped: boolean} | null} the answer in progress */
+  /**
+   * @type {{message: ConversationMessage, stream: AnswerStream | null, stopped: boolean} | null} the answer
+   *   in progress
+   */
   active = null;
   /** @type {number | null | undefined} the session's document; undefined until it is known */
   documentId;
@@ -86,7 +89,8 @@ export class Conversation extends EventTarget {
    * Send a message, and follow its answer to the end.
    *
    * @param {string} content
-   * @param {{images?: ImageAttachment[], replaces?: number, options?: SendOptions, clientMessageId?: string}} [more]
+   * @param {{images?: ImageAttachment[], replaces?: number, options?: SendOptions,
+   *   clientMessageId?: string}} [more]
    */
   async send(content, { images = [], replaces, options = {}, clientMessageId = newMessageId() } = {}) {
     if (this.active) return;
@@ -94,12 +98,18 @@ export class Conversation extends EventTarget {
     const fields = { content, images, imageCount: images.length, clientMessageId, replaces, documentId };
     const userMessage = newMessage("user", fields);
     const answer = newMessage("assistant", { status: "streaming", clientMessageId });
-    const replaced = replaces === undefined ? [] : this.#remove(this.messages.findIndex(({ id }) => id === replaces));
+    const replaced =
+      replaces === undefined ? [] : this.#remove(this.messages.findIndex(({ id }) => id === replaces));
     this.messages.push(userMessage, answer);
     this.active = { message: answer, stream: null, stopped: false };
     this.#emit("added", { message: userMessage });
     this.#emit("added", { message: answer });
-    await this.#follow(answer, (sessionId) => this.#post(sessionId, userMessage, options), userMessage, replaced);
+    await this.#follow(
+      answer,
+      (sessionId) => this.#post(sessionId, userMessage, options),
+      userMessage,
+      replaced,
+    );
   }
 
   /**
@@ -109,7 +119,9 @@ export class Conversation extends EventTarget {
    * @param {SendOptions} [options]
    */
   async retry(answer, options) {
-    const userMessage = this.messages.slice(0, this.messages.indexOf(answer)).findLast(({ role }) => role === "user");
+    const userMessage = this.messages
+      .slice(0, this.messages.indexOf(answer))
+      .findLast(({ role }) => role === "user");
     if (userMessage) await this.resend(userMessage, userMessage.content, options);
   }
 
@@ -173,7 +185,9 @@ export class Conversation extends EventTarget {
     const messageId = /** @type {number} */ (answer.id);
     const { signal } = this.#watching;
     this.active = { message: answer, stream: null, stopped: false };
-    await this.#follow(answer, (sessionId) => this.client.resume(sessionId, messageId, answer.cursor, { signal }));
+    await this.#follow(answer, (sessionId) =>
+      this.client.resume(sessionId, messageId, answer.cursor, { signal }),
+    );
   }
 
   /** @param {number} messageId */
@@ -208,7 +222,11 @@ export class Conversation extends EventTarget {
     }
   }
 
-  /** @param {ChatEvent} event @param {ConversationMessage} answer @param {ConversationMessage} [userMessage] */
+  /**
+   * @param {ChatEvent} event
+   * @param {ConversationMessage} answer
+   * @param {ConversationMessage} [userMessage]
+   */
   #handle(event, answer, userMessage) {
     switch (event.type) {
       case "start": {
@@ -238,7 +256,7 @@ export class Conversation extends EventTarget {
         break;
       case "warning": {
         const { code, message } = event;
-        const others = answer.warnings.filter((warning) => warning.code !== code); // the newest replaces the older ones
+        const others = answer.warnings.filter((warning) => warning.code !== code); // the newest counts
         answer.warnings = [...others, { code, message }];
         if (code === "document_gone") this.documentId = null;
         this.#emit("changed", { message: answer });
@@ -253,7 +271,8 @@ export class Conversation extends EventTarget {
         break;
       }
       case "error":
-        // After a resume, an error of the client itself, which has no final cursor, knows only the text since then.
+        // After a resume, an error of the client itself, which has no final cursor, knows only the text since
+        // then.
         if (userMessage || event.cursor.endsWith(".end")) answer.content = event.fullResponse;
         this.#fail(answer, { error: event.error, code: event.code, retryable: event.retryable });
         break;
@@ -261,8 +280,8 @@ export class Conversation extends EventTarget {
   }
 
   /**
-   * The stream ended without `done` or `error`: it was stopped before the server heard of the message, or the answer
-   * ended elsewhere.
+   * The stream ended without `done` or `error`: it was stopped before the server heard of the message, or the
+   * answer ended elsewhere.
    *
    * @param {ConversationMessage} answer
    */
@@ -284,7 +303,8 @@ export class Conversation extends EventTarget {
   // -- the list of messages
 
   /**
-   * Take over the server's newest page. What only this page has stays: images, and messages that never arrived.
+   * Take over the server's newest page. What only this page has stays: images, and messages that never
+   * arrived.
    *
    * @param {import("../types.js").MessagePage} page
    */
@@ -349,7 +369,15 @@ export class Conversation extends EventTarget {
  * @returns {ConversationMessage}
  */
 function newMessage(role, fields) {
-  const empty = { id: null, content: "", thinking: "", sources: [], warnings: [], error: null, imageCount: 0 };
+  const empty = {
+    id: null,
+    content: "",
+    thinking: "",
+    sources: [],
+    warnings: [],
+    error: null,
+    imageCount: 0,
+  };
   return { role, status: "complete", ...empty, ...fields };
 }
 

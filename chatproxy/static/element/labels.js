@@ -1,7 +1,12 @@
 // The element's texts in English. The property `labels` replaces any of them by name.
 
 const ordinals = new Intl.PluralRules("en", { type: "ordinal" });
-const ENDINGS = /** @type {Record<Intl.LDMLPluralRule, string>} */ ({ one: "st", two: "nd", few: "rd", other: "th" });
+const ENDINGS = /** @type {Record<Intl.LDMLPluralRule, string>} */ ({
+  one: "st",
+  two: "nd",
+  few: "rd",
+  other: "th",
+});
 
 /** @param {number} number */
 const ordinal = (number) => `${number}${ENDINGS[ordinals.select(number)]}`;

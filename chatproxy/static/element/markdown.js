@@ -1,5 +1,5 @@
-// From Markdown tokens, as the lexer of `marked` returns them, to DOM nodes. Only the elements named here are created,
-// everything else is text (raw HTML too), and nothing that a model wrote is ever loaded.
+// From Markdown tokens, as the lexer of `marked` returns them, to DOM nodes. Only the elements named here are
+// created, everything else is text (raw HTML too), and nothing that a model wrote is ever loaded.
 
 import { h } from "../dom/dom.js";
 import { labels as english } from "./labels.js";
@@ -32,11 +32,11 @@ import { labels as english } from "./labels.js";
  *
  * @typedef {object} Context
  * @property {import("../chat-interface.js").Labels} labels
- * @property {(number: number) => Node | null} [reference] creates the link for a `[1]`, if there is such a source
+ * @property {(number: number) => Node | null} [reference] creates the link for a `[1]`, if it is one
  * @property {(text: string, button: HTMLElement) => void} [copy]
  *
  * @typedef {Record<string, unknown>} Links
- * @typedef {new (options: {gfm: boolean}) => {tokens: Token[] & {links: Links}, lex: (text: string) => Token[]}} MarkedLexer
+ * @typedef {{tokens: Token[] & {links: Links}, lex: (text: string) => Token[]}} MarkedLexer
  */
 
 const MAX_DEPTH = 24; // of nesting; deeper text is shown as it was written
@@ -55,7 +55,7 @@ export function loadLexer() {
   return loading;
 }
 
-/** @param {MarkedLexer} Marked @returns {() => Lexer} */
+/** @param {new (options: {gfm: boolean}) => MarkedLexer} Marked @returns {() => Lexer} */
 function lexerFactory(Marked) {
   return () => {
     /** @type {Links} */
@@ -117,7 +117,9 @@ const BLOCKS = {
 /** @type {Record<string, (token: Token, context: Context, depth: number) => Node>} */
 const INLINES = {
   text: (token, context, depth) =>
-    token.tokens ? fragment(inlines(token, context, depth)) : withReferences(decode(token.text ?? ""), context),
+    token.tokens
+      ? fragment(inlines(token, context, depth))
+      : withReferences(decode(token.text ?? ""), context),
   escape: (token) => text(token.text ?? ""),
   br: () => h("br"),
   strong: (token, context, depth) => h("strong", {}, ...inlines(token, context, depth)),
@@ -141,7 +143,9 @@ function inlines(token, context, depth) {
 
 /** @param {Token} token @param {Context} context @param {number} depth */
 function blocks(token, context, depth) {
-  return (token.tokens ?? []).map((inner) => renderBlock(inner, context, depth + 1)).filter((node) => node !== null);
+  return (token.tokens ?? [])
+    .map((inner) => renderBlock(inner, context, depth + 1))
+    .filter((node) => node !== null);
 }
 
 /** @param {Token} token */
@@ -158,7 +162,9 @@ function renderHeading(token, context, depth) {
 /** @param {Token} token @param {Context} context @param {number} depth */
 function renderList(token, context, depth) {
   const start = token.ordered && token.start !== 1 ? token.start : undefined;
-  const items = (token.items ?? []).map((item) => h("li", { class: item.task && "task" }, ...blocks(item, context, depth)));
+  const items = (token.items ?? []).map((item) =>
+    h("li", { class: item.task && "task" }, ...blocks(item, context, depth)),
+  );
   return h(token.ordered ? "ol" : "ul", { dir: "auto", start }, ...items);
 }
 
@@ -199,7 +205,9 @@ function renderCode(token, context) {
  */
 function link({ href = "", raw }, children) {
   const url = safeUrl(href);
-  return url ? h("a", { href: url, target: "_blank", rel: "noopener noreferrer nofollow" }, ...children) : text(raw);
+  return url
+    ? h("a", { href: url, target: "_blank", rel: "noopener noreferrer nofollow" }, ...children)
+    : text(raw);
 }
 
 /** @param {string} address @returns {string | null} */
@@ -228,7 +236,16 @@ function withReferences(words, context) {
 }
 
 const ENTITIES = /** @type {Record<string, string>} */ ({
-  amp: "&", lt: "<", gt: ">", quot: '"', apos: "'", nbsp: "\u00a0", hellip: "…", ndash: "–", mdash: "—", copy: "©",
+  amp: "&",
+  lt: "<",
+  gt: ">",
+  quot: '"',
+  apos: "'",
+  nbsp: "\u00a0",
+  hellip: "…",
+  ndash: "–",
+  mdash: "—",
+  copy: "©",
 });
 
 /**

@@ -17,27 +17,51 @@ export class MessageList {
   #latest;
   #stick;
 
-  /** @param {import("./message-view.js").MessageContext} context @param {{onearlier: () => Promise<void>}} handlers */
+  /**
+   * @param {import("./message-view.js").MessageContext} context
+   * @param {{onearlier: () => Promise<void>}} handlers
+   */
   constructor(context, { onearlier }) {
     const { labels } = context;
     this.#context = context;
     const onclick = () => this.#loadEarlier(onearlier);
-    this.#earlier = h("button", { type: "button", class: "earlier quiet", hidden: true, onclick }, labels.earlier);
+    this.#earlier = h(
+      "button",
+      { type: "button", class: "earlier quiet", hidden: true, onclick },
+      labels.earlier,
+    );
     this.#empty = h("div", { class: "empty" }, h("slot", { name: "empty" }, h("p", {}, labels.empty)));
     this.#column = h("div", { class: "column" }, this.#earlier, this.#empty);
-    const log = { class: "log", part: "messages", role: "log", "aria-live": "off", "aria-label": labels.log, tabindex: 0 };
+    const log = {
+      class: "log",
+      part: "messages",
+      role: "log",
+      "aria-live": "off",
+      "aria-label": labels.log,
+      tabindex: 0,
+    };
     this.#log = h("div", log, this.#column);
-    const latest = { type: "button", class: "latest", hidden: true, "aria-label": labels.latest, title: labels.latest };
+    const latest = {
+      type: "button",
+      class: "latest",
+      hidden: true,
+      "aria-label": labels.latest,
+      title: labels.latest,
+    };
     this.#latest = h("button", { ...latest, onclick: () => this.scrollToEnd() }, icon("down"));
     this.element = h("div", { class: "scroller" }, this.#log, this.#latest);
-    this.#stick = new StickToBottom(this.#log, this.#column, () => (this.#latest.hidden = this.#stick.active));
+    this.#stick = new StickToBottom(
+      this.#log,
+      this.#column,
+      () => (this.#latest.hidden = this.#stick.active),
+    );
   }
 
   /**
    * Show these messages, keeping the views of those that are shown already.
    *
    * @param {ConversationMessage[]} messages
-   * @param {{hasEarlier: boolean, loaded: boolean}} state until the messages are `loaded`, an empty list says nothing
+   * @param {{hasEarlier: boolean, loaded: boolean}} state `loaded`: an empty list is really empty
    */
   reset(messages, { hasEarlier, loaded }) {
     const kept = new Set(messages);

@@ -194,7 +194,11 @@ export class MessageView {
 
   #failure() {
     const { labels, onretry } = this.#context;
-    const retry = h("button", { type: "button", class: "retry needs-idle", onclick: () => onretry(this.#message) });
+    const retry = h("button", {
+      type: "button",
+      class: "retry needs-idle",
+      onclick: () => onretry(this.#message),
+    });
     retry.append(icon("retry"), labels.retry);
     return h("div", { class: "failure" }, h("p", {}, this.#message.error?.error ?? labels.failed), retry);
   }
@@ -203,8 +207,8 @@ export class MessageView {
     const { images, imageCount } = this.#message;
     const { labels } = this.#context;
     if (images?.length) {
-      const shown = images.map(({ url, name }) => h("img", { src: url, alt: name || labels.image }));
-      return h("div", { class: "images" }, ...shown);
+      const elements = images.map(({ url, name }) => h("img", { src: url, alt: name || labels.image }));
+      return h("div", { class: "images" }, ...elements);
     }
     return imageCount ? h("p", { class: "note" }, labels.images(imageCount)) : null;
   }

@@ -1,13 +1,15 @@
-// Replaces DOM nodes by newly rendered ones but keeps every old node that can be made equal, and with it the reader's
-// selection, focus and scroll position.
+// Replaces DOM nodes by newly rendered ones but keeps every old node that can be made equal, and with it the
+// reader's selection, focus and scroll position.
 
 /**
- * Turn the last children of an element into the new nodes. Compares old and new pairwise by position, O(nodes).
+ * Turn the last children of an element into the new nodes. Compares old and new pairwise by position,
+ * O(nodes).
  *
  * @param {Node} parent
  * @param {Node[]} oldNodes the last children of `parent`, in order
  * @param {Node[]} newNodes
- * @returns {Node[]} the nodes that are there now: for each new node itself, or the old one that became equal to it
+ * @returns {Node[]} the nodes that are there now: for each new node itself, or the old one that became equal
+ *   to it
  */
 export function morph(parent, oldNodes, newNodes) {
   for (const node of oldNodes.slice(newNodes.length)) parent.removeChild(node);

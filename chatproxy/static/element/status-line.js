@@ -40,7 +40,7 @@ export class StatusLine {
    * @param {boolean} thinking
    */
   showText(thinking) {
-    if (this.#status?.state === "generating" && this.#thinking === thinking) return; // true for nearly every token
+    if (this.#status?.state === "generating" && this.#thinking === thinking) return; // as for most tokens
     this.#thinking = thinking;
     if (this.#status?.state !== "generating") this.#status = { state: "generating" };
     this.#render();

@@ -8,7 +8,11 @@ export class StickToBottom {
   #scrollTop = 0;
   #resizes;
 
-  /** @param {HTMLElement} box @param {Element} content everything in the box @param {() => void} [onchange] */
+  /**
+   * @param {HTMLElement} box
+   * @param {Element} content everything in the box
+   * @param {() => void} [onchange]
+   */
   constructor(box, content, onchange = () => {}) {
     this.box = box;
     this.onchange = onchange;

@@ -2,15 +2,15 @@
 //
 // The work is kept in proportion to what is new, by four shortcuts. Let n be the length of the text:
 //
-// - Blocks that are complete are final. Only the tail behind them is lexed and rendered again, so an update costs
-//   O(tail) and not O(n).
-// - However often text arrives, there is one update per animation frame, and it takes up at most STEP characters. A
-//   stored answer of any length never blocks the page for longer than that.
+// - Blocks that are complete are final. Only the tail behind them is lexed and rendered again, so an update
+//   costs O(tail) and not O(n).
+// - However often text arrives, there is one update per animation frame, and it takes up at most STEP
+//   characters. A stored answer of any length never blocks the page for longer than that.
 // - A block that stays open, such as a long listing, makes the tail itself long, and lexing it in every frame
-//   O(n²) in all. From LONG_TAIL on, new text is appended to the DOM as plain text, O(new text) per frame, until the
-//   block may have closed. See #worthLexing for the bound on lexing in vain.
-// - Complete blocks are put into groups of GROUP. The style sheet gives those `content-visibility: auto`, so that the
-//   browser lays out O(GROUP) blocks per update plus what is on screen, and not all of them.
+//   O(n²) in all. From LONG_TAIL on, new text is appended to the DOM as plain text, O(new text) per frame,
+//   until the block may have closed. See #worthLexing for the bound on lexing in vain.
+// - Complete blocks are put into groups of GROUP. The style sheet gives those `content-visibility: auto`, so
+//   that the browser lays out O(GROUP) blocks per update plus what is on screen, and not all of them.
 
 import { h } from "../dom/dom.js";
 import { plain, renderBlock } from "./markdown.js";
@@ -127,9 +127,9 @@ export class StreamingMarkdown {
   /**
    * Return whether a long tail may have closed and should be lexed again.
    *
-   * The test costs O(piece). It may be wrong, for example at an empty line inside a list. So each lexing in vain
-   * raises the length for the next one by LEX_AGAIN: the lengths lexed in vain are a geometric series, whose sum is at
-   * most 5 times the length of the block.
+   * The test costs O(piece). It may be wrong, for example at an empty line inside a list. So each lexing in
+   * vain raises the length for the next one by LEX_AGAIN: the lengths lexed in vain are a geometric series,
+   * whose sum is at most 5 times the length of the block.
    *
    * @param {string} piece
    */
@@ -153,8 +153,8 @@ export class StreamingMarkdown {
   }
 
   /**
-   * Put the oldest complete blocks into a group. It does not end before a heading or rule: their margins collapse with
-   * those of the block above, which must be in the same group.
+   * Put the oldest complete blocks into a group. It does not end before a heading or rule: their margins
+   * collapse with those of the block above, which must be in the same group.
    */
   #group() {
     let size = GROUP;
@@ -171,7 +171,8 @@ export class StreamingMarkdown {
   }
 
   /**
-   * If the tail is long, prepare a text node that takes what comes next: in the code that is open, or in a paragraph.
+   * If the tail is long, prepare a text node that takes what comes next: in the code that is open, or in a
+   * paragraph.
    *
    * @param {Token[]} tokens of the tail
    */
@@ -181,7 +182,8 @@ export class StreamingMarkdown {
     this.#mayHaveClosed = false;
     if (this.#tail.length <= LONG_TAIL) return;
     const last = this.#tailNodes.at(-1);
-    const code = tokens.length === 1 && last instanceof Element ? last.querySelector(":scope > pre > code") : null;
+    const code =
+      tokens.length === 1 && last instanceof Element ? last.querySelector(":scope > pre > code") : null;
     let parent = code;
     if (!parent) {
       parent = this.#container.appendChild(plain(""));
@@ -194,8 +196,9 @@ export class StreamingMarkdown {
 }
 
 /**
- * Return the index of the first token that later text may change: the last block, and also the one before it while the
- * last has no complete line. (`1. a`, an empty line and `2` become one list with the next character, a dot.)
+ * Return the index of the first token that later text may change: the last block, and also the one before it
+ * while the last has no complete line. (`1. a`, an empty line and `2` become one list with the next
+ * character, a dot.)
  *
  * @param {Token[]} tokens
  */

@@ -1,4 +1,5 @@
-// The session's document, below the field to write in: its name, a button to remove it, and uploads in progress.
+// The session's document, below the field to write in: its name, a button to remove it, and uploads in
+// progress.
 //
 // The element's `document-id` is the state; the next message takes a changed one to the server.
 
@@ -75,7 +76,9 @@ export class AttachedDocument {
    * @param {File[]} files
    */
   async upload(files) {
-    if (this.#uploading) return this.#problem.show("An upload is still in progress; wait for it or cancel it.");
+    if (this.#uploading) {
+      return this.#problem.show("An upload is still in progress; wait for it or cancel it.");
+    }
     const session = this.#sessions;
     this.#uploading = new AbortController();
     this.#problem.clear();
@@ -97,22 +100,29 @@ export class AttachedDocument {
     this.#showProgress("Uploading", file.name, 0);
     const onProgress = (/** @type {import("../types.js").UploadProgress} */ { loaded, total }) => {
       if (loaded < total) this.#showProgress("Uploading", file.name, loaded / total);
-      else this.#showProgress("Reading", file.name); // the server extracts the text, for as long as that takes
+      else this.#showProgress("Reading", file.name); // the server extracts the text
     };
     return this.#client.documents.create(file, { onProgress, signal });
   }
 
-  /** @param {string} verb @param {string} name @param {number} [share] from 0 to 1; undefined if it is unknown */
+  /**
+   * @param {string} verb
+   * @param {string} name
+   * @param {number} [share] from 0 to 1; undefined if it is unknown
+   */
   #showProgress(verb, name, share) {
     const { upload, uploadStatus, progress } = this.#elements;
     upload.hidden = false;
-    if (uploadStatus.textContent !== `${verb} ${name}`) uploadStatus.replaceChildren(`${verb} `, h("bdi", {}, name));
+    if (uploadStatus.textContent !== `${verb} ${name}`) {
+      uploadStatus.replaceChildren(`${verb} `, h("bdi", {}, name));
+    }
     if (share === undefined) progress.removeAttribute("value");
     else progress.value = share;
   }
 
   /**
-   * Hold a message back during an upload: it would be answered without the document. The text stays in the field.
+   * Hold a message back during an upload: it would be answered without the document. The text stays in the
+   * field.
    *
    * @param {Event} event
    */

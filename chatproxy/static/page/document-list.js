@@ -35,7 +35,11 @@ export class DocumentList {
   /** @type {number | null} */
   #next = null;
 
-  /** @param {Elements} elements @param {import("../types.js").ChatClient} client @param {Handlers} handlers */
+  /**
+   * @param {Elements} elements
+   * @param {import("../types.js").ChatClient} client
+   * @param {Handlers} handlers
+   */
   constructor(elements, client, handlers) {
     const { more, close, chooseFile, fileInput, problem } = elements;
     this.#elements = elements;
@@ -91,13 +95,23 @@ export class DocumentList {
     const { title, bytes, createdAt } = document;
     const details = `${formatSize(bytes)} · ${new Date(createdAt).toLocaleDateString()}`;
     const current = document.id === this.#handlers.current() ? "true" : null;
-    const choose = h("button", { type: "button", class: "choose", title, "aria-current": current }, icon("document"));
-    choose.append(h("span", { class: "name", dir: "auto" }, title), " ", h("span", { class: "size" }, details));
+    const choose = h(
+      "button",
+      { type: "button", class: "choose", title, "aria-current": current },
+      icon("document"),
+    );
+    choose.append(
+      h("span", { class: "name", dir: "auto" }, title),
+      " ",
+      h("span", { class: "size" }, details),
+    );
     choose.addEventListener("click", () => {
       this.close();
       this.#handlers.onchoose(document);
     });
-    const remove = iconButton("trash", `Delete ${title}`, () => this.#delete(document), { class: "icon-button" });
+    const remove = iconButton("trash", `Delete ${title}`, () => this.#delete(document), {
+      class: "icon-button",
+    });
     return h("li", {}, choose, remove);
   }
 

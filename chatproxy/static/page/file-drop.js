@@ -1,4 +1,5 @@
-// Files dropped anywhere on the page. While they are dragged over it, an overlay says that they can be dropped.
+// Files dropped anywhere on the page. While they are dragged over it, an overlay says that they can be
+// dropped.
 
 /** @param {DragEvent} event */
 const hasFiles = ({ dataTransfer }) => dataTransfer?.types.includes("Files") ?? false;

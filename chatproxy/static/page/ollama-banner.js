@@ -4,7 +4,8 @@ const DEMO = "0.0.0-demo"; // the version that the built-in stand-in for Ollama 
 const STAND_IN = "Answers come from a built-in stand-in, not from a language model.";
 /** @type {Record<string, string>} */
 const REASONS = {
-  upstream_unavailable: "nothing answers at OLLAMA_HOST; start it with `ollama serve`, or correct OLLAMA_HOST.",
+  upstream_unavailable:
+    "nothing answers at OLLAMA_HOST; start it with `ollama serve`, or correct OLLAMA_HOST.",
   upstream_timeout: "it does not answer in time.",
   upstream_invalid: "what answers at OLLAMA_HOST is something else.",
 };

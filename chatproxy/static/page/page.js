@@ -29,10 +29,14 @@ const TOUCH = matchMedia("(hover: none)"); // where the focus brings up a keyboa
 /** Knows which session is open, and connects the parts of the page. */
 class ChatPage {
   #client = createChatClient({ baseUrl: BASE_URL, headers: authorization });
-  #chat = /** @type {import("../chat-interface.js").ChatInterface} */ (document.querySelector("chat-interface"));
+  #chat = /** @type {import("../chat-interface.js").ChatInterface} */ (
+    document.querySelector("chat-interface")
+  );
   #title = byId("title");
   #deleteDialog = byId("confirm", HTMLDialogElement);
-  #tokenDialog = new TokenDialog(byId("sign-in", HTMLDialogElement), byId("token", HTMLInputElement), () => this.start());
+  #tokenDialog = new TokenDialog(byId("sign-in", HTMLDialogElement), byId("token", HTMLInputElement), () =>
+    this.start(),
+  );
   #problem = new ProblemLine(byId("problem"), () => this.#tokenDialog.open());
   #banner = new OllamaBanner(byId("ollama"), BASE_URL);
   #models = new ModelPicker(byId("model", HTMLSelectElement), (model) => this.#chooseModel(model));

@@ -8,7 +8,8 @@ export class ProblemLine {
 
   /**
    * @param {HTMLElement} element
-   * @param {(error: ChatError) => void} onunauthorized called instead of showing that the token is missing or wrong
+   * @param {(error: ChatError) => void} onunauthorized called instead of showing that the token is missing or
+   *   wrong
    */
   constructor(element, onunauthorized) {
     this.#element = element;

@@ -131,7 +131,11 @@ export class SessionList {
   /** @param {Session} session */
   #item(session) {
     const title = titleOf(session);
-    const link = h("a", { href: `?session=${session.id}`, "data-session": session.id, title, dir: "auto" }, title);
+    const link = h(
+      "a",
+      { href: `?session=${session.id}`, "data-session": session.id, title, dir: "auto" },
+      title,
+    );
     link.addEventListener("click", (event) => {
       if (event.ctrlKey || event.metaKey || event.shiftKey) return; // the browser opens another tab or window
       event.preventDefault();
