@@ -34,6 +34,7 @@ export class DocumentList {
   #documents = [];
   /** @type {number | null} */
   #next = null;
+  #renderedKey = "";
 
   /**
    * @param {Elements} elements
@@ -85,9 +86,12 @@ export class DocumentList {
 
   #render() {
     const { list, empty, more } = this.#elements;
-    list.replaceChildren(...this.#documents.map((document) => this.#item(document)));
     empty.hidden = this.#documents.length > 0;
     more.hidden = this.#next === null;
+    const key = JSON.stringify([this.#documents.map(({ id }) => id), this.#handlers.current()]);
+    if (key === this.#renderedKey) return; // keep the items: one may have the focus
+    this.#renderedKey = key;
+    list.replaceChildren(...this.#documents.map((document) => this.#item(document)));
   }
 
   /** @param {DocumentInfo} document */
