@@ -1,4 +1,4 @@
-"""Tasks with an owner: a block that starts one in the background also ends it."""
+"""Background tasks with an owner: the block that starts a task also ends it."""
 
 import asyncio
 import logging
@@ -15,7 +15,7 @@ logger: Final = logging.getLogger(__name__)
 async def background(coroutine: Coroutine[Any, Any, T], *, name: str) -> AsyncIterator[asyncio.Task[T]]:
     """Run a coroutine as a task while the block runs; then cancel it and wait until it has ended.
 
-    An exception of the task does not reach the block. asyncio logs it unless the block retrieves it.
+    The task's exception does not propagate to the block. asyncio logs it unless the block retrieves it.
     """
     task = asyncio.create_task(coroutine, name=name)
     try:
@@ -25,15 +25,15 @@ async def background(coroutine: Coroutine[Any, Any, T], *, name: str) -> AsyncIt
         await asyncio.wait({task})
 
 
-async def repeat(every: float, look: Callable[[], Awaitable[None] | None]) -> None:
-    """Call `look` forever, `every` seconds after the previous call returned.
+async def repeat(interval: float, function: Callable[[], Awaitable[None] | None]) -> None:
+    """Call `function` forever, each time `interval` seconds after the previous call has ended.
 
     An exception is logged and ends only that call.
     """
     while True:
-        await asyncio.sleep(every)
+        await asyncio.sleep(interval)
         try:
-            if (looking := look()) is not None:
-                await looking
+            if (pending := function()) is not None:
+                await pending
         except Exception:
             logger.exception("a periodic task failed by a fault of chatproxy's own")

@@ -12,15 +12,15 @@ T = TypeVar("T")
 
 
 class Cached(Generic[T]):
-    """One value that is slow to get. Callers that ask at the same time share one fetch."""
+    """A value that is slow to fetch. Concurrent callers share one fetch."""
 
     def __init__(self, fetch: Callable[[], Awaitable[T]], *, fresh: float, usable: float) -> None:
-        """Get the value with `fetch`.
+        """Cache what `fetch` returns.
 
-        For `fresh` seconds it is used as it is. Then it is used while a new one is fetched beside it. After
-        `usable` seconds the new one is waited for.
+        For `fresh` seconds, the value is returned as it is. Until `usable` seconds, it is still returned,
+        while a new one is fetched in the background. After that, callers wait for the new one.
         """
-        self._get = fetch
+        self._function = fetch
         self._fresh = fresh
         self._usable = usable
         self._value: T | None = None
@@ -33,7 +33,7 @@ class Cached(Generic[T]):
         return self._value
 
     async def get(self) -> T:
-        """Return the value; wait only if there is none that is usable. Raises what `fetch` raised."""
+        """Return the value; wait for a fetch only if it is not usable. Raises what the fetch raises."""
         age = monotonic() - self._since
         if self._value is None or age >= self._usable:
             return await self.fetch()
@@ -42,21 +42,21 @@ class Cached(Generic[T]):
         return self._value
 
     async def fetch(self) -> T:
-        """Get a new value now."""
+        """Fetch and return a new value. Raises what the fetch raises."""
         return await asyncio.shield(self.refresh())
 
     def refresh(self) -> asyncio.Task[T]:
-        """Start to get a new value, unless that is under way."""
+        """Start a fetch, unless one is under way; return its task."""
         if self._fetch is None or self._fetch.done():
-            self._fetch = asyncio.create_task(self._fetched())
+            self._fetch = asyncio.create_task(self._run())
             self._fetch.add_done_callback(lambda fetch: fetch.cancelled() or fetch.exception())
         return self._fetch
 
-    async def _fetched(self) -> T:
+    async def _run(self) -> T:
         try:
-            self._value = await self._get()
+            self._value = await self._function()
         except ChatError as error:
-            if error.code != "upstream_timeout":  # a slow upstream still has what it had
+            if error.code != "upstream_timeout":  # a slow upstream's last value still holds
                 self._value = None
             raise
         finally:

@@ -1,8 +1,8 @@
 """The chat service: send a message, subscribe to an answer, cancel it, delete a session.
 
 A send has two phases. First come the checks, in the order of docs/api.md, and the plan; they only read, and
-end with their caller. Then the rows are committed and the answer begins, in a task of the registry's that no
-caller's departure undoes.
+are cancelled with their caller. Then a task that belongs to the registry commits the rows and starts the
+answer, whether or not the caller is still there.
 """
 
 import asyncio
@@ -30,11 +30,11 @@ from chatproxy.prompt.request import SendRequest
 from chatproxy.store.records import Message, Session
 from chatproxy.store.store import Store
 
-LAST_CHECKS: Final = 1.0  # seconds that a shutdown gives the sends that are being checked
+LAST_CHECKS: Final = 1.0  # seconds that a shutdown gives sends that are still being checked
 
 
 class ChatService:
-    """What can be done with sessions. Whoever calls it has the session's record, and so may use it."""
+    """What can be done with sessions. A caller that has a session's record is allowed to use it."""
 
     def __init__(
         self,
@@ -59,11 +59,11 @@ class ChatService:
         self.closing = False
 
     async def close(self) -> None:
-        """Refuse further sends, and end every answer, also one that is about to begin. May be repeated."""
+        """Refuse further sends, and end every answer, including those about to begin. Idempotent."""
         if not self.closing:
             self.closing = True
             deadline = asyncio.get_running_loop().time() + LAST_CHECKS
-            for check in self._checks:  # Ollama may not say which models it has
+            for check in self._checks:  # it may be waiting for Ollama's list of models
                 check.reschedule(deadline)
         await self._checked.wait()
         await self._registry.close()
@@ -71,10 +71,10 @@ class ChatService:
     # -- sending
 
     async def send(self, owner: str, session: Session, request: SendRequest, arrived: float) -> Answer:
-        """Return the answer that begins, or the one that this `clientMessageId` began before.
+        """Begin an answer and return it, or return the one that this `clientMessageId` began earlier.
 
         `arrived` is the monotonic time of the request. When this returns, both rows are committed; when it
-        raises, nothing is stored, unless the error says that it may have been. Raises the errors of
+        raises, nothing is stored, unless the error says that something may be. Raises the errors of
         docs/api.md, Sending, in that order.
         """
         async with self._checking(), self._lock(session.id):
@@ -92,14 +92,14 @@ class ChatService:
             plan = await self._planner.plan(owner, session, request)
             ticket = self._queue.join(plan.first.model.runner)
             begin = self._registry.begin(session.id, self._begin(session, plan, ticket, arrived))
-        await asyncio.wait({begin})  # which goes on if this caller is cancelled
-        if begin.cancelled():  # by a shutdown that the database did not answer; the commit may still come
+        await asyncio.wait({begin})  # the task goes on if this caller is cancelled
+        if begin.cancelled():  # by a shutdown that gave up on a slow commit, which may still succeed
             raise shutting_down("see later whether it stored this message")
         return begin.result()
 
     @asynccontextmanager
     async def _checking(self) -> AsyncIterator[None]:
-        """Let a shutdown set a deadline for what the block awaits. Raises `shutting_down`."""
+        """Let a shutdown set a deadline for the block. Raises `shutting_down`."""
         if self.closing:
             raise shutting_down(AGAIN)
         try:
@@ -117,7 +117,7 @@ class ChatService:
                 self._checked.set()
 
     def _lock(self, session_id: str) -> asyncio.Lock:
-        """Return the lock under which a session's sends are checked and deletions happen."""
+        """Return a session's lock, held while a send is checked and while the session is deleted."""
         return self._locks.setdefault(session_id, asyncio.Lock())
 
     async def _earlier(self, session: Session, request: SendRequest) -> Answer | None:
@@ -148,9 +148,10 @@ class ChatService:
 
     @contextmanager
     def subscribed(self, answer: Answer, sink: Sink, after: Cursor | None) -> Iterator[Subscription]:
-        """Subscribe to an answer from a cursor on for the length of the block.
+        """Subscribe to an answer, from the cursor `after` on, while the block runs.
 
-        The answer goes on when the subscriber leaves. Raises `too_many_subscribers`.
+        The answer goes on when the subscriber leaves: a ConnectionError just ends the block. Raises
+        `too_many_subscribers`.
         """
         if answer.outcome is None and len(answer.subscribers) >= self._config.max_subscribers:
             raise ChatError(
@@ -163,14 +164,14 @@ class ChatService:
             yield subscription
 
     async def cancel(self, session: Session, message_id: int) -> Message:
-        """Stop an answer, and return it with the text that it has. May be repeated."""
+        """Stop an answer and return it with its text so far. Idempotent. Raises `not_found`."""
         await self.transcript.answer(session, message_id)  # waits for one that is about to begin
         if generation := self._registry.of_answer(message_id):
             await generation.stop(CANCELLED)
         return await self.transcript.message(session, message_id)
 
     def with_activity(self, session: Session) -> Session:
-        """Return the session with the id of the answer that is being written."""
+        """Return the session with the id of the answer being written, if there is one."""
         busy = self._registry.of_session(session.id)
         return session if busy is None else replace(session, active_message_id=busy.answer.id)
 

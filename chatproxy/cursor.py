@@ -1,6 +1,6 @@
 """A cursor: a position in the text of an answer, written `"<thinking>.<content>"` in code points.
 
-After the terminal event it ends in `.end` (`"0.128.end"`). Any process that has the text can serve any
+After the terminal event, it ends in `.end` (`"0.128.end"`). Any process that has the text can serve any
 cursor, because there is no log of events behind it.
 """
 
@@ -15,7 +15,7 @@ _FORM: Final = re.compile(r"([0-9]{1,15})\.([0-9]{1,15})(\.end)?", re.ASCII)
 
 
 class Cursor(Struct, frozen=True, gc=False):
-    """The numbers of code points of thinking and content, and whether the terminal event was received."""
+    """How many code points of thinking and content, and whether the terminal event, were received."""
 
     thinking: int = 0
     content: int = 0
@@ -26,7 +26,7 @@ class Cursor(Struct, frozen=True, gc=False):
 
     @classmethod
     def parse(cls, text: str) -> Self:
-        """Return the cursor that was written as `text`. Raises `invalid_cursor`."""
+        """Return the cursor written as `text`. Raises `invalid_cursor`."""
         form = _FORM.fullmatch(text)
         if form is None:
             raise ChatError(

@@ -22,7 +22,7 @@ MAX_FRAME: Final = 16 * 1024  # bytes of text, as UTF-8
 
 
 class Text:
-    """A text that grows at its end and is read from any code point, at a cost independent of its length."""
+    """A text that grows at its end, and is read from any code point at a cost independent of its length."""
 
     __slots__ = ("_buffer", "length")
 
@@ -44,7 +44,7 @@ class Text:
             self._buffer.seek(0, SEEK_END)
 
     def piece(self, start: int) -> str:
-        """Return what follows `start`, as much of it as one frame may carry, cut between characters."""
+        """Return the text from `start` on, at most as much as one frame may carry."""
         piece = self.part(start, MAX_FRAME)
         if len(piece) * 4 <= MAX_FRAME:
             return piece
@@ -55,7 +55,7 @@ class Text:
 
 
 class Progress:
-    """What the `status` event reports of an answer that is not over."""
+    """What `status` events report about an unfinished answer."""
 
     __slots__ = ("eta_ms", "position", "since", "state", "tokens", "version")
 
@@ -63,7 +63,7 @@ class Progress:
         self.state = state
         self.since = monotonic()
         self.position: int | None = None
-        self.eta_ms: float | None = None  # how long loading the model took here before
+        self.eta_ms: float | None = None  # how long loading the model has taken here
         self.tokens = 0
         self.version = 0  # counts changes, so that a subscriber knows whether it was sent the latest
 
@@ -93,10 +93,10 @@ class Progress:
 
 
 class Subscriber(Protocol):
-    """Who reads an answer: a `Subscription`."""
+    """A reader of an answer, as `Answer` needs it; implemented by `Subscription`."""
 
     in_step: bool  # has been sent everything so far
-    sent_at: float  # monotonic
+    sent_at: float  # monotonic time of the last frame
 
     @property
     def gone(self) -> bool:
@@ -113,9 +113,9 @@ class Subscriber(Protocol):
 
 
 class Answer:
-    """One assistant message as its subscribers see it: the texts, the progress and, at last, the outcome.
+    """One assistant message as its subscribers see it: the texts, the progress and, in the end, the outcome.
 
-    It holds the message's record as it was committed, and replaces it when something but the texts changes.
+    It keeps the message's record as committed, and replaces it when anything but the texts changes.
     """
 
     def __init__(self, message: Message, question_id: int) -> None:
@@ -134,12 +134,12 @@ class Answer:
 
     @property
     def model(self) -> str | None:
-        """The model that writes it, or wrote it."""
+        """The model that writes or wrote it."""
         return self._record.model
 
     @property
     def warnings(self) -> Sequence[Notice]:
-        """The warnings that hold now; a subscriber is sent those that it was not sent yet."""
+        """The current warnings; each subscriber is sent those that it has not been sent yet."""
         return self._record.warnings
 
     @property
@@ -149,7 +149,7 @@ class Answer:
 
     @property
     def message(self) -> Message:
-        """The message as subscribers see it: `streaming` until they have been sent the outcome.
+        """The message as subscribers see it: `streaming` until `end` is called.
 
         A committed outcome does not show before that, because the session is busy until then.
         """
@@ -159,29 +159,29 @@ class Answer:
 
     @contextmanager
     def subscribed_by(self, subscriber: Subscriber) -> Iterator[None]:
-        """Hand everything to a subscriber for the length of the block."""
+        """Send frames to a subscriber while the block runs."""
         self.subscribers.add(subscriber)
         try:
             yield
         finally:
             self.subscribers.discard(subscriber)
 
-    # -- what a generation does to it
+    # -- called by the generation
 
     def append(self, thinking: str, content: str, tokens: int) -> None:
-        """Take in what one read from Ollama brought, and hand it to every subscriber that is in step.
+        """Append what one read from Ollama brought, and push it to every subscriber that is in step.
 
-        This is the path of every token: no task is woken for it.
+        This is the token path: no task is woken. `tokens` counts lines with text.
         """
         self.progress.tokens += tokens
         if thinking:
             self.thinking.append(thinking)
-            self._hand_out(events.Thinking, thinking)
+            self._push(events.Thinking, thinking)
         if content:
             self.content.append(content)
-            self._hand_out(events.Chunk, content)
+            self._push(events.Chunk, content)
 
-    def _hand_out(self, event: type[events.Thinking | events.Chunk], text: str) -> None:
+    def _push(self, event: type[events.Thinking | events.Chunk], text: str) -> None:
         if len(text) * 4 > MAX_FRAME:  # more than one frame: each subscriber reads it at its own pace
             self.wake()
             return
@@ -199,7 +199,7 @@ class Answer:
         self.send_status()
 
     def send_status(self, quiet_for: float = 0.0) -> None:
-        """Send `status` to every subscriber in step that was sent nothing for that many seconds."""
+        """Send `status` to every subscriber in step that has been sent nothing for `quiet_for` seconds."""
         encoded: Frame | None = None
         due = monotonic() - quiet_for
         for subscriber in self.subscribers:
@@ -214,12 +214,12 @@ class Answer:
         self.wake()
 
     def refit(self, sources: Sequence[Source], warnings: Sequence[Notice]) -> None:
-        """Replace the sources that `start` named and the warnings: the prompt was fitted again."""
+        """Replace the sources and the warnings, because the prompt was fitted again."""
         self._record = replace(self._record, sources=list(sources), warnings=list(warnings))
         self.wake()
 
     def end(self, outcome: Message) -> None:
-        """Append nothing more, and let every subscriber read on to the terminal event."""
+        """Set the outcome, and let every subscriber read on to the terminal event."""
         self.outcome = outcome
         self.wake()
 
@@ -228,10 +228,10 @@ class Answer:
         for subscriber in self.subscribers:
             subscriber.fall_behind()
 
-    # -- what subscribers are sent
+    # -- called by subscribers
 
     def start(self, *, reset: bool) -> events.Start:
-        """Return the first event of a stream; `reset` if it begins again from the start of the text."""
+        """Return the first event of a stream; `reset` says that the text starts over."""
         return events.Start(
             user_message_id=self.question_id,
             assistant_message_id=self.id,
@@ -243,7 +243,7 @@ class Answer:
         )
 
     def after(self, position: Cursor) -> tuple[events.Thinking | events.Chunk, Cursor] | None:
-        """Return the next event for a subscriber at that position, with the position after it."""
+        """Return the next event for a subscriber at `position`, and the position after it, or None."""
         if text := self.thinking.piece(position.thinking):
             position = replace(position, thinking=position.thinking + len(text))
             return events.Thinking(content=text, cursor=str(position)), position

@@ -30,14 +30,14 @@ class Start(Event, frozen=True, kw_only=True):
 
 
 class Status(Event, frozen=True, kw_only=True):
-    """What the answer is waiting for or doing; sent on a change and as a heartbeat."""
+    """What the answer is waiting for or doing; sent on a change, while text arrives, and as a heartbeat."""
 
     state: State
     position: int | UnsetType = UNSET
     elapsed_ms: Annotated[int, Meta(description="Since the state began.")]
     eta_ms: int | UnsetType = UNSET
     tokens: Annotated[
-        int | UnsetType, Meta(description="Lines with text so far, an estimate until `usage`.")
+        int | UnsetType, Meta(description="Lines with text so far; an estimate until `usage` is known.")
     ] = UNSET
     tokens_per_second: float | UnsetType = UNSET
 
@@ -102,8 +102,8 @@ class Frame(Struct, frozen=True, gc=False):
 def frame(event: Event) -> Frame:
     """Encode an event as one line of JSON.
 
-    JSON escapes CR and LF. U+0085, U+2028 and U+2029, at which some clients break lines, too, are escaped
-    here: their UTF-8 occurs in nothing else, and in JSON only within strings.
+    JSON escapes CR and LF. Some clients also break lines at U+0085, U+2028 and U+2029, so these are escaped
+    here. In UTF-8, their bytes are part of no other character, and in JSON, they occur only within strings.
     """
     json = _encode(event)
     if not json.isascii():

@@ -1,8 +1,8 @@
 """One subscriber of one answer: a position in its text, and a sink that takes frames.
 
-A subscriber in step is handed each frame in the call that brought it (`push`). One whose sink still holds
-earlier data falls behind: its own task reads on from its position (`run`), in larger pieces, whenever there
-is room, and delays no other subscriber.
+A subscriber in step is sent each frame by the call that appends the text (`push`). One whose sink still
+holds earlier data falls behind: its own task reads on from its position (`run`), in larger pieces, whenever
+there is room, and delays no other subscriber.
 """
 
 import asyncio
@@ -38,7 +38,7 @@ class Subscription:
     def __init__(self, answer: Answer, sink: Sink, after: Cursor | None) -> None:
         """Start after the cursor `after`, or at the beginning.
 
-        A cursor that names no place in the text (a crash lost its tail) resets the stream to the beginning.
+        A cursor that is not in the text (a crash lost its tail) resets the stream to the beginning.
         """
         self.answer = answer
         self.sink = sink
@@ -47,7 +47,7 @@ class Subscription:
         self._position = Cursor() if after is None or self.reset else replace(after, end=False)
         self.in_step = False
         self._behind = asyncio.Event()
-        self._sent_version = -1  # of the progress
+        self._sent_version = -1  # the version of the progress that was sent last
 
     @property
     def gone(self) -> bool:
@@ -63,7 +63,7 @@ class Subscription:
             self.fall_behind()
 
     def push_status(self, data: Frame, version: int) -> None:
-        """Send a `status` frame of that version of the progress, in the same way."""
+        """Send a `status` frame, which reports `version` of the progress, in the same way."""
         if self.sink.push(data):
             self._sent_version = version
             self.sent_at = monotonic()
@@ -76,9 +76,10 @@ class Subscription:
         self._behind.set()
 
     async def run(self) -> None:
-        """Send `start`, the text from the position on, live once it has caught up, and the terminal event.
+        """Send `start`, the text from the position on, and finally the terminal event.
 
-        Raises ConnectionError if the client disconnects first.
+        While the subscriber is in step, this waits, and `push` sends the frames. Raises ConnectionError if
+        the client disconnects first.
         """
         await self._send(frame(self.answer.start(reset=self.reset)))
         warned: set[Notice] = set()
@@ -99,7 +100,7 @@ class Subscription:
                 raise ConnectionResetError("the client has disconnected")
 
     async def _catch_up(self) -> bool:
-        """Send one frame that was not sent yet; return False if there is none."""
+        """Send the next frame that is due; return False if there is none."""
         if step := self.answer.after(self._position):
             event, self._position = step
             await self._send(frame(event))
@@ -116,7 +117,7 @@ class Subscription:
 
 
 def _is_within(answer: Answer, cursor: Cursor) -> bool:
-    """Return whether the text still has everything that was sent up to this cursor."""
+    """Return whether the text still contains everything up to this cursor."""
     if cursor.end:
         return cursor == answer.cursor
     return cursor.thinking <= answer.thinking.length and cursor.content <= answer.content.length

@@ -1,6 +1,6 @@
 """The transcript: stored messages, with the text of answers that are still being written.
 
-The database has an answer's text as of its last checkpoint, memory has all of it. Everything that reads
+The database has an answer's text as of its last checkpoint; memory has all of it. Everything that reads
 messages reads them here, so that no page, export or prompt shows less than the stream does.
 """
 
@@ -15,14 +15,14 @@ from chatproxy.errors import shutting_down
 from chatproxy.store.messages import Messages
 from chatproxy.store.records import HistoryMessage, Message, Session
 
-EXPORT_PAGE: Final = 200  # messages read at once
+EXPORT_PAGE: Final = 200  # messages per read
 
 
 class LiveAnswers(Protocol):
     """The answers in memory, which the registry keeps."""
 
     def answers(self) -> Mapping[int, Answer]:
-        """Return a copy, by message id: the answers being written, and those over but not committed yet."""
+        """Return a copy, by message id: the answers being written, and those ended but not committed yet."""
 
     def beginning(self, session_id: str) -> asyncio.Future[Answer] | None:
         """Return the session's answer whose rows are being committed, if there is one."""
@@ -31,7 +31,7 @@ class LiveAnswers(Protocol):
 class Transcript:
     """The messages of sessions as their readers see them.
 
-    Each read takes the live answers first: one that ends while the row is read is then still known.
+    Each method gets the live answers before it reads rows, so as not to miss one that ends in between.
     """
 
     def __init__(self, messages: Messages, live: LiveAnswers) -> None:
@@ -41,7 +41,8 @@ class Transcript:
     async def answer(self, session: Session, message_id: int) -> Answer:
         """Return an answer to subscribe to, live or stored; raise `not_found` for anything else.
 
-        One whose rows are committed and whose generation has not started is waited for.
+        An answer whose rows are committed, but which has not started, is waited for. Raises `shutting_down`
+        if a shutdown keeps it from starting.
         """
         waited = False
         while True:
@@ -53,9 +54,9 @@ class Transcript:
                 return Answer(message, question_id)
             if beginning := self._live.beginning(session.id):
                 await asyncio.wait({beginning})
-            elif waited:  # a shutdown gave its generation up; the next start ends the row
+            elif waited:  # a shutdown gave up on it; the next start ends the row
                 raise shutting_down("read this answer again in a moment")
-            waited = True  # else it began and ended while the row was read
+            waited = True  # otherwise, it began and ended while the row was read
 
     async def message(self, session: Session, message_id: int) -> Message:
         """Return a message, superseded or not; raise `not_found`."""
@@ -65,7 +66,7 @@ class Transcript:
     async def page(
         self, session: Session, *, limit: int, before: int | None
     ) -> tuple[list[Message], int | None]:
-        """Return the last messages before that id, oldest first, and what to pass as `before` next."""
+        """Return the last messages before that id, oldest first, and the next `before` (None: no more)."""
         live = self._live.answers()
         page, following = await self._messages.page(session, limit=limit, before=before)
         return [_overlaid(message, live) for message in page], following

@@ -1,1 +1,1 @@
-"""How an answer is produced: the queue, the upstream call, the run and the registry of all runs."""
+"""How an answer is produced: queue, upstream call, generation, and the registry of all generations."""

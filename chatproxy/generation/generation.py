@@ -1,8 +1,8 @@
 """One answer being written: from the first request to Ollama to the commit of its outcome.
 
-Every ending has the same order, and nothing may change it: appending stops; the outcome is committed; the
-session and the slot are free; only then do subscribers see the terminal event, and a cancel returns. So a
-client may send again on `done`.
+Every answer ends in this order: appending stops; the outcome is committed; the session and the slot are
+freed; only then do subscribers see the terminal event, and a cancel returns. So a client may send again as
+soon as it receives `done`.
 """
 
 import asyncio
@@ -39,24 +39,24 @@ class Ending(Struct, frozen=True, kw_only=True):
 
 
 class Figures(Struct, frozen=True, kw_only=True):
-    """The figures of an answer for metrics; times are in seconds, None if there was no text."""
+    """An answer's figures for the metrics; times are in seconds, None if there was no text."""
 
     outcome: Message
     installed: bool  # Ollama lists the model
     tokens: int
     to_first_text: float | None
-    of_text: float | None  # from the first text to the last
+    text_duration: float | None  # from the first text to the last
 
 
 def completed(last: Line) -> Ending:
-    """Return the ending that Ollama's final line means."""
+    """Return the ending for Ollama's final line."""
     return Ending(
         status="complete", finish_reason="length" if last.done_reason == "length" else "stop", last=last
     )
 
 
 def failed(error: ChatError, status: Status = "failed") -> Ending:
-    """Return the ending that an error means."""
+    """Return the ending for an error."""
     return Ending(status=status, error=Failure.of(error))
 
 
@@ -65,12 +65,12 @@ CANCELLED: Final = Ending(status="cancelled", finish_reason="cancelled")
 SHUTDOWN: Final = failed(shutting_down(AGAIN), status="interrupted")
 INTERNAL: Final = failed(internal())
 TICK: Final = 0.2  # seconds between two ticks of a generation
-STATUS_EVERY: Final = 2.0  # seconds, while text flows
+STATUS_EVERY: Final = 2.0  # seconds, while text arrives
 RETRY: Final = 1.0  # seconds until a failed commit is repeated
 
 
 class Generation:
-    """Writes one answer, in a task of its own; subscribers come and go without touching it."""
+    """Writes one answer, in a task of its own; subscribers come and go without affecting it."""
 
     def __init__(
         self,
@@ -82,7 +82,10 @@ class Generation:
         messages: Messages,
         observe: Callable[[Figures], None],
     ) -> None:
-        """Take the monotonic time of the request; call `observe` once the answer has ended."""
+        """Prepare to write `answer`; `run` writes it.
+
+        `arrived` is the monotonic time of the request. `observe` is called once the answer has ended.
+        """
         self.answer = answer
         self._call = call
         self._arrived = arrived
@@ -94,8 +97,8 @@ class Generation:
         self._saved = Cursor()
         # Since when there are no subscribers; the sender is given a moment to subscribe.
         self._unwatched: float | None = monotonic() + 1
-        self._status_at = monotonic()  # when `generating` was sent last,
-        self._status_tokens = 0  # and with how many tokens
+        self._status_at = monotonic()  # when the last `status` with a new number of tokens was sent
+        self._status_tokens = 0  # that number
 
     @property
     def over(self) -> bool:
@@ -103,7 +106,7 @@ class Generation:
         return self.answer.outcome is not None
 
     async def run(self) -> None:
-        """Write the answer, from the slot to the committed outcome; longer only if that commit fails."""
+        """Write the answer, from waiting for a slot to the commit of its outcome, repeated if it fails."""
         async with background(self._write(), name=f"call for answer {self.answer.id}"):
             ending = await self._ending
         await self._settle(self._outcome(ending))
@@ -121,12 +124,12 @@ class Generation:
     # -- the end of an answer
 
     async def stop(self, ending: Ending) -> None:
-        """End the answer, whatever it is doing, and return once the outcome is committed."""
+        """End the answer, whatever it is doing, and return once its session is free again."""
         self.end(ending)
         await self._settled.wait()
 
     def end(self, ending: Ending) -> None:
-        """Append nothing more. The first ending counts."""
+        """End the answer: append nothing more. Only the first ending counts."""
         if not self._ending.done():
             self._ending.set_result(ending)
             self._call.stop()
@@ -142,7 +145,7 @@ class Generation:
         except Exception as error:
             lost = _unsaved(error)
             await self._settle_unsaved(replace(outcome, status="failed", finish_reason=None, error=lost))
-        except asyncio.CancelledError:  # by a shutdown; the next start ends the row
+        except asyncio.CancelledError:  # by a shutdown that gave up; the next start ends the row
             self._release(replace(outcome, status=SHUTDOWN.status, finish_reason=None, error=SHUTDOWN.error))
             raise
         else:
@@ -188,7 +191,7 @@ class Generation:
         )
 
     def _figures(self, outcome: Message) -> Figures:
-        """Return the figures; if Ollama has not counted the tokens, lines with text stand for them."""
+        """Return the figures; without a count of tokens from Ollama, lines with text are counted."""
         counted = None if outcome.usage is None else outcome.usage.completion_tokens
         first, last = self._call.first_text, self._call.last_text
         return Figures(
@@ -196,7 +199,7 @@ class Generation:
             installed=self._call.installed,
             tokens=self.answer.progress.tokens if counted is None else counted,
             to_first_text=None if first is None else first - self._arrived,
-            of_text=None if first is None or last is None else last - first,
+            text_duration=None if first is None or last is None else last - first,
         )
 
     @property
@@ -204,10 +207,10 @@ class Generation:
         first = self._call.first_text
         return None if first is None else round((first - self._arrived) * 1000)
 
-    # -- the clocks
+    # -- periodic work
 
     def tick(self) -> None:
-        """Check timeouts, heartbeats and subscribers who left; no answer has a timer of its own."""
+        """Check timeouts, heartbeats and departed subscribers. The registry calls this, for all answers."""
         config = self._config
         if error := self._call.timeout_error(config.first_token_timeout, config.token_timeout):
             self.end(failed(error))
@@ -238,7 +241,7 @@ class Generation:
             self.answer.send_status(quiet_for=self._config.heartbeat_seconds - TICK)
 
     def unsaved(self) -> tuple[Piece, Cursor] | None:
-        """Return what the next checkpoint has to store, and the position that it reaches; None if nothing."""
+        """Return the piece for the next checkpoint, and the position where it ends; None if there is none."""
         reached = self.answer.cursor
         if reached == self._saved or self._ending.done():
             return None
@@ -250,7 +253,7 @@ class Generation:
         return piece, reached
 
     def saved(self, reached: Cursor) -> None:
-        """Note that a checkpoint has stored the text up to there."""
+        """Note that a checkpoint has stored the text up to `reached`."""
         self._saved = reached
 
     # -- the log: ids, sizes and times, never text
@@ -272,7 +275,7 @@ class Generation:
 
 
 def _unsaved(error: Exception) -> Failure:
-    """Return what readers see of an outcome that was not committed."""
+    """Return the failure that readers see if an outcome could not be committed."""
     if not isinstance(error, ChatError):
         logger.error("an outcome was not stored by a fault of chatproxy's own", exc_info=error)
         error = internal()

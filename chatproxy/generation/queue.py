@@ -1,10 +1,10 @@
 """The queue in front of Ollama: first come, first served, per model, with a limit that is learned.
 
-Ollama runs one answer of a model at a time unless configured otherwise, and reports the number nowhere. So
-each model's limit is twice the most answers ever seen generating together, at least two. That keeps Ollama's
-own queue supplied; parallel answers show themselves and raise the limit; all others wait here, where their
-position is known. `max_running` and `max_waiting` count over all models. A model is here what Ollama runs,
-whatever its name: see `KnownModel.runner`.
+Ollama produces one answer per model at a time unless configured otherwise, and does not report the number. So
+each model's limit is twice the most answers ever seen generating at once, but at least two. That keeps
+Ollama's own queue supplied; if it produces answers in parallel, this is seen and raises the limit. All others
+wait here, where their position is known. `max_running` and `max_waiting` apply to all models together. Names
+that share a runner in Ollama (`KnownModel.runner`) count as one model.
 """
 
 import asyncio
@@ -15,17 +15,17 @@ from chatproxy.errors import ChatError
 
 
 class Ticket:
-    """A place in the queue, then a slot. `leave` gives up either, and may be repeated."""
+    """A place in the queue, then a slot. `leave` gives up either, and is idempotent."""
 
     def __init__(self, queue: "Queue", model: str) -> None:
         self.model = model
-        self.position = 0  # 1 is next; 0: not waiting
+        self.position = 0  # 1 is next; 0 is not waiting
         self.ended = False  # its text is complete
         self._queue = queue
         self._admitted = asyncio.Event()
         self._moved: Callable[[int], None] = lambda position: None
 
-    async def admission(self, moved: Callable[[int], None]) -> None:
+    async def wait_for_slot(self, moved: Callable[[int], None]) -> None:
         """Wait for a slot. `moved` is called with the position: now, and whenever it changes."""
         if not self._admitted.is_set():
             self._moved = moved
@@ -33,13 +33,13 @@ class Ticket:
             await self._admitted.wait()
 
     def text_started(self) -> None:
-        """Report that text of this answer is arriving: the queue counts how many do so together."""
-        self._queue.count_generating(self)
+        """Report that this answer's text is arriving; the queue counts how many generate at once."""
+        self._queue.add_generating(self)
 
     def text_ended(self) -> None:
-        """Report that the text is complete; what runs from now on does not run together with it."""
+        """Report that the text is complete, so that answers that start later do not count as parallel."""
         self.ended = True
-        self._queue.discount_generating(self)
+        self._queue.discard_generating(self)
 
     def leave(self) -> None:
         """Give up the slot or the place."""
@@ -51,12 +51,12 @@ class Ticket:
         return self._queue.join(model)
 
     def admit(self) -> None:
-        """Give it a slot; for the queue."""
+        """Grant the slot. Called by the queue."""
         self.position = 0
         self._admitted.set()
 
     def move_to(self, position: int) -> None:
-        """Change its position; for the queue."""
+        """Set the position. Called by the queue."""
         if position != self.position:
             self.position = position
             self._moved(position)
@@ -71,15 +71,15 @@ class Queue:
         self._waiting: list[Ticket] = []
         self._running: set[Ticket] = set()
         self._generating: set[Ticket] = set()
-        self._most_together: Counter[str] = Counter()  # by model: most ever generating together
+        self._most_together: Counter[str] = Counter()  # by model: the most ever generating at once
 
     @property
     def waiting(self) -> int:
-        """How many wait."""
+        """The number of tickets without a slot."""
         return len(self._waiting)
 
     def join(self, model: str) -> Ticket:
-        """Return a ticket with a slot, if one is free, else with the last place. Raises `overloaded`."""
+        """Return a ticket with a slot if one is free, else with the last place. Raises `overloaded`."""
         ticket = Ticket(self, model)
         self._waiting.append(ticket)
         self._advance()
@@ -93,14 +93,14 @@ class Queue:
         return ticket
 
     def remove(self, ticket: Ticket) -> None:
-        """Take a ticket out, and let others advance."""
+        """Remove a ticket, and let others advance."""
         self._running.discard(ticket)
         self._generating.discard(ticket)
         if ticket in self._waiting:
             self._waiting.remove(ticket)
         self._advance()
 
-    def count_generating(self, ticket: Ticket) -> None:
+    def add_generating(self, ticket: Ticket) -> None:
         """Count a ticket whose text is arriving; a new maximum raises the model's limit."""
         if ticket in self._running and not ticket.ended:
             self._generating.add(ticket)
@@ -109,12 +109,12 @@ class Queue:
                 self._most_together[ticket.model] = together
                 self._advance()
 
-    def discount_generating(self, ticket: Ticket) -> None:
-        """Count it no more."""
+    def discard_generating(self, ticket: Ticket) -> None:
+        """Stop counting a ticket."""
         self._generating.discard(ticket)
 
     def _advance(self) -> None:
-        """Give free slots to those that have waited longest, and the others their positions."""
+        """Give free slots to the tickets that have waited longest, and the others their positions."""
         running = Counter(ticket.model for ticket in self._running)
         still_waiting: list[Ticket] = []
         places: Counter[str] = Counter()

@@ -1,4 +1,4 @@
-"""The registry of generations: which sessions are busy, the clocks that look at all, and their end."""
+"""The registry of generations: which sessions are busy, the periodic work for all, and the shutdown."""
 
 import asyncio
 from collections.abc import AsyncIterator, Callable, Coroutine, Iterator
@@ -16,7 +16,7 @@ from chatproxy.generation.upstream import UpstreamCall
 from chatproxy.store.messages import Messages
 
 CHECKPOINT: Final = 0.3  # seconds; with the commit, a crash loses less than half a second of text
-LAST_COMMITS: Final = 2.0  # seconds that a shutdown waits for them
+LAST_COMMITS: Final = 2.0  # seconds that a shutdown waits for commits
 
 
 class Load(Struct, frozen=True):
@@ -31,7 +31,7 @@ class GenerationRegistry:
     """Owns the tasks of all answers: those that commit their rows, and those that write them."""
 
     def __init__(self, config: Config, messages: Messages, observe: Callable[[Figures], None]) -> None:
-        """Call `observe` at the end of each answer."""
+        """Create an empty registry; `observe` is called at the end of each answer."""
         self._config = config
         self._messages = messages
         self._observe = observe
@@ -46,7 +46,7 @@ class GenerationRegistry:
     async def running(
         cls, config: Config, messages: Messages, observe: Callable[[Figures], None]
     ) -> AsyncIterator[Self]:
-        """Yield a registry with its clocks running; close it at the end."""
+        """Yield a registry with its periodic work running; close it afterwards."""
         registry = cls(config, messages, observe)
         async with (
             background(repeat(TICK, registry._tick), name="answers"),
@@ -57,10 +57,10 @@ class GenerationRegistry:
             finally:
                 await registry.close()
 
-    # -- to begin
+    # -- starting answers
 
     def begin(self, session_id: str, commit: Coroutine[Any, Any, Answer]) -> asyncio.Task[Answer]:
-        """Run the coroutine that commits an answer's rows and starts it, whatever becomes of the caller."""
+        """Run `commit`, which commits an answer's rows and starts it, in a task that outlives the caller."""
         task = asyncio.create_task(commit, name=f"beginning in {session_id}")
         self._beginning[session_id] = task
         task.add_done_callback(lambda task: self._begun(session_id, task))
@@ -70,10 +70,10 @@ class GenerationRegistry:
         if self._beginning.get(session_id) is task:
             del self._beginning[session_id]
         if not task.cancelled():
-            task.exception()  # for the caller, if it still waits
+            task.exception()  # mark as retrieved: the caller may have left
 
     def start(self, answer: Answer, call: UpstreamCall, arrived: float) -> Generation:
-        """Start to write an answer; `arrived` is the monotonic time of the request. Once closing, end it."""
+        """Start writing an answer; `arrived` is the monotonic time of the request. Once closing, end it."""
         generation = Generation(
             answer,
             call,
@@ -97,22 +97,22 @@ class GenerationRegistry:
         if self._by_session.get(answer.session_id) is generation:  # else a later one has taken its place
             del self._by_session[answer.session_id]
 
-    # -- to find
+    # -- finding answers
 
     def beginning(self, session_id: str) -> asyncio.Task[Answer] | None:
         """Return the session's answer whose rows are being committed, if there is one."""
         return self._beginning.get(session_id)
 
     def answers(self) -> dict[int, Answer]:
-        """Return the answers in memory, by message id, with those over whose outcome is not committed yet."""
+        """Return the answers in memory, by message id, including ended ones that are not committed yet."""
         return {message_id: generation.answer for message_id, generation in self._by_answer.items()}
 
     def of_answer(self, message_id: int) -> Generation | None:
-        """Return the generation of an answer in memory."""
+        """Return the generation of an answer, if it is in memory."""
         return self._by_answer.get(message_id)
 
     def of_session(self, session_id: str) -> Generation | None:
-        """Return the generation that keeps a session busy."""
+        """Return the generation that keeps a session busy, if there is one."""
         generation = self._by_session.get(session_id)
         return None if generation is None or generation.over else generation
 
@@ -120,18 +120,18 @@ class GenerationRegistry:
         return (generation for generation in self._by_answer.values() if not generation.over)
 
     def load(self) -> Load:
-        """Return what is under way now."""
+        """Return the current load."""
         answers = [generation.answer for generation in self]
         queued = sum(answer.progress.state == "queued" for answer in answers)
         return Load(len(answers) - queued, queued, sum(len(answer.subscribers) for answer in answers))
 
-    # -- to end
+    # -- shutting down
 
     async def close(self) -> None:
-        """End every answer, with a terminal event for every stream, and commit its text; may be repeated.
+        """End every answer, with a terminal event for every stream, and commit its text. Idempotent.
 
         An answer whose rows are being committed is started and ended, too. What is not committed within
-        LAST_COMMITS is given up; the next start ends its row.
+        LAST_COMMITS is abandoned; the next start ends its row.
         """
         self._closing = True
         for generation in self:
@@ -148,17 +148,17 @@ class GenerationRegistry:
     def _tasks(self) -> set[asyncio.Task[Any]]:
         return {*self._runs, *self._beginning.values()}
 
-    # -- the clocks
+    # -- periodic work
 
     def _tick(self) -> None:
         for generation in self:
             generation.tick()
 
     async def _checkpoint(self) -> None:
-        """Commit, at once for all answers, the text that each has gained since its last checkpoint."""
+        """Commit the text that each answer has gained since its last checkpoint, all in one unit."""
         gained = [(generation, *gain) for generation in self if (gain := generation.unsaved())]
         if gained:
-            with suppress(ChatError):  # a full disk: the next checkpoint has the same text
+            with suppress(ChatError):  # such as a full disk; the next checkpoint tries again
                 await self._messages.checkpoint([piece for _, piece, _ in gained])
                 for generation, _, reached in gained:
                     generation.saved(reached)

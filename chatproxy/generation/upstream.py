@@ -1,7 +1,7 @@
-"""One answer's call to Ollama: the slot, the model, the prompt, the connection, and a second chance for each.
+"""One answer's call to Ollama: the slot, the model, the prompt and the connection.
 
-A model that chatproxy chose, and that fails before its first token, gives way to the next best one, once. A
-prompt that Ollama rejects as too long is fitted again, with the numbers that Ollama named, once.
+A model that chatproxy chose and that fails before its first token is replaced by the next best one, once. A
+prompt that Ollama rejects as too long is fitted again, with the numbers that Ollama gave, once per model.
 """
 
 import asyncio
@@ -23,7 +23,7 @@ from chatproxy.prompt.plan import Plan
 from chatproxy.prompt.prompt import TRUNCATED, FittedPrompt
 from chatproxy.store.records import Measurement, Notice
 
-LOADING_POLL: Final = 1.0  # seconds between two looks at whether the model is loaded
+LOADING_POLL: Final = 1.0  # seconds between two checks whether the model is loaded
 
 
 class UpstreamCall:
@@ -34,7 +34,7 @@ class UpstreamCall:
     ) -> None:
         self.first_text: float | None = None  # monotonic times of thinking or answer text
         self.last_text: float | None = None
-        self.measurement: Measurement | None = None  # what the answer showed of its model
+        self.measurement: Measurement | None = None  # what the answer showed about its model
         self._answer = answer
         self._plan = plan
         self._ticket = ticket
@@ -49,12 +49,12 @@ class UpstreamCall:
         return self._plan.first.model.digest is not None
 
     async def run(self) -> Line:
-        """Return Ollama's final line. Raises ChatError."""
+        """Make the call and return Ollama's final line. Raises ChatError."""
         first, second = self._plan.first, self._plan.second
         try:
             return await self._ask(first.model, self._plan.fitted)
         except ChatError as error:
-            if second is None or self.first_text is not None or not _is_of_the_model(error):
+            if second is None or self.first_text is not None or not _is_models_fault(error):
                 raise
             self._fall_back(first, second, error)
         fitted = self._plan.prompt.fit(second.model)
@@ -64,14 +64,14 @@ class UpstreamCall:
     def _fall_back(self, first: Choice, second: Choice, error: ChatError) -> None:
         try:
             self._ticket = self._ticket.rejoin(second.model.runner)
-        except ChatError:  # the queue is full; the first model's error is why there is no answer
+        except ChatError:  # the queue is full; the first model's error says more
             raise error from None
         message = f"{first.model.name} failed ({error.sentence}); {second.model.name} answers instead."
         notice = Notice(code="model_fallback", message=message)
         self._answer.fall_back(second.model.name, f"{first.model.name} failed", notice)
 
     async def _ask(self, model: KnownModel, fitted: FittedPrompt) -> Line:
-        await self._ticket.admission(lambda position: self._answer.enter("queued", position=position))
+        await self._ticket.wait_for_slot(lambda position: self._answer.enter("queued", position=position))
         try:
             return await self._exchange(model, fitted)
         except RefusalError as refused:
@@ -85,7 +85,7 @@ class UpstreamCall:
         return await self._exchange(model, fitted)
 
     def _refit(self, fitted: FittedPrompt) -> None:
-        """Replace what the answer said of the prompt before."""
+        """Replace the sources and the warnings of the earlier prompt."""
         warnings = {notice.code: notice for notice in self._answer.warnings}
         warnings.pop(TRUNCATED, None)
         warnings |= {notice.code: notice for notice in fitted.notices}
@@ -105,9 +105,9 @@ class UpstreamCall:
         return last
 
     async def _watch_loading(self, model: KnownModel) -> None:
-        """Tell loading from waiting until the first token; Ollama says nothing on the stream meanwhile.
+        """Report `loading` or `waiting` until the first token; Ollama sends nothing on the stream until then.
 
-        Its list of loaded models also shows that a model that was taken for loaded has to be loaded again.
+        Its list of loaded models also shows if a model that was believed to be loaded has to be loaded again.
         """
         loaded = model.remote
         while not loaded:
@@ -121,7 +121,7 @@ class UpstreamCall:
                 self._answer.enter(state, eta_ms=model.measured.load_ms)
 
     def _receive(self, lines: Sequence[Line]) -> None:
-        """Take in what one read brought. The connection calls this; no task is woken."""
+        """Append what one read brought. The connection calls this directly; no task is woken."""
         thinking = content = ""
         tokens = 0
         for line in lines:
@@ -136,7 +136,7 @@ class UpstreamCall:
         self.last_text = monotonic()
         if self.first_text is None:
             self.first_text = self.last_text
-            # In the next turn of the loop: this read may also have brought the end of another answer.
+            # On the next turn of the loop, because another answer's end may still be read on this one.
             asyncio.get_running_loop().call_soon(self._ticket.text_started)
             self._answer.enter("generating")
         self._answer.append(thinking, content, tokens)
@@ -166,8 +166,8 @@ class UpstreamCall:
         )
 
 
-def _is_of_the_model(error: ChatError) -> bool:
-    """Return whether another model may do better: not if Ollama is away, or if the request is at fault."""
+def _is_models_fault(error: ChatError) -> bool:
+    """Return whether another model may succeed: not if Ollama is unreachable or the request is at fault."""
     if isinstance(error, RefusalError) and error.blames_request:
         return False
     return error.code in {"upstream_error", "upstream_incomplete", "model_not_found"}

@@ -1,8 +1,8 @@
-"""The models: installed and loaded, as Ollama lists them, and measured, as they answered here.
+"""The models: which are installed and loaded, as Ollama lists them, and how fast they have been here.
 
-Ollama's lists are asked for seldom and always at hand (`Cached`). What a model can do depends on its digest
-and is asked for once. Measurements are running averages in which a new one counts a third, so that a machine
-that becomes busy, or idle, shows within a few answers.
+Ollama's lists are cached (`Cached`), so that they are always at hand. What a model can do depends on its
+digest, and is asked for once. Measurements are running averages in which a new one counts a third, so that
+they follow within a few answers when the machine gets busy, or idle.
 """
 
 import asyncio
@@ -20,20 +20,21 @@ from chatproxy.ollama.client import Details, Model, Ollama, RunningModel
 from chatproxy.ollama.wire import Line
 from chatproxy.store.records import Measurement
 
-FRESH: Final = 3.0  # seconds that a list of Ollama's is used as it is
-USABLE: Final = 60.0  # seconds after which a new one is waited for
+FRESH: Final = 3.0  # seconds for which a list of Ollama's is used as it is
+USABLE: Final = 60.0  # seconds after which callers wait for a new one
 WEIGHT: Final = 1 / 3  # of a new measurement
 REAL_LOAD_MS: Final = 100  # Ollama reports about 1 ms, never 0, for a model that was loaded already
 UNKNOWN_WINDOW: Final = 131_072  # tokens, if nothing names the window
-MIN_TOKENS: Final = 8  # a shorter answer says nothing about the pace
+MIN_TOKENS: Final = 8  # a shorter answer says nothing about the speed
 
 
 class KnownModel(Struct, frozen=True, kw_only=True):
     """One installed model.
 
-    `size` counts parameters, 0 until known. `window` is the one in force, in tokens, None until known;
-    `expected_window` is the one that Ollama named last, or else the one that the model was trained for.
-    `warm` means loaded; `in_memory` means loaded into the fastest memory as a whole.
+    `size` is the number of parameters, 0 until known. `window` is the one in force, in tokens, None until
+    known; `expected_window` is the one that Ollama named last, or else the one that the model was trained
+    for. `warm` means loaded; `in_memory` means wholly in the fastest memory. `tags` is its entry in Ollama's
+    list.
     """
 
     name: str
@@ -52,7 +53,7 @@ class KnownModel(Struct, frozen=True, kw_only=True):
 
     @property
     def tokens_per_second(self) -> float | None:
-        """The pace measured here; None until measured."""
+        """The speed measured here; None until measured."""
         return self.measured.tokens_per_second
 
     @property
@@ -67,7 +68,7 @@ class KnownModel(Struct, frozen=True, kw_only=True):
 
     @property
     def sees(self) -> bool:
-        """Whether it takes images."""
+        """Whether it accepts images."""
         return "vision" in self.capabilities
 
     @property
@@ -77,23 +78,23 @@ class KnownModel(Struct, frozen=True, kw_only=True):
 
     @property
     def most_text(self) -> int:
-        """The bytes of text that could ever fit."""
+        """The most bytes of text that could fit its window."""
         return int(self.likely_window / self.estimate.slope)
 
 
 def canonical(name: str) -> str:
-    """Return the form of a name in which equal models are equal: lower case, with `:latest`, as in Ollama."""
+    """Normalize a model's name as Ollama does: lower case, with `:latest` if it has no tag."""
     name = name.lower()
     return name if ":" in name.rpartition("/")[2] else f"{name}:latest"
 
 
 class ModelCatalog:
-    """What is known of every model."""
+    """What is known about every model."""
 
     def __init__(
         self, ollama: Ollama, measurements: Iterable[Measurement] = (), context_window: int | None = None
     ) -> None:
-        """Start with earlier measurements. If `context_window` is set, it is every model's window."""
+        """Start from earlier measurements. If `context_window` is set, it is every model's window."""
         self.installed: Cached[Sequence[Model]] = Cached(ollama.tags, fresh=FRESH, usable=USABLE)
         self.running: Cached[Sequence[RunningModel]] = Cached(self._list_running, fresh=FRESH, usable=USABLE)
         self._ollama = ollama
@@ -129,7 +130,7 @@ class ModelCatalog:
             return Details()
 
     async def all(self) -> list[KnownModel]:
-        """Return every installed model. Raises what kept Ollama from listing them."""
+        """Return every installed model. Raises `upstream_…` errors if Ollama cannot list them."""
         installed = await self.installed.get() or await self.installed.fetch()
         running = await self.running.get()
         return list(await asyncio.gather(*[self._known(model, running) for model in installed]))
@@ -181,7 +182,7 @@ class ModelCatalog:
     async def _runner(
         self, model: Model, details: Details, running: Sequence[RunningModel]
     ) -> RunningModel | None:
-        """Return what runs it now, if it is loaded.
+        """Return the loaded model that runs it, if there is one.
 
         Names with equal weights share one runner, listed under the name that loaded it. A name that sets
         another window does not: Ollama would reload the model.
@@ -197,12 +198,12 @@ class ModelCatalog:
         return None
 
     async def loaded(self, model: KnownModel) -> bool:
-        """Return whether it is loaded, by a request to Ollama now."""
+        """Ask Ollama whether the model is loaded; False if it cannot be asked."""
         running = await self.running.fetch()
         return model.tags is not None and (await self._known(model.tags, running)).warm
 
     async def warm(self, model: KnownModel) -> bool:
-        """Return whether it is loaded, as far as is known without a request.
+        """Return whether the model is loaded, as far as is known without a request.
 
         While a message waited in the queue, another one may have loaded it.
         """
@@ -210,7 +211,7 @@ class ModelCatalog:
             return model.ready
         return (await self._known(model.tags, self.running.last or ())).warm
 
-    # -- what answers show of their models
+    # -- what answers show about their models
 
     def measurement(self, model: KnownModel, last: Line, size: int | None) -> Measurement | None:
         """Update the running figures with this answer's and return them; `size` as in `FittedPrompt`."""
@@ -237,14 +238,14 @@ class ModelCatalog:
     ) -> KnownModel:
         """Return the model with the window and the token count that Ollama named when it refused a prompt.
 
-        Both are exact. `size` is None if the prompt had images: nothing is learned from those, so the next
-        prompt is expected to cost as much more as this one did than `expected`.
+        Both are exact. `size` is None if the prompt had images, from which nothing is learned; what this
+        prompt took beyond `expected` is then added to the estimate of the next one.
         """
         if model.digest is not None:
             self._refused[model.digest] = window
             if size:
                 self._learn(model.digest, size, tokens)
-        self.running.refresh()  # only a loaded model counts tokens, and the list names its window
+        self.running.refresh()  # a model that has counted tokens is loaded, so the list names its window
         if size:
             estimate = model.estimate.learned(size, tokens)
         else:

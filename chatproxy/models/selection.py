@@ -44,8 +44,9 @@ class Choice(Struct, frozen=True):
 class Need(Struct, frozen=True, kw_only=True):
     """What a message requires of a model.
 
-    `least` returns the tokens that cannot be left out, by a model's own estimate, including the reserve for
-    an answer in a window of that size. `whole` is about the tokens of everything.
+    `least(model, window)` returns how many tokens cannot be left out, by the model's own estimate, including
+    the reserve for an answer in a window of that many tokens. `whole` is the tokens of everything, roughly.
+    `last_model` wrote the session's last answer.
     """
 
     least: Callable[[KnownModel, int], int] = lambda model, window: 0
@@ -86,7 +87,7 @@ def rank(models: Sequence[KnownModel], need: Need) -> list[Choice]:
 
 
 def too_long(model: KnownModel, need: Need) -> ChatError:
-    """Return `message_too_long` with the numbers of that model."""
+    """Return `message_too_long` with the model's numbers."""
     window = model.window or 0
     return ChatError(
         "message_too_long",
@@ -141,7 +142,7 @@ def _is_readable(model: KnownModel) -> bool:
 
 
 def _seconds(model: KnownModel) -> float:
-    """Return the time that a typical answer takes; infinite if the model was not measured."""
+    """Return the seconds that a typical answer takes; infinity if the model was not measured."""
     if not model.tokens_per_second:
         return float("inf")
     load = 0.0 if model.warm else (model.measured.load_ms or 0.0) / 1000

@@ -1,10 +1,11 @@
 """An estimate of a prompt's tokens, before Ollama has counted them.
 
-It is a line, learned from every prompt that Ollama counts: what any prompt costs (the model's template), and
-what each byte of text adds. It always passes through the latest count, so that the next prompt of the same
-conversation is met closely. Its slope comes from two counts that are far enough apart, so that a short prompt
-does not skew the estimate of a long one. If the slope between two counts is implausible, the prompts were of
-different kinds; the excess over a typical template is then attributed to the text.
+It is a line, learned from every prompt that Ollama counts: a base that every prompt costs (the model's
+template), and a slope, the tokens per byte of text. It always passes through the latest count, so that it is
+close for the next prompt of the same conversation. The slope comes from two counts that are far enough apart,
+so that a short prompt does not skew the estimate of a long one. If the slope between two counts is
+implausible, the prompts were of different kinds; the excess over a typical template is then attributed to the
+text.
 """
 
 from math import ceil
@@ -12,13 +13,13 @@ from typing import Final
 
 from msgspec import Struct
 
-SLOPE: Final = 0.3  # tokens per byte until something is learned: a little more than English has
-STEEPEST: Final = 1.0  # a token for each byte: scripts that a model hardly knows
+SLOPE: Final = 0.3  # tokens per byte until something is learned: a little more than English takes
+STEEPEST: Final = 1.0  # one token per byte: a script that the model hardly knows
 FLATTEST: Final = 0.1
 PARTIAL: Final = 0.05  # tokens per byte; with fewer, Ollama cannot have counted the whole prompt
 APART: Final = 500  # bytes between two counts that determine a slope
 TEMPLATE: Final = 256  # tokens that a model's template may plausibly have
-OF_A_MESSAGE: Final = 16  # bytes that the marks around each message are worth
+OF_A_MESSAGE: Final = 16  # bytes that stand for the template's markers around a message
 
 
 class TokenEstimate(Struct, frozen=True):
@@ -29,15 +30,15 @@ class TokenEstimate(Struct, frozen=True):
     last: tuple[int, int] | None = None  # the latest count: bytes, tokens
 
     def tokens(self, size: int) -> int:
-        """Return the tokens of a prompt with so many bytes of text."""
-        return ceil(round(self.base + self.slope * size, 6))  # rounded, so that a count is met exactly
+        """Return the tokens of a prompt with `size` bytes of text."""
+        return ceil(round(self.base + self.slope * size, 6))  # rounded, so that counts are met exactly
 
     def more(self, size: int) -> float:
-        """Return the tokens that so many more bytes add to a prompt."""
+        """Return the tokens that `size` more bytes add to a prompt."""
         return self.slope * size
 
     def learned(self, size: int, tokens: int) -> "TokenEstimate":
-        """Return the estimate after Ollama counted a prompt."""
+        """Return the estimate after Ollama counted a prompt of `size` bytes as `tokens`."""
         if tokens < PARTIAL * size:
             return self
         measured = self._slope_to(size, tokens)
@@ -59,5 +60,5 @@ class TokenEstimate(Struct, frozen=True):
 
 
 def size_of(text: str) -> int:
-    """Return the size of a message in bytes, with that of the marks around it."""
+    """Return the size of a message in bytes, including the markers around it."""
     return len(text.encode()) + OF_A_MESSAGE

@@ -1,4 +1,4 @@
-"""Ollama's calls other than the token path: which models there are, what they can do, which version runs.
+"""Calls to Ollama other than the token path: which models there are, what they can do, its version.
 
 The errors of aiohttp's client become chatproxy's here, and nowhere else.
 """
@@ -62,8 +62,8 @@ class RunningModel(Struct, frozen=True):
 class Details(Struct, frozen=True):
     """What `/api/show` adds about a model (Ollama API, "Show model information").
 
-    `window` is the `num_ctx` that the model sets, if any; `trained_window` what it was trained for, both
-    in tokens. Names with equal `weights` share one runner.
+    `window` is the `num_ctx` that the model sets, if any, and `trained_window` the one that it was trained
+    for, both in tokens. Names with equal `weights` share one runner.
     """
 
     capabilities: frozenset[str] = frozenset()
@@ -146,7 +146,7 @@ class Ollama:
             raise upstream_invalid(f"/api/{name} gave something else than its JSON") from error
 
     async def _exchange(self, method: str, name: str, body: bytes | None) -> bytes:
-        """Make a request; repeat it once if the kept connection that it used turns out to be closed.
+        """Make a request; repeat it once if it used a kept connection that turns out to be closed.
 
         All these calls are reads, so a repetition changes nothing.
         """
@@ -227,6 +227,6 @@ def _trained_window(model_info: Mapping[str, object]) -> int | None:
 
 
 def _weights(modelfile: str) -> str | None:
-    """Return the blob of the first FROM that names one, without its folder, which differs by machine."""
+    """Return the blob named in the first FROM that has one, without its folder, which differs by machine."""
     found = re.search(r"^FROM .*\b(sha256-[0-9a-f]{64})\s*$", modelfile, re.MULTILINE)
     return found[1] if found else None

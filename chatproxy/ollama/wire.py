@@ -1,7 +1,7 @@
 """Ollama's JSON as types: bytes of a response go in, lines and refusals come out. Nothing here does I/O.
 
 Ollama streams newline-delimited JSON (Ollama API, "Generate a chat completion"). The last line has
-`done: true`. A line with `error` takes the place of everything after it, whatever the HTTP status was.
+`done: true`. A line with `error` replaces everything that would follow, even under status 200.
 """
 
 import re
@@ -100,7 +100,7 @@ class Line(Struct, frozen=True, gc=False):
 
 
 class _ErrorLine(Struct, frozen=True):
-    """The only field of a line that is still read if the others are malformed."""
+    """The only field that is still read from a line whose other fields are malformed."""
 
     error: Any = None
 
@@ -198,7 +198,7 @@ def unwrap(body: bytes | str) -> str:
 
 
 class RefusalError(ChatError):
-    """A response of Ollama's with another status than 200.
+    """A response of Ollama's with a status other than 200.
 
     If it says that the prompt does not fit, `prompt_tokens` and `window` are the two numbers it named,
     in tokens. `blames_request` is true if another model would refuse the same request.
@@ -215,7 +215,7 @@ class RefusalError(ChatError):
 
 
 def refusal(status: int, body: bytes) -> RefusalError:
-    """Return the error that a response with another status than 200 stands for."""
+    """Return the error for a response with a status other than 200."""
     text = unwrap(body)
     if status == 404 and (missing := _MISSING_MODEL.search(text)):
         name = missing[1]
@@ -243,7 +243,7 @@ def upstream_incomplete() -> ChatError:
 
 
 def upstream_unavailable(url: URL) -> ChatError:
-    """Return the error for an Ollama that cannot be connected to; without the secrets of `url`."""
+    """Return the error for an Ollama that cannot be reached; it leaves out the secrets in `url`."""
     return ChatError(
         "upstream_unavailable",
         f"Ollama cannot be reached at {url.origin()}; start it with `ollama serve` or set OLLAMA_HOST.",

@@ -1,7 +1,7 @@
-"""What an answer takes, gathered before anything is stored: the prompt, and the models to ask.
+"""What an answer needs, gathered before anything is stored: the prompt, and the models to ask.
 
-A prompt is made of the message with its images, the passages of the session's document, and as much of the
-history as the window may hold.
+A prompt consists of the message with its images, passages of the document, and as much of the history as the
+window may hold.
 """
 
 from collections.abc import Sequence
@@ -18,7 +18,7 @@ from chatproxy.models.catalog import KnownModel, ModelCatalog
 from chatproxy.models.selection import Choice
 from chatproxy.models.tokens import size_of
 from chatproxy.prompt.passages import Passages, passages_for
-from chatproxy.prompt.prompt import BYTES_OF_DEMANDING, IMAGE_TOKENS, FittedPrompt, Prompt
+from chatproxy.prompt.prompt import DEMANDING_BYTES, IMAGE_TOKENS, FittedPrompt, Prompt
 from chatproxy.prompt.request import SendRequest
 from chatproxy.store.records import HistoryMessage, NewTurn, Notice, Session
 from chatproxy.store.store import Store
@@ -33,8 +33,8 @@ DOCUMENT_GONE: Final = Notice(
 class Plan(Struct, frozen=True):
     """A prompt and the models to send it to, in order of preference.
 
-    There is one choice if a model was named, else all that can answer. `fitted` is the prompt for the first,
-    with as many of the `passages` as its window has room for.
+    There is one choice if a model was named; otherwise, all models that can answer are. `fitted` is the
+    prompt for the first, with as many of the `passages` as its window has room for.
     """
 
     prompt: Prompt
@@ -70,7 +70,7 @@ class Plan(Struct, frozen=True):
 
 
 class Planner:
-    """Makes plans; it only reads."""
+    """Makes plans. It only reads."""
 
     def __init__(self, config: Config, store: Store, transcript: Transcript, models: ModelCatalog) -> None:
         self._config = config
@@ -81,8 +81,8 @@ class Planner:
     async def plan(self, owner: str, session: Session, request: SendRequest) -> Plan:
         """Return the plan of an answer.
 
-        The checks come in the order of docs/api.md, Sending: `invalid` for `replaces`, `not_found` for the
-        document, then `model_not_found`, `no_models` or `no_suitable_model`, then `message_too_long`.
+        Raises, in the order of docs/api.md, Sending: `invalid` for `replaces`, `not_found` for the document,
+        then `model_not_found`, `no_models`, `no_suitable_model` or `upstream_…`, then `message_too_long`.
         """
         images = await self._images(session, request)
         passages = await self._passages(owner, session, request)
@@ -99,18 +99,18 @@ class Planner:
         if named:
             choices = [Choice(models[0], named[1])]
         else:
-            prompt = await self._with_history(session, prompt, BYTES_OF_DEMANDING)
+            prompt = await self._with_history(session, prompt, DEMANDING_BYTES)
             choices = selection.rank(models, prompt.need())
         first = choices[0].model
         prompt = await self._with_history(session, prompt, first.most_text)
-        pictured = _pictured(prompt.history, [choice.model for choice in choices[:2]])
-        if pictured:
-            history_images = await self._store.messages.images(session, pictured)
+        ids = _with_images(prompt.history, [choice.model for choice in choices[:2]])
+        if ids:
+            history_images = await self._store.messages.images(session, ids)
             prompt = replace(prompt, history_images=history_images)
         return Plan(prompt, choices, prompt.fit(first), passages)
 
     async def _images(self, session: Session, request: SendRequest) -> Sequence[bytes]:
-        """Return the message's own images, else those of the message that it replaces."""
+        """Return the message's own images, or else those of the message that it replaces."""
         if request.replaces is not None:
             await self._store.messages.check_replaces(session, request.replaces)
             if not request.images:
@@ -122,7 +122,7 @@ class Planner:
         """Return the passages that the message is answered from.
 
         A document in the request stays with the session, and null removes it. A deleted one raises
-        `not_found` if the request names it; if only the session does, the answer goes without.
+        `not_found` if the request names it; if only the session does, the answer does without.
         """
         named = request.document
         document_id = session.document_id if named is UNSET else named
@@ -136,10 +136,10 @@ class Planner:
             return Passages(notice=DOCUMENT_GONE)
         return await passages_for(self._store.documents, document, request.message)
 
-    async def _with_history(self, session: Session, prompt: Prompt, most: int) -> Prompt:
-        """Return the prompt with at least `most` bytes of the conversation, or all of it."""
+    async def _with_history(self, session: Session, prompt: Prompt, size: int) -> Prompt:
+        """Return the prompt with at least `size` bytes of the history, or all of it."""
         history = list(prompt.history)
-        while len(history) < prompt.earlier and sum(size_of(message.content) for message in history) < most:
+        while len(history) < prompt.earlier and sum(size_of(message.content) for message in history) < size:
             before = history[-1].id if history else prompt.request.replaces
             limit = max(FIRST_PAGE, len(history))
             page = await self._transcript.history(session, limit=limit, before=before)
@@ -149,17 +149,17 @@ class Planner:
         return replace(prompt, history=history)
 
 
-def _pictured(history: Sequence[HistoryMessage], models: Sequence[KnownModel]) -> list[int]:
-    """Return the messages whose images may be sent again, newest first, as far as a window has room."""
+def _with_images(history: Sequence[HistoryMessage], models: Sequence[KnownModel]) -> list[int]:
+    """Return the ids of messages whose images may be sent again, newest first, while a window has room."""
     room = max((model.likely_window for model in models if model.sees), default=0)
-    pictured: list[int] = []
+    ids: list[int] = []
     for message in history:
         if message.image_count and room > 0:
-            pictured.append(message.id)
+            ids.append(message.id)
             room -= IMAGE_TOKENS * message.image_count
-    return pictured
+    return ids
 
 
 def _first(*texts: str | None) -> str | None:
-    """Return the first text that is given. An empty one is given, too: it means no system prompt."""
+    """Return the first text that is not None. An empty one counts: it means no system prompt."""
     return next((text for text in texts if text is not None), None)

@@ -1,11 +1,10 @@
 """The prompt: as much of the conversation as the model's window holds, less a reserve for the answer.
 
-It has the system prompt, the history, the passages of a document, and the message. Where they are too much,
-the oldest turns are left out first: whole ones, a question with its answer, a few at a time. Then passages
-are, the last ones first. An answer that was cut short stays in; one without text is left out with its
-question. Thinking is not sent back, and images only to models with vision. The passages stand in the user's
-message, so that what comes before them stays the same from turn to turn, and Ollama need not evaluate it
-again.
+It has the system prompt, the history, the passages of a document, and the message. If that is too long, the
+oldest turns (a question with its answer) are left out first, a few at a time; then passages are, the worst
+first. An answer that was cut short stays in; one without text is left out with its question. Thinking is not
+sent back, and images are sent only to models with vision. The passages are in the user's message, so that
+what comes before them stays the same from turn to turn, and Ollama need not evaluate it again.
 """
 
 from base64 import b64encode
@@ -23,10 +22,10 @@ from chatproxy.prompt.passages import quoted
 from chatproxy.prompt.request import SendRequest
 from chatproxy.store.records import HistoryMessage, Notice, Source
 
-IMAGE_TOKENS: Final = 768  # roughly, whatever the image's size
+IMAGE_TOKENS: Final = 768  # per image, roughly, whatever its size
 TRUNCATED: Final = "history_truncated"
 MAX_RESERVE: Final = 2048  # tokens kept free for the answer
-BYTES_OF_DEMANDING: Final = int(DEMANDING / SLOPE)  # a history that makes any message demanding
+DEMANDING_BYTES: Final = int(DEMANDING / SLOPE)  # a history of this size makes any message demanding
 
 Images = Mapping[int, Sequence[bytes]]
 
@@ -46,7 +45,7 @@ class FittedPrompt(Struct, frozen=True, kw_only=True):
 
     @property
     def notices(self) -> list[Notice]:
-        """The warnings that the reader gets about it."""
+        """The warnings that readers get about it."""
         if not self.left_out:
             return []
         turns = "turn was" if self.left_out == 1 else f"{self.left_out} turns were"
@@ -86,7 +85,7 @@ class Prompt(Struct, frozen=True, kw_only=True):
         )
 
     def fit(self, model: KnownModel) -> FittedPrompt:
-        """Return as much as the model's window holds.
+        """Return the prompt, with as much as the model's window holds.
 
         Raises `message_too_long` if the window is known and too small for what cannot be left out.
         """
@@ -97,10 +96,10 @@ class Prompt(Struct, frozen=True, kw_only=True):
         while sources and model.estimate.more(len(quoted(sources).encode())) > room:
             sources = sources[:-1]
         room -= model.estimate.more(len(quoted(sources).encode()))
-        kept, left_out = self._kept(model, room)
-        return self._fitted(model, kept, sources, left_out)
+        kept, left_out = self._fit_history(model, room)
+        return self._build(model, kept, sources, left_out)
 
-    def _kept(self, model: KnownModel, room: float) -> tuple[list[HistoryMessage], int]:
+    def _fit_history(self, model: KnownModel, room: float) -> tuple[list[HistoryMessage], int]:
         """Return the history that fits, oldest first, and the number of turns left out before it."""
         fitting: list[tuple[list[HistoryMessage], int]] = []
         passed = len(self.history)
@@ -110,12 +109,12 @@ class Prompt(Struct, frozen=True, kw_only=True):
                 passed = fitting[-1][1] if fitting else 0
                 break
             fitting.append((turn, passed_by_then))
-        left_out = _stepped((self.earlier - passed) // 2, len(fitting))
+        left_out = _round_up((self.earlier - passed) // 2, len(fitting))
         newer = self.earlier - 2 * left_out
         kept = [turn for turn, passed_by_then in fitting if passed_by_then <= newer]
         return [message for turn in reversed(kept) for message in turn], left_out
 
-    def _fitted(
+    def _build(
         self, model: KnownModel, history: Sequence[HistoryMessage], sources: Sequence[Source], left_out: int
     ) -> FittedPrompt:
         images = self.history_images if model.sees else {}
@@ -162,18 +161,18 @@ class Prompt(Struct, frozen=True, kw_only=True):
         return model.estimate.more(sum(size_of(past.content) for past in turn)) + IMAGE_TOKENS * pictures
 
 
-def _stepped(left_out: int, fitting: int) -> int:
+def _round_up(left_out: int, fitting: int) -> int:
     """Return `left_out`, rounded up to a step: a power of two, at most a third of the turns that fit.
 
-    Until the next step a prompt begins like the one before, so Ollama, which caches what it has evaluated,
-    has only the newest part to evaluate.
+    Until the next step, each prompt begins like the one before, so Ollama, which caches what it has
+    evaluated, has only the newest part to evaluate.
     """
     step = 1 << max(0, (fitting // 3).bit_length() - 1)
     return -(-left_out // step) * step
 
 
 def turns(history: Sequence[HistoryMessage]) -> Iterator[tuple[list[HistoryMessage], int]]:
-    """Yield questions with their answers, newest turn first, and how many messages were passed by then.
+    """Yield questions with their answers, newest turn first, and how many messages were read by then.
 
     Turns whose answer has no text are skipped.
     """

@@ -11,7 +11,7 @@ from chatproxy.errors import ChatError
 
 MAX_MESSAGE: Final = 256 * 1024  # bytes of UTF-8
 
-# Ollama reloads the model when one of these changes, for everyone who uses it.
+# When one of these changes, Ollama reloads the model for everyone who uses it.
 RELOADING: Final = frozenset({"num_ctx", "num_batch", "num_gpu", "main_gpu", "use_mmap", "num_thread"})
 
 RowId = Annotated[int, Meta(ge=1, le=2**63 - 1)]
@@ -24,12 +24,12 @@ ClientMessageId = Annotated[
     ),
 ]
 ModelName = Annotated[
-    str, Meta(min_length=1, max_length=512, description='A model\'s name, or "auto" for the smart choice.')
+    str, Meta(min_length=1, max_length=512, description='A model\'s name, or "auto" for chatproxy to choose.')
 ]
 
 
 class SendRequest(Struct, frozen=True, kw_only=True):
-    """A message to answer. Unknown fields are ignored; null means absent, but removes a document."""
+    """A message to answer. Unknown fields are ignored. Null means absent, but removes the document."""
 
     message: Annotated[str, Meta(min_length=1, description=f"Up to {MAX_MESSAGE // 1024} KiB in UTF-8.")]
     document_id: Annotated[
@@ -42,13 +42,15 @@ class SendRequest(Struct, frozen=True, kw_only=True):
     images: Annotated[list[bytes] | None, Meta(description="Each in base64.")] = None
     options: Annotated[
         dict[str, Any] | None,
-        Meta(description=f"For Ollama. Rejected, as they reload the model: {', '.join(sorted(RELOADING))}."),
+        Meta(
+            description=f"For Ollama. Refused, because they reload the model: {', '.join(sorted(RELOADING))}."
+        ),
     ] = None
     think: bool | Literal["low", "medium", "high", "max"] | None = None
     format: Annotated[str | dict[str, Any] | None, Meta(description='"json", or a JSON Schema.')] = None
     keep_alive: Annotated[
         str | int | float | None,
-        Meta(description="How long to keep the model loaded: seconds, or such as 10m."),
+        Meta(description="How long to keep the model loaded: seconds, or a duration such as 10m."),
     ] = None
     client_message_id: ClientMessageId | None = msgspec.field(default=None, name="clientMessageId")
     replaces: Annotated[
@@ -62,7 +64,7 @@ class SendRequest(Struct, frozen=True, kw_only=True):
         return self.documentId if self.document_id is UNSET else self.document_id
 
     def checked(self) -> "SendRequest":
-        """Return the request itself; raise for what its types cannot express."""
+        """Return the request. Raises `too_large` or `option_not_allowed`, which its types cannot express."""
         if len(self.message.encode()) > MAX_MESSAGE:
             raise ChatError(
                 "too_large",
@@ -79,6 +81,6 @@ class SendRequest(Struct, frozen=True, kw_only=True):
         return self
 
     def fingerprint(self) -> str:
-        """Return a hash of every known field: sends with one `clientMessageId` must be equal in all."""
+        """Return a hash of all known fields, which sends with one `clientMessageId` must have in common."""
         one_spelling = replace(self, document_id=self.document, documentId=UNSET)
         return hashlib.sha256(msgspec.json.encode(one_spelling, order="sorted")).hexdigest()

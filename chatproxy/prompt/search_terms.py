@@ -1,4 +1,4 @@
-"""Search terms of a question: its words without stop words, plus pairs of neighbouring words."""
+"""Search terms of a question: its words without stop words, plus pairs of adjacent words."""
 
 import re
 from collections import defaultdict
@@ -42,7 +42,7 @@ def search_terms(question: str) -> list[str]:
     The list is empty if the question is about the document as a whole ("summarise this"). Of a question
     with more than MAX_TERMS terms, the first and the last are kept.
 
-    What the document is called is left out where the question points at it ("what does the contract say
+    A word for the document itself is left out where the question points at it ("what does the contract say
     about rent?"), and kept otherwise ("what is a contract?").
     """
     words = _WORD.findall(_ELISION.sub(" ", question.lower()))

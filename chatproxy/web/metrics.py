@@ -71,11 +71,11 @@ class Metrics:
             self._time_to_first_token.observe(figures.to_first_text)
         if outcome.usage is not None and outcome.usage.tokens_per_second is not None:
             self._tokens_per_second.observe(outcome.usage.tokens_per_second)
-        if figures.of_text is not None and figures.tokens > 1:
-            self._inter_token_gap.observe(figures.of_text / (figures.tokens - 1))
+        if figures.text_duration is not None and figures.tokens > 1:
+            self._inter_token_gap.observe(figures.text_duration / (figures.tokens - 1))
 
     def _label(self, model: str, real: bool) -> str:
-        """Return the model's name if it was `real` at least once, because clients can send any name."""
+        """Return the model's name if it was ever `real`, else OTHER, because clients can send any name."""
         if real and len(self._models) < MOST_MODELS:
             self._models.add(model)
         return model if model in self._models else OTHER
@@ -99,7 +99,7 @@ class Metrics:
         for name, help, histogram in (
             ("time_to_first_token_seconds", "From a request to its first text.", self._time_to_first_token),
             ("tokens_per_second", "Speed of each answer, as Ollama reports it.", self._tokens_per_second),
-            ("inter_token_gap_seconds", "Average of each answer.", self._inter_token_gap),
+            ("inter_token_gap_seconds", "Mean of each answer.", self._inter_token_gap),
             ("commit_seconds", "Duration of database commits.", self._commit),
         ):
             yield HistogramMetricFamily(f"chatproxy_{name}", help, histogram.buckets(), histogram.sum)
@@ -121,14 +121,14 @@ def _gauges(load: Load) -> "Iterator[Metric]":
 
     yield GaugeMetricFamily("chatproxy_active_generations", "Answers being generated.", load.active)
     yield GaugeMetricFamily("chatproxy_queued_generations", "Answers waiting in the queue.", load.queued)
-    yield GaugeMetricFamily("chatproxy_subscribers", "Readers of those answers.", load.subscribers)
+    yield GaugeMetricFamily("chatproxy_subscribers", "Readers of unfinished answers.", load.subscribers)
     build = GaugeMetricFamily("chatproxy_build_info", "Version of chatproxy.", labels=("version",))
     build.add_metric((__version__,), 1)
     yield build
 
 
 class _Families:
-    """A collector of finished families, as `CollectorRegistry.register` takes it."""
+    """A collector of finished families, for `CollectorRegistry.register`."""
 
     def __init__(self, families: "Sequence[Metric]") -> None:
         self._families = families

@@ -190,7 +190,7 @@ def ended(model: str) -> Figures:
         created_at="",
         updated_at="",
     )
-    return Figures(outcome=outcome, installed=True, tokens=0, to_first_text=None, of_text=None)
+    return Figures(outcome=outcome, installed=True, tokens=0, to_first_text=None, text_duration=None)
 
 
 def test_there_are_only_so_many_models() -> None:

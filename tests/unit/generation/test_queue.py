@@ -32,7 +32,7 @@ async def test_a_waiting_ticket_is_called_with_its_position_whenever_it_changes(
     tickets = join(Queue(1, 10), 4)
     positions: dict[int, list[int]] = {number: [] for number in range(4)}
     waiting = [
-        asyncio.create_task(ticket.admission(positions[number].append))
+        asyncio.create_task(ticket.wait_for_slot(positions[number].append))
         for number, ticket in enumerate(tickets)
     ]
     await asyncio.sleep(0)
