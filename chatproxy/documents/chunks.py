@@ -1,4 +1,4 @@
-"""Split a document's text into chunks: the unit that a search finds and an answer cites."""
+"""Split a document's text into chunks, the units that a search finds and an answer cites."""
 
 import re
 from collections.abc import Iterator
@@ -26,8 +26,8 @@ _WORD_START: Final = re.compile(r"\s(?=\S)")
 def split_text(text: str) -> Iterator[str]:
     """Yield the chunks of a text in order, stripped and never empty.
 
-    Each chunk but the last advances by more than MIN_CHUNK - OVERLAP characters, which bounds how many
-    there are.
+    Each chunk but the last starts more than MIN_CHUNK - OVERLAP characters after the one before, which bounds
+    their number.
     """
     start = 0
     while start < len(text):
@@ -36,7 +36,7 @@ def split_text(text: str) -> Iterator[str]:
             yield chunk
         if at_heading or end == len(text):
             start = end
-        else:  # a little before the end, at the start of a word if there is one
+        else:  # overlap, from the start of a word if there is one
             word = _WORD_START.search(text, end - OVERLAP, end)
             start = end - OVERLAP if word is None else word.end()
 

@@ -1,4 +1,4 @@
-"""Extract the text of a file, and check that the file is what its name says.
+"""Extract the text of a file, and check that the file is of the type that its name says.
 
 A hostile file can keep these functions busy for hours, so `documents.worker` runs them in a process that it
 can stop.
@@ -19,7 +19,7 @@ from chatproxy.documents.encodings import decode
 from chatproxy.errors import ChatError
 
 FORMATS: Final = "PDF, DOCX, Markdown, HTML, CSV, JSON, plain text and source code"  # for error messages
-MAX_TEXT: Final = 64 * 1024 * 1024  # characters; a small file can unfold into many
+MAX_TEXT: Final = 64 * 1024 * 1024  # characters; a small file can expand into many
 MAX_UNPACKED: Final = 100 * 1024 * 1024  # bytes of a DOCX, which is a ZIP archive
 
 _SOURCE_CODE: Final = (
@@ -28,7 +28,7 @@ _SOURCE_CODE: Final = (
     " mjs ml nim nix org pas patch php pl pm po proto properties ps1 py pyi r rb rs sass scala scm scss sh"
     " sql srt svelte svg swift tcl tex tf toml ts tsx v vb vhd vim vtt vue xml xsd yaml yml zig zsh"
 )
-# By file name extension. A file without one (README, Makefile) is taken for text.
+# By file name extension. A file without one (README, Makefile) is treated as text.
 _MEDIA_TYPES: Final[Mapping[str, str]] = {
     **dict.fromkeys(["", "txt", "text", "rst", "adoc", *_SOURCE_CODE.split()], "text/plain"),
     **dict.fromkeys(["md", "markdown", "mdx"], "text/markdown"),
@@ -42,14 +42,14 @@ _MEDIA_TYPES: Final[Mapping[str, str]] = {
 
 
 class ExtractedText(Struct, frozen=True):
-    """The text of a file, as `clean` leaves it."""
+    """The text of a file, as `clean` returns it."""
 
     media_type: str
     text: str
 
 
 def media_type(name: str) -> str:
-    """Return the media type that a file name promises. Raises `unsupported_media_type`."""
+    """Return the media type that a file name implies. Raises `unsupported_media_type`."""
     suffix = PurePosixPath(name).suffix.removeprefix(".").lower()
     if suffix not in _MEDIA_TYPES:
         raise ChatError(
@@ -148,7 +148,7 @@ _HEADINGS: Final = frozenset({"h1", "h2", "h3", "h4", "h5", "h6"})
 
 
 class _TextExtractor(HTMLParser):
-    """Collects the text that a reader of the page sees, with Markdown's marks before headings."""
+    """Collects the text that a reader of the page sees, with Markdown's `#` before headings."""
 
     def __init__(self) -> None:
         super().__init__(convert_charrefs=True)
@@ -230,7 +230,7 @@ def _read_pdf(file: BinaryIO) -> str:
 
 
 def _read_docx(file: BinaryIO) -> str:
-    """Return the text by way of HTML, which keeps headings and tables. Raises `too_large` for a ZIP bomb."""
+    """Return the text, by way of HTML to keep headings and tables. Raises `too_large` for a ZIP bomb."""
     _check_zip(file)
     try:
         import mammoth

@@ -20,10 +20,10 @@ from chatproxy.documents.chunks import split_text
 from chatproxy.documents.extract import extract
 from chatproxy.errors import ChatError, Details, shutting_down
 
-CPU_LIMIT: Final = 60  # seconds; a hostile file does nothing but compute, a real one has some hundred pages
-TIMEOUT: Final = 180  # seconds on the clock, for a machine that is busy with other things
+CPU_LIMIT: Final = 60  # seconds; enough for a real file of a few hundred pages
+TIMEOUT: Final = 180  # seconds of wall-clock time; longer, because the machine may be busy
 MEMORY_LIMIT: Final = 1024**3  # bytes of address space
-ENVIRONMENT: Final = ("PATH", "LANG", "LD_LIBRARY_PATH")  # the last for a Python that is a shared library
+ENVIRONMENT: Final = ("PATH", "LANG", "LD_LIBRARY_PATH")  # the last is for a Python built as a shared library
 MAX_PROCESSES: Final = 2
 MAX_WAITING: Final = 8  # files waiting for a process
 
@@ -62,7 +62,7 @@ class DocumentReader:
         """Return the contents of a file; `promised` is what `extract.media_type` returned for its name.
 
         Raises what `extract.extract` raises, `overloaded` if too many files are waiting, and
-        `shutting_down` if the reader is closed before or meanwhile.
+        `shutting_down` if the reader is or gets closed.
         """
         closed = shutting_down("send the document again in a moment")
         if self._closed:

@@ -1,1 +1,1 @@
-"""SQLite, and all the SQL there is."""
+"""SQLite, and all of the SQL."""

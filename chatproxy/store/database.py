@@ -1,6 +1,6 @@
 """The SQLite database: the file, one connection that reads, and one writer that commits.
 
-The repositories beside this module hold the SQL; each statement stands beside the record that it makes.
+The queries are in the repositories beside this module.
 """
 
 import sqlite3
@@ -18,14 +18,14 @@ from chatproxy.store import file
 from chatproxy.store.migrations import migrate
 from chatproxy.store.writer import Unit, Writer, translate_errors
 
-LARGEST: Final = 2**63 - 1  # of SQLite's integers
+MAX_ID: Final = 2**63 - 1  # SQLite's largest integer
 
 Row = sqlite3.Row
 T = TypeVar("T")
 
 
 class Database:
-    """An open database. Reads raise ChatError for what SQLite reports, as writes do."""
+    """An open database. Reads and writes raise SQLite's errors as ChatErrors."""
 
     def __init__(self, reader: aiosqlite.Connection, writer: Writer, resources: AsyncExitStack) -> None:
         self._reader = reader
@@ -39,10 +39,10 @@ class Database:
         reconcile: Sequence[Unit[None]] = (),
         committed: Callable[[float], None] = lambda seconds: None,
     ) -> Self:
-        """Open the file at `path`; create it, and its folder, if need be.
+        """Open the file at `path`; create it, and its folder, if they do not exist.
 
-        The units of `reconcile` put in order what a crash left behind, in one transaction, before anything
-        is read. `committed` is called with the seconds that each commit took. Raises StartError, and leaves
+        The units of `reconcile` clean up what a crash left behind, in one transaction, before anything is
+        read. `committed` is called with the seconds that each commit took. Raises StartError, and leaves
         the file as it was, if it belongs to another program.
         """
         async with AsyncExitStack() as resources:
@@ -60,11 +60,11 @@ class Database:
             return cls(reader, writer, resources.pop_all())
 
     async def close(self) -> None:
-        """Commit what was handed in, and let go of the file."""
+        """Commit all pending units, and close the file."""
         await self._resources.aclose()
 
     async def ping(self) -> None:
-        """Return if the file can be read."""
+        """Raise ChatError unless the file can be read."""
         await self.fetch("SELECT key FROM session LIMIT 1")
 
     async def fetch(self, sql: str, **arguments: object) -> Sequence[Row]:
@@ -103,9 +103,9 @@ async def _prepare(connection: aiosqlite.Connection, reconcile: Sequence[Unit[No
 
 
 async def fetch(connection: aiosqlite.Connection, sql: str, **arguments: object) -> Sequence[Row]:
-    """Return all rows.
+    """Run a query and return all rows.
 
-    There are none if an argument is an integer that SQLite cannot hold: no row has such an id.
+    There are none if an argument is an integer too large for SQLite: no row has such an id.
     """
     try:
         return list(await connection.execute_fetchall(sql, arguments))
@@ -116,7 +116,7 @@ async def fetch(connection: aiosqlite.Connection, sql: str, **arguments: object)
 def one_row(rows: Sequence[Row], what: str) -> Row:
     """Return the row that was asked for; raise `not_found` if there is none.
 
-    `what` goes on from "There is no": the thing, its id, and what to do instead.
+    `what` continues "There is no": the thing, its id, and what to do instead.
     """
     if not rows:
         raise ChatError("not_found", f"There is no {what}.")
@@ -130,12 +130,12 @@ def split_page(rows: Sequence[Row], limit: int) -> tuple[Sequence[Row], int | No
 
 
 def now() -> str:
-    """Return the current time as the contract has it: ISO 8601, UTC, milliseconds, `Z`."""
+    """Return the current time as the HTTP API has it: ISO 8601, UTC, milliseconds, `Z`."""
     return datetime.now(UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
 
 
 def to_json(value: object) -> str | None:
-    """Return a column's JSON; None, which is NULL, for None."""
+    """Return a value as JSON for a column; None, which becomes NULL, for None."""
     return None if value is None else msgspec.json.encode(value).decode()
 
 

@@ -1,7 +1,7 @@
-"""Documents and their chunks, written in many small units, so that a long one delays no answer's commit.
+"""Documents and their chunks, written in many small units, so that a long document delays no answer's commit.
 
-A document exists from the last of its units on and is gone with the first that removes it. In between it is
-not `complete`, and no query returns it; what a crash left so is removed at the next start.
+The last unit of an upload makes the document `complete`, and the first unit of a deletion undoes that. No
+query returns a document that is not complete. If a crash leaves one, the next start removes it.
 """
 
 import re
@@ -14,16 +14,16 @@ import aiosqlite
 from msgspec.structs import asdict
 
 from chatproxy.errors import ChatError
-from chatproxy.store.database import LARGEST, Database, Row, fetch, now, one_row, phrase, split_page, to_json
+from chatproxy.store.database import MAX_ID, Database, Row, fetch, now, one_row, phrase, split_page, to_json
 from chatproxy.store.records import Document, NewDocument, Source
 
 CHUNKS_PER_UNIT: Final = 200
-MAX_PAIRS: Final = 64  # of a search
+MAX_PAIRS: Final = 64  # per search
 
 COLUMNS: Final = "id, title, media_type, bytes, chunks, created_at"
 _GET: Final = f"SELECT {COLUMNS} FROM document WHERE id = :id AND owner = :owner AND complete"
 _LIST: Final = f"""
-    SELECT {COLUMNS} FROM document WHERE owner = :owner AND complete AND id < ifnull(:before, {LARGEST})
+    SELECT {COLUMNS} FROM document WHERE owner = :owner AND complete AND id < ifnull(:before, {MAX_ID})
     ORDER BY id DESC LIMIT :limit + 1
 """
 _SAME: Final = f"SELECT {COLUMNS} FROM document WHERE owner = :owner AND hash = :hash AND complete"
@@ -54,17 +54,17 @@ _INSERT: Final = """
 class Documents:
     """The documents of all owners.
 
-    Only `get`, `page` and `create` take an owner. Everything else takes a `Document`, which comes only from
-    them. Another owner's document raises the same `not_found` as a missing one.
+    `create`, `get`, `page` and `delete` take an owner. Everything else takes a `Document`, which comes only
+    from them. Another owner's document raises the same `not_found` as a missing one.
     """
 
     def __init__(self, database: Database) -> None:
         self._database = database
 
     async def create(self, owner: str, new: NewDocument) -> tuple[Document, bool]:
-        """Store a document; return it, and whether it is new: an owner's equal contents are one document."""
+        """Store a document; return it, and whether it is new: an owner has each content only once."""
         run = self._database.run
-        if earlier := await run(partial(_same, owner=owner, new=new)):
+        if earlier := await run(partial(_find_same, owner=owner, new=new)):
             return earlier, False
         document_id = await run(partial(_begin, owner=owner, new=new))
         try:
@@ -87,7 +87,7 @@ class Documents:
         )
 
     async def page(self, owner: str, *, limit: int, before: int | None) -> tuple[list[Document], int | None]:
-        """Return the newest before that id, and what to pass as `before` next (None: no more)."""
+        """Return the newest before that id, and the next `before` (None: no more)."""
         rows = await self._database.fetch(_LIST, owner=owner, before=before, limit=limit)
         shown, following = split_page(rows, limit)
         return [_document(row) for row in shown], following
@@ -139,7 +139,7 @@ def _source(row: Row, document: Document) -> Source:
 # -- units of work, for the writer
 
 
-async def _same(connection: aiosqlite.Connection, owner: str, new: NewDocument) -> Document | None:
+async def _find_same(connection: aiosqlite.Connection, owner: str, new: NewDocument) -> Document | None:
     """Return the owner's document with that content."""
     rows = await fetch(connection, _SAME, owner=owner, hash=new.hash)
     return _document(rows[0]) if rows else None
@@ -154,7 +154,7 @@ async def _begin(connection: aiosqlite.Connection, owner: str, new: NewDocument)
 
 
 async def _add(connection: aiosqlite.Connection, document_id: int, first: int, chunks: Sequence[str]) -> None:
-    """Add chunks; `first` is the number of the first."""
+    """Add chunks; `first` is the number of the first one."""
     await connection.executemany(
         "INSERT INTO chunk (key, text, openings) VALUES (?, ?, ?)",
         [
@@ -165,7 +165,7 @@ async def _add(connection: aiosqlite.Connection, document_id: int, first: int, c
 
 
 def openings(text: str) -> str:
-    """Return what tells each paragraph's subject: a line that may be a heading, else the first two words."""
+    """Return what hints at each paragraph's subject: a line that may be a heading, or the first two words."""
     return "\n".join([_opening(*paragraph.strip().partition("\n")) for paragraph in text.split("\n\n")])
 
 
@@ -174,20 +174,20 @@ def _opening(line: str, _: str, rest: str) -> str:
     return line if heading else " ".join(line.split()[:2])
 
 
-# Chinese, Japanese and Korean: words are not separated, or not from their endings.
-_UNPARTED: Final = re.compile(r"[\u3005\u3041-\u3096\u30a1-\u30fa\u30fc\u3400-\u9fff\uac00-\ud7a3]{2,}")
+# Chinese and Japanese do not separate words, Korean does not separate them from their endings.
+_CJK: Final = re.compile(r"[\u3005\u3041-\u3096\u30a1-\u30fa\u30fc\u3400-\u9fff\uac00-\ud7a3]{2,}")
 
 
 def pairs(text: str) -> list[str]:
-    """Return all pairs of adjacent such characters; they stand for words that the index cannot see."""
-    return [run[place : place + 2] for run in _UNPARTED.findall(text) for place in range(len(run) - 1)]
+    """Return all pairs of adjacent CJK characters, which stand in for words that the index cannot see."""
+    return [run[place : place + 2] for run in _CJK.findall(text) for place in range(len(run) - 1)]
 
 
 async def _complete(
     connection: aiosqlite.Connection, owner: str, document_id: int, new: NewDocument
 ) -> Document:
-    """Return the document; an earlier one, if the same content was completed in the meantime."""
-    if earlier := await _same(connection, owner, new):
+    """Complete the document and return it, or an earlier one with the same content, completed meanwhile."""
+    if earlier := await _find_same(connection, owner, new):
         return earlier
     (row,) = await fetch(
         connection, f"UPDATE document SET complete = 1 WHERE id = :id RETURNING {COLUMNS}", id=document_id

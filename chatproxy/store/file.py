@@ -15,16 +15,16 @@ from chatproxy.errors import StartError
 from chatproxy.store.migrations import APPLICATION_ID, MIGRATIONS
 
 ELSEWHERE: Final = "name another file in DATABASE_URL"
-OLDEST_SQLITE: Final = (3, 37)  # it has STRICT tables
+OLDEST_SQLITE: Final = (3, 37)  # the first with STRICT tables
 
 
 @contextmanager
 def claimed(path: Path) -> Iterator[Path]:
-    """Yield the file's real path, and keep other chatproxy processes from opening it meanwhile.
+    """Yield the file's real path, and keep other chatproxy processes from opening it while the block runs.
 
-    Creates the folder and holds `<path>.lock`: a separate file, because closing any descriptor of the
-    database file would drop SQLite's locks. It is never removed, because two processes could then hold one
-    each. Raises StartError if the file cannot be used.
+    Creates the folder and locks `<path>.lock`: a separate file, because closing any descriptor of the
+    database file would drop SQLite's locks. It is never removed, because two processes could then each lock
+    their own. Raises StartError if the file cannot be used.
     """
     path = Path(os.path.realpath(path))
     with _lock_file(path) as lock:
@@ -39,7 +39,7 @@ def claimed(path: Path) -> Iterator[Path]:
         try:
             check(path)
         finally:
-            # Reading a log that a crash left makes an index. Nobody else has it while the lock is held.
+            # Reading a log that a crash left creates an index, which is only ours while the lock is held.
             if not indexed:
                 index.unlink(missing_ok=True)
         yield path
@@ -92,10 +92,10 @@ def _header(path: Path) -> tuple[int, int, int]:
 
 
 def _read_only(path: Path) -> closing[sqlite3.Connection]:
-    """Open a database to look at it.
+    """Open a database without changing it.
 
-    Without a log, `immutable` keeps SQLite from creating files beside it. A log that a crash left counts as
-    content, and SQLite needs an index to read it.
+    Without a write-ahead log, `immutable` keeps SQLite from creating files beside it. A log that a crash left
+    is part of the content, and SQLite needs an index to read it.
     """
     mode = "mode=ro" if Path(f"{path}-wal").exists() else "immutable=1"
     return closing(sqlite3.connect(f"{path.as_uri()}?{mode}", uri=True))
@@ -117,7 +117,7 @@ class Health(Struct, frozen=True, kw_only=True):
 def health(path: Path) -> Health:
     """Examine the file without changing it, even while a chatproxy has it open.
 
-    Raises StartError where a start would, and OSError if there is no such disk.
+    Raises StartError where a start would, and OSError if the disk cannot be examined.
     """
     path = Path(os.path.realpath(path))
     check(path)

@@ -17,7 +17,7 @@ from msgspec.structs import asdict, astuple, replace
 
 from chatproxy.cursor import Cursor
 from chatproxy.errors import ChatError
-from chatproxy.store.database import LARGEST, Database, Row, fetch, now, one_row, split_page, to_json
+from chatproxy.store.database import MAX_ID, Database, Row, fetch, now, one_row, split_page, to_json
 from chatproxy.store.records import (
     EarlierSend,
     Failure,
@@ -59,7 +59,7 @@ _ANSWER: Final = (
     f"SELECT {COLUMNS}, reply_to FROM message WHERE id = :id AND session = {_KEY} AND role = 'assistant'"
 )
 _SHOWN: Final = f"FROM message WHERE session = {_KEY} AND superseded = 0"
-_BEFORE: Final = f"AND id < ifnull(:before, {LARGEST}) ORDER BY id DESC LIMIT :limit"
+_BEFORE: Final = f"AND id < ifnull(:before, {MAX_ID}) ORDER BY id DESC LIMIT :limit"
 _LIST: Final = f"SELECT {COLUMNS} {_SHOWN} {_BEFORE} + 1"
 _LIST_AFTER: Final = f"SELECT {COLUMNS} {_SHOWN} AND id > :after ORDER BY id LIMIT :limit + 1"
 _HISTORY: Final = f"SELECT id, role, content, image_count, model {_SHOWN} {_BEFORE}"
@@ -98,7 +98,7 @@ class Messages:
     def __init__(self, database: Database) -> None:
         self._database = database
 
-    # -- to show
+    # -- for readers
 
     async def get(self, session: Session, message_id: int) -> Message:
         """Return a message, superseded or not; raise `not_found`."""
@@ -116,7 +116,7 @@ class Messages:
     async def page(
         self, session: Session, *, limit: int, before: int | None
     ) -> tuple[list[Message], int | None]:
-        """Return the last messages before that id, oldest first, and what to pass as `before` next."""
+        """Return the last messages before that id, oldest first, and the next `before` (None: no more)."""
         rows = await self._database.fetch(_LIST, session=session.id, before=before, limit=limit)
         shown, following = split_page(rows, limit)
         return [_message(row) for row in reversed(shown)], following
@@ -124,12 +124,12 @@ class Messages:
     async def page_after(
         self, session: Session, *, limit: int, after: int
     ) -> tuple[list[Message], int | None]:
-        """Return the first messages after that id, oldest first, and what to pass as `after` next."""
+        """Return the first messages after that id, oldest first, and the next `after` (None: no more)."""
         rows = await self._database.fetch(_LIST_AFTER, session=session.id, after=after, limit=limit)
         shown, following = split_page(rows, limit)
         return [_message(row) for row in shown], following
 
-    # -- to send again
+    # -- for prompts
 
     async def history(self, session: Session, *, limit: int, before: int | None) -> list[HistoryMessage]:
         """Return the last messages before that id, newest first, with what a prompt needs of each."""
@@ -159,7 +159,7 @@ class Messages:
         rows = await self._database.fetch(_REPLACEABLE, session=session.id, replaces=replaces)
         _check_replaceable(rows)
 
-    # -- to write
+    # -- writes
 
     async def begin(self, session: Session, turn: NewTurn) -> tuple[Message, Message]:
         """Commit the question, and its answer as `streaming`; supersede what the question replaces.
@@ -170,11 +170,11 @@ class Messages:
         return await self._database.run(partial(_begin, session_id=session.id, turn=turn))
 
     async def checkpoint(self, pieces: Sequence[Piece]) -> None:
-        """Keep what answers have gained. Pieces of answers that are deleted or over are dropped."""
+        """Store what answers have gained. Pieces of deleted or ended answers are dropped."""
         await self._database.run(partial(_checkpoint, pieces=pieces))
 
     async def finish(self, outcome: Message, measurement: Measurement | None = None) -> None:
-        """Store how an answer ended, and what it showed of its model. A deleted answer is no error."""
+        """Store how an answer ended, and what it showed about its model. A deleted answer is not an error."""
         await self._database.run(partial(_finish, outcome=outcome, measurement=measurement))
 
     async def measurements(self) -> list[Measurement]:
@@ -218,7 +218,7 @@ async def _begin(connection: aiosqlite.Connection, session_id: str, turn: NewTur
             activeMessageId=earlier["answer_id"],
         ) from error
     answer = await _insert_answer(connection, key, turn, question["id"])
-    # The first turn names the session.
+    # The first turn gives the session its title.
     await connection.execute(
         "UPDATE session SET updated_at = ?, message_count = message_count + ?, document_id = ?,"
         " title = coalesce(title, ?) WHERE key = ?",
@@ -293,7 +293,7 @@ async def _insert(connection: aiosqlite.Connection, **columns: object) -> Row:
 
 
 def title(content: str) -> str | None:
-    """Return the first line, cut between words if it is long; None if there is no text."""
+    """Return a title: the first line, cut between words if it is long; None if there is no text."""
     lines = content.strip().splitlines()
     if not lines:
         return None

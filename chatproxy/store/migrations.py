@@ -1,7 +1,7 @@
-"""The schema, as numbered migrations from an empty file; those that are missing run when a file is opened.
+"""The schema, as numbered migrations from an empty file; pending ones run when a file is opened.
 
 `PRAGMA user_version` counts the migrations that a database has been through. A released migration is never
-edited: a change is a new one.
+edited; a change is a new one.
 """
 
 from collections.abc import Sequence
@@ -102,7 +102,7 @@ CREATE TRIGGER message_deleted AFTER DELETE ON message BEGIN
 END;
 """
 
-# Running figures of each model on this machine, by the digest of its weights and settings.
+# Running averages of each model on this machine, by the digest of its weights and settings.
 MEASUREMENTS: Final = """
 CREATE TABLE measurement (
     digest            TEXT PRIMARY KEY,
@@ -153,7 +153,7 @@ MIGRATIONS: Final[Sequence[str]] = (CHAT, MEASUREMENTS, DOCUMENTS)
 
 
 async def migrate(connection: aiosqlite.Connection, migrations: Sequence[str] = MIGRATIONS) -> None:
-    """Run the migrations that are missing, each in one transaction: one that fails leaves nothing behind."""
+    """Run the pending migrations, each in one transaction, so that one that fails leaves nothing behind."""
     ((version,),) = await connection.execute_fetchall("PRAGMA user_version")
     for number, script in enumerate(migrations[version:], start=version + 1):
         try:

@@ -1,4 +1,4 @@
-"""The records that the store takes and returns. What the HTTP contract shows has the contract's shape."""
+"""The records that the store takes and returns. Those that the HTTP API shows have the API's shape."""
 
 from typing import Annotated, Literal, Self, Unpack
 
@@ -53,7 +53,7 @@ class Document(Record, frozen=True, kw_only=True):
 
 
 class NewDocument(Record, frozen=True, kw_only=True):
-    """A document about to be stored. `hash` is that of the `size` bytes sent: equal ones are one document."""
+    """A document about to be stored. `hash` is the SHA-256 of the `size` bytes that were sent."""
 
     title: str
     media_type: str
@@ -78,7 +78,7 @@ class Failure(Record, frozen=True, kw_only=True):
 
     @classmethod
     def of(cls, error: ChatError) -> Self:
-        """Return what is kept of an error."""
+        """Return an error in the form in which it is stored."""
         return cls(error=error.sentence, code=error.code, retryable=error.retryable)
 
     def as_error(self, **details: Unpack[Details]) -> ChatError:
@@ -101,7 +101,7 @@ class Session(Record, frozen=True, kw_only=True):
 
 
 class Message(Record, frozen=True, kw_only=True):
-    """A question or an answer. `cursor` names the end of the text in `thinking` and `content`."""
+    """A question or an answer. `cursor` is the end of the text in `thinking` and `content`."""
 
     id: int
     session_id: str
@@ -166,7 +166,7 @@ class Piece(Record, frozen=True, kw_only=True):
 
 
 class Measurement(Record, frozen=True, kw_only=True):
-    """Running figures of one model on this machine, None until measured.
+    """Running averages of one model on this machine, None until measured.
 
     A prompt with n bytes of text has about `prompt_base + n * prompt_slope` tokens.
     """

@@ -18,7 +18,7 @@ _PAGE: Final = """
     ORDER BY updated_at DESC, key DESC LIMIT :limit + 1
 """
 _LIST: Final = f"SELECT key, {COLUMNS} FROM session WHERE {_PAGE}"
-# CROSS JOIN keeps SQLite from scanning all sessions to see which of them were found.
+# CROSS JOIN keeps SQLite from scanning all sessions for those that were found.
 _SEARCH: Final = f"""
     WITH found (session) AS (
         SELECT rowid FROM session_words WHERE session_words MATCH :words
@@ -69,27 +69,27 @@ class Sessions:
     async def page(
         self, owner: str, *, limit: int, before: str | None, q: str | None
     ) -> tuple[list[Session], str | None]:
-        """Return a page, latest activity first, and what to pass as `before` for the next (None: no more).
+        """Return a page, latest activity first, and the next `before` (None: no more).
 
-        Every word of `q` must begin a word of the title, or all of them words of one message. Raises
-        `invalid_cursor`.
+        Every word of `q` must begin a word of the title, or all of them must begin words of one message.
+        Raises `invalid_cursor`.
         """
-        updated_at, key = _place(before)
+        updated_at, key = _parse_before(before)
         fetch = partial(self._database.fetch, owner=owner, updated_at=updated_at, key=key, limit=limit)
-        rows = await (fetch(_SEARCH, words=_beginnings(q)) if q and q.strip() else fetch(_LIST))
+        rows = await (fetch(_SEARCH, words=_prefix_query(q)) if q and q.strip() else fetch(_LIST))
         shown = rows[:limit]
         following = f"{shown[-1]['updated_at']}.{shown[-1]['key']}" if len(rows) > limit else None
         return [_session(row) for row in shown], following
 
     async def update(self, session: Session, changes: Mapping[str, str | None]) -> Session:
-        """Change what `changes` names among title, model and system; return the new record."""
+        """Set the columns in `changes`: title, model or system; return the new record. Raises `not_found`."""
         columns = "".join([f"{name} = :{name}, " for name in ("title", "model", "system") if name in changes])
         sql = f"UPDATE session SET {columns}updated_at = :now WHERE id = :id RETURNING {COLUMNS}"
         rows = await self._database.write(sql, **changes, now=now(), id=session.id)
         return _session(one_row(rows, missing(session.id)))
 
     async def delete(self, session: Session) -> None:
-        """Delete the session and, by foreign keys, its messages with all that belongs to them."""
+        """Delete the session and, by foreign keys, everything in it. Raises `not_found`."""
         rows = await self._database.write("DELETE FROM session WHERE id = :id RETURNING key", id=session.id)
         one_row(rows, missing(session.id))
 
@@ -103,8 +103,8 @@ def _session(row: Row) -> Session:
     return Session(**{name: row[name] for name in COLUMNS.split(", ")})
 
 
-def _place(before: str | None) -> tuple[str, int]:
-    """Return the time and the key of the last session of the page before."""
+def _parse_before(before: str | None) -> tuple[str, int]:
+    """Return the time and the key of the previous page's last session. Raises `invalid_cursor`."""
     if before is None:
         return "~", 0  # sorts after every time
     place = _CURSOR.fullmatch(before)
@@ -116,6 +116,6 @@ def _place(before: str | None) -> tuple[str, int]:
     return place[1], int(place[2])
 
 
-def _beginnings(q: str) -> str:
+def _prefix_query(q: str) -> str:
     """Return an FTS5 query that every word of `q` must match as a prefix."""
     return " ".join([f"{phrase(word)}*" for word in q.split()])

@@ -22,10 +22,10 @@ class Store:
 
     @classmethod
     async def open(cls, path: Path, committed: Callable[[float], None] = lambda seconds: None) -> Self:
-        """Open the file at `path`, and end what a crash left unfinished; see `Database.open`."""
+        """Open the file at `path`, and clean up after a crash; see `Database.open`."""
         reconcile = (messages.reconcile, documents.reconcile)
         return cls(await Database.open(path, reconcile, committed))
 
     async def close(self) -> None:
-        """Commit what was handed in, and let go of the file."""
+        """Commit all pending units, and close the file."""
         await self.database.close()

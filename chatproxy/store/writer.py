@@ -1,7 +1,7 @@
 """The only writer: units of work gather while a commit is under way, and the next commit takes them all.
 
 A unit is a coroutine function that takes the writing connection. Its caller gets the result after the COMMIT
-that holds it, so that whatever was acknowledged is on the disk. A unit must do nothing but SQL: if a commit
+that contains it, so whatever was acknowledged is on the disk. A unit must do nothing but SQL: if a commit
 fails as a whole, each of its units runs once more, in a commit of its own.
 """
 
@@ -33,7 +33,7 @@ _UNWRITABLE: Final = {
 
 
 def chat_error(error: sqlite3.Error) -> ChatError:
-    """Return what clients see of SQLite's error."""
+    """Return SQLite's error as clients see it."""
     # The lowest byte is the primary code; errors of the sqlite3 module itself have no code.
     code = getattr(error, "sqlite_errorcode", sqlite3.SQLITE_ERROR) & 0xFF
     if code in _UNWRITABLE:
@@ -54,12 +54,12 @@ def translate_errors() -> Iterator[None]:
 
 
 class _Job(Generic[T]):
-    """A unit, and the caller that waits for it or no longer does."""
+    """A unit, and the future that its caller awaits."""
 
     def __init__(self, unit: Unit[T]) -> None:
         self._unit = unit
         self.since = monotonic()
-        self.answer: asyncio.Future[T] = asyncio.get_running_loop().create_future()
+        self.future: asyncio.Future[T] = asyncio.get_running_loop().create_future()
 
     async def attempt(self, connection: aiosqlite.Connection) -> Callable[[], None]:
         """Run the unit in a savepoint, so that its failure undoes nothing else.
@@ -80,13 +80,13 @@ class _Job(Generic[T]):
 
     def succeed(self, result: T) -> None:
         """Give the caller the unit's result."""
-        if not self.answer.done():
-            self.answer.set_result(result)
+        if not self.future.done():
+            self.future.set_result(result)
 
     def fail(self, error: Exception) -> None:
         """Give the caller the error."""
-        if not self.answer.done():
-            self.answer.set_exception(error)
+        if not self.future.done():
+            self.future.set_exception(error)
 
 
 class Writer:
@@ -107,14 +107,17 @@ class Writer:
         self._task = asyncio.create_task(self._work(), name="database writer")
 
     async def run(self, unit: Unit[T]) -> T:
-        """Return the unit's result, once it is committed. It goes on if its caller is cancelled."""
+        """Run a unit, even if the caller is cancelled, and return its result once it is committed.
+
+        Raises `shutting_down` after `close`, what the unit raises, and SQLite's errors as ChatErrors.
+        """
         if self._closed:
             raise shutting_down("try again in a moment")
         job = _Job(unit)
         self._jobs.append(job)
         self._wakeup.set()
         with translate_errors():
-            return await job.answer
+            return await job.future
 
     async def close(self) -> None:
         """Accept no more units, and return once all are committed."""
@@ -149,12 +152,12 @@ class Writer:
                 callback()
 
     async def _begin(self, since: float) -> None:
-        """Begin, once no other process writes; wait until LOCKED after `since`, when the oldest unit came."""
+        """Begin a transaction; wait for other processes until LOCKED seconds after `since` (monotonic)."""
         left = max(0.0, LOCKED - (monotonic() - since))
         await self._connection.executescript(f"PRAGMA busy_timeout = {left * 1000:.0f}; BEGIN IMMEDIATE")
 
     async def _undo(self, jobs: list[_Job[Any]], error: Exception) -> None:
-        """Roll back, and try each job in a commit of its own, so that none fails for another."""
+        """Roll back, and try each job in a commit of its own, so that none fails because of another."""
         with suppress(Exception):
             await self._connection.rollback()
         if len(jobs) == 1:
