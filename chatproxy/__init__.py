@@ -10,14 +10,14 @@ if TYPE_CHECKING:
 __version__ = "0.1.0"
 __all__ = ["Config", "__version__", "create_app"]
 
-_HOMES = {"Config": "chatproxy.config", "create_app": "chatproxy.app"}
+_MODULES = {"Config": "chatproxy.config", "create_app": "chatproxy.app"}
 
 
 def __getattr__(name: str) -> object:
     """Import `Config` or `create_app` on first use.
 
-    The process that reads a document needs neither, and starts sooner.
+    The process that reads a document needs neither, and starts sooner without them.
     """
-    if name not in _HOMES:
+    if name not in _MODULES:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    return getattr(import_module(_HOMES[name]), name)
+    return getattr(import_module(_MODULES[name]), name)

@@ -1,7 +1,7 @@
-"""The composition root: creates the parts in the order of their dependencies, and the routes.
+"""The composition root: adds the routes, and creates the parts in the order of their dependencies.
 
-The application can be mounted under any prefix of a host application (`host.add_subapp("/chat",
-create_app(config))`), and relies on none of the host's settings.
+A host application can mount the application under any prefix (`host.add_subapp("/chat",
+create_app(config))`). Nothing here relies on the host's settings.
 """
 
 from collections.abc import AsyncIterator
@@ -24,7 +24,10 @@ METHODS = ("GET", "HEAD", "POST", "PUT", "PATCH", "DELETE")
 
 
 def create_app(config: Config) -> web.Application:
-    """Return the application. It opens the database when it starts, and raises StartError if it cannot."""
+    """Return the application, which opens its database on startup.
+
+    Raises StartError if the token's file cannot be read; startup does if the database cannot be used.
+    """
     app = web.Application(middlewares=[middleware.guard])
     app[CONFIG] = config
     for module in (sessions, messages, models, export, pages):
@@ -36,12 +39,12 @@ def create_app(config: Config) -> web.Application:
         app.router.add_route(method, "/{path:.*}", middleware.unknown)
     cors.set_up(app, config)
     middleware.set_up(app, config)
-    app.cleanup_ctx.append(_parts)
+    app.cleanup_ctx.append(_lifespan)
     app.on_shutdown.append(_end_answers)
     return app
 
 
-async def _parts(app: web.Application) -> AsyncIterator[None]:
+async def _lifespan(app: web.Application) -> AsyncIterator[None]:
     config = app[CONFIG]
     metrics = app[METRICS] = Metrics()
     async with AsyncExitStack() as stack:

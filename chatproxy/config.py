@@ -29,7 +29,7 @@ class Setting(Struct, frozen=True):
     secret: bool = False
 
     def masked(self, value: object) -> str:
-        """Return a value for people: on one line, without secrets."""
+        """Return a value as people see it: on one line, without secrets."""
         if value is None or value == ():
             return "-"
         if self.secret:
@@ -43,10 +43,10 @@ class Setting(Struct, frozen=True):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Config:
-    """The settings in force, checked and normalized, however the object is made.
+    """The settings in force, checked and normalized on construction.
 
-    Each field is a setting: its name in capitals is that of the environment variable, its name with dashes
-    that of the flag. Raises StartError, whose sentence names the setting, the value and what to use instead.
+    Each field is a setting. Its name in capitals is the environment variable, its name with dashes the flag.
+    Raises StartError, which names the setting, the value and what to use instead.
     """
 
     host: Annotated[str, Setting(values.address, "address to listen on")] = "127.0.0.1"
@@ -75,7 +75,7 @@ class Config:
         tuple[str, ...],
         Setting(
             values.comma_separated(values.origin),
-            "origins whose pages may call, separated by commas; * allows all, without credentials",
+            "origins whose pages may call the API, separated by commas; * allows all, without credentials",
         ),
     ] = ()
     allowed_hosts: Annotated[
@@ -88,9 +88,9 @@ class Config:
     api_token: Annotated[
         str | None, Setting(values.credential, "bearer token that requests must send", secret=True)
     ] = field(default=None, repr=False)
-    api_token_file: Annotated[str | None, Setting(values.file_name, "file that contains API_TOKEN")] = None
+    api_token_file: Annotated[str | None, Setting(values.file_name, "file that contains the token")] = None
     insecure_no_token: Annotated[
-        bool, Setting(values.boolean, "listen on more than loopback without a token")
+        bool, Setting(values.boolean, "allow listening beyond loopback without a token")
     ] = False
     trusted_user_header: Annotated[
         str | None, Setting(values.header_name, "header with the user's name, set by a trusted proxy")
@@ -109,9 +109,7 @@ class Config:
     ] = 4096
     max_document_bytes: Annotated[
         int,
-        Setting(
-            values.integer(1, 100 * 1024**2), "bytes of an uploaded document; larger ones are rejected (413)"
-        ),
+        Setting(values.integer(1, 100 * 1024**2), "bytes in an uploaded document; more are rejected (413)"),
     ] = 10 * 1024**2
     reader_timeout: Annotated[
         float, Setting(values.seconds, "seconds until a reader that takes no data is disconnected")
@@ -158,7 +156,7 @@ class Config:
 
     @property
     def database_path(self) -> Path:
-        """The file of `database_url`."""
+        """The file that `database_url` names."""
         return Path(self.database_url.removeprefix(values.SQLITE))
 
     @property
@@ -170,7 +168,7 @@ class Config:
 
     @property
     def token(self) -> str | None:
-        """`api_token`, or else the content of its file. Raises StartError if that is not a token."""
+        """`api_token`, or else the content of `api_token_file`. Raises StartError if that is not a token."""
         if self.api_token is not None or self.api_token_file is None:
             return self.api_token
         name = f"The file {self.api_token_file} of API_TOKEN_FILE"
@@ -188,7 +186,7 @@ SETTINGS: Final[Mapping[str, Setting]] = {
 
 
 class LoadedConfig(Struct, frozen=True):
-    """A Config, and where each value came from: flag, environment, .env or default, by setting."""
+    """A Config, and the source of each setting: flag, environment, .env or default."""
 
     config: Config
     sources: Mapping[str, str]
@@ -213,10 +211,10 @@ def add_flags(parser: ArgumentParser) -> None:
 
 
 def load(flags: Mapping[str, Any], environ: Mapping[str, str], dotenv: Path) -> LoadedConfig:
-    """Return the settings of all places: flags win over the environment, then come `dotenv` and the defaults.
+    """Return the settings: flags override the environment, which overrides `dotenv`, then the defaults.
 
-    An empty value counts as unset. So does API_TOKEN if API_TOKEN_FILE comes from a place that wins over the
-    token's. Raises StartError.
+    An empty value counts as unset. So does API_TOKEN if API_TOKEN_FILE comes from a source that overrides
+    the token's. Raises StartError.
     """
     try:
         from_file = dotenv_values(dotenv)
@@ -234,7 +232,7 @@ def load(flags: Mapping[str, Any], environ: Mapping[str, str], dotenv: Path) -> 
 
 
 def _find(names: tuple[str, ...], places: Mapping[str, Mapping[str, Any]]) -> tuple[str | None, str]:
-    """Return the first value under one of these names, and its place."""
+    """Return the first value under one of these names, and its source."""
     for place, given in places.items():
         for name in names:
             value = given.get(name)

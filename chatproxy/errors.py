@@ -38,7 +38,7 @@ STATUS: Final[Mapping[str, int]] = {
     "storage_full": 507,
 }
 
-# The same request may succeed if it is sent again after a while.
+# The same request may succeed later, unchanged.
 RETRYABLE: Final = frozenset(
     {
         "session_busy",
@@ -57,9 +57,10 @@ RETRYABLE: Final = frozenset(
 class Details(TypedDict, total=False):
     """Fields that only some errors have.
 
-    `field` is the name of the one that cannot be used. `activeMessageId` is the answer that keeps the session
-    busy. `assistantMessageId` and `fullResponse` are a failed answer and its text so far. `installed` names
-    the models that there are. `neededTokens` and `contextLength` are the sizes of a prompt and of the window.
+    `field` names the request field that cannot be used. `activeMessageId` is the answer that keeps the
+    session busy. `assistantMessageId` and `fullResponse` are a failed answer's id and its text so far.
+    `installed` lists the installed models. `neededTokens` and `contextLength` are the sizes of a prompt and
+    of the window.
     """
 
     field: str
@@ -81,8 +82,8 @@ class ErrorBody(Details):
 class ChatError(Exception):
     """An error that the client sees: `sentence` is for people, `code` for programs.
 
-    `code` is a key of STATUS. `retryable` is by default that of the code. `retry_after` is in seconds and
-    becomes the `Retry-After` header. `details` are further fields of the error body.
+    `code` is a key of STATUS. `retryable` defaults to whether RETRYABLE has the code. `retry_after` is in
+    seconds and becomes the `Retry-After` header. `details` are further fields of the error body.
     """
 
     def __init__(
@@ -118,7 +119,7 @@ def internal() -> ChatError:
 
 
 def shutting_down(advice: str) -> ChatError:
-    """Return the error of a shutdown. `advice` is the second half of its sentence: what to do instead."""
+    """Return the error for a shutdown. `advice` ends its sentence: what to do instead."""
     return ChatError("shutting_down", f"The server is shutting down; {advice}.")
 
 

@@ -17,9 +17,9 @@ _UNQUOTED: Final = re.compile(r"[^\s\"=\\]+")
 
 
 def configure(format: str, level: str) -> None:
-    """Log to stderr: chatproxy's own events from `level` on, those of libraries from at least warning on.
+    """Log to stderr, from `level` up; for libraries, from warning up if that is higher.
 
-    The debug lines of libraries contain what users wrote. `format` is text or json.
+    Libraries' debug records contain what users wrote. `format` is text or json.
     """
     handler = logging.StreamHandler()
     handler.addFilter(_quotes_no_request)
@@ -45,7 +45,7 @@ def event(logger: logging.Logger, level: int, message: str, /, **fields: object)
 class TextFormatter(logging.Formatter):
     """One record as `time LEVEL message key=value ...`; a traceback follows on indented lines.
 
-    Only a record starts at the margin, so that names of models or files cannot forge one.
+    Only a record starts in the first column, so that the name of a model or file cannot forge one.
     """
 
     def format(self, record: logging.LogRecord) -> str:
@@ -69,7 +69,7 @@ class JsonFormatter(logging.Formatter):
         }
         trace = _traceback(record)
         exception = {"exception": trace} if trace else {}
-        # `known` comes first for the order of the keys, and last so that no field can replace one of its own.
+        # `known` comes first for the order of the keys, and again last so that no field can override it.
         return json.dumps(known | _fields(record) | exception | known, default=str)
 
 

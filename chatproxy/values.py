@@ -1,7 +1,7 @@
-"""From text to a checked value: one reader for each kind of setting.
+"""One reader for each kind of setting, from text to a checked value.
 
-A reader takes what was given, text or an already typed value, and returns it in the form in which the rest of
-the program knows it. It raises a ValueError whose message says what to use instead.
+A reader takes text, or a value that already has the right type, and returns it in the form that the rest of
+the program uses. It raises a ValueError whose message says what to use instead.
 
 msgspec's lax conversion is not used: it would accept `1e3` as an integer and reject `.5` as a number.
 """
@@ -156,9 +156,9 @@ def origin(value: object) -> str:
 def ollama_url(value: object) -> str:
     """Return a URL without a trailing slash, read as Ollama reads OLLAMA_HOST (`envconfig.Host`).
 
-    Without a scheme it is http at port 11434; with one, the scheme's default port. A port that is not a valid
-    number counts as absent, as it does there. The unspecified address, on which a server listens, means
-    loopback here.
+    Without a scheme, it is http on port 11434; with one, the port defaults to the scheme's. A port that is
+    not a valid number counts as absent, as in Ollama. The unspecified address (0.0.0.0 or ::), on which a
+    server listens, means loopback here.
     """
     given = text(value).strip().strip("\"'").strip()
     scheme, separator, rest = ("https://ollama.com" if given == "ollama.com" else given).rpartition("://")
@@ -193,7 +193,7 @@ def _number(value: object) -> float:
 
 
 def _split_host(host_port: str) -> tuple[str, str] | None:
-    """Return the host as a URL has it and the text of the port; None if this is not an address."""
+    """Return the host, as written in a URL, and the text of the port; None if this is not an address."""
     bare = host_port.removeprefix("[").removesuffix("]")
     if is_ip(bare):
         return _connectable(bare), ""
@@ -207,7 +207,7 @@ def _split_host(host_port: str) -> tuple[str, str] | None:
 
 
 def _connectable(host: str) -> str:
-    """Return an IP address as a URL has it, with loopback in place of the unspecified address."""
+    """Return an IP address as written in a URL, with loopback in place of the unspecified address."""
     ip = ip_address(host)
     if ip.version == 4:
         return "127.0.0.1" if ip.is_unspecified else str(ip)

@@ -1,7 +1,7 @@
 """The `chatproxy` command: read the settings and serve the application until a signal.
 
 The exit code is 0 after SIGTERM or SIGINT, and 2, with one sentence on stderr, if it cannot start.
-`chatproxy doctor` serves nothing: it checks what a start would depend on; its exit code is 1 if something is
+`chatproxy doctor` serves nothing. It checks what a start depends on, and its exit code is 1 if something is
 wrong.
 """
 
@@ -31,7 +31,7 @@ NO_MODEL: Final = "answers come from the embedded stand-in for Ollama, which is 
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    """Run the command with these arguments, by default those of the process; return its exit code."""
+    """Run the command with `argv`, by default the process's arguments; return its exit code."""
     arguments = list(sys.argv[1:] if argv is None else argv)
     is_doctor = arguments[:1] == ["doctor"]
     options = _parser().parse_args(arguments[is_doctor:])
@@ -86,7 +86,7 @@ def _parser() -> ArgumentParser:
     )
     parser.add_argument("--version", action="version", version=f"chatproxy {__version__}")
     parser.add_argument(
-        "--print-config", action="store_true", help="print the settings in force with their sources, and exit"
+        "--print-config", action="store_true", help="print the settings in force and their sources, and exit"
     )
     parser.add_argument(
         "--demo", action="store_true", help="use an embedded stand-in for Ollama, which needs no installation"

@@ -1,6 +1,6 @@
 """The embedded stand-in for Ollama (`--demo`): Ollama's API on a loopback port, without a language model.
 
-It makes its answers from the message itself, at the pace of a small model on a laptop, so that everything
+It builds its answers from the message itself, at the pace of a small model on a laptop, so that everything
 chatproxy does can be seen without installing anything else.
 """
 
@@ -19,11 +19,11 @@ from msgspec import Struct
 from chatproxy.ollama.wire import ChatMessage
 
 PACE: Final = 30.0  # words per second
-LOADING: Final = 30  # words that could be written while a model is loaded: a second at the usual pace
+LOADING: Final = 30  # words that could be written while a model is loaded: a second at the default pace
 TRAINED_WINDOW: Final = 32_768  # tokens
 WINDOW: Final = 8_192  # tokens
-SIZE: Final = 4_096  # bytes
-KEEP_ALIVE: Final = 300  # seconds, as Ollama's default
+SIZE: Final = 4_096  # bytes of a model
+KEEP_ALIVE: Final = 300  # seconds, Ollama's default
 MAX_BODY: Final = 64 * 1024 * 1024  # bytes
 DETAILS: Final = {
     "parent_model": "",
@@ -87,13 +87,13 @@ MODELS: Final = (
 
 
 class Options(Struct):
-    """The one option that changes an answer: its maximum number of words, or -1."""
+    """The only option that has an effect here: the maximum number of words, or -1."""
 
     num_predict: int = -1
 
 
 class DemoRequest(Struct):
-    """The body of `POST /api/chat` and of `/api/show`: of Ollama's fields, those that have an effect here."""
+    """The body of `POST /api/chat` and `POST /api/show`; only the fields that have an effect here."""
 
     model: str = ""
     messages: list[ChatMessage] = []
@@ -102,9 +102,9 @@ class DemoRequest(Struct):
     options: Options | None = None
 
 
-def script(asked: DemoRequest, *, thinks: bool) -> list[Message]:
+def script(body: DemoRequest, *, thinks: bool) -> list[Message]:
     """Return the messages of an answer, one word each: first the thinking, then the content."""
-    *before, last = asked.messages
+    *before, last = body.messages
     earlier = sum(message.role == "user" for message in before)
     thinking = reason_about(last.content) if thinks else ""
     answer = answer_to(last.content, earlier, len(last.images))
@@ -113,7 +113,7 @@ def script(asked: DemoRequest, *, thinks: bool) -> list[Message]:
 
 
 def topics(question: str) -> list[str]:
-    """Return the four longest words of the question, in its order."""
+    """Return up to four of the question's words, the longest, in its order."""
     words = list(dict.fromkeys(_WORD.findall(question)))
     chosen = sorted(words, key=len, reverse=True)[:4]
     return [word for word in words if word in chosen]
@@ -162,7 +162,7 @@ class DemoOllama:
         ]
 
     async def root(self, request: web.Request) -> web.Response:
-        """Say that it runs, in Ollama's words."""
+        """Report that it is running, in Ollama's words."""
         return web.Response(text="Ollama is running")
 
     async def version(self, request: web.Request) -> web.Response:
@@ -201,19 +201,19 @@ class DemoOllama:
 
     async def chat(self, request: web.Request) -> web.StreamResponse:
         """Answer the last message, as lines or as one object; without messages, only load the model."""
-        asked = await _read(request)
-        model = _find_model(asked.model)
-        if asked.think and not model.thinks:
-            raise _error(web.HTTPBadRequest, f'"{asked.model}" does not support thinking')
-        if not asked.messages:
+        body = await _read(request)
+        model = _find_model(body.model)
+        if body.think and not model.thinks:
+            raise _error(web.HTTPBadRequest, f'"{body.model}" does not support thinking')
+        if not body.messages:
             await self._load(model)
             return _json(_line(model, _message(), done=True, done_reason="load"))
-        async with aclosing(self._lines(model, asked)) as lines:
-            if not asked.stream:
+        async with aclosing(self._lines(model, body)) as lines:
+            if not body.stream:
                 return _json(_merge([line async for line in lines]))
             response = web.StreamResponse(headers={"Content-Type": "application/x-ndjson"})
             async for line in lines:
-                await response.prepare(request)  # as Ollama does, with the first line
+                await response.prepare(request)  # with the first line, as Ollama does
                 await response.write(msgspec.json.encode(line) + b"\n")
             return response
 
@@ -222,15 +222,15 @@ class DemoOllama:
             await asyncio.sleep(self._pause * LOADING)
             self._loaded.add(model)
 
-    async def _lines(self, model: Model, asked: DemoRequest) -> AsyncGenerator[Line, None]:
-        """Yield the lines of an answer. The model is loaded and the prompt read before the first one."""
-        asked_at = time.perf_counter_ns()
+    async def _lines(self, model: Model, body: DemoRequest) -> AsyncGenerator[Line, None]:
+        """Load the model, read the prompt, and yield the lines of an answer."""
+        received_at = time.perf_counter_ns()
         await self._load(model)
         loaded_at = time.perf_counter_ns()
         await asyncio.sleep(self._pause)
         begun_at = time.perf_counter_ns()
-        words = script(asked, thinks=model.thinks and asked.think is not False)
-        limit = asked.options.num_predict if asked.options else -1
+        words = script(body, thinks=model.thinks and body.think is not False)
+        limit = body.options.num_predict if body.options else -1
         sent = words[:limit] if limit > 0 else words
         for word in sent:
             yield _line(model, word)
@@ -241,9 +241,9 @@ class DemoOllama:
             _message(),
             done=True,
             done_reason="stop" if len(sent) == len(words) else "length",
-            total_duration=now - asked_at,
-            load_duration=loaded_at - asked_at,
-            prompt_eval_count=1 + sum(len(message.content.split()) for message in asked.messages),
+            total_duration=now - received_at,
+            load_duration=loaded_at - received_at,
+            prompt_eval_count=1 + sum(len(message.content.split()) for message in body.messages),
             prompt_eval_duration=begun_at - loaded_at,
             eval_count=len(sent),
             eval_duration=now - begun_at,
@@ -313,7 +313,7 @@ def _find_model(name: str) -> Model:
 
 
 def _entry(model: Model) -> dict[str, Any]:
-    """Return what `/api/tags` and `/api/ps` both say of a model."""
+    """Return the fields that `/api/tags` and `/api/ps` share."""
     return {
         "name": model.name,
         "model": model.name,
@@ -324,7 +324,7 @@ def _entry(model: Model) -> dict[str, Any]:
 
 
 def _timestamp(after: int = 0) -> str:
-    """Return the time in `after` seconds, as Ollama writes it: with nanoseconds."""
+    """Return the time `after` seconds from now as Ollama writes it: with nanoseconds."""
     whole, nanoseconds = divmod(time.time_ns(), 1_000_000_000)
     return f"{time.strftime('%Y-%m-%dT%H:%M:%S', time.gmtime(whole + after))}.{nanoseconds:09d}Z"
 

@@ -1,4 +1,4 @@
-"""`chatproxy doctor`: check what a start would depend on, and say what to do about it."""
+"""`chatproxy doctor`: check what a start depends on, and say what to do about each problem."""
 
 import asyncio
 from collections.abc import AsyncGenerator, Iterator, Mapping
@@ -21,11 +21,11 @@ from chatproxy.store.file import health
 
 MIN_FREE: Final = 200 * 1024**2  # bytes on the disk
 SLOW: Final = 4.0  # tokens per second
-MAX_TOKENS: Final = 16  # of the test answer; Ollama reports no speed for a single one
+MAX_TOKENS: Final = 16  # of the test answer; a single one has no speed
 
 
 class Finding(Struct, frozen=True):
-    """The result of one check. As text it is a line, and a second one with the remedy."""
+    """The result of one check. `str()` gives one line, and a second one for a remedy."""
 
     mark: Literal["ok", "note", "wrong"]
     subject: str
@@ -90,7 +90,7 @@ def _check_configuration(config: Config) -> Finding:
 
 
 def _check_database(config: Config) -> Iterator[Finding]:
-    """Check the database file, its disk and SQLite; they block."""
+    """Check the database file, its disk and SQLite. The checks block."""
     path = config.database_path
     try:
         found = health(path)
@@ -98,7 +98,7 @@ def _check_database(config: Config) -> Iterator[Finding]:
         yield Finding("wrong", "database", str(error))
         return
     if found.damage:
-        remedy = "Stop chatproxy and restore the last back-up (README, Back up and restore)."
+        remedy = "Stop chatproxy and restore the last back-up (README, Operate)."
         yield Finding("wrong", "database", f"{path} is damaged: {'; '.join(found.damage)}", remedy)
     elif found.damage is None:
         yield Finding("ok", "database", f"{path} will be created at the first start")

@@ -1,6 +1,6 @@
 """The command's server: it listens, limits the number of connections and closes those that are too slow.
 
-aiohttp has no such limits of its own. One clock looks at all connections; what an answer writes goes to the
+aiohttp has no such limits of its own. One timer checks all connections, and answers are written to the
 transport directly, so a token costs nothing here.
 """
 
@@ -24,15 +24,15 @@ from chatproxy.web.middleware import refusal
 logger: Final = logging.getLogger(__name__)
 
 LOOK_INTERVAL: Final = 1.0  # seconds
-REQUEST_TIMEOUT: Final = 10.0  # seconds until a request has arrived, plus its size divided by
+REQUEST_TIMEOUT: Final = 10.0  # seconds for a request to arrive, plus its size / SLOWEST_UPLOAD
 SLOWEST_UPLOAD: Final = 16 * 1024  # bytes per second
 RESERVED_FILES: Final = 64  # open files for the database, uploads and refused connections
-MAX_REFUSED: Final = 32  # refused connections that are kept open, so that their clients can read why
+MAX_REFUSED: Final = 32  # refused connections kept open, so that their clients can read why
 
 
 @asynccontextmanager
 async def listening(config: Config) -> AsyncIterator[str]:
-    """Serve the application; yield its URL, with the port that was taken. Raises StartError."""
+    """Serve the application; yield its URL, with the actual port. Raises StartError."""
     # aiohttp may wait for this timeout twice, and Docker kills the process after 10 seconds.
     runner = web.AppRunner(create_app(config), handler_cancellation=False, shutdown_timeout=2)
     try:
@@ -61,7 +61,7 @@ async def listening(config: Config) -> AsyncIterator[str]:
 
 
 class Connections:
-    """The protocol factory for `loop.create_server`; it counts the connections and closes slow ones.
+    """The protocol factory for `loop.create_server`; it counts connections and closes slow ones.
 
     `limit` is the number of connections at once. `reader_timeout` is in seconds. `largest_body` is the size
     of the largest accepted body in bytes; it caps the time that a request may take to arrive.
@@ -71,11 +71,11 @@ class Connections:
         self.server = server
         self.reader_timeout = reader_timeout
         self.largest_body = largest_body
-        self.now = 0.0  # seconds of looks, so that nothing becomes late while this process is suspended
+        self.now = 0.0  # seconds that `_look` has counted: nothing gets late while this process is suspended
         self._limit = limit
         self._open: set[Connection] = set()
         self._refused: set[asyncio.Transport] = set()
-        self._refused_before: set[asyncio.Transport] = set()  # those of the last look
+        self._refused_before: set[asyncio.Transport] = set()  # those that the last `_look` saw
 
     def __call__(self) -> asyncio.Protocol:
         """Return the protocol of a new connection."""
@@ -91,7 +91,7 @@ class Connections:
     def refuse(self, transport: asyncio.Transport) -> None:
         """Tell a client that there are too many connections.
 
-        Closing at once would discard the response together with what the client still sends.
+        Closing at once, while the client is still sending, would reset the connection and lose the response.
         """
         transport.write(_overloaded())
         if len(self._refused) < MAX_REFUSED:
@@ -107,7 +107,7 @@ class Connections:
 
     @asynccontextmanager
     async def watched(self) -> AsyncIterator[None]:
-        """Run the clock while the block runs; then close the connections that were refused."""
+        """Check the connections while the block runs; then close the refused ones."""
         try:
             async with background(repeat(LOOK_INTERVAL, self._look), name="connections"):
                 yield
@@ -116,7 +116,7 @@ class Connections:
                 transport.abort()
 
     def _look(self) -> None:
-        """Close slow connections, and refused ones that the last look has already seen."""
+        """Close slow connections, and refused ones that the last call already saw."""
         self.now += LOOK_INTERVAL
         for transport in self._refused & self._refused_before:
             transport.abort()
@@ -130,7 +130,7 @@ class Connections:
 
 
 class Connection(web.RequestHandler):
-    """aiohttp's protocol, with its refusals as JSON (docs/api.md, Errors) and with time limits."""
+    """aiohttp's protocol, with time limits and with its errors as JSON (docs/api.md, Errors)."""
 
     __slots__ = ("_connections", "_moved", "_received", "_since", "_socket", "_unsent")
 
@@ -143,7 +143,8 @@ class Connection(web.RequestHandler):
             auto_decompress=False,  # compressed bodies are refused
         )
         self._connections = connections
-        self._socket: asyncio.Transport  # aiohttp's `transport` is None while a closing one still writes
+        # Kept because aiohttp's `transport` is None while a closing connection still has unsent data.
+        self._socket: asyncio.Transport
         self._received = 0  # bytes of the request that is arriving or being answered
         self._since: float | None = connections.now  # when that began; None between two requests
         self._unsent = 0  # bytes
@@ -163,7 +164,7 @@ class Connection(web.RequestHandler):
         super().connection_lost(exc)
 
     def data_received(self, data: bytes) -> None:
-        """Count what arrives. aiohttp itself calls this with no data, to parse what it has buffered."""
+        """Count what arrives. aiohttp also calls this without data, to parse what it has buffered."""
         if self.transport is None:  # refused
             return
         if data:
@@ -174,7 +175,7 @@ class Connection(web.RequestHandler):
     async def finish_response(
         self, request: web.BaseRequest, resp: web.StreamResponse, start_time: float | None
     ) -> tuple[web.StreamResponse, bool]:
-        """Send the response. The request has then been answered, and the next one has its own time."""
+        """Send the response. The next request has a time limit of its own."""
         self._since, self._received = None, 0
         response = _malformed() if resp.status == 417 else resp  # an `Expect` that aiohttp does not know
         return await super().finish_response(request, response, start_time)
@@ -191,7 +192,7 @@ class Connection(web.RequestHandler):
         return _malformed() if status == 400 else response
 
     def is_late(self) -> bool:
-        """Return whether the request has not arrived within its time."""
+        """Return whether the request is taking too long to arrive."""
         request = self._current_request  # aiohttp's: the one being answered
         if self._since is None or (request is not None and request.content.is_eof()):
             return False
@@ -199,19 +200,19 @@ class Connection(web.RequestHandler):
         return self._connections.now - self._since > REQUEST_TIMEOUT + size / SLOWEST_UPLOAD
 
     def is_stuck(self) -> bool:
-        """Return whether the client has taken nothing of what waits for it, for `reader_timeout`."""
+        """Return whether the client has taken no data for `reader_timeout`, although some is waiting."""
         unsent = self._socket.get_write_buffer_size()
         if unsent == 0 or unsent != self._unsent:
             self._unsent, self._moved = unsent, self._connections.now
         return self._connections.now - self._moved > self._connections.reader_timeout
 
     def abort(self) -> None:
-        """Close the connection without sending what waits."""
+        """Close the connection and discard unsent data."""
         self._socket.abort()
 
 
 def _malformed() -> web.Response:
-    """Return the response to bytes that are not HTTP. It quotes nothing, because they may hold a token."""
+    """Return the response to bytes that are not HTTP. It quotes none, because they may contain a token."""
     sentence = "This cannot be read as an HTTP request; check its first line, its headers and its chunks."
     return refusal(ChatError("malformed", sentence))
 
@@ -229,8 +230,8 @@ def _overloaded() -> bytes:
 def limit_connections(wanted: int, upstream: int) -> int:
     """Raise this process's limit of open files as needed; return how many connections it allows.
 
-    `upstream` is the number of connections to Ollama, which need files too. With none left, not only
-    accepting would fail, but also answers that have begun.
+    `wanted` is MAX_CONNECTIONS. `upstream` is the number of connections to Ollama, which need files too:
+    without one, an answer that has begun would fail.
     """
     needed = wanted + upstream + RESERVED_FILES
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)

@@ -1,4 +1,4 @@
-"""The access token that the command generates if none is set, in a file that only its owner can read."""
+"""The access token that the command generates if none is set, kept in a file that only its owner can read."""
 
 import fcntl
 import os

@@ -1,4 +1,4 @@
-"""Cross-origin requests, through aiohttp-cors: pages of CORS_ORIGINS may call; by default none."""
+"""Cross-origin requests, through aiohttp-cors: pages from CORS_ORIGINS may call, by default none."""
 
 import aiohttp_cors
 from aiohttp import web

@@ -1,4 +1,4 @@
-"""JSON in and out: request bodies within bounds, ids in paths and numbers in queries; values as responses.
+"""Requests and responses: JSON bodies within limits, ids in paths, numbers in queries, values as JSON.
 
 The limits are chatproxy's own, so that they also hold in a host application with different ones.
 """
@@ -77,7 +77,7 @@ async def _read_body(request: web.Request) -> bytes:
 def row_id(request: web.Request, name: str, noun: str) -> int:
     """Return the id in path segment `name`, of a message or document (`noun`).
 
-    Raises `not_found` for text that cannot be an id, as for an id that does not exist.
+    Raises `not_found` for text that cannot be an id, as if it were an id that does not exist.
     """
     text = request.match_info[name]
     if not _ID.fullmatch(text):
@@ -86,7 +86,7 @@ def row_id(request: web.Request, name: str, noun: str) -> int:
 
 
 def limit(request: web.Request, default: int) -> int:
-    """Return `?limit=`, a Limit. Raises `invalid`."""
+    """Return `?limit=`, or `default` if it is absent or empty. Raises `invalid`."""
     text = request.query.get("limit", "")
     if not text:
         return default

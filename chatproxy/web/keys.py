@@ -1,4 +1,4 @@
-"""What the handlers find in the application."""
+"""The keys under which handlers find the parts of the application."""
 
 from typing import Final
 
@@ -16,6 +16,6 @@ CONFIG: Final = web.AppKey("CONFIG", Config)
 STORE: Final = web.AppKey("STORE", Store)
 OLLAMA: Final = web.AppKey("OLLAMA", Ollama)
 MODELS: Final = web.AppKey("MODELS", ModelCatalog)
-REGISTRY: Final = web.AppKey("GENERATIONS", GenerationRegistry)
+REGISTRY: Final = web.AppKey("REGISTRY", GenerationRegistry)
 METRICS: Final = web.AppKey("METRICS", Metrics)
-CHAT: Final = web.AppKey("CONVERSATION", ChatService)
+CHAT: Final = web.AppKey("CHAT", ChatService)

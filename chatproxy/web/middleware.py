@@ -36,7 +36,7 @@ def set_up(app: web.Application, config: Config) -> None:
 @web.middleware
 async def guard(request: web.Request, handler: Handler) -> web.StreamResponse:
     """Check the request, call its handler, and turn every error into the JSON of docs/api.md, Errors."""
-    # The client's own id is kept, so that its log and ours can be compared.
+    # The client's own id is kept, so that its log can be matched with ours.
     given = request.headers.get(REQUEST_ID, "")
     log.request_id.set(given if _REQUEST_ID_FORM.fullmatch(given) else secrets.token_hex(8))
     try:
@@ -64,7 +64,7 @@ async def add_headers(request: web.Request, response: web.StreamResponse) -> Non
 def refusal(error: ChatError) -> web.Response:
     """Return the response to a request that reaches neither the application nor `add_headers`.
 
-    The connection ends with it.
+    It closes the connection.
     """
     response = error_response(error)
     response.headers.update(SECURITY_HEADERS)
@@ -92,7 +92,7 @@ async def unknown(request: web.Request) -> web.Response:
 
 
 async def _http_error(request: web.Request, error: web.HTTPException) -> web.StreamResponse:
-    """Translate what aiohttp raises, and aiohttp-cors, which answers preflights (403)."""
+    """Translate what aiohttp raises, and aiohttp-cors, which refuses preflights with 403."""
     if error.status == 404:
         return _not_found(request)
     if error.status == 405:

@@ -1,4 +1,4 @@
-"""`/openapi.json`: the HTTP contract as OpenAPI 3.1, from the types that decode and encode the bodies."""
+"""`/openapi.json`: the HTTP API as OpenAPI 3.1, from the types that decode and encode the bodies."""
 
 import re
 from collections import defaultdict
@@ -44,7 +44,7 @@ WITH_BODY: Final = ("too_large", "unsupported_media_type", "invalid")
 WITH_PATH_PARAMETER: Final = ("not_found",)
 
 RESPONSES: Final = {200: "OK", 201: "Created", 204: "No content"}
-# The statuses with the header below.
+# The statuses that may have the header below.
 RETRY_STATUSES: Final = frozenset({429, 503})
 RETRY_AFTER: Final = {
     "Retry-After": {"schema": {"type": "integer"}, "description": "Seconds to wait before trying again."}
@@ -52,7 +52,7 @@ RETRY_AFTER: Final = {
 
 
 class OpenAPIDocument:
-    """The document of one application, made on first use, because a host may still mount the application."""
+    """The document of one application, made on first use, because a host may mount the application first."""
 
     def __init__(self, app: web.Application) -> None:
         self._app = app
@@ -149,7 +149,7 @@ class OpenAPIDocument:
     def _schema(self, kind: Any, *, sent: bool = False) -> Schema:
         """Return the schema of a type; add those of the types that it names to the document.
 
-        Clients may omit a field that has a default from what they send (`sent`); chatproxy never omits one.
+        In requests (`sent`), a field with a default may be omitted; in responses, it is always there.
         """
         (schema,), named = msgspec.json.schema_components([kind], ref_template="#/components/schemas/{name}")
         for name, each in named.items():
@@ -161,7 +161,7 @@ class OpenAPIDocument:
         return normalized
 
 
-OPENAPI: Final = web.AppKey("DOCUMENT", OpenAPIDocument)
+OPENAPI: Final = web.AppKey("OPENAPI", OpenAPIDocument)
 
 
 def set_up(app: web.Application) -> None:

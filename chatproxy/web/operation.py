@@ -9,7 +9,7 @@ from msgspec import Struct
 from chatproxy.errors import STATUS
 
 JSON: Final = "application/json"
-# The errors of an operation that asks Ollama: 502 Bad Gateway and 504 Gateway Timeout.
+# The errors of an operation that calls Ollama: 502 Bad Gateway and 504 Gateway Timeout.
 GATEWAY_ERRORS: Final = tuple(code for code, status in STATUS.items() if status in {502, 504})
 
 H = TypeVar("H", bound=Handler)

@@ -109,7 +109,7 @@ class Gate:
             return
         scheme, _, given = request.headers.get("Authorization", "").partition(" ")
         sent = given.strip().encode(errors="surrogateescape")
-        # The time that the comparison takes must not tell how much of the token was right.
+        # The time that the comparison takes must not reveal how much of the token was right.
         if scheme.lower() != "bearer" or not hmac.compare_digest(sent, self._token.encode()):
             raise ChatError(
                 "unauthorized", "This server asks for its token; send it as `Authorization: Bearer <token>`."

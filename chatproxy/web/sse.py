@@ -18,7 +18,7 @@ SSE_HEADERS: Final = {
     "Cache-Control": "no-cache, no-transform",
     "X-Accel-Buffering": "no",
 }
-SLICE: Final = 60 * 1024  # bytes per write: the most that a slow reader makes the transport hold
+SLICE: Final = 60 * 1024  # bytes per write: the most that the transport buffers for a slow reader
 
 
 class EventStream:
@@ -56,7 +56,7 @@ class EventStream:
         """Write a frame if nothing waits in the transport; return whether it was taken."""
         if self._transport.get_write_buffer_size():
             return False
-        if not self._transport.is_closing():  # if it is, the clock will notice that the reader has left
+        if not self._transport.is_closing():  # if it is, `Generation.tick` will notice
             self._write(self._encode(frame))
         return True
 
@@ -115,7 +115,7 @@ class EventStream:
 
 
 class NullSink:
-    """The `Sink` of a request that waits for the whole answer: it counts as a reader, and discards frames."""
+    """The `Sink` of a request that waits for the whole answer: it counts as a reader and discards frames."""
 
     def __init__(self, request: web.Request) -> None:
         self._request = request

@@ -1,6 +1,6 @@
 """Documents: create, list, get, delete, search. An upload is written to a temporary file as it arrives.
 
-The file has no name, so that nothing of it is left, however the upload ends.
+The file has no name, so nothing is left behind, however the upload ends.
 """
 
 import asyncio
@@ -32,7 +32,7 @@ DOCUMENT: Final = f"{DOCUMENTS}/{{id}}"
 READER: Final = web.AppKey("READER", DocumentReader)
 
 PIECE: Final = 256 * 1024  # bytes
-FORM_OVERHEAD: Final = 64 * 1024  # bytes of a multipart body that are not the file
+FORM_OVERHEAD: Final = 64 * 1024  # bytes of a multipart body besides the file
 MAX_TITLE: Final = 200  # characters
 
 
@@ -60,7 +60,7 @@ class FileRequest(Struct, frozen=True):
     file: Annotated[
         str,
         Meta(
-            description="With a file name; its extension tells the format.",
+            description="With a file name, whose extension determines how it is read.",
             extra_json_schema={"contentMediaType": "application/octet-stream"},
         ),
     ]
@@ -90,7 +90,7 @@ class Sources(Record, frozen=True, kw_only=True):
     errors=("shutting_down",),
 )
 async def create_document(request: web.Request) -> web.StreamResponse:
-    receive = _upload if request.content_type == "multipart/form-data" else _text
+    receive = _receive_file if request.content_type == "multipart/form-data" else _receive_text
     user = owner(request)
     with _temporary(request) as file:
         title, promised = await receive(request, file)
@@ -170,7 +170,7 @@ async def _document(request: web.Request) -> Document:
 
 
 def _temporary(request: web.Request) -> BinaryIO:
-    """Open a file on the database's disk, which needs room for the document anyway; /tmp may be memory."""
+    """Open a file on the database's disk, which needs room for the document anyway; /tmp may be in memory."""
     folder = request.app[CONFIG].database_path.absolute().parent
     try:
         return TemporaryFile(dir=folder)
@@ -189,18 +189,18 @@ def _measure(file: BinaryIO) -> tuple[int, bytes]:
     return size, digest.digest()
 
 
-async def _text(request: web.Request, file: BinaryIO) -> tuple[str, str]:
-    """Write the text of a JSON body into the file; return title and media type."""
+async def _receive_text(request: web.Request, file: BinaryIO) -> tuple[str, str]:
+    """Write the text of a JSON body to the file; return the title and the media type."""
     body = await read_json(request, TextRequest)
     text = body.text.encode()
     if len(text) > request.app[CONFIG].max_document_bytes:
         raise _too_large(request)
     await _write(file, text)
-    return _titled(body.title), "text/plain"
+    return _clean_title(body.title), "text/plain"
 
 
-async def _upload(request: web.Request, file: BinaryIO) -> tuple[str, str]:
-    """Write the part `file` of a multipart body into the file; return title and media type."""
+async def _receive_file(request: web.Request, file: BinaryIO) -> tuple[str, str]:
+    """Write the part `file` of a multipart body to the file; return the title and the media type."""
     if (request.content_length or 0) > request.app[CONFIG].max_document_bytes + FORM_OVERHEAD:
         raise _too_large(request)
     try:
@@ -210,7 +210,7 @@ async def _upload(request: web.Request, file: BinaryIO) -> tuple[str, str]:
                     "malformed", "The form has a multipart part in it; send the file as its own part."
                 )
             if (name := _file_name(part)) is not None:
-                title = _titled(_bare(name))
+                title = _clean_title(_base_name(name))
                 promised = media_type(title)
                 await _copy(request, part, file)
                 return title, promised
@@ -227,7 +227,7 @@ async def _upload(request: web.Request, file: BinaryIO) -> tuple[str, str]:
 
 
 async def _copy(request: web.Request, part: BodyPartReader, file: BinaryIO | None) -> None:
-    """Read a part, into the file if one is given; raise `too_large` as soon as it is."""
+    """Read a part, into the file if one is given. Raises `too_large` as soon as it is."""
     size = 0
     while piece := await part.read_chunk(PIECE):
         size += len(piece)
@@ -260,7 +260,7 @@ _QUOTED: Final = re.compile(r'"(?:[^"\\]|\\.)*"')
 
 
 def _file_name(part: BodyPartReader) -> str | None:
-    """Return the file name of the part `file`; None if this is another part, or it has no file name."""
+    """Return the file name of the part `file`; None for other parts, or if it has no file name."""
     sent = part.headers.get("Content-Disposition", "")
     # aiohttp splits the header at every ";", even within a quoted name.
     whole = _QUOTED.sub(lambda quoted: quoted[0].replace(";", "%3B"), sent)
@@ -269,16 +269,16 @@ def _file_name(part: BodyPartReader) -> str | None:
     return content_disposition_filename(parameters, "filename") if is_file else None
 
 
-def _bare(name: str) -> str:
-    """Return a file name without the folders of any system.
+def _base_name(name: str) -> str:
+    """Return a file name without folders, as on any system.
 
-    Browsers percent-encode quotes and line breaks in it; other clients everything but plain ASCII.
+    Browsers percent-encode quotes and line breaks in it; other clients, everything but plain ASCII.
     """
     return re.split(r"[/\\]", unquote(name))[-1]
 
 
-def _titled(title: str) -> str:
-    """Return a title on one line, printable, at most MAX_TITLE long; a file extension is kept."""
+def _clean_title(title: str) -> str:
+    """Return a printable title on one line, cut to MAX_TITLE characters; a file extension is kept."""
     shown = "".join([character if character.isprintable() else " " for character in title])
     line = " ".join(shown.split()).strip(". ") or "untitled"
     if len(line) <= MAX_TITLE:

@@ -23,7 +23,7 @@ Text = AsyncGenerator[str, None]
 
 
 class Export(Record, frozen=True, kw_only=True):
-    """A session and its messages, oldest first; never whole in memory."""
+    """A session and its messages, oldest first."""
 
     session: Session
     messages: list[Message]

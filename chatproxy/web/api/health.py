@@ -36,7 +36,7 @@ class OllamaState(Record, frozen=True, kw_only=True):
 
 
 class Ready(Record, frozen=True, kw_only=True):
-    """The process can serve, whatever Ollama's state: what is stored can be read without it."""
+    """The process can serve, whatever Ollama's state: stored conversations can be read without it."""
 
     status: Literal["ready"] = "ready"
     ollama: OllamaState

@@ -43,7 +43,7 @@ SENDING: Final = (
     *GATEWAY_ERRORS,
 )
 EXAMPLE: Final = {"message": "Why are there rainbows?"}
-Place = Annotated[
+After = Annotated[
     str,
     Meta(
         pattern=r"^([0-9]{1,15}\.[0-9]{1,15}(\.end)?)?$",
@@ -105,7 +105,7 @@ async def send_and_wait(request: web.Request) -> web.StreamResponse:
     return await _whole(request, await _send(request))
 
 
-# Registered right after the other method of its path: together they are one resource with one preflight.
+# Registered right after the POST to the same path: together they are one resource with one preflight.
 @routes.get(f"{SESSION}/messages")
 @operation(
     "listMessages",
@@ -127,8 +127,8 @@ async def list_messages(request: web.Request) -> web.StreamResponse:
     "resumeMessageStream",
     "Stream an answer, live or stored, from a cursor. Returns 204 if nothing is left to send.",
     tag="messages",
-    query={"after": Place},
-    headers={"Last-Event-ID": Place},
+    query={"after": After},
+    headers={"Last-Event-ID": After},
     answers={200: STREAM, 204: None},
     errors=("invalid_cursor", "too_many_subscribers"),
 )
@@ -155,7 +155,7 @@ async def cancel(request: web.Request) -> web.StreamResponse:
 
 async def _send(request: web.Request) -> Answer:
     arrived = monotonic()
-    session = await session_of(request)  # before the body is read: a missing session is found out first
+    session = await session_of(request)  # before the body is read: a missing session comes first
     body = await read_json(request, SendRequest)
     return await request.app[CHAT].send(owner(request), session, body.checked(), arrived)
 

@@ -1,4 +1,4 @@
-"""The installed models, with what was measured of them here, and the one that would answer now."""
+"""The installed models, with what was measured here, and the one that would answer now."""
 
 from typing import Final
 

@@ -19,7 +19,7 @@ SESSION: Final = f"{SESSIONS}/{{sid}}"
 
 
 class SessionRequest(Struct, frozen=True, omit_defaults=True):
-    """The fields of a new session, or of an update: there, absent fields stay, and null removes a value."""
+    """The fields of a new session, or of an update, where an absent field stays and null removes a value."""
 
     title: Annotated[str, Meta(min_length=1, max_length=500)] | UnsetType | None = UNSET
     model: ModelName | UnsetType | None = UNSET
@@ -39,15 +39,15 @@ class SessionPage(Record, frozen=True, kw_only=True):
 
 PAGE: Final = {
     "limit": Limit,
-    "before": Annotated[str, Meta(description="`next` of the page before. Absent: the first page.")],
-    "q": Annotated[str, Meta(description="Beginnings of words that the title has, or that one message has.")],
+    "before": Annotated[str, Meta(description="`next` of the previous page. Absent: the first page.")],
+    "q": Annotated[str, Meta(description="Beginnings of words, all in the title or all in one message.")],
 }
 
 
 @routes.post(SESSIONS)
 @operation(
     "createSession",
-    "Create a session. Without a title, its first message names it.",
+    "Create a session. Without a title, its first message provides one.",
     tag="sessions",
     body=SessionRequest,
     body_optional=True,
