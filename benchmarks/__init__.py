@@ -1,1 +1,1 @@
-"""chatproxy beside other proxies and by itself, measured: `make bench`."""
+"""Benchmarks of chatproxy, beside other proxies and by itself: `make bench`."""

@@ -1,4 +1,4 @@
-"""The proxies that are compared: how each one starts on its core, and what requests a stream of it."""
+"""The proxies that are compared: how each one is started, and which request opens a stream."""
 
 import asyncio
 import importlib.util
@@ -22,7 +22,7 @@ from benchmarks import machine
 
 PEERS: Final = Path(__file__).with_name("peers")
 BIN: Final = Path(sys.executable).parent
-MAX_STREAMS: Final = 10_000  # set as the limit of every contestant that has one
+MAX_STREAMS: Final = 10_000  # the limit set for every contestant that has one
 START_TIMEOUT: Final = 20.0  # seconds
 POLL: Final = 0.002  # seconds
 
@@ -38,7 +38,7 @@ class Place:
 
 @dataclass
 class Server:
-    """A running contestant; `pid` is None if there is no process in between."""
+    """A running contestant; `pid` is None for `direct`, which has no process."""
 
     contestant: "Contestant"
     port: int
@@ -122,7 +122,7 @@ def _nginx(place: Place) -> list[str]:
 
 
 def _chatproxy(place: Place) -> list[str]:
-    """Return the real command with all its features; only the limits are higher."""
+    """Return the real command, with all features on; only the limits are raised."""
     settings = {
         "port": place.port,
         "ollama-host": f"127.0.0.1:{place.ollama}",
@@ -223,7 +223,7 @@ def _free_port() -> int:
 
 
 def describe_missing(contestants: Sequence[Contestant]) -> str:
-    """Return a sentence about the contestants that are left out of the tables, and why."""
+    """Return a sentence that names the contestants left out of the tables, and why."""
     left_out = [
         f"{each.name} ({each.needs} is not installed)" for each in contestants if not is_installed(each)
     ]

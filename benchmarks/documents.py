@@ -1,7 +1,7 @@
 """The cost of documents: of an upload by its size, of a search by the number of chunks.
 
-Uploads go over HTTP on loopback, searches directly to the store. The text consists of a real one's
-sentences.
+Uploads go over HTTP on loopback, searches directly to the store. The text is made of sentences from a
+real one.
 """
 
 import random

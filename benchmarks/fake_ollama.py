@@ -1,6 +1,6 @@
-"""A fake Ollama that uses as little CPU as possible: a raw protocol whose tokens carry their time of sending.
+"""A fake Ollama that uses as little CPU as possible: a raw protocol with time-stamped tokens.
 
-The last message of a request says what to answer, as `RATE COUNT BURST`: BURST tokens at once, then the
+The last message of a request determines the answer, as `RATE COUNT BURST`: BURST tokens at once, then the
 rest of COUNT at RATE tokens per second. A token is " t" and the monotonic clock in microseconds, in hex.
 """
 
@@ -82,7 +82,7 @@ class Pacer:
 
 
 class Connection(asyncio.Protocol):
-    """One connection, which answers Ollama's calls from `_CALLS` and chats with stamped tokens."""
+    """One connection, which answers calls from `_CALLS`, and chats with stamped tokens."""
 
     def __init__(self, pacer: Pacer) -> None:
         self._pacer = pacer

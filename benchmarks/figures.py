@@ -48,7 +48,7 @@ async def long_answers(stage: Stage, streams: int, already: int, seconds: float)
 
 
 async def many_readers(stage: Stage, more: int, seconds: float) -> float:
-    """Return CPU microseconds per token for each reader of an answer beyond the first."""
+    """Return CPU microseconds per token for each further reader of an answer."""
     async with stage.running(CHATPROXY) as server, aiohttp.ClientSession() as http:
         url = f"http://127.0.0.1:{server.port}{SESSIONS}"
         async with http.post(url) as response:
@@ -84,7 +84,7 @@ class ResumeResult:
 async def resume_all(stage: Stage, streams: int, seconds: float) -> ResumeResult | None:
     """Break every reader's connection at the same moment, resume all at once, and read to the end.
 
-    The answers go on for that many seconds. None if the streams do not all start within the time limit.
+    The answers last that many seconds. None if not all streams start within the time limit.
     """
     tokens = int(RATE * seconds)
     async with stage.running(CHATPROXY) as server:
@@ -116,11 +116,11 @@ def _get(server: Server, path: str, headers: str = "") -> bytes:
 
 @dataclass(frozen=True)
 class Cost:
-    """Medians in milliseconds, of time on the clock and of CPU time."""
+    """Medians in milliseconds, of wall-clock time and of CPU time."""
 
     wall: float
     cpu: float
-    until_ollama: float  # on the clock, until Ollama is called; 0 if it is not
+    until_ollama: float  # wall-clock time until Ollama is called; 0 if it is not
 
 
 @dataclass(frozen=True)

@@ -50,7 +50,7 @@ def memory(pid: int) -> int:
 
 
 class OtherLoad:
-    """How busy the machine is with other programs since this object was made."""
+    """How busy other programs have kept the machine since this object was created."""
 
     def __init__(self) -> None:
         self._before = _times()
@@ -63,7 +63,7 @@ class OtherLoad:
 
 
 def _times() -> tuple[float, float, float]:
-    """Return the seconds of all cores, those they were busy, and those they were busy for us."""
+    """Return the seconds of all cores, how many of them were busy, and how many were busy for us."""
     user, nice, system, idle, wait, *other = map(int, (PROC / "stat").read_text().split("\n")[0].split()[1:9])
     ticks = os.sysconf("SC_CLK_TCK")
     busy = user + nice + system + sum(other)

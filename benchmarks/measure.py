@@ -86,7 +86,7 @@ async def first_token(server: Server) -> float:
 
 
 async def climb(server: Server, levels: Sequence[int], seconds: float, limit: float) -> dict[int, Sample]:
-    """Return samples of more and more streams, up to the first level that is not within `limit` ms."""
+    """Return samples by number of streams, up to the first level that is not within `limit` ms."""
     found: dict[int, Sample] = {}
     readers: list[StreamReader] = []
     tally = Tally()

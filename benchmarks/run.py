@@ -1,7 +1,7 @@
 """Compare the speed of proxies in one run: `make bench`, or `python -m benchmarks.run`, writes BENCHMARKS.md.
 
 The proxy has one core; the fake Ollama and the readers have the others. Contestants take turns, and are
-started again for every turn.
+restarted for every turn.
 """
 
 import asyncio
@@ -48,7 +48,7 @@ class Scale:
     levels: Sequence[int]
     already: int  # tokens of a long answer
     readers: int
-    resumed_for: float  # seconds that the answers last which all readers resume
+    resumed_for: float  # seconds that the resumed answers last
     history: tuple[int, int]  # sessions, and messages in one of them
     repeats: int
     texts: Sequence[float]  # megabytes of documents
@@ -160,7 +160,7 @@ class Bench:
         return found
 
     async def _page(self) -> str:
-        """Measure the browser, which has all cores, because it is not the proxy that is measured."""
+        """Measure the page, on all cores, because what counts here is the browser."""
         if not markdown_stream.is_installed():
             return "Left out: Chromium is not installed."
         self._log("a long answer in the browser")
@@ -226,6 +226,7 @@ async def bench(scale: Scale, file: Path) -> None:
 
 
 def main() -> None:
+    """Parse the command line and run the benchmarks."""
     parser = ArgumentParser(
         "benchmarks.run", description="Compare chatproxy with other proxies, on loopback only."
     )

@@ -16,7 +16,7 @@ from benchmarks.markdown_stream import Smoothness
 from benchmarks.measure import LoadResult, Sample
 from benchmarks.report import NONE, number, table
 
-VISIBLE_DELAY: Final = 50.0  # milliseconds; a token that is later than this shows
+VISIBLE_DELAY: Final = 50.0  # milliseconds; people notice a longer one
 HISTORY_GROWTH: Final = 1.15  # the most that a cost may grow with the length of the history
 
 
@@ -34,7 +34,7 @@ Rounds = dict[str, list[Round | None]]  # None: not all streams started
 
 @dataclass(frozen=True)
 class OwnFigures:
-    """What is measured of chatproxy alone."""
+    """What is measured for chatproxy alone."""
 
     ready: float  # milliseconds
     idle: float  # bytes
