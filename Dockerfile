@@ -1,4 +1,4 @@
-# marked, the Markdown lexer of the browser side: the next stage has no npm to fetch it with.
+# Fetch marked, the browser side's Markdown lexer: the next stage has no npm.
 FROM node:22-slim AS vendor
 WORKDIR /vendor
 COPY chatproxy/static/package.json chatproxy/static/package-lock.json ./

@@ -35,15 +35,15 @@ format: .venv/.tested ## format the code and fix what ruff can fix
 	$(BIN)/ruff check --fix-only .
 	$(BIN)/ruff format .
 
-screenshots: .venv/.tested ## take the README's pictures of the page
+screenshots: .venv/.tested ## take the README's screenshots of the page
 	$(call debian,chromium,chromium)
 	$(BIN)/python docs/screenshots.py
 
-bench: .venv/.benched ## measure against nginx, Flask, FastAPI and aiohttp, in 8 minutes, into BENCHMARKS.md
+bench: .venv/.benched ## compare with nginx, Flask, FastAPI and aiohttp in BENCHMARKS.md (8 minutes)
 	$(call debian,nginx,nginx-light) || echo "nginx is left out"
 	$(BIN)/python -m benchmarks.run
 
-faults: .venv/.tested ## kill, cut, fill and lock, in 10 minutes, into BENCHMARKS.md
+faults: .venv/.tested ## inject faults, and count what is lost in BENCHMARKS.md (10 minutes)
 	$(call debian,faketime,faketime)
 	PYTHONPATH=tests/support $(BIN)/python -m faults
 
@@ -53,7 +53,7 @@ dist: .venv/.tested ## build the sdist and the wheel in dist/ and check them; ne
 	$(BIN)/python -m twine check --strict dist/*
 	$(BIN)/python .ci/check_dist.py dist
 
-clean: ## remove all that the other targets made
+clean: ## remove what the other targets made
 	rm -rf .venv .demo build dist *.egg-info .coverage .mypy_cache .pytest_cache .ruff_cache .hypothesis tests/js/node_modules
 
 $(BIN)/python:

@@ -2,9 +2,9 @@
 
 chatproxy/static/package-lock.json pins its version and the SHA-512 hash of its archive.
 
-- An sdist is what gets released: it fetches marked, whatever is there already, and fails without it.
-- A wheel or an editable install uses the marked that is there, as it is in an sdist, and needs npm only if
-  there is none. If npm cannot help, it builds without marked and prints a warning.
+- An sdist, which gets released, always fetches marked, and fails without it.
+- A wheel or an editable install fetches marked only if the pinned version is not there, as it is in an
+  sdist. If that fails, it builds with what is there, or without marked, and prints a warning.
 
 `python build_backend.py` only fetches marked, and fails if it cannot.
 """
@@ -51,9 +51,9 @@ def build_wheel(
     config_settings: ConfigSettings = None,
     metadata_directory: str | None = None,
 ) -> str:
-    """Build a wheel, if need be without marked."""
+    """Build a wheel, without marked if it cannot be fetched."""
     fetch_or_warn()
-    shutil.rmtree(ROOT / "build" / "lib", ignore_errors=True)  # else modules that were removed come along
+    shutil.rmtree(ROOT / "build" / "lib", ignore_errors=True)  # else it would pack modules that were removed
     return str(_setuptools().build_wheel(wheel_directory, config_settings, metadata_directory))
 
 
@@ -62,7 +62,7 @@ def build_editable(
     config_settings: ConfigSettings = None,
     metadata_directory: str | None = None,
 ) -> str:
-    """Build an editable install, if need be without marked."""
+    """Build an editable install, without marked if it cannot be fetched."""
     fetch_or_warn()
     return str(_setuptools().build_editable(wheel_directory, config_settings, metadata_directory))
 
@@ -82,7 +82,7 @@ def _setuptools() -> Any:
 
 
 def fetch_or_exit() -> None:
-    """Fetch marked, even over one that is there; exit with a sentence if that fails."""
+    """Fetch marked, even if it is there; exit with a sentence if that fails."""
     try:
         fetch_marked()
     except MarkedError as error:
@@ -123,7 +123,7 @@ def bundled_version() -> str | None:
 def fetch_marked() -> None:
     """Download marked with npm, check its hash and unpack it into the vendor folder.
 
-    Raises MarkedError and leaves what was there, if anything fails.
+    Raises MarkedError. Nothing is written unless the hash is right.
     """
     version, integrity = pinned()
     archive = _download(version)
@@ -164,7 +164,7 @@ def _download(version: str) -> bytes:
 
 
 def _reason(done: subprocess.CompletedProcess[bytes]) -> str:
-    """Return what npm's JSON says of the error, or else the exit status."""
+    """Return what npm's JSON says about the error, or else the exit status."""
     try:
         return " ".join(json.loads(done.stdout)["error"]["summary"].split()).rstrip(".")
     except (ValueError, LookupError, TypeError, AttributeError):
