@@ -2,7 +2,7 @@
 
 A send commits a question together with its answer, which is `streaming` and empty. Checkpoints insert what
 the answer has gained as pieces, so that their cost does not grow with its length; the outcome replaces the
-pieces by the whole text. What a crash leaves `streaming` is ended at the next start, with the text of its
+pieces with the whole text. What a crash leaves `streaming` is ended at the next start, with the text of its
 pieces.
 """
 

@@ -95,7 +95,7 @@ class Sessions:
 
 
 def missing(session_id: str) -> str:
-    """Return what `one_row` says of a session that does not exist."""
+    """Return the argument of `one_row` for a session that does not exist."""
     return f"session {session_id}; list the sessions, or create one"
 
 

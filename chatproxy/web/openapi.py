@@ -72,7 +72,7 @@ class OpenAPIDocument:
                 paths[path][method.lower()] = self._operation(method, path, declared)
         retryable = ", ".join(code for code in STATUS if code in RETRYABLE)
         codes = {"enum": list(STATUS), "description": f"A later attempt may succeed after {retryable}."}
-        bearer = {"type": "http", "scheme": "bearer", "description": "Required if API_TOKEN is set."}
+        bearer = {"type": "http", "scheme": "bearer", "description": "Required if a token is set."}
         document = {
             "openapi": "3.1.0",
             "info": {"title": "chatproxy", "version": __version__, "description": DESCRIPTION},
