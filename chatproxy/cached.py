@@ -2,7 +2,6 @@
 
 import asyncio
 from collections.abc import Awaitable, Callable
-from contextlib import suppress
 from time import monotonic
 from typing import Generic, TypeVar
 
@@ -67,5 +66,4 @@ class Cached(Generic[T]):
         """Cancel a fetch that is under way, and wait until it has ended."""
         if self._fetch is not None:
             self._fetch.cancel()
-            with suppress(asyncio.CancelledError, ChatError):
-                await self._fetch
+            await asyncio.wait({self._fetch})

@@ -84,10 +84,9 @@ class Subscription:
         await self._send(frame(self.answer.start(reset=self.reset)))
         warned: set[Notice] = set()
         while True:
-            for notice in self.answer.warnings:
-                if notice not in warned:
-                    warned.add(notice)
-                    await self._send(frame(events.Warning(code=notice.code, message=notice.message)))
+            while new := [notice for notice in self.answer.warnings if notice not in warned]:
+                warned.add(new[0])
+                await self._send(frame(events.Warning(code=new[0].code, message=new[0].message)))
             if await self._catch_up():
                 continue
             if self.answer.outcome is not None:

@@ -18,7 +18,7 @@ from chatproxy.models.catalog import KnownModel, ModelCatalog
 from chatproxy.models.selection import Choice
 from chatproxy.ollama.client import Ollama
 from chatproxy.ollama.stream import ChatStream
-from chatproxy.ollama.wire import Line, RefusalError
+from chatproxy.ollama.wire import Line, OllamaError, RefusalError
 from chatproxy.prompt.plan import Plan
 from chatproxy.prompt.prompt import TRUNCATED, FittedPrompt
 from chatproxy.store.records import Measurement, Notice
@@ -168,6 +168,6 @@ class UpstreamCall:
 
 def _is_models_fault(error: ChatError) -> bool:
     """Return whether another model may succeed: not if Ollama is unreachable or the request is at fault."""
-    if isinstance(error, RefusalError) and error.blames_request:
+    if isinstance(error, OllamaError) and error.blames_request:
         return False
     return error.code in {"upstream_error", "upstream_incomplete", "model_not_found"}

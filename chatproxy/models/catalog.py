@@ -119,14 +119,16 @@ class ModelCatalog:
 
     async def details(self, name: str, digest: str | None) -> Details:
         """Return what the model can do; empty details if Ollama does not say."""
-        cached = self._details.get(digest or name)
+        key, forever = digest or name, float("inf")
+        cached = self._details.get(key)
         if cached is None:
-            forever = float("inf")
             cached = Cached(lambda: self._ollama.show(name), fresh=forever, usable=forever)
-            self._details[digest or name] = cached
+            self._details[key] = cached
         try:
             return await cached.get()
         except ChatError:
+            if self._details.get(key) is cached:  # ask under another name next time: this one may be gone
+                del self._details[key]
             return Details()
 
     async def all(self) -> list[KnownModel]:

@@ -183,7 +183,8 @@ def parse(line: bytes) -> Line:
         error = parsed.error
         if not error:
             return parsed
-    raise ChatError("upstream_error", _reported(_error_text(error)) or _EMPTY_ERROR)
+    sentence = _reported(_error_text(error)) or _EMPTY_ERROR
+    raise OllamaError("upstream_error", sentence, status=200, body=line)
 
 
 def unwrap(body: bytes | str) -> str:
@@ -197,21 +198,33 @@ def unwrap(body: bytes | str) -> str:
         return ""
 
 
-class RefusalError(ChatError):
-    """A response of Ollama's with a status other than 200.
+class OllamaError(ChatError):
+    """An error that Ollama reports, as a response with another status than 200 or as a line of a stream.
 
-    If it says that the prompt does not fit, `prompt_tokens` and `window` are the two numbers it named,
-    in tokens. `blames_request` is true if another model would refuse the same request.
+    `blames_request` is true if another model would refuse the same request.
     """
 
     def __init__(
         self, code: str, sentence: str, *, status: int, body: bytes, retryable: bool | None = None
     ) -> None:
         super().__init__(code, sentence, retryable=retryable)
+        # An unknown format gets the status 500, or 200 and a line.
+        self.blames_request = status in {400, 401, 403} or b"invalid format" in body
+
+
+class RefusalError(OllamaError):
+    """A response of Ollama's with another status than 200.
+
+    If it says that the prompt does not fit, `prompt_tokens` and `window` are the two numbers it named,
+    in tokens.
+    """
+
+    def __init__(
+        self, code: str, sentence: str, *, status: int, body: bytes, retryable: bool | None = None
+    ) -> None:
+        super().__init__(code, sentence, status=status, body=body, retryable=retryable)
         self.prompt_tokens = _find_number(_PROMPT_TOKENS, body)
         self.window = _find_number(_WINDOW, body)
-        # Ollama answers 500 to a format that it does not know.
-        self.blames_request = status in {400, 401, 403} or b"invalid format" in body
 
 
 def refusal(status: int, body: bytes) -> RefusalError:

@@ -130,11 +130,11 @@ class Planner:
             return Passages()
         try:
             document = await self._store.documents.get(owner, document_id)
+            return await passages_for(self._store.documents, document, request.message)
         except ChatError as error:
             if named is not UNSET or error.code != "not_found":
                 raise
             return Passages(notice=DOCUMENT_GONE)
-        return await passages_for(self._store.documents, document, request.message)
 
     async def _with_history(self, session: Session, prompt: Prompt, size: int) -> Prompt:
         """Return the prompt with at least `size` bytes of the history, or all of it."""

@@ -113,8 +113,13 @@ class Documents:
         return [_source(row, document) for row in rows]
 
     async def chunks(self, document: Document, numbers: Sequence[int]) -> list[Source]:
-        """Return the chunks of those numbers, in the order of the document."""
+        """Return the chunks of those numbers, in the order of the document.
+
+        Raises `not_found` if there are none: the document was deleted after its record was read.
+        """
         rows = await self._database.fetch(_CHUNKS, id=document.id, numbers=to_json(list(numbers)))
+        if numbers and document.chunks:
+            one_row(rows, _missing(document.id))
         return [_source(row, document) for row in rows]
 
 

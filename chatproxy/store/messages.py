@@ -110,14 +110,14 @@ class Messages:
         return _message(row), row["reply_to"]
 
     async def _one(self, sql: str, session: Session, message_id: int, noun: str) -> Row:
-        rows = await self._database.fetch(sql, session=session.id, id=message_id)
+        rows = await self._fetch(sql, session, id=message_id)
         return one_row(rows, f"{noun} {message_id} in this session; list its messages")
 
     async def page(
         self, session: Session, *, limit: int, before: int | None
     ) -> tuple[list[Message], int | None]:
         """Return the last messages before that id, oldest first, and the next `before` (None: no more)."""
-        rows = await self._database.fetch(_LIST, session=session.id, before=before, limit=limit)
+        rows = await self._fetch(_LIST, session, before=before, limit=limit)
         shown, following = split_page(rows, limit)
         return [_message(row) for row in reversed(shown)], following
 
@@ -125,9 +125,20 @@ class Messages:
         self, session: Session, *, limit: int, after: int
     ) -> tuple[list[Message], int | None]:
         """Return the first messages after that id, oldest first, and the next `after` (None: no more)."""
-        rows = await self._database.fetch(_LIST_AFTER, session=session.id, after=after, limit=limit)
+        rows = await self._fetch(_LIST_AFTER, session, after=after, limit=limit)
         shown, following = split_page(rows, limit)
         return [_message(row) for row in shown], following
+
+    async def _fetch(self, sql: str, session: Session, **arguments: object) -> Sequence[Row]:
+        """Return rows of a session; raise `not_found` if it was deleted after its record was read.
+
+        Without that, a deletion in the middle would look like the end of the messages.
+        """
+        rows = await self._database.fetch(sql, session=session.id, **arguments)
+        if not rows:
+            found = await self._database.fetch("SELECT key FROM session WHERE id = :id", id=session.id)
+            one_row(found, missing(session.id))
+        return rows
 
     # -- for prompts
 
@@ -156,8 +167,7 @@ class Messages:
 
     async def check_replaces(self, session: Session, replaces: int) -> None:
         """Raise `invalid` unless that is a user message of the conversation as it stands."""
-        rows = await self._database.fetch(_REPLACEABLE, session=session.id, replaces=replaces)
-        _check_replaceable(rows)
+        _check_replaceable(await self._fetch(_REPLACEABLE, session, replaces=replaces))
 
     # -- writes
 

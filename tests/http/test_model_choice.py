@@ -261,6 +261,7 @@ async def test_where_the_next_one_has_no_room_the_first_ones_failure_is_told(
     ("failure", "body"),
     [
         (FAILURES[0], {"model": MODEL}),  # it was named
+        (Script([error('invalid format: "xml"')]), {}),  # the request's own fault
         (refused(400, "no"), {}),  # the request is to blame
         (
             replay("error_bad_format", status=500, content_type="application/json"),

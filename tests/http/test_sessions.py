@@ -8,11 +8,15 @@ from contextlib import closing
 from typing import Any, Final
 from urllib.parse import quote
 
+import aiohttp
 import pytest
 from chat_client import Client, serving
 from fake_ollama import MODEL, FakeOllama, Gate, Script, answer, refused
 
 from chatproxy import Config
+from chatproxy.answers import transcript
+from chatproxy.store.messages import Messages
+from chatproxy.store.records import Session
 
 SESSIONS: Final = "/api/chat/sessions"
 TIME: Final = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{3}Z")
@@ -436,6 +440,27 @@ async def test_an_unknown_format_is_invalid(client: Client, form: str) -> None:
     path = f"{SESSIONS}/{await client.new_session()}/export"
     told = await client.call("GET", path, status=422, params={"format": form})
     assert (told["code"], told["field"]) == ("invalid", "format")
+
+
+@pytest.mark.parametrize("form", ["json", "markdown"])
+async def test_an_export_that_a_deletion_cuts_short_breaks_off(
+    client: Client, form: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Only a broken connection shows that this is not all."""
+    session = await client.new_session()
+    await client.ask(session)
+    monkeypatch.setattr(transcript, "EXPORT_PAGE", 1)
+    read = Messages.page_after
+
+    async def read_and_delete(self: Messages, of: Session, **page: int) -> Any:
+        found = await read(self, of, **page)
+        if page["after"] == 0:
+            await client.call("DELETE", f"{SESSIONS}/{session}", status=204)
+        return found
+
+    monkeypatch.setattr(Messages, "page_after", read_and_delete)
+    with pytest.raises(aiohttp.ClientPayloadError):
+        await exported(client, session, form)
 
 
 @pytest.mark.parametrize("turns", [99, 100, 101, 200, 201])

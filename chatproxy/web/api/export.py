@@ -68,6 +68,8 @@ async def as_json(session: Session, pages: Pages) -> Text:
     yield f'{{"session":{_json(session)},"messages":['
     between = ""
     async for page in pages:
+        if not page:  # the rest was replaced while it was read
+            continue
         yield between + ",".join(_json(message) for message in page)
         between = ","
     yield "]}\n"

@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 from msgspec.structs import replace
 
+from chatproxy.answers import transcript as module
 from chatproxy.answers.answer import Answer
 from chatproxy.answers.transcript import Transcript
 from chatproxy.errors import ChatError
@@ -75,6 +76,19 @@ async def test_every_read_shows_the_live_text(
     assert [message.content for message in page] == ["Hi", "so far"]
     assert [message.content for message in pages] == ["Hi", "so far"]
     assert [message.content for message in history] == ["so far", "Hi"]
+
+
+async def test_a_deletion_in_the_middle_does_not_look_like_the_end(
+    store: Store, session: Session, transcript: Transcript, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(module, "EXPORT_PAGE", 1)
+    await begun(store, session)
+    pages = transcript.pages(session)
+    assert len(await anext(pages)) == 1
+    await store.sessions.delete(session)
+    with pytest.raises(ChatError) as refused:
+        await anext(pages)
+    assert refused.value.code == "not_found"
 
 
 async def test_an_outcome_that_is_not_committed_yet_is_shown(

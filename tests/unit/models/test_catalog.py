@@ -357,6 +357,15 @@ async def test_callers_share_the_details_that_are_being_asked_for(
     assert fake.calls["/api/show"] == len(both[0])
 
 
+async def test_details_are_asked_for_under_another_name_once_the_first_is_gone(
+    fake: FakeOllama, models: ModelCatalog
+) -> None:
+    fake.instead["/api/show"] = refused(404, "model 'gone' not found")
+    assert await models.details("gone", "one") == Details()
+    del fake.instead["/api/show"]
+    assert (await models.details(MODEL, "one")).capabilities == {"completion"}
+
+
 async def test_details_that_could_not_be_had_are_asked_for_again(
     fake: FakeOllama, models: ModelCatalog
 ) -> None:

@@ -109,7 +109,8 @@ async def test_a_document_that_was_deleted_in_the_meantime(store: Store) -> None
     document = await created(store, "word")
     await store.documents.delete(ME, document.id)
     assert await store.documents.search(document, ["word"], limit=9) == []
-    assert await store.documents.chunks(document, [0]) == []
+    with pytest.raises(ChatError, match=f"no document {document.id}"):
+        await store.documents.chunks(document, [0])
 
 
 async def test_search(store: Store) -> None:

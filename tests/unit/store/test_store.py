@@ -227,14 +227,18 @@ async def test_a_session_that_was_deleted_in_the_meantime(store: Store, session:
         store.messages.begin(session, NewTurn(content="x", replaces=question)),
         store.messages.get(session, question),
         store.messages.get_answer(session, answer),
+        store.messages.page(session, limit=10, before=None),
+        store.messages.page_after(session, limit=10, after=0),
+        store.messages.check_replaces(session, question),
     ):
-        assert (await refused(call)).code == "not_found"
-    assert await store.messages.page(session, limit=10, before=None) == ([], None)
-    assert await store.messages.page_after(session, limit=10, after=0) == ([], None)
+        error = await refused(call)
+        assert (error.code, error.sentence) == (
+            "not_found",
+            f"There is no session {session.id}; list the sessions, or create one.",
+        )
     assert await store.messages.history(session, limit=10, before=None) == []
     assert await store.messages.images(session, [question]) == {}
     assert await store.messages.find_send(session, "c") is None
-    assert (await refused(store.messages.check_replaces(session, question))).code == "invalid"
 
 
 async def test_messages_of_another_session_are_missing(store: Store, session: Session) -> None:
