@@ -154,7 +154,7 @@ async def test_the_pace_is_told_while_text_flows(
     client: Client, fake: FakeOllama, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(generation, "STATUS_EVERY", 0.3)
-    pieces = answer("word " * 150)
+    pieces = answer(" ".join(["word"] * 150))
     fake.script = Script(pieces, delays=[0.01] * len(pieces))
     async with asked(client) as stream:
         await stream.rest()
