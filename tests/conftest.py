@@ -1,30 +1,39 @@
-"""What most tests stand on: a fake Ollama, a configuration that points at it, a client of chatproxy."""
+"""The fixtures that most tests use: a fake Ollama, a configuration that points at it, chatproxy and a client.
+
+pytest-aiohttp starts the servers, and stops them when the test is over.
+"""
 
 import tempfile
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pytest
-from chat_client import Client, serving
+from aiohttp import web
+from aiohttp.test_utils import TestClient
+from chat_client import TIMEOUT, Client, Serve, Server, Start
 from fake_ollama import FakeOllama
 from hypothesis import settings
+from pytest_aiohttp import AiohttpClient, AiohttpServer
 
-from chatproxy import Config
+from chatproxy import Config, create_app
 
 settings.register_profile("on a busy machine", settings(), deadline=None)
 settings.load_profile("on a busy machine")
 
 
 @pytest.fixture
-async def fake() -> AsyncIterator[FakeOllama]:
-    async with FakeOllama() as fake:
-        yield fake
+async def fake(aiohttp_server: AiohttpServer) -> FakeOllama:
+    return await FakeOllama(aiohttp_server).start()
 
 
 @pytest.fixture
 def quick_disk() -> Iterator[Path]:
-    """A folder in memory, where the system has such: a busy disk takes seconds for a commit, and what is
-    lost or late by them is no fault of chatproxy's."""
+    """A folder in memory, if the system has one.
+
+    A commit may take seconds on a busy disk. What is late or lost because of them says nothing of chatproxy.
+    """
     memory = Path("/dev/shm")
     with tempfile.TemporaryDirectory(dir=memory if memory.is_dir() else None) as folder:
         yield Path(folder)
@@ -38,6 +47,28 @@ def config(fake: FakeOllama, quick_disk: Path) -> Config:
 
 
 @pytest.fixture
-async def client(config: Config) -> AsyncIterator[Client]:
-    async with serving(config) as client:
-        yield client
+def start(aiohttp_client: AiohttpClient) -> Start:
+    """Start an application; see chat_client.py."""
+
+    async def start(app: web.Application, prefix: str = "", **runner: Any) -> Server:
+        server = Server(app, prefix, **runner)
+        http: TestClient[web.Request, None] = await aiohttp_client(server, timeout=TIMEOUT)
+        server.connect(http.session)
+        return server
+
+    return start
+
+
+@pytest.fixture
+def serve(start: Start, config: Config) -> Serve:
+    """Start chatproxy, with other settings than those of `config` where a test names them."""
+
+    async def serve(**settings: Any) -> Client:
+        return (await start(create_app(replace(config, **settings)))).client
+
+    return serve
+
+
+@pytest.fixture
+async def client(serve: Serve) -> Client:
+    return await serve()

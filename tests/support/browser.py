@@ -195,7 +195,7 @@ class Site:
     def cut(self) -> None:
         """Cut all connections with browsers, whatever they carry."""
         assert self._server is not None
-        for handler in self._server._runner.server.connections:  # type: ignore[union-attr]
+        for handler in self._server.handler.connections:
             if handler.transport is not None:
                 handler.transport.abort()
 

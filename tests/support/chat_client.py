@@ -1,15 +1,33 @@
-"""chatproxy as a client sees it: a real server on a loopback port, and a strict reader of its streams."""
+"""chatproxy as its clients see it: a real server on a loopback port, and a strict reader of its streams.
+
+    async def test_it(client: Client) -> None:          # fixtures of conftest.py
+        session = await client.new_session()
+        async with client.sending(session, "Hello") as stream:
+            await stream.until("chunk")
+
+    async def test_another(serve: Serve, start: Start) -> None:
+        client = await serve(max_subscribers=2)         # chatproxy with other settings
+        server = await start(host, "/chat")             # any application; the client calls it under a prefix
+
+Both run until the end of the test. Outside of a fixture, and where a server has to stop sooner:
+
+    async with Server(create_app(config)) as server:
+        await server.client.new_session()
+"""
 
 import asyncio
 import json
 from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
-from typing import Any, Self
+from typing import Any, Final, Protocol, Self
 
 import aiohttp
 from aiohttp import web
+from aiohttp.test_utils import TestClient, TestServer
 
 from chatproxy import Config, create_app
+
+TIMEOUT: Final = aiohttp.ClientTimeout(total=60)
 
 Event = dict[str, Any]
 
@@ -159,30 +177,55 @@ class Client:
         return list(page["messages"])
 
 
-class Server:
-    """The application on a loopback port; `stop` is what a SIGTERM does."""
+class Server(TestServer):
+    """An application on a free loopback port, with a client of its own.
+
+    `TestServer` would cancel the handlers of clients that leave. aiohttp does so only if it is asked to, and
+    the `chatproxy` command does not ask; a test may, as it may set anything else of `web.AppRunner`.
+    """
+
+    client: Client
 
     def __init__(self, app: web.Application, prefix: str = "", **runner: Any) -> None:
-        self._runner = web.AppRunner(app, access_log=None, **{"shutdown_timeout": 2, **runner})
+        super().__init__(app)
         self._prefix = prefix
+        self._runner_options = {"handler_cancellation": False, "shutdown_timeout": 2} | runner
 
-    async def __aenter__(self) -> Self:
-        await self._runner.setup()
-        await web.TCPSite(self._runner, "127.0.0.1", 0).start()
-        self._http = aiohttp.ClientSession(timeout=aiohttp.ClientTimeout(total=60))
-        host, port = self._runner.addresses[0][:2]
-        self.client = Client(self._http, f"http://{host}:{port}{self._prefix}")
-        return self
+    async def _make_runner(self, **defaults: Any) -> web.BaseRunner:
+        return web.AppRunner(self.app, access_log=None, **defaults | self._runner_options)
+
+    def connect(self, session: aiohttp.ClientSession) -> None:
+        """Make the client; the server has started."""
+        self.client = Client(session, str(self.make_url("/").with_path(self._prefix)).rstrip("/"))
 
     async def stop(self) -> None:
-        await self._runner.cleanup()
+        """Do what a SIGTERM does."""
+        await self.close()
+
+    async def __aenter__(self) -> Self:
+        self._http = TestClient(self, timeout=TIMEOUT)
+        await self._http.start_server()
+        self.connect(self._http.session)
+        return self
 
     async def __aexit__(self, *_: object) -> None:
-        await self.stop()
         await self._http.close()
 
 
 @asynccontextmanager
 async def serving(config: Config) -> AsyncIterator[Client]:
+    """chatproxy while the block runs, for tests that start it twice on one database."""
     async with Server(create_app(config)) as server:
         yield server.client
+
+
+class Start(Protocol):
+    """The fixture `start`: an application, the prefix that chatproxy has in it, options of its runner."""
+
+    async def __call__(self, app: web.Application, prefix: str = "", **runner: Any) -> Server: ...
+
+
+class Serve(Protocol):
+    """The fixture `serve`: chatproxy with the fixture `config`, but for these settings."""
+
+    async def __call__(self, **settings: Any) -> Client: ...

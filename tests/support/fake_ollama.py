@@ -1,14 +1,16 @@
-"""A stand-in for Ollama in tests: a real HTTP server whose every answer the test decides.
+"""A stand-in for Ollama: a real HTTP server whose every answer the test decides.
 
-    async with FakeOllama() as fake:
+    async def test_it(client: Client, fake: FakeOllama) -> None:
         fake.script = Script(answer("Hello world"), gate=(gate := Gate()))
-        ...                                  # the client asks fake.url
-        chat = await fake.arrived()          # its request is here: chat.request
-        gate.let(2)                          # two pieces go out, and no more
-        await chat.closed.wait()             # the client went away
+        ...                                  # something asks fake.url
+        chat = await fake.arrived()          # its request has arrived: chat.request
+        gate.let(2)                          # send two pieces of the answer, and no more
+        await chat.closed.wait()             # the other side has closed the connection
 
-`script` says how `/api/chat` answers; `instead["/api/tags"]` replaces one of the other answers in the
-same way. Nothing here waits for a time: what should happen later waits at a `Gate` of the test's.
+`script` is how `/api/chat` answers; `instead["/api/tags"]` replaces the answer of another call in the same
+way. Nothing here waits for a time: what has to happen later waits at a `Gate` that the test opens.
+
+The fixture `fake` runs until the end of the test. Elsewhere: `async with FakeOllama() as fake`.
 """
 
 import asyncio
@@ -18,13 +20,15 @@ import re
 import socket
 import struct
 from collections import Counter
-from collections.abc import AsyncIterator, Callable, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass, field
 from typing import Any, Final, Literal, Self
 
 from aiohttp import web
+from aiohttp.test_utils import TestServer
 from recordings import reads, recorded
+from waiting import until as until  # for those who import it from here
 
 MODEL: Final = "gemma3:270m"
 NDJSON: Final = "application/x-ndjson"
@@ -178,8 +182,18 @@ def count_tokens(request: Request, image: int = 768) -> int:
     return 12 + sum(5 + len(re.findall(r"\w{1,6}|[^\w\s]", text)) for text in texts) + image * pictures
 
 
+async def _start_server(app: web.Application, *, port: int | None, **runner: Any) -> TestServer:
+    """Start a server as pytest-aiohttp's fixture `aiohttp_server` does."""
+    server = TestServer(app, port=port)
+    await server.start_server(**runner)
+    return server
+
+
 class FakeOllama:
-    def __init__(self) -> None:
+    """One Ollama. `start` starts its server: pytest-aiohttp's fixture `aiohttp_server`, or the like of it."""
+
+    def __init__(self, start: Callable[..., Awaitable[TestServer]] = _start_server) -> None:
+        self._start = start
         self.script: Scripted = greet
         self.chats: list[Chat] = []
         self.active = 0  # chats open now
@@ -198,7 +212,7 @@ class FakeOllama:
         self.headers: dict[str, str] = {}  # of the latest request
         self._arrival = asyncio.Event()
         self._port: int | None = None
-        self._runner: web.AppRunner | None = None
+        self._server: TestServer | None = None
 
     @property
     def requests(self) -> list[Request]:
@@ -218,25 +232,21 @@ class FakeOllama:
         return self.chats[number - 1]
 
     async def start(self) -> Self:
-        """On the port it had before, if it had one: stop and start make a restart."""
+        """Listen, after `stop` on the same port as before, as an Ollama that is restarted."""
         app = web.Application(client_max_size=64 * 1024**2)
         app.router.add_post("/api/chat", self._chat)
         app.router.add_get("/api/tags", self._tags)
         app.router.add_get("/api/ps", self._ps)
         app.router.add_post("/api/show", self._show)
         app.router.add_get("/api/version", self._version)
-        # A client that goes away cancels its handler: that is how `closed` comes to be known.
-        self._runner = web.AppRunner(app, handler_cancellation=True, shutdown_timeout=0.01, access_log=None)
-        await self._runner.setup()
-        site = web.TCPSite(self._runner, "127.0.0.1", self._port or 0, reuse_address=True)
-        await site.start()
-        self._port = self._runner.addresses[0][1]
+        # A client that leaves cancels its handler, as is `TestServer`'s default: that is how `closed` is set.
+        self._server = await self._start(app, port=self._port, shutdown_timeout=0.01, access_log=None)
+        self._port = self._server.port
         return self
 
     async def stop(self) -> None:
-        if self._runner is not None:
-            await self._runner.cleanup()
-            self._runner = None
+        if self._server is not None:
+            await self._server.close()
 
     async def __aenter__(self) -> Self:
         return await self.start()
@@ -354,10 +364,3 @@ class Mute:
             writer.close()
             await writer.wait_closed()
         self.gone.set()
-
-
-async def until(predicate: Callable[[], bool], timeout: float = 30) -> None:  # noqa: ASYNC109 - reads well
-    """For what has no event to wait for."""
-    async with asyncio.timeout(timeout):
-        while not predicate():  # noqa: ASYNC110 - a poll is the point
-            await asyncio.sleep(0.002)
