@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 from aiohttp import web
 from aiohttp.test_utils import TestClient
-from chat_client import TIMEOUT, Client, Serve, Server, Start
+from chat_client import TIMEOUT, Client, Serve, Server, Start, mounted
 from fake_ollama import FakeOllama
 from hypothesis import settings
 from pytest_aiohttp import AiohttpClient, AiohttpServer
@@ -63,8 +63,9 @@ def start(aiohttp_client: AiohttpClient) -> Start:
 def serve(start: Start, config: Config) -> Serve:
     """Start chatproxy, with other settings than those of `config` where a test names them."""
 
-    async def serve(**settings: Any) -> Client:
-        return (await start(create_app(replace(config, **settings)))).client
+    async def serve(prefix: str = "", **settings: Any) -> Client:
+        app = create_app(replace(config, **settings))
+        return (await start(mounted(app, prefix) if prefix else app, prefix)).client
 
     return serve
 

@@ -28,6 +28,8 @@ from aiohttp.test_utils import TestClient, TestServer
 from chatproxy import Config, create_app
 
 TIMEOUT: Final = aiohttp.ClientTimeout(total=60)
+# The command's options. `TestServer` by itself would cancel the handlers of clients that leave.
+COMMAND: Final = {"handler_cancellation": False, "auto_decompress": False, "shutdown_timeout": 2}
 
 Event = dict[str, Any]
 
@@ -180,8 +182,7 @@ class Client:
 class Server(TestServer):
     """An application on a free loopback port, with a client of its own.
 
-    `TestServer` would cancel the handlers of clients that leave. aiohttp does so only if it is asked to, and
-    the `chatproxy` command does not ask; a test may, as it may set anything else of `web.AppRunner`.
+    Its runner has the options of the command's (`COMMAND`), unless a test sets them otherwise.
     """
 
     client: Client
@@ -189,7 +190,7 @@ class Server(TestServer):
     def __init__(self, app: web.Application, prefix: str = "", **runner: Any) -> None:
         super().__init__(app)
         self._prefix = prefix
-        self._runner_options = {"handler_cancellation": False, "shutdown_timeout": 2} | runner
+        self._runner_options = COMMAND | runner
 
     async def _make_runner(self, **defaults: Any) -> web.BaseRunner:
         return web.AppRunner(self.app, access_log=None, **defaults | self._runner_options)
@@ -226,6 +227,13 @@ class Start(Protocol):
 
 
 class Serve(Protocol):
-    """The fixture `serve`: chatproxy with the fixture `config`, but for these settings."""
+    """The fixture `serve`: chatproxy with the settings of `config` but for these, perhaps under a prefix."""
 
-    async def __call__(self, **settings: Any) -> Client: ...
+    async def __call__(self, prefix: str = "", **settings: Any) -> Client: ...
+
+
+def mounted(app: web.Application, prefix: str) -> web.Application:
+    """Return an application that has nothing but another one under a prefix."""
+    host = web.Application()
+    host.add_subapp(prefix, app)
+    return host

@@ -1,4 +1,13 @@
-"""chatproxy as whoever runs it sees it: a command with flags, an environment, signals and an exit code."""
+"""chatproxy as a command: flags, an environment, signals and an exit code.
+
+    async with Process.running(tmp_path, "--demo", api_token="secret") as process:   # killed after the block
+        await process.client.call("GET", "/healthz")
+
+    run = ran(tmp_path, environment(port=0), "--version")                            # one that ends by itself
+    assert run.returncode == 0
+
+Settings become environment variables, and it has no others.
+"""
 
 import asyncio
 import os
@@ -13,7 +22,8 @@ from pathlib import Path
 from typing import Final, Self
 
 import aiohttp
-from chat_client import Client
+from chat_client import TIMEOUT, Client
+from waiting import PATIENCE
 
 ROOT: Final = Path(__file__).parents[2]
 SCRIPT: Final = (sys.executable, str(ROOT / "proxy.py"))
@@ -22,7 +32,7 @@ LISTENING: Final = "chatproxy is listening on "
 
 
 def environment(**settings: object) -> dict[str, str]:
-    """These settings and no others, whatever the tests themselves run under."""
+    """Return an environment with these settings and none of those that the tests run under."""
     given = {name.upper(): str(value) for name, value in settings.items()}
     return {"PATH": os.environ["PATH"], "PYTHONUNBUFFERED": "1", **given}
 
@@ -30,14 +40,14 @@ def environment(**settings: object) -> dict[str, str]:
 def ran(
     folder: Path, variables: dict[str, str], *flags: str, command: Sequence[str] = SCRIPT
 ) -> subprocess.CompletedProcess[str]:
-    """To its end, for what does not go on to serve."""
+    """Run the command to its end, for flags with which it does not serve."""
     return subprocess.run(
         [*command, *flags], cwd=folder, env=variables, capture_output=True, text=True, timeout=30
     )
 
 
 class Process:
-    """One that serves. Its working folder is the test's, so that `.env` and the database are there."""
+    """A command that serves. `.env` and the database are in its working folder."""
 
     def __init__(self, child: Child, client: Client, log: Path) -> None:
         self.client = client
@@ -49,7 +59,7 @@ class Process:
     async def running(
         cls, folder: Path, *flags: str, command: Sequence[str] = SCRIPT, **settings: object
     ) -> AsyncIterator[Self]:
-        """On a free port unless the settings name one; killed after the block if it still runs."""
+        """Start it, on a free port unless the settings name one. Kill it after the block if it still runs."""
         log = folder / "stderr.log"
         with log.open("ab") as stderr:
             child = await asyncio.create_subprocess_exec(
@@ -61,31 +71,34 @@ class Process:
                 stderr=stderr,
             )
         try:
-            line = await _first_line(child)
+            line = await _next_line(child)
             assert line.startswith(LISTENING), log.read_text()
-            url = line.removeprefix(LISTENING).strip()
-            async with aiohttp.ClientSession(timeout=aiohttp.ClientTimeout(total=60)) as http:
-                yield cls(child, Client(http, url), log)
+            async with aiohttp.ClientSession(timeout=TIMEOUT) as http:
+                yield cls(child, Client(http, line.removeprefix(LISTENING)), log)
         finally:
             with suppress(ProcessLookupError):
                 child.kill()
             await child.communicate()
 
+    async def next_line(self) -> str:
+        """Return the next line of its stdout, after the first one, which names the address."""
+        return await _next_line(self.child)
+
     @property
     def said(self) -> str:
-        """On stderr."""
+        """All of its stderr until now."""
         return self._log.read_text()
 
     def send_signal(self, number: signal.Signals) -> None:
         self.child.send_signal(number)
 
     async def ended(self, within: float = 8) -> int:
-        """Its exit code; Docker would kill it after 10 s."""
+        """Return its exit code. Docker would kill it after 10 s."""
         async with asyncio.timeout(within):
             return await self.child.wait()
 
 
-async def _first_line(child: Child) -> str:
+async def _next_line(child: Child) -> str:
     assert child.stdout is not None
-    async with asyncio.timeout(20):
-        return (await child.stdout.readline()).decode()
+    async with asyncio.timeout(PATIENCE):
+        return (await child.stdout.readline()).decode().strip()

@@ -1,17 +1,26 @@
-"""Every route that there is, walked, so that a new one cannot be forgotten."""
+"""Every route of the application, so that a test which walks them cannot forget a new one.
+
+    for method, path in routes():                # ("GET", "/api/chat/sessions/{sid}"), ...
+        await client.call(method, address(path), status=404)
+
+The tables say which routes are open without a token or a user, and which by any name for the server.
+"""
 
 from typing import Final
 
 from chatproxy import Config, create_app
 
-# What is open to everybody: probes, the page and what it is made of.
+# Without a token and without a user: probes, the page and what it is made of.
 OPEN: Final = {"/", "", "/healthz", "/readyz", "/static/{path}", "/docs", "/openapi.json"}
-# Probes and metrics are asked for by whatever name or address a machine has for the server.
-NAMELESS: Final = {"/healthz", "/readyz", "/metrics"}
+# By any `Host`: a probe knows the server by an address of the machine's.
+ANY_HOST: Final = {"/healthz", "/readyz", "/metrics"}
+NOT_FOUND: Final = "/{path}"  # what answers where there is nothing
+
+Route = tuple[str, str]
 
 
-def routes() -> list[tuple[str, str]]:
-    """Method and path, its names in braces; without preflights."""
+def routes() -> list[Route]:
+    """Return method and path of every route but preflights; the path has its names in braces."""
     app = create_app(Config())
     return sorted(
         {
@@ -22,10 +31,14 @@ def routes() -> list[tuple[str, str]]:
     )
 
 
+def changing() -> list[Route]:
+    return [(method, path) for method, path in routes() if method not in {"GET", "HEAD"}]
+
+
 def is_open(method: str, path: str) -> bool:
     return path in OPEN and method in {"GET", "HEAD"}
 
 
-def place(path: str) -> str:
-    """With something in the place of each name."""
+def address(path: str) -> str:
+    """Fill in the names in a path; there are no such session, message and document."""
     return path.format_map({"sid": "none", "mid": "1", "id": "1", "path": "page/page.js"})

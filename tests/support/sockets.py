@@ -1,6 +1,6 @@
 """Requests that no HTTP client would send, and readers that do not read, over plain sockets.
 
-    reply = await exchange(client, request("GET", "/", headers="Host: a\\r\\nConnection: close\\r\\n"))
+    reply = await exchange(client, request("GET", "/", {"Connection": "close"}))
     with unread(client, request("GET", "/api/models")) as connection:
         ...                              # the server has an answer for it, which stays unread
 
@@ -10,10 +10,9 @@
 import asyncio
 import json
 import socket
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator, Iterator, Mapping
 from contextlib import asynccontextmanager, closing, contextmanager, suppress
 from dataclasses import dataclass
-from typing import Any
 
 from chat_client import Client
 from yarl import URL
@@ -75,10 +74,12 @@ def unread(client: Client, request: bytes = b"", room: int = 4096) -> Iterator[s
         yield connection
 
 
-def request(method: str, path: str, body: dict[str, Any] | None = None, headers: str = "") -> bytes:
-    """A plain HTTP/1.1 request with a JSON body; `headers` end in CRLF each."""
-    head = f"{method} {path} HTTP/1.1\r\nHost: localhost\r\n{headers}"
-    if body is None:
-        return f"{head}\r\n".encode()
-    data = json.dumps(body).encode()
-    return f"{head}Content-Type: application/json\r\nContent-Length: {len(data)}\r\n\r\n".encode() + data
+def request(method: str, path: str, headers: Mapping[str, str] | None = None, body: object = None) -> bytes:
+    """Return the bytes of an HTTP/1.1 request, with a JSON body if there is one."""
+    fields = {"Host": "localhost"} | dict(headers or {})
+    data = b""
+    if body is not None:
+        data = json.dumps(body).encode()
+        fields |= {"Content-Type": "application/json", "Content-Length": str(len(data))}
+    head = "".join(f"{name}: {value}\r\n" for name, value in fields.items())
+    return f"{method} {path} HTTP/1.1\r\n{head}\r\n".encode() + data

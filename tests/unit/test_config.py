@@ -3,6 +3,7 @@ from pathlib import Path
 
 import pytest
 
+from chatproxy import create_app
 from chatproxy.config import SETTINGS, Config, add_flags, load
 from chatproxy.errors import StartError
 
@@ -322,3 +323,46 @@ def test_the_table_shows_each_value_with_its_source_on_one_line_and_masks_secret
     assert ["SYSTEM_PROMPT", r"'Be\nbrief'", "environment"] in rows
     assert ["CORS_ORIGINS", "http://a.example,http://b.example", "environment"] in rows
     assert ["TRUSTED_USER_HEADER", "-", "default"] in rows
+
+
+# -- the token
+
+
+def test_a_token_may_be_kept_in_a_file(tmp_path: Path) -> None:
+    path = tmp_path / "token"
+    path.write_text(" correct-horse-battery\n")
+    assert Config(api_token_file=str(path)).token == "correct-horse-battery"
+    assert Config(api_token_file=str(path), api_token="other").token == "other"
+    assert Config().token is None
+
+
+def test_a_token_is_not_shown() -> None:
+    assert "correct-horse-battery" not in repr(Config(api_token="correct-horse-battery"))
+
+
+@pytest.mark.parametrize("content", [None, b"", b" \n", b"two words", b"\xff", "ö".encode(), b"a\nb"])
+def test_a_token_file_without_a_token_stops_the_start(tmp_path: Path, content: bytes | None) -> None:
+    path = tmp_path / "token"
+    if content is not None:
+        path.write_bytes(content)
+    with pytest.raises(StartError, match=f"The file {path} of API_TOKEN_FILE .*[.]$"):
+        create_app(Config(api_token_file=str(path)))
+
+
+@pytest.mark.parametrize(
+    ("host", "beyond"),
+    [
+        ("127.0.0.1", False),
+        ("127.9.9.9", False),
+        ("::1", False),
+        ("localhost", False),
+        ("LocalHost", False),
+        ("0.0.0.0", True),
+        ("::", True),
+        ("192.168.1.7", True),
+        ("chat.example", True),
+        ("localhost.example", True),
+    ],
+)
+def test_which_hosts_are_beyond_loopback(host: str, beyond: bool) -> None:
+    assert Config(host=host).beyond_loopback is beyond

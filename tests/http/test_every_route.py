@@ -1,0 +1,193 @@
+"""What holds on every route, tried on every route: names and origins, tokens and users, bodies and CORS."""
+
+from typing import Any, Final
+
+import pytest
+from chat_client import Client, Serve
+from matrix import matrix
+from routes import ANY_HOST, NOT_FOUND, OPEN, address, changing, is_open, routes
+
+SESSIONS: Final = "/api/chat/sessions"
+TOKEN: Final = "correct-horse-battery"
+USER: Final = "X-Forwarded-User"
+OURS: Final = "https://chat.example"
+OTHERS: Final = ["https://evil.example", "null", "http://chat.example", f"{OURS}.evil.example", f"{OURS}:444"]
+SENT: Final = ["Authorization", "Content-Type", "Last-Event-ID", "X-Request-Id"]  # headers a page may send
+EXPOSED: Final = {"Content-Type", "X-Request-Id", "Retry-After"}
+
+# At the root, as the command serves it, and as a part of another application.
+anywhere = pytest.mark.parametrize("prefix", ["", "/x/y"], ids=["root", "mounted"])
+
+
+async def answer(client: Client, method: str, path: str, **more: Any) -> tuple[int, str, Any]:
+    """Return status, error code (empty where there can be none) and headers."""
+    async with client.http.request(method, client.url(path), allow_redirects=False, **more) as response:
+        body = await response.read()
+        has_code = response.status >= 400 and body and response.content_type == "application/json"
+        return response.status, (await response.json())["code"] if has_code else "", response.headers
+
+
+async def refusal(client: Client, method: str, path: str, **more: Any) -> tuple[int, str]:
+    status, code, _ = await answer(client, method, path, **more)
+    return status, code
+
+
+def coded(method: str, status: int, code: str) -> tuple[int, str]:
+    """Return the expected refusal; the response to a HEAD has no body and so no code."""
+    return status, "" if method == "HEAD" else code
+
+
+def test_the_routes_are_found() -> None:
+    assert {
+        ("GET", "/"),
+        ("HEAD", "/docs"),
+        ("GET", f"{SESSIONS}/{{sid}}/export"),
+        ("POST", f"{SESSIONS}/{{sid}}/messages/stream"),
+        ("DELETE", NOT_FOUND),
+    } <= set(routes())
+
+
+@anywhere
+async def test_another_host_name_is_refused_on_every_route_but_probes_and_metrics(
+    serve: Serve, prefix: str
+) -> None:
+    client = await serve(prefix)
+    with matrix() as cases:
+        for method, path in routes():
+            got = await refusal(client, method, address(path), headers={"Host": "evil.example"})
+            spared = path in ANY_HOST and method in {"GET", "HEAD"}
+            cases.expect((200, "") if spared else coded(method, 403, "host_not_allowed"), got, method, path)
+
+
+@anywhere
+async def test_a_page_elsewhere_can_change_nothing_on_any_route(serve: Serve, prefix: str) -> None:
+    client = await serve(prefix)
+    headers = {"Origin": "https://evil.example", "Content-Type": "text/plain"}
+    with matrix() as cases:
+        for method, path in changing():
+            got = await refusal(client, method, address(path), headers=headers, data=b'{"message": "Hello"}')
+            cases.expect((403, "origin_not_allowed"), got, method, path)
+
+
+@anywhere
+async def test_a_compressed_body_is_refused_on_every_route(serve: Serve, prefix: str) -> None:
+    client = await serve(prefix)
+    with matrix() as cases:
+        for method, path in changing():
+            for coding in ("gzip", "deflate", "br", "x", "identity, gzip") if path != NOT_FOUND else ():
+                headers = {"Content-Encoding": coding, "Content-Type": "application/json"}
+                got = await refusal(client, method, address(path), headers=headers, data=b"{}")
+                cases.expect((415, "unsupported_media_type"), got, method, path, coding)
+
+
+@anywhere
+async def test_every_route_asks_for_the_token_unless_it_is_open(serve: Serve, prefix: str) -> None:
+    client = await serve(prefix, api_token=TOKEN, cors_origins=(OURS,))
+    with matrix() as cases:
+        for method, path in routes():
+            status, code, headers = await answer(client, method, address(path), data=b"x")
+            if is_open(method, path):
+                cases.check(status in {200, 308}, f"{status} though it is open", method, path)
+                continue
+            cases.expect(coded(method, 401, "unauthorized"), (status, code), method, path)
+            cases.expect("Bearer", headers.get("WWW-Authenticate"), method, path, "WWW-Authenticate")
+            right = {"Authorization": f"Bearer {TOKEN}"}
+            status, _ = await refusal(client, method, address(path), headers=right)
+            cases.check(status != 401, f"{status} in spite of the token", method, path)
+
+
+async def test_every_route_asks_for_one_user_unless_it_is_open(serve: Serve) -> None:
+    client = await serve(trusted_user_header=USER)
+    with matrix() as cases:
+        for users in ([], [""], ["  "], ["ann", "bob"], ["ann", "ann"]):
+            headers = [(USER, user) for user in users]
+            for method, path in routes():
+                if not is_open(method, path):
+                    place = client.url(address(path))
+                    async with client.http.request(method, place, headers=headers, data=b"x") as response:
+                        told = await response.text()
+                    case = (method, path, users)
+                    cases.expect(401, response.status, *case)
+                    named = '"code":"unauthorized"' in told and USER in told
+                    cases.check(method == "HEAD" or named, f"{told!r} does not name the header", *case)
+
+
+async def names(client: Client, headers: dict[str, str]) -> dict[str, Any]:
+    """Make a session with an answer and a document; return what stands for them in a path."""
+    session = await client.new_session(headers=headers, title="Diary")
+    path = f"{SESSIONS}/{session}/messages"
+    sent = await client.call("POST", path, headers=headers, json={"message": "Dear diary"})
+    text = {"title": "Letter", "text": f"Dear Bob {session}"}
+    document = await client.call("POST", "/api/documents", status=201, headers=headers, json=text)
+    return {"sid": session, "mid": sent["assistantMessageId"], "id": document["id"]}
+
+
+async def test_what_belongs_to_another_user_is_not_found_on_any_route(serve: Serve) -> None:
+    client = await serve(trusted_user_header=USER)
+    ann, bob = {USER: "ann"}, {USER: "bob"}
+    body: dict[str, Any] = {"json": {"message": "Mine now", "title": "Mine now"}}
+    with matrix() as cases:
+        for method, path in routes():
+            if "{" not in path or path in OPEN | {NOT_FOUND}:
+                continue
+            place = path.format_map(await names(client, ann))
+            before = await client.call("GET", SESSIONS, headers=ann)
+            got = await refusal(client, method, place, headers=bob, **body)
+            cases.expect(coded(method, 404, "not_found"), got, method, path, "by Bob")
+            after = await client.call("GET", SESSIONS, headers=ann)
+            cases.check(after == before, "what Ann has changed", method, path, "by Bob")
+            status, code = await refusal(client, method, place, headers=ann, **body)
+            cases.check(status in {200, 201, 204}, f"{status} {code}", method, path, "by Ann")
+
+
+# -- CORS
+
+
+async def preflight(client: Client, method: str, path: str, origin: str) -> tuple[int, str, Any]:
+    headers = {
+        "Origin": origin,
+        "Access-Control-Request-Method": method,
+        "Access-Control-Request-Headers": ", ".join(SENT).lower(),
+    }
+    return await answer(client, "OPTIONS", path, headers=headers)
+
+
+def grants(headers: Any) -> dict[str, Any]:
+    """Return what a response lets the page do that asked, by header without `Access-Control-`."""
+    prefix = "Access-Control-"
+    found = {name.removeprefix(prefix): headers[name] for name in headers if name.startswith(prefix)}
+    found.pop("Max-Age", None)
+    lists = {"Allow-Headers", "Expose-Headers"}
+    return {name: set(value.split(",")) if name in lists else value for name, value in found.items()}
+
+
+async def test_an_allowed_origin_may_call_every_route(serve: Serve) -> None:
+    client = await serve(cors_origins=(OURS, "http://localhost:3000"))
+    granted = {"Allow-Origin": OURS, "Allow-Credentials": "true"}
+    asked_for = {"Allow-Headers": {name.upper() for name in SENT}}
+    with matrix() as cases:
+        for method, path in routes():
+            if method == "HEAD":
+                continue
+            status, _, headers = await preflight(client, method, address(path), OURS)
+            expected = granted | asked_for | {"Allow-Methods": method}
+            cases.expect((200, expected), (status, grants(headers)), method, path, "preflight")
+            _, _, headers = await answer(client, method, address(path), headers={"Origin": OURS})
+            cases.expect(granted | {"Expose-Headers": EXPOSED}, grants(headers), method, path)
+
+
+@pytest.mark.parametrize(
+    "allowed", [(OURS, "http://localhost:3000"), ()], ids=["some allowed", "none allowed"]
+)
+async def test_another_origin_may_call_no_route(serve: Serve, allowed: tuple[str, ...]) -> None:
+    client = await serve(cors_origins=allowed)
+    with matrix() as cases:
+        for origin in OTHERS if allowed else [OURS]:
+            for method, path in routes():
+                if method == "HEAD":
+                    continue
+                status, code, headers = await preflight(client, method, address(path), origin)
+                got = status, code, grants(headers)
+                cases.expect((403, "origin_not_allowed", {}), got, method, path, origin, "preflight")
+                _, _, headers = await answer(client, method, address(path), headers={"Origin": origin})
+                cases.expect({}, grants(headers), method, path, origin)
