@@ -9,6 +9,7 @@ A failure lists each wrong case with what was tried, what came of it and what wa
 
 from collections.abc import Iterator
 from contextlib import contextmanager
+from pathlib import Path
 
 
 class Cases:
@@ -27,7 +28,7 @@ class Cases:
 
 
 def _short(part: object) -> str:
-    text = part if isinstance(part, str) else repr(part)
+    text = str(part) if isinstance(part, str | Path) else repr(part)
     return text if len(text) <= 100 else f"{text[:97]}..."
 
 
