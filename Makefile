@@ -3,6 +3,8 @@
 
 PYTHON ?= python3
 BIN := .venv/bin
+PYTEST := $(BIN)/python -m pytest
+PARALLEL := --numprocesses=auto --dist=worksteal
 PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check
 INSTALLED_FROM := setup.cfg pyproject.toml build_backend.py chatproxy/static/package-lock.json
 AS_ROOT := $(if $(filter 0,$(shell id -u)),,sudo -n)
@@ -10,7 +12,7 @@ AS_ROOT := $(if $(filter 0,$(shell id -u)),,sudo -n)
 debian = command -v $(1) >/dev/null || ! command -v apt-get >/dev/null || { $(AS_ROOT) apt-get update -qq && \
 	$(AS_ROOT) env DEBIAN_FRONTEND=noninteractive apt-get install -qq -y --no-install-recommends $(2); }
 
-.PHONY: help demo run test lint format screenshots bench faults dist clean
+.PHONY: help demo run test test-all test-steady test-unsteady lint format screenshots bench faults dist clean
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -21,10 +23,19 @@ demo: .venv/.installed ## start chatproxy with a stand-in for Ollama
 run: .venv/.installed ## start chatproxy
 	$(BIN)/chatproxy
 
-# The whole suite runs on all cores and has a coverage limit (setup.cfg); `make test T=tests/unit/test_config.py` runs a
-# part on one, without it.
-test: .venv/.tested tests/js/node_modules ## run the tests, or some: T=tests/unit/test_config.py
-	$(BIN)/python -m pytest $(or $(T),--cov --numprocesses=auto --dist=worksteal)
+test: .venv/.tested $(if $(T),tests/js/node_modules) ## run the quick tests, or others: T=tests/unit/test_config.py
+	$(PYTEST) $(or $(T),$(PARALLEL) -m "not slow and not browser")
+	$(if $(T),,@echo "make test-all adds the browser's tests, slow ones and those that start processes, and the coverage.")
+
+# In two parts, because a machine that is busy with something else may fail a test of the second one.
+test-all: test-steady test-unsteady ## run all tests, and check the coverage
+
+test-steady: .venv/.tested tests/js/node_modules
+	rm -f .coverage
+	$(PYTEST) $(PARALLEL) -m "not browser and not fault" --cov --cov-fail-under=0
+
+test-unsteady: .venv/.tested tests/js/node_modules
+	$(PYTEST) $(PARALLEL) -m "browser or fault" --cov --cov-append
 
 lint: .venv/.tested ## check style and types
 	$(BIN)/ruff check .

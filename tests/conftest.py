@@ -7,7 +7,7 @@ import tempfile
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
 
 import pytest
 from aiohttp import web
@@ -21,6 +21,17 @@ from chatproxy import Config, create_app
 
 settings.register_profile("on a busy machine", settings(), deadline=None)
 settings.load_profile("on a busy machine")
+
+# The markers that all tests in a folder have; others name their own.
+MARKERS: Final = {"browser": "browser", "js": "slow", "process": "slow"}
+
+
+@pytest.hookimpl(tryfirst=True)  # before `-m` selects by them
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    for item in items:
+        folder = item.path.relative_to(Path(__file__).parent).parts[0]
+        if marker := MARKERS.get(folder):
+            item.add_marker(marker)
 
 
 @pytest.fixture

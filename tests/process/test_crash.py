@@ -9,6 +9,7 @@ from pathlib import Path
 from time import monotonic
 from typing import Any
 
+import pytest
 from aiohttp import ClientError
 from chat_client import Client
 from fake_ollama import FakeOllama, Script, greet, token
@@ -128,5 +129,6 @@ async def two_crashes(fake: FakeOllama, folder: Path, seed: int) -> None:
     assert sound(folder)
 
 
+@pytest.mark.fault
 async def test_kill_9_at_any_moment(fake: FakeOllama, quick_disk: Path) -> None:
     await asyncio.gather(*(two_crashes(fake, quick_disk / str(seed), seed) for seed in range(4)))

@@ -10,7 +10,10 @@ from faults import machine
 from faults.scenarios import SCENARIOS, Scenario
 from faults.tally import HEAD, Tally, total
 
-pytestmark: Final = pytest.mark.skipif(sys.platform != "linux", reason="it asks Linux about processes")
+pytestmark: Final = [
+    pytest.mark.fault,
+    pytest.mark.skipif(sys.platform != "linux", reason="it asks Linux about processes"),
+]
 
 
 @pytest.mark.parametrize(
