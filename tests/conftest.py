@@ -63,6 +63,7 @@ def start(aiohttp_client: AiohttpClient) -> Start:
 
     async def start(app: web.Application, prefix: str = "", **runner: Any) -> Server:
         server = Server(app, prefix, **runner)
+        await server.start_server()
         http: TestClient[web.Request, None] = await aiohttp_client(server, timeout=TIMEOUT)
         server.connect(http.session)
         return server

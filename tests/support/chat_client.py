@@ -204,8 +204,8 @@ class Server(TestServer):
         await self.close()
 
     async def __aenter__(self) -> Self:
+        await self.start_server()
         self._http = TestClient(self, timeout=TIMEOUT)
-        await self._http.start_server()
         self.connect(self._http.session)
         return self
 
