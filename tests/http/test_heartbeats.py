@@ -1,31 +1,27 @@
-"""Status events: where the answer stands, told at once when that changes, and as a sign of life."""
+"""Status events: the state of an answer, at once when it changes, and again as a heartbeat."""
 
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
-from dataclasses import replace
 from itertools import pairwise
 from typing import Any
 
 import pytest
-from chat_client import Client, Stream, serving
+from chat_client import Client, Serve, Stream
 from fake_ollama import FakeOllama, Gate, Script, answer, token
 
-from chatproxy import Config
 from chatproxy.generation import generation
 
 
 @pytest.fixture
-async def lively(config: Config) -> AsyncIterator[Client]:
-    """Of a server that gives a sign of life several times a second."""
-    async with serving(replace(config, heartbeat_seconds=0.3)) as client:
-        yield client
+async def lively(serve: Serve) -> Client:
+    """A server with three heartbeats a second."""
+    return await serve(heartbeat_seconds=0.3)
 
 
 @pytest.fixture
-async def narrow(config: Config) -> AsyncIterator[Client]:
-    """Of the same, where one answer runs at a time."""
-    async with serving(replace(config, heartbeat_seconds=0.3, max_concurrent_generations=1)) as client:
-        yield client
+async def narrow(serve: Serve) -> Client:
+    """The same, which produces one answer at a time."""
+    return await serve(heartbeat_seconds=0.3, max_concurrent_generations=1)
 
 
 @asynccontextmanager
@@ -37,7 +33,7 @@ async def asked(client: Client) -> AsyncIterator[Stream]:
 
 
 async def state(stream: Stream, wanted: str) -> Any:
-    """The next status that tells of that state."""
+    """Read on to the next status with that state."""
     while True:
         status = await stream.until("status")
         if status["state"] == wanted:
@@ -45,7 +41,7 @@ async def state(stream: Stream, wanted: str) -> Any:
 
 
 async def beats(stream: Stream, number: int) -> list[Any]:
-    """The next events, which are all heartbeats: of one state, each later than the one before."""
+    """Read that many events: heartbeats of one state, each later than the one before."""
     told = [await stream.next() for _ in range(number)]
     statuses = [event for event in told if event is not None]
     assert {event["type"] for event in statuses} == {"status"}
@@ -54,7 +50,7 @@ async def beats(stream: Stream, number: int) -> list[Any]:
     return statuses
 
 
-async def test_there_are_heartbeats_while_nothing_comes_of_ollama(lively: Client, fake: FakeOllama) -> None:
+async def test_heartbeats_come_while_ollama_has_not_answered(lively: Client, fake: FakeOllama) -> None:
     fake.script = Script(answer("Hello."), head=(head := Gate()))
     async with asked(lively) as stream:
         chat = await fake.arrived()
@@ -67,7 +63,7 @@ async def test_there_are_heartbeats_while_nothing_comes_of_ollama(lively: Client
         assert (await stream.until("done"))["fullResponse"] == "Hello."
 
 
-async def test_there_are_heartbeats_in_the_queue(narrow: Client, fake: FakeOllama) -> None:
+async def test_heartbeats_come_in_the_queue(narrow: Client, fake: FakeOllama) -> None:
     fake.script = Script(answer("Hello."), head=(head := Gate()))
     async with asked(narrow) as first:
         await fake.arrived()
@@ -80,7 +76,7 @@ async def test_there_are_heartbeats_in_the_queue(narrow: Client, fake: FakeOllam
             assert (await second.until("done"))["fullResponse"] == "Hello."
 
 
-async def test_there_are_heartbeats_in_a_silence_of_ollama(lively: Client, fake: FakeOllama) -> None:
+async def test_heartbeats_come_while_ollama_pauses(lively: Client, fake: FakeOllama) -> None:
     fake.script = Script(answer("One two."), gate=(gate := Gate()))
     gate.let()
     async with asked(lively) as stream:
@@ -105,7 +101,7 @@ async def test_every_reader_of_an_answer_gets_heartbeats(lively: Client, fake: F
         await beats(stream, 3)
 
 
-async def test_a_status_names_no_place(lively: Client, fake: FakeOllama) -> None:
+async def test_a_status_has_no_cursor(lively: Client, fake: FakeOllama) -> None:
     fake.script = Script(answer("Hello."), head=(head := Gate()))
     async with asked(lively) as stream:
         await stream.until("status")
@@ -117,8 +113,8 @@ async def test_a_status_names_no_place(lively: Client, fake: FakeOllama) -> None
     assert [set(status) - allowed for status in statuses] == [set()] * len(statuses)
 
 
-async def test_a_change_of_state_is_told_at_once(client: Client, fake: FakeOllama) -> None:
-    """The heartbeats of this server are ten seconds apart: those here are none."""
+async def test_a_change_of_state_is_sent_at_once(client: Client, fake: FakeOllama) -> None:
+    """This server's heartbeats are ten seconds apart, so that none is among these."""
     gates = [Gate() for _ in range(3)]
     scripts = [Script(answer("One two."), head=gate) for gate in gates]
     fake.script = lambda request: scripts[len(fake.chats) - 1]
@@ -137,9 +133,10 @@ async def test_a_change_of_state_is_told_at_once(client: Client, fake: FakeOllam
         await second.until("done")
 
 
-async def test_a_move_in_the_queue_is_told_at_once(config: Config, fake: FakeOllama) -> None:
+async def test_a_move_in_the_queue_is_sent_at_once(serve: Serve, fake: FakeOllama) -> None:
     fake.script = Script([token("One")], end="hang")
-    async with serving(replace(config, max_concurrent_generations=1)) as client, asked(client) as first:
+    client = await serve(max_concurrent_generations=1)
+    async with asked(client) as first:
         await first.until("chunk")
         async with asked(client) as second, asked(client) as third:
             assert (await state(second, "queued"))["position"] == 1
@@ -150,7 +147,7 @@ async def test_a_move_in_the_queue_is_told_at_once(config: Config, fake: FakeOll
             assert "position" not in await state(second, "generating")
 
 
-async def test_the_pace_is_told_while_text_flows(
+async def test_the_pace_is_sent_while_text_flows(
     client: Client, fake: FakeOllama, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(generation, "STATUS_EVERY", 0.3)
@@ -167,7 +164,7 @@ async def test_the_pace_is_told_while_text_flows(
     assert stream.last["type"] == "done"
 
 
-async def test_tokens_are_lines_with_text(lively: Client, fake: FakeOllama) -> None:
+async def test_a_token_is_a_line_with_text(lively: Client, fake: FakeOllama) -> None:
     said = [token(""), token("Hello"), token("", thinking="Hm"), token("")]
     fake.script = Script([b"".join(said)], end="hang")
     async with asked(lively) as stream:
@@ -175,14 +172,15 @@ async def test_tokens_are_lines_with_text(lively: Client, fake: FakeOllama) -> N
         assert (await state(stream, "generating"))["tokens"] == 2
 
 
-async def test_text_that_flows_needs_no_heartbeats(
-    config: Config, fake: FakeOllama, monkeypatch: pytest.MonkeyPatch
+async def test_no_heartbeat_comes_while_text_flows(
+    serve: Serve, fake: FakeOllama, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """For longer than they are apart; only a machine that stands still for so long could have one sent."""
+    """It flows for longer than heartbeats are apart. A machine that stalls for as long would get one."""
     monkeypatch.setattr(generation, "STATUS_EVERY", 60)
-    pieces = answer("word " * 50)
-    fake.script = Script(pieces, delays=[0.05] * len(pieces))
-    async with serving(replace(config, heartbeat_seconds=1.7)) as client, asked(client) as stream:
+    pieces = answer("word " * 30)
+    fake.script = Script(pieces, delays=[0.06] * len(pieces))
+    client = await serve(heartbeat_seconds=1.5)
+    async with asked(client) as stream:
         await stream.until("chunk")
         await stream.rest()
     kinds = [event["type"] for event in stream.events]

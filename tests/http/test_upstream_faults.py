@@ -1,11 +1,10 @@
-"""What can go wrong with Ollama, and that readers are told what, keep the text, and can try again."""
+"""What can go wrong with Ollama: readers learn what, keep the text, and can try again."""
 
-from collections.abc import AsyncIterator
-from dataclasses import replace
-from typing import Any, NamedTuple
+from itertools import product
+from typing import Final, Literal, NamedTuple
 
 import pytest
-from chat_client import Client, serving
+from chat_client import Client, Serve
 from fake_ollama import (
     JSON,
     FakeOllama,
@@ -19,15 +18,14 @@ from fake_ollama import (
     replay,
     token,
 )
+from matrix import matrix
 from recordings import about, recorded, texts
-
-from chatproxy import Config
 
 HEARD = [token("One"), token(" two")]
 
 
 class Fault(NamedTuple):
-    """What Ollama does, and what becomes of it: the HTTP status is that of the JSON endpoint."""
+    """What Ollama does, and what comes of it; the status is that of the JSON call."""
 
     script: Script
     code: str
@@ -110,35 +108,45 @@ def fault(request: pytest.FixtureRequest) -> Fault:
 
 
 @pytest.fixture
-async def impatient(config: Config, fault: Fault) -> AsyncIterator[Client]:
-    """With a silence of Ollama; everything else may take its time, as it does on a busy machine."""
+async def impatient(serve: Serve, fault: Fault) -> Client:
+    """A server that waits a second for Ollama if the fault is a silence; otherwise as long as it takes."""
     limit = 1.0 if fault.code == "upstream_timeout" else 60.0
-    async with serving(replace(config, first_token_timeout=limit, token_timeout=limit)) as client:
-        yield client
+    return await serve(first_token_timeout=limit, token_timeout=limit)
 
 
-async def test_a_reader_is_told_and_the_text_kept(impatient: Client, fake: FakeOllama, fault: Fault) -> None:
+async def test_a_fault_ends_the_stream_and_the_text_is_kept(
+    impatient: Client, fake: FakeOllama, fault: Fault
+) -> None:
+    """The session is free, and the connection to Ollama closed, before the reader is gone."""
     fake.script = fault.script
     session = await impatient.new_session()
-    stream = await impatient.ask(session)
+    async with impatient.sending(session) as stream:
+        end = await stream.until("error")
+        assert (await impatient.session(session))["activeMessageId"] is None
+        stored = (await impatient.messages(session))[1]
+        fake.script = greet
+        assert (await impatient.ask(session)).last["type"] == "done"
+        assert await stream.next() is None
+    await (await fake.arrived()).closed.wait()
     assert stream.kinds() == ["start", *(["chunk"] if fault.text else []), "error"]
     assert stream.text() == fault.text
-    assert stream.last == {
+    assert end == {
         "type": "error",
-        "error": stream.last["error"],
+        "error": end["error"],
         "code": fault.code,
         "retryable": fault.retryable,
         "assistantMessageId": stream.answer_id,
         "fullResponse": fault.text,
         "cursor": f"0.{len(fault.text)}.end",
     }
-    stored = (await impatient.messages(session))[1]
-    told = {name: stream.last[name] for name in ("error", "code", "retryable")}
+    error = {name: end[name] for name in ("error", "code", "retryable")}
     fields = ("status", "content", "finishReason", "error", "cursor")
-    assert [stored[field] for field in fields] == ["failed", fault.text, None, told, stream.cursor]
+    assert [stored[field] for field in fields] == ["failed", fault.text, None, error, stream.cursor]
 
 
-async def test_a_waiting_request_is_told_by_status(impatient: Client, fake: FakeOllama, fault: Fault) -> None:
+async def test_a_fault_ends_a_waiting_request_with_a_status(
+    impatient: Client, fake: FakeOllama, fault: Fault
+) -> None:
     fake.script = fault.script
     session = await impatient.new_session()
     failed = await impatient.send(session, status=fault.status)
@@ -151,22 +159,10 @@ async def test_a_waiting_request_is_told_by_status(impatient: Client, fake: Fake
     }
 
 
-async def test_the_connection_is_closed_and_the_session_free(
-    impatient: Client, fake: FakeOllama, fault: Fault
-) -> None:
-    fake.script = fault.script
-    session = await impatient.new_session()
-    async with impatient.sending(session) as stream:
-        await stream.until("error")
-        assert (await impatient.session(session))["activeMessageId"] is None
-        fake.script = greet
-        assert (await impatient.ask(session)).last["type"] == "done"
-        assert await stream.next() is None
-    await (await fake.arrived()).closed.wait()
-
-
 @pytest.mark.parametrize("name", REFUSALS)
-async def test_a_refusal_is_told_in_ollamas_own_words(client: Client, fake: FakeOllama, name: str) -> None:
+async def test_a_refusal_is_in_ollamas_own_words(
+    client: Client, fake: FakeOllama, name: str
+) -> None:
     status = about(name)["status"]
     fake.script = Script([recorded(name)], status=status, content_type=JSON)
     stream = await client.ask(await client.new_session())
@@ -177,7 +173,7 @@ async def test_a_refusal_is_told_in_ollamas_own_words(client: Client, fake: Fake
     assert "{" not in sentence
 
 
-async def test_a_model_that_went_away_meanwhile(client: Client, fake: FakeOllama) -> None:
+async def test_a_model_that_was_removed_meanwhile_is_not_found(client: Client, fake: FakeOllama) -> None:
     fake.script = Script([recorded("error_model_missing")], status=404, content_type=JSON)
     session = await client.new_session()
     stream = await client.ask(session)
@@ -185,7 +181,7 @@ async def test_a_model_that_went_away_meanwhile(client: Client, fake: FakeOllama
     assert (await client.send(session, status=422))["code"] == "model_not_found"
 
 
-async def test_thinking_is_kept_too(client: Client, fake: FakeOllama) -> None:
+async def test_a_fault_keeps_the_thinking_too(client: Client, fake: FakeOllama) -> None:
     fake.script = Script([token(thinking="Hm"), token("One")], end="cut")
     session = await client.new_session()
     stream = await client.ask(session)
@@ -194,23 +190,26 @@ async def test_thinking_is_kept_too(client: Client, fake: FakeOllama) -> None:
     assert (stream.text("thinking"), stream.last["cursor"]) == ("Hm", "2.3.end")
 
 
-@pytest.mark.parametrize(
-    "more",
-    [[last("!")], [token("!")], [error("no")], [b"nonsense\n"], [token("!")[:9]]],
-    ids=["done again", "text", "error", "nonsense", "half a line"],
-)
-@pytest.mark.parametrize("end", ["clean", "cut", "reset", "hang"])
-@pytest.mark.parametrize("together", [False, True])
-async def test_what_follows_done_is_ignored(
-    client: Client, fake: FakeOllama, more: list[bytes], end: Any, together: bool
-) -> None:
-    pieces = [*answer("One two"), *more]
-    fake.script = Script([b"".join(pieces)] if together else pieces, end=end)
-    session = await client.new_session()
-    stream = await client.ask(session)
-    assert (stream.last["type"], stream.last["fullResponse"]) == ("done", "One two")
-    assert stream.text() == "One two"
-    assert (await client.messages(session))[1]["status"] == "complete"
+AFTER: Final = {
+    "done again": [last("!")],
+    "text": [token("!")],
+    "error": [error("no")],
+    "nonsense": [b"nonsense\n"],
+    "half a line": [token("!")[:9]],
+}
+
+
+async def test_what_follows_done_is_ignored(client: Client, fake: FakeOllama) -> None:
+    ends: list[Literal["clean", "cut", "reset", "hang"]] = ["clean", "cut", "reset", "hang"]
+    with matrix() as cases:
+        for name, end, together in product(AFTER, ends, (False, True)):
+            pieces = [*answer("One two"), *AFTER[name]]
+            fake.script = Script([b"".join(pieces)] if together else pieces, end=end)
+            session = await client.new_session()
+            stream = await client.ask(session)
+            stored = (await client.messages(session))[1]["status"]
+            got = stream.last["type"], stream.last.get("fullResponse"), stream.text(), stored
+            cases.expect(("done", "One two", "One two", "complete"), got, name, end, f"{together=}")
 
 
 async def test_a_last_line_without_its_newline_ends_an_answer(client: Client, fake: FakeOllama) -> None:
@@ -230,7 +229,7 @@ async def test_ollama_may_be_stopped_and_started_again(client: Client, fake: Fak
     assert ends == [("done", None, None), ("error", "upstream_unavailable", True), ("done", None, None)]
 
 
-async def test_without_ollama_a_waiting_request_is_told_by_status(client: Client, fake: FakeOllama) -> None:
+async def test_without_ollama_a_waiting_request_ends_with_a_status(client: Client, fake: FakeOllama) -> None:
     await fake.stop()
     session = await client.new_session()
     failed = await client.send(session, status=502)
@@ -238,15 +237,15 @@ async def test_without_ollama_a_waiting_request_is_told_by_status(client: Client
     assert [message["status"] for message in await client.messages(session)] == ["complete", "failed"]
 
 
-async def test_the_limit_is_on_silence_and_not_on_the_whole_answer(config: Config, fake: FakeOllama) -> None:
+async def test_the_limit_is_on_silence_and_not_on_the_whole_answer(serve: Serve, fake: FakeOllama) -> None:
     pieces = answer("1 2 3 4 5 6 7 8 9")
-    fake.script = Script(pieces, delays=[0.2] * len(pieces))
-    async with serving(replace(config, first_token_timeout=1.5, token_timeout=1.5)) as client:
-        stream = await client.ask(await client.new_session())
+    fake.script = Script(pieces, delays=[0.12] * len(pieces))
+    client = await serve(first_token_timeout=1, token_timeout=1)
+    stream = await client.ask(await client.new_session())
     assert (stream.last["type"], stream.last["fullResponse"]) == ("done", "1 2 3 4 5 6 7 8 9")
 
 
-async def test_the_same_message_again_in_its_place(client: Client, fake: FakeOllama) -> None:
+async def test_a_failed_message_can_be_sent_again_in_its_place(client: Client, fake: FakeOllama) -> None:
     session = await client.new_session()
     fake.script = Script(HEARD, end="cut")
     failed = await client.ask(session)
