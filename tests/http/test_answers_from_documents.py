@@ -24,7 +24,7 @@ async def last_message(client: Client, session: str) -> Any:
     return (await client.messages(session))[-1]
 
 
-async def test_the_passages_go_to_the_model_and_to_the_reader(client: Client, fake: FakeOllama) -> None:
+async def test_passages_are_in_the_prompt_and_in_the_sources(client: Client, fake: FakeOllama) -> None:
     session, number = await client.new_session(), await document(client)
     stream = await client.ask(session, "Who sold honey?", document_id=number)
     start, done = stream.events[0], stream.last
@@ -42,7 +42,7 @@ async def test_the_passages_go_to_the_model_and_to_the_reader(client: Client, fa
     assert (stored["content"], stored["documentId"]) == ("Who sold honey?", number)
 
 
-async def test_a_document_stays_with_its_session_until_it_is_taken_off(
+async def test_a_document_stays_with_its_session_until_it_is_removed(
     client: Client, fake: FakeOllama
 ) -> None:
     session, number = await client.new_session(), await document(client)
@@ -58,14 +58,14 @@ async def test_a_document_stays_with_its_session_until_it_is_taken_off(
 
 
 @pytest.mark.parametrize("missing", [1, 2**63 - 1])
-async def test_a_document_that_is_not_there_is_refused(client: Client, missing: int) -> None:
+async def test_an_unknown_document_is_refused(client: Client, missing: int) -> None:
     session = await client.new_session()
     answer = await client.refused(session, 404, json={"message": "Hello", "document_id": missing})
     assert answer["code"] == "not_found"
     assert await client.messages(session) == []
 
 
-async def test_a_document_that_was_deleted_is_done_without(client: Client) -> None:
+async def test_a_session_goes_on_without_a_deleted_document(client: Client) -> None:
     session, number = await client.new_session(), await document(client)
     first = await client.ask(session, "Who sold honey?", document_id=number)
     await client.call("DELETE", f"/api/documents/{number}", status=204)
@@ -78,14 +78,14 @@ async def test_a_document_that_was_deleted_is_done_without(client: Client) -> No
     assert [event["type"] for event in (await client.ask(session, "Next")).events].count("warning") == 0
 
 
-async def test_a_question_without_a_word_of_the_document_is_told_so(client: Client) -> None:
+async def test_a_question_without_a_match_gets_a_warning(client: Client) -> None:
     session, number = await client.new_session(), await document(client)
     stream = await client.ask(session, "xylophone zebra", document_id=number)
     assert "document_no_match" in [event.get("code") for event in stream.events]
     assert stream.last["sources"]
 
 
-async def test_passages_give_way_where_the_window_is_small(client: Client, fake: FakeOllama) -> None:
+async def test_passages_are_left_out_of_a_small_window(client: Client, fake: FakeOllama) -> None:
     fake.running[0]["context_length"] = 1024
     session = await client.new_session()
     number = await document(
@@ -97,7 +97,7 @@ async def test_passages_give_way_where_the_window_is_small(client: Client, fake:
         assert source["snippet"] in fake.requests[0]["messages"][-1]["content"]
 
 
-async def test_passages_that_turn_out_to_have_no_room_are_not_named(client: Client, fake: FakeOllama) -> None:
+async def test_passages_left_out_are_no_sources(client: Client, fake: FakeOllama) -> None:
     fake.running, fake.script = [], refusing_over(1024)
     session = await client.new_session()
     number = await document(

@@ -68,7 +68,7 @@ async def test_the_partial_text_is_kept_and_the_connection_closed(client: Client
     assert stream.kinds() == ["start", "chunk", "done"]
 
 
-async def test_every_reader_is_told(client: Client, fake: FakeOllama) -> None:
+async def test_every_reader_gets_the_same_end(client: Client, fake: FakeOllama) -> None:
     session = await client.new_session()
     async with in_the_middle(client, fake, session, clientMessageId="a") as (stream, _):
         waiting = asyncio.create_task(client.send(session, clientMessageId="a"))
@@ -97,7 +97,7 @@ async def test_nothing_is_appended_after_the_answer_to_the_cancel(client: Client
     assert (await client.messages(session))[1] == message
 
 
-async def test_while_queued_ollama_is_never_asked(config: Config, fake: FakeOllama) -> None:
+async def test_a_queued_answer_is_cancelled_before_ollama_is_asked(config: Config, fake: FakeOllama) -> None:
     async with serving(replace(config, max_concurrent_generations=1)) as client:
         running, queued = await client.new_session(), await client.new_session()
         async with in_the_middle(client, fake, running, message="first") as (first, gate):
@@ -114,7 +114,7 @@ async def test_while_queued_ollama_is_never_asked(config: Config, fake: FakeOlla
     assert [request["messages"][-1]["content"] for request in fake.requests] == ["first", "third"]
 
 
-async def test_while_the_model_loads(client: Client, fake: FakeOllama) -> None:
+async def test_an_answer_is_cancelled_while_its_model_loads(client: Client, fake: FakeOllama) -> None:
     fake.script = Script(answer(WORDS), head=Gate())
     session = await client.new_session()
     async with client.sending(session) as stream:
@@ -128,7 +128,9 @@ async def test_while_the_model_loads(client: Client, fake: FakeOllama) -> None:
 
 
 @pytest.mark.parametrize("number", range(0, 12, 2))
-async def test_right_after_the_start(client: Client, fake: FakeOllama, number: int) -> None:
+async def test_an_answer_is_cancelled_right_after_its_start(
+    client: Client, fake: FakeOllama, number: int
+) -> None:
     fake.script = Script(answer(WORDS), head=Gate())
     session = await client.new_session()
     async with client.sending(session) as stream:
@@ -141,14 +143,14 @@ async def test_right_after_the_start(client: Client, fake: FakeOllama, number: i
         await asyncio.wait_for(chat.closed.wait(), 5)
 
 
-async def test_twice_is_once(client: Client, fake: FakeOllama) -> None:
+async def test_a_second_cancel_changes_nothing(client: Client, fake: FakeOllama) -> None:
     session = await client.new_session()
     async with in_the_middle(client, fake, session) as (stream, _):
         messages = [await client.cancel(session, stream.answer_id) for _ in range(2)]
     assert messages[1] == messages[0]
 
 
-async def test_twenty_at_once_are_one(client: Client, fake: FakeOllama) -> None:
+async def test_simultaneous_cancels_get_the_same_response(client: Client, fake: FakeOllama) -> None:
     session = await client.new_session()
     async with in_the_middle(client, fake, session) as (stream, _):
         messages = await asyncio.gather(*[client.cancel(session, stream.answer_id) for _ in range(20)])
@@ -162,7 +164,7 @@ async def test_twenty_at_once_are_one(client: Client, fake: FakeOllama) -> None:
     [(greet, "complete"), (refused(400, "no"), "failed"), (Script([], end="cut"), "failed")],
     ids=["complete", "refused", "cut"],
 )
-async def test_what_has_ended_stays_as_it_ended(
+async def test_a_finished_answer_is_not_changed(
     client: Client, fake: FakeOllama, script: Scripted, status: str
 ) -> None:
     fake.script = script
@@ -188,7 +190,9 @@ async def test_only_answers_of_the_session_can_be_cancelled(client: Client, whic
 
 
 @pytest.mark.parametrize("number", range(0, 60, 3))
-async def test_racing_with_the_end_all_say_the_same(client: Client, fake: FakeOllama, number: int) -> None:
+async def test_a_cancel_that_races_with_the_end_has_one_outcome(
+    client: Client, fake: FakeOllama, number: int
+) -> None:
     session = await client.new_session()
     async with in_the_middle(client, fake, session) as (stream, gate):
         gate.open()
@@ -203,7 +207,7 @@ async def test_racing_with_the_end_all_say_the_same(client: Client, fake: FakeOl
     assert (await client.messages(session))[1] == message
 
 
-async def test_the_next_message_is_taken_at_once(client: Client, fake: FakeOllama) -> None:
+async def test_the_next_message_can_be_sent_at_once(client: Client, fake: FakeOllama) -> None:
     session = await client.new_session()
     for number in range(1, 6):
         async with in_the_middle(client, fake, session) as (stream, _):
@@ -214,7 +218,7 @@ async def test_the_next_message_is_taken_at_once(client: Client, fake: FakeOllam
     assert (await client.session(session))["messageCount"] == 12
 
 
-async def test_the_session_is_idle_afterwards(client: Client, fake: FakeOllama) -> None:
+async def test_the_session_is_free_afterwards(client: Client, fake: FakeOllama) -> None:
     session = await client.new_session()
     async with in_the_middle(client, fake, session) as (stream, _):
         busy = await client.session(session)
@@ -238,7 +242,7 @@ async def test_deleting_the_session_cancels_its_answer(
         assert database.execute("SELECT count(*) FROM message").fetchone() == (0,)
 
 
-async def test_deleting_the_session_waits_for_the_answer_that_is_about_to_begin(
+async def test_deleting_the_session_waits_for_an_answer_that_is_about_to_begin(
     client: Client, fake: FakeOllama, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Its rows are stored, and nobody has begun to produce it."""

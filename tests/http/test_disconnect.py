@@ -73,7 +73,7 @@ async def test_an_answer_goes_on_without_its_reader(
     assert caplog.messages == []
 
 
-async def test_without_a_grace_it_is_cancelled_soon(config: Config, fake: FakeOllama) -> None:
+async def test_with_no_grace_an_unwatched_answer_is_cancelled_soon(config: Config, fake: FakeOllama) -> None:
     held_back(fake)
     async with grace(config, 0) as client:
         session = await client.new_session()
@@ -84,7 +84,7 @@ async def test_without_a_grace_it_is_cancelled_soon(config: Config, fake: FakeOl
         assert (await client.ask(session)).last["type"] == "done"
 
 
-async def test_with_a_grace_it_is_cancelled_after_that_and_not_before(
+async def test_an_unwatched_answer_is_cancelled_after_the_grace_and_not_before(
     config: Config, fake: FakeOllama
 ) -> None:
     """Wherever between two looks at the readers the last of them leaves."""
@@ -106,7 +106,9 @@ async def outlasted(client: Client, stays: float) -> float:
     return monotonic() - since
 
 
-async def test_a_reader_who_returns_in_time_keeps_it(config: Config, fake: FakeOllama) -> None:
+async def test_a_reader_who_returns_within_the_grace_keeps_the_answer(
+    config: Config, fake: FakeOllama
+) -> None:
     gate = held_back(fake)
     async with grace(config, 2) as client:
         session = await client.new_session()
@@ -118,9 +120,7 @@ async def test_a_reader_who_returns_in_time_keeps_it(config: Config, fake: FakeO
     assert (resumed.text(), resumed.last["finishReason"]) == (" three", "stop")
 
 
-async def test_one_of_two_readers_is_enough_and_a_waiting_request_is_one(
-    config: Config, fake: FakeOllama
-) -> None:
+async def test_one_reader_is_enough_and_a_waiting_request_counts(config: Config, fake: FakeOllama) -> None:
     gate = held_back(fake)
     async with grace(config, 0) as client:
         session, elsewhere = await client.new_session(), await client.new_session()
@@ -137,7 +137,7 @@ async def test_one_of_two_readers_is_enough_and_a_waiting_request_is_one(
     assert (answered["fullResponse"], answered["finishReason"]) == ("One two three", "stop")
 
 
-async def test_that_a_waiting_request_left_is_noticed(
+async def test_a_waiting_request_that_leaves_is_noticed(
     config: Config, fake: FakeOllama, caplog: pytest.LogCaptureFixture
 ) -> None:
     held_back(fake)
@@ -151,7 +151,7 @@ async def test_that_a_waiting_request_left_is_noticed(
     assert caplog.messages == []
 
 
-async def test_a_queued_answer_that_nobody_watches_leaves_the_queue(config: Config, fake: FakeOllama) -> None:
+async def test_an_unwatched_answer_leaves_the_queue(config: Config, fake: FakeOllama) -> None:
     gate = held_back(fake)
     config = replace(config, max_concurrent_generations=1, disconnect_grace_seconds=0)
     async with serving(config) as client:
@@ -170,7 +170,7 @@ async def test_a_queued_answer_that_nobody_watches_leaves_the_queue(config: Conf
 @pytest.mark.parametrize(
     ("endpoint", "seconds"), [("messages", None), ("messages/stream", None), ("messages/stream", 0)]
 )
-async def test_a_reader_who_left_before_the_response_began(
+async def test_a_reader_who_leaves_before_the_response_begins(
     config: Config,
     fake: FakeOllama,
     endpoint: str,
@@ -207,7 +207,7 @@ async def started(client: Client, path: str, **body: Any) -> asyncio.StreamWrite
     return writer
 
 
-async def test_readers_who_leave_are_forgotten(config: Config, fake: FakeOllama) -> None:
+async def test_readers_who_have_left_do_not_count_against_the_limit(config: Config, fake: FakeOllama) -> None:
     """Else they would count against MAX_SUBSCRIBERS."""
     gate = held_back(fake)
     async with serving(replace(config, max_subscribers=2)) as client:

@@ -89,7 +89,7 @@ async def test_the_same_content_is_the_same_document(client: Client) -> None:
     assert await client.call("POST", PATH, json=given) == document
 
 
-async def test_as_json(client: Client) -> None:
+async def test_a_text_can_be_uploaded_as_json(client: Client) -> None:
     given = {"title": "My\nTCP/IP notes", "text": "Packets get lost."}
     document = await client.call("POST", PATH, status=201, json=given)
     assert (document["title"], document["mediaType"]) == ("My TCP/IP notes", "text/plain")
@@ -120,7 +120,7 @@ async def test_pages_of_the_list(client: Client) -> None:
     assert second["next"] is None
 
 
-async def test_documents_belong_to_their_owner(fake: FakeOllama, tmp_path: Path) -> None:
+async def test_documents_belong_to_their_user(fake: FakeOllama, tmp_path: Path) -> None:
     database = f"sqlite:///{tmp_path}/owners.db"
     config = Config(ollama_host=fake.url, database_url=database, trusted_user_header="X-User")
     hers, his = {"X-User": "her"}, {"X-User": "him"}
@@ -224,13 +224,13 @@ async def test_bad_files(
     await nothing_left(client, tmp_path)
 
 
-async def test_a_pdf_is_read_from_pages_that_share_a_stream(client: Client) -> None:
+async def test_a_pdf_whose_pages_share_a_stream_is_read(client: Client) -> None:
     """So what follows is well formed."""
     document = await upload(client, "a.pdf", bomb_pdf(SHOWN, 3))
     assert (await search(client, document["id"], "hello"))[0]["snippet"] == "Hello\n\nHello\n\nHello"
 
 
-async def test_a_pdf_bomb_keeps_nobody_else_waiting(
+async def test_a_pdf_bomb_does_not_delay_other_uploads(
     client: Client, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Sixty kilobytes that would keep pypdf busy for hours."""
@@ -250,7 +250,7 @@ async def nothing_left(client: Client, folder: Path) -> None:
     assert names <= {"db", "db-wal", "db-shm", "db.lock"}
 
 
-async def test_a_document_may_be_just_so_large(small: Client) -> None:
+async def test_a_document_may_have_the_maximum_size_and_not_a_byte_more(small: Client) -> None:
     assert (await upload(small, "a.txt", b"x" * 1000))["bytes"] == 1000
     assert (await upload(small, "a.txt", b"x" * 1001, status=413))["code"] == "too_large"
     body = {"title": "a", "text": "ü" * 501}
@@ -277,7 +277,7 @@ async def test_a_large_upload_is_refused_before_it_is_read(small: Client, tmp_pa
     await nothing_left(small, tmp_path)
 
 
-async def test_a_client_that_leaves_in_the_middle(
+async def test_a_client_that_leaves_during_the_upload_leaves_nothing_behind(
     client: Client, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     closed = asyncio.Event()
@@ -336,7 +336,7 @@ async def test_bad_bodies(client: Client, headers: str, body: bytes, code: str) 
 
 
 @pytest.mark.parametrize("document", ["0", "x", "1.5", "9" * 30, "-1", "%00"])
-async def test_ids_that_are_none(client: Client, document: str) -> None:
+async def test_malformed_ids_are_not_found(client: Client, document: str) -> None:
     error = await client.call("GET", f"{PATH}/{document}", status=404)
     assert error["code"] == "not_found"
 

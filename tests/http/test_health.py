@@ -26,20 +26,18 @@ async def headers_of(client: Client, method: str, path: str, **more: Any) -> tup
 # -- probes
 
 
-async def test_alive_touches_nothing(client: Client, fake: FakeOllama) -> None:
+async def test_healthz_asks_nothing_of_ollama(client: Client, fake: FakeOllama) -> None:
     assert await client.call("GET", "/healthz") == {"status": "alive", "version": __version__}
     assert not fake.calls
 
 
-async def test_ready_reports_ollama(client: Client, fake: FakeOllama) -> None:
+async def test_readyz_reports_ollama(client: Client, fake: FakeOllama) -> None:
     fake.version = "1.2.3"
     told = await client.call("GET", "/readyz")
     assert told == {"status": "ready", "ollama": {"reachable": True, "version": "1.2.3"}}
 
 
-async def test_ready_does_not_fail_where_ollama_is_down_and_sees_it_come_back(
-    client: Client, fake: FakeOllama
-) -> None:
+async def test_readyz_succeeds_without_ollama_and_sees_it_come_back(client: Client, fake: FakeOllama) -> None:
     await fake.stop()
     for _ in range(2):
         told = await client.call("GET", "/readyz")
@@ -49,7 +47,7 @@ async def test_ready_does_not_fail_where_ollama_is_down_and_sees_it_come_back(
     assert (await client.call("GET", "/readyz"))["ollama"]["reachable"]
 
 
-async def test_however_many_probe_ollama_is_asked_once_a_second(client: Client, fake: FakeOllama) -> None:
+async def test_probes_ask_ollama_at_most_once_a_second(client: Client, fake: FakeOllama) -> None:
     probes = [client.call("GET", "/readyz") for _ in range(20)]
     told = await asyncio.gather(*probes)
     assert told == [told[0]] * 20
@@ -70,7 +68,7 @@ async def test_however_many_probe_ollama_is_asked_once_a_second(client: Client, 
     ],
     ids=["error", "no JSON", "no object", "cut"],
 )
-async def test_ready_does_not_fail_where_ollama_does(
+async def test_readyz_succeeds_if_ollama_fails(
     client: Client, fake: FakeOllama, script: Script, code: str
 ) -> None:
     fake.instead["/api/version"] = script
@@ -78,14 +76,14 @@ async def test_ready_does_not_fail_where_ollama_does(
     assert told == {"status": "ready", "ollama": {"reachable": False, "code": code}}
 
 
-async def test_ready_does_not_wait_for_an_ollama_that_hangs(client: Client, fake: FakeOllama) -> None:
+async def test_readyz_does_not_wait_for_a_hanging_ollama(client: Client, fake: FakeOllama) -> None:
     fake.instead["/api/version"] = Script(head=Gate())
     async with asyncio.timeout(8):  # probes are given a second or a few
         told = await client.call("GET", "/readyz")
     assert told == {"status": "ready", "ollama": {"reachable": False, "code": "upstream_timeout"}}
 
 
-async def test_not_ready_while_it_shuts_down_but_alive(config: Config) -> None:
+async def test_a_server_that_shuts_down_is_alive_and_not_ready(config: Config) -> None:
     app = create_app(config)
     async with Server(app) as server:
         session = await server.client.new_session()
@@ -98,13 +96,13 @@ async def test_not_ready_while_it_shuts_down_but_alive(config: Config) -> None:
 
 
 @pytest.mark.parametrize("path", ["/", "/healthz", "/readyz"])
-async def test_head_is_answered_as_get_without_the_body(client: Client, path: str) -> None:
+async def test_head_is_get_without_the_body(client: Client, path: str) -> None:
     status, headers = await headers_of(client, "HEAD", path)
     assert status == 200
     assert headers["Content-Type"] == (await headers_of(client, "GET", path))[1]["Content-Type"]
 
 
-async def test_the_root_is_for_people(client: Client) -> None:
+async def test_the_root_is_a_page(client: Client) -> None:
     async with client.http.get(client.url("/")) as response:
         assert response.status == 200
         assert response.content_type.startswith("text/")
@@ -138,7 +136,7 @@ async def test_an_unknown_path_is_not_found(client: Client, path: str) -> None:
         (f"{SESSIONS}/x/export", {"GET"}),
     ],
 )
-async def test_a_method_that_is_not_possible_is_told_which_are(
+async def test_a_wrong_method_is_refused_with_the_right_ones(
     client: Client, path: str, allowed: set[str]
 ) -> None:
     for method in {"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "TRACE", "PROPFIND"} - allowed:
@@ -154,14 +152,14 @@ async def test_a_method_that_is_not_possible_is_told_which_are(
 
 
 @pytest.mark.parametrize("given", ["r-1", "a" * 64, "0", "A.b_c:d-e"])
-async def test_the_clients_own_request_id_is_answered(client: Client, given: str) -> None:
+async def test_the_request_id_of_the_client_comes_back(client: Client, given: str) -> None:
     for path in ("/healthz", SESSIONS, "/nothing", f"{SESSIONS}/none", f"{SESSIONS}?limit=0"):
         _, headers = await headers_of(client, "GET", path, headers={REQUEST_ID: given})
         assert headers.getall(REQUEST_ID) == [given], path
 
 
 @pytest.mark.parametrize("given", [None, "", "a" * 65, "a b", "é", "a\tb", "<script>", 'a"b', "a,b"])
-async def test_a_request_id_that_could_do_harm_is_replaced(client: Client, given: str | None) -> None:
+async def test_a_malformed_request_id_is_replaced(client: Client, given: str | None) -> None:
     sent = {} if given is None else {REQUEST_ID: given}
     ids = [
         (await headers_of(client, "GET", "/healthz", headers=sent))[1].getall(REQUEST_ID) for _ in range(3)

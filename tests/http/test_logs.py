@@ -54,7 +54,7 @@ def entries(written: StringIO, event: str = "") -> list[dict[str, Any]]:
     return [line for line in lines if not event or line["event"] == event]
 
 
-async def test_an_answer_has_a_line_when_it_starts_and_one_when_it_ends(
+async def test_an_answer_logs_its_start_and_its_end(
     client: Client, fake: FakeOllama, written: StringIO
 ) -> None:
     fake.script = Script(answer("one two three", thinking="hm"))
@@ -74,9 +74,7 @@ async def test_an_answer_has_a_line_when_it_starts_and_one_when_it_ends(
     assert 0 <= ended["timeToFirstTokenMs"] <= ended["ms"] < 60_000
 
 
-async def test_a_failed_answer_says_why_by_its_code(
-    client: Client, fake: FakeOllama, written: StringIO
-) -> None:
+async def test_a_failed_answer_logs_its_code(client: Client, fake: FakeOllama, written: StringIO) -> None:
     fake.script = refused(400, f"cannot say {SAID[0]}")
     await client.ask(await client.new_session())
     (ended,) = entries(written, "answer ended")
@@ -84,7 +82,9 @@ async def test_a_failed_answer_says_why_by_its_code(
     assert (ended["contentChars"], ended["timeToFirstTokenMs"]) == (0, None)
 
 
-async def test_a_cancelled_answer_is_said_to_be(client: Client, fake: FakeOllama, written: StringIO) -> None:
+async def test_a_cancelled_answer_is_logged_as_such(
+    client: Client, fake: FakeOllama, written: StringIO
+) -> None:
     fake.script = Script(answer("one two"), gate=(gate := Gate()))
     session = await client.new_session()
     async with client.sending(session) as stream:
@@ -96,9 +96,7 @@ async def test_a_cancelled_answer_is_said_to_be(client: Client, fake: FakeOllama
     assert (ended["status"], ended["code"], ended["contentChars"]) == ("cancelled", None, 3)
 
 
-async def test_answers_at_one_time_are_told_apart_by_their_requests(
-    client: Client, written: StringIO
-) -> None:
+async def test_simultaneous_answers_log_their_own_request_ids(client: Client, written: StringIO) -> None:
     sessions = [await client.new_session() for _ in range(3)]
 
     async def ask(number: int) -> None:
@@ -113,7 +111,7 @@ async def test_answers_at_one_time_are_told_apart_by_their_requests(
         assert told == {(f"r-{number}", sessions[number]) for number in range(3)}
 
 
-async def test_nothing_that_was_said_and_nothing_secret_is_ever_logged(
+async def test_neither_text_nor_secrets_are_logged(
     client: Client, fake: FakeOllama, written: StringIO
 ) -> None:
     fake.script = Script(answer(f"{SAID[0]} {SAID[1]}", thinking=SAID[2]))
@@ -138,7 +136,7 @@ async def test_nothing_that_was_said_and_nothing_secret_is_ever_logged(
     assert [word for word in (*SAID, *SECRETS) if word in written.getvalue()] == []
 
 
-async def test_a_fault_of_chatproxys_own_is_logged_without_what_was_said(
+async def test_an_internal_error_is_logged_without_the_text(
     config: Config, fake: FakeOllama, written: StringIO
 ) -> None:
     """A database that somebody took apart is told to the operator, with no word of its content."""
@@ -156,7 +154,9 @@ async def test_a_fault_of_chatproxys_own_is_logged_without_what_was_said(
     assert [word for word in SAID if word in json.dumps(line)] == []
 
 
-async def test_a_client_that_leaves_is_no_fault(client: Client, fake: FakeOllama, written: StringIO) -> None:
+async def test_a_client_that_leaves_is_not_logged_as_an_error(
+    client: Client, fake: FakeOllama, written: StringIO
+) -> None:
     fake.script = Script(answer("one two"), gate=(gate := Gate()))
     session = await client.new_session()
     async with client.sending(session) as stream:

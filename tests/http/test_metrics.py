@@ -63,7 +63,7 @@ def one(outcome: str, model: str = MODEL) -> str:
     return f'chatproxy_generations_total{{model="{model}",outcome="{outcome}"}}'
 
 
-async def test_the_names_are_those_of_the_contract(client: Client) -> None:
+async def test_the_metrics_have_their_documented_names(client: Client) -> None:
     async with client.http.get(client.url("/metrics")) as response:
         page = await response.text()
     told = dict(re.findall(r"^# TYPE (\w+) (\w+)$", page, re.MULTILINE))
@@ -123,7 +123,7 @@ async def test_a_failed_answer(client: Client, fake: FakeOllama, script: Script,
     assert found["chatproxy_tokens_per_second_count"] == 0
 
 
-async def test_what_is_under_way(config: Config, fake: FakeOllama) -> None:
+async def test_gauges_count_what_is_in_progress(config: Config, fake: FakeOllama) -> None:
     fake.script = Script(answer("Hello world"), gate=(gate := Gate()))
     async with serving(replace(config, max_concurrent_generations=1)) as client:
         first, second = await client.new_session(), await client.new_session()
@@ -153,7 +153,7 @@ async def blind(config: Config, fake: FakeOllama) -> AsyncIterator[Client]:
         yield client
 
 
-async def test_names_that_clients_make_up_are_no_labels(blind: Client, fake: FakeOllama) -> None:
+async def test_unknown_model_names_are_not_labels(blind: Client, fake: FakeOllama) -> None:
     fake.script = refused(404, "model 'made-up' not found")
     for number in range(3):
         await blind.ask(await blind.new_session(), model=f"made-up-{number}")
@@ -169,7 +169,7 @@ async def test_names_that_clients_make_up_are_no_labels(blind: Client, fake: Fak
     }
 
 
-async def test_nothing_that_users_write_is_told(client: Client, fake: FakeOllama) -> None:
+async def test_no_text_is_in_the_metrics(client: Client, fake: FakeOllama) -> None:
     fake.script = Script(answer("Marmalade"))
     session = await client.new_session(title="Marmalade", system="Marmalade")
     await client.ask(session, "Marmalade", options={"stop": ["Marmalade"]})
@@ -193,7 +193,7 @@ def ended(model: str) -> Figures:
     return Figures(outcome=outcome, installed=True, tokens=0, to_first_text=None, text_duration=None)
 
 
-def test_there_are_only_so_many_models() -> None:
+def test_the_number_of_model_labels_is_bounded() -> None:
     metrics = Metrics()
     for number in range(MOST_MODELS + 10):
         metrics.ended(ended(f"model-{number}"))
@@ -205,7 +205,7 @@ def test_there_are_only_so_many_models() -> None:
 
 
 @pytest.mark.parametrize("name", ['a"b', "a\\b", "a\nb", "ä", 'x"} 1\nchatproxy_evil 1'])
-def test_no_name_breaks_the_page(name: str) -> None:
+def test_a_model_name_cannot_break_the_page(name: str) -> None:
     metrics = Metrics()
     metrics.ended(ended(name))
     page = metrics.page(Load(0, 0, 0)).decode()
@@ -213,7 +213,7 @@ def test_no_name_breaks_the_page(name: str) -> None:
     assert len(outcomes(parsed(page))) == 1
 
 
-def test_a_value_counts_up_to_its_bound() -> None:
+def test_a_histogram_counts_a_value_up_to_its_bound() -> None:
     histogram = Histogram(1, 2.5)
     for value in (0.5, 1, 2, 2.5, 3):
         histogram.observe(value)
@@ -221,7 +221,7 @@ def test_a_value_counts_up_to_its_bound() -> None:
     assert histogram.sum == 9
 
 
-async def test_two_in_one_process_count_apart(config: Config, tmp_path: Path) -> None:
+async def test_two_applications_in_one_process_count_separately(config: Config, tmp_path: Path) -> None:
     other = replace(config, database_url=f"sqlite:///{tmp_path}/other.db")
     async with serving(config) as first, serving(other) as second:
         await first.ask(await first.new_session())
@@ -229,7 +229,7 @@ async def test_two_in_one_process_count_apart(config: Config, tmp_path: Path) ->
         assert outcomes(await samples(second)) == {}
 
 
-def test_the_start_does_not_wait_for_prometheus(tmp_path: Path) -> None:
+def test_prometheus_client_is_not_imported_at_the_start(tmp_path: Path) -> None:
     code = "import sys, chatproxy.command.cli; print('prometheus_client' in sys.modules)"
     run = ran(tmp_path, {}, "-c", code, command=[sys.executable])
     assert run.stdout == "False\n", run.stderr

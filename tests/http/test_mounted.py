@@ -47,7 +47,7 @@ def client(server: Server) -> Client:
     return server.client
 
 
-async def test_a_message_is_answered_on_both_ways(client: Client) -> None:
+async def test_both_calls_answer_a_message(client: Client) -> None:
     session = await client.new_session()
     stream = await client.ask(session)
     assert stream.kinds() == ["start", "chunk", "done"]
@@ -75,7 +75,7 @@ async def test_an_answer_outlives_its_reader_and_is_resumed(client: Client, fake
 
 
 @pytest.mark.parametrize("server", [False], indirect=True, ids=["keeps handlers"])
-async def test_a_sender_who_leaves_early_has_still_sent(client: Client, fake: FakeOllama) -> None:
+async def test_a_sender_who_leaves_early_has_sent_the_message(client: Client, fake: FakeOllama) -> None:
     """Where the host cancels handlers, it has sent once its rows are being committed: test_idempotency.py."""
     fake.instead["/api/tags"] = Script([b'{"models": [{"name": "gemma3:270m"}]}'], head=(head := Gate()))
     session = await client.new_session()
@@ -92,7 +92,7 @@ async def test_a_sender_who_leaves_early_has_still_sent(client: Client, fake: Fa
     assert stream.last["fullResponse"] == "Hello from a fake."
 
 
-async def test_cancelling_works(client: Client, fake: FakeOllama) -> None:
+async def test_an_answer_can_be_cancelled(client: Client, fake: FakeOllama) -> None:
     fake.script = Script(answer("Hello world"), gate=(gate := Gate()))
     session = await client.new_session()
     async with client.sending(session) as stream:
@@ -104,7 +104,7 @@ async def test_cancelling_works(client: Client, fake: FakeOllama) -> None:
     assert stream.last["finishReason"] == "cancelled"
 
 
-async def test_the_hosts_limit_on_bodies_does_not_count_here(client: Client, fake: FakeOllama) -> None:
+async def test_the_hosts_limit_on_bodies_does_not_apply(client: Client, fake: FakeOllama) -> None:
     session = await client.new_session()
     image = "YWJj" * 200_000
     await client.send(session, "x" * 200_000, images=[image])
@@ -137,13 +137,13 @@ async def test_errors_are_json_under_the_prefix(
             assert set(response.headers["Allow"].split(", ")) == expected
 
 
-async def test_an_unreachable_ollama_is_told_as_it_is(client: Client, fake: FakeOllama) -> None:
+async def test_a_failure_of_ollama_keeps_its_status(client: Client, fake: FakeOllama) -> None:
     fake.script = refused(500, "out of memory")
     told = await client.send(await client.new_session(), status=502)
     assert (told["code"], told["fullResponse"]) == ("upstream_error", "")
 
 
-async def test_pages_elsewhere_may_call_where_they_are_named(client: Client) -> None:
+async def test_only_pages_that_are_named_may_call(client: Client) -> None:
     for origin, status in ((ORIGIN, 200), ("https://evil.example", 403)):
         headers = {"Origin": origin, "Access-Control-Request-Method": "POST"}
         url = client.url(f"{SESSIONS}/none/messages/stream")
@@ -158,7 +158,7 @@ async def test_probes_are_under_the_prefix(client: Client, path: str) -> None:
         assert response.status == 200
 
 
-async def test_what_the_host_answers_itself_does_not_carry_another_requests_id(client: Client) -> None:
+async def test_the_hosts_own_responses_carry_no_other_requests_id(client: Client) -> None:
     """On one connection, whose requests share a task."""
     url = client.url("/healthz")
     async with client.http.get(url, headers={"X-Request-Id": "r-1"}) as response:
@@ -180,7 +180,7 @@ async def test_a_shutdown_ends_live_streams(server: Server, fake: FakeOllama) ->
     assert stream.last["fullResponse"] == stream.text() == "Hello"
 
 
-async def test_two_in_one_host_share_nothing(fake: FakeOllama, tmp_path: Path) -> None:
+async def test_two_applications_in_one_host_share_nothing(fake: FakeOllama, tmp_path: Path) -> None:
     host = web.Application()
     for name in ("a", "b"):
         database = f"sqlite:///{tmp_path}/{name}.db"

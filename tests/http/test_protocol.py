@@ -35,7 +35,7 @@ async def port(config: Config) -> AsyncIterator[int]:
     ],
     ids=["line", "address", "header", "long header", "chunk", "expectation", "expectation of nothing there"],
 )
-async def test_what_is_no_request_is_malformed(port: int, request_: bytes) -> None:
+async def test_bytes_that_are_not_a_request_are_malformed(port: int, request_: bytes) -> None:
     reader, writer = await asyncio.open_connection("127.0.0.1", port)
     writer.write(request_)
     async with asyncio.timeout(10):

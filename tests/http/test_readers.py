@@ -151,7 +151,7 @@ async def test_all_readers_see_the_same_text(service: Service, fake: FakeOllama)
     assert first.last["type"] == "done"
 
 
-async def test_readers_in_step_are_sent_the_same_frames(service: Service, fake: FakeOllama) -> None:
+async def test_readers_in_step_get_the_same_frames(service: Service, fake: FakeOllama) -> None:
     client = service.client
     fake.script = Script(answer("One two three four."), head=(head := Gate()))
     async with running(client) as (session, message, first), client.resuming(session, message) as second:
@@ -162,9 +162,7 @@ async def test_readers_in_step_are_sent_the_same_frames(service: Service, fake: 
     assert shown[0] == shown[1]
 
 
-async def test_a_reader_that_leaves_changes_nothing_for_the_others(
-    service: Service, fake: FakeOllama
-) -> None:
+async def test_a_reader_that_leaves_does_not_affect_the_others(service: Service, fake: FakeOllama) -> None:
     client = service.client
     fake.script = Script(answer("One two three."), gate=(gate := Gate()))
     async with running(client) as (session, message, first):
@@ -198,7 +196,7 @@ def much(fake: FakeOllama) -> str:
     return WORD * 320
 
 
-async def test_a_reader_that_never_reads_delays_nobody(service: Service, fake: FakeOllama, much: str) -> None:
+async def test_a_reader_that_never_reads_delays_no_one(service: Service, fake: FakeOllama, much: str) -> None:
     client, held = service.client, [0]
     fake.script = replace(_script(fake), gate=(gate := Gate()))
     async with running(client) as (session, message, stream):
@@ -222,7 +220,7 @@ def _script(fake: FakeOllama) -> Script:
 
 @pytest.mark.usefixtures("much")
 @pytest.mark.parametrize("stored", [False, True], ids=["live", "stored"])
-async def test_a_reader_that_takes_nothing_is_dropped_and_can_resume(
+async def test_a_reader_that_stops_reading_is_dropped_and_can_resume(
     service: Service, fake: FakeOllama, stored: bool
 ) -> None:
     client = service.client
@@ -247,9 +245,7 @@ async def test_a_reader_that_takes_nothing_is_dropped_and_can_resume(
         assert got + rest.text() == rest.last["fullResponse"] == WORD * 320
 
 
-async def test_a_reader_that_takes_nothing_of_a_huge_frame_is_dropped(
-    service: Service, fake: FakeOllama
-) -> None:
+async def test_a_reader_that_stops_inside_a_huge_frame_is_dropped(service: Service, fake: FakeOllama) -> None:
     client = service.client
     fake.script = Script([token("x" * 7_000_000), last()])
     async with running(client) as (session, message, stream):
@@ -264,7 +260,7 @@ async def test_a_reader_that_takes_nothing_of_a_huge_frame_is_dropped(
             assert [event["type"] for event in reader.events] == ["start"]
 
 
-async def test_a_reader_that_takes_a_little_now_and_then_is_kept(config: Config, fake: FakeOllama) -> None:
+async def test_a_reader_that_reads_slowly_is_kept(config: Config, fake: FakeOllama) -> None:
     text = WORD * 12
     fake.script = Script([token(text), last()], gate=(gate := Gate()))
     gate.let()
@@ -286,7 +282,7 @@ async def test_a_reader_that_takes_a_little_now_and_then_is_kept(config: Config,
     assert reader.events[-1]["fullResponse"] == text
 
 
-async def test_a_reader_that_lags_gets_fewer_and_bigger_chunks(service: Service, fake: FakeOllama) -> None:
+async def test_a_reader_that_lags_catches_up_in_bigger_chunks(service: Service, fake: FakeOllama) -> None:
     client, words = service.client, [f"word {number} " for number in range(3000)]
     fake.script = Script([*map(token, words), last()], gate=(gate := Gate()))
     async with running(client) as (session, message, _):
@@ -307,9 +303,7 @@ async def test_a_reader_that_lags_gets_fewer_and_bigger_chunks(service: Service,
     assert max(map(len, chunks)) > 100 * len("word 1000 ")
 
 
-async def test_readers_who_take_a_huge_frame_slowly_hold_no_copies_of_it(
-    service: Service, fake: FakeOllama
-) -> None:
+async def test_slow_readers_of_a_huge_frame_share_one_copy(service: Service, fake: FakeOllama) -> None:
     client = service.client
     fake.script = Script([token("x" * 7_000_000), last()])
     async with running(client) as (session, message, stream):
@@ -330,7 +324,7 @@ async def test_readers_who_take_a_huge_frame_slowly_hold_no_copies_of_it(
 # -- how many
 
 
-async def test_one_reader_too_many_is_refused_until_one_leaves(service: Service, fake: FakeOllama) -> None:
+async def test_a_reader_too_many_is_refused_until_one_leaves(service: Service, fake: FakeOllama) -> None:
     client = service.client
     fake.script = Script(answer("Hello."), head=Gate())
     async with running(client, clientMessageId="a") as (session, message, _):
@@ -364,7 +358,7 @@ async def test_a_request_that_waits_for_json_counts_as_a_reader(service: Service
         assert [given["fullResponse"] for given in await asyncio.gather(*waiting)] == ["Hello."] * 2
 
 
-async def test_an_answer_that_has_ended_is_read_by_any_number(service: Service) -> None:
+async def test_any_number_may_read_a_finished_answer(service: Service) -> None:
     client = service.client
     session = await client.new_session()
     message = (await client.ask(session)).last["assistantMessageId"]

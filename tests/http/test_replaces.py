@@ -60,7 +60,7 @@ async def image_counts(client: Client, session: str) -> list[int]:
     ids=["the first", "one in the middle", "the last"],
 )
 @pytest.mark.parametrize("question", ["same", "other"])
-async def test_it_takes_the_place_of_that_message_and_all_after_it(
+async def test_a_send_replaces_a_message_and_all_after_it(
     client: Client, fake: FakeOllama, number: int, kept: list[str], question: str
 ) -> None:
     session, questions = await talked(client, fake)
@@ -73,7 +73,7 @@ async def test_it_takes_the_place_of_that_message_and_all_after_it(
     assert (await client.session(session))["messageCount"] == len(kept) + 2
 
 
-async def test_the_conversation_goes_on_from_there(client: Client, fake: FakeOllama) -> None:
+async def test_the_conversation_goes_on_from_the_replacement(client: Client, fake: FakeOllama) -> None:
     session, questions = await talked(client, fake)
     fake.script = says("New")
     await client.ask(session, "Better", replaces=questions[1])
@@ -89,7 +89,7 @@ async def test_the_conversation_goes_on_from_there(client: Client, fake: FakeOll
     assert (await client.session(session))["messageCount"] == 6
 
 
-async def test_it_may_be_repeated(client: Client, fake: FakeOllama) -> None:
+async def test_a_message_can_be_replaced_more_than_once(client: Client, fake: FakeOllama) -> None:
     session, questions = await talked(client, fake)
     replaced = questions[1]
     for number in range(3):
@@ -99,7 +99,9 @@ async def test_it_may_be_repeated(client: Client, fake: FakeOllama) -> None:
     assert (await client.session(session))["messageCount"] == 4
 
 
-async def test_what_left_is_kept_in_the_database(client: Client, fake: FakeOllama, config: Config) -> None:
+async def test_replaced_messages_are_kept_in_the_database(
+    client: Client, fake: FakeOllama, config: Config
+) -> None:
     session, questions = await talked(client, fake)
     await client.ask(session, "Better", replaces=questions[1])
     with closing(sqlite3.connect(config.database_path)) as database:
@@ -107,7 +109,9 @@ async def test_what_left_is_kept_in_the_database(client: Client, fake: FakeOllam
     assert left == [("Q2",), ("A2",), ("Q3",), ("A3",)]
 
 
-async def test_it_is_neither_listed_nor_found_nor_exported(client: Client, fake: FakeOllama) -> None:
+async def test_replaced_messages_are_neither_listed_nor_found_nor_exported(
+    client: Client, fake: FakeOllama
+) -> None:
     session, questions = await talked(client, fake)
     await client.call("PATCH", f"/api/chat/sessions/{session}", json={"title": "Talk"})
     fake.script = says("New")
@@ -122,7 +126,7 @@ async def test_it_is_neither_listed_nor_found_nor_exported(client: Client, fake:
 
 
 @pytest.mark.parametrize("which", ["an answer", "superseded", "another session's", "none", "its answer's"])
-async def test_only_questions_of_the_conversation_are_replaced(
+async def test_only_a_question_of_the_session_can_be_replaced(
     client: Client, fake: FakeOllama, which: str
 ) -> None:
     session, questions = await talked(client, fake)
@@ -143,20 +147,20 @@ async def test_only_questions_of_the_conversation_are_replaced(
 
 
 @pytest.mark.parametrize("replaces", [0, -1, "1", 1.5, 2**63, True])
-async def test_what_cannot_be_an_id_replaces_nothing(client: Client, replaces: object) -> None:
+async def test_a_malformed_id_replaces_nothing(client: Client, replaces: object) -> None:
     session = await client.new_session()
     told = await client.send(session, status=422, replaces=replaces)
     assert (told["code"], told["field"]) == ("invalid", "replaces")
 
 
-async def test_a_refused_replacement_leaves_the_conversation(client: Client, fake: FakeOllama) -> None:
+async def test_a_refused_replacement_changes_nothing(client: Client, fake: FakeOllama) -> None:
     session, questions = await talked(client, fake)
     before = await client.messages(session)
     await client.send(session, "Better", status=422, replaces=questions[0], model="nobody:1b")
     assert await client.messages(session) == before
 
 
-async def test_an_answer_that_failed_again_leaves_its_question(client: Client, fake: FakeOllama) -> None:
+async def test_a_failed_answer_can_be_retried_until_one_succeeds(client: Client, fake: FakeOllama) -> None:
     session, questions = await talked(client, fake)
     fake.script = refused(500, "no")
     await client.ask(session, "Better", replaces=questions[1])
@@ -180,7 +184,7 @@ async def test_images_are_sent_again_with_the_history(client: Client, fake: Fake
     [({}, [SUN]), ({"images": None}, [SUN]), ({"images": []}, [SUN]), ({"images": [MOON, SUN]}, [MOON, SUN])],
     ids=["absent", "null", "an empty list", "others"],
 )
-async def test_images_are_kept_unless_others_are_named(
+async def test_a_replacement_keeps_the_images_unless_it_has_its_own(
     client: Client, fake: FakeOllama, named: dict[str, Any], sent: list[str]
 ) -> None:
     session = await client.new_session()
@@ -194,7 +198,7 @@ async def test_images_are_kept_unless_others_are_named(
     assert await image_counts(client, session) == [len(sent), 0, 0, 0]
 
 
-async def test_images_of_another_question_are_not_taken_over(client: Client, fake: FakeOllama) -> None:
+async def test_a_replacement_takes_no_images_of_another_question(client: Client, fake: FakeOllama) -> None:
     session = await client.new_session()
     await client.ask(session, "What is this?", images=[SUN])
     second = await client.ask(session, "And this?")
@@ -231,7 +235,7 @@ async def test_images_of_another_question_are_not_taken_over(client: Client, fak
         "empty",
     ],
 )
-async def test_an_answer_with_text_is_told_one_without_is_left_out_with_its_question(
+async def test_an_empty_answer_is_left_out_of_the_prompt_with_its_question(
     client: Client, fake: FakeOllama, reply: Script, history: list[str]
 ) -> None:
     session = await client.new_session()
@@ -243,7 +247,7 @@ async def test_an_answer_with_text_is_told_one_without_is_left_out_with_its_ques
 
 
 @pytest.mark.parametrize("words", [0, 1])
-async def test_a_cancelled_answer_is_told_as_far_as_it_went(
+async def test_the_text_of_a_cancelled_answer_is_in_the_prompt(
     client: Client, fake: FakeOllama, words: int
 ) -> None:
     session = await client.new_session()

@@ -78,7 +78,7 @@ def change(config: Config, sql: str, **arguments: Any) -> None:
 # -- the rest, from everywhere
 
 
-async def test_without_a_cursor_a_finished_answer_is_told_whole(client: Client, fake: FakeOllama) -> None:
+async def test_without_a_cursor_the_whole_answer_is_replayed(client: Client, fake: FakeOllama) -> None:
     session, message = await answered(client, fake)
     stream = await replayed(client, session, message)
     assert [event["type"] for event in stream.events] == ["start", "thinking", "chunk", "done"]
@@ -86,7 +86,9 @@ async def test_without_a_cursor_a_finished_answer_is_told_whole(client: Client, 
     assert stream.last["cursor"] == END
 
 
-async def test_a_replay_tells_the_end_as_it_was_told_live(client: Client, fake: FakeOllama) -> None:
+async def test_a_replay_has_the_same_start_and_end_as_the_live_stream(
+    client: Client, fake: FakeOllama
+) -> None:
     fake.script = Script(said())
     session = await client.new_session()
     live = await client.ask(session)
@@ -95,7 +97,7 @@ async def test_a_replay_tells_the_end_as_it_was_told_live(client: Client, fake: 
 
 
 @pytest.mark.parametrize("place", range(8))
-async def test_a_finished_answer_goes_on_after_the_cursor(
+async def test_a_finished_answer_is_resumed_after_the_cursor(
     client: Client, fake: FakeOllama, place: int
 ) -> None:
     session, message = await answered(client, fake)
@@ -107,7 +109,7 @@ async def test_a_finished_answer_goes_on_after_the_cursor(
 
 
 @pytest.mark.parametrize("lines", [1, 3])
-async def test_an_answer_on_its_way_goes_on_after_the_cursor(
+async def test_a_streaming_answer_is_resumed_after_the_cursor(
     client: Client, fake: FakeOllama, lines: int
 ) -> None:
     async with paused(client, fake, lines) as (session, message, gate):
@@ -123,7 +125,7 @@ async def test_an_answer_on_its_way_goes_on_after_the_cursor(
     assert "reset" not in second.events[0]
 
 
-async def test_a_cursor_holds_after_a_restart(config: Config, fake: FakeOllama) -> None:
+async def test_a_cursor_is_valid_after_a_restart(config: Config, fake: FakeOllama) -> None:
     async with serving(config) as client:
         session, message = await answered(client, fake)
     async with serving(config) as client:
@@ -135,9 +137,7 @@ async def test_a_cursor_holds_after_a_restart(config: Config, fake: FakeOllama) 
 @pytest.mark.parametrize(
     "name", ["answer_many_scripts", "answer_emoji", "answer_emoji_split", "thinking_only"]
 )
-async def test_any_number_of_reconnects_give_the_text_exactly(
-    client: Client, fake: FakeOllama, name: str
-) -> None:
+async def test_many_reconnects_add_up_to_the_exact_text(client: Client, fake: FakeOllama, name: str) -> None:
     lines, random, gate = by_line(recorded(name)), Random(name), Gate()
     lengths = known(lines)
     fake.script = Script(lines, gate=gate)
@@ -163,7 +163,7 @@ async def test_any_number_of_reconnects_give_the_text_exactly(
     assert reconnects >= 50
 
 
-async def test_reconnects_to_a_finished_answer_give_the_text_exactly(
+async def test_reconnects_to_a_finished_answer_add_up_to_the_exact_text(
     client: Client, fake: FakeOllama
 ) -> None:
     random, text = Random(1), "é☃😀" * 100_000
@@ -179,7 +179,7 @@ async def test_reconnects_to_a_finished_answer_give_the_text_exactly(
     assert got == text
 
 
-async def test_a_page_that_loads_in_the_middle_gets_the_rest(client: Client, fake: FakeOllama) -> None:
+async def test_the_cursor_of_a_listed_answer_resumes_it(client: Client, fake: FakeOllama) -> None:
     async with paused(client, fake, 3) as (session, message, gate):
         _, shown = await client.messages(session)
         async with client.resuming(session, message, shown["cursor"]) as stream:
@@ -193,7 +193,7 @@ async def test_a_page_that_loads_in_the_middle_gets_the_rest(client: Client, fak
 # -- where nothing follows, and where the place is not there
 
 
-async def test_at_the_end_there_is_nothing_more(client: Client, fake: FakeOllama) -> None:
+async def test_the_cursor_of_the_end_gets_no_content(client: Client, fake: FakeOllama) -> None:
     session, message = await answered(client, fake)
     assert (await replayed(client, session, message)).cursor == END
     path = watching(session, message)
@@ -201,7 +201,7 @@ async def test_at_the_end_there_is_nothing_more(client: Client, fake: FakeOllama
         assert (response.status, await response.read()) == (204, b"")
 
 
-async def test_all_of_the_text_without_its_end_is_followed_by_the_end(
+async def test_a_cursor_at_the_end_of_the_text_gets_the_terminal_event(
     client: Client, fake: FakeOllama
 ) -> None:
     session, message = await answered(client, fake)
@@ -212,9 +212,7 @@ async def test_all_of_the_text_without_its_end_is_followed_by_the_end(
 @pytest.mark.parametrize(
     "after", ["8.0", "0.13", "7.13", "7.11.end", "6.12.end", "0.0.end", "7.999999999999999"]
 )
-async def test_a_place_that_is_not_there_starts_anew_and_says_so(
-    client: Client, fake: FakeOllama, after: str
-) -> None:
+async def test_a_cursor_past_the_text_resets_the_stream(client: Client, fake: FakeOllama, after: str) -> None:
     session, message = await answered(client, fake)
     stream = await replayed(client, session, message, after)
     assert stream.events[0]["reset"] is True
@@ -223,7 +221,7 @@ async def test_a_place_that_is_not_there_starts_anew_and_says_so(
 
 
 @pytest.mark.parametrize("after", ["7.4", "7.3.end", END])
-async def test_a_live_answer_too_starts_anew_where_the_place_is_not_there(
+async def test_a_cursor_past_the_text_of_a_streaming_answer_resets_the_stream(
     client: Client, fake: FakeOllama, after: str
 ) -> None:
     async with (
@@ -236,7 +234,7 @@ async def test_a_live_answer_too_starts_anew_where_the_place_is_not_there(
     assert seen(stream) == TEXTS
 
 
-async def test_a_tail_that_a_crash_lost_is_never_lost_silently(config: Config, fake: FakeOllama) -> None:
+async def test_text_lost_in_a_crash_resets_the_stream(config: Config, fake: FakeOllama) -> None:
     async with serving(config) as client:
         session, message = await answered(client, fake)
     empty = "UPDATE message SET status = 'streaming', thinking = '', content = '', finish_reason = NULL"
@@ -277,7 +275,7 @@ async def test_a_malformed_cursor_is_refused(
         ("7.0", "", ""),
     ],
 )
-async def test_the_header_wins_and_what_is_empty_counts_as_absent(
+async def test_last_event_id_wins_and_an_empty_cursor_counts_as_absent(
     client: Client, fake: FakeOllama, header: str | None, query: str, thinking: str
 ) -> None:
     session, message = await answered(client, fake)
@@ -293,9 +291,7 @@ async def test_the_header_wins_and_what_is_empty_counts_as_absent(
 
 
 @pytest.mark.parametrize("live", [True, False], ids=["live", "stored"])
-async def test_frames_that_name_a_place_have_it_as_their_id(
-    client: Client, fake: FakeOllama, live: bool
-) -> None:
+async def test_frames_with_a_cursor_have_it_as_their_id(client: Client, fake: FakeOllama, live: bool) -> None:
     async with paused(client, fake, 3) as (session, message, gate):
         if live:
             async with client.resuming(session, message) as stream:
@@ -318,7 +314,7 @@ async def test_frames_of_a_send_have_no_ids(client: Client, fake: FakeOllama) ->
     assert stream.cursor == END
 
 
-async def test_cursors_only_go_forward(client: Client, fake: FakeOllama) -> None:
+async def test_cursors_increase(client: Client, fake: FakeOllama) -> None:
     fake.script = replay("thinking")
     stream = await client.ask(await client.new_session())
     places = [event["cursor"].split(".") for event in stream.events if "cursor" in event]
@@ -346,7 +342,7 @@ async def _is_cancelled(client: Client, fake: FakeOllama) -> tuple[str, Stream]:
 
 
 @pytest.mark.parametrize("ends", [_fails, _is_cancelled], ids=["failed", "cancelled"])
-async def test_every_ending_is_replayed_as_it_was_told(config: Config, fake: FakeOllama, ends: Any) -> None:
+async def test_every_kind_of_end_is_replayed(config: Config, fake: FakeOllama, ends: Any) -> None:
     async with serving(config) as client:
         session, live = await ends(client, fake)
         message = live.last["assistantMessageId"]
@@ -358,9 +354,7 @@ async def test_every_ending_is_replayed_as_it_was_told(config: Config, fake: Fak
         await client.call("GET", watching(session, message), status=204, params={"after": live.cursor})
 
 
-async def test_an_interrupted_answer_is_replayed_with_what_there_was(
-    config: Config, fake: FakeOllama
-) -> None:
+async def test_an_interrupted_answer_is_replayed_with_its_text(config: Config, fake: FakeOllama) -> None:
     fake.script = Script([token("One"), token(" two")], end="hang")
     async with Server(create_app(config)) as server, AsyncExitStack() as opened:
         session = await server.client.new_session()
@@ -395,7 +389,7 @@ async def test_warnings_are_repeated_after_start(config: Config, fake: FakeOllam
 
 
 @pytest.mark.parametrize("which", ["question", "999999", "0", "-1", "x", "1.5", str(2**63), str(2**70)])
-async def test_what_is_not_an_answer_cannot_be_resumed(client: Client, fake: FakeOllama, which: str) -> None:
+async def test_only_an_answer_can_be_resumed(client: Client, fake: FakeOllama, which: str) -> None:
     session, message = await answered(client, fake)
     question = (await client.messages(session))[0]["id"]
     named = question if which == "question" else which
@@ -411,7 +405,7 @@ async def test_an_answer_of_another_session_cannot_be_resumed(client: Client, fa
 
 
 @pytest.mark.parametrize("live", [True, False], ids=["live", "stored"])
-async def test_an_answer_of_somebody_else_cannot_be_resumed(
+async def test_an_answer_of_another_user_cannot_be_resumed(
     config: Config, fake: FakeOllama, live: bool
 ) -> None:
     fake.script = Script(said(), end="hang" if live else "clean", head=Gate() if live else None)

@@ -64,7 +64,7 @@ async def test_the_right_chunk_is_among_the_first_five(tmp_path: Path, name: str
     assert share >= least
 
 
-async def test_over_http(client: Client) -> None:
+async def test_the_search_endpoint_finds_what_a_question_would(client: Client) -> None:
     """The search endpoint gives what a question would get."""
     form: dict[str, Any] = {"title": "GPL", "text": (DATA / "gpl-3.html").read_text()}
     document = await client.call("POST", "/api/documents", status=201, json=form)

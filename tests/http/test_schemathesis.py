@@ -61,7 +61,9 @@ async def names(client: Client, path: str) -> dict[str, Any]:
 
 
 @pytest.mark.parametrize(("method", "path", "mode"), list(ways()))
-async def test_calls(server: Server, method: str, path: str, mode: GenerationMode) -> None:
+async def test_a_call_answers_as_described(
+    server: Server, method: str, path: str, mode: GenerationMode
+) -> None:
     api = copy.deepcopy(API)
     for name, real in (await names(server.client, path)).items():
         for parameter in api["paths"][path][method.lower()]["parameters"]:

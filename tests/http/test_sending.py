@@ -67,7 +67,7 @@ async def test_start_and_done_say_everything_about_the_answer(client: Client, fa
     assert reply["cursor"] == "2.6.end"
 
 
-async def test_the_headers_keep_every_frame_from_being_held_back(client: Client) -> None:
+async def test_the_headers_forbid_buffering(client: Client) -> None:
     session = await client.new_session()
     path = f"/api/chat/sessions/{session}/messages/stream"
     offered = {"Accept-Encoding": "gzip, deflate, br"}
@@ -112,13 +112,13 @@ async def test_text_arrives_while_ollama_still_writes(client: Client, fake: Fake
         assert (await stream.until("done"))["fullResponse"] == "One two three."
 
 
-async def test_the_content_of_the_last_line_counts(client: Client, fake: FakeOllama) -> None:
+async def test_content_of_the_last_line_is_part_of_the_answer(client: Client, fake: FakeOllama) -> None:
     fake.script = Script([token("Hello"), last(" there.")])
     stream = await client.ask(await client.new_session())
     assert stream.text() == stream.last["fullResponse"] == "Hello there."
 
 
-async def test_what_comes_after_the_end_is_ignored(client: Client, fake: FakeOllama) -> None:
+async def test_lines_after_the_last_one_are_ignored(client: Client, fake: FakeOllama) -> None:
     fake.script = Script([token("Hello"), last() + token(" again") + last(), token(" and again")])
     stream = await client.ask(await client.new_session())
     assert stream.kinds() == ["start", "chunk", "done"]
@@ -141,7 +141,7 @@ async def test_what_ollama_said_is_what_is_read_and_stored(
 
 
 @pytest.mark.parametrize("name", BROKEN)
-async def test_what_ollama_said_before_it_broke_off_is_kept(
+async def test_the_text_of_a_recording_that_breaks_off_is_kept(
     client: Client, fake: FakeOllama, name: str
 ) -> None:
     fake.script = replay(name)
@@ -184,7 +184,7 @@ async def test_a_huge_line_arrives_in_bounded_frames(client: Client, fake: FakeO
 
 
 @pytest.mark.parametrize(("reason", "told"), [("stop", "stop"), ("length", "length"), ("unload", "stop")])
-async def test_the_reason_of_the_end_is_told(
+async def test_the_finish_reason_is_passed_on(
     client: Client, fake: FakeOllama, reason: str, told: str
 ) -> None:
     fake.script = Script(answer("Hello.", reason=reason))
@@ -268,7 +268,7 @@ async def test_the_json_call_gives_a_cancelled_answer_like_any_other(
         (refused(500, "out of memory"), 502, "upstream_error", ""),
     ],
 )
-async def test_the_json_call_of_a_failed_answer_has_its_status_and_what_there_was(
+async def test_the_json_call_of_a_failed_answer_has_a_status_and_the_text(
     client: Client, fake: FakeOllama, script: Script, status: int, code: str, text: str
 ) -> None:
     fake.script = script
@@ -283,7 +283,7 @@ async def test_the_json_call_of_a_failed_answer_has_its_status_and_what_there_wa
     }
 
 
-async def test_without_streaming_the_stream_call_answers_as_the_json_one(
+async def test_with_streaming_disabled_the_stream_call_answers_like_the_json_call(
     fake: FakeOllama, config: Config
 ) -> None:
     async with serving(replace(config, enable_streaming=False)) as client:
@@ -301,7 +301,7 @@ async def test_without_streaming_the_stream_call_answers_as_the_json_one(
 # -- what Ollama is asked
 
 
-async def test_what_the_model_is_told_to_do_is_passed_on_exactly(client: Client, fake: FakeOllama) -> None:
+async def test_options_are_passed_on_exactly(client: Client, fake: FakeOllama) -> None:
     wishes: dict[str, Any] = {
         "options": {"temperature": 0.7, "seed": 2**53, "stop": ["\n\n", "é"], "top_k": 0, "unheard_of": None},
         "think": False,
@@ -324,12 +324,12 @@ async def test_what_the_model_is_told_to_do_is_passed_on_exactly(client: Client,
     [{"think": True}, {"think": "high"}, {"format": "json"}, {"keep_alive": "10m"}, {"keep_alive": -1}],
     ids=str,
 )
-async def test_each_form_of_a_wish_is_passed_on(client: Client, fake: FakeOllama, wish: Any) -> None:
+async def test_each_form_of_an_option_is_passed_on(client: Client, fake: FakeOllama, wish: Any) -> None:
     await client.ask(await client.new_session(), "Hi", **wish)
     assert fake.requests[0].items() >= wish.items()
 
 
-async def test_nothing_is_asked_that_was_not_wished_for(client: Client, fake: FakeOllama) -> None:
+async def test_no_option_is_passed_on_that_was_not_given(client: Client, fake: FakeOllama) -> None:
     await client.ask(await client.new_session(), "Hi")
     assert fake.requests == [
         {"model": MODEL, "messages": [{"role": "user", "content": "Hi"}], "truncate": False}
@@ -345,7 +345,7 @@ async def test_nothing_is_asked_that_was_not_wished_for(client: Client, fake: Fa
         (None, None, None),
     ],
 )
-async def test_the_nearest_system_prompt_counts(
+async def test_the_most_specific_system_prompt_wins(
     fake: FakeOllama, config: Config, of_request: str | None, of_session: str | None, of_config: str | None
 ) -> None:
     async with serving(replace(config, system_prompt=of_config)) as client:
@@ -366,7 +366,7 @@ async def test_the_nearest_system_prompt_counts(
         (None, "Echo:270m", "echo:270m"),
     ],
 )
-async def test_the_nearest_model_counts_under_its_own_name(
+async def test_the_most_specific_model_wins_in_ollamas_spelling(
     client: Client, fake: FakeOllama, of_request: str | None, of_session: str | None, asked: str
 ) -> None:
     session = await client.new_session(model=of_session)
@@ -376,14 +376,14 @@ async def test_the_nearest_model_counts_under_its_own_name(
     assert stream.events[0]["model"] == stream.last["model"] == reply["model"] == asked
 
 
-async def test_latest_is_implied(client: Client, fake: FakeOllama) -> None:
+async def test_a_name_without_a_tag_means_latest(client: Client, fake: FakeOllama) -> None:
     fake.models.append(fake.models[0] | {"name": "mine:latest", "model": "mine:latest"})
     fake.shows["mine:latest"] = fake.shows[MODEL]
     stream = await client.ask(await client.new_session(), model="Mine")
     assert fake.requests[0]["model"] == stream.last["model"] == "mine:latest"
 
 
-async def test_a_model_that_is_missing_is_refused_with_those_that_are_there(
+async def test_the_refusal_of_a_missing_model_lists_the_installed_ones(
     client: Client, fake: FakeOllama
 ) -> None:
     session = await client.new_session()
@@ -393,7 +393,7 @@ async def test_a_model_that_is_missing_is_refused_with_those_that_are_there(
     assert await client.messages(session) == []
 
 
-async def test_where_nothing_is_installed_the_line_to_type_is_told(client: Client, fake: FakeOllama) -> None:
+async def test_without_any_model_the_error_says_what_to_type(client: Client, fake: FakeOllama) -> None:
     fake.models = []
     session = await client.new_session()
     body = await client.send(session, status=503, model="auto")
@@ -403,7 +403,7 @@ async def test_where_nothing_is_installed_the_line_to_type_is_told(client: Clien
 
 
 @pytest.mark.parametrize("unreadable", [html(), refused(500, "no")], ids=["page", "refused"])
-async def test_a_named_model_is_tried_where_the_list_cannot_be_read(
+async def test_a_named_model_is_tried_if_the_list_cannot_be_read(
     client: Client, fake: FakeOllama, unreadable: Script
 ) -> None:
     fake.instead["/api/tags"] = unreadable
@@ -430,13 +430,13 @@ async def test_the_first_message_names_the_session(client: Client, message: str,
     assert (await client.session(session))["title"] == title
 
 
-async def test_a_title_that_was_given_stays(client: Client) -> None:
+async def test_a_title_given_by_the_client_stays(client: Client) -> None:
     session = await client.new_session(title="Sky")
     await client.ask(session, "Why is it blue?")
     assert (await client.session(session))["title"] == "Sky"
 
 
-async def test_an_answer_on_its_way_is_shown_as_it_stands(client: Client, fake: FakeOllama) -> None:
+async def test_a_streaming_answer_is_listed_with_its_text_so_far(client: Client, fake: FakeOllama) -> None:
     fake.script = Script(answer("Hello there.", thinking="Hm."), gate=(gate := Gate()))
     session = await client.new_session()
     async with client.sending(session) as stream:
@@ -453,7 +453,7 @@ async def test_an_answer_on_its_way_is_shown_as_it_stands(client: Client, fake: 
         assert (await client.session(session))["activeMessageId"] is None
 
 
-async def test_the_next_message_may_be_sent_on_done(client: Client) -> None:
+async def test_the_session_is_free_on_done(client: Client) -> None:
     session = await client.new_session()
     for _ in range(50):
         async with client.sending(session) as stream:
@@ -461,9 +461,7 @@ async def test_the_next_message_may_be_sent_on_done(client: Client) -> None:
     assert (await client.session(session))["messageCount"] == 100
 
 
-async def test_the_next_message_may_be_sent_on_the_answer_to_a_cancel(
-    client: Client, fake: FakeOllama
-) -> None:
+async def test_the_session_is_free_on_the_response_to_a_cancel(client: Client, fake: FakeOllama) -> None:
     fake.script = Script([token("Hello"), token(" there")], end="hang")
     session = await client.new_session()
     for _ in range(50):
@@ -473,7 +471,7 @@ async def test_the_next_message_may_be_sent_on_the_answer_to_a_cancel(
     assert (await client.session(session))["messageCount"] == 100
 
 
-async def test_the_next_message_may_be_sent_on_an_error(client: Client, fake: FakeOllama) -> None:
+async def test_the_session_is_free_on_an_error(client: Client, fake: FakeOllama) -> None:
     fake.script = Script([token("Hello")])
     session = await client.new_session()
     for _ in range(20):
@@ -481,7 +479,7 @@ async def test_the_next_message_may_be_sent_on_an_error(client: Client, fake: Fa
             await stream.until("error")
 
 
-def test_every_recording_says_how_it_was_asked() -> None:
+def test_every_recording_of_a_stream_was_a_success() -> None:
     assert [name for name in STREAMS if about(name)["status"] != 200] == []
 
 

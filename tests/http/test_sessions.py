@@ -45,7 +45,7 @@ async def listed(client: Client, **query: Any) -> list[str]:
 @pytest.mark.parametrize(
     "more", [{}, {"json": {}}, {"json": {"title": None, "model": None, "system": None}}], ids=str
 )
-async def test_a_session_begins_with_nothing(client: Client, more: dict[str, Any]) -> None:
+async def test_a_new_session_is_empty(client: Client, more: dict[str, Any]) -> None:
     session = await client.call("POST", SESSIONS, status=201, **more)
     assert TIME.fullmatch(session["createdAt"])
     assert session == {
@@ -63,13 +63,13 @@ async def test_a_session_begins_with_nothing(client: Client, more: dict[str, Any
     assert await client.call("GET", SESSIONS) == {"sessions": [session], "next": None}
 
 
-async def test_a_session_has_what_it_was_made_with(client: Client) -> None:
+async def test_a_session_has_the_fields_it_was_created_with(client: Client) -> None:
     given: dict[str, Any] = {"title": "Trip", "model": MODEL, "system": "Be brief."}
     session = await client.session(await client.new_session(**given))
     assert {name: session[name] for name in given} == given
 
 
-async def test_ids_cannot_be_guessed(client: Client) -> None:
+async def test_session_ids_are_random(client: Client) -> None:
     ids = [await client.new_session() for _ in range(30)]
     assert len(set(ids)) == len(ids)
     assert all(re.fullmatch(r"[A-Za-z0-9_-]{22,}", each) for each in ids)  # 6 bits each: 128 or more
@@ -87,7 +87,7 @@ async def test_ids_cannot_be_guessed(client: Client) -> None:
         ("\n\t ", None),
     ],
 )
-async def test_the_first_messages_first_line_names_the_session(
+async def test_the_first_line_of_the_first_message_is_the_title(
     client: Client, message: str, title: str | None
 ) -> None:
     session = await client.new_session()
@@ -95,13 +95,13 @@ async def test_the_first_messages_first_line_names_the_session(
     assert (await client.session(session))["title"] == title
 
 
-async def test_a_title_that_was_given_stays(client: Client) -> None:
+async def test_a_title_given_by_the_client_stays(client: Client) -> None:
     session = await client.new_session(title="Mine")
     await client.ask(session, "Hello")
     assert (await client.session(session))["title"] == "Mine"
 
 
-async def test_a_session_names_the_answer_being_produced(client: Client, fake: FakeOllama) -> None:
+async def test_a_session_has_the_id_of_its_streaming_answer(client: Client, fake: FakeOllama) -> None:
     fake.script = Script(answer("Hello world"), gate=(gate := Gate()))
     session = await client.new_session()
     async with client.sending(session) as stream:
@@ -120,7 +120,9 @@ async def test_a_session_names_the_answer_being_produced(client: Client, fake: F
 
 
 @pytest.mark.parametrize("field", ["title", "model", "system"])
-async def test_a_change_takes_what_is_given_null_takes_off_absent_stays(client: Client, field: str) -> None:
+async def test_an_update_sets_fields_null_clears_them_and_absent_ones_stay(
+    client: Client, field: str
+) -> None:
     given: dict[str, Any] = {"title": "Trip", "model": MODEL, "system": "Be brief."}
     path = f"{SESSIONS}/{await client.new_session(**given)}"
     for value in ("other", None):
@@ -129,7 +131,7 @@ async def test_a_change_takes_what_is_given_null_takes_off_absent_stays(client: 
         assert await client.call("GET", path) == changed
 
 
-async def test_an_empty_change_changes_nothing(client: Client) -> None:
+async def test_an_empty_update_changes_nothing(client: Client) -> None:
     session = await client.session(await client.new_session(title="Trip", system="Be brief."))
     changed = await client.call("PATCH", f"{SESSIONS}/{session['id']}", json={})
     assert changed | {"updatedAt": ""} == session | {"updatedAt": ""}
@@ -142,7 +144,7 @@ async def moved(client: Client, session: str, before: str) -> str:
     return after
 
 
-async def test_every_activity_moves_updated_at(client: Client, fake: FakeOllama) -> None:
+async def test_every_activity_updates_updated_at(client: Client, fake: FakeOllama) -> None:
     fake.script = Script(answer("Hello"), gate=(gate := Gate()))
     session = await client.new_session()
     at = str((await client.session(session))["updatedAt"])
@@ -202,7 +204,7 @@ async def test_deleting_cancels_a_running_answer_first(client: Client, fake: Fak
 
 
 @pytest.mark.parametrize("limit", [1, 2, 3, 7, 8, 500])
-async def test_the_list_is_newest_activity_first_and_whole_over_its_pages(client: Client, limit: int) -> None:
+async def test_pages_list_all_sessions_by_latest_activity(client: Client, limit: int) -> None:
     ids = [await client.new_session() for _ in range(7)]
     found = await pages(client, SESSIONS, "sessions", limit=limit)
     assert [session["id"] for page in found for session in page] == ids[::-1]
@@ -210,12 +212,12 @@ async def test_the_list_is_newest_activity_first_and_whole_over_its_pages(client
     assert 0 < len(found[-1]) <= limit
 
 
-async def test_a_page_has_50_sessions_unless_told_otherwise(client: Client) -> None:
+async def test_a_page_has_50_sessions_by_default(client: Client) -> None:
     await asyncio.gather(*(client.new_session() for _ in range(51)))
     assert [len(page) for page in await pages(client, SESSIONS, "sessions")] == [50, 1]
 
 
-async def test_sessions_of_one_moment_are_neither_lost_nor_repeated(config: Config) -> None:
+async def test_sessions_of_the_same_moment_are_paged_completely(config: Config) -> None:
     async with serving(config) as client:
         ids = [await client.new_session(title="same word") for _ in range(9)]
     with closing(sqlite3.connect(config.database_path)) as database, database:
@@ -226,7 +228,7 @@ async def test_sessions_of_one_moment_are_neither_lost_nor_repeated(config: Conf
             assert sorted(await listed(client, limit=limit, q="same")) == sorted(ids)
 
 
-async def test_activity_while_the_list_is_read_neither_hides_nor_repeats_the_others(client: Client) -> None:
+async def test_activity_between_pages_neither_hides_nor_repeats_sessions(client: Client) -> None:
     ids = [await client.new_session() for _ in range(6)]
     first = await client.call("GET", SESSIONS, params={"limit": 2})
     await client.ask(ids[0])  # was last of all
@@ -274,14 +276,14 @@ async def library(client: Client, fake: FakeOllama) -> dict[str, str]:
         ("", ["empty", "trains", "mountains"]),
     ],
 )
-async def test_search_finds_words_by_their_beginnings(
+async def test_search_matches_prefixes_of_words(
     client: Client, library: dict[str, str], q: str, found: list[str]
 ) -> None:
     assert await listed(client, q=q) == [library[name] for name in found]
     assert await listed(client, q=q, limit=1) == [library[name] for name in found]
 
 
-async def test_search_follows_what_changes(client: Client, library: dict[str, str]) -> None:
+async def test_search_follows_changes(client: Client, library: dict[str, str]) -> None:
     path = f"{SESSIONS}/{library['mountains']}"
     await client.call("PATCH", path, json={"title": "Hills"})
     assert await listed(client, q="mountains") == []
@@ -296,7 +298,7 @@ async def test_search_follows_what_changes(client: Client, library: dict[str, st
 # -- messages
 
 
-async def test_a_message_shows_all_its_fields(client: Client, fake: FakeOllama) -> None:
+async def test_a_message_has_all_its_fields(client: Client, fake: FakeOllama) -> None:
     fake.script = Script(answer("Hello world", thinking="Hm, so"))
     session = await client.new_session()
     await client.ask(session, "Hi", images=["YWJj"], clientMessageId="c-1")
@@ -351,7 +353,7 @@ async def test_a_message_shows_all_its_fields(client: Client, fake: FakeOllama) 
     assert asked["id"] < answered["id"]
 
 
-async def test_the_text_so_far_is_shown_with_its_cursor(client: Client, fake: FakeOllama) -> None:
+async def test_a_streaming_answer_is_listed_with_text_and_cursor(client: Client, fake: FakeOllama) -> None:
     fake.script = Script(answer("Hello world"), gate=(gate := Gate()))
     session = await client.new_session()
     async with client.sending(session) as stream:
@@ -364,7 +366,7 @@ async def test_the_text_so_far_is_shown_with_its_cursor(client: Client, fake: Fa
         await stream.rest()
 
 
-async def test_a_failed_answer_says_why(client: Client, fake: FakeOllama) -> None:
+async def test_a_failed_answer_has_its_error(client: Client, fake: FakeOllama) -> None:
     fake.script = refused(400, "no such thing")
     session = await client.new_session()
     await client.ask(session)
@@ -409,7 +411,7 @@ async def exported(client: Client, session: str, form: str) -> tuple[str, Any]:
         return await response.text(), response.headers
 
 
-async def test_json_holds_the_session_and_all_messages(client: Client) -> None:
+async def test_a_json_export_has_the_session_and_all_messages(client: Client) -> None:
     session = await client.new_session(title="Trip")
     await client.ask(session, "One \u2028 \0 “two”")
     text, headers = await exported(client, session, "json")
@@ -420,13 +422,13 @@ async def test_json_holds_the_session_and_all_messages(client: Client) -> None:
     }
 
 
-async def test_json_is_the_default(client: Client) -> None:
+async def test_the_default_export_is_json(client: Client) -> None:
     session = await client.new_session()
     whole = await client.call("GET", f"{SESSIONS}/{session}/export")
     assert whole == {"session": await client.session(session), "messages": []}
 
 
-async def test_markdown_reads_as_a_conversation(client: Client, fake: FakeOllama) -> None:
+async def test_a_markdown_export_reads_as_a_conversation(client: Client, fake: FakeOllama) -> None:
     fake.script = Script(answer("Hello *you*."))
     session = await client.new_session(title="A\ntrip")
     await client.ask(session, "Hi")
@@ -436,7 +438,7 @@ async def test_markdown_reads_as_a_conversation(client: Client, fake: FakeOllama
 
 
 @pytest.mark.parametrize("form", ["xml", "JSON", "json,markdown", "\0", "../json"])
-async def test_an_unknown_format_is_invalid(client: Client, form: str) -> None:
+async def test_an_unknown_export_format_is_invalid(client: Client, form: str) -> None:
     path = f"{SESSIONS}/{await client.new_session()}/export"
     told = await client.call("GET", path, status=422, params={"format": form})
     assert (told["code"], told["field"]) == ("invalid", "format")
@@ -464,7 +466,7 @@ async def test_an_export_that_a_deletion_cuts_short_breaks_off(
 
 
 @pytest.mark.parametrize("turns", [99, 100, 101, 200, 201])
-async def test_a_conversation_of_many_pages_is_exported_whole(config: Config, turns: int) -> None:
+async def test_a_long_conversation_is_exported_completely(config: Config, turns: int) -> None:
     async with serving(config) as client:
         session = await client.new_session(title="Long")
         await client.ask(session, "number 0")
@@ -492,7 +494,7 @@ def _multiply(config: Config, turns: int) -> None:
                 )
 
 
-async def test_an_answer_being_produced_is_exported_as_it_stands(client: Client, fake: FakeOllama) -> None:
+async def test_a_streaming_answer_is_exported_with_its_text_so_far(client: Client, fake: FakeOllama) -> None:
     fake.script = Script(answer("Hello world"), gate=(gate := Gate()))
     session = await client.new_session()
     async with client.sending(session) as stream:

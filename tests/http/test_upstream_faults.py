@@ -160,9 +160,7 @@ async def test_a_fault_ends_a_waiting_request_with_a_status(
 
 
 @pytest.mark.parametrize("name", REFUSALS)
-async def test_a_refusal_is_in_ollamas_own_words(
-    client: Client, fake: FakeOllama, name: str
-) -> None:
+async def test_a_refusal_is_in_ollamas_own_words(client: Client, fake: FakeOllama, name: str) -> None:
     status = about(name)["status"]
     fake.script = Script([recorded(name)], status=status, content_type=JSON)
     stream = await client.ask(await client.new_session())

@@ -32,23 +32,23 @@ def rows(report: str, first: str) -> list[list[str]]:
 
 
 @pytest.mark.parametrize("contestant", ["direct", "chatproxy", "aiohttp"])
-def test_everybody_carries_the_load(report: str, contestant: str) -> None:
+def test_every_contestant_carries_the_load(report: str, contestant: str) -> None:
     compared = [cells for cells in rows(report, contestant) if len(cells) == 7]
     assert compared
     assert all(cells[3] != "-" for cells in compared)
 
 
-def test_no_token_is_lost_where_everybody_comes_back_at_once(report: str) -> None:
+def test_no_token_is_lost_if_all_readers_reconnect_at_once(report: str) -> None:
     assert rows(report, "tokens lost or doubled by that") == [["0", "0", "met"]]
 
 
-def test_it_takes_the_place_of_the_earlier_run_and_leaves_what_is_around_it(report: str) -> None:
+def test_a_run_replaces_the_earlier_one_and_nothing_around_it(report: str) -> None:
     assert "an earlier run" not in report
     assert report.startswith("Before.\n\n<!-- make bench: begin -->\n## Speed\n")
     assert report.endswith("\n<!-- make bench: end -->\n\nAfter.\n")
 
 
-def test_a_peer_is_measured_or_named_as_left_out(report: str) -> None:
+def test_a_peer_is_measured_or_listed_as_left_out(report: str) -> None:
     for peer in ("nginx", "FastAPI + httpx", "Flask + requests"):
         assert rows(report, peer) or f"{peer} (" in report
 

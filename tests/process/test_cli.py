@@ -70,7 +70,7 @@ async def test_it_starts_without_ollama(tmp_path: Path) -> None:
             assert (ready["status"], ready["ollama"]["reachable"]) == ("ready", False)
 
 
-async def test_flags_win_over_the_environment_and_that_over_the_file(
+async def test_flags_win_over_the_environment_and_the_environment_over_env_file(
     fake: FakeOllama, tmp_path: Path
 ) -> None:
     (tmp_path / ".env").write_text("DATABASE_URL=sqlite:///file.db\nSYSTEM_PROMPT=Be brief.\n")
@@ -122,7 +122,7 @@ def test_a_file_that_is_no_database(tmp_path: Path) -> None:
     assert (tmp_path / "chatproxy.db").read_bytes() == b"Dear diary,\n" * 1000
 
 
-async def test_a_database_that_another_one_uses(fake: FakeOllama, tmp_path: Path) -> None:
+async def test_a_database_in_use_is_refused(fake: FakeOllama, tmp_path: Path) -> None:
     async with Process.running(tmp_path, ollama_host=fake.url) as process:
         second = await asyncio.to_thread(refusal, tmp_path)
         assert second.startswith(f"chatproxy: The database {tmp_path}/chatproxy.db is in use by another")
@@ -144,7 +144,7 @@ def test_the_version(tmp_path: Path, command: Sequence[str]) -> None:
     assert (run.returncode, run.stdout, run.stderr) == (0, f"chatproxy {__version__}\n", "")
 
 
-def test_the_settings_in_force_and_where_they_came_from(tmp_path: Path) -> None:
+def test_print_config_shows_values_and_sources(tmp_path: Path) -> None:
     (tmp_path / ".env").write_text("TOKEN_TIMEOUT=7\nPORT=1\n")
     given = environment(port=2, ollama_api_key="sesame")
     run = ran(tmp_path, given, "--print-config", "--log-level", "debug")
@@ -194,7 +194,7 @@ async def refuses(client: Client, session: str) -> None:
         await client.send(session, status=503)
 
 
-async def test_signals_in_plenty_change_nothing(fake: FakeOllama, tmp_path: Path) -> None:
+async def test_further_signals_change_nothing(fake: FakeOllama, tmp_path: Path) -> None:
     fake.script = half_said()
     async with Process.running(tmp_path, ollama_host=fake.url, **MODEL) as process:
         async with process.client.sending(await process.client.new_session()) as stream:
@@ -217,7 +217,7 @@ async def test_a_signal_with_an_ollama_that_hangs(fake: FakeOllama, tmp_path: Pa
     assert answers(tmp_path) == []
 
 
-async def test_a_signal_with_a_reader_that_takes_nothing(fake: FakeOllama, tmp_path: Path) -> None:
+async def test_a_signal_with_a_reader_that_does_not_read(fake: FakeOllama, tmp_path: Path) -> None:
     fake.script = Script([token("x" * 1_000_000)] * 8, end="hang")  # more than any socket buffer holds
     async with Process.running(tmp_path, ollama_host=fake.url, **MODEL) as process:
         session = await process.client.new_session()

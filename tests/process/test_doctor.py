@@ -30,7 +30,7 @@ def contents(folder: Path) -> dict[str, bytes]:
     return {path.name: path.read_bytes() for path in folder.iterdir()}
 
 
-async def test_all_is_well(fake: FakeOllama, tmp_path: Path) -> None:
+async def test_doctor_finds_nothing(fake: FakeOllama, tmp_path: Path) -> None:
     fake.script = Script(answer("Hi", eval_count=16, eval_duration=800_000_000, load_duration=1_500_000_000))
     async with Process.running(tmp_path, ollama_host=fake.url):  # that it runs is no finding
         run = await doctor(tmp_path, ollama_host=fake.url)

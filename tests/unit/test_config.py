@@ -25,7 +25,7 @@ def test_the_defaults_are_those_of_a_machine_with_ollama_on_it() -> None:
     assert config.disconnect_grace_seconds is None
 
 
-def test_every_default_is_a_value_that_would_be_accepted() -> None:
+def test_every_default_is_a_valid_value() -> None:
     for name, setting in SETTINGS.items():
         default = getattr(Config(), name.lower())
         if default is not None:
@@ -219,7 +219,7 @@ def test_what_means_neither() -> None:
         ("ollama_api_key", "ключ"),
     ],
 )
-def test_a_value_that_makes_no_sense_is_refused_by_name(setting: str, given: object) -> None:
+def test_the_refusal_of_a_value_names_the_setting(setting: str, given: object) -> None:
     sentence = refusal(**{setting: given})
     assert sentence.startswith(f"{setting.upper()} is ")
     assert ", which cannot be used: use " in sentence
@@ -231,7 +231,7 @@ def test_numbers_may_come_as_text() -> None:
     assert (config.port, config.token_timeout, config.disconnect_grace_seconds) == (0, 2.5, 0)
 
 
-def test_words_lose_the_spaces_around_them() -> None:
+def test_spaces_around_a_word_are_removed() -> None:
     config = Config(
         host=" [::1] ", default_model=" gemma3 ", trusted_user_header=" X-User ", log_level="INFO"
     )
@@ -246,7 +246,7 @@ def test_a_secret_is_neither_in_the_representation_nor_in_a_refusal() -> None:
     assert refusal(ollama_api_key="hunter 2").startswith("OLLAMA_API_KEY is '****', which cannot be used: ")
 
 
-def test_flags_win_over_the_environment_and_that_over_the_file(tmp_path: Path) -> None:
+def test_flags_win_over_the_environment_and_the_environment_over_env_file(tmp_path: Path) -> None:
     dotenv = tmp_path / ".env"
     dotenv.write_text("PORT=1\nHOST=1.1.1.1\nDEFAULT_MODEL=gemma3\nUNRELATED=1\n")
     loaded = load({"PORT": "3", "HOST": None}, {"PORT": "2", "HOST": "2.2.2.2"}, dotenv)

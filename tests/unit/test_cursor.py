@@ -9,7 +9,7 @@ from chatproxy.errors import ChatError
 
 
 @given(st.integers(0, 10**15 - 1), st.integers(0, 10**15 - 1), st.booleans())
-def test_what_is_written_is_read(thinking: int, content: int, end: bool) -> None:
+def test_a_cursor_survives_writing_and_reading(thinking: int, content: int, end: bool) -> None:
     cursor = Cursor(thinking, content, end)
     assert Cursor.parse(str(cursor)) == cursor
 
@@ -31,7 +31,7 @@ def test_what_is_written_is_read(thinking: int, content: int, end: bool) -> None
         "9" * 16 + ".0",
     ],
 )
-def test_anything_else_is_refused(text: str) -> None:
+def test_any_other_text_is_refused(text: str) -> None:
     with pytest.raises(ChatError) as refused:
         Cursor.parse(text)
     assert refused.value.code == "invalid_cursor"

@@ -61,7 +61,7 @@ def test_the_request_is_named_in_text_too(capsys: pytest.CaptureFixture[str], re
 
 @pytest.mark.parametrize("format", ["text", "json"])
 @pytest.mark.parametrize("ending", ["\n", "\r", "\x0b", "\x85", "\u2028", "\x1b[2K"])
-def test_nobody_can_forge_a_line(capsys: pytest.CaptureFixture[str], format: str, ending: str) -> None:
+def test_a_message_cannot_forge_a_line(capsys: pytest.CaptureFixture[str], format: str, ending: str) -> None:
     log.configure(format, "info")
     forged = f"x{ending}2026-01-01T00:00:00.000Z ERROR forged"
     log.event(logger, logging.INFO, forged, model=forged)
@@ -90,7 +90,7 @@ def test_an_exception_is_a_field_in_json(capsys: pytest.CaptureFixture[str]) -> 
     assert json.loads(capsys.readouterr().err)["exception"] == "ValueError: why\n"
 
 
-def test_libraries_speak_from_warning_on(capsys: pytest.CaptureFixture[str]) -> None:
+def test_libraries_log_from_warning_on(capsys: pytest.CaptureFixture[str]) -> None:
     log.configure("text", "debug")
     logging.getLogger("aiosqlite").debug("what a user wrote")
     logger.debug("ours")
@@ -99,7 +99,7 @@ def test_libraries_speak_from_warning_on(capsys: pytest.CaptureFixture[str]) -> 
     assert [line.split(" ", 1)[1] for line in written.splitlines()] == ["DEBUG ours", "WARNING slow"]
 
 
-def test_a_level_above_warning_holds_for_all(capsys: pytest.CaptureFixture[str]) -> None:
+def test_a_level_above_warning_applies_to_libraries_too(capsys: pytest.CaptureFixture[str]) -> None:
     log.configure("text", "error")
     logging.getLogger("asyncio").warning("slow")
     logger.warning("ours")
@@ -115,7 +115,7 @@ def test_a_level_above_warning_holds_for_all(capsys: pytest.CaptureFixture[str])
     ids=["token", "text"],
 )
 @pytest.mark.parametrize("format", ["text", "json"])
-async def test_a_request_that_is_no_http_is_not_logged(
+async def test_a_request_that_is_not_http_is_not_logged(
     client: Client, capsys: pytest.CaptureFixture[str], request_: bytes, format: str
 ) -> None:
     log.configure(format, "info")

@@ -105,7 +105,7 @@ async def test_the_thinker_can_be_told_not_to(http: aiohttp.ClientSession) -> No
     assert text_of(lines) == answer_to("The sea", 0, 0)
 
 
-async def test_num_predict_ends_it_by_length(http: aiohttp.ClientSession) -> None:
+async def test_num_predict_limits_the_length(http: aiohttp.ClientSession) -> None:
     *lines, last = await lines_of(http, asking("Hello", options={"num_predict": 3, "seed": 1}))
     assert (len(lines), last["done_reason"], last["eval_count"]) == (3, "length", 3)
 
@@ -116,7 +116,7 @@ async def test_num_predict_counts_thinking_too(http: aiohttp.ClientSession) -> N
     assert (len(lines), text_of(lines), last["done_reason"]) == (3, "", "length")
 
 
-async def test_it_knows_the_turns_before_and_the_images(http: aiohttp.ClientSession) -> None:
+async def test_an_answer_mentions_earlier_turns_and_images(http: aiohttp.ClientSession) -> None:
     turns = [
         {"role": "system", "content": "Be brief"},
         {"role": "user", "content": "One"},
@@ -127,7 +127,7 @@ async def test_it_knows_the_turns_before_and_the_images(http: aiohttp.ClientSess
     assert text_of(lines) == answer_to("Two", 1, 1)
 
 
-def test_an_answer_is_made_of_the_message_and_says_what_it_is() -> None:
+def test_an_answer_repeats_the_message_and_says_what_it_is() -> None:
     answer = answer_to("Why is the octopus so clever?", 0, 0)
     assert answer.startswith("You wrote about **Why**, **the**, **octopus**, **clever**. It is the first")
     assert "\n\n- open this conversation" in answer
@@ -183,14 +183,14 @@ async def test_chatproxys_own_client_understands_it(http: aiohttp.ClientSession)
         await ollama.close()
 
 
-async def test_it_says_that_it_runs(http: aiohttp.ClientSession) -> None:
+async def test_the_root_says_that_ollama_is_running(http: aiohttp.ClientSession) -> None:
     async with http.get("/") as response:
         assert await response.text() == "Ollama is running"
     async with http.head("/") as response:
         assert response.status == 200
 
 
-async def test_it_stops_when_the_reader_goes() -> None:
+async def test_an_answer_stops_when_its_reader_leaves() -> None:
     """At this pace the answer would take hours."""
     async with asyncio.timeout(30), demo_server(pace=0.01) as url:
         before = asyncio.all_tasks()

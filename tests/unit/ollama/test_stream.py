@@ -121,7 +121,9 @@ async def test_the_answer(fake: FakeOllama) -> None:
 
 
 @pytest.mark.parametrize("cut", CUTS)
-async def test_any_pieces(fake: FakeOllama, cut: Callable[[bytes], list[bytes]]) -> None:
+async def test_an_answer_is_the_same_however_it_is_cut(
+    fake: FakeOllama, cut: Callable[[bytes], list[bytes]]
+) -> None:
     pieces = cut(recorded("answer_many_scripts"))
     assert await played(fake, Script(pieces)) == (texts("answer_many_scripts")[1], None, "length")
 
@@ -293,7 +295,7 @@ async def test_an_end_without_done(fake: FakeOllama, end: Any) -> None:
 
 
 @pytest.mark.parametrize("end", ["cut", "reset"])
-async def test_no_answer_at_all(fake: FakeOllama, end: Any) -> None:
+async def test_a_connection_closed_without_a_response_is_incomplete(fake: FakeOllama, end: Any) -> None:
     code, sentence = (await played(fake, raw(end=end)))[1:]
     assert code == "upstream_incomplete"
     assert sentence.startswith("Ollama closed the connection before it answered")
@@ -304,7 +306,7 @@ async def test_a_body_that_ends_before_its_length(fake: FakeOllama) -> None:
     assert (await played(fake, script))[:2] == ("a", "upstream_incomplete")
 
 
-async def test_done_counts_also_where_the_body_is_cut_after_it(fake: FakeOllama) -> None:
+async def test_a_body_cut_after_done_is_complete(fake: FakeOllama) -> None:
     assert await played(fake, Script([last("a").rstrip()], end="cut")) == ("a", None, "stop")
 
 
@@ -386,7 +388,7 @@ async def test_a_refusal_without_end_is_read_to_a_limit(fake: FakeOllama) -> Non
     assert await played(fake, script) == ("", "upstream_error", f"Ollama reports: {'x' * 1000}…")
 
 
-async def test_a_refused_answer_has_no_encoding_to_mind(fake: FakeOllama) -> None:
+async def test_the_encoding_of_a_refusal_does_not_matter(fake: FakeOllama) -> None:
     script = refused(500, "late", headers={"Content-Encoding": "gzip"})
     assert await played(fake, script) == ("", "upstream_error", "Ollama reports: late")
 
@@ -394,7 +396,7 @@ async def test_a_refused_answer_has_no_encoding_to_mind(fake: FakeOllama) -> Non
 # -- no connection
 
 
-async def test_nobody_listens(fake: FakeOllama) -> None:
+async def test_a_refused_connection_is_unavailable(fake: FakeOllama) -> None:
     await fake.stop()
     with pytest.raises(ChatError) as caught:
         await ask(fake, Reader())
@@ -419,7 +421,7 @@ async def test_tls_with_a_server_that_has_none(fake: FakeOllama) -> None:
     assert isinstance(caught.value.__cause__, ssl.SSLError)
 
 
-async def test_connecting_takes_too_long() -> None:
+async def test_a_connection_that_takes_too_long_is_unavailable() -> None:
     async with Mute.listening() as mute:
         with pytest.raises(ChatError) as caught:
             await chat_stream(
@@ -466,7 +468,7 @@ async def test_nothing_is_delivered_after_abort(fake: FakeOllama) -> None:
     assert reader.content == "a"
 
 
-async def test_bytes_that_were_on_their_way_are_dropped() -> None:
+async def test_bytes_that_arrive_after_abort_are_dropped() -> None:
     reader = Reader()
     stream = ChatStream(b"", reader, asyncio.get_running_loop())
     stream.abort()  # before there is a connection
@@ -498,7 +500,7 @@ async def test_abort_when_finished_changes_nothing(fake: FakeOllama) -> None:
     assert stream.finished.result() is done
 
 
-async def test_cancelling_who_waits_closes_the_connection(fake: FakeOllama) -> None:
+async def test_cancelling_the_waiter_closes_the_connection(fake: FakeOllama) -> None:
     fake.script = Script([token("a")], end="hang")
     stream = await ask(fake, reader := Reader())
 
@@ -511,7 +513,7 @@ async def test_cancelling_who_waits_closes_the_connection(fake: FakeOllama) -> N
     await asyncio.wait_for(fake.chats[0].closed.wait(), 10)
 
 
-async def test_what_receive_raises_ends_the_stream(fake: FakeOllama) -> None:
+async def test_an_exception_of_receive_ends_the_stream(fake: FakeOllama) -> None:
     fault = ZeroDivisionError("a fault of the caller's")
 
     def receive(lines: Sequence[Line]) -> None:
@@ -524,7 +526,7 @@ async def test_what_receive_raises_ends_the_stream(fake: FakeOllama) -> None:
     await asyncio.wait_for(fake.chats[0].closed.wait(), 10)
 
 
-async def test_an_error_that_nobody_awaits_is_not_complained_about(fake: FakeOllama) -> None:
+async def test_an_error_that_is_not_awaited_is_not_logged(fake: FakeOllama) -> None:
     complaints: list[dict[str, Any]] = []
     asyncio.get_running_loop().set_exception_handler(lambda _, context: complaints.append(context))
     fake.script = refused(500, "no")

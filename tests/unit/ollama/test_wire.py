@@ -117,7 +117,7 @@ def test_only_the_byte_lf_ends_a_line() -> None:
     assert line.content == text
 
 
-def test_nothing_at_all_is_no_line() -> None:
+def test_an_empty_line_is_no_line() -> None:
     assert read([]) == ([], None)
     assert read([b" \r"]) == ([], None)
 
@@ -129,7 +129,7 @@ def test_nothing_at_all_is_no_line() -> None:
     st.booleans(),
     st.data(),
 )
-def test_any_text_in_any_pieces(
+def test_any_text_survives_any_cut(
     contents: list[str], newline: bytes, ended: bool, data: st.DataObject
 ) -> None:
     lines = [json.dumps({"message": {"content": c}}, ensure_ascii=False).encode() for c in contents]
@@ -284,7 +284,7 @@ def test_unwrap(body: bytes | str, words: str) -> None:
     assert unwrap(body) == words
 
 
-def test_unwrap_is_not_upset_by_depth() -> None:
+def test_unwrap_copes_with_deep_nesting() -> None:
     assert unwrap(b'{"error":' * 100_000) == (b'{"error":' * 100_000).decode()[:1000] + "…"
     assert unwrap(b'{"error":' * 200 + b'"core"' + b"}" * 200) == "core"
 
@@ -319,7 +319,7 @@ def test_recorded_refusals(name: str, status: int, words: str) -> None:
 
 
 @pytest.mark.parametrize("status", [400, 401, 403, 404, 429, 499, 500, 502, 503, 204])
-def test_which_refusals_may_be_tried_again(status: int) -> None:
+def test_which_refusals_are_retryable(status: int) -> None:
     error = refusal(status, b"")
     assert error.code == "upstream_error"
     assert error.retryable == (status in {429, 500, 503})
@@ -356,7 +356,7 @@ def test_what_to_do_about_a_status(status: int, body: bytes, hint: str) -> None:
     assert hint in refusal(status, body).sentence
 
 
-def test_an_address_is_told_without_its_secrets() -> None:
+def test_an_address_is_shown_without_its_secrets() -> None:
     assert unavailable_at("http://me:secret@host:1/path") == (
         "Ollama cannot be reached at http://host:1; start it with `ollama serve` or set OLLAMA_HOST."
     )
