@@ -1,3 +1,5 @@
+"""Documents over HTTP: uploaded, listed, searched, deleted, and everything that can be wrong with a file."""
+
 import asyncio
 import json
 import os
@@ -10,13 +12,13 @@ from zipfile import ZIP_DEFLATED, ZipFile
 
 import aiohttp
 import pytest
-from chat_client import Client, serving
-from fake_ollama import FakeOllama
+from chat_client import Client, Serve
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
+from matrix import matrix
 from pypdf import PdfWriter
+from sockets import opened, request
 
-from chatproxy import Config
 from chatproxy.documents import worker
 from chatproxy.web.api import documents
 
@@ -25,17 +27,13 @@ PATH = "/api/documents"
 
 
 @pytest.fixture
-async def small(fake: FakeOllama, tmp_path: Path) -> AsyncIterator[Client]:
-    """A server that takes documents of 1,000 bytes."""
-    config = Config(
-        ollama_host=fake.url, database_url=f"sqlite:///{tmp_path}/small.db", max_document_bytes=1000
-    )
-    async with serving(config) as client:
-        yield client
+async def small(serve: Serve) -> Client:
+    """A server that takes documents of up to 1,000 bytes."""
+    return await serve(max_document_bytes=1000)
 
 
 async def upload(client: Client, name: str, content: bytes, *, status: int = 201, **more: Any) -> Any:
-    """`name` as a browser sends it: quotes and control characters percent-encoded."""
+    """Upload a file; `name` is as browsers send it, with quotes and control characters percent-encoded."""
     form = aiohttp.FormData(quote_fields=False)
     form.add_field("comment", "comes first")
     form.add_field("file", content, filename=name)
@@ -120,17 +118,12 @@ async def test_pages_of_the_list(client: Client) -> None:
     assert second["next"] is None
 
 
-async def test_documents_belong_to_their_user(fake: FakeOllama, tmp_path: Path) -> None:
-    database = f"sqlite:///{tmp_path}/owners.db"
-    config = Config(ollama_host=fake.url, database_url=database, trusted_user_header="X-User")
+async def test_the_same_content_of_two_users_is_two_documents(serve: Serve) -> None:
+    client = await serve(trusted_user_header="X-User")
     hers, his = {"X-User": "her"}, {"X-User": "him"}
-    async with serving(config) as client:
-        document = await upload(client, "a.txt", b"shared words", headers=hers)
-        for method, path in (("GET", ""), ("GET", "/search?q=words"), ("DELETE", "")):
-            await client.call(method, f"{PATH}/{document['id']}{path}", status=404, headers=his)
-        assert await client.call("GET", PATH, headers=his) == {"documents": [], "next": None}
-        assert (await upload(client, "a.txt", b"shared words", headers=his))["id"] != document["id"]
-        assert (await client.call("POST", PATH, status=401, data=b""))["code"] == "unauthorized"
+    document = await upload(client, "a.txt", b"shared words", headers=hers)
+    assert await client.call("GET", PATH, headers=his) == {"documents": [], "next": None}
+    assert (await upload(client, "a.txt", b"shared words", headers=his))["id"] != document["id"]
 
 
 @pytest.mark.parametrize(
@@ -216,32 +209,33 @@ PARTS = {"[Content_Types].xml": b"<Types/>"}
     ],
 )
 async def test_bad_files(
-    client: Client, tmp_path: Path, name: str, content: bytes, status: int, words: str
+    client: Client, quick_disk: Path, name: str, content: bytes, status: int, words: str
 ) -> None:
     error = await upload(client, name, content, status=status)
     assert words in error["error"]
     assert error.get("field") == ("file" if status == 422 else None)
-    await nothing_left(client, tmp_path)
+    await nothing_left(client, quick_disk)
 
 
 async def test_a_pdf_whose_pages_share_a_stream_is_read(client: Client) -> None:
-    """So what follows is well formed."""
+    """The file of the next test is well formed."""
     document = await upload(client, "a.pdf", bomb_pdf(SHOWN, 3))
     assert (await search(client, document["id"], "hello"))[0]["snippet"] == "Hello\n\nHello\n\nHello"
 
 
+@pytest.mark.slow
 async def test_a_pdf_bomb_does_not_delay_other_uploads(
-    client: Client, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    client: Client, quick_disk: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Sixty kilobytes that would keep pypdf busy for hours."""
-    monkeypatch.setattr(worker, "TIMEOUT", 10)
+    monkeypatch.setattr(worker, "TIMEOUT", 6)
     bombing = asyncio.create_task(upload(client, "bomb.pdf", bomb_pdf(SHOWN * 40_000, 10_000), status=422))
     other = await upload(client, "a.txt", b"plain words")
     assert await search(client, other["id"], "plain")
     assert not bombing.done()
     assert "takes too long" in (await bombing)["error"]
     await client.call("DELETE", f"{PATH}/{other['id']}", status=204)
-    await nothing_left(client, tmp_path)
+    await nothing_left(client, quick_disk)
 
 
 async def nothing_left(client: Client, folder: Path) -> None:
@@ -257,7 +251,7 @@ async def test_a_document_may_have_the_maximum_size_and_not_a_byte_more(small: C
     assert (await small.call("POST", PATH, status=413, json=body))["code"] == "too_large"
 
 
-async def test_a_large_upload_is_refused_before_it_is_read(small: Client, tmp_path: Path) -> None:
+async def test_a_large_upload_is_refused_before_it_is_read(small: Client, quick_disk: Path) -> None:
     """100 MB, announced or not; the server stops reading, and so the client sending."""
     sent = 0
 
@@ -274,11 +268,11 @@ async def test_a_large_upload_is_refused_before_it_is_read(small: Client, tmp_pa
         error = await small.call("POST", PATH, status=413, data=body(), headers=headers)
         assert error["code"] == "too_large"
         assert sent < 100
-    await nothing_left(small, tmp_path)
+    await nothing_left(small, quick_disk)
 
 
 async def test_a_client_that_leaves_during_the_upload_leaves_nothing_behind(
-    client: Client, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    client: Client, quick_disk: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     closed = asyncio.Event()
 
@@ -288,19 +282,14 @@ async def test_a_client_that_leaves_during_the_upload_leaves_nothing_behind(
             closed.set()
 
     monkeypatch.setattr(documents, "TemporaryFile", lambda **_: Watched())
-    host, port = client.base.removeprefix("http://").split(":")
-    _, writer = await asyncio.open_connection(host, int(port))
-    writer.write(
-        b"POST /api/documents HTTP/1.1\r\nHost: localhost\r\nContent-Length: 1000\r\n"
-        b"Content-Type: multipart/form-data; boundary=x\r\n\r\n"
-        b'--x\r\nContent-Disposition: form-data; name="file"; filename="a.txt"\r\n\r\nhello'
-    )
-    await writer.drain()
-    writer.close()
-    await writer.wait_closed()
+    kind = {"Content-Type": "multipart/form-data; boundary=x", "Content-Length": "1000"}
+    part = b'--x\r\nContent-Disposition: form-data; name="file"; filename="a.txt"\r\n\r\nhello'
+    async with opened(client) as (_, writer):
+        writer.write(request("POST", PATH, kind) + part)
+        await writer.drain()
     async with asyncio.timeout(20):
         await closed.wait()
-    await nothing_left(client, tmp_path)
+    await nothing_left(client, quick_disk)
 
 
 @pytest.mark.parametrize(
@@ -335,10 +324,11 @@ async def test_bad_bodies(client: Client, headers: str, body: bytes, code: str) 
         assert (await answer.json())["code"] == code
 
 
-@pytest.mark.parametrize("document", ["0", "x", "1.5", "9" * 30, "-1", "%00"])
-async def test_malformed_ids_are_not_found(client: Client, document: str) -> None:
-    error = await client.call("GET", f"{PATH}/{document}", status=404)
-    assert error["code"] == "not_found"
+async def test_malformed_ids_are_not_found(client: Client) -> None:
+    with matrix() as cases:
+        for document in ("0", "x", "1.5", "9" * 30, "-1", "%00"):
+            async with client.http.get(client.url(f"{PATH}/{document}")) as response:
+                cases.expect((404, "not_found"), (response.status, (await response.json())["code"]), document)
 
 
 async def test_a_full_disk(client: Client, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -1,11 +1,11 @@
-"""Is it alive, is it ready, what is at this address: probes, errors about addresses, and request ids."""
+"""Probes, unknown paths and methods, and request ids."""
 
 import asyncio
 import re
 from typing import Any, Final
 
 import pytest
-from chat_client import Client, Server
+from chat_client import Client, Start
 from fake_ollama import FakeOllama, Gate, Script, answer, refused
 
 from chatproxy import Config, __version__, create_app
@@ -83,16 +83,15 @@ async def test_readyz_does_not_wait_for_a_hanging_ollama(client: Client, fake: F
     assert told == {"status": "ready", "ollama": {"reachable": False, "code": "upstream_timeout"}}
 
 
-async def test_a_server_that_shuts_down_is_alive_and_not_ready(config: Config) -> None:
+async def test_a_server_that_shuts_down_is_alive_and_not_ready(start: Start, config: Config) -> None:
     app = create_app(config)
-    async with Server(app) as server:
-        session = await server.client.new_session()
-        await app[CHAT].close()  # what begins a shutdown
-        told = await server.client.call("GET", "/readyz", status=503)
-        assert told["code"] == "shutting_down"
-        await server.client.call("GET", "/healthz")
-        assert (await server.client.send(session, status=503))["code"] == "shutting_down"
-        assert await server.client.messages(session) == []
+    client = (await start(app)).client
+    session = await client.new_session()
+    await app[CHAT].close()  # as a shutdown does first
+    assert (await client.call("GET", "/readyz", status=503))["code"] == "shutting_down"
+    await client.call("GET", "/healthz")
+    assert (await client.send(session, status=503))["code"] == "shutting_down"
+    assert await client.messages(session) == []
 
 
 @pytest.mark.parametrize("path", ["/", "/healthz", "/readyz"])

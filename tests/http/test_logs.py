@@ -1,18 +1,18 @@
-"""What the log says of a run: ids, sizes, times, never what was said or what is secret."""
+"""What chatproxy logs: ids, sizes and times, never text and never secrets."""
 
 import asyncio
 import json
 import logging
 import sqlite3
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import Iterator
 from contextlib import closing
-from dataclasses import replace
 from io import StringIO
 from typing import Any, Final
 
 import pytest
-from chat_client import Client, serving
+from chat_client import Client, Serve
 from fake_ollama import FakeOllama, Gate, Script, answer, refused
+from sockets import opened, request
 
 from chatproxy import Config, log
 
@@ -28,7 +28,7 @@ HEADERS: Final = {
 
 @pytest.fixture(autouse=True)
 def written() -> Iterator[StringIO]:
-    """The log, as LOG_FORMAT=json and LOG_LEVEL=debug have it."""
+    """Collect the log, as with LOG_FORMAT=json and LOG_LEVEL=debug."""
     root, own = logging.getLogger(), logging.getLogger("chatproxy")
     handler = logging.StreamHandler(stream := StringIO())
     handler.setFormatter(log.JsonFormatter())
@@ -43,10 +43,10 @@ def written() -> Iterator[StringIO]:
 
 
 @pytest.fixture
-async def client(config: Config) -> AsyncIterator[Client]:
-    async with serving(replace(config, ollama_api_key=SECRETS[0])) as client:
-        client.http.headers.update(HEADERS)
-        yield client
+async def client(serve: Serve) -> Client:
+    client = await serve(ollama_api_key=SECRETS[0])
+    client.http.headers.update(HEADERS)
+    return client
 
 
 def entries(written: StringIO, event: str = "") -> list[dict[str, Any]]:
@@ -137,17 +137,14 @@ async def test_neither_text_nor_secrets_are_logged(
 
 
 async def test_an_internal_error_is_logged_without_the_text(
-    config: Config, fake: FakeOllama, written: StringIO
+    client: Client, config: Config, written: StringIO
 ) -> None:
-    """A database that somebody took apart is told to the operator, with no word of its content."""
-    async with serving(config) as client:
-        session = await client.new_session(title=SAID[0])
-        with closing(sqlite3.connect(config.database_path)) as database, database:
-            database.execute("DROP TABLE image")
-        path = f"{SESSIONS}/{session}/messages/stream"
-        body = {"message": SAID[1], "images": ["YWJj"]}
-        told = await client.call("POST", path, status=500, json=body, headers=HEADERS)
-        assert told["code"] == "internal"
+    session = await client.new_session(title=SAID[0])
+    with closing(sqlite3.connect(config.database_path)) as database, database:
+        database.execute("DROP TABLE image")
+    path = f"{SESSIONS}/{session}/messages/stream"
+    body = {"message": SAID[1], "images": ["YWJj"]}
+    assert (await client.call("POST", path, status=500, json=body))["code"] == "internal"
     (line,) = [line for line in entries(written) if line["level"] == "error"]
     assert line["requestId"] == "r-42"
     assert "image" in line["exception"]
@@ -161,12 +158,10 @@ async def test_a_client_that_leaves_is_not_logged_as_an_error(
     session = await client.new_session()
     async with client.sending(session) as stream:
         await stream.until("start")
-    reader, writer = await asyncio.open_connection(*client.base.removeprefix("http://").split(":"))
-    head = f"POST {SESSIONS}/{session}/messages HTTP/1.1\r\nHost: localhost\r\nExpect: 100-continue\r\n"
-    writer.write(f"{head}Content-Type: application/json\r\nContent-Length: 99\r\n\r\n".encode())
-    assert (await reader.readline()).startswith(b"HTTP/1.1 100 ")
-    writer.close()  # in the middle of the body
-    await writer.wait_closed()
+    kind = {"Content-Type": "application/json", "Content-Length": "99", "Expect": "100-continue"}
+    async with opened(client) as (reader, writer):  # and leave before the body
+        writer.write(request("POST", f"{SESSIONS}/{session}/messages", kind))
+        assert (await reader.readline()).startswith(b"HTTP/1.1 100 ")
     gate.open()
     await (await fake.arrived()).closed.wait()
     await client.call("GET", "/readyz")

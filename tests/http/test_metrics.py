@@ -1,19 +1,17 @@
-"""What Prometheus is told: the contract's names, counted once per answer, labels from bounded sets."""
+"""What Prometheus gets: documented names, each answer counted once, labels from bounded sets."""
 
 import re
 import sys
-from collections.abc import AsyncIterator
-from dataclasses import replace
 from pathlib import Path
 from typing import Final
 
 import pytest
-from chat_client import Client, serving
+from chat_client import Client, Serve
 from fake_ollama import MODEL, FakeOllama, Gate, Script, answer, refused, token
 from processes import ran
 from prometheus_client.parser import text_string_to_metric_families
 
-from chatproxy import Config, __version__
+from chatproxy import __version__
 from chatproxy.errors import STATUS
 from chatproxy.generation.generation import Figures
 from chatproxy.generation.registry import Load
@@ -39,7 +37,7 @@ Samples = dict[str, float]
 
 
 async def samples(client: Client) -> Samples:
-    """By name and labels, as `name{label="value"}`."""
+    """Return the samples by name and labels, as `name{label="value"}`."""
     async with client.http.get(client.url("/metrics")) as response:
         assert response.headers["Content-Type"] == "text/plain; version=0.0.4; charset=utf-8"
         return parsed(await response.text())
@@ -123,34 +121,33 @@ async def test_a_failed_answer(client: Client, fake: FakeOllama, script: Script,
     assert found["chatproxy_tokens_per_second_count"] == 0
 
 
-async def test_gauges_count_what_is_in_progress(config: Config, fake: FakeOllama) -> None:
+async def test_gauges_count_what_is_in_progress(serve: Serve, fake: FakeOllama) -> None:
     fake.script = Script(answer("Hello world"), gate=(gate := Gate()))
-    async with serving(replace(config, max_concurrent_generations=1)) as client:
-        first, second = await client.new_session(), await client.new_session()
-        async with client.sending(first) as stream, client.sending(second) as waiting:
-            await stream.until("start")
-            await waiting.until("start")
-            async with client.resuming(first, stream.answer_id):
-                found = await samples(client)
-                assert found["chatproxy_active_generations"] == 1
-                assert found["chatproxy_queued_generations"] == 1
-                assert found["chatproxy_subscribers"] == 3
-            await client.cancel(first, stream.answer_id)
-            await fake.arrived(2)
-            gate.open()
-            await waiting.rest()
-        found = await samples(client)
-        assert outcomes(found) == {one("cancelled"): 1, one("complete"): 1}
-        names = ("active_generations", "queued_generations", "subscribers")
-        assert [found[f"chatproxy_{name}"] for name in names] == [0, 0, 0]
+    client = await serve(max_concurrent_generations=1)
+    first, second = await client.new_session(), await client.new_session()
+    async with client.sending(first) as stream, client.sending(second) as waiting:
+        await stream.until("start")
+        await waiting.until("start")
+        async with client.resuming(first, stream.answer_id):
+            found = await samples(client)
+            assert found["chatproxy_active_generations"] == 1
+            assert found["chatproxy_queued_generations"] == 1
+            assert found["chatproxy_subscribers"] == 3
+        await client.cancel(first, stream.answer_id)
+        await fake.arrived(2)
+        gate.open()
+        await waiting.rest()
+    found = await samples(client)
+    assert outcomes(found) == {one("cancelled"): 1, one("complete"): 1}
+    names = ("active_generations", "queued_generations", "subscribers")
+    assert [found[f"chatproxy_{name}"] for name in names] == [0, 0, 0]
 
 
 @pytest.fixture
-async def blind(config: Config, fake: FakeOllama) -> AsyncIterator[Client]:
-    """Ollama does not say what it has, so that names are taken on trust."""
+async def blind(serve: Serve, fake: FakeOllama) -> Client:
+    """A server whose Ollama lists no models, so that any name is tried."""
     fake.instead["/api/tags"] = refused(500, "no list")
-    async with serving(config) as client:
-        yield client
+    return await serve()
 
 
 async def test_unknown_model_names_are_not_labels(blind: Client, fake: FakeOllama) -> None:
@@ -221,12 +218,11 @@ def test_a_histogram_counts_a_value_up_to_its_bound() -> None:
     assert histogram.sum == 9
 
 
-async def test_two_applications_in_one_process_count_separately(config: Config, tmp_path: Path) -> None:
-    other = replace(config, database_url=f"sqlite:///{tmp_path}/other.db")
-    async with serving(config) as first, serving(other) as second:
-        await first.ask(await first.new_session())
-        assert outcomes(await samples(first)) == {one("complete"): 1}
-        assert outcomes(await samples(second)) == {}
+async def test_two_applications_in_one_process_count_separately(serve: Serve, tmp_path: Path) -> None:
+    first, second = await serve(), await serve(database_url=f"sqlite:///{tmp_path}/other.db")
+    await first.ask(await first.new_session())
+    assert outcomes(await samples(first)) == {one("complete"): 1}
+    assert outcomes(await samples(second)) == {}
 
 
 def test_prometheus_client_is_not_imported_at_the_start(tmp_path: Path) -> None:

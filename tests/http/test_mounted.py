@@ -1,17 +1,16 @@
-"""As a part of another application: under any prefix, whatever that application has set for itself."""
+"""chatproxy in another application: under a prefix, and whatever that application has set for itself."""
 
 import asyncio
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
 from dataclasses import replace
 from pathlib import Path
-from typing import Any, Final
+from typing import Final
 
 import pytest
 from aiohttp import web
 from aiohttp.typedefs import Handler
-from chat_client import Client, Server
+from chat_client import Client, Server, Start
 from fake_ollama import FakeOllama, Gate, Script, answer, refused
+from waiting import until
 
 from chatproxy import Config, create_app
 
@@ -27,19 +26,12 @@ async def of_the_host(request: web.Request, handler: Handler) -> web.StreamRespo
     return await handler(request)
 
 
-@asynccontextmanager
-async def hosting(config: Config, **runner: Any) -> AsyncIterator[Server]:
+@pytest.fixture(params=[False, True], ids=["keeps handlers", "cancels handlers"])
+async def server(start: Start, config: Config, request: pytest.FixtureRequest) -> Server:
     """A host with narrow limits and a middleware, and with chatproxy under the prefix."""
     host = web.Application(client_max_size=1024, middlewares=[of_the_host])
     host.add_subapp(PREFIX, create_app(replace(config, cors_origins=(ORIGIN,), context_window=1_000_000)))
-    async with Server(host, PREFIX, **runner) as server:
-        yield server
-
-
-@pytest.fixture(params=[False, True], ids=["keeps handlers", "cancels handlers"])
-async def server(config: Config, request: pytest.FixtureRequest) -> AsyncIterator[Server]:
-    async with hosting(config, handler_cancellation=request.param) as server:
-        yield server
+    return await start(host, PREFIX, handler_cancellation=request.param, auto_decompress=True)
 
 
 @pytest.fixture
@@ -80,9 +72,7 @@ async def test_a_sender_who_leaves_early_has_sent_the_message(client: Client, fa
     fake.instead["/api/tags"] = Script([b'{"models": [{"name": "gemma3:270m"}]}'], head=(head := Gate()))
     session = await client.new_session()
     sending = asyncio.create_task(client.ask(session))
-    async with asyncio.timeout(10):
-        while not fake.calls["/api/tags"]:  # noqa: ASYNC110 - nobody tells
-            await asyncio.sleep(0.002)
+    await until(lambda: fake.calls["/api/tags"] > 0)
     sending.cancel()
     await asyncio.wait({sending})
     head.open()
@@ -180,18 +170,20 @@ async def test_a_shutdown_ends_live_streams(server: Server, fake: FakeOllama) ->
     assert stream.last["fullResponse"] == stream.text() == "Hello"
 
 
-async def test_two_applications_in_one_host_share_nothing(fake: FakeOllama, tmp_path: Path) -> None:
+async def test_two_applications_in_one_host_share_nothing(
+    start: Start, fake: FakeOllama, tmp_path: Path
+) -> None:
     host = web.Application()
     for name in ("a", "b"):
         database = f"sqlite:///{tmp_path}/{name}.db"
         config = Config(ollama_host=fake.url, database_url=database, default_model="gemma3:270m")
         host.add_subapp(f"/{name}", create_app(config))
-    async with Server(host) as server:
-        a, b = (Client(server.client.http, f"{server.client.base}/{name}") for name in ("a", "b"))
-        session = await a.new_session(title="Of a")
-        assert (await a.ask(session)).last["type"] == "done"
-        assert (await b.call("GET", f"{SESSIONS}/{session}", status=404))["code"] == "not_found"
-        assert (await b.call("GET", SESSIONS))["sessions"] == []
-        own = await b.new_session()
-        assert (await b.ask(own)).last["type"] == "done"
-        assert [each["id"] for each in (await a.call("GET", SESSIONS))["sessions"]] == [session]
+    client = (await start(host)).client
+    a, b = (Client(client.http, f"{client.base}/{name}") for name in ("a", "b"))
+    session = await a.new_session(title="Of a")
+    assert (await a.ask(session)).last["type"] == "done"
+    assert (await b.call("GET", f"{SESSIONS}/{session}", status=404))["code"] == "not_found"
+    assert (await b.call("GET", SESSIONS))["sessions"] == []
+    own = await b.new_session()
+    assert (await b.ask(own)).last["type"] == "done"
+    assert [each["id"] for each in (await a.call("GET", SESSIONS))["sessions"]] == [session]

@@ -1,4 +1,4 @@
-"""The whole way of one message: what is asked of Ollama, what the reader is sent, what is stored."""
+"""The whole way of one message: the request to Ollama, the events to the reader, the rows in the database."""
 
 import sqlite3
 from contextlib import closing
@@ -6,8 +6,9 @@ from dataclasses import replace
 from typing import Any
 
 import pytest
-from chat_client import Client, Server, serving
+from chat_client import Client, Serve, Start
 from fake_ollama import MODEL, FakeOllama, Gate, Script, answer, html, last, line, refused, replay, token
+from matrix import matrix
 from recordings import BROKEN, CUTS, STREAMS, about, by_byte, recorded, texts
 
 from chatproxy import Config, create_app
@@ -15,14 +16,12 @@ from chatproxy.store import documents, sessions
 from chatproxy.web.keys import STORE
 
 WHOLE = [name for name in STREAMS if name not in BROKEN]
-# A byte at a time takes long, so only what is short.
-CASES = [(name, cut) for name in WHOLE for cut in CUTS if cut is not by_byte or len(recorded(name)) < 6000]
-# Everything at which some reader of lines would break one.
+# Every character at which some reader of lines ends one.
 BREAKERS = "\n\r\r\n\v\f\x1c\x1d\x1e\x85\u2028\u2029\0"
 
 
 def rows(config: Config) -> list[tuple[str, str, str]]:
-    """Role, status and content of every message, over a connection of its own."""
+    """Return role, status and content of every message, read over another connection."""
     with closing(sqlite3.connect(config.database_path)) as database:
         return database.execute("SELECT role, status, content FROM message ORDER BY id").fetchall()
 
@@ -125,19 +124,21 @@ async def test_lines_after_the_last_one_are_ignored(client: Client, fake: FakeOl
     assert stream.text() == stream.last["fullResponse"] == "Hello"
 
 
-@pytest.mark.parametrize(("name", "cut"), CASES)
-async def test_what_ollama_said_is_what_is_read_and_stored(
-    client: Client, fake: FakeOllama, name: str, cut: Any
-) -> None:
-    fake.script = Script(cut(recorded(name)))
-    session = await client.new_session()
-    stream = await client.ask(session)
-    _, stored = await client.messages(session)
-    assert stream.last["type"] == "done"
-    assert (stream.text("thinking"), stream.text()) == texts(name)
-    assert (stored["thinking"], stored["content"]) == texts(name)
-    assert stream.last["fullResponse"] == stored["content"]
-    assert stream.last["cursor"] == stored["cursor"]
+@pytest.mark.parametrize("cut", CUTS)
+async def test_what_ollama_said_is_what_is_read_and_stored(serve: Serve, fake: FakeOllama, cut: Any) -> None:
+    client = await serve(context_window=1_000_000)  # or it would learn one from the numbers of a recording
+    with matrix() as cases:
+        for name in WHOLE:
+            if cut is by_byte and len(recorded(name)) >= 6000:
+                continue  # which would take long
+            fake.script = Script(cut(recorded(name)))
+            session = await client.new_session()
+            stream = await client.ask(session)
+            _, stored = await client.messages(session)
+            cases.expect(texts(name), (stream.text("thinking"), stream.text()), name, "read")
+            cases.expect(texts(name), (stored["thinking"], stored["content"]), name, "stored")
+            end = stream.last["type"], stream.last.get("fullResponse"), stream.last["cursor"]
+            cases.expect(("done", stored["content"], stored["cursor"]), end, name)
 
 
 @pytest.mark.parametrize("name", BROKEN)
@@ -283,19 +284,17 @@ async def test_the_json_call_of_a_failed_answer_has_a_status_and_the_text(
     }
 
 
-async def test_with_streaming_disabled_the_stream_call_answers_like_the_json_call(
-    fake: FakeOllama, config: Config
-) -> None:
-    async with serving(replace(config, enable_streaming=False)) as client:
-        session = await client.new_session()
-        path = f"/api/chat/sessions/{session}/messages"
-        body = {"message": "Hello", "clientMessageId": "a"}
-        async with client.http.post(client.url(f"{path}/stream"), json=body) as response:
-            assert response.status == 200
-            assert response.headers["Content-Type"] == "application/json"
-            streamed = await response.json()
-        assert streamed == await client.call("POST", path, json=body)
-        assert streamed["fullResponse"] == "Hello from a fake."
+async def test_with_streaming_disabled_the_stream_call_answers_like_the_json_call(serve: Serve) -> None:
+    client = await serve(enable_streaming=False)
+    session = await client.new_session()
+    path = f"/api/chat/sessions/{session}/messages"
+    body = {"message": "Hello", "clientMessageId": "a"}
+    async with client.http.post(client.url(f"{path}/stream"), json=body) as response:
+        assert response.status == 200
+        assert response.headers["Content-Type"] == "application/json"
+        streamed = await response.json()
+    assert streamed == await client.call("POST", path, json=body)
+    assert streamed["fullResponse"] == "Hello from a fake."
 
 
 # -- what Ollama is asked
@@ -319,14 +318,17 @@ async def test_options_are_passed_on_exactly(client: Client, fake: FakeOllama) -
     ]
 
 
-@pytest.mark.parametrize(
-    "wish",
-    [{"think": True}, {"think": "high"}, {"format": "json"}, {"keep_alive": "10m"}, {"keep_alive": -1}],
-    ids=str,
-)
-async def test_each_form_of_an_option_is_passed_on(client: Client, fake: FakeOllama, wish: Any) -> None:
-    await client.ask(await client.new_session(), "Hi", **wish)
-    assert fake.requests[0].items() >= wish.items()
+async def test_each_form_of_an_option_is_passed_on(client: Client, fake: FakeOllama) -> None:
+    forms = (
+        {"think": True},
+        {"think": "high"},
+        {"format": "json"},
+        {"keep_alive": "10m"},
+        {"keep_alive": -1},
+    )
+    for option in forms:
+        await client.ask(await client.new_session(), "Hi", **option)
+        assert fake.requests[-1].items() >= option.items()
 
 
 async def test_no_option_is_passed_on_that_was_not_given(client: Client, fake: FakeOllama) -> None:
@@ -346,11 +348,11 @@ async def test_no_option_is_passed_on_that_was_not_given(client: Client, fake: F
     ],
 )
 async def test_the_most_specific_system_prompt_wins(
-    fake: FakeOllama, config: Config, of_request: str | None, of_session: str | None, of_config: str | None
+    fake: FakeOllama, serve: Serve, of_request: str | None, of_session: str | None, of_config: str | None
 ) -> None:
-    async with serving(replace(config, system_prompt=of_config)) as client:
-        session = await client.new_session(system=of_session)
-        await client.ask(session, "Hi", system=of_request)
+    client = await serve(system_prompt=of_config)
+    session = await client.new_session(system=of_session)
+    await client.ask(session, "Hi", system=of_request)
     system = of_request or of_session or of_config
     told = [{"role": "system", "content": system}] if system else []
     assert fake.requests[0]["messages"] == [*told, {"role": "user", "content": "Hi"}]
@@ -486,16 +488,15 @@ def test_every_recording_of_a_stream_was_a_success() -> None:
 # -- what it costs
 
 
-async def test_a_send_reads_its_session_twice_and_its_document_once(config: Config) -> None:
+async def test_a_send_reads_its_session_twice_and_its_document_once(start: Start, config: Config) -> None:
     """The session before the body, and under its lock; both are handed on as records."""
     app = create_app(replace(config, default_model="auto"))
-    async with Server(app) as server:
-        client = server.client
-        text = {"title": "Rainbows", "text": "Sunlight, bent by drops of water."}
-        document = await client.call("POST", "/api/documents", status=201, json=text)
-        session = await client.new_session()
-        reads: list[str] = []
-        await app[STORE].database._reader.set_trace_callback(reads.append)
-        await client.send(session, "What about rainbows?", document_id=document["id"], clientMessageId="a")
+    client = (await start(app)).client
+    text = {"title": "Rainbows", "text": "Sunlight, bent by drops of water."}
+    document = await client.call("POST", "/api/documents", status=201, json=text)
+    session = await client.new_session()
+    reads: list[str] = []
+    await app[STORE].database._reader.set_trace_callback(reads.append)
+    await client.send(session, "What about rainbows?", document_id=document["id"], clientMessageId="a")
     assert sum(sql.startswith(f"SELECT {sessions.COLUMNS} FROM session") for sql in reads) == 2, reads
     assert sum(sql.startswith(f"SELECT {documents.COLUMNS} FROM document") for sql in reads) == 1, reads

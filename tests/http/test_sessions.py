@@ -1,4 +1,4 @@
-"""Sessions over HTTP: made, listed, searched, changed, read page by page, taken away, downloaded."""
+"""Sessions over HTTP: created, listed, searched, updated, deleted, exported."""
 
 import asyncio
 import json
@@ -23,7 +23,7 @@ TIME: Final = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{3}Z")
 
 
 async def pages(client: Client, path: str, of: str, **query: Any) -> list[list[Any]]:
-    """All pages of a list, from `next` to `next` until it is null."""
+    """Follow `next` through a list until it is null; return its pages."""
     found: list[list[Any]] = []
     while True:
         page = await client.call("GET", path, params=query)
@@ -35,7 +35,7 @@ async def pages(client: Client, path: str, of: str, **query: Any) -> list[list[A
 
 
 async def listed(client: Client, **query: Any) -> list[str]:
-    """The ids of all sessions, in their order."""
+    """Return the ids of all sessions, in the order of the list."""
     return [session["id"] for page in await pages(client, SESSIONS, "sessions", **query) for session in page]
 
 
