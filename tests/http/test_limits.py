@@ -1,20 +1,23 @@
-"""Too many connections, half-open and slow ones: refused or closed, while everybody else is served."""
+"""Too many connections, half-open and slow ones are refused or closed, and delay no one else."""
 
 import asyncio
 import json
 import select
 import socket
-from collections.abc import AsyncIterator, Iterator
-from contextlib import ExitStack, asynccontextmanager, closing, contextmanager, suppress
+from collections.abc import AsyncIterator
+from contextlib import ExitStack, asynccontextmanager, suppress
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import Final
 
 import aiohttp
 import pytest
 from chat_client import Client
-from fake_ollama import FakeOllama, Gate, Script, answer, token, until
+from fake_ollama import FakeOllama, Gate, Script, answer, token
 from processes import SCRIPT, Process
+from sockets import Reply, exchange, request, unread
+from waiting import until
 
 from chatproxy import Config
 from chatproxy.command import server
@@ -27,7 +30,7 @@ SESSIONS: Final = "/api/chat/sessions"
 
 @asynccontextmanager
 async def commanded(config: Config) -> AsyncIterator[Client]:
-    """As the command serves it, in this process."""
+    """Serve as the command does, with its limits on connections, in this process."""
     async with listening(replace(config, port=0)) as url, aiohttp.ClientSession() as http:
         yield Client(http, url)
 
@@ -44,18 +47,6 @@ def impatient(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(server, "LOOK_INTERVAL", 0.05)
 
 
-@contextmanager
-def connected(client: Client, first: bytes = b"") -> Iterator[socket.socket]:
-    """A connection that has said so much, and takes almost nothing."""
-    address, port = client.base.removeprefix("http://").split(":")
-    with closing(socket.socket()) as connection:
-        connection.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
-        connection.connect((address, int(port)))
-        connection.sendall(first)
-        connection.setblocking(False)
-        yield connection
-
-
 def is_gone(connection: socket.socket) -> bool:
     """Whether the server has closed it."""
     poll = select.poll()
@@ -64,11 +55,8 @@ def is_gone(connection: socket.socket) -> bool:
 
 
 def post(path: str, size: int) -> bytes:
-    """The head of a request with a body."""
-    return (
-        f"POST {path} HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/json\r\n"
-        f"Content-Length: {size}\r\n\r\n"
-    ).encode()
+    """Return the head of a request with a body."""
+    return request("POST", path, {"Content-Type": "application/json", "Content-Length": str(size)})
 
 
 # -- slow requests
@@ -91,8 +79,8 @@ def test_they_are_closed_within_fifteen_seconds() -> None:
     ids=["nothing", "a byte", "half a head", "no body", "half a body", "a second one"],
 )
 @pytest.mark.usefixtures("impatient")
-async def test_a_request_that_does_not_come_whole_is_closed(client: Client, first: bytes) -> None:
-    with connected(client, first) as connection:
+async def test_an_incomplete_request_is_closed(client: Client, first: bytes) -> None:
+    with unread(client, first) as connection:
         if b"/hea" in first:
             await asyncio.sleep(0.1)
             connection.send(b"l")
@@ -110,7 +98,7 @@ async def test_a_look_that_fails_is_not_the_last(client: Client, monkeypatch: py
         return is_late(self)
 
     monkeypatch.setattr(server.Connection, "is_late", fail_once)
-    with connected(client, b"GET /") as connection:
+    with unread(client, b"GET /") as connection:
         await until(lambda: is_gone(connection))
     assert len(looks) > 1
 
@@ -124,9 +112,9 @@ async def test_a_request_that_comes_a_byte_at_a_time_is_closed(client: Client) -
                 await asyncio.sleep(0.02)
 
     for head in (b"GET /", post(SESSIONS, 10**6)):
-        with connected(client, head) as connection:
+        with unread(client, head) as connection:
             dribbling = asyncio.create_task(dribble(connection))
-            await until(lambda connection=connection: is_gone(connection))  # type: ignore[misc]  # bound now
+            await until(partial(is_gone, connection))
             dribbling.cancel()
 
 
@@ -136,7 +124,7 @@ async def test_a_large_body_has_the_time_that_its_size_needs(
 ) -> None:
     monkeypatch.setattr(server, "SLOWEST_UPLOAD", 1000)
     body = json.dumps({"title": "Slow, but coming"}).encode().rjust(4000)
-    with connected(client, post(SESSIONS, len(body))) as connection:
+    with unread(client, post(SESSIONS, len(body))) as connection:
         for start in range(0, len(body), 400):
             connection.send(body[start : start + 400])
             await asyncio.sleep(0.1)
@@ -154,7 +142,7 @@ async def test_a_body_without_an_end_has_the_time_of_the_largest_one(
     part = b"--x\r\nContent-Disposition: form-data; name=a\r\n\r\n" + b"a" * 400 + b"\r\n"
     async with commanded(replace(config, max_document_bytes=1000)) as client:
         head = f"POST /api/documents HTTP/1.1\r\nHost: localhost\r\n{form}"
-        with connected(client, head.encode()) as connection, suppress(ConnectionError):
+        with unread(client, head.encode()) as connection, suppress(ConnectionError):
             async with asyncio.timeout(20):
                 while not is_gone(connection):
                     connection.send(b"%x\r\n%s\r\n" % (len(part), part))
@@ -162,7 +150,7 @@ async def test_a_body_without_an_end_has_the_time_of_the_largest_one(
 
 
 def read(connection: socket.socket) -> int:
-    """How many bytes still come before the end."""
+    """Read to the end; return how many bytes came."""
     connection.settimeout(10)
     with suppress(ConnectionError):
         return sum(len(piece) for piece in iter(lambda: connection.recv(1_000_000), b""))
@@ -181,7 +169,7 @@ async def test_what_is_being_answered_is_left_alone(client: Client, fake: FakeOl
         waiting = asyncio.create_task(client.send(other))
         await stream.until("start")
         await fake.arrived(2)
-        with connected(client) as watched:  # which has to be closed meanwhile
+        with unread(client) as watched:  # which has to be closed meanwhile
             await until(lambda: is_gone(watched))
         await asyncio.sleep(0.5)
         gate.open()
@@ -191,8 +179,8 @@ async def test_what_is_being_answered_is_left_alone(client: Client, fake: FakeOl
 
 
 @pytest.mark.usefixtures("impatient")
-async def test_a_connection_is_kept_for_the_next_request(client: Client) -> None:
-    with connected(client, b"GET /healthz HTTP/1.1\r\nHost: localhost\r\n\r\n") as connection:
+async def test_an_idle_connection_stays_open(client: Client) -> None:
+    with unread(client, b"GET /healthz HTTP/1.1\r\nHost: localhost\r\n\r\n") as connection:
         await until(lambda: is_readable(connection))
         connection.recv(10_000)
         await asyncio.sleep(0.8)
@@ -208,7 +196,7 @@ async def test_five_hundred_half_open_ones_disturb_nobody(client: Client, fake: 
     async with client.sending(await client.new_session()) as stream:
         await stream.until("start")
         with ExitStack() as stack:
-            half_open = [stack.enter_context(connected(client, b"POST / HT")) for _ in range(500)]
+            half_open = [stack.enter_context(unread(client, b"POST / HT")) for _ in range(500)]
             async with asyncio.timeout(5):  # a second, with a wide margin
                 await client.call("GET", "/healthz")
             await until(lambda: all(map(is_gone, half_open)))
@@ -232,7 +220,7 @@ async def test_a_reader_that_does_not_take_an_answer_is_dropped(
         head = "HTTP/1.1\r\nHost: localhost\r\n\r\n"
         for path in ("messages", "export"):
             caplog.clear()
-            with connected(client, f"GET {SESSIONS}/{session}/{path} {head}".encode()) as connection:
+            with unread(client, f"GET {SESSIONS}/{session}/{path} {head}".encode()) as connection:
                 await until(lambda: "slow connections were closed" in caplog.messages)
                 assert await asyncio.to_thread(read, connection) < 8_000_000
         assert len((await client.messages(session))[1]["content"]) == 8_000_000
@@ -249,7 +237,7 @@ async def test_requests_are_taken_in_only_as_answers_are_read(client: Client) ->
                 )
         return sent
 
-    with connected(client) as connection:
+    with unread(client) as connection:
         assert await asyncio.to_thread(pushed, connection) < 20_000_000
         await client.call("GET", "/healthz")
 
@@ -258,19 +246,17 @@ async def test_requests_are_taken_in_only_as_answers_are_read(client: Client) ->
 
 
 async def until_served(client: Client) -> None:
-    """New connections are taken again."""
-    async with asyncio.timeout(10):
-        while not (await asyncio.to_thread(asked, client))[0].startswith(b"HTTP/1.1 200 "):  # noqa: ASYNC110 - of a server
-            await asyncio.sleep(0.05)
+    """Wait until new connections are accepted again."""
+
+    async def is_served() -> bool:
+        return (await asked(client)).status == 200
+
+    await until(is_served)
 
 
-def asked(client: Client) -> tuple[bytes, bytes]:
-    """Head and body of what a new connection is told."""
-    with connected(client, b"GET /healthz HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n") as one:
-        one.settimeout(10)
-        said = b"".join(iter(lambda: one.recv(10_000), b""))
-    head, _, body = said.partition(b"\r\n\r\n")
-    return head, body
+async def asked(client: Client) -> Reply:
+    """Return the response that a new connection gets."""
+    return await exchange(client, request("GET", "/healthz", {"Connection": "close"}))
 
 
 async def test_past_the_most_connections_the_next_are_told_so(config: Config) -> None:
@@ -278,20 +264,19 @@ async def test_past_the_most_connections_the_next_are_told_so(config: Config) ->
         await client.call("GET", "/healthz")  # whose connection is kept
         with ExitStack() as stack:
             for _ in range(2):
-                stack.enter_context(connected(client, b"GET /"))
+                stack.enter_context(unread(client, b"GET /"))
             for _ in range(2):
-                head, body = await asyncio.to_thread(asked, client)
-                assert head.startswith(b"HTTP/1.1 503 ")
-                assert b"\r\nRetry-After: 5\r\n" in head
-                assert all(f"\r\n{name}: {value}\r\n".encode() in head for name, value in HEADERS)
-                assert json.loads(body)["code"] == "overloaded"
-                assert set(json.loads(body)) == {"error", "code"}
+                reply = await asked(client)
+                assert (reply.status, reply.code) == (503, "overloaded")
+                assert set(json.loads(reply.body)) == {"error", "code"}
+                lines = reply.head.split("\r\n")
+                assert {"Retry-After: 5", *map(": ".join, HEADERS)} <= set(lines)
             await client.call("GET", "/healthz")
         await until_served(client)
 
 
 def takes_nothing(connection: socket.socket) -> bool:
-    """Whether the server has not only ended its side, but let go of it."""
+    """Whether the server has closed the connection, and not only its own side."""
     try:
         connection.send(b"x")
     except ConnectionError:
@@ -304,13 +289,14 @@ async def test_many_refused_at_once_do_not_stay(config: Config) -> None:
     async with commanded(replace(config, max_connections=1)) as client:
         await client.call("GET", "/healthz")
         with ExitStack() as stack:
-            refused = [stack.enter_context(connected(client)) for _ in range(3 * server.MAX_REFUSED)]
+            refused = [stack.enter_context(unread(client)) for _ in range(3 * server.MAX_REFUSED)]
             await until(lambda: all(map(takes_nothing, refused)))
         await client.call("GET", "/healthz")
 
 
+@pytest.mark.slow
 async def test_four_hundred_connections_with_few_open_files(fake: FakeOllama, tmp_path: Path) -> None:
-    """They are fewer than the files that may be open, so that the database and Ollama have theirs."""
+    """Fewer are accepted than files may be open, so that some are left for the database and for Ollama."""
     fake.script = Script(answer("Hello world"), gate=(gate := Gate()))
     command = ["sh", "-c", 'ulimit -n 256; exec "$@"', "sh", *SCRIPT]
     settings = {"ollama_host": fake.url, "default_model": "gemma3:270m"}
@@ -321,7 +307,7 @@ async def test_four_hundred_connections_with_few_open_files(fake: FakeOllama, tm
             await stream.until("start")
             await client.session(session)  # over a second connection, which is kept
             with ExitStack() as stack:
-                crowd = [stack.enter_context(connected(client)) for _ in range(400)]
+                crowd = [stack.enter_context(unread(client)) for _ in range(400)]
                 await until(lambda: sum(map(is_gone, crowd)) > 200)
                 gate.let(1)
                 await stream.has("Hello")
@@ -336,8 +322,8 @@ async def test_four_hundred_connections_with_few_open_files(fake: FakeOllama, tm
     assert "openFiles=256" in process.said
 
 
-async def test_a_compressed_body_is_not_even_unpacked(client: Client) -> None:
-    """Unpacking would fail: it is not what it says it is, or nothing here can unpack it."""
+async def test_a_compressed_body_is_refused_unread(client: Client) -> None:
+    """Reading it would fail: it is not compressed as it claims, or nothing here can decompress it."""
     for coding in ("gzip", "deflate", "br", "zstd"):
         headers = {"Content-Encoding": coding, "Content-Type": "application/json"}
         told = await client.call("POST", SESSIONS, status=415, headers=headers, data=b"{}")

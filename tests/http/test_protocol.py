@@ -1,12 +1,14 @@
-"""What aiohttp refuses itself, before any handler is asked: JSON of docs/api.md, and nothing quoted."""
+"""What aiohttp itself refuses, before any handler: JSON as in docs/api.md, which quotes nothing."""
 
-import asyncio
 import json
 from collections.abc import AsyncIterator
 from dataclasses import replace
 from typing import Final
 
+import aiohttp
 import pytest
+from chat_client import Client
+from sockets import exchange
 
 from chatproxy import Config
 from chatproxy.command.server import listening
@@ -16,14 +18,14 @@ POST: Final = b"POST /api/chat/sessions HTTP/1.1\r\nHost: localhost\r\nContent-T
 
 
 @pytest.fixture
-async def port(config: Config) -> AsyncIterator[int]:
-    """Of the server that the command runs."""
-    async with listening(replace(config, port=0)) as url:
-        yield int(url.rpartition(":")[2])
+async def client(config: Config) -> AsyncIterator[Client]:
+    """A client of the server that the command runs."""
+    async with listening(replace(config, port=0)) as url, aiohttp.ClientSession() as http:
+        yield Client(http, url)
 
 
 @pytest.mark.parametrize(
-    "request_",
+    "bytes_",
     [
         b"secret\r\n\r\n",
         b"GET http://secret:99999/ HTTP/1.1\r\nHost: localhost\r\n\r\n",
@@ -35,16 +37,11 @@ async def port(config: Config) -> AsyncIterator[int]:
     ],
     ids=["line", "address", "header", "long header", "chunk", "expectation", "expectation of nothing there"],
 )
-async def test_bytes_that_are_not_a_request_are_malformed(port: int, request_: bytes) -> None:
-    reader, writer = await asyncio.open_connection("127.0.0.1", port)
-    writer.write(request_)
-    async with asyncio.timeout(10):
-        answer = await reader.read()
-    writer.close()
-    head, _, body = answer.decode().partition("\r\n\r\n")
-    status, *headers = head.split("\r\n")
-    assert status.split()[1] == "400"
-    assert {"Content-Type: application/json", *map(": ".join, SECURITY_HEADERS.items())} <= {*headers}
-    assert json.loads(body).keys() == {"error", "code"}
-    assert json.loads(body)["code"] == "malformed"
-    assert "secret" not in answer.decode()
+async def test_bytes_that_are_not_a_request_are_malformed(client: Client, bytes_: bytes) -> None:
+    reply = await exchange(client, bytes_)
+    assert (reply.status, reply.code) == (400, "malformed")
+    expected = {"Content-Type: application/json", *map(": ".join, SECURITY_HEADERS.items())}
+    assert expected <= set(reply.head.split("\r\n"))
+    assert json.loads(reply.body).keys() == {"error", "code"}
+    assert "secret" not in reply.head
+    assert b"secret" not in reply.body

@@ -1,18 +1,20 @@
-"""Readers of one answer: they see the same text, and none disturbs another, however slow it is."""
+"""Readers of one answer: they get the same text, and none delays another, however slow it is."""
 
 import asyncio
 import json
 import socket
 import tracemalloc
-from collections.abc import AsyncIterator
-from contextlib import AsyncExitStack, asynccontextmanager, closing
+from collections.abc import AsyncIterator, Iterator
+from contextlib import AsyncExitStack, asynccontextmanager, contextmanager
 from dataclasses import replace
 from typing import Any
 
 import pytest
-from chat_client import Client, Server, Stream
-from fake_ollama import FakeOllama, Gate, Script, answer, last, token, until
+from chat_client import Client, Server, Start, Stream
+from fake_ollama import FakeOllama, Gate, Script, answer, last, token
 from recordings import by_line, recorded, texts
+from sockets import request, unread
+from waiting import until
 
 from chatproxy import Config, create_app
 from chatproxy.answers.answer import Answer
@@ -25,40 +27,42 @@ WORD = "0123456789abcde " * 1024  # 16 KiB
 HELD = 128 * 1024  # bytes that a slow reader may make us hold
 
 
-class Service(Server):
-    """The application with a look into it: what it holds for each reader."""
+class Service:
+    """chatproxy, a client, and a look at what it holds for each reader."""
 
-    def __init__(self, config: Config) -> None:
-        self._app = create_app(config)
-        super().__init__(self._app)
+    def __init__(self, server: Server) -> None:
+        self.client = server.client
+        self._server = server
+
+    def connections(self) -> int:
+        return len(self._server.handler.connections)
 
     def answer(self, message: int) -> Answer:
-        """The one being produced."""
-        return self._app[REGISTRY].answers()[message]
+        """Return the answer while it is being produced."""
+        return self._server.app[REGISTRY].answers()[message]
 
 
 def transports(answer: Answer) -> list[asyncio.Transport]:
-    """To those who read its stream now."""
+    """Return the connections of those who read its stream now."""
     sinks = [reader.sink for reader in answer.subscribers if isinstance(reader, Subscription)]
     found = [sink._request.transport for sink in sinks if isinstance(sink, EventStream)]
     return [transport for transport in found if transport is not None]
 
 
 @pytest.fixture
-async def service(config: Config) -> AsyncIterator[Service]:
-    async with Service(replace(config, reader_timeout=0.5, max_subscribers=3)) as service:
-        yield service
+async def service(start: Start, config: Config) -> Service:
+    return Service(await start(create_app(replace(config, reader_timeout=0.5, max_subscribers=3))))
 
 
 class Idle:
-    """A reader that takes what the test says, and has room for little else."""
+    """A reader that reads what the test says, and whose receive window holds little else."""
 
     def __init__(self, connection: socket.socket) -> None:
         self._connection = connection
         self._received = b""
 
     async def take(self, size: int) -> int:
-        """Up to that many bytes; 0 at the end."""
+        """Read up to that many bytes; return how many, 0 at the end."""
         try:
             data = await asyncio.get_running_loop().sock_recv(self._connection, size)
         except ConnectionError:
@@ -73,12 +77,12 @@ class Idle:
 
     @property
     def whole(self) -> bool:
-        """HTTP says that this was all."""
+        """Whether the response ended as HTTP requires."""
         return self._received.endswith(b"\r\n0\r\n\r\n")
 
     @property
     def events(self) -> list[Any]:
-        """Of the frames that arrived whole."""
+        """The events of the frames that have arrived completely."""
         _, _, body = self._received.partition(b"\r\n\r\n")
         *frames, _ = b"".join(_unchunked(body)).split(b"\n\n")
         return [json.loads(frame.partition(b"\n")[0].removeprefix(b"data: ")) for frame in frames]
@@ -94,16 +98,10 @@ def _unchunked(body: bytes) -> list[bytes]:
     return pieces
 
 
-@asynccontextmanager
-async def idle(client: Client, path: str, room: int = 4096) -> AsyncIterator[Idle]:
-    """Asks for the path, and reads nothing of the answer by itself."""
-    host, port = client.base.removeprefix("http://").split(":")
-    with closing(socket.socket()) as connection:
-        connection.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, room)
-        connection.setblocking(False)
-        loop = asyncio.get_running_loop()
-        await loop.sock_connect(connection, (host, int(port)))
-        await loop.sock_sendall(connection, f"GET {path} HTTP/1.1\r\nHost: {host}\r\n\r\n".encode())
+@contextmanager
+def idle(client: Client, path: str) -> Iterator[Idle]:
+    """Request the path, and read nothing of the response until the test does."""
+    with unread(client, request("GET", path)) as connection:
         yield Idle(connection)
 
 
@@ -113,7 +111,7 @@ def watching(session: str, message: int) -> str:
 
 @asynccontextmanager
 async def running(client: Client, **body: Any) -> AsyncIterator[tuple[str, int, Stream]]:
-    """An answer, its session, and its first reader."""
+    """Start an answer; yield its session, its id and its first reader."""
     session = await client.new_session()
     async with client.sending(session, **body) as stream:
         start = await stream.until("start")
@@ -121,7 +119,7 @@ async def running(client: Client, **body: Any) -> AsyncIterator[tuple[str, int, 
 
 
 def squeeze(answer: Answer) -> None:
-    """Leaves the kernel little room on the way to its readers, so that it is us who have to wait."""
+    """Shrink the kernel's send buffers, so that it is chatproxy that has to wait for readers."""
     for transport in transports(answer):
         transport.get_extra_info("socket").setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, 4096)
 
@@ -191,7 +189,7 @@ async def test_an_answer_goes_on_without_readers(service: Service, fake: FakeOll
 
 @pytest.fixture
 def much(fake: FakeOllama) -> str:
-    """5 MB, by the line, as fast as it can be sent."""
+    """Script an answer of 5 MB, sent as fast as possible, and return its text."""
     fake.script = Script([token(WORD)] * 320 + [last()])
     return WORD * 320
 
@@ -200,7 +198,7 @@ async def test_a_reader_that_never_reads_delays_no_one(service: Service, fake: F
     client, held = service.client, [0]
     fake.script = replace(_script(fake), gate=(gate := Gate()))
     async with running(client) as (session, message, stream):
-        async with idle(client, watching(session, message)):
+        with idle(client, watching(session, message)):
             await readers(service, message, 2)
             answer = service.answer(message)
             gate.open()
@@ -227,15 +225,16 @@ async def test_a_reader_that_stops_reading_is_dropped_and_can_resume(
     fake.script = replace(_script(fake), gate=(gate := Gate()))
     async with running(client) as (session, message, stream), AsyncExitStack() as opened:
         if not stored:
-            reader = await opened.enter_async_context(idle(client, watching(session, message)))
+            reader = opened.enter_context(idle(client, watching(session, message)))
             await readers(service, message, 2)
         answer = service.answer(message)
         gate.open()
         await stream.rest()
         if stored:
-            reader = await opened.enter_async_context(idle(client, watching(session, message)))
+            reader = opened.enter_context(idle(client, watching(session, message)))
             await reader.take(1)
-            await asyncio.sleep(1.5)  # longer than READER_TIMEOUT
+            connected = service.connections()
+            await until(lambda: service.connections() < connected)
         await until(lambda: not answer.subscribers)
         await reader.rest()
         assert not reader.whole
@@ -251,33 +250,34 @@ async def test_a_reader_that_stops_inside_a_huge_frame_is_dropped(service: Servi
     async with running(client) as (session, message, stream):
         await stream.rest()
         after = next(event["cursor"] for event in reversed(stream.events) if event["type"] == "chunk")
-        async with idle(client, f"{watching(session, message)}?after={after}") as reader:
+        with idle(client, f"{watching(session, message)}?after={after}") as reader:
             while not reader.events:  # `start`; nothing but `done` follows
                 await reader.take(64)
-            await asyncio.sleep(1.5)  # longer than READER_TIMEOUT
+            connected = service.connections()
+            await until(lambda: service.connections() < connected)
             await reader.rest()
             assert not reader.whole
             assert [event["type"] for event in reader.events] == ["start"]
 
 
-async def test_a_reader_that_reads_slowly_is_kept(config: Config, fake: FakeOllama) -> None:
+async def test_a_reader_that_reads_slowly_is_kept(start: Start, config: Config, fake: FakeOllama) -> None:
     text = WORD * 12
     fake.script = Script([token(text), last()], gate=(gate := Gate()))
     gate.let()
-    async with Service(replace(config, reader_timeout=1.5)) as service:
-        client = service.client
-        async with running(client) as (session, message, stream):
-            await stream.has(text)
-        await readers(service, message, 0)
-        async with idle(client, f"{watching(session, message)}?after={stream.cursor}") as reader:
-            await readers(service, message, 1)
-            squeeze(service.answer(message))
-            gate.open()
-            for _ in range(16):  # 60 KiB of `done` at once are on their way: for longer than READER_TIMEOUT
-                await reader.take(4096)
-                await asyncio.sleep(0.2)
-            while not reader.whole and await reader.take(1 << 16):
-                pass
+    service = Service(await start(create_app(replace(config, reader_timeout=1.2))))
+    client = service.client
+    async with running(client) as (session, message, stream):
+        await stream.has(text)
+    await readers(service, message, 0)
+    with idle(client, f"{watching(session, message)}?after={stream.cursor}") as reader:
+        await readers(service, message, 1)
+        squeeze(service.answer(message))
+        gate.open()
+        for _ in range(16):  # 60 KiB of `done` are written at once, and read for longer than READER_TIMEOUT
+            await reader.take(4096)
+            await asyncio.sleep(0.12)
+        while not reader.whole and await reader.take(1 << 16):
+            pass
     assert reader.events[-1]["type"] == "done"
     assert reader.events[-1]["fullResponse"] == text
 
@@ -288,7 +288,7 @@ async def test_a_reader_that_lags_catches_up_in_bigger_chunks(service: Service, 
     async with running(client) as (session, message, _):
         pass
     await readers(service, message, 0)
-    async with idle(client, watching(session, message)) as reader:
+    with idle(client, watching(session, message)) as reader:
         await readers(service, message, 1)
         squeeze(service.answer(message))
         answer = service.answer(message)
@@ -311,7 +311,7 @@ async def test_slow_readers_of_a_huge_frame_share_one_copy(service: Service, fak
         await stream.until("chunk")  # the other frames stay where they are
         tracemalloc.start()
         try:
-            async with idle(client, f"{watching(session, message)}?after=0.7000000") as reader:
+            with idle(client, f"{watching(session, message)}?after=0.7000000") as reader:
                 while not reader.events:
                     await reader.take(64)
                 await until(lambda: answer.outcome is not None)

@@ -1,17 +1,17 @@
-"""Cursors: whoever was sent a part of an answer gets exactly the rest, from whichever process."""
+"""Cursors: a reader that has a part of an answer gets exactly the rest, also from another process."""
 
 import asyncio
 import sqlite3
 from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack, asynccontextmanager, closing
-from dataclasses import replace
 from itertools import accumulate
 from random import Random
 from typing import Any
 
 import pytest
-from chat_client import Client, Server, Stream, serving
+from chat_client import Client, Serve, Server, Stream, serving
 from fake_ollama import FakeOllama, Gate, Script, answer, last, replay, token
+from matrix import matrix
 from recordings import by_line, recorded, texts
 
 from chatproxy import Config, create_app
@@ -34,12 +34,12 @@ def length(stream: Stream) -> int:
 
 
 def known(lines: list[bytes]) -> list[int]:
-    """How long the text is after so many of the lines."""
+    """Return the length of the text after each number of lines."""
     return [0, *accumulate(len(line.thinking + line.content) for line in map(parse, lines))]
 
 
 async def answered(client: Client, fake: FakeOllama) -> tuple[str, int]:
-    """A session and its finished answer, which is `said`."""
+    """Return a session and the id of its finished answer, which is `said`."""
     fake.script = Script(said())
     session = await client.new_session()
     return session, (await client.ask(session)).last["assistantMessageId"]
@@ -57,7 +57,7 @@ def watching(session: str, message: int | str) -> str:
 
 @asynccontextmanager
 async def paused(client: Client, fake: FakeOllama, lines: int) -> AsyncIterator[tuple[str, int, Gate]]:
-    """An answer of which so many lines have come: its session, its id, and the gate before the others."""
+    """Start an answer and read that many of its lines; yield session, id, and the gate before the others."""
     pieces, gate = said(), Gate()
     gate.let(lines)
     fake.script = Script(pieces, gate=gate)
@@ -70,7 +70,7 @@ async def paused(client: Client, fake: FakeOllama, lines: int) -> AsyncIterator[
 
 
 def change(config: Config, sql: str, **arguments: Any) -> None:
-    """In the database of an application that is not running."""
+    """Change the database, which no application has open."""
     with closing(sqlite3.connect(config.database_path)) as database, database:
         database.execute(sql, arguments)
 
@@ -96,16 +96,13 @@ async def test_a_replay_has_the_same_start_and_end_as_the_live_stream(
     assert (again.events[0], again.last) == (live.events[0], live.last)
 
 
-@pytest.mark.parametrize("place", range(8))
-async def test_a_finished_answer_is_resumed_after_the_cursor(
-    client: Client, fake: FakeOllama, place: int
-) -> None:
+async def test_a_finished_answer_is_resumed_after_the_cursor(client: Client, fake: FakeOllama) -> None:
     session, message = await answered(client, fake)
-    after = f"{place}.{place}"
-    stream = await replayed(client, session, message, after)
-    assert seen(stream) == (TEXTS[0][place:], TEXTS[1][place:])
-    assert "reset" not in stream.events[0]
-    assert stream.last["fullResponse"] == TEXTS[1]
+    with matrix() as cases:
+        for place in range(8):
+            stream = await replayed(client, session, message, f"{place}.{place}")
+            got = seen(stream), "reset" in stream.events[0], stream.last["fullResponse"]
+            cases.expect(((TEXTS[0][place:], TEXTS[1][place:]), False, TEXTS[1]), got, place)
 
 
 @pytest.mark.parametrize("lines", [1, 3])
@@ -209,15 +206,13 @@ async def test_a_cursor_at_the_end_of_the_text_gets_the_terminal_event(
     assert [event["type"] for event in stream.events] == ["start", "done"]
 
 
-@pytest.mark.parametrize(
-    "after", ["8.0", "0.13", "7.13", "7.11.end", "6.12.end", "0.0.end", "7.999999999999999"]
-)
-async def test_a_cursor_past_the_text_resets_the_stream(client: Client, fake: FakeOllama, after: str) -> None:
+async def test_a_cursor_past_the_text_resets_the_stream(client: Client, fake: FakeOllama) -> None:
     session, message = await answered(client, fake)
-    stream = await replayed(client, session, message, after)
-    assert stream.events[0]["reset"] is True
-    assert seen(stream) == TEXTS
-    assert stream.last["cursor"] == END
+    with matrix() as cases:
+        for after in ("8.0", "0.13", "7.13", "7.11.end", "6.12.end", "0.0.end", "7.999999999999999"):
+            stream = await replayed(client, session, message, after)
+            got = stream.events[0].get("reset"), seen(stream), stream.last["cursor"]
+            cases.expect((True, TEXTS, END), got, after)
 
 
 @pytest.mark.parametrize("after", ["7.4", "7.3.end", END])
@@ -252,15 +247,15 @@ async def test_text_lost_in_a_crash_resets_the_stream(config: Config, fake: Fake
 MALFORMED = ["x", "1", "1.", ".1", "1.2.", "1.2.END", "-1.2", "1.2.end.end", "1 .2", "\u0661.\u0662"]
 
 
-@pytest.mark.parametrize("after", MALFORMED)
-@pytest.mark.parametrize("where", ["headers", "params"])
-async def test_a_malformed_cursor_is_refused(
-    client: Client, fake: FakeOllama, after: str, where: str
-) -> None:
-    session, message = await answered(client, fake)
-    sent: Any = {where: {"Last-Event-ID" if where == "headers" else "after": after}}
-    body = await client.call("GET", watching(session, message), status=400, **sent)
-    assert body["code"] == "invalid_cursor"
+async def test_a_malformed_cursor_is_refused(client: Client, fake: FakeOllama) -> None:
+    url = client.url(watching(*await answered(client, fake)))
+    with matrix() as cases:
+        for after in MALFORMED:
+            sent: list[dict[str, Any]] = [{"headers": {"Last-Event-ID": after}}, {"params": {"after": after}}]
+            for more in sent:
+                async with client.http.get(url, **more) as response:
+                    got = response.status, (await response.json())["code"]
+                    cases.expect((400, "invalid_cursor"), got, more)
 
 
 @pytest.mark.parametrize(
@@ -388,14 +383,12 @@ async def test_warnings_are_repeated_after_start(config: Config, fake: FakeOllam
 # -- nothing to resume
 
 
-@pytest.mark.parametrize("which", ["question", "999999", "0", "-1", "x", "1.5", str(2**63), str(2**70)])
-async def test_only_an_answer_can_be_resumed(client: Client, fake: FakeOllama, which: str) -> None:
+async def test_only_an_answer_can_be_resumed(client: Client, fake: FakeOllama) -> None:
     session, message = await answered(client, fake)
     question = (await client.messages(session))[0]["id"]
-    named = question if which == "question" else which
-    body = await client.call("GET", watching(session, named), status=404)
-    assert body["code"] == "not_found"
-    assert (await client.call("GET", watching("unknown", message), status=404))["code"] == "not_found"
+    nothing = [(session, which) for which in (question, "999999", "0", "-1", "x", "1.5", 2**63, 2**70)]
+    for path in (watching(*each) for each in (*nothing, ("unknown", message))):
+        assert (await client.call("GET", path, status=404))["code"] == "not_found"
 
 
 async def test_an_answer_of_another_session_cannot_be_resumed(client: Client, fake: FakeOllama) -> None:
@@ -406,18 +399,18 @@ async def test_an_answer_of_another_session_cannot_be_resumed(client: Client, fa
 
 @pytest.mark.parametrize("live", [True, False], ids=["live", "stored"])
 async def test_an_answer_of_another_user_cannot_be_resumed(
-    config: Config, fake: FakeOllama, live: bool
+    serve: Serve, fake: FakeOllama, live: bool
 ) -> None:
     fake.script = Script(said(), end="hang" if live else "clean", head=Gate() if live else None)
-    async with serving(replace(config, trusted_user_header="X-User")) as client:
-        hers, his = {"X-User": "her"}, {"X-User": "him"}
-        session = await client.new_session(headers=hers)
-        path = f"/api/chat/sessions/{session}/messages/stream"
-        async with client.stream("POST", path, json={"message": "Hi"}, headers=hers) as stream:
-            message = (await stream.until("start"))["assistantMessageId"]
-            if not live:
-                await stream.rest()
-            body = await client.call("GET", watching(session, message), status=404, headers=his)
-            assert body["code"] == "not_found"
-            async with client.stream("GET", watching(session, message), headers=hers) as mine:
-                await mine.until("start")
+    client = await serve(trusted_user_header="X-User")
+    hers, his = {"X-User": "her"}, {"X-User": "him"}
+    session = await client.new_session(headers=hers)
+    path = f"/api/chat/sessions/{session}/messages/stream"
+    async with client.stream("POST", path, json={"message": "Hi"}, headers=hers) as stream:
+        message = (await stream.until("start"))["assistantMessageId"]
+        if not live:
+            await stream.rest()
+        body = await client.call("GET", watching(session, message), status=404, headers=his)
+        assert body["code"] == "not_found"
+        async with client.stream("GET", watching(session, message), headers=hers) as mine:
+            await mine.until("start")

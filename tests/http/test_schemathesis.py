@@ -1,16 +1,16 @@
-"""Whatever schemathesis sends, in bounds and out of them, is answered as `/openapi.json` says."""
+"""Every response to what schemathesis makes of `/openapi.json`, valid or not, is as described there."""
 
 import asyncio
 import copy
 import json
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import Iterator
 from typing import Any, Final
 from urllib.parse import parse_qs, urlsplit
 
 import pytest
 import requests
 import schemathesis
-from chat_client import Client, Server
+from chat_client import Client
 from hypothesis import HealthCheck, Phase, given, seed, settings
 from schemathesis import Case, DeserializationContext, GenerationMode, Response
 from schemathesis.checks import not_a_server_error
@@ -27,7 +27,7 @@ API: Final = json.loads(bytes(create_app(Config())[OPENAPI].content))
 
 
 def ways() -> Iterator[tuple[str, str, GenerationMode]]:
-    """Each call as it is meant, and, where anything can be wrong with it, otherwise."""
+    """Yield each call with valid requests and, if anything can be wrong with one, with invalid ones."""
     for path, methods in API["paths"].items():
         for method, operation in methods.items():
             yield method.upper(), path, GenerationMode.POSITIVE
@@ -37,19 +37,13 @@ def ways() -> Iterator[tuple[str, str, GenerationMode]]:
 
 @schemathesis.deserializer("text/event-stream")
 def events(context: DeserializationContext, response: Response) -> list[Any]:
-    """The JSON of each frame, which is what the document describes."""
+    """Return the JSON of each frame, which is what the document describes."""
     lines = response.content.decode().split("\n")
     return [json.loads(line.removeprefix("data: ")) for line in lines if line.startswith("data: ")]
 
 
-@pytest.fixture
-async def server(config: Config) -> AsyncIterator[Server]:
-    async with Server(create_app(config)) as server:
-        yield server
-
-
 async def names(client: Client, path: str) -> dict[str, Any]:
-    """Something that is there for each name that the path has in braces."""
+    """Return something that exists for each name in the braces of the path."""
     if "{sid}" in path:
         session = await client.new_session()
         return {"sid": session, "mid": (await client.send(session))["assistantMessageId"]}
@@ -62,20 +56,22 @@ async def names(client: Client, path: str) -> dict[str, Any]:
 
 @pytest.mark.parametrize(("method", "path", "mode"), list(ways()))
 async def test_a_call_answers_as_described(
-    server: Server, method: str, path: str, mode: GenerationMode
+    client: Client, method: str, path: str, mode: GenerationMode
 ) -> None:
     api = copy.deepcopy(API)
-    for name, real in (await names(server.client, path)).items():
+    for name, real in (await names(client, path)).items():
         for parameter in api["paths"][path][method.lower()]["parameters"]:
             if parameter["name"] == name:
                 parameter["schema"] = {"enum": [real]}
     operation = schemathesis.openapi.from_dict(api)[path][method]
-    await asyncio.to_thread(send, server.client.base, operation, mode)
+    await asyncio.to_thread(send, client.base, operation, mode)
 
 
 def is_judged(case: Case[Any], response: Response) -> bool:
-    """Whether the document alone says that a request is wrong: a form's fields are all text, an empty
-    parameter counts as absent, and one name of a cursor wins over the other."""
+    """Whether the document alone decides that a request is wrong.
+
+    The fields of a form are all text, an empty parameter counts as absent, and of two cursors one wins.
+    """
     query = parse_qs(urlsplit(str(response.request.url)).query, keep_blank_values=True)
     return not (
         case.media_type == "multipart/form-data"

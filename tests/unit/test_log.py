@@ -1,4 +1,3 @@
-import asyncio
 import json
 import logging
 import re
@@ -6,6 +5,7 @@ from collections.abc import Iterator
 
 import pytest
 from chat_client import Client
+from sockets import exchange
 
 from chatproxy import log
 
@@ -107,7 +107,7 @@ def test_a_level_above_warning_applies_to_libraries_too(capsys: pytest.CaptureFi
 
 
 @pytest.mark.parametrize(
-    "request_",
+    "bytes_",
     [
         b"GET / HTTP/1.1\r\nAuthorization: Bearer pomegranate\0\r\n\r\n",
         b"POST / HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\n2\r\npomegranate",
@@ -116,12 +116,8 @@ def test_a_level_above_warning_applies_to_libraries_too(capsys: pytest.CaptureFi
 )
 @pytest.mark.parametrize("format", ["text", "json"])
 async def test_a_request_that_is_not_http_is_not_logged(
-    client: Client, capsys: pytest.CaptureFixture[str], request_: bytes, format: str
+    client: Client, capsys: pytest.CaptureFixture[str], bytes_: bytes, format: str
 ) -> None:
     log.configure(format, "info")
-    reader, writer = await asyncio.open_connection(*client.base.removeprefix("http://").split(":"))
-    writer.write(request_)
-    assert (await reader.readline()).split()[1] == b"400"
-    writer.close()
-    await writer.wait_closed()
+    assert (await exchange(client, bytes_)).status == 400
     assert capsys.readouterr().err == ""
