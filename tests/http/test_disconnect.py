@@ -2,6 +2,8 @@
 
 import asyncio
 import json
+from contextlib import suppress
+from functools import partial
 from time import monotonic
 
 import aiohttp
@@ -193,20 +195,17 @@ async def test_readers_who_have_left_do_not_count_against_the_limit(serve: Serve
     async with client.sending(session) as first:
         await first.has("One two")
         for _ in range(4):
-            async with asyncio.timeout(10):
-                await watched_for_a_moment(client, session, first.answer_id)
+            await until(partial(watched, client, session, first.answer_id))
         gate.open()
         await first.rest()
     assert first.last["type"] == "done"
 
 
-async def watched_for_a_moment(client: Client, session: str, message: int) -> None:
-    """Read, as soon as there is room for another reader, and leave."""
-    while True:
-        try:
-            async with client.resuming(session, message) as stream:
-                await stream.has("One two")
-                stream.response.close()
-                return
-        except (AssertionError, aiohttp.ClientError):
-            await asyncio.sleep(0.02)
+async def watched(client: Client, session: str, message: int) -> bool:
+    """Read and leave; return whether there was room for another reader."""
+    with suppress(AssertionError, aiohttp.ClientError):
+        async with client.resuming(session, message) as stream:
+            await stream.has("One two")
+            stream.response.close()
+            return True
+    return False

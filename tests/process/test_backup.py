@@ -14,6 +14,7 @@ from chat_client import Client
 from fake_ollama import FakeOllama, echo
 from processes import Process
 from readme import example
+from waiting import until
 
 BACKUP: Final = example("sh", "VACUUM INTO")
 RESTORE: Final = example("sh", "cp backup.db chatproxy.db")
@@ -38,9 +39,7 @@ async def test_a_backup_under_load_has_all_acknowledged_messages(fake: FakeOllam
     async with Process.running(tmp_path, **settings) as process:
         talks: dict[str, list[str]] = {await process.client.new_session(): [] for _ in range(8)}
         talking = [asyncio.create_task(talk(process.client, *each)) for each in talks.items()]
-        async with asyncio.timeout(30):
-            while not all(len(sent) > 2 for sent in talks.values()):  # noqa: ASYNC110 - of a server
-                await asyncio.sleep(0.01)
+        await until(lambda: all(len(sent) > 2 for sent in talks.values()))
         acknowledged = {session: list(sent) for session, sent in talks.items()}
         await asyncio.to_thread(run, BACKUP, tmp_path)
         for task in talking:

@@ -1,22 +1,22 @@
-"""The command: how it starts, what it refuses to start with, and how it ends under running streams."""
+"""The command: how it starts, when it refuses to, and how it ends while streams run."""
 
 import asyncio
-import json
 import re
-import shutil
 import signal
 import socket
 import sqlite3
-import subprocess
 from collections.abc import Sequence
 from contextlib import AsyncExitStack, closing, suppress
+from functools import partial
 from pathlib import Path
 
 import pytest
 from aiohttp import ClientConnectionError
 from chat_client import Client, Stream
-from fake_ollama import FakeOllama, Gate, Script, token, until
+from fake_ollama import FakeOllama, Gate, Script, token
 from processes import INSTALLED, SCRIPT, Process, environment, ran
+from sockets import request, unread
+from waiting import until
 
 from chatproxy import __version__
 from chatproxy.config import SETTINGS
@@ -34,7 +34,7 @@ async def read_two_words(stream: Stream) -> None:
 
 
 def answers(folder: Path) -> list[tuple[str, str, str]]:
-    """Status, text and error code of the answers, as the default database has them."""
+    """Return status, text and error code of the answers in the default database."""
     with closing(sqlite3.connect(folder / "chatproxy.db")) as connection:
         return connection.execute(
             "SELECT status, content, error ->> 'code' FROM message WHERE role = 'assistant' ORDER BY id"
@@ -83,7 +83,7 @@ async def test_flags_win_over_the_environment_and_the_environment_over_env_file(
 
 
 def refusal(folder: Path, **settings: str) -> str:
-    """The one line that a start which fails leaves, with its exit code 2."""
+    """Run the command, which has to fail with exit code 2; return the one line that it prints."""
     run = ran(folder, environment(**settings))
     assert (run.returncode, run.stdout) == (2, "")
     (line,) = run.stderr.splitlines()
@@ -135,7 +135,7 @@ def test_an_unknown_flag(tmp_path: Path) -> None:
     assert "--databse-url" in run.stderr
 
 
-# -- what only tells
+# -- flags that only print something
 
 
 @pytest.mark.parametrize("command", [SCRIPT, INSTALLED])
@@ -189,7 +189,7 @@ async def test_a_signal_under_running_streams(
 
 
 async def refuses(client: Client, session: str) -> None:
-    """It takes no new sends: told so, or not even connected."""
+    """Check that a send is refused, or not even connected."""
     with suppress(ClientConnectionError):
         await client.send(session, status=503)
 
@@ -221,59 +221,30 @@ async def test_a_signal_with_a_reader_that_does_not_read(fake: FakeOllama, tmp_p
     fake.script = Script([token("x" * 1_000_000)] * 8, end="hang")  # more than any socket buffer holds
     async with Process.running(tmp_path, ollama_host=fake.url, **MODEL) as process:
         session = await process.client.new_session()
-        with closing(send_without_reading(process.client, session)):
-            async with asyncio.timeout(20):
-                while await last_cursor(process.client, session) != "0.8000000":  # noqa: ASYNC110 - of a server
-                    await asyncio.sleep(0.05)
+        send = request("POST", f"/api/chat/sessions/{session}/messages/stream", body={"message": "Hello"})
+        with unread(process.client, send):
+            await until(partial(has_text, process.client, session, "0.8000000"))
             process.send_signal(signal.SIGTERM)
             assert await process.ended() == 0
     assert answers(tmp_path) == [("interrupted", "x" * 8_000_000, "shutting_down")]
 
 
-async def last_cursor(client: Client, session: str) -> str | None:
+async def has_text(client: Client, session: str, cursor: str) -> bool:
+    """Whether the answer has come to that cursor."""
     messages = await client.messages(session)
-    return messages[-1]["cursor"] if messages else None
-
-
-def send_without_reading(client: Client, session: str) -> socket.socket:
-    """The connection of a reader that takes nothing: its window is small, and stays shut."""
-    address, port = client.base.removeprefix("http://").split(":")
-    connection = socket.socket()
-    connection.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
-    connection.connect((address, int(port)))
-    connection.sendall(
-        f"POST /api/chat/sessions/{session}/messages/stream HTTP/1.1\r\nHost: {address}\r\n"
-        'Content-Type: application/json\r\nContent-Length: 19\r\n\r\n{"message":"Hello"}'.encode()
-    )
-    return connection
+    return bool(messages and messages[-1]["cursor"] == cursor)
 
 
 # -- the demo
 
 
-@pytest.mark.skipif(shutil.which("curl") is None, reason="curl is not installed")
 async def test_the_demo_streams_and_says_what_it_is(tmp_path: Path) -> None:
     async with Process.running(tmp_path, "--demo") as process:
         assert "not a language model" in process.said
-        session = await process.client.new_session()
-        url = process.client.url(f"/api/chat/sessions/{session}/messages/stream")
-        curl = [
-            "curl",
-            "-sN",
-            "-H",
-            "Content-Type: application/json",
-            "-d",
-            '{"message": "Is it raining?"}',
-            url,
-        ]
-        run = await asyncio.to_thread(subprocess.run, curl, capture_output=True, text=True, timeout=30)
+        stream = await process.client.ask(await process.client.new_session(), "Is it raining?")
         process.send_signal(signal.SIGINT)
         assert await process.ended() == 0
-    frames = run.stdout.removesuffix("\n\n").split("\n\n")
-    events = [json.loads(frame.removeprefix("data: ")) for frame in frames]
-    chunks = [event["content"] for event in events if event["type"] == "chunk"]
-    assert (events[0]["type"], events[-1]["type"]) == ("start", "done")
-    assert len(chunks) > 10
-    assert "".join(chunks) == events[-1]["fullResponse"]
-    assert "raining" in events[-1]["fullResponse"]
-    assert "not a language model" in events[-1]["fullResponse"]
+    assert stream.kinds() == ["start", "chunk", "done"]
+    assert [event["type"] for event in stream.events].count("chunk") > 10
+    assert "raining" in stream.text()
+    assert "not a language model" in stream.text()

@@ -1,4 +1,4 @@
-"""What is in `deploy/` and the container's files: hardened as they say, read by what reads it, and tried."""
+"""`deploy/` and the container: hardened, accepted by the programs that read them, and tried."""
 
 import asyncio
 import os
@@ -11,8 +11,8 @@ import sys
 from asyncio.subprocess import DEVNULL
 from collections.abc import AsyncIterator
 from configparser import ConfigParser
-from contextlib import asynccontextmanager
-from dataclasses import replace
+from contextlib import asynccontextmanager, suppress
+from functools import partial
 from pathlib import Path
 from time import perf_counter
 from typing import Any, Final
@@ -20,12 +20,14 @@ from typing import Any, Final
 import aiohttp
 import pytest
 import yaml
-from chat_client import Client, serving
+from chat_client import Client, Serve
 from dockerfile import build, context_of, exec_form, instructions
 from fake_ollama import FakeOllama, Gate, Script, answer
+from faults.place import free_port
 from processes import LISTENING, ROOT, SCRIPT, Process, environment
+from waiting import until
 
-from chatproxy import Config, __version__
+from chatproxy import __version__
 from chatproxy.config import SETTINGS
 from chatproxy.documents.worker import MAX_PROCESSES, MEMORY_LIMIT
 
@@ -37,7 +39,7 @@ UID: Final = 10001
 
 
 def missing(program: str) -> bool:
-    """In CI nothing may be missing."""
+    """Whether a program is missing; in CI none may be."""
     return shutil.which(program) is None and "CI" not in os.environ
 
 
@@ -84,8 +86,7 @@ async def test_the_dockerfiles_steps_make_a_chatproxy_that_is_healthy(tmp_path: 
     context = context_of(ROOT, tmp_path / "context")
     path = f"{Path(sys.executable).parent}:{os.environ['PATH']}"
     stage = await asyncio.to_thread(build, ROOT / "Dockerfile", context, tmp_path / "stages", path)
-    with socket.create_server(("127.0.0.1", 0)) as free:
-        port = free.getsockname()[1]
+    port = free_port()
     env = {**stage.env, "PORT": str(port), "DATABASE_URL": f"sqlite:///{stage.place('/data')}/chatproxy.db"}
     command = exec_form(stage.words["ENTRYPOINT"])
     child = await asyncio.create_subprocess_exec(
@@ -106,7 +107,7 @@ async def test_the_dockerfiles_steps_make_a_chatproxy_that_is_healthy(tmp_path: 
 
 
 async def is_healthy(port: str | int, host: str = "127.0.0.1", **more: str) -> bool:
-    """As the container's health check sees it."""
+    """Run the container's health check."""
     _, *check = exec_form(dockerfile()["HEALTHCHECK"][0])
     env = {**environment(host=host, port=port), **more}
     child = await asyncio.create_subprocess_exec(sys.executable, *check, env=env, stderr=DEVNULL)
@@ -129,7 +130,7 @@ async def test_the_health_check_asks_where_the_server_listens(tmp_path: Path, ho
 
 @pytest.fixture
 def confined(tmp_path: Path) -> list[str]:
-    """The beginning of a command that can write to `tmp_path` and nowhere else."""
+    """The start of a command that can write to `tmp_path` and nowhere else."""
     mounts = """
         mount --bind /tmp /tmp && mount -o remount,ro,bind / && mount -o remount,ro,bind /tmp &&
         mount --bind . "$PWD" && mount -o remount,rw,bind "$PWD" && cd "$PWD" &&
@@ -216,7 +217,7 @@ def test_the_manifests_names_fit_together() -> None:
     assert container("chatproxy")["image"] == f"chatproxy:{__version__}"
 
 
-async def test_the_pods_settings_and_probes_are_those_that_there_are(config: Config, tmp_path: Path) -> None:
+async def test_the_pod_uses_real_settings_and_probes(serve: Serve, tmp_path: Path) -> None:
     env = {each["name"]: each["value"] for each in container("chatproxy")["env"]}
     assert set(env) <= set(SETTINGS)
     (tmp_path / "token").write_text("secret")
@@ -224,12 +225,12 @@ async def test_the_pods_settings_and_probes_are_those_that_there_are(config: Con
         "api_token_file": str(tmp_path / "token")
     }
     del settings["ollama_host"]
-    async with serving(replace(config, host="0.0.0.0", **settings)) as client:
-        for probe in ("startupProbe", "livenessProbe", "readinessProbe"):
-            path = container("chatproxy")[probe]["httpGet"]["path"]
-            await client.call("GET", path, headers={"Host": "10.1.2.3:11435"})
-        for host, status in (("chatproxy:11435", 401), ("localhost:11435", 401), ("evil.example", 403)):
-            await client.call("GET", "/api/chat/sessions", status=status, headers={"Host": host})
+    client = await serve(host="0.0.0.0", **settings)
+    for probe in ("startupProbe", "livenessProbe", "readinessProbe"):
+        path = container("chatproxy")[probe]["httpGet"]["path"]
+        await client.call("GET", path, headers={"Host": "10.1.2.3:11435"})
+    for host, status in (("chatproxy:11435", 401), ("localhost:11435", 401), ("evil.example", 403)):
+        await client.call("GET", "/api/chat/sessions", status=status, headers={"Host": host})
 
 
 # -- systemd
@@ -254,7 +255,7 @@ def test_the_unit_writes_to_its_own_folder_alone() -> None:
 
 @pytest.fixture
 def checked_unit(tmp_path: Path) -> Path:
-    """With a command that is there."""
+    """The unit, with a command that exists here."""
     path = tmp_path / "chatproxy.service"
     text = (DEPLOY / "chatproxy.service").read_text()
     path.write_text(re.sub(r"^ExecStart=.*$", "ExecStart=/bin/true", text, flags=re.MULTILINE))
@@ -303,14 +304,9 @@ http {
 """
 
 
-def free_port() -> int:
-    with socket.create_server(("127.0.0.1", 0)) as free:
-        return int(free.getsockname()[1])
-
-
 @asynccontextmanager
 async def nginx(folder: Path, site: str) -> AsyncIterator[None]:
-    """Once its configuration is found to be right."""
+    """Check nginx's configuration, and run nginx while the block runs."""
     (folder / "site.conf").write_text(site)
     (folder / "nginx.conf").write_text(AROUND.replace("FOLDER", str(folder)))
     command = ["nginx", "-p", str(folder), "-e", "stderr", "-c", str(folder / "nginx.conf")]
@@ -324,44 +320,41 @@ async def nginx(folder: Path, site: str) -> AsyncIterator[None]:
         await child.wait()
 
 
-async def up(client: Client) -> None:
-    async with asyncio.timeout(10):
-        while True:
-            try:
-                await client.call("GET", "/healthz")
-                return
-            except aiohttp.ClientConnectionError:
-                await asyncio.sleep(0.02)
+async def is_up(client: Client) -> bool:
+    with suppress(aiohttp.ClientConnectionError):
+        await client.call("GET", "/healthz")
+        return True
+    return False
 
 
 @pytest.mark.skipif(missing("nginx"), reason="nginx is not installed")
-async def test_behind_nginx_as_it_is_a_token_arrives_within_50_ms(
-    config: Config, fake: FakeOllama, tmp_path: Path
+async def test_behind_an_unconfigured_nginx_a_token_arrives_within_50_ms(
+    serve: Serve, fake: FakeOllama, tmp_path: Path
 ) -> None:
-    """As it buffers by default. The rest of the answer is held back until the token is there."""
+    """nginx buffers by default. The rest of the answer is held back until the token has arrived."""
     delays = []
-    async with serving(config) as direct:
-        port = free_port()
-        site = BARE.replace("PORT", str(port)).replace("UPSTREAM", direct.base.removeprefix("http://"))
-        async with nginx(tmp_path, site):
-            client = Client(direct.http, f"http://127.0.0.1:{port}")
-            await up(client)
-            for number in range(10):
-                fake.script = Script(answer("Hello world"), gate=(gate := Gate()))
-                async with client.sending(await client.new_session()) as stream:
-                    await fake.arrived(number + 1)
-                    began = perf_counter()
-                    gate.let(1)
-                    await stream.until("chunk")
-                    delays.append(perf_counter() - began)
-                    gate.open()
-                    await stream.rest()
-                assert stream.text() == "Hello world"
+    direct = await serve()
+    port = free_port()
+    site = BARE.replace("PORT", str(port)).replace("UPSTREAM", direct.base.removeprefix("http://"))
+    async with nginx(tmp_path, site):
+        client = Client(direct.http, f"http://127.0.0.1:{port}")
+        await until(partial(is_up, client))
+        for number in range(10):
+            fake.script = Script(answer("Hello world"), gate=(gate := Gate()))
+            async with client.sending(await client.new_session()) as stream:
+                await fake.arrived(number + 1)
+                began = perf_counter()
+                gate.let(1)
+                await stream.until("chunk")
+                delays.append(perf_counter() - began)
+                gate.open()
+                await stream.rest()
+            assert stream.text() == "Hello world"
     assert min(delays) < 0.05, delays  # the least, because the machine may be busy
 
 
 def certificate(folder: Path) -> tuple[Path, Path]:
-    """One for chat.example, signed by itself, and its key."""
+    """Make a self-signed certificate for chat.example; return it and its key."""
     made, key = folder / "made.pem", folder / "made.key"
     subprocess.run(
         [
@@ -386,48 +379,47 @@ def certificate(folder: Path) -> tuple[Path, Path]:
 
 @pytest.mark.skipif(missing("nginx") or missing("openssl"), reason="nginx or openssl is not installed")
 async def test_the_snippet_serves_the_page_and_streams_with_tls(
-    config: Config, fake: FakeOllama, tmp_path: Path
+    serve: Serve, fake: FakeOllama, tmp_path: Path
 ) -> None:
     fake.script = Script(answer("Hello world"), gate=(gate := Gate()))
     made, key = await asyncio.to_thread(certificate, tmp_path)
     port = free_port()
-    published = replace(
-        config, allowed_hosts=("chat.example",), api_token="secret", trusted_user_header="X-Forwarded-User"
+    direct = await serve(
+        allowed_hosts=("chat.example",), api_token="secret", trusted_user_header="X-Forwarded-User"
     )
-    async with serving(published) as direct:
-        site = (DEPLOY / "nginx.conf").read_text()
-        for there, here in (
-            ("127.0.0.1:11435", direct.base.removeprefix("http://")),
-            ("listen 443 ssl", f"listen 127.0.0.1:{port} ssl"),
-            ("/etc/ssl/chat.example.pem", str(made)),
-            ("/etc/ssl/private/chat.example.key", str(key)),
-            ("$remote_user", '"ann"'),
-        ):
-            assert there in site
-            site = site.replace(there, here)
-        trusting = ssl.create_default_context(cafile=str(made))
-        async with nginx(tmp_path, site), published_at(port, trusting) as client:
-            await up(client)
-            await client.call("GET", "/api/chat/sessions", status=401, headers={"Authorization": ""})
-            session = await client.new_session(headers={"Origin": client.base, "X-Forwarded-User": "bob"})
-            elsewhere = {"Origin": "https://evil.example"}
-            await client.call("POST", "/api/chat/sessions", status=403, headers=elsewhere)
-            async with client.sending(session) as stream:
-                gate.let(1)
-                await stream.has("Hello")
-                gate.open()
-                await stream.rest()
-            assert stream.last["fullResponse"] == "Hello world"
-            async with client.http.get(client.url("/metrics")) as response:
-                assert response.status == 404
-        auth = {"Authorization": "Bearer secret", "Host": "chat.example"}
-        for user, number in (("ann", 1), ("bob", 0)):
-            page = await direct.call("GET", "/api/chat/sessions", headers=auth | {"X-Forwarded-User": user})
-            assert len(page["sessions"]) == number
+    site = (DEPLOY / "nginx.conf").read_text()
+    for there, here in (
+        ("127.0.0.1:11435", direct.base.removeprefix("http://")),
+        ("listen 443 ssl", f"listen 127.0.0.1:{port} ssl"),
+        ("/etc/ssl/chat.example.pem", str(made)),
+        ("/etc/ssl/private/chat.example.key", str(key)),
+        ("$remote_user", '"ann"'),
+    ):
+        assert there in site
+        site = site.replace(there, here)
+    trusting = ssl.create_default_context(cafile=str(made))
+    async with nginx(tmp_path, site), published_at(port, trusting) as client:
+        await until(partial(is_up, client))
+        await client.call("GET", "/api/chat/sessions", status=401, headers={"Authorization": ""})
+        session = await client.new_session(headers={"Origin": client.base, "X-Forwarded-User": "bob"})
+        elsewhere = {"Origin": "https://evil.example"}
+        await client.call("POST", "/api/chat/sessions", status=403, headers=elsewhere)
+        async with client.sending(session) as stream:
+            gate.let(1)
+            await stream.has("Hello")
+            gate.open()
+            await stream.rest()
+        assert stream.last["fullResponse"] == "Hello world"
+        async with client.http.get(client.url("/metrics")) as response:
+            assert response.status == 404
+    auth = {"Authorization": "Bearer secret", "Host": "chat.example"}
+    for user, number in (("ann", 1), ("bob", 0)):
+        page = await direct.call("GET", "/api/chat/sessions", headers=auth | {"X-Forwarded-User": user})
+        assert len(page["sessions"]) == number
 
 
 class ToLoopback(aiohttp.abc.AbstractResolver):
-    """chat.example is this machine."""
+    """Resolve every name to this machine."""
 
     async def resolve(
         self, host: str, port: int = 0, family: socket.AddressFamily = socket.AF_INET

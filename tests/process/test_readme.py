@@ -8,13 +8,13 @@ import signal
 import subprocess
 import sys
 from collections.abc import Iterator, Sequence
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import pytest
 import yaml
-from chat_client import Server, serving
+from chat_client import Serve, Start
+from matrix import matrix
 from processes import LISTENING, SCRIPT, environment
 from readme import README, example
 
@@ -101,25 +101,26 @@ def test_ten_lines_are_enough(language: str, word: str) -> None:
     assert len([line for line in example(language, word).split("\n") if line]) <= 11
 
 
-async def test_the_lines_that_mount_the_application(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_the_lines_that_mount_the_application(
+    start: Start, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.chdir(tmp_path)
     said: dict[str, Any] = {}
     exec(example("python", "add_subapp"), said)
-    async with Server(said["app"], "/chat") as server:
-        assert (await server.client.call("GET", "/healthz"))["status"] == "alive"
-        assert (await server.client.session(await server.client.new_session()))["messageCount"] == 0
+    client = (await start(said["app"], "/chat")).client
+    assert (await client.call("GET", "/healthz"))["status"] == "alive"
+    assert (await client.session(await client.new_session()))["messageCount"] == 0
 
 
-async def test_prometheus_is_let_in_by_its_lines(config: Config) -> None:
+async def test_prometheus_is_let_in_by_its_lines(serve: Serve) -> None:
     (job,) = yaml.safe_load(example("yaml", "scrape_configs"))["scrape_configs"]
     assert list(job["authorization"]) == ["credentials_file"]  # Prometheus' default scheme is Bearer
     ((header, user),) = job["http_headers"].items()
-    locked = replace(config, api_token="secret", trusted_user_header=header)
-    async with serving(locked) as client:
-        token = {"Authorization": "Bearer secret", "Host": job["static_configs"][0]["targets"][0]}
-        for headers, status in ((token, 401), (token | {header: user["values"][0]}, 200)):
-            async with client.http.get(client.url("/metrics"), headers=headers) as response:
-                assert response.status == status
+    client = await serve(api_token="secret", trusted_user_header=header)
+    token = {"Authorization": "Bearer secret", "Host": job["static_configs"][0]["targets"][0]}
+    for headers, status in ((token, 401), (token | {header: user["values"][0]}, 200)):
+        async with client.http.get(client.url("/metrics"), headers=headers) as response:
+            assert response.status == status
 
 
 def settings() -> dict[str, str]:
@@ -131,15 +132,15 @@ def test_the_table_lists_every_setting() -> None:
     assert sorted(settings()) == sorted(SETTINGS)
 
 
-@pytest.mark.parametrize("name", SETTINGS)
-def test_the_table_has_the_default_of(name: str) -> None:
-    default = getattr(Config(), name.lower())
-    documented = settings()[name]
-    if default in (None, ()):
-        assert documented == "–"  # noqa: RUF001 - a dash in a table
-    else:
-        given: dict[str, Any] = {name.lower(): documented.strip("`")}
-        assert getattr(Config(**given), name.lower()) == default
+def test_the_table_has_the_defaults() -> None:
+    with matrix() as cases:
+        for name, shown in settings().items():
+            default = getattr(Config(), name.lower())
+            if default in (None, ()):
+                cases.expect("–", shown, name)  # noqa: RUF001 - a dash in a table
+            else:
+                given: dict[str, Any] = {name.lower(): shown.strip("`")}
+                cases.expect(default, getattr(Config(**given), name.lower()), name)
 
 
 def test_every_other_name_of_a_setting_is_mentioned() -> None:

@@ -8,18 +8,18 @@ import asyncio
 import shutil
 import tempfile
 from collections.abc import Coroutine
-from contextlib import AsyncExitStack
+from contextlib import AsyncExitStack, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
-from time import monotonic
 from typing import Any, ClassVar, Final
 
 import pytest
 from chat_client import Client, Server, Stream
-from fake_ollama import MODEL, Chat, FakeOllama, Gate, Request, Script, last, token, until
+from fake_ollama import MODEL, Chat, FakeOllama, Gate, Request, Script, last, token
 from faults.tally import Tally
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, precondition, rule
+from waiting import until
 
 from chatproxy import Config, create_app
 from chatproxy.cursor import Cursor
@@ -392,10 +392,13 @@ class Interleavings(RuleBasedStateMachine):
             for answer in answers
             for row in ((answer.question, "complete", None), (answer.text, answer.status, answer.cursor))
         ]
-        deadline = monotonic() + 10
-        while (rows := await self._rows(session)) != expected and monotonic() < deadline:  # noqa: ASYNC110
-            await asyncio.sleep(0.002)  # until what was let go has arrived
-        assert rows == expected
+
+        async def shown() -> bool:
+            return await self._rows(session) == expected
+
+        with suppress(TimeoutError):
+            await until(shown, 10)  # what was let go is still on its way
+        assert await self._rows(session) == expected
         running = [answer.id for answer in answers if answer.status == "streaming"]
         active = (await self.client.session(session))["activeMessageId"]
         assert active == (running[-1] if running else None)

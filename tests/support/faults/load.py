@@ -11,7 +11,8 @@ from typing import Any, Final
 
 import aiohttp
 from chat_client import Client, Event, Stream
-from fake_ollama import Request, Script, last, token, until
+from fake_ollama import Request, Script, last, token
+from waiting import until
 
 from chatproxy.cursor import Cursor
 from faults.tally import Tally

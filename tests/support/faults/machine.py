@@ -11,8 +11,9 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, Final
 
-from fake_ollama import FakeOllama, until
+from fake_ollama import FakeOllama
 from processes import Process
+from waiting import until
 
 from faults.load import PATIENCE, Talker, Turn, begun, check, ends, paced, talking, was_done
 from faults.place import DATABASE, WATCHED, orderly, settled

@@ -20,9 +20,9 @@ from fake_ollama import (
     refused,
     replay,
     token,
-    until,
 )
 from recordings import BROKEN, CUTS, STREAMS, by_byte, recorded, texts
+from waiting import until
 from yarl import URL
 
 from chatproxy.errors import ChatError

@@ -7,7 +7,7 @@ from pathlib import Path
 import aiosqlite
 import pytest
 from disk import files_end_at
-from fake_ollama import until
+from waiting import until
 
 import chatproxy.store.writer
 from chatproxy.errors import ChatError
