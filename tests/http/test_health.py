@@ -7,6 +7,7 @@ from typing import Any, Final
 import pytest
 from chat_client import Client, Start
 from fake_ollama import FakeOllama, Gate, Script, answer, refused
+from matrix import matrix
 from waiting import until
 
 from chatproxy import Config, __version__, create_app
@@ -115,60 +116,85 @@ async def test_the_root_is_a_page(client: Client) -> None:
 # -- errors about addresses
 
 
-@pytest.mark.parametrize(
-    "path", ["/nothing", "/api", "/api/chat/session", "/healthz/", "//", f"{SESSIONS}/", f"{SESSIONS}/x/y/z"]
-)
-async def test_an_unknown_path_is_not_found(client: Client, path: str) -> None:
-    for method in ("GET", "POST", "PUT", "PATCH", "DELETE", "PROPFIND"):
-        told = await client.call(method, path, status=404)
-        assert (set(told), told["code"]) == ({"error", "code"}, "not_found")
-    assert (await headers_of(client, "HEAD", path))[0] == 404
+UNKNOWN: Final = [
+    "/nothing",
+    "/api",
+    "/api/chat/session",
+    "/healthz/",
+    "//",
+    f"{SESSIONS}/",
+    f"{SESSIONS}/x/y/z",
+]
 
 
-@pytest.mark.parametrize(
-    ("path", "allowed"),
-    [
-        ("/healthz", {"GET", "HEAD"}),
-        ("/", {"GET", "HEAD"}),
-        (SESSIONS, {"GET", "HEAD", "POST"}),
-        (f"{SESSIONS}/x", {"GET", "HEAD", "PATCH", "DELETE"}),
-        (f"{SESSIONS}/x/messages", {"GET", "HEAD", "POST"}),
-        (f"{SESSIONS}/x/messages/stream", {"POST"}),
-        (f"{SESSIONS}/x/messages/1/stream", {"GET"}),
-        (f"{SESSIONS}/x/messages/1/cancel", {"POST"}),
-        (f"{SESSIONS}/x/export", {"GET"}),
-    ],
-)
-async def test_a_wrong_method_is_refused_with_the_right_ones(
-    client: Client, path: str, allowed: set[str]
-) -> None:
-    for method in {"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "TRACE", "PROPFIND"} - allowed:
-        async with client.http.request(method, client.url(path)) as response:
-            assert response.status == 405, method
-            assert set(response.headers["Allow"].split(", ")) - {"OPTIONS"} == allowed, method
-            if method != "HEAD":
-                told = await response.json()
-                assert (set(told), told["code"]) == ({"error", "code"}, "method_not_allowed")
+async def test_an_unknown_path_is_not_found(client: Client) -> None:
+    with matrix() as cases:
+        for path in (
+            "/nothing",
+            "/api",
+            "/api/chat/session",
+            "/healthz/",
+            "//",
+            f"{SESSIONS}/",
+            f"{SESSIONS}/x/y/z",
+        ):
+            for method in ("GET", "POST", "PUT", "PATCH", "DELETE", "PROPFIND"):
+                async with client.http.request(method, client.url(path)) as response:
+                    told = await response.json()
+                    got = response.status, set(told), told["code"]
+                    cases.expect((404, {"error", "code"}, "not_found"), got, method, path)
+            cases.expect(404, (await headers_of(client, "HEAD", path))[0], "HEAD", path)
+
+
+ALLOWED: Final = {
+    "/healthz": {"GET", "HEAD"},
+    "/": {"GET", "HEAD"},
+    SESSIONS: {"GET", "HEAD", "POST"},
+    f"{SESSIONS}/x": {"GET", "HEAD", "PATCH", "DELETE"},
+    f"{SESSIONS}/x/messages": {"GET", "HEAD", "POST"},
+    f"{SESSIONS}/x/messages/stream": {"POST"},
+    f"{SESSIONS}/x/messages/1/stream": {"GET"},
+    f"{SESSIONS}/x/messages/1/cancel": {"POST"},
+    f"{SESSIONS}/x/export": {"GET"},
+}
+METHODS: Final = {"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "TRACE", "PROPFIND"}
+
+
+async def test_a_wrong_method_is_refused_with_the_right_ones(client: Client) -> None:
+    with matrix() as cases:
+        for path, allowed in ALLOWED.items():
+            for method in METHODS - allowed:
+                async with client.http.request(method, client.url(path)) as response:
+                    named = set(response.headers.get("Allow", "").split(", ")) - {"OPTIONS"}
+                    cases.expect((405, allowed), (response.status, named), method, path)
+                    if method != "HEAD":
+                        told = await response.json()
+                        cases.expect(
+                            ({"error", "code"}, "method_not_allowed"), (set(told), told["code"]), method
+                        )
 
 
 # -- request ids
 
 
-@pytest.mark.parametrize("given", ["r-1", "a" * 64, "0", "A.b_c:d-e"])
-async def test_the_request_id_of_the_client_comes_back(client: Client, given: str) -> None:
-    for path in ("/healthz", SESSIONS, "/nothing", f"{SESSIONS}/none", f"{SESSIONS}?limit=0"):
-        _, headers = await headers_of(client, "GET", path, headers={REQUEST_ID: given})
-        assert headers.getall(REQUEST_ID) == [given], path
+async def test_the_request_id_of_the_client_comes_back(client: Client) -> None:
+    with matrix() as cases:
+        for given in ("r-1", "a" * 64, "0", "A.b_c:d-e"):
+            for path in ("/healthz", SESSIONS, "/nothing", f"{SESSIONS}/none", f"{SESSIONS}?limit=0"):
+                _, headers = await headers_of(client, "GET", path, headers={REQUEST_ID: given})
+                cases.expect([given], headers.getall(REQUEST_ID), path)
 
 
-@pytest.mark.parametrize("given", [None, "", "a" * 65, "a b", "é", "a\tb", "<script>", 'a"b', "a,b"])
-async def test_a_malformed_request_id_is_replaced(client: Client, given: str | None) -> None:
-    sent = {} if given is None else {REQUEST_ID: given}
-    ids = [
-        (await headers_of(client, "GET", "/healthz", headers=sent))[1].getall(REQUEST_ID) for _ in range(3)
-    ]
-    assert all(len(each) == 1 and NEW.fullmatch(each[0]) for each in ids)
-    assert len({each[0] for each in ids}) == 3
+async def test_a_missing_or_malformed_request_id_is_replaced(client: Client) -> None:
+    seen: set[str] = set()
+    with matrix() as cases:
+        for given in (None, "", "a" * 65, "a b", "é", "a\tb", "<script>", 'a"b', "a,b"):
+            for _ in range(3):
+                sent = {} if given is None else {REQUEST_ID: given}
+                _, headers = await headers_of(client, "GET", "/healthz", headers=sent)
+                (made,) = headers.getall(REQUEST_ID)
+                cases.check(NEW.fullmatch(made) is not None and made not in seen, made, repr(given))
+                seen.add(made)
 
 
 async def test_streams_and_failures_carry_the_request_id(client: Client, fake: FakeOllama) -> None:

@@ -1,7 +1,10 @@
-"""Random orders of all that may happen to answers, always the same ones; `make faults` draws others."""
+"""Random orders of what can happen to answers, the same in every run; `make faults` draws others."""
 
+import pytest
 from hypothesis import HealthCheck, settings
 from interleavings import Interleavings
+
+pytestmark = pytest.mark.slow
 
 TestInterleavings = Interleavings.TestCase
 TestInterleavings.settings = settings(

@@ -10,6 +10,7 @@ from aiohttp import web
 from aiohttp.typedefs import Handler
 from chat_client import Client, Server, Start
 from fake_ollama import FakeOllama, Gate, Script, answer, refused
+from matrix import matrix
 from waiting import until
 
 from chatproxy import Config, create_app
@@ -101,30 +102,25 @@ async def test_the_hosts_limit_on_bodies_does_not_apply(client: Client, fake: Fa
     assert fake.requests[0]["messages"][0]["images"] == [image]
 
 
-@pytest.mark.parametrize(
-    ("method", "path", "status", "code"),
-    [
-        ("GET", "/nothing", 404, "not_found"),
-        ("GET", f"{SESSIONS}/none", 404, "not_found"),
-        ("PUT", SESSIONS, 405, "method_not_allowed"),
-        ("TRACE", SESSIONS, 405, "method_not_allowed"),
-        ("POST", "/healthz", 405, "method_not_allowed"),
-        ("GET", f"{SESSIONS}?limit=0", 422, "invalid"),
-    ],
-)
-async def test_errors_are_json_under_the_prefix(
-    client: Client, method: str, path: str, status: int, code: str
-) -> None:
-    async with client.http.request(method, client.url(path), headers={"Origin": ORIGIN}) as response:
-        assert response.status == status
-        told = await response.json()
-        assert told["code"] == code
-        if method != "TRACE":  # which no page can send
-            assert response.headers["Access-Control-Allow-Origin"] == ORIGIN
-        assert response.headers["X-Request-Id"]
-        if status == 405:
-            expected = {"OPTIONS", "GET", "HEAD"} | ({"POST"} if path == SESSIONS else set())
-            assert set(response.headers["Allow"].split(", ")) == expected
+async def test_errors_are_json_under_the_prefix(client: Client) -> None:
+    with matrix() as cases:
+        for method, path, status, code in (
+            ("GET", "/nothing", 404, "not_found"),
+            ("GET", f"{SESSIONS}/none", 404, "not_found"),
+            ("PUT", SESSIONS, 405, "method_not_allowed"),
+            ("TRACE", SESSIONS, 405, "method_not_allowed"),
+            ("POST", "/healthz", 405, "method_not_allowed"),
+            ("GET", f"{SESSIONS}?limit=0", 422, "invalid"),
+        ):
+            async with client.http.request(method, client.url(path), headers={"Origin": ORIGIN}) as response:
+                told, headers = await response.json(), response.headers
+            cases.expect((status, code), (response.status, told["code"]), method, path)
+            if method != "TRACE":  # which no page can send
+                cases.expect(ORIGIN, headers.get("Access-Control-Allow-Origin"), method, path)
+            cases.check("X-Request-Id" in headers, "no X-Request-Id", method, path)
+            if status == 405:
+                allowed = {"OPTIONS", "GET", "HEAD"} | ({"POST"} if path == SESSIONS else set())
+                cases.expect(allowed, set(headers.get("Allow", "").split(", ")), method, path)
 
 
 async def test_a_failure_of_ollama_keeps_its_status(client: Client, fake: FakeOllama) -> None:

@@ -258,28 +258,25 @@ async def test_a_malformed_cursor_is_refused(client: Client, fake: FakeOllama) -
                     cases.expect((400, "invalid_cursor"), got, more)
 
 
-@pytest.mark.parametrize(
-    ("header", "query", "thinking"),
-    [
-        ("", "", "Hm. So."),
-        ("", "3.0", " So."),
-        (None, "", "Hm. So."),
-        (None, "3.0", " So."),
-        ("7.0", "3.0", ""),
-        ("7.0", "malformed", ""),
-        ("7.0", "", ""),
-    ],
-)
 async def test_last_event_id_wins_and_an_empty_cursor_counts_as_absent(
-    client: Client, fake: FakeOllama, header: str | None, query: str, thinking: str
+    client: Client, fake: FakeOllama
 ) -> None:
-    session, message = await answered(client, fake)
-    headers = {} if header is None else {"Last-Event-ID": header}
-    path = watching(session, message)
-    async with client.stream("GET", path, headers=headers, params={"after": query}) as stream:
-        await stream.rest()
-    assert "reset" not in stream.events[0]
-    assert seen(stream) == (thinking, TEXTS[1])
+    path = watching(*await answered(client, fake))
+    with matrix() as cases:
+        for header, query, thinking in (
+            ("", "", "Hm. So."),
+            ("", "3.0", " So."),
+            (None, "", "Hm. So."),
+            (None, "3.0", " So."),
+            ("7.0", "3.0", ""),
+            ("7.0", "malformed", ""),
+            ("7.0", "", ""),
+        ):
+            headers = {} if header is None else {"Last-Event-ID": header}
+            async with client.stream("GET", path, headers=headers, params={"after": query}) as stream:
+                await stream.rest()
+            got = "reset" in stream.events[0], seen(stream)
+            cases.expect((False, (thinking, TEXTS[1])), got, repr(header), repr(query))
 
 
 # -- the frames

@@ -1,7 +1,7 @@
-"""How often the right place of a real document is among the sources; `pytest -s` prints what was missed.
+"""How often the right passage of a real document is among the sources; `pytest -s` prints what was missed.
 
-The words and the borders of chunks were settled on `questions.json`, so its figure flatters. Those of
-`held-out.json` were written to places drawn by lot, before anybody had seen what a search returns.
+The search terms and the ends of chunks were tuned on `questions.json`, so its share flatters. Those of
+`held-out.json` are about places drawn by lot, and were written before anyone had seen a result.
 """
 
 import json
@@ -25,7 +25,7 @@ def one_line(text: str) -> str:
 
 
 async def stored(store: Store, name: str) -> tuple[Document, list[str]]:
-    """The document, and its chunks."""
+    """Read and store a document; return it and its chunks."""
     path = DATA / name
     with path.open("rb") as file:
         contents = await DocumentReader().read(file, media_type(name))
@@ -40,6 +40,7 @@ async def stored(store: Store, name: str) -> tuple[Document, list[str]]:
     return document, [one_line(chunk) for chunk in contents.chunks]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("name", "least"), [("questions", 0.9), ("held-out", 0.75)])
 async def test_the_right_chunk_is_among_the_first_five(tmp_path: Path, name: str, least: float) -> None:
     questions: list[dict[str, str]] = json.loads((DATA / f"{name}.json").read_text())
@@ -65,7 +66,6 @@ async def test_the_right_chunk_is_among_the_first_five(tmp_path: Path, name: str
 
 
 async def test_the_search_endpoint_finds_what_a_question_would(client: Client) -> None:
-    """The search endpoint gives what a question would get."""
     form: dict[str, Any] = {"title": "GPL", "text": (DATA / "gpl-3.html").read_text()}
     document = await client.call("POST", "/api/documents", status=201, json=form)
     path = f"/api/documents/{document['id']}/search"

@@ -12,6 +12,7 @@ import aiohttp
 import pytest
 from chat_client import Client, serving
 from fake_ollama import MODEL, FakeOllama, Gate, Script, answer, refused
+from matrix import matrix
 
 from chatproxy import Config
 from chatproxy.answers import transcript
@@ -244,7 +245,7 @@ async def test_activity_between_pages_neither_hides_nor_repeats_sessions(client:
 
 @pytest.fixture
 async def library(client: Client, fake: FakeOllama) -> dict[str, str]:
-    """Three sessions, by what is in them."""
+    """Make three sessions; return their ids by what is in them."""
     fake.script = Script(answer("The Matterhorn has 4478 metres."))
     mountains = await client.new_session(title="Mountains of Europe")
     await client.ask(mountains, "Which one is the prettiest?")
@@ -254,33 +255,35 @@ async def library(client: Client, fake: FakeOllama) -> dict[str, str]:
     return {"mountains": mountains, "trains": trains, "empty": await client.new_session(title="Empty")}
 
 
-@pytest.mark.parametrize(
-    ("q", "found"),
-    [
-        ("mountains", ["mountains"]),
-        ("MOUNT", ["mountains"]),
-        ("europe mountains", ["mountains"]),
-        ("m", ["mountains"]),
-        ("ountains", []),  # the beginning of no word
-        ("matter", ["mountains"]),
-        ("matterhorn 44", ["mountains"]),
-        ("prettiest", ["mountains"]),
-        ("second", ["trains"]),
-        ("zurich", ["trains"]),
-        ("zür", ["trains"]),
-        ("the", ["trains", "mountains"]),
-        ("e", ["empty", "mountains"]),
-        ("europe zürich", []),
-        ("nowhere", []),
-        ("   ", ["empty", "trains", "mountains"]),
-        ("", ["empty", "trains", "mountains"]),
-    ],
-)
-async def test_search_matches_prefixes_of_words(
-    client: Client, library: dict[str, str], q: str, found: list[str]
-) -> None:
-    assert await listed(client, q=q) == [library[name] for name in found]
-    assert await listed(client, q=q, limit=1) == [library[name] for name in found]
+FOUND: Final[list[tuple[str, list[str]]]] = [
+    ("mountains", ["mountains"]),
+    ("MOUNT", ["mountains"]),
+    ("europe mountains", ["mountains"]),
+    ("m", ["mountains"]),
+    ("ountains", []),  # the beginning of no word
+    ("matter", ["mountains"]),
+    ("matterhorn 44", ["mountains"]),
+    ("prettiest", ["mountains"]),
+    ("second", ["trains"]),
+    ("zurich", ["trains"]),
+    ("zür", ["trains"]),
+    ("the", ["trains", "mountains"]),
+    ("e", ["empty", "mountains"]),
+    ("europe zürich", []),
+    ("nowhere", []),
+    ("   ", ["empty", "trains", "mountains"]),
+    ("", ["empty", "trains", "mountains"]),
+]
+
+
+async def test_search_matches_prefixes_of_words(client: Client, library: dict[str, str]) -> None:
+    names = {session: name for name, session in library.items()}
+    with matrix() as cases:
+        for q, found in FOUND:
+            for query in ({}, {"limit": 1}):
+                cases.expect(
+                    found, [names[each] for each in await listed(client, q=q, **query)], repr(q), query
+                )
 
 
 async def test_search_follows_changes(client: Client, library: dict[str, str]) -> None:

@@ -283,6 +283,7 @@ async def test_a_send_that_is_not_stored_in_time_is_not_waited_for(
     assert answers(config) == [("streaming", "")]  # for the next start to end
 
 
+@pytest.mark.slow
 async def test_readers_are_told_also_where_the_text_cannot_be_stored_in_time(
     server: Server, fake: FakeOllama, config: Config
 ) -> None:
@@ -327,6 +328,7 @@ async def test_an_answer_that_ends_meanwhile_stays_whole(
     assert answers(config) == [("complete", "All of it.")]
 
 
+@pytest.mark.slow
 async def test_twenty_five_answers_and_three_sends_end_in_time_on_a_slow_disk(
     fake: FakeOllama, tmp_path: Path
 ) -> None:

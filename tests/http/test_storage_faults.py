@@ -205,6 +205,7 @@ async def test_a_cancel_that_cannot_be_stored(
 
 
 @one_kind
+@pytest.mark.slow
 async def test_the_session_goes_on_before_the_failed_answer_is_stored(
     client: Client, fake: FakeOllama, config: Config, full: Full, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -377,6 +378,7 @@ async def test_a_lock_of_a_second_only_delays(client: Client, fake: FakeOllama, 
             assert (await sending)["fullResponse"] == "It ends meanwhile."
 
 
+@pytest.mark.slow
 async def test_a_lock_for_longer_than_anybody_waits(
     app: web.Application, client: Client, fake: FakeOllama, config: Config
 ) -> None:

@@ -1,11 +1,13 @@
 import sys
 from io import BytesIO
 from pathlib import Path
+from typing import Final
 from zipfile import ZipFile
 
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from matrix import matrix
 from pypdf import PdfWriter
 
 from chatproxy.documents import extract as module
@@ -110,27 +112,29 @@ def test_controls_are_removed_from_text() -> None:
     assert text_of("a.txt", b"Hello\0, wor\x07ld") == "Hello, world"
 
 
-@pytest.mark.parametrize(
-    "content",
-    [
-        b"\x89PNG\r\n\x1a\n\0\0\0\rIHDR\0\0\0\x01\0\0\0\x01\x08\x06\0\0\0",
-        b"\x7fELF\x02\x01\x01" + bytes(100) + b"\xff" * 9,
-        bytes(1000) + b"ustar",
-        bytes(range(256)) * 9,
-        bytes(range(128, 256)) * 9 + bytes(range(32)) * 3,
-        b"{\\rtf1 Hello}",
-        b"PK\x03\x04zip",
-        b"%PDF-1.7",
-    ],
+BINARY: Final = [
+    b"\x89PNG\r\n\x1a\n\0\0\0\rIHDR\0\0\0\x01\0\0\0\x01\x08\x06\0\0\0",
+    b"\x7fELF\x02\x01\x01" + bytes(100) + b"\xff" * 9,
+    bytes(1000) + b"ustar",
+    bytes(range(256)) * 9,
+    bytes(range(128, 256)) * 9 + bytes(range(32)) * 3,
+    b"{\\rtf1 Hello}",
+    b"PK\x03\x04zip",
+    b"%PDF-1.7",
+]
+NOT_TEXT: Final = (
+    "unsupported_media_type",
+    "The file is not text, as its name says; send PDF, DOCX, Markdown, HTML, CSV, JSON, plain text and "
+    "source code.",
 )
-@pytest.mark.parametrize("name", ["a.txt", "a.md", "a.csv", "a.py", "a.html", "a.json"])
-def test_binary_data_is_not_text(name: str, content: bytes) -> None:
-    error = refusal(name, content)
-    assert (error.code, error.sentence) == (
-        "unsupported_media_type",
-        "The file is not text, as its name says; send PDF, DOCX, Markdown, HTML, CSV, JSON, plain text and "
-        "source code.",
-    )
+
+
+def test_binary_data_is_not_text() -> None:
+    with matrix() as cases:
+        for name in ("a.txt", "a.md", "a.csv", "a.py", "a.html", "a.json"):
+            for content in BINARY:
+                error = refusal(name, content)
+                cases.expect(NOT_TEXT, (error.code, error.sentence), name, content)
 
 
 @settings(deadline=None)

@@ -135,8 +135,8 @@ async def test_close_waits_until_what_it_cancels_has_ended(
 @pytest.mark.parametrize(
     "hostile",
     [
-        "import time; time.sleep(600)",
-        "while True: pass",
+        pytest.param("import time; time.sleep(600)", marks=pytest.mark.slow),
+        pytest.param("while True: pass", marks=pytest.mark.slow),
         "bytes(10**11)",
         "import os, signal; os.kill(os.getpid(), signal.SIGKILL)",
         "raise SystemExit(1)",

@@ -2,10 +2,12 @@ import json
 from collections.abc import Callable
 from itertools import chain, pairwise
 from time import process_time
+from typing import Final
 
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from matrix import matrix
 from recordings import BROKEN, CUTS, STREAMS, at_random, by_line, recorded, texts
 from yarl import URL
 
@@ -17,7 +19,7 @@ Cut = Callable[[bytes], list[bytes]]
 
 
 def read(pieces: list[bytes]) -> tuple[list[Line], ChatError | None]:
-    """All lines that come before the end, or before the error."""
+    """Return the lines before the end or the error, and the error."""
     buffer, lines = LineBuffer(), list[Line]()
     try:
         for line in chain(chain.from_iterable(map(buffer.feed, pieces)), buffer.end()):
@@ -34,16 +36,20 @@ def code(error: ChatError | None) -> str | None:
 # -- recordings
 
 
-@pytest.mark.parametrize("cut", CUTS)
-@pytest.mark.parametrize("name", STREAMS)
-def test_a_recording_gives_the_same_lines_however_it_is_cut(name: str, cut: Cut) -> None:
-    data = recorded(name)
-    lines, error = read(cut(data))
-    expected, _ = read([data])
-    assert lines == expected
-    assert code(error) == ("upstream_error" if name == "runner_killed" else None)
-    assert ("".join(line.thinking for line in lines), "".join(line.content for line in lines)) == texts(name)
-    assert [line.done for line in lines][-1] == (name not in BROKEN)
+def test_a_recording_gives_the_same_lines_however_it_is_cut() -> None:
+    with matrix() as cases:
+        for name in STREAMS:
+            data = recorded(name)
+            whole, _ = read([data])
+            for cut in CUTS:
+                lines, error = read(cut(data))
+                text = "".join(line.thinking for line in lines), "".join(line.content for line in lines)
+                expected = "upstream_error" if name == "runner_killed" else None
+                cases.check(lines == whole, "other lines than in one piece", name, cut.__name__)
+                cases.expect(texts(name), text, name, cut.__name__)
+                cases.expect(
+                    (expected, name not in BROKEN), (code(error), lines[-1].done), name, cut.__name__
+                )
 
 
 def test_the_last_line_has_the_numbers() -> None:
@@ -143,35 +149,35 @@ def test_any_text_survives_any_cut(
 # -- what is not Ollama's
 
 
-@pytest.mark.parametrize(
-    "bad",
-    [
-        b"<!doctype html>",
-        b"[]",
-        b"null",
-        b'"text"',
-        b"{} {}",
-        b'\xef\xbb\xbf{"done":true}',
-        b'{"message":5}',
-        b'{"message":{"content":5}}',
-        b'{"message":{"content":"\xff"}}',
-        b'{"message":{"content":"\xed\xa0\xbd"}}',
-        b'{"message":{"content":"\\ud83d"}}',
-        b'{"message":{"content":"\\udc00 x"}}',
-        b'{"done":"true"}',
-        b'{"done":true,"eval_count":NaN}',
-        b'{"done":true,"eval_count":1e400}',
-        b'{"done":true,"eval_count":9223372036854775808}',
-        b'{"done":true,"eval_count":' + b"9" * 5000 + b"}",
-        b'{"deep":' + b"[" * 100_000,
-        b'{"message":{"content":"cut',
-    ],
-)
-@pytest.mark.parametrize("cut", [by_line, at_random])
-def test_a_bad_line_comes_after_the_good_ones(bad: bytes, cut: Cut) -> None:
-    lines, error = read(cut(b'{"model":"m"}\n' + bad + b'\n{"done":true}\n'))
-    assert lines == [Line(model="m")]
-    assert code(error) == "upstream_invalid"
+BAD: Final = [
+    b"<!doctype html>",
+    b"[]",
+    b"null",
+    b'"text"',
+    b"{} {}",
+    b'\xef\xbb\xbf{"done":true}',
+    b'{"message":5}',
+    b'{"message":{"content":5}}',
+    b'{"message":{"content":"\xff"}}',
+    b'{"message":{"content":"\xed\xa0\xbd"}}',
+    b'{"message":{"content":"\\ud83d"}}',
+    b'{"message":{"content":"\\udc00 x"}}',
+    b'{"done":"true"}',
+    b'{"done":true,"eval_count":NaN}',
+    b'{"done":true,"eval_count":1e400}',
+    b'{"done":true,"eval_count":9223372036854775808}',
+    b'{"done":true,"eval_count":' + b"9" * 5000 + b"}",
+    b'{"deep":' + b"[" * 100_000,
+    b'{"message":{"content":"cut',
+]
+
+
+def test_a_bad_line_fails_after_the_good_ones() -> None:
+    with matrix() as cases:
+        for bad in BAD:
+            for cut in (by_line, at_random):
+                lines, error = read(cut(b'{"model":"m"}\n' + bad + b'\n{"done":true}\n'))
+                cases.expect(([Line(model="m")], "upstream_invalid"), (lines, code(error)), bad, cut.__name__)
 
 
 @pytest.mark.parametrize(

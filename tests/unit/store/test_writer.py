@@ -200,6 +200,7 @@ async def test_a_database_that_is_locked(
     assert await writer.run(add("three")) == 1
 
 
+@pytest.mark.slow
 async def test_a_unit_waits_from_when_it_was_handed_in(
     writer: Writer,
     connection: aiosqlite.Connection,
