@@ -62,7 +62,7 @@ def post(path: str, size: int) -> bytes:
 # -- slow requests
 
 
-def test_they_are_closed_within_fifteen_seconds() -> None:
+def test_a_slow_request_has_less_than_fifteen_seconds() -> None:
     assert server.REQUEST_TIMEOUT + 2 * server.LOOK_INTERVAL < 15
 
 
@@ -88,7 +88,9 @@ async def test_an_incomplete_request_is_closed(client: Client, first: bytes) -> 
 
 
 @pytest.mark.usefixtures("impatient")
-async def test_a_look_that_fails_is_not_the_last(client: Client, monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_a_look_at_the_connections_that_fails_is_not_the_last(
+    client: Client, monkeypatch: pytest.MonkeyPatch
+) -> None:
     is_late, looks = server.Connection.is_late, []
 
     def fail_once(self: server.Connection) -> bool:
@@ -104,7 +106,7 @@ async def test_a_look_that_fails_is_not_the_last(client: Client, monkeypatch: py
 
 
 @pytest.mark.usefixtures("impatient")
-async def test_a_request_that_comes_a_byte_at_a_time_is_closed(client: Client) -> None:
+async def test_a_request_that_trickles_in_is_closed(client: Client) -> None:
     async def dribble(connection: socket.socket) -> None:
         with suppress(ConnectionError):
             while True:
@@ -119,9 +121,7 @@ async def test_a_request_that_comes_a_byte_at_a_time_is_closed(client: Client) -
 
 
 @pytest.mark.usefixtures("impatient")
-async def test_a_large_body_has_the_time_that_its_size_needs(
-    client: Client, monkeypatch: pytest.MonkeyPatch
-) -> None:
+async def test_a_large_body_gets_more_time(client: Client, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(server, "SLOWEST_UPLOAD", 1000)
     body = json.dumps({"title": "Slow, but coming"}).encode().rjust(4000)
     with unread(client, post(SESSIONS, len(body))) as connection:
@@ -133,7 +133,7 @@ async def test_a_large_body_has_the_time_that_its_size_needs(
 
 
 @pytest.mark.usefixtures("impatient")
-async def test_a_body_without_an_end_has_the_time_of_the_largest_one(
+async def test_an_endless_body_gets_the_time_of_the_largest_one(
     config: Config, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(server, "SLOWEST_UPLOAD", 1000)
@@ -162,7 +162,7 @@ def is_readable(connection: socket.socket) -> bool:
 
 
 @pytest.mark.usefixtures("impatient")
-async def test_what_is_being_answered_is_left_alone(client: Client, fake: FakeOllama) -> None:
+async def test_a_connection_with_an_answer_in_progress_stays_open(client: Client, fake: FakeOllama) -> None:
     fake.script = Script(answer("Hello world"), gate=(gate := Gate()))
     session, other = await client.new_session(), await client.new_session()
     async with client.sending(session) as stream:
@@ -191,7 +191,7 @@ async def test_an_idle_connection_stays_open(client: Client) -> None:
 
 
 @pytest.mark.usefixtures("impatient")
-async def test_five_hundred_half_open_ones_disturb_nobody(client: Client, fake: FakeOllama) -> None:
+async def test_five_hundred_half_open_connections_delay_no_one(client: Client, fake: FakeOllama) -> None:
     fake.script = Script(answer("Hello world"), gate=(gate := Gate()))
     async with client.sending(await client.new_session()) as stream:
         await stream.until("start")
@@ -208,7 +208,7 @@ async def test_five_hundred_half_open_ones_disturb_nobody(client: Client, fake: 
 # -- slow readers
 
 
-async def test_a_reader_that_does_not_take_an_answer_is_dropped(
+async def test_a_reader_that_does_not_read_a_response_is_dropped(
     config: Config, fake: FakeOllama, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
     caplog.set_level("INFO", "chatproxy")
@@ -226,7 +226,7 @@ async def test_a_reader_that_does_not_take_an_answer_is_dropped(
         assert len((await client.messages(session))[1]["content"]) == 8_000_000
 
 
-async def test_requests_are_taken_in_only_as_answers_are_read(client: Client) -> None:
+async def test_requests_are_read_only_as_fast_as_responses_are(client: Client) -> None:
     def pushed(connection: socket.socket) -> int:
         connection.settimeout(1)
         sent = 0
@@ -259,7 +259,7 @@ async def asked(client: Client) -> Reply:
     return await exchange(client, request("GET", "/healthz", {"Connection": "close"}))
 
 
-async def test_past_the_most_connections_the_next_are_told_so(config: Config) -> None:
+async def test_a_connection_too_many_gets_a_503(config: Config) -> None:
     async with commanded(replace(config, max_connections=3)) as client:
         await client.call("GET", "/healthz")  # whose connection is kept
         with ExitStack() as stack:
@@ -285,7 +285,7 @@ def takes_nothing(connection: socket.socket) -> bool:
 
 
 @pytest.mark.usefixtures("impatient")
-async def test_many_refused_at_once_do_not_stay(config: Config) -> None:
+async def test_refused_connections_are_closed_soon(config: Config) -> None:
     async with commanded(replace(config, max_connections=1)) as client:
         await client.call("GET", "/healthz")
         with ExitStack() as stack:

@@ -55,7 +55,7 @@ def dockerfile() -> dict[str, list[str]]:
     return said
 
 
-def test_the_image_runs_without_root_and_writes_to_data_alone() -> None:
+def test_the_image_runs_without_root_and_writes_to_data_only() -> None:
     said = dockerfile()
     assert said["USER"] == [f"{UID}:{UID}"]
     assert said["VOLUME"] == said["WORKDIR"] == ["/data"]
@@ -66,7 +66,7 @@ def test_the_image_runs_without_root_and_writes_to_data_alone() -> None:
     assert "[documents]" in (ROOT / "Dockerfile").read_text()  # PDF and DOCX are read, too
 
 
-def test_compose_takes_away_what_is_not_needed() -> None:
+def test_compose_drops_what_is_not_needed() -> None:
     service = COMPOSE["services"]["chatproxy"]
     for each in COMPOSE["services"].values():
         assert each["cap_drop"] == ["ALL"]
@@ -82,7 +82,7 @@ def test_compose_takes_away_what_is_not_needed() -> None:
 
 
 @pytest.mark.skipif("CI" not in os.environ, reason="asks package registries")
-async def test_the_dockerfiles_steps_make_a_chatproxy_that_is_healthy(tmp_path: Path) -> None:
+async def test_the_dockerfile_builds_a_healthy_chatproxy(tmp_path: Path) -> None:
     context = context_of(ROOT, tmp_path / "context")
     path = f"{Path(sys.executable).parent}:{os.environ['PATH']}"
     stage = await asyncio.to_thread(build, ROOT / "Dockerfile", context, tmp_path / "stages", path)
@@ -114,7 +114,7 @@ async def is_healthy(port: str | int, host: str = "127.0.0.1", **more: str) -> b
     return await child.wait() == 0
 
 
-async def test_the_health_check_asks_this_machine_whatever_proxy_the_environment_names(
+async def test_the_health_check_ignores_a_proxy_in_the_environment(
     tmp_path: Path,
 ) -> None:
     async with Process.running(tmp_path) as process:
@@ -144,7 +144,7 @@ def confined(tmp_path: Path) -> list[str]:
     return command
 
 
-async def test_nothing_but_the_databases_folder_is_written_to(
+async def test_only_the_folder_of_the_database_is_written_to(
     confined: list[str], fake: FakeOllama, tmp_path: Path
 ) -> None:
     async with Process.running(tmp_path, command=[*confined, *SCRIPT], ollama_host=fake.url) as process:
@@ -155,7 +155,7 @@ async def test_nothing_but_the_databases_folder_is_written_to(
         await process.client.call("DELETE", f"/api/documents/{document['id']}", status=204)
 
 
-def test_two_documents_that_take_all_they_may_do_not_take_the_server_along() -> None:
+def test_memory_limits_leave_room_for_two_large_documents() -> None:
     needed = MAX_PROCESSES * MEMORY_LIMIT + 512 * 1024**2
     unit_of = {"G": 1024**3, "g": 1024**3, "Gi": 1024**3}
     for limit in (
@@ -197,13 +197,13 @@ def test_the_pod_is_hardened() -> None:
     assert container("chatproxy")["resources"]["limits"]
 
 
-def test_one_pod_at_a_time_has_the_database() -> None:
+def test_only_one_pod_has_the_database() -> None:
     spec = kind("Deployment")["spec"]
     assert (spec["replicas"], spec["strategy"]) == (1, {"type": "Recreate"})
     assert spec["template"]["spec"]["terminationGracePeriodSeconds"] >= 10
 
 
-def test_the_manifests_names_fit_together() -> None:
+def test_the_names_in_the_manifests_match() -> None:
     spec = kind("Deployment")["spec"]
     labels = spec["template"]["metadata"]["labels"]
     assert spec["selector"]["matchLabels"] == kind("Service")["spec"]["selector"] == labels
@@ -243,7 +243,7 @@ def unit() -> ConfigParser:
     return parser
 
 
-def test_the_unit_writes_to_its_own_folder_alone() -> None:
+def test_the_unit_writes_to_its_own_folder_only() -> None:
     service = unit()["Service"]
     assert service["DynamicUser"] == service["NoNewPrivileges"] == "yes"
     assert service["ProtectSystem"] == "strict"
@@ -263,7 +263,7 @@ def checked_unit(tmp_path: Path) -> Path:
 
 
 @pytest.mark.skipif(shutil.which("systemd-analyze") is None, reason="systemd is not installed")
-def test_systemd_takes_the_unit_and_finds_little_exposed(checked_unit: Path) -> None:
+def test_systemd_accepts_the_unit_and_finds_little_exposed(checked_unit: Path) -> None:
     verify = subprocess.run(["systemd-analyze", "verify", checked_unit], capture_output=True, text=True)
     assert (verify.returncode, verify.stderr) == (0, "")
     exposed = [

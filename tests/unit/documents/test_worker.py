@@ -77,9 +77,7 @@ async def test_more_files_than_may_wait(text: Path, monkeypatch: pytest.MonkeyPa
         assert await reader.read(file, "text/plain") == Contents("text/plain", [])
 
 
-async def test_a_caller_who_is_cancelled_takes_the_reading_along(
-    text: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+async def test_cancelling_the_caller_cancels_the_reading(text: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     begun, ended = asyncio.Event(), asyncio.Event()
 
     async def slow(*_: object) -> None:
@@ -99,7 +97,7 @@ async def test_a_caller_who_is_cancelled_takes_the_reading_along(
     assert ended.is_set()
 
 
-async def test_who_comes_with_a_file_when_it_is_closed_is_refused(text: Path) -> None:
+async def test_a_closed_reader_refuses_files(text: Path) -> None:
     reader = DocumentReader()
     await reader.close()
     with text.open("rb") as file, pytest.raises(ChatError) as refused:
@@ -142,7 +140,7 @@ async def test_close_waits_until_what_it_cancels_has_ended(
         "raise SystemExit(1)",
     ],
 )
-async def test_what_a_hostile_file_could_do(
+async def test_a_hostile_file_is_stopped(
     text: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, hostile: str
 ) -> None:
     """Another program stands in for the reading; it is stopped, and its end waited for."""
@@ -160,7 +158,7 @@ async def test_what_a_hostile_file_could_do(
         os.kill(int((tmp_path / "pid").read_text()), 0)
 
 
-async def test_the_process_knows_no_secrets(
+async def test_the_process_has_no_secrets_in_its_environment(
     text: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     names = tmp_path / "names"
@@ -195,7 +193,7 @@ def run(monkeypatch: pytest.MonkeyPatch, content: bytes, promised: str) -> Conte
     return msgspec.json.decode(written.getvalue(), type=Contents | Refusal)
 
 
-def test_what_the_process_writes(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_process_writes_the_text_or_a_refusal(monkeypatch: pytest.MonkeyPatch) -> None:
     assert run(monkeypatch, b"Hello", "text/plain") == Contents("text/plain", ["Hello"])
     refusal = run(monkeypatch, b"", "text/plain")
     assert isinstance(refusal, Refusal)

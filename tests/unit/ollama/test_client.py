@@ -86,7 +86,7 @@ async def test_show_with_a_window_of_its_own(fake: FakeOllama, ollama: Ollama) -
     "shown",
     [{}, {"parameters": None, "model_info": None, "modelfile": None, "capabilities": None}],
 )
-async def test_what_is_missing_or_null_is_none(
+async def test_missing_and_null_fields_are_none(
     fake: FakeOllama, ollama: Ollama, shown: dict[str, None]
 ) -> None:
     fake.shows["gemma3:270m"] = dict(shown)
@@ -131,19 +131,21 @@ async def test_chat_goes_to_the_same_place(fake: FakeOllama) -> None:
 # -- what goes wrong
 
 
-async def test_nobody_listens(fake: FakeOllama, ollama: Ollama) -> None:
+async def test_a_refused_connection_is_unavailable(fake: FakeOllama, ollama: Ollama) -> None:
     await fake.stop()
     assert await code_of(ollama.tags()) == "upstream_unavailable"
 
 
-async def test_connecting_takes_too_long() -> None:
+async def test_a_connection_that_takes_too_long_is_unavailable() -> None:
     async with Mute.listening() as mute:
         ollama = Ollama(f"https://{mute.address}", api_key=None, connect_timeout=0.05)
         assert await code_of(ollama.version()) == "upstream_unavailable"
         await ollama.close()
 
 
-async def test_no_answer_in_time(fake: FakeOllama, monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_a_response_that_takes_too_long_is_a_timeout(
+    fake: FakeOllama, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setattr(client, "RESPONSE_TIMEOUT", 0.05)
     ollama = Ollama(fake.url, api_key=None, connect_timeout=0.5)
     fake.instead["/api/tags"] = Script(head=Gate())
@@ -170,7 +172,7 @@ async def test_no_answer_in_time(fake: FakeOllama, monkeypatch: pytest.MonkeyPat
         (Script([b"SSH-2.0-OpenSSH_9.2\r\n"], raw=True, end="cut"), "upstream_invalid"),
     ],
 )
-async def test_bad_answers(fake: FakeOllama, ollama: Ollama, script: Script, code: str | None) -> None:
+async def test_unusable_responses(fake: FakeOllama, ollama: Ollama, script: Script, code: str | None) -> None:
     fake.instead["/api/tags"] = script
     if code is None:  # identity was asked for, so identity it is
         assert len(await ollama.tags()) == 4
@@ -192,7 +194,7 @@ async def test_a_kept_connection_that_closes_is_tried_again_once(fake: FakeOllam
     assert fake.calls["/api/show"] == 2
 
 
-async def test_a_restart_of_ollama_is_not_noticed(fake: FakeOllama, ollama: Ollama) -> None:
+async def test_a_restart_of_ollama_goes_unnoticed(fake: FakeOllama, ollama: Ollama) -> None:
     first = await ollama.show("gemma3:270m")
     await fake.stop()
     await fake.start()
