@@ -35,7 +35,7 @@ Event = dict[str, Any]
 
 
 class Stream:
-    """One response, read frame by frame; anything that the contract does not allow is an error."""
+    """One response, read frame by frame. Anything that docs/api.md does not allow is an error."""
 
     def __init__(self, response: aiohttp.ClientResponse) -> None:
         self.response = response
@@ -44,7 +44,7 @@ class Stream:
         self._unread = b""
 
     async def next(self) -> Event | None:
-        """The next event; None at the end of the stream."""
+        """Return the next event, or None at the end of the stream."""
         async with asyncio.timeout(60):
             frame = await self._frame()
         if frame is None:
@@ -70,19 +70,19 @@ class Stream:
         return frame.decode().split("\n")
 
     async def until(self, kind: str) -> Event:
-        """Reads on to the next event of that type."""
+        """Read on to the next event of that type."""
         while (event := await self.next()) is not None:
             if event["type"] == kind:
                 return event
         raise AssertionError(f"the stream ended without {kind}: {self.events}")
 
     async def has(self, text: str) -> None:
-        """Reads on until that is the whole text of the answer so far."""
+        """Read on until the text of the answer so far is that."""
         while self.text() != text:
             assert await self.next() is not None, f"the stream ended with {self.text()!r}"
 
     async def rest(self) -> list[Event]:
-        """Reads to the end; all events there were."""
+        """Read to the end; return all events."""
         while await self.next():
             pass
         return self.events
@@ -92,7 +92,7 @@ class Stream:
 
     @property
     def answer_id(self) -> int:
-        """As `start` told it."""
+        """The id of the answer, from `start`."""
         return int(self.events[0]["assistantMessageId"])
 
     @property
@@ -101,17 +101,17 @@ class Stream:
 
     @property
     def cursor(self) -> str:
-        """Of the last event that has one."""
+        """The cursor of the last event that has one."""
         return str(next(event["cursor"] for event in reversed(self.events) if "cursor" in event))
 
     def kinds(self) -> list[str]:
-        """The types in their order, runs of one counted once, without the heartbeats."""
+        """Return the types of the events in order, each run of one type once, without statuses."""
         kinds = [event["type"] for event in self.events if event["type"] != "status"]
         return [kind for kind, before in zip(kinds, [None, *kinds], strict=False) if kind != before]
 
 
 class Client:
-    """The calls of the contract; `base` is where the application is mounted."""
+    """The calls of docs/api.md; `base` is the URL that the application is mounted at."""
 
     def __init__(self, http: aiohttp.ClientSession, base: str) -> None:
         self.http = http
@@ -121,7 +121,7 @@ class Client:
         return self.base + path
 
     async def call(self, method: str, path: str, *, status: int = 200, **more: Any) -> Any:
-        """The JSON of the answer, which must have that status."""
+        """Return the JSON of the response, which must have that status."""
         async with self.http.request(method, self.url(path), **more) as response:
             text = await response.text()
             assert response.status == status, f"{response.status}: {text}"
@@ -153,18 +153,18 @@ class Client:
             yield stream
 
     async def ask(self, session: str, message: str = "Hello", **body: Any) -> Stream:
-        """Sends and reads to the end."""
+        """Send a message and read the stream to its end."""
         async with self.sending(session, message, **body) as stream:
             await stream.rest()
         return stream
 
     async def send(self, session: str, message: str = "Hello", *, status: int = 200, **body: Any) -> Any:
-        """The JSON call."""
+        """Send a message by the JSON call."""
         path = f"/api/chat/sessions/{session}/messages"
         return await self.call("POST", path, status=status, json={"message": message, **body})
 
     async def refused(self, session: str, status: int, **more: Any) -> Any:
-        """What a send that begins nothing is told."""
+        """Return the error of a send that is refused."""
         path = f"/api/chat/sessions/{session}/messages/stream"
         return await self.call("POST", path, status=status, **more)
 

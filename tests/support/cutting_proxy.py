@@ -1,4 +1,7 @@
-"""Between a client and chatproxy: passes every byte on, until it is told to cut the connection.
+"""A proxy between a client and chatproxy that cuts connections where a test wants it.
+
+    async with CuttingProxy.before(client.base) as proxy:
+        proxy.cuts.append(500)               # the next response breaks off after 500 bytes
 
 A cut is a number of bytes of a response: 0 cuts at its first byte, when the server has done its work and
 the client has not heard of it. Each request takes the next of `cuts`; without one it passes whole.

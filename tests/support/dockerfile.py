@@ -1,4 +1,7 @@
-"""A Dockerfile's steps, done in a folder: for machines without a container engine.
+"""A Dockerfile's steps, run in a folder, for machines without a container engine.
+
+    stage = build(ROOT / "Dockerfile", context_of(ROOT, tmp_path / "context"), tmp_path / "stages", path)
+    run(exec_form(stage.words["ENTRYPOINT"]), env=stage.env)
 
 Each stage gets a folder that stands for its `/`. Base images are not there: what is on this machine is
 used in their place, and `USER` is not changed.
@@ -23,11 +26,11 @@ class Stage:
     words: dict[str, str] = field(default_factory=dict)  # what else is said, by instruction
 
     def place(self, path: str) -> Path:
-        """Where an absolute path, or one relative to the working folder, is on this machine."""
+        """Return where a path of the stage is on this machine."""
         return self.root / os.path.join(self.folder, path).lstrip("/")
 
     def here(self, text: str) -> str:
-        """With absolute paths leading into the stage."""
+        """Make the absolute paths in a command lead into the stage."""
         return re.sub(r"(?<![\w/.:$)}])/(?=[a-z])", f"{self.root}/", text)
 
 
@@ -40,7 +43,7 @@ def instructions(dockerfile: Path) -> Iterator[tuple[str, str]]:
 
 
 def build(dockerfile: Path, context: Path, to: Path, path: str) -> Stage:
-    """The last stage; `path` is the PATH that stands for what base images bring."""
+    """Run all steps and return the last stage; `path` is the PATH in place of the base images' programs."""
     stages: dict[str, Stage] = {}
     stage = Stage(to)
     for instruction, rest in instructions(dockerfile):
@@ -93,7 +96,7 @@ def _run(stage: Stage, command: str) -> None:
 
 
 def context_of(checkout: Path, to: Path) -> Path:
-    """What `.dockerignore`, which names all that it lets in, leaves of the checkout."""
+    """Copy what `.dockerignore` lets through; it lists everything that it does."""
     lines = (checkout / ".dockerignore").read_text().split()
     assert lines[0] == "*"
     ignored = [Path(line).name for line in lines[1:] if not line.startswith("!")]
@@ -109,6 +112,6 @@ def context_of(checkout: Path, to: Path) -> Path:
 
 
 def exec_form(words: str) -> list[str]:
-    """`["program", "argument"]`, also after options and `CMD`."""
+    """Return the list of an instruction in exec form, which may follow options and `CMD`."""
     found: list[str] = json.loads(words[words.index("[") :])
     return found

@@ -47,7 +47,7 @@ _USAGE: Final = {
 
 
 class Gate:
-    """Lets through as many as the test says; a new one is shut."""
+    """Lets through as many pieces as the test allows; a new gate is shut."""
 
     def __init__(self) -> None:
         self._left: float = 0
@@ -93,7 +93,7 @@ Scripted = Script | Callable[[Request], Script]
 
 
 def line(model: str = MODEL, **fields: object) -> bytes:
-    """One line as Ollama writes it."""
+    """Return one line as Ollama writes it."""
     said = {"model": model, "created_at": "2026-11-23T06:30:32.526715472Z", **fields}
     return json.dumps(said, ensure_ascii=False, separators=(",", ":")).encode() + b"\n"
 
@@ -104,7 +104,7 @@ def token(content: str = "", *, thinking: str = "", model: str = MODEL) -> bytes
 
 
 def last(content: str = "", reason: str = "stop", model: str = MODEL, **numbers: int) -> bytes:
-    """The line that ends an answer; `numbers` replace the recorded ones."""
+    """Return the line that ends an answer; `numbers` replace the recorded ones."""
     message = {"role": "assistant", "content": content}
     return line(model, message=message, done=True, done_reason=reason, **_USAGE | numbers)
 
@@ -116,7 +116,7 @@ def error(words: str) -> bytes:
 def answer(
     text: str, *, thinking: str = "", reason: str = "stop", model: str = MODEL, **numbers: int
 ) -> list[bytes]:
-    """The lines of a whole answer, a line for each word."""
+    """Return the lines of a whole answer, one for each word."""
     return [
         *(token(thinking=word, model=model) for word in _words(thinking)),
         *(token(word, model=model) for word in _words(text)),
@@ -138,7 +138,7 @@ def html(status: int = 200) -> Script:
 
 
 def replay(name: str, *, pace: float = 0, **switches: Any) -> Script:
-    """A recording in the pieces it came in, at once, or in `pace` times the time it took."""
+    """Replay a recording in its original pieces, at once or at `pace` times the original duration."""
     pieces, delays = reads(name)
     return Script(pieces, delays=[delay * pace for delay in delays] if pace else (), **switches)
 
@@ -148,12 +148,12 @@ def greet(request: Request) -> Script:
 
 
 def echo(request: Request) -> Script:
-    """Answers with the last message."""
+    """Answer with the last message."""
     return Script(answer(request["messages"][-1]["content"], model=request["model"]))
 
 
 class Chat:
-    """A request on `/api/chat`, and what became of it."""
+    """A request to `/api/chat`, and what came of it."""
 
     def __init__(self, request: Request, headers: dict[str, str]) -> None:
         self.request = request
@@ -164,7 +164,7 @@ class Chat:
 
 
 def refusing_over(window: int, text: str = "Well.", image: int = 768) -> Callable[[Request], Script]:
-    """As Ollama counts: a token for each word and mark, and some around each message."""
+    """Refuse prompts over that window. A word or mark counts as a token, as does some of each message."""
 
     def script(request: Request) -> Script:
         tokens = count_tokens(request, image)
@@ -190,7 +190,7 @@ async def _start_server(app: web.Application, *, port: int | None, **runner: Any
 
 
 class FakeOllama:
-    """One Ollama. `start` starts its server: pytest-aiohttp's fixture `aiohttp_server`, or the like of it."""
+    """One Ollama. `start` starts its server, as pytest-aiohttp's fixture `aiohttp_server` does."""
 
     def __init__(self, start: Callable[..., Awaitable[TestServer]] = _start_server) -> None:
         self._start = start
@@ -216,7 +216,7 @@ class FakeOllama:
 
     @property
     def requests(self) -> list[Request]:
-        """The bodies that came on `/api/chat`."""
+        """The bodies of the requests to `/api/chat`."""
         return [chat.request for chat in self.chats]
 
     @property
@@ -224,7 +224,7 @@ class FakeOllama:
         return f"http://127.0.0.1:{self._port}"
 
     async def arrived(self, number: int = 1) -> Chat:
-        """The chat of that number (the first is 1), as soon as its request is here."""
+        """Wait for the request of that number to `/api/chat`, counted from 1."""
         async with asyncio.timeout(30):
             while len(self.chats) < number:
                 self._arrival.clear()
@@ -295,7 +295,7 @@ class FakeOllama:
 
 
 async def _play(script: Script, http: web.Request, chat: Chat) -> web.StreamResponse:
-    """Cancelled when the client goes away."""
+    """Play a script; a client that leaves cancels it."""
     if script.head is not None:
         await script.head.passed()
     response = web.StreamResponse(
@@ -340,7 +340,7 @@ async def _break_off(end: str, http: web.Request) -> None:
 
 
 class Mute:
-    """A port that takes connections and never says a word; with TLS, connecting to it never ends."""
+    """A port that accepts connections and never answers. A TLS handshake with it never ends."""
 
     def __init__(self) -> None:
         self.address = ""  # host:port
@@ -350,7 +350,7 @@ class Mute:
     @classmethod
     @asynccontextmanager
     async def listening(cls) -> AsyncIterator[Self]:
-        """For one connection, which the client has to close."""
+        """Accept one connection, which the client has to close."""
         mute = cls()
         async with await asyncio.start_server(mute._read, "127.0.0.1", 0) as server:
             mute.address = f"127.0.0.1:{server.sockets[0].getsockname()[1]}"

@@ -1,7 +1,7 @@
-"""Everything that may happen to a few conversations, in any order, beside a model of what must be true then.
+"""Everything that can happen to a few sessions, in any order, checked against a model of what must hold.
 
-After every step, the conversations are shown as the model has them, and each reader has been sent the text
-that Ollama was let to say, to the character.
+After every step, the sessions are listed as the model has them, and each reader has exactly the text that the
+fake Ollama was allowed to send. test_interleavings.py and faults/orders.py run it with Hypothesis.
 """
 
 import asyncio
@@ -32,7 +32,7 @@ pick: Final = st.integers(0, 99)
 
 @dataclass(eq=False)
 class Reader:
-    """Of one answer; what it has been sent, over all of its connections."""
+    """A reader of one answer, and the text that it has got over all of its connections."""
 
     stream: Stream
     connection: AsyncExitStack
@@ -67,7 +67,7 @@ class Answer:
 
 
 class Interleavings(RuleBasedStateMachine):
-    """Between two steps the event loop stands still, so that every order is the one that was drawn."""
+    """The event loop stands still between two steps, so that the order is the one that was drawn."""
 
     tally: ClassVar[Tally] = Tally("")  # of all of them
 
@@ -132,7 +132,7 @@ class Interleavings(RuleBasedStateMachine):
             self.folder.cleanup()
 
     async def _end(self) -> None:
-        """Whatever still runs comes to its end, the queued ones in their turn."""
+        """Let all answers that still run finish, the queued ones in their turn."""
         try:
             while self.holds and self._running:
                 await self._finish(self._running[0])
@@ -147,12 +147,12 @@ class Interleavings(RuleBasedStateMachine):
 
     @property
     def _running(self) -> list[Answer]:
-        """The first of them are with Ollama, the others in the queue."""
+        """The answers that run: the first of them at Ollama, the others in the queue."""
         return [answer for answer in self.answers if answer.status == "streaming"]
 
     @property
     def _asked(self) -> list[Answer]:
-        """With Ollama."""
+        """The answers that Ollama has been asked for."""
         return self._running[: max(2, 2 * self.together)]
 
     @property
@@ -198,7 +198,7 @@ class Interleavings(RuleBasedStateMachine):
     @precondition(lambda self: self.answers)
     @rule(number=pick)
     def send_again(self, number: int) -> None:
-        """The same message: it attaches to its answer."""
+        """Send the same message again, which attaches to its answer."""
         self._run(self._watch(self.answers[number % len(self.answers)], again=True))
 
     @precondition(lambda self: self.answers)
@@ -225,7 +225,7 @@ class Interleavings(RuleBasedStateMachine):
     @precondition(lambda self: self._asked)
     @rule(number=pick, words=st.integers(1, 4))
     def say(self, number: int, words: int) -> None:
-        """Ollama says some more, not all."""
+        """Let Ollama send some more of an answer, not all."""
         self._run(self._say(self._asked[number % len(self._asked)], words))
 
     async def _say(self, answer: Answer, words: int) -> None:
@@ -265,7 +265,7 @@ class Interleavings(RuleBasedStateMachine):
     @precondition(lambda self: any(answer.readers for answer in self.answers))
     @rule(number=pick)
     def drop(self, number: int) -> None:
-        """A reader leaves."""
+        """Let a reader leave."""
         watched = [(answer, reader) for answer in self.answers for reader in answer.readers]
         self._run(self._drop(*watched[number % len(watched)]))
 
@@ -280,7 +280,7 @@ class Interleavings(RuleBasedStateMachine):
     @precondition(lambda self: self.gone)
     @rule(number=pick)
     def resume(self, number: int) -> None:
-        """One who left comes back to where it was."""
+        """Let a reader who left come back to where it was."""
         self._run(self._resume(*self.gone.pop(number % len(self.gone))))
 
     async def _resume(self, answer: Answer, text: str, cursor: str) -> None:
@@ -301,7 +301,7 @@ class Interleavings(RuleBasedStateMachine):
     @precondition(lambda self: len(self._running) > 1)
     @rule()
     def restart(self) -> None:
-        """In good order: nothing is lost."""
+        """Stop and start the server; nothing is lost."""
         self._run(self._restart())
 
     async def _restart(self) -> None:
@@ -318,8 +318,10 @@ class Interleavings(RuleBasedStateMachine):
     @precondition(lambda self: self._asked)
     @rule(number=pick, words=st.integers(0, 3))
     def crash(self, number: int, words: int) -> None:
-        """Just after Ollama has said some more: what is on the disk at this moment is all that the next
-        process finds. Readers come back."""
+        """Crash just after Ollama has sent some more, and let the readers come back.
+
+        The next process finds only what is on the disk at this moment.
+        """
         self._run(self._hears(self._asked[number % len(self._asked)], words))
         before = self._database()
         self.life += 1
@@ -357,7 +359,7 @@ class Interleavings(RuleBasedStateMachine):
         await self._holds()
 
     async def _told(self, answer: Answer, reader: Reader) -> None:
-        """Once, with the whole text; and nothing follows."""
+        """Check that a reader gets one end, with the whole text, and nothing after it."""
         end = await reader.stream.until("error" if answer.status == "interrupted" else "done")
         assert await reader.stream.next() is None
         assert reader.text == end["fullResponse"] == answer.text
@@ -378,7 +380,7 @@ class Interleavings(RuleBasedStateMachine):
         assert all(self._chat(answer) is None for answer in self._running[len(asked) :])
 
     async def _read_all(self, answer: Answer) -> None:
-        """Readers of what runs are sent the text, and those of what has ended, the end as well."""
+        """Read until each reader has the text so far, and of a finished answer the end as well."""
         for reader in answer.readers:
             if answer.status != "streaming" and not reader.ended:
                 await self._told(answer, reader)

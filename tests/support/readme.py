@@ -1,4 +1,9 @@
-"""The blocks of code in the README."""
+"""The code blocks of the README.
+
+    script = example("sh", "curl -N")        # the one block in that language that has that word
+
+Tests run them as they stand.
+"""
 
 import re
 from pathlib import Path
@@ -8,7 +13,7 @@ README: Final = (Path(__file__).parents[2] / "README.md").read_text()
 
 
 def example(language: str, word: str) -> str:
-    """The block of that language that has that word."""
+    """Return the one block in that language that has that word."""
     blocks = re.findall(rf"^```{language}\n(.*?)^```", README, re.MULTILINE | re.DOTALL)
     (found,) = [block for block in blocks if word in block]
     return str(found)

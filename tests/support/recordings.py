@@ -1,4 +1,7 @@
-"""What a real Ollama sent, byte for byte: `data/NAME.ndjson` and `data/NAME.body`, with the pace beside them.
+"""What a real Ollama sent, byte for byte: `data/ollama/NAME.ndjson` and `NAME.body`.
+
+    recorded("answer_cold")                  # the bytes; reads("answer_cold") has their pieces and times
+    texts("answer_cold")                     # its thinking and its content
 
 `NAME.json` holds the request, the status, and `reads`: `[milliseconds, bytes]` of each piece as it came.
 """
@@ -30,7 +33,7 @@ def about(name: str) -> Any:
 
 
 def reads(name: str) -> tuple[list[bytes], list[float]]:
-    """The pieces as the socket gave them, and how many seconds each came after the one before it."""
+    """Return the pieces as the socket gave them, and the seconds before each."""
     data, rows = recorded(name), about(name)["reads"]
     ends = [0]
     for _, size in rows:
@@ -66,7 +69,7 @@ CUTS: Final = (whole, by_line, by_byte, at_random)
 
 
 def texts(name: str) -> tuple[str, str]:
-    """Thinking and content of a recording, read by other means than the code under test."""
+    """Return thinking and content of a recording, read by other code than that under test."""
     lines = [json.loads(line) for line in recorded(name).decode().split("\n") if line]
     messages = [line.get("message", {}) for line in lines]
     return (

@@ -29,7 +29,7 @@ MARGIN: Final = 1.0  # for a machine that does something else meanwhile
 
 
 async def kill_9(folder: Path, tally: Tally, kills: int) -> None:
-    """At random moments, some while it starts. Those who talk go on with the next process."""
+    """Kill it at random moments, some of them during the start. Clients go on with the next process."""
     async with FakeOllama() as fake:
         fake.script = paced(SLOW, 0, PACE / 4, 0)  # some are killed in the middle, some have just been told
         lives = [
@@ -81,7 +81,7 @@ async def _killed_at_start(folder: Path, ollama: str, port: int, life: float) ->
 
 
 async def sigterm(folder: Path, tally: Tally, signals: int) -> None:
-    """Every reader is told, all is stored, and it is gone within 8 s."""
+    """Terminate it: every reader gets an end, everything is stored, and the process exits within 8 s."""
     chance, port = random.Random(1), free_port()
     async with FakeOllama() as fake, AsyncExitStack() as last_life:
         fake.script = paced(PACE, 0, PACE / 4)  # some are told in the middle, some only just begin
@@ -117,7 +117,7 @@ web.run_app(
 
 
 async def ollama_killed(folder: Path, tally: Tally, kills: int) -> None:
-    """Readers keep what was said and are told; the next message is answered by the next Ollama."""
+    """Kill Ollama: readers keep the text and get an error, and the next Ollama answers the next message."""
     chance, port = random.Random(2), free_port()
     async with orderly(folder, f"http://127.0.0.1:{port}", default_model="demo") as process:
         last = Talker(process.client, tally, says=of_demo)
@@ -138,13 +138,13 @@ async def ollama_killed(folder: Path, tally: Tally, kills: int) -> None:
 
 
 def of_demo(question: str) -> dict[str, str]:
-    """What the stand-in says to the first message of a conversation."""
+    """Return what the demo answers to the first message of a session."""
     return {"thinking": "", "chunk": answer_to(question, 0, 0)}
 
 
 @asynccontextmanager
 async def _ollama(port: int) -> AsyncIterator[None]:
-    """Killed after the block."""
+    """Run the demo's Ollama, and kill it after the block."""
     child = await asyncio.create_subprocess_exec(sys.executable, "-c", OLLAMA, str(port), stdout=PIPE)
     try:
         assert child.stdout is not None

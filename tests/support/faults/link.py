@@ -1,4 +1,10 @@
-"""A bad connection: a TCP proxy that passes bytes on late, sliced, slowly, or from some byte on no more."""
+"""A bad connection: a TCP proxy that delays, slices or slows down bytes, or stops at some byte.
+
+    async with Link.to(server_url, lambda opening: Fault(after=100, end="reset")) as link:
+        ...                  # connections to link.url are reset after 100 bytes of the response
+
+The function chooses the fault of a connection from its first bytes.
+"""
 
 import asyncio
 import math
@@ -18,7 +24,7 @@ End = Literal["close", "reset", "half-close", "blackhole"]
 
 @dataclass(frozen=True)
 class Fault:
-    """What happens to a connection. `after` counts bytes of the response, from which on it ends so.
+    """What happens to a connection. `after` is the number of bytes of the response after which it ends.
 
     `half-close` ends the response alone, and goes on taking requests; `blackhole` closes nothing, and
     swallows what comes from either side.
@@ -88,7 +94,7 @@ class Link:
 async def _requests(
     opening: bytes, reader: asyncio.StreamReader, writer: asyncio.StreamWriter, fault: Fault
 ) -> None:
-    """To the end of what the client sends; a client that only goes away is told to the target too."""
+    """Pass on what the client sends, and its end."""
     piece = opening
     with suppress(OSError):
         while piece:
@@ -98,7 +104,7 @@ async def _requests(
 
 
 async def _response(reader: asyncio.StreamReader, writer: asyncio.StreamWriter, fault: Fault) -> bool:
-    """Whether it came to where the fault is."""
+    """Pass on the response; return whether it reached the fault."""
     left = math.inf if fault.after is None else fault.after
     while piece := await reader.read(AT_ONCE):
         await _pass_on(piece if len(piece) <= left else piece[: int(left)], writer, fault)

@@ -1,4 +1,11 @@
-"""Those who use chatproxy while the faults happen, the way its browser side does."""
+"""Clients that use chatproxy while the faults happen, the way its browser side does.
+
+    async with talking(url, 6, tally) as talkers:     # six conversations at once
+        ...                                           # the fault
+    await check(client, talkers, tally)               # what was acknowledged is stored as it was received
+
+A client repeats its sends and resumes its streams until each answer has ended.
+"""
 
 import asyncio
 import random
@@ -18,7 +25,7 @@ from chatproxy.cursor import Cursor
 from faults.tally import Tally
 
 WORDS: Final = 60
-PATIENCE: Final = 60  # seconds for what talkers do by themselves
+PATIENCE: Final = 60  # seconds for what talkers do on their own
 # Ends of words: line breaks of several kinds, characters of one to four bytes, and what JSON escapes.
 ODD: Final = (" ", "\r\n", " é ", "\u2028", " 😀", "\t", ' "\\" ', "\0", " 漢字", "\x85")
 BROKEN: Final = (aiohttp.ClientError, ConnectionError, TimeoutError)
@@ -31,7 +38,7 @@ def words(question: str, kind: str) -> list[str]:
 
 
 def reply(question: str) -> dict[str, str]:
-    """What the stand-in for Ollama says to it, by the events that carry it."""
+    """Return what the fake Ollama answers, by the type of the events that carry it."""
     return {"thinking": "".join(words(question, "thought")[:10]), "chunk": "".join(words(question, "word"))}
 
 
@@ -41,7 +48,7 @@ def lines(question: str) -> list[bytes]:
 
 
 def paced(*paces: float) -> Callable[[Request], Script]:
-    """With so many seconds before each token; one answer after the other takes its turn among several."""
+    """Return a script that waits before each token; of several paces, each answer takes the next one."""
     answers = count()
 
     def script(request: Request) -> Script:
@@ -54,7 +61,7 @@ def paced(*paces: float) -> Callable[[Request], Script]:
 
 @dataclass
 class Turn:
-    """A question, and its answer as its reader saw it come."""
+    """A question, and its answer as its reader received it."""
 
     session: str
     question: str
@@ -79,7 +86,7 @@ class Turn:
             assert event["fullResponse"] == self.text["chunk"]
 
     def lost(self) -> float:
-        """Seconds for which the reader had had the oldest character that a crash took."""
+        """Return how many seconds old the oldest text was that a crash lost."""
         missing = [when for when, place in self.seen if not self.has(place)]
         return self.broke - min(missing) if missing else 0.0
 
@@ -91,7 +98,7 @@ class Turn:
 
 
 class Talker:
-    """Sends again what was not acknowledged, goes on where a connection broke, until the answer has ended."""
+    """A client that repeats a send until it is acknowledged, and resumes the stream until the answer ends."""
 
     def __init__(
         self,
@@ -108,7 +115,7 @@ class Talker:
         self._padding = padding
 
     async def talk(self, enough: asyncio.Event, turns: int) -> None:
-        """In sessions of so many turns, until it is enough."""
+        """Talk in sessions of that many turns, until `enough` is set."""
         while not enough.is_set():
             session = await self.new_session()
             for _ in range(turns):
@@ -117,7 +124,7 @@ class Talker:
                     break
 
     async def turn(self, session: str, says: str = "") -> Turn:
-        """To the end of its answer."""
+        """Send a message and read to the end of its answer."""
         number = next(_numbers)
         turn = Turn(session, f"Question {number}:{says}{self._padding}", f"key-{number}")
         self.turns.append(turn)
@@ -130,7 +137,7 @@ class Talker:
         return turn
 
     async def once(self, says: str = "") -> Turn:
-        """In a session of its own."""
+        """Take one turn in a new session."""
         return await self.turn(await self.new_session(), says)
 
     async def new_session(self) -> str:
@@ -142,7 +149,7 @@ class Talker:
                 await self._was_refused(response)
 
     async def _read(self, turn: Turn) -> None:
-        """One response, as far as it goes."""
+        """Read one response as far as it goes."""
         async with self._response(turn) as response:
             if response.status != 200:
                 return await self._was_refused(response)
@@ -181,7 +188,7 @@ class Talker:
             yield response
 
     async def _was_refused(self, response: aiohttp.ClientResponse) -> None:
-        """Which may be for a while only."""
+        """Check that the refusal is a temporary one, and wait a little."""
         refusal = await response.json()
         assert response.status in (503, 507), refusal
         assert refusal["code"] in ("overloaded", "shutting_down", "storage_full"), refusal
@@ -198,7 +205,7 @@ class Talker:
 
 
 async def check(client: Client, talkers: list[Talker], tally: Tally) -> None:
-    """That everything is stored as it was told. Once nobody talks any more."""
+    """Check that everything is stored as clients received it. No talker may be talking any more."""
     turns = [turn for talker in talkers for turn in talker.turns]
     for turn in turns:
         if turn.acknowledged:
@@ -226,7 +233,7 @@ async def _is_stored(client: Client, turn: Turn) -> bool:
 
 
 async def _resumes(client: Client, turn: Turn, place: Cursor) -> None:
-    """Where its reader was once: the rest follows, or all of it with a word that it was reset."""
+    """Resume where the reader was once: the rest has to follow, or after a reset all of it."""
     assert turn.answer is not None
     async with client.resuming(turn.session, turn.answer, str(place)) as stream:
         start, *_, end = await stream.rest()
@@ -238,19 +245,19 @@ async def _resumes(client: Client, turn: Turn, place: Cursor) -> None:
 
 
 def status_of(end: Event) -> str:
-    """Of the row of an answer that ended so."""
+    """Return the status that the row of an answer with this end has."""
     if end["type"] == "done":
         return "cancelled" if end["finishReason"] == "cancelled" else "complete"
     return "interrupted" if end["code"] in ("interrupted", "shutting_down") else "failed"
 
 
 async def begun(talkers: list[Talker]) -> None:
-    """Waits until each has read some of an answer."""
+    """Wait until each has read some of an answer."""
     await until(lambda: all(any(turn.seen for turn in talker.turns) for talker in talkers), PATIENCE)
 
 
 async def reading(talkers: list[Talker]) -> None:
-    """Waits until one is in the middle of an answer."""
+    """Wait until one is in the middle of an answer."""
     await until(
         lambda: any(turn.seen and not turn.end for talker in talkers for turn in talker.turns[-1:]), PATIENCE
     )
@@ -261,7 +268,7 @@ def was_done(turn: Turn) -> bool:
 
 
 def ends(talkers: list[Talker]) -> dict[str, int]:
-    """How often answers ended how: `done`, or the code of the error."""
+    """Count the answers by their end: `done`, or the code of the error."""
     found: dict[str, int] = {}
     for talker in talkers:
         for turn in talker.turns:
@@ -275,7 +282,7 @@ def ends(talkers: list[Talker]) -> dict[str, int]:
 async def talking(
     url: str, number: int, tally: Tally, *, turns: int = 4, **how: Any
 ) -> AsyncIterator[list[Talker]]:
-    """So many, while the block runs, in sessions of so many turns; after it, each ends the turn it is in."""
+    """Let that many clients talk while the block runs; after it, each finishes the turn that it is in."""
     timeout = aiohttp.ClientTimeout(total=None, sock_read=20)
     connector = aiohttp.TCPConnector(limit=0)
     async with aiohttp.ClientSession(timeout=timeout, connector=connector) as http:

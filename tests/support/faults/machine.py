@@ -1,4 +1,4 @@
-"""A machine that lets chatproxy down: a full disk, a locked database, a clock that is set, few open files."""
+"""Faults of the machine: a full disk, a locked database, a clock that jumps, few file descriptors."""
 
 import asyncio
 import resource
@@ -27,7 +27,7 @@ TALKERS: Final = 6
 
 
 async def full_disk(folder: Path, tally: Tally, times: int) -> None:
-    """Sends are refused or answers told as failed, reads go on, and all is well when there is room again."""
+    """Fill the disk: sends are refused or answers fail, reads go on, and all recovers when there is room."""
     async with FakeOllama() as fake:
         fake.script = paced(PACE)
         with _small_disk(folder) as disk:
@@ -49,7 +49,7 @@ async def full_disk(folder: Path, tally: Tally, times: int) -> None:
 
 
 async def _fails(process: Process, talkers: list[Talker], tally: Tally) -> None:
-    """Until some sends were refused, or answers told as failed."""
+    """Wait until some sends are refused, or some answers fail."""
     failed: Callable[[], int] = lambda: tally.refused + ends(talkers).get("storage_full", 0)  # noqa: E731
     before = failed()
     await asyncio.sleep(2.5)
@@ -58,7 +58,7 @@ async def _fails(process: Process, talkers: list[Talker], tally: Tally) -> None:
 
 
 async def _reads(process: Process, talkers: list[Talker]) -> None:
-    """What is stored is shown."""
+    """Check that stored messages can be read."""
     assert (await process.client.call("GET", "/readyz"))["status"] == "ready"
     for talker in talkers:
         await process.client.messages(talker.turns[0].session)
@@ -66,7 +66,7 @@ async def _reads(process: Process, talkers: list[Talker]) -> None:
 
 @contextmanager
 def _small_disk(folder: Path) -> Iterator[Path]:
-    """A file system of its own, where one can be mounted; else the folder itself."""
+    """Yield a small file system if one can be mounted; otherwise the folder itself."""
     disk = folder / "disk"
     disk.mkdir()
     mount = ["mount", "-t", "tmpfs", "-o", "size=24m", "tmpfs", str(disk)]
@@ -98,7 +98,7 @@ def _filled(disk: Path, process: Process) -> Iterator[None]:
 
 @contextmanager
 def _files_end(folder: Path, process: Process) -> Iterator[None]:
-    """No file grows beyond what the log of the database has now."""
+    """Let no file of the process grow beyond the present size of the database's log."""
     size = (folder / f"{DATABASE}-wal").stat().st_size
     before = resource.prlimit(process.child.pid, resource.RLIMIT_FSIZE, (size, resource.RLIM_INFINITY))
     try:
@@ -111,8 +111,7 @@ def _files_end(folder: Path, process: Process) -> Iterator[None]:
 
 
 async def locked(folder: Path, tally: Tally, seconds: int) -> None:
-    """Up to 5 s delay what is written. Twice that refuses it, all that came meanwhile, and what was said is
-    stored afterwards."""
+    """Lock the database: up to 5 s delay writes; longer, sends are refused and answers are stored later."""
     async with FakeOllama() as fake:
         fake.script = paced(PACE)
         async with orderly(folder, fake.url) as process:
@@ -144,7 +143,7 @@ LIBRARIES: Final = sorted(Path("/usr/lib").glob("*/faketime/libfaketimeMT.so.1")
 
 
 async def set_clock(folder: Path, tally: Tally, times: int) -> None:
-    """One hour ahead, one hour back, in the middle of answers: nothing waits, breaks or is told twice."""
+    """Set the clock an hour ahead and back during answers: nothing waits, breaks off or is sent twice."""
     assert LIBRARIES, "install the package faketime"
     offset = folder / "offset"
     offset.write_text("+0")
@@ -170,13 +169,13 @@ async def set_clock(folder: Path, tally: Tally, times: int) -> None:
 
 
 def _to_first_token(turn: Turn) -> int:
-    """In ms, as its reader was told."""
+    """Return the milliseconds that the end of the answer names."""
     assert turn.end is not None
     return int(turn.end["usage"]["timeToFirstTokenMs"])
 
 
 async def _shows(process: Process, seconds: int) -> None:
-    """Waits until the process's clock is off by so many."""
+    """Wait until the process's clock is off by that many seconds."""
     async with asyncio.timeout(20):
         while abs(await _off(process) - seconds) > 60:  # noqa: ASYNC110 - of a server
             await asyncio.sleep(0.1)
@@ -194,8 +193,10 @@ FEW: Final = 'ulimit -n 256; exec "$0" "$@"'
 
 
 async def few_descriptors(folder: Path, tally: Tally, hogs: int) -> None:
-    """256 of them, and so many connections that ask for nothing: who is in keeps being served, and when
-    they have gone, everybody is."""
+    """Open more idle connections than there are descriptors: clients that are connected are still served.
+
+    When the idle ones are gone, new clients are served again.
+    """
     async with FakeOllama() as fake:
         fake.script = paced(PACE)
         async with orderly(folder, fake.url, ("sh", "-c", FEW, *WATCHED)) as process:
@@ -216,7 +217,7 @@ async def few_descriptors(folder: Path, tally: Tally, hogs: int) -> None:
 
 
 async def _turned_away(connections: list[socket.socket], least: int) -> int:
-    """How many of them, a moment after there were more than that."""
+    """Return how many were turned away, a moment after there were more than `least`."""
     async with asyncio.timeout(20):
         while sum(map(_was_turned_away, connections)) <= least:  # noqa: ASYNC110 - of a server
             await asyncio.sleep(0.1)
@@ -225,7 +226,7 @@ async def _turned_away(connections: list[socket.socket], least: int) -> int:
 
 
 def _was_turned_away(connection: socket.socket) -> bool:
-    """It was told so, or only closed; nothing else would be said to who has asked for nothing."""
+    """Whether it got a refusal or was closed. Without a request, nothing else can come."""
     connection.setblocking(False)
     try:
         connection.recv(1)

@@ -31,7 +31,7 @@ def script() -> Script:
 
 
 def ends_of(offset: int) -> Iterator[End]:
-    """How the connection ends there: mostly it is closed."""
+    """Yield how the connection ends at that byte: closed, and at some bytes in two other ways too."""
     yield "close"
     if offset % 7 == 0:
         yield "reset"
@@ -42,7 +42,7 @@ def ends_of(offset: int) -> Iterator[End]:
 
 
 async def cut_from_ollama(folder: Path, tally: Tally, step: int) -> None:
-    """At every `step`th byte of a short answer."""
+    """Cut the connection at every `step`th byte of a short answer."""
     async with FakeOllama() as fake, Link.to(fake.url, _as_it_says) as link:
         fake.script = script()
         whole = await _response(fake.url)
@@ -68,7 +68,7 @@ def _as_it_says(opening: bytes) -> Fault:
 
 
 async def _response(url: str) -> bytes:
-    """Of Ollama, as it is on the wire."""
+    """Return a response of Ollama as it is on the wire."""
     host, port = url.removeprefix("http://").split(":")
     reader, writer = await asyncio.open_connection(host, int(port))
     body = b'{"model": "gemma3:270m", "messages": [{"role": "user", "content": ""}]}'
@@ -98,8 +98,10 @@ async def _cuts(talker: Talker, plan: list[tuple[int, End]], whole: bytes) -> No
 
 
 def _said(response: bytes, *, ended: bool) -> dict[str, str]:
-    """What the lines say that are whole there; each has come as a chunk of its own. Where the response has
-    ended, the last one may lack its newline."""
+    """Return the text of the complete lines, each of which came as a chunk of its own.
+
+    If the response has ended, the last one may lack its newline.
+    """
     *lines, rest = response.split(b"\n")
     if ended and _is_json(rest):
         lines.append(rest)
@@ -131,7 +133,7 @@ async def slow_from_ollama(folder: Path, tally: Tally, rounds: int) -> None:
 
 
 async def cut_from_chatproxy(folder: Path, tally: Tally, step: int) -> None:
-    """The response to the send at every `step`th byte, and the next, that resumes, a little later."""
+    """Cut the response to a send at every `step`th byte, and the one that resumes it a little later."""
     async with FakeOllama() as fake:
         fake.script = script()
         async with orderly(folder, fake.url) as process:
@@ -145,7 +147,7 @@ async def cut_from_chatproxy(folder: Path, tally: Tally, step: int) -> None:
 
 
 async def _size(client: Client) -> int:
-    """Bytes of a response as it is on the wire, about: ids grow."""
+    """Return about how many bytes a response has on the wire; ids get longer."""
     session = await client.new_session()
     path = client.url(f"/api/chat/sessions/{session}/messages/stream")
     async with client.http.post(path, json={"message": "Hello"}) as response:
@@ -191,7 +193,7 @@ async def slow_from_chatproxy(folder: Path, tally: Tally, rounds: int) -> None:
 
 
 async def _talk(url: str, direct: Client, tally: Tally, rounds: int) -> None:
-    """Every connection is a new one, with a fault of its own; a reader gives up after a second of silence."""
+    """Talk over connections that are each new and have a fault; a reader gives up after 1.2 s of silence."""
     timeout = aiohttp.ClientTimeout(total=None, sock_read=1.2)
     connector = aiohttp.TCPConnector(force_close=True, limit=0)
     async with aiohttp.ClientSession(timeout=timeout, connector=connector) as http:

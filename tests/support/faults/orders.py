@@ -1,4 +1,4 @@
-"""Whatever may happen, in random orders that are new in every run."""
+"""Everything that can happen, in random orders that differ from run to run."""
 
 import asyncio
 from functools import partial

@@ -1,4 +1,10 @@
-"""Where it happens: a chatproxy process on a port that it keeps, what the system says of it, its database."""
+"""Where faults happen: a chatproxy process, what the system says of it, and its database.
+
+    async with orderly(folder, fake.url) as process:  # and check what it leaves behind
+        ...
+
+Processes keep their port from one life to the next, so that clients find them again.
+"""
 
 import asyncio
 import json
@@ -16,6 +22,7 @@ from typing import Final, NamedTuple
 
 from fake_ollama import MODEL
 from processes import Process
+from waiting import until
 
 DATABASE: Final = "chatproxy.db"
 KEPT: Final = 16  # connections that are open for the next request, their tasks, what they answered last
@@ -23,7 +30,7 @@ WATCHED: Final = (sys.executable, str(Path(__file__).with_name("watched.py")))
 
 
 class Kept(NamedTuple):
-    """How many of each."""
+    """How many of each a process has."""
 
     tasks: int
     answers: int
@@ -51,8 +58,11 @@ def chatproxy(
 async def orderly(
     folder: Path, ollama: str, command: Sequence[str] = WATCHED, **more: object
 ) -> AsyncIterator[Process]:
-    """After the block it has as few tasks, answers and open files as before, ends well, and leaves all in
-    order."""
+    """Run a process and check its end.
+
+    After the block it has no more tasks, answers and open files than before, it exits with 0, and its
+    database is sound.
+    """
     async with chatproxy(folder, ollama, command, **more) as process:
         before = await _kept(process)
         yield process
@@ -72,7 +82,7 @@ async def _has_no_more(process: Process, before: Kept) -> None:
 
 
 async def terminated(process: Process) -> None:
-    """It ends in time, and well."""
+    """Terminate it; it has to exit in time, with 0."""
     process.send_signal(signal.SIGTERM)
     assert await process.ended() == 0, process.said
 
@@ -81,7 +91,7 @@ async def terminated(process: Process) -> None:
 
 
 def resident(process: Process) -> int:
-    """Bytes in memory."""
+    """Return its bytes in memory."""
     status = Path(f"/proc/{process.child.pid}/status").read_text()
     return int(status.partition("VmRSS:")[2].split()[0]) * 1024
 
@@ -91,7 +101,7 @@ def descriptors(process: Process) -> int:
 
 
 async def held(process: Process) -> dict[str, int]:
-    """What `watched` says."""
+    """Return what `watched` reports."""
     assert process.child.stdout is not None
     process.send_signal(signal.SIGUSR1)
     async with asyncio.timeout(20):
@@ -108,14 +118,14 @@ async def _kept(process: Process) -> Kept:
 
 
 def sound(folder: Path) -> None:
-    """Of a process that has ended in good order, or was started again after it had not."""
+    """Check the database of a process that ended well, or was started again after a crash."""
     with closing(sqlite3.connect(folder / DATABASE)) as connection:
         assert _problems(connection) == []
         assert unfinished(connection) == (0, 0)
 
 
 def intact(folder: Path) -> None:
-    """As a crash left it: looked at in a copy, because looking tidies up."""
+    """Check the database as a crash left it, in a copy, because opening it recovers it."""
     with tempfile.TemporaryDirectory() as copies:
         for file in folder.glob(f"{DATABASE}*"):
             shutil.copy(file, copies)
@@ -125,18 +135,16 @@ def intact(folder: Path) -> None:
 
 
 def unfinished(connection: sqlite3.Connection) -> tuple[int, int]:
-    """Answers that are being produced, and pieces of them."""
+    """Return the numbers of answers that are not finished, and of their pieces."""
     (answers,) = connection.execute("SELECT count(*) FROM message WHERE status = 'streaming'").fetchone()
     (pieces,) = connection.execute("SELECT count(*) FROM piece").fetchone()
     return answers, pieces
 
 
 async def settled(folder: Path) -> None:
-    """Waits until every answer's outcome is stored, as that may be tried again once a second."""
-    async with asyncio.timeout(20):
-        with closing(sqlite3.connect(f"file:{folder / DATABASE}?mode=ro", uri=True)) as connection:
-            while unfinished(connection) != (0, 0):  # noqa: ASYNC110 - of another process
-                await asyncio.sleep(0.05)
+    """Wait until every answer's outcome is stored, which is retried once a second."""
+    with closing(sqlite3.connect(f"file:{folder / DATABASE}?mode=ro", uri=True)) as connection:
+        await until(lambda: unfinished(connection) == (0, 0))
 
 
 def _problems(connection: sqlite3.Connection) -> list[str]:
@@ -152,7 +160,7 @@ def _indexes(connection: sqlite3.Connection) -> list[str]:
 
 
 def _misindexed(connection: sqlite3.Connection, name: str) -> list[str]:
-    """Whether the words that are found are those that are there."""
+    """Return how the words of a full-text index differ from those of its table."""
     try:
         connection.execute(f"INSERT INTO {name} ({name}, rank) VALUES ('integrity-check', 1)")
         connection.rollback()

@@ -1,4 +1,4 @@
-"""Readers who never read, beside one who does: what they cost it, and what they make chatproxy keep."""
+"""Readers that never read, beside one that does: what they cost it, and how much chatproxy holds for them."""
 
 import asyncio
 import signal
@@ -26,8 +26,10 @@ KEPT: Final = 128 * 1024  # bytes for each who does not read
 
 
 class Watched(NamedTuple):
-    """One answer: seconds that all but one in a hundred of its tokens took; and at its end, the most bytes
-    that waited in a reader's connection, and those that chatproxy kept for each, where that is traced."""
+    """One answer: the 99th percentile of its tokens' delays in seconds, and bytes held at its end.
+
+    `waiting` is the most in a reader's connection; `kept` is what chatproxy holds for each, if traced.
+    """
 
     p99: float
     waiting: int
@@ -35,7 +37,7 @@ class Watched(NamedTuple):
 
 
 async def never_read(folder: Path, tally: Tally, number: int) -> None:
-    """The same answer to one who reads alone, and among so many of them.
+    """Send the same answer to one reader alone, and to one among many that do not read.
 
     A machine that does something else meanwhile makes it only slower: the best of three counts. What is
     kept is looked at in one more, as tracing takes time."""
@@ -71,7 +73,7 @@ async def _watched(process: Process, fake: FakeOllama, tally: Tally, idle: int) 
 
 @asynccontextmanager
 async def _answering(client: Client, idle: int) -> AsyncIterator[Stream]:
-    """An answer that so many others have asked for, and do not read."""
+    """Start an answer that other connections request and do not read."""
     session = await client.new_session()
     async with client.sending(session) as stream:
         message = (await stream.until("start"))["assistantMessageId"]
@@ -83,7 +85,7 @@ async def _answering(client: Client, idle: int) -> AsyncIterator[Stream]:
 
 
 async def _ask(connection: socket.socket, url: str, path: str) -> None:
-    """Takes the first byte of the response, so that it has begun, and no more."""
+    """Request the path and read one byte of the response, so that it has begun."""
     host, port = url.removeprefix("http://").split(":")
     connection.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
     connection.setblocking(False)
@@ -94,7 +96,7 @@ async def _ask(connection: socket.socket, url: str, path: str) -> None:
 
 
 async def _delays(stream: Stream, gate: Gate) -> list[float]:
-    """Lets the tokens go one by one, and reads them."""
+    """Let the tokens out one by one, read them, and return how long each took."""
     sent: list[float] = []
     letting = asyncio.create_task(_let(gate, sent))
     delays: list[float] = []

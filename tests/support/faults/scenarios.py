@@ -1,4 +1,4 @@
-"""All that is tried, how much of it in `make faults`, and how much in every run of the tests."""
+"""All scenarios, how much of each `make faults` tries, and how much each run of the tests."""
 
 from collections.abc import Awaitable, Callable, Sequence
 from pathlib import Path
@@ -9,7 +9,7 @@ from faults.tally import Tally
 
 
 class Scenario(NamedTuple):
-    """`whole` and `short` are what `run` is given last: how many, how far apart, how long; 0: left out."""
+    """`whole` and `short` are the last argument of `run`: how many, how far apart, how long. 0: none."""
 
     name: str
     run: Callable[[Path, Tally, int], Awaitable[None]]

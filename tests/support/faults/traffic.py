@@ -1,4 +1,4 @@
-"""The traffic of an hour in minutes: everything that people do, and that nothing of it stays behind."""
+"""The traffic of an hour in minutes: everything that people do. Memory must not grow with it."""
 
 import asyncio
 import random
@@ -20,7 +20,7 @@ AND: Final = 4 * 1024**2  # bytes, for what the allocator does
 
 
 async def an_hour(folder: Path, tally: Tally, messages: int) -> None:
-    """So many messages: 20 people who send one a minute make 1,200 in an hour."""
+    """Send that many messages; 20 people who send one a minute make 1,200 in an hour."""
     async with FakeOllama() as fake:
         fake.script = paced(PACE)
         async with orderly(folder, fake.url) as process:
@@ -40,7 +40,7 @@ async def _send(people: list["Person"], messages: int) -> None:
 
 
 class Person:
-    """Does by chance what people do."""
+    """Does at random what people do."""
 
     def __init__(self, client: Client, tally: Tally, seed: int) -> None:
         self.talker = Talker(client, tally)
@@ -109,7 +109,7 @@ class Person:
         self._tally.streams += 1
 
     async def _begins(self) -> tuple[int, str, str]:
-        """Reads some of an answer and goes: its id, the cursor, the text until there."""
+        """Read some of an answer and leave; return its id, the cursor and the text so far."""
         async with self._client.sending(self._session, self._name) as stream:
             enough = self._chance.randint(1, 300)  # characters
             while len(stream.text()) < enough:
