@@ -1,4 +1,4 @@
-"""Answers drawn from a document: what the model is given, what the reader is told, what is kept."""
+"""Answers from a document: what is in the prompt, what the reader gets, what is stored."""
 
 from typing import Any
 

@@ -157,7 +157,7 @@ def locked_pdf() -> bytes:
 
 
 def bomb_pdf(stream: bytes, pages: int) -> bytes:
-    """Pages that all show one compressed stream."""
+    """Make a PDF whose pages all show one compressed stream."""
     packed = zlib.compress(stream, 9)
     kids = b"3 0 R " * pages
     return b"\n".join(
@@ -252,7 +252,7 @@ async def test_a_document_may_have_the_maximum_size_and_not_a_byte_more(small: C
 
 
 async def test_a_large_upload_is_refused_before_it_is_read(small: Client, quick_disk: Path) -> None:
-    """100 MB, announced or not; the server stops reading, and so the client sending."""
+    """100 MB, with and without a Content-Length: the server stops reading, so the client stops sending."""
     sent = 0
 
     async def body() -> AsyncIterator[bytes]:

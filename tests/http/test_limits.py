@@ -48,7 +48,7 @@ def impatient(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def is_gone(connection: socket.socket) -> bool:
-    """Whether the server has closed it."""
+    """Whether the server has closed the connection."""
     poll = select.poll()
     poll.register(connection, select.POLLIN | select.POLLRDHUP)
     return any(event & (select.POLLHUP | select.POLLERR | select.POLLRDHUP) for _, event in poll.poll(0))

@@ -69,7 +69,7 @@ async def test_an_answer_outlives_its_reader_and_is_resumed(client: Client, fake
 
 @pytest.mark.parametrize("server", [False], indirect=True, ids=["keeps handlers"])
 async def test_a_sender_who_leaves_early_has_sent_the_message(client: Client, fake: FakeOllama) -> None:
-    """Where the host cancels handlers, it has sent once its rows are being committed: test_idempotency.py."""
+    """If the host cancels handlers, that is so once the rows are being committed: test_idempotency.py."""
     fake.instead["/api/tags"] = Script([b'{"models": [{"name": "gemma3:270m"}]}'], head=(head := Gate()))
     session = await client.new_session()
     sending = asyncio.create_task(client.ask(session))
@@ -145,7 +145,7 @@ async def test_probes_are_under_the_prefix(client: Client, path: str) -> None:
 
 
 async def test_the_hosts_own_responses_carry_no_other_requests_id(client: Client) -> None:
-    """On one connection, whose requests share a task."""
+    """The requests of one connection share a task."""
     url = client.url("/healthz")
     async with client.http.get(url, headers={"X-Request-Id": "r-1"}) as response:
         assert response.headers["X-Request-Id"] == "r-1"

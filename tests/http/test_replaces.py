@@ -1,4 +1,4 @@
-"""Regenerating and editing: what leaves the conversation, and what of it the model is told from then on."""
+"""Regenerate and edit: which messages are replaced, and what the prompt has from then on."""
 
 import sqlite3
 from base64 import b64encode
@@ -16,7 +16,7 @@ SUN, MOON = b64encode(b"the sun").decode(), b64encode(b"the moon").decode()
 
 @pytest.fixture(autouse=True)
 def seeing(fake: FakeOllama) -> None:
-    """The model takes images."""
+    """Let the model take images."""
     for shown in fake.shows.values():
         shown["capabilities"] = [*shown["capabilities"], "vision"]
 
@@ -31,7 +31,7 @@ async def said(client: Client, fake: FakeOllama, session: str, question: str, re
 
 
 async def talked(client: Client, fake: FakeOllama) -> tuple[str, list[int]]:
-    """A session of three turns, and the ids of its questions."""
+    """Make a session of three turns; return it and the ids of its questions."""
     session = await client.new_session()
     streams = [await said(client, fake, session, f"Q{number}", says(f"A{number}")) for number in (1, 2, 3)]
     return session, [stream.events[0]["userMessageId"] for stream in streams]
@@ -42,7 +42,7 @@ async def shown(client: Client, session: str) -> list[str]:
 
 
 def asked(fake: FakeOllama) -> list[str]:
-    """What Ollama was told last, the question included."""
+    """Return the texts of the last prompt, the question included."""
     return [message["content"] for message in fake.requests[-1]["messages"]]
 
 

@@ -489,7 +489,7 @@ def test_every_recording_of_a_stream_was_a_success() -> None:
 
 
 async def test_a_send_reads_its_session_twice_and_its_document_once(start: Start, config: Config) -> None:
-    """The session before the body, and under its lock; both are handed on as records."""
+    """The session is read before the body, and again under its lock; both are handed on as records."""
     app = create_app(replace(config, default_model="auto"))
     client = (await start(app)).client
     text = {"title": "Rainbows", "text": "Sunlight, bent by drops of water."}

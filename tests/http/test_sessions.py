@@ -139,7 +139,7 @@ async def test_an_empty_update_changes_nothing(client: Client) -> None:
 
 
 async def moved(client: Client, session: str, before: str) -> str:
-    """`updatedAt`, which has to be later than that."""
+    """Return `updatedAt`, which has to be later than the one before."""
     after = str((await client.session(session))["updatedAt"])
     assert after > before
     return after
@@ -407,7 +407,7 @@ async def test_a_session_without_messages_has_an_empty_page(client: Client) -> N
 
 
 async def exported(client: Client, session: str, form: str) -> tuple[str, Any]:
-    """Text and headers of a download."""
+    """Return text and headers of an export."""
     url = client.url(f"{SESSIONS}/{session}/export")
     async with client.http.get(url, params={"format": form}) as response:
         assert response.status == 200, await response.text()
@@ -484,7 +484,7 @@ async def test_a_long_conversation_is_exported_completely(config: Config, turns:
 
 
 def _multiply(config: Config, turns: int) -> None:
-    """Repeats the one turn that there is, faster than it could be asked for."""
+    """Repeat the one turn in the database, which is faster than sending messages."""
     with closing(sqlite3.connect(config.database_path)) as database, database:
         names = [row[1] for row in database.execute("PRAGMA table_info(message)") if row[1] != "id"]
         columns = ", ".join(names)

@@ -17,7 +17,7 @@ AROUND: Final = "Before.\n\n<!-- make bench: begin -->\nan earlier run\n<!-- mak
 
 @pytest.fixture(scope="module")
 def report(tmp_path_factory: pytest.TempPathFactory) -> str:
-    """What a run makes of a file that has other text, too."""
+    """The file after a run; it had other text before and after the place of the report."""
     file = tmp_path_factory.mktemp("bench") / "BENCHMARKS.md"
     file.write_text(AROUND)
     command = [sys.executable, "-m", "benchmarks.run", "--tiny", "--file", str(file)]
@@ -26,7 +26,7 @@ def report(tmp_path_factory: pytest.TempPathFactory) -> str:
 
 
 def rows(report: str, first: str) -> list[list[str]]:
-    """The cells beside that one, wherever it begins a row."""
+    """Return the other cells of each row that begins with `first`."""
     found = [[cell.strip() for cell in line.strip("|").split("|")] for line in report.splitlines()]
     return [cells[1:] for cells in found if cells[0] == first]
 

@@ -25,7 +25,7 @@ MODEL = {"default_model": "gemma3:270m"}
 
 
 def half_said() -> Script:
-    """Two words of an answer that goes no further."""
+    """Return a script that sends two words and then nothing."""
     return Script([token("Two"), token(" words")], end="hang")
 
 

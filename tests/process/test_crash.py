@@ -1,4 +1,4 @@
-"""A process that is killed in the middle of answers: what was acknowledged is there, no loss is silent."""
+"""A process killed in the middle of answers: what was acknowledged is there, and lost text resets streams."""
 
 import asyncio
 import random
@@ -26,7 +26,7 @@ SETTINGS = {"default_model": "gemma3:270m"}
 
 @dataclass
 class Watched:
-    """An answer as its reader saw it come."""
+    """An answer as its reader received it."""
 
     session: str
     message: int = 0
@@ -34,7 +34,7 @@ class Watched:
     begun: asyncio.Event = field(default_factory=asyncio.Event)
 
     async def watch(self, client: Client) -> None:
-        """Until the connection breaks, perhaps inside a frame."""
+        """Read until the connection breaks, perhaps inside a frame."""
         text = ""
         with suppress(ClientError, AssertionError):
             async with client.sending(self.session, f"Question of {self.session}") as stream:
@@ -46,7 +46,7 @@ class Watched:
                         self.seen.append((monotonic(), text, event["cursor"]))
 
     def by(self, moment: float) -> str:
-        """The text that the reader had then."""
+        """Return the text that the reader had at that moment."""
         return next((text for when, text, _ in reversed(self.seen) if when <= moment), "")
 
 
@@ -62,7 +62,7 @@ def paced() -> Script:
 
 
 async def live_and_die(fake: FakeOllama, folder: Path, life: float) -> tuple[float, list[Watched]]:
-    """Three answers at once, and kill -9; returns when."""
+    """Start three answers and kill the process; return when, and the answers."""
     async with Process.running(folder, ollama_host=fake.url, **SETTINGS) as process:
         answers = [Watched(await process.client.new_session()) for _ in range(3)]
         watching = [asyncio.create_task(answer.watch(process.client)) for answer in answers]
@@ -88,7 +88,7 @@ async def check(client: Client, moment: float, answer: Watched, chance: random.R
 
 
 async def check_resume(client: Client, answer: Watched, cursor: str, stored: dict[str, Any]) -> None:
-    """From where a reader was: either the rest follows, or all of it with a word that it was reset."""
+    """Resume where a reader was: the rest has to follow, or after a reset all of it."""
     place = Cursor.parse(cursor)
     async with client.resuming(answer.session, answer.message, cursor) as stream:
         start, *_, end = await stream.rest()
@@ -109,7 +109,7 @@ def sound(folder: Path) -> bool:
 
 
 async def two_crashes(fake: FakeOllama, folder: Path, seed: int) -> None:
-    """Of one database, after a turn that was completed."""
+    """Crash twice with one database, which has a complete turn."""
     chance = random.Random(seed)
     folder.mkdir()  # noqa: ASYNC240 - of a moment
     fake.script = lambda request: greet(request) if "Hello" in str(request["messages"]) else paced()

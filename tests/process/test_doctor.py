@@ -1,4 +1,4 @@
-"""`chatproxy doctor`: a line for each finding, what to do about it, and an exit code that sums them up."""
+"""`chatproxy doctor`: a line for each finding, with what to do about it, and an exit code."""
 
 import asyncio
 import shutil
@@ -21,7 +21,7 @@ async def doctor(folder: Path, *flags: str, **settings: object) -> subprocess.Co
 
 
 def marks(said: str) -> dict[str, str]:
-    """What is told of each thing: the first word of its line."""
+    """Return the first word of each line, by what the line is about."""
     lines = [line.split(maxsplit=2) for line in said.splitlines() if not line.startswith(" ")]
     return {about: mark for mark, about, _ in lines}
 

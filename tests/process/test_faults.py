@@ -1,4 +1,4 @@
-"""A few of all the faults that `make faults` tries: what is acknowledged stays, what is told is true."""
+"""A few of the faults of `make faults`: what is acknowledged is kept, and what readers get is true."""
 
 import os
 import sys

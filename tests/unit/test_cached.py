@@ -10,7 +10,7 @@ from chatproxy.errors import ChatError
 
 
 class Source:
-    """What is cached: returns or raises the next of `answers`, once `gate` is open."""
+    """What is cached: returns or raises the next of `answers` once `gate` is open."""
 
     def __init__(self, *answers: int | ChatError) -> None:
         self.answers = list(answers)

@@ -191,7 +191,7 @@ async def test_the_root_says_that_ollama_is_running(http: aiohttp.ClientSession)
 
 
 async def test_an_answer_stops_when_its_reader_leaves() -> None:
-    """At this pace the answer would take hours."""
+    """At this pace, the whole answer would take hours."""
     async with asyncio.timeout(30), demo_server(pace=0.01) as url:
         before = asyncio.all_tasks()
         async with aiohttp.ClientSession(url, timeout=aiohttp.ClientTimeout(0.05)) as http:

@@ -6,7 +6,7 @@ from chatproxy.documents.chunks import MAX_CHUNK, MIN_CHUNK, OVERLAP, split_text
 
 
 def words(count: int, ending: str = " ") -> str:
-    """That many numbered words of 8 characters with their ending."""
+    """Return that many numbered words of 8 characters, each with its ending."""
     return "".join([f"word{number:03}{ending}" for number in range(count)])
 
 
@@ -47,7 +47,7 @@ def test_at_paragraphs_rather_than_sentences() -> None:
     "heading", ["## Sixth", "6.1. How is it cut?", "6. How is it cut?", "\nCUTTING, AND SEWING\n"]
 )
 def test_at_headings_rather_than_paragraphs(heading: str) -> None:
-    """What comes before is not repeated: the subject is another one."""
+    """The text before a heading is not repeated, because its subject is another one."""
     first, second = split_text(words(70) + "end.\n" + heading + "\n\nText.\n\n" + words(80))
     assert first.endswith("word069 end.")
     assert second.startswith(heading.strip() + "\n")

@@ -193,7 +193,7 @@ def test_html() -> None:
 
 
 def pdf(text: str = "Hello") -> bytes:
-    """The smallest that says something."""
+    """Return the smallest PDF with some text."""
     content = f"BT /F1 12 Tf 10 50 Td ({text}) Tj ET"
     objects = [
         "<</Type/Catalog/Pages 2 0 R>>",
@@ -221,7 +221,7 @@ def test_pdf() -> None:
 
 @pytest.mark.parametrize(("password", "words"), [("", "no text"), ("secret", "password")])
 def test_encrypted_pdf(password: str, words: str) -> None:
-    """What needs no password to be opened is read."""
+    """An encrypted file that opens without a password is read."""
     writer, written = PdfWriter(), BytesIO()
     writer.add_blank_page(100, 100)
     writer.encrypt(password, "owner", algorithm="RC4-128")

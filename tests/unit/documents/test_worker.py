@@ -143,7 +143,7 @@ async def test_close_waits_until_what_it_cancels_has_ended(
 async def test_a_hostile_file_is_stopped(
     text: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, hostile: str
 ) -> None:
-    """Another program stands in for the reading; it is stopped, and its end waited for."""
+    """Another program takes the place of the reading; it is stopped, and its end waited for."""
     stand_in = tmp_path / "stand_in.py"
     stand_in.write_text(
         f"import os\nopen({str(tmp_path / 'pid')!r}, 'w').write(str(os.getpid()))\n{hostile}\n"
@@ -172,7 +172,7 @@ async def test_the_process_has_no_secrets_in_its_environment(
 
 
 def run(monkeypatch: pytest.MonkeyPatch, content: bytes, promised: str) -> Contents | Refusal:
-    """The process's own part, here."""
+    """Run the part of the process in this one."""
     written = BytesIO()
     limits: list[int] = []
     gc_disabled: list[bool] = []

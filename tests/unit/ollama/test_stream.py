@@ -34,7 +34,7 @@ HEAD = b"HTTP/1.1 200 OK\r\nContent-Type: application/x-ndjson\r\n"
 
 
 class Reader:
-    """Takes what a stream delivers; `heard` is set by each delivery."""
+    """Collects what a stream delivers; each delivery sets `heard`."""
 
     def __init__(self) -> None:
         self.deliveries: list[Sequence[Line]] = []
@@ -67,7 +67,7 @@ async def ask(
 
 
 async def outcome(stream: ChatStream) -> tuple[str | None, str]:
-    """The code and the sentence of the error that ended the stream, or None and the finish reason."""
+    """Return code and sentence of the error that ended the stream, or None and the finish reason."""
     await asyncio.wait([stream.finished], timeout=20)
     error = stream.finished.exception()
     if isinstance(error, ChatError):
@@ -76,7 +76,7 @@ async def outcome(stream: ChatStream) -> tuple[str | None, str]:
 
 
 async def played(fake: FakeOllama, script: Script) -> tuple[str, str | None, str]:
-    """The content delivered, then the outcome."""
+    """Return the content that was delivered, and the outcome."""
     fake.script = script
     reader = Reader()
     code, sentence = await outcome(await ask(fake, reader))
