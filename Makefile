@@ -23,7 +23,7 @@ demo: .venv/.installed ## start chatproxy with a stand-in for Ollama
 run: .venv/.installed ## start chatproxy
 	$(BIN)/chatproxy
 
-test: .venv/.tested $(if $(T),tests/js/node_modules) ## run the quick tests, or others: T=tests/unit/test_config.py
+test: .venv/.tested tests/js/node_modules ## run the quick tests, or others: T=tests/unit/test_config.py
 	$(PYTEST) $(or $(T),$(PARALLEL) -m "not slow and not browser")
 	$(if $(T),,@echo "make test-all adds the browser's tests, slow ones and those that start processes, and the coverage.")
 

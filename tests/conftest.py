@@ -22,16 +22,15 @@ from chatproxy import Config, create_app
 settings.register_profile("on a busy machine", settings(), deadline=None)
 settings.load_profile("on a busy machine")
 
-# The markers that all tests in a folder have; others name their own.
-MARKERS: Final = {"browser": "browser", "js": "slow", "process": "slow"}
+PROCESSES: Final = Path(__file__).parent / "process"
 
 
 @pytest.hookimpl(tryfirst=True)  # before `-m` selects by them
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Mark the tests that start processes as slow; all others are marked where they are."""
     for item in items:
-        folder = item.path.relative_to(Path(__file__).parent).parts[0]
-        if marker := MARKERS.get(folder):
-            item.add_marker(marker)
+        if item.path.is_relative_to(PROCESSES):
+            item.add_marker("slow")
 
 
 @pytest.fixture
