@@ -3,8 +3,9 @@
 pytest-aiohttp starts the servers, and stops them when the test is over.
 """
 
+import os
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Generator, Iterator
 from dataclasses import replace
 from pathlib import Path
 from typing import Any, Final
@@ -23,6 +24,18 @@ settings.register_profile("on a busy machine", settings(), deadline=None)
 settings.load_profile("on a busy machine")
 
 PROCESSES: Final = Path(__file__).parent / "process"
+
+
+@pytest.hookimpl(wrapper=True, tryfirst=True)
+def pytest_runtest_makereport(
+    item: pytest.Item, call: pytest.CallInfo[None]
+) -> Generator[None, pytest.TestReport, pytest.TestReport]:
+    """Let a test fail in CI that would be skipped because something is missing."""
+    report = yield
+    if report.skipped and not hasattr(report, "wasxfail") and "CI" in os.environ:
+        report.outcome = "failed"
+        report.longrepr = f"skipped, where nothing may be missing: {report.longrepr}"
+    return report
 
 
 @pytest.hookimpl(tryfirst=True)  # before `-m` selects by them

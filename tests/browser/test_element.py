@@ -24,7 +24,7 @@ from browser import (
     until,
 )
 from fake_ollama import MODEL, Gate, Script, answer, echo, greet, last, refused, token
-from fake_ollama import until as eventually
+from waiting import until as eventually
 
 pytest.importorskip("playwright")
 from playwright.async_api import FilePayload, Page, Route, expect

@@ -9,7 +9,8 @@ from typing import Any
 
 import pytest
 from chat_client import Client, Server
-from fake_ollama import FakeOllama, Gate, Script, answer, refused, until
+from fake_ollama import FakeOllama, Gate, Script, answer, refused
+from waiting import until
 from yarl import URL
 
 from chatproxy import Config, create_app

@@ -25,9 +25,9 @@ from fake_ollama import (
     refusing_over,
     replay,
     token,
-    until,
 )
 from msgspec import structs
+from waiting import until
 
 from chatproxy import Config, create_app
 from chatproxy.errors import ChatError

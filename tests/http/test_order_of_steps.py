@@ -9,7 +9,8 @@ from typing import Any, NamedTuple
 
 import pytest
 from chat_client import Client, Stream, serving
-from fake_ollama import FakeOllama, Gate, Script, answer, greet, refused, until
+from fake_ollama import FakeOllama, Gate, Script, answer, greet, refused
+from waiting import until
 
 from chatproxy import Config
 

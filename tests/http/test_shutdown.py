@@ -13,8 +13,9 @@ from typing import Any
 import pytest
 from aiohttp import web
 from chat_client import Client, Server
-from fake_ollama import FakeOllama, Gate, Script, answer, token, until
+from fake_ollama import FakeOllama, Gate, Script, answer, token
 from processes import Process
+from waiting import until
 
 from chatproxy import Config, chat, create_app
 from chatproxy.documents import worker

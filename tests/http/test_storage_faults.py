@@ -15,7 +15,8 @@ import pytest
 from aiohttp import web
 from chat_client import Client, Server
 from disk import files_end_at
-from fake_ollama import FakeOllama, Gate, Script, answer, token, until
+from fake_ollama import FakeOllama, Gate, Script, answer, token
+from waiting import until
 
 from chatproxy import Config, create_app
 from chatproxy.errors import StartError

@@ -28,7 +28,6 @@ from typing import Any, Final, Literal, Self
 from aiohttp import web
 from aiohttp.test_utils import TestServer
 from recordings import reads, recorded
-from waiting import until as until  # for those who import it from here
 
 MODEL: Final = "gemma3:270m"
 NDJSON: Final = "application/x-ndjson"

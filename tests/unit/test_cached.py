@@ -3,7 +3,7 @@
 import asyncio
 
 import pytest
-from fake_ollama import until
+from waiting import until
 
 from chatproxy.cached import Cached
 from chatproxy.errors import ChatError

@@ -7,7 +7,8 @@ from typing import Any
 
 import pytest
 from chat_client import Client, serving
-from fake_ollama import MODEL, FakeOllama, Script, answer, refused, until
+from fake_ollama import MODEL, FakeOllama, Script, answer, refused
+from waiting import until
 
 from chatproxy import Config
 from chatproxy.errors import ChatError
