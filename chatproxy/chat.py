@@ -1,8 +1,8 @@
 """The chat service: send a message, subscribe to an answer, cancel it, delete a session.
 
-A send has two phases. First come the checks, in the order of docs/api.md, and the plan; they only read, and
-are cancelled with their caller. Then a task that belongs to the registry commits the rows and starts the
-answer, whether or not the caller is still there.
+A send has two phases. The first one only reads: it makes the checks of docs/api.md, Sending, in their order,
+and the plan. If its task is cancelled, nothing has happened. In the second one, a task of the registry's
+commits the rows and starts the answer, whatever becomes of the caller.
 """
 
 import asyncio

@@ -102,7 +102,7 @@ class Config:
         int, Setting(values.integer(0), "answers waiting in the queue; more are rejected (503)")
     ] = 512
     max_subscribers: Annotated[
-        int, Setting(values.integer(1), "readers of one answer; more are rejected (429)")
+        int, Setting(values.integer(1), "subscribers of one answer; more are rejected (429)")
     ] = 256
     max_connections: Annotated[
         int, Setting(values.integer(1), "open connections to this server; more are rejected (503)")
@@ -112,13 +112,13 @@ class Config:
         Setting(values.integer(1, 100 * 1024**2), "bytes in an uploaded document; more are rejected (413)"),
     ] = 10 * 1024**2
     reader_timeout: Annotated[
-        float, Setting(values.seconds, "seconds until a reader that takes no data is disconnected")
+        float, Setting(values.seconds, "seconds until a client that takes no data is disconnected")
     ] = 30.0
     disconnect_grace_seconds: Annotated[
         float | None,
         Setting(
             values.non_negative_seconds,
-            "seconds without a reader until an answer is cancelled; unset: it goes on",
+            "seconds without a subscriber until an answer is cancelled; unset: it goes on",
         ),
     ] = None
     connect_timeout: Annotated[float, Setting(values.seconds, "seconds to connect to Ollama")] = 5.0

@@ -1,6 +1,6 @@
-"""One reader for each kind of setting, from text to a checked value.
+"""One parser for each kind of setting, from text to a checked value.
 
-A reader takes text, or a value that already has the right type, and returns it in the form that the rest of
+A parser takes text, or a value that already has the right type, and returns it in the form that the rest of
 the program uses. It raises a ValueError whose message says what to use instead.
 
 msgspec's lax conversion is not used: it would accept `1e3` as an integer and reject `.5` as a number.
@@ -74,7 +74,7 @@ def boolean(value: object) -> bool:
 
 
 def integer(minimum: int, maximum: int = 1_000_000) -> Callable[[object], int]:
-    """Return a reader of decimal digits within these bounds."""
+    """Return a parser of decimal digits within these bounds."""
 
     def read(value: object) -> int:
         digits = str(value).strip()
@@ -102,7 +102,7 @@ def non_negative_seconds(value: object) -> float:
 
 
 def comma_separated(read_one: Callable[[object], str]) -> Callable[[object], tuple[str, ...]]:
-    """Return a reader of `"a, b"` or of a list or tuple; `*` alone stands for all."""
+    """Return a parser of `"a, b"` or of a list or tuple; `*` alone stands for all."""
 
     def read(value: object) -> tuple[str, ...]:
         given = value.split(",") if isinstance(value, str) else value
@@ -122,7 +122,7 @@ def file_name(value: object) -> str:
 
 
 def one_of(*choices: str) -> Callable[[object], str]:
-    """Return a reader of one of these words, in any case."""
+    """Return a parser of one of these words, in any case."""
 
     def read(value: object) -> str:
         choice = str(value).strip().lower()

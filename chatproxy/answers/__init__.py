@@ -1,1 +1,1 @@
-"""The growing text of an answer, its events and its readers."""
+"""The growing text of an answer, its events and its subscribers."""

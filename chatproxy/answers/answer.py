@@ -93,7 +93,7 @@ class Progress:
 
 
 class Subscriber(Protocol):
-    """A reader of an answer, as `Answer` needs it; implemented by `Subscription`."""
+    """Who watches an answer, as `Answer` needs it; implemented by `Subscription`."""
 
     in_step: bool  # has been sent everything so far
     sent_at: float  # monotonic time of the last frame

@@ -29,7 +29,7 @@ class LiveAnswers(Protocol):
 
 
 class Transcript:
-    """The messages of sessions as their readers see them.
+    """The messages of sessions as clients see them.
 
     Each method gets the live answers before it reads rows, so as not to miss one that ends in between.
     """

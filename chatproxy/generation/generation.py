@@ -275,7 +275,7 @@ class Generation:
 
 
 def _unsaved(error: Exception) -> Failure:
-    """Return the failure that readers see if an outcome could not be committed."""
+    """Return the failure that subscribers see if an outcome could not be committed."""
     if not isinstance(error, ChatError):
         logger.error("an outcome was not stored by a fault of chatproxy's own", exc_info=error)
         error = internal()

@@ -98,7 +98,7 @@ class Messages:
     def __init__(self, database: Database) -> None:
         self._database = database
 
-    # -- for readers
+    # -- for clients
 
     async def get(self, session: Session, message_id: int) -> Message:
         """Return a message, superseded or not; raise `not_found`."""

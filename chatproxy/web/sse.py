@@ -18,14 +18,14 @@ SSE_HEADERS: Final = {
     "Cache-Control": "no-cache, no-transform",
     "X-Accel-Buffering": "no",
 }
-SLICE: Final = 60 * 1024  # bytes per write: the most that the transport buffers for a slow reader
+SLICE: Final = 60 * 1024  # bytes per write: the most that the transport buffers for a slow client
 
 
 class EventStream:
-    """The `Sink` of a reader: a response whose body is a stream of events.
+    """The `Sink` of one client: a response whose body is a stream of events.
 
     The transport's high-water mark is 0, so any bytes that the socket did not take at once count as waiting.
-    With `ids`, frames have an `id:` line. A reader that takes nothing for `reader_timeout` seconds is
+    With `ids`, frames have an `id:` line. A client that takes nothing for `reader_timeout` seconds is
     disconnected.
     """
 
@@ -39,17 +39,17 @@ class EventStream:
         self._reader_timeout = reader_timeout
 
     async def open(self) -> None:
-        """Send the response head. Raises ConnectionResetError if the reader has left."""
+        """Send the response head. Raises ConnectionResetError if the client has left."""
         await self.response.prepare(self._request)
         if self._request.transport is None:
-            raise ConnectionResetError("the reader left before the stream began")
+            raise ConnectionResetError("the client left before the stream began")
         self._transport = self._request.transport
         self._transport.set_write_buffer_limits(high=0)
         self._chunked = "Transfer-Encoding" in self.response.headers
 
     @property
     def gone(self) -> bool:
-        """Whether the reader has left."""
+        """Whether the client has left."""
         return has_left(self._request)
 
     def push(self, frame: Frame) -> bool:
@@ -63,14 +63,14 @@ class EventStream:
     async def send(self, frame: Frame) -> None:
         """Write a frame and wait until the socket has taken it.
 
-        Raises ConnectionResetError if the reader has left, or takes nothing for too long.
+        Raises ConnectionResetError if the client has left, or takes nothing for too long.
         """
         await self._drain()
         for piece in self._slices(frame):
             if self._transport.is_closing():
-                raise ConnectionResetError("the reader has left")
+                raise ConnectionResetError("the client has left")
             self._write(piece)
-            del piece  # the transport has its own copy, and a slow reader may keep this one for long
+            del piece  # the transport has its own copy, and a slow client may keep this one for long
             await self._drain()
 
     def _write(self, data: bytes) -> None:
@@ -88,12 +88,12 @@ class EventStream:
                 unsent = self._transport.get_write_buffer_size()
                 if unsent >= before:
                     self._transport.abort()
-                    raise ConnectionResetError("the reader took nothing for too long")
+                    raise ConnectionResetError("the client took nothing for too long")
                 before = unsent
             await drained
 
     def _slices(self, frame: Frame) -> Iterator[bytes]:
-        """Yield the encoded frame in pieces; a long one is not copied as a whole for each reader."""
+        """Yield the encoded frame in pieces; a long one is not copied as a whole for each client."""
         if len(frame.json) <= SLICE:
             yield self._encode(frame)
             return
@@ -115,7 +115,7 @@ class EventStream:
 
 
 class NullSink:
-    """The `Sink` of a request that waits for the whole answer: it counts as a reader and discards frames."""
+    """The `Sink` of a request that waits for the whole answer: a subscriber that discards frames."""
 
     def __init__(self, request: web.Request) -> None:
         self._request = request
@@ -132,7 +132,7 @@ class NullSink:
     async def send(self, frame: Frame) -> None:
         """Discard a frame. Raises ConnectionResetError if the client has left."""
         if self.gone:
-            raise ConnectionResetError("the reader has left")
+            raise ConnectionResetError("the client has left")
 
 
 def has_left(request: web.Request) -> bool:

@@ -19,8 +19,9 @@ import chatproxy
 PACKAGE: Final = Path(chatproxy.__file__).parent
 MODULES: Final = sorted(PACKAGE.rglob("*.py"))
 MOST_FILES: Final = 10  # in one folder; more of them want to be sorted
-# Of what aiohttp has, the parts of a server. All else is a client's.
-OF_A_SERVER: Final = ("web", "typedefs", "http_exceptions", "multipart")
+# aiohttp's parts for a server, and those that either side may use. Everything else is for a client.
+SERVER: Final = ("web", "typedefs", "multipart")
+EITHER: Final = ("http_exceptions",)
 SQL: Final = re.compile(
     r"\b(SELECT\b.+\bFROM|INSERT\s+(OR\s+\w+\s+)?INTO|UPDATE\s+\w+\s+SET|DELETE\s+FROM|CREATE\s+\w*\s*TABLE|PRAGMA)\b",
     re.DOTALL,
@@ -46,7 +47,7 @@ def test_no_two_modules_import_each_other() -> None:
     TopologicalSorter(imports).prepare()  # its error names the circle
 
 
-def test_only_ollama_has_an_http_client() -> None:
+def test_http_servers_are_for_the_web_and_http_clients_for_ollama() -> None:
     with matrix() as cases:
         for path in MODULES:
             names = [
@@ -56,8 +57,11 @@ def test_only_ollama_has_an_http_client() -> None:
                 for alias in node.names
             ]
             parts = [name.split(".") for name in names if f"{name}.".startswith("aiohttp.")]
-            client = [part for part in parts if part[1:2] == [] or part[1] not in OF_A_SERVER]
-            cases.check(not client or package_of(path) == "ollama", client, path.relative_to(PACKAGE))
+            server = [part for part in parts if part[1:2] and part[1] in SERVER]
+            client = [part for part in parts if not part[1:2] or part[1] not in (*SERVER, *EITHER)]
+            where = path.relative_to(PACKAGE)
+            cases.check(not server or package_of(path) in {"web", "app", "command"}, server, where)
+            cases.check(not client or package_of(path) == "ollama", client, where)
 
 
 def test_only_the_store_has_sql() -> None:
