@@ -102,7 +102,8 @@ def cpu(turns: Sequence[Round | None]) -> float | None:
 def ratio(rounds: Rounds, name: str, other: str) -> float | None:
     """Return the ratio of two contestants' CPU per token."""
     pairs = zip(rounds.get(name, ()), rounds.get(other, ()), strict=False)
-    return _median([a.loaded.sample.cpu / b.loaded.sample.cpu for a, b in pairs if a and b])
+    costs = [(a.loaded.sample.cpu, b.loaded.sample.cpu) for a, b in pairs if a and b]
+    return _median([cost / beside for cost, beside in costs if beside])
 
 
 def _median(values: Sequence[float]) -> float | None:
@@ -207,7 +208,8 @@ def _format_cost(cost: Cost) -> str:
 
 
 def _growth(what: str, costs: Sequence[float]) -> Sequence[object]:
-    return _row(what, costs[-1] / costs[0], HISTORY_GROWTH, "", 2)
+    # A short sample may use less CPU time than the kernel counts.
+    return _row(what, costs[-1] / costs[0] if costs[0] else None, HISTORY_GROWTH, "", 2)
 
 
 def _row(
