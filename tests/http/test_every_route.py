@@ -5,7 +5,7 @@ from typing import Any, Final
 import pytest
 from chat_client import Client, Serve
 from matrix import matrix
-from routes import ANY_HOST, NOT_FOUND, OPEN, address, changing, is_open, routes
+from routes import ANY_HOST, NOT_FOUND, OPEN, address, changing, existing, is_open, routes
 
 SESSIONS: Final = "/api/chat/sessions"
 TOKEN: Final = "correct-horse-battery"
@@ -112,16 +112,6 @@ async def test_every_route_asks_for_one_user_unless_it_is_open(serve: Serve) -> 
                     cases.check(method == "HEAD" or named, f"{told!r} does not name the header", *case)
 
 
-async def names(client: Client, headers: dict[str, str]) -> dict[str, Any]:
-    """Make a session with an answer and a document; return what stands for them in a path."""
-    session = await client.new_session(headers=headers, title="Diary")
-    path = f"{SESSIONS}/{session}/messages"
-    sent = await client.call("POST", path, headers=headers, json={"message": "Dear diary"})
-    text = {"title": "Letter", "text": f"Dear Bob {session}"}
-    document = await client.call("POST", "/api/documents", status=201, headers=headers, json=text)
-    return {"sid": session, "mid": sent["assistantMessageId"], "id": document["id"]}
-
-
 async def test_what_belongs_to_another_user_is_not_found_on_any_route(serve: Serve) -> None:
     client = await serve(trusted_user_header=USER)
     ann, bob = {USER: "ann"}, {USER: "bob"}
@@ -130,7 +120,7 @@ async def test_what_belongs_to_another_user_is_not_found_on_any_route(serve: Ser
         for method, path in routes():
             if "{" not in path or path in OPEN | {NOT_FOUND}:
                 continue
-            place = path.format_map(await names(client, ann))
+            place = path.format_map(await existing(client, ann))
             before = await client.call("GET", SESSIONS, headers=ann)
             got = await refusal(client, method, place, headers=bob, **body)
             cases.expect(coded(method, 404, "not_found"), got, method, path, "by Bob")

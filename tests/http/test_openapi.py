@@ -13,7 +13,7 @@ from fake_ollama import FakeOllama, Script, answer, error, token
 from matrix import matrix
 from openapi_schema_validator import OAS31Validator
 from openapi_spec_validator import validate
-from routes import NOT_FOUND, is_open, routes
+from routes import NOT_FOUND, existing, is_open, routes
 
 from chatproxy import Config, create_app
 from chatproxy.answers import events
@@ -46,15 +46,6 @@ def faults(name: str, value: object) -> list[str]:
     """Return how the value differs from the schema of that name."""
     schema = {"$ref": f"#/components/schemas/{name}", "components": API["components"]}
     return [fault.message for fault in OAS31Validator(schema).iter_errors(value)]
-
-
-async def names(client: Client) -> dict[str, Any]:
-    """Return something that exists for each name that a path may have in braces."""
-    session = await client.new_session()
-    said = await client.send(session)
-    text = {"title": "Rainbows", "text": f"Bent light {session}"}
-    document = await client.call("POST", "/api/documents", status=201, json=text)
-    return {"sid": session, "mid": said["assistantMessageId"], "id": document["id"], "path": "page.js"}
 
 
 # -- the document
@@ -175,7 +166,7 @@ async def test_its_examples_are_accepted(client: Client) -> None:
             if body := operation.get("requestBody", {}).get("content", {}).get("application/json"):
                 example = body["example"]
                 cases.expect([], faults(body["schema"]["$ref"].rpartition("/")[2], example), method, path)
-                address = client.url(path.format_map(await names(client)))
+                address = client.url(path.format_map(await existing(client)))
                 async with client.http.request(method, address, json=example) as response:
                     described = response.ok and str(response.status) in operation["responses"]
                     cases.check(described, f"{response.status} {await response.text()}", method, path)

@@ -12,6 +12,7 @@ import requests
 import schemathesis
 from chat_client import Client
 from hypothesis import HealthCheck, Phase, given, seed, settings
+from routes import existing
 from schemathesis import Case, DeserializationContext, GenerationMode, Response
 from schemathesis.checks import not_a_server_error
 from schemathesis.specs.openapi.checks import negative_data_rejection, positive_data_acceptance
@@ -42,26 +43,14 @@ def events(context: DeserializationContext, response: Response) -> list[Any]:
     return [json.loads(line.removeprefix("data: ")) for line in lines if line.startswith("data: ")]
 
 
-async def names(client: Client, path: str) -> dict[str, Any]:
-    """Return something that exists for each name in the braces of the path."""
-    if "{sid}" in path:
-        session = await client.new_session()
-        return {"sid": session, "mid": (await client.send(session))["assistantMessageId"]}
-    if "{id}" in path:
-        text = {"title": "Rainbows", "text": "Bent light."}
-        document = await client.call("POST", "/api/documents", status=201, json=text)
-        return {"id": document["id"]}
-    return {"path": "page.js"}
-
-
 @pytest.mark.parametrize(("method", "path", "mode"), list(ways()))
 async def test_a_call_answers_as_described(
     client: Client, method: str, path: str, mode: GenerationMode
 ) -> None:
     api = copy.deepcopy(API)
-    for name, real in (await names(client, path)).items():
+    for name, real in (await existing(client)).items():
         for parameter in api["paths"][path][method.lower()]["parameters"]:
-            if parameter["name"] == name:
+            if (parameter["in"], parameter["name"]) == ("path", name):
                 parameter["schema"] = {"enum": [real]}
     operation = schemathesis.openapi.from_dict(api)[path][method]
     await asyncio.to_thread(send, client.base, operation, mode)

@@ -6,7 +6,10 @@
 The tables say which routes are open without a token or a user, and which by any name for the server.
 """
 
-from typing import Final
+from collections.abc import Mapping
+from typing import Any, Final
+
+from chat_client import Client
 
 from chatproxy import Config, create_app
 
@@ -39,6 +42,20 @@ def is_open(method: str, path: str) -> bool:
     return path in OPEN and method in {"GET", "HEAD"}
 
 
+# For each name that a path may have in braces, a value and the way to make one that exists.
+FILE: Final = "page/page.js"
+
+
 def address(path: str) -> str:
     """Fill in the names in a path; there are no such session, message and document."""
-    return path.format_map({"sid": "none", "mid": "1", "id": "1", "path": "page/page.js"})
+    return path.format_map({"sid": "none", "mid": "1", "id": "1", "path": FILE})
+
+
+async def existing(client: Client, headers: Mapping[str, str] | None = None) -> dict[str, Any]:
+    """Make a session with an answer, and a document; return what stands for them in a path."""
+    session = await client.new_session(headers=headers)
+    path = f"/api/chat/sessions/{session}/messages"
+    sent = await client.call("POST", path, headers=headers, json={"message": "Hello"})
+    text = {"title": "Rainbows", "text": f"Bent light {session}"}
+    document = await client.call("POST", "/api/documents", status=201, headers=headers, json=text)
+    return {"sid": session, "mid": sent["assistantMessageId"], "id": document["id"], "path": FILE}
