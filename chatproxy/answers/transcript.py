@@ -21,6 +21,9 @@ EXPORT_PAGE: Final = 200  # messages per read
 class LiveAnswers(Protocol):
     """The answers in memory, which the registry keeps."""
 
+    def answer(self, message_id: int) -> Answer | None:
+        """Return one of `answers`."""
+
     def answers(self) -> Mapping[int, Answer]:
         """Return a copy, by message id: the answers being written, and those ended but not committed yet."""
 
@@ -46,9 +49,10 @@ class Transcript:
         """
         waited = False
         while True:
-            before = self._live.answers()
+            if answer := self._live_answer(session, message_id):  # no row to read: many may resume at once
+                return answer
             message, question_id = await self._messages.get_answer(session, message_id)
-            if answer := before.get(message_id) or self._live.answers().get(message_id):
+            if answer := self._live_answer(session, message_id):
                 return answer
             if message.status != "streaming":
                 return Answer(message, question_id)
@@ -58,10 +62,14 @@ class Transcript:
                 raise shutting_down("read this answer again in a moment")
             waited = True  # otherwise, it began and ended while the row was read
 
+    def _live_answer(self, session: Session, message_id: int) -> Answer | None:
+        answer = self._live.answer(message_id)
+        return answer if answer is not None and answer.session_id == session.id else None
+
     async def message(self, session: Session, message_id: int) -> Message:
         """Return a message, superseded or not; raise `not_found`."""
-        live = self._live.answers()
-        return _overlaid(await self._messages.get(session, message_id), live)
+        answer = self._live.answer(message_id)
+        return _overlaid(await self._messages.get(session, message_id), answer)
 
     async def page(
         self, session: Session, *, limit: int, before: int | None
@@ -69,7 +77,7 @@ class Transcript:
         """Return the last messages before that id, oldest first, and the next `before` (None: no more)."""
         live = self._live.answers()
         page, following = await self._messages.page(session, limit=limit, before=before)
-        return [_overlaid(message, live) for message in page], following
+        return [_overlaid(message, live.get(message.id)) for message in page], following
 
     async def pages(self, session: Session) -> AsyncGenerator[list[Message], None]:
         """Yield the whole conversation, oldest first, a page at a time."""
@@ -77,7 +85,7 @@ class Transcript:
         while after is not None:
             live = self._live.answers()
             page, after = await self._messages.page_after(session, limit=EXPORT_PAGE, after=after)
-            yield [_overlaid(message, live) for message in page]
+            yield [_overlaid(message, live.get(message.id)) for message in page]
 
     async def history(self, session: Session, *, limit: int, before: int | None) -> list[HistoryMessage]:
         """Return the last messages before that id, newest first, with what a prompt needs of each."""
@@ -91,6 +99,5 @@ class Transcript:
         ]
 
 
-def _overlaid(message: Message, live: Mapping[int, Answer]) -> Message:
-    answer = live.get(message.id)
+def _overlaid(message: Message, answer: Answer | None) -> Message:
     return message if answer is None else replace(answer.message, updated_at=message.updated_at)

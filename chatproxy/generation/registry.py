@@ -103,6 +103,11 @@ class GenerationRegistry:
         """Return the session's answer whose rows are being committed, if there is one."""
         return self._beginning.get(session_id)
 
+    def answer(self, message_id: int) -> Answer | None:
+        """Return one of `answers`."""
+        generation = self._by_answer.get(message_id)
+        return None if generation is None else generation.answer
+
     def answers(self) -> dict[int, Answer]:
         """Return the answers in memory, by message id, including ended ones that are not committed yet."""
         return {message_id: generation.answer for message_id, generation in self._by_answer.items()}

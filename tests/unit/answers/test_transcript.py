@@ -22,6 +22,9 @@ class Live:
         self.by_id: dict[int, Answer] = {}
         self.begins: dict[str, asyncio.Future[Answer]] = {}
 
+    def answer(self, message_id: int) -> Answer | None:
+        return self.by_id.get(message_id)
+
     def answers(self) -> Mapping[int, Answer]:
         return dict(self.by_id)
 
@@ -98,6 +101,17 @@ async def test_an_outcome_that_is_not_committed_yet_is_shown(
     answer = writing(live, reply, "all of it")
     answer.end(replace(answer.message, status="complete", finish_reason="stop"))
     assert (await transcript.message(session, reply.id)).status == "complete"
+
+
+async def test_a_live_answer_of_another_session_is_not_found(
+    store: Store, session: Session, live: Live, transcript: Transcript
+) -> None:
+    reply = await begun(store, await store.sessions.create("somebody else"))
+    writing(live, reply, "secret")
+    for read in (transcript.answer, transcript.message):
+        with pytest.raises(ChatError) as refused:
+            await read(session, reply.id)
+        assert refused.value.code == "not_found"
 
 
 async def test_a_stored_answer_is_read_from_the_store(
