@@ -77,9 +77,7 @@ class ChatService:
         raises, nothing is stored, unless the error says that something may be. Raises the errors of
         docs/api.md, Sending, in that order.
         """
-        async with self._checking(), self._lock(session.id):
-            if beginning := self._registry.beginning(session.id):
-                await asyncio.wait({beginning})
+        async with self._checking(), self._exclusive(session.id):
             session = await self._store.sessions.get(owner, session.id)
             if earlier := await self._earlier(session, request):
                 return earlier
@@ -116,9 +114,13 @@ class ChatService:
             if not self._checks:
                 self._checked.set()
 
-    def _lock(self, session_id: str) -> asyncio.Lock:
-        """Return a session's lock, held while a send is checked and while the session is deleted."""
-        return self._locks.setdefault(session_id, asyncio.Lock())
+    @asynccontextmanager
+    async def _exclusive(self, session_id: str) -> AsyncIterator[None]:
+        """Keep other sends and deletions out of a session, once none of its answers is about to begin."""
+        async with self._locks.setdefault(session_id, asyncio.Lock()):
+            if beginning := self._registry.beginning(session_id):
+                await asyncio.wait({beginning})
+            yield
 
     async def _earlier(self, session: Session, request: SendRequest) -> Answer | None:
         if request.client_message_id is None:
@@ -177,9 +179,7 @@ class ChatService:
 
     async def delete_session(self, session: Session) -> None:
         """Delete a session; an answer that is being written is cancelled first."""
-        async with self._lock(session.id):
-            if beginning := self._registry.beginning(session.id):
-                await asyncio.wait({beginning})
+        async with self._exclusive(session.id):
             if busy := self._registry.of_session(session.id):
                 await busy.stop(CANCELLED)
             await self._store.sessions.delete(session)

@@ -105,7 +105,7 @@ class GenerationRegistry:
 
     def answer(self, message_id: int) -> Answer | None:
         """Return one of `answers`."""
-        generation = self._by_answer.get(message_id)
+        generation = self.of_answer(message_id)
         return None if generation is None else generation.answer
 
     def answers(self) -> dict[int, Answer]:

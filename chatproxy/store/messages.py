@@ -53,7 +53,8 @@ _JSON_COLUMNS: Final[Mapping[str, Any]] = {
     "error": Failure | None,
 }
 # Each of these takes `session`, a session's id.
-_KEY: Final = "(SELECT key FROM session WHERE id = :session)"
+_SESSION: Final = "SELECT key FROM session WHERE id = :session"
+_KEY: Final = f"({_SESSION})"
 _GET: Final = f"SELECT {COLUMNS} FROM message WHERE id = :id AND session = {_KEY}"
 _ANSWER: Final = (
     f"SELECT {COLUMNS}, reply_to FROM message WHERE id = :id AND session = {_KEY} AND role = 'assistant'"
@@ -136,7 +137,7 @@ class Messages:
         """
         rows = await self._database.fetch(sql, session=session.id, **arguments)
         if not rows:
-            found = await self._database.fetch("SELECT key FROM session WHERE id = :id", id=session.id)
+            found = await self._database.fetch(_SESSION, session=session.id)
             one_row(found, missing(session.id))
         return rows
 
@@ -209,7 +210,7 @@ def _message(row: Row) -> Message:
 
 
 async def _begin(connection: aiosqlite.Connection, session_id: str, turn: NewTurn) -> tuple[Message, Message]:
-    rows = await fetch(connection, "SELECT key FROM session WHERE id = :id", id=session_id)
+    rows = await fetch(connection, _SESSION, session=session_id)
     key = one_row(rows, missing(session_id))["key"]
     superseded = 0
     if turn.replaces is not None:
