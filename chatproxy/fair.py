@@ -1,0 +1,80 @@
+"""Fair shares of a few slots: users take turns, so that one with much work does not keep out the others."""
+
+import asyncio
+from collections import Counter
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
+
+from chatproxy.errors import ChatError
+
+
+class FairSlots:
+    """Slots for work that costs much, and places in which users wait for one.
+
+    Of those who wait, the user with the fewest slots is next, then the one who was served least recently,
+    then the one who came first. A user has at most `slots_per_user` slots and `places_per_user` places.
+    """
+
+    def __init__(
+        self,
+        slots: int,
+        places: int,
+        *,
+        slots_per_user: int,
+        places_per_user: int,
+        refusal: Callable[[], ChatError],
+    ) -> None:
+        """Create `slots` slots; a user who finds no place gets the error that `refusal` returns."""
+        self._slots = slots
+        self._places = places
+        self._slots_per_user = slots_per_user
+        self._places_per_user = places_per_user
+        self._refusal = refusal
+        self._taken: Counter[str] = Counter()  # slots by user
+        self._served: dict[str, int] = {}  # when each user who waits or works was served last, as a count
+        self._count = 0
+        self._waiting: list[tuple[str, asyncio.Future[None]]] = []
+
+    @asynccontextmanager
+    async def slot(self, user: str) -> AsyncIterator[None]:
+        """Hold a slot while the block runs; wait for it if need be. Raises the refusal."""
+        turn: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        entry = (user, turn)
+        self._waiting.append(entry)
+        self._advance()
+        if not turn.done() and self._is_full(user):
+            self._waiting.remove(entry)
+            raise self._refusal()
+        try:
+            await turn
+            yield
+        finally:
+            if turn.done() and not turn.cancelled():
+                self._release(user)
+            else:
+                self._waiting.remove(entry)
+
+    def _is_full(self, user: str) -> bool:
+        mine = sum(other == user for other, _ in self._waiting)
+        return mine > self._places_per_user or len(self._waiting) > self._places
+
+    def _release(self, user: str) -> None:
+        self._taken[user] -= 1
+        self._advance()
+        self._taken = +self._taken
+        present = {*self._taken, *(other for other, _ in self._waiting)}
+        self._served = {each: count for each, count in self._served.items() if each in present}
+
+    def _advance(self) -> None:
+        """Give free slots to those whose turn it is."""
+        while self._taken.total() < self._slots:
+            entitled = [entry for entry in self._waiting if self._taken[entry[0]] < self._slots_per_user]
+            if not entitled:
+                return
+            entry = min(entitled, key=lambda entry: (self._taken[entry[0]], self._served.get(entry[0], 0)))
+            user, turn = entry
+            self._waiting.remove(entry)
+            self._count += 1
+            self._taken[user] += 1
+            self._served[user] = self._count
+            turn.set_result(None)

@@ -1,0 +1,143 @@
+"""Fair slots: whose turn it is, who is refused, and what a caller who leaves gives back."""
+
+import asyncio
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+import pytest
+
+from chatproxy.errors import ChatError
+from chatproxy.fair import FairSlots
+
+
+def full() -> ChatError:
+    return ChatError("overloaded", "Try again later.", retry_after=3)
+
+
+def slots(
+    number: int = 1, places: int = 100, *, per_user: int = 100, places_per_user: int = 100
+) -> FairSlots:
+    return FairSlots(number, places, slots_per_user=per_user, places_per_user=places_per_user, refusal=full)
+
+
+class Jobs:
+    """Jobs that hold a slot until they are released, in the order in which they got it."""
+
+    def __init__(self, shares: FairSlots) -> None:
+        self.shares = shares
+        self.started: list[str] = []
+        self._ends: dict[str, asyncio.Event] = {}
+
+    def add(self, name: str) -> "asyncio.Task[None]":
+        """Start a job; the user is the first letter of its name."""
+        self._ends[name] = asyncio.Event()
+        return asyncio.create_task(self._run(name))
+
+    async def _run(self, name: str) -> None:
+        async with self.shares.slot(name[0]):
+            self.started.append(name)
+            await self._ends[name].wait()
+
+    def end(self, name: str) -> None:
+        """Let a job return its slot."""
+        self._ends[name].set()
+
+
+async def settle() -> None:
+    for _ in range(5):
+        await asyncio.sleep(0)
+
+
+@contextmanager
+def cancelling(*tasks: "asyncio.Task[None]") -> Iterator[None]:
+    try:
+        yield
+    finally:
+        for task in tasks:
+            task.cancel()
+
+
+async def run_in_turn(jobs: Jobs, names: list[str]) -> list[str]:
+    """Return the order in which all jobs start, if each ends as soon as it has started."""
+    tasks = [jobs.add(name) for name in names]
+    for number in range(len(names)):
+        await settle()
+        jobs.end(jobs.started[number])
+    await asyncio.gather(*tasks)
+    return jobs.started
+
+
+async def test_a_user_with_many_jobs_does_not_keep_out_another() -> None:
+    names = [*(f"a{number}" for number in range(10)), "b0"]
+    order = await run_in_turn(Jobs(slots()), names)
+    assert order.index("b0") == 1
+
+
+async def test_users_take_turns() -> None:
+    order = await run_in_turn(Jobs(slots()), ["a0", "a1", "a2", "b0", "b1", "c0"])
+    assert order == ["a0", "b0", "c0", "a1", "b1", "a2"]
+
+
+async def test_one_user_is_served_in_order() -> None:
+    names = [f"a{number}" for number in range(20)]
+    assert await run_in_turn(Jobs(slots()), names) == names
+
+
+async def test_the_last_slots_are_kept_for_other_users() -> None:
+    jobs = Jobs(slots(3, per_user=2))
+    with cancelling(*[jobs.add(name) for name in ("a0", "a1", "a2")]):
+        await settle()
+        assert jobs.started == ["a0", "a1"]
+        with cancelling(jobs.add("b0")):
+            await settle()
+            assert jobs.started == ["a0", "a1", "b0"]
+
+
+async def test_a_user_who_fills_the_places_is_refused_and_others_are_not() -> None:
+    jobs = Jobs(slots(1, 5, places_per_user=2))
+    waiting = [jobs.add(name) for name in ("a0", "a1", "a2")]
+    with cancelling(*waiting):
+        await settle()
+        with pytest.raises(ChatError) as refused:
+            await jobs.add("a3")
+        assert (refused.value.code, refused.value.retry_after) == ("overloaded", 3)
+        others = [jobs.add(name) for name in ("b0", "c0", "d0")]
+        with cancelling(*others):
+            await settle()
+            assert not any(task.done() for task in others)
+            with pytest.raises(ChatError):
+                await jobs.add("e0")
+
+
+@pytest.mark.parametrize("moment", ["while waiting", "just as it was granted", "while working"])
+async def test_a_caller_who_is_cancelled_gives_everything_back(moment: str) -> None:
+    jobs = Jobs(slots())
+    first, second = jobs.add("a0"), jobs.add("b0")
+    await settle()
+    if moment == "while working":
+        first.cancel()
+    else:
+        if moment == "just as it was granted":
+            jobs.end("a0")
+            await asyncio.sleep(0)
+            await asyncio.sleep(0)
+        second.cancel()
+        await settle()
+        jobs.end("a0")
+    third = jobs.add("c0")
+    await settle()
+    jobs.end("b0")
+    await settle()
+    assert jobs.started[-1] == "c0"
+    jobs.end("c0")
+    await third
+
+
+async def test_nothing_is_kept_of_users_who_have_left() -> None:
+    shares = slots(2)
+    names = [f"{chr(97 + number)}0" for number in range(20)]
+    await run_in_turn(Jobs(shares), names)
+    await settle()
+    assert not shares._waiting
+    assert not shares._served
+    assert not shares._taken
