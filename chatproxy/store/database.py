@@ -76,9 +76,9 @@ class Database:
         """Run one statement as a unit of its own and return its rows, once committed."""
         return await self.run(lambda connection: fetch(connection, sql, **arguments))
 
-    async def run(self, unit: Unit[T]) -> T:
+    async def run(self, unit: Unit[T], *, heavy: bool = False) -> T:
         """Run a unit of work and return its result, once committed; see `Writer.run`."""
-        return await self._writer.run(unit)
+        return await self._writer.run(unit, heavy=heavy)
 
 
 @asynccontextmanager

@@ -70,7 +70,7 @@ class Documents:
         try:
             for first in range(0, len(new.chunks), CHUNKS_PER_UNIT):
                 some = new.chunks[first : first + CHUNKS_PER_UNIT]
-                await run(partial(_add, document_id=document_id, first=first, chunks=some))
+                await run(partial(_add, document_id=document_id, first=first, chunks=some), heavy=True)
             found = await run(partial(_complete, owner=owner, document_id=document_id, new=new))
         except ChatError:
             with suppress(ChatError):  # else the next start removes it
@@ -102,7 +102,7 @@ class Documents:
             await self._remove(document_id)
 
     async def _remove(self, document_id: int) -> None:
-        while await self._database.run(partial(_remove_some, document_id=document_id)):
+        while await self._database.run(partial(_remove_some, document_id=document_id), heavy=True):
             pass
 
     async def search(self, document: Document, words: Sequence[str], *, limit: int) -> list[Source]:

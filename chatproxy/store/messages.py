@@ -32,6 +32,7 @@ from chatproxy.store.records import (
     Usage,
 )
 from chatproxy.store.sessions import missing
+from chatproxy.store.writer import LIGHT
 
 INTERRUPTED: Final = Failure(
     error="The server stopped in the middle of this answer; send the message again to get a whole one.",
@@ -178,15 +179,20 @@ class Messages:
         Raises `not_found` if the session was deleted, `invalid` if `replaces` names no user message, and
         `session_busy` if the turn's `client_message_id` is stored already.
         """
-        return await self._database.run(partial(_begin, session_id=session.id, turn=turn))
+        size = len(turn.content) + sum(map(len, turn.images))
+        return await self._database.run(partial(_begin, session_id=session.id, turn=turn), heavy=size > LIGHT)
 
     async def checkpoint(self, pieces: Sequence[Piece]) -> None:
         """Store what answers have gained. Pieces of deleted or ended answers are dropped."""
-        await self._database.run(partial(_checkpoint, pieces=pieces))
+        size = sum(len(piece.thinking) + len(piece.content) for piece in pieces)
+        await self._database.run(partial(_checkpoint, pieces=pieces), heavy=size > LIGHT)
 
     async def finish(self, outcome: Message, measurement: Measurement | None = None) -> None:
         """Store how an answer ended, and what it showed about its model. A deleted answer is not an error."""
-        await self._database.run(partial(_finish, outcome=outcome, measurement=measurement))
+        size = len(outcome.thinking) + len(outcome.content)
+        await self._database.run(
+            partial(_finish, outcome=outcome, measurement=measurement), heavy=size > LIGHT
+        )
 
     async def measurements(self) -> list[Measurement]:
         """Return the running figures of every model that has answered here."""
@@ -269,10 +275,10 @@ async def _insert_question(connection: aiosqlite.Connection, key: int, turn: New
         client_message_id=turn.client_message_id,
         fingerprint=turn.fingerprint,
     )
-    for position, image in enumerate(turn.images):
-        await connection.execute(
-            "INSERT INTO image (message, position, bytes) VALUES (?, ?, ?)", (row["id"], position, image)
-        )
+    await connection.executemany(
+        "INSERT INTO image (message, position, bytes) VALUES (?, ?, ?)",
+        [(row["id"], position, image) for position, image in enumerate(turn.images)],
+    )
     return row
 
 

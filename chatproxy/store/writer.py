@@ -1,13 +1,17 @@
-"""The only writer: units of work gather while a commit is under way, and the next commit takes them all.
+"""The only writer: units of work gather while a commit is under way, and the next commit takes many at once.
 
 A unit is a coroutine function that takes the writing connection. Its caller gets the result after the COMMIT
 that contains it, so whatever was acknowledged is on the disk. A unit must do nothing but SQL: if a commit
 fails as a whole, each of its units runs once more, in a commit of its own.
+
+Every unit has a bound on its work. Those whose work takes longer than a commit are heavy: each has a commit
+of its own, and light and heavy commits take turns, so that a light unit waits for one heavy unit at most.
 """
 
 import asyncio
 import logging
 import sqlite3
+from collections import deque
 from collections.abc import Awaitable, Callable, Iterator
 from contextlib import contextmanager, suppress
 from functools import partial
@@ -21,6 +25,8 @@ from chatproxy.errors import ChatError, shutting_down
 logger: Final = logging.getLogger(__name__)
 
 LOCKED: Final = 5.0  # seconds that a unit waits while another process writes
+UNITS_PER_COMMIT: Final = 256  # light ones
+LIGHT: Final = 256 * 1024  # bytes that a light unit writes at most
 
 T = TypeVar("T")
 Unit = Callable[[aiosqlite.Connection], Awaitable[T]]
@@ -101,20 +107,22 @@ class Writer:
         """
         self._connection = connection
         self._observe = observe
-        self._jobs: list[_Job[Any]] = []
+        self._light: deque[_Job[Any]] = deque()
+        self._heavy: deque[_Job[Any]] = deque()
         self._wakeup = asyncio.Event()
         self._closed = False
         self._task = asyncio.create_task(self._work(), name="database writer")
 
-    async def run(self, unit: Unit[T]) -> T:
+    async def run(self, unit: Unit[T], *, heavy: bool = False) -> T:
         """Run a unit, even if the caller is cancelled, and return its result once it is committed.
 
-        Raises `shutting_down` after `close`, what the unit raises, and SQLite's errors as ChatErrors.
+        A unit is `heavy` if it writes more than LIGHT bytes, or changes hundreds of rows. Raises
+        `shutting_down` after `close`, what the unit raises, and SQLite's errors as ChatErrors.
         """
         if self._closed:
             raise shutting_down("try again in a moment")
         job = _Job(unit)
-        self._jobs.append(job)
+        (self._heavy if heavy else self._light).append(job)
         self._wakeup.set()
         with translate_errors():
             return await job.future
@@ -126,14 +134,16 @@ class Writer:
         await self._task
 
     async def _work(self) -> None:
-        while not self._closed or self._jobs:
+        while not self._closed or self._light or self._heavy:
             await self._wakeup.wait()
             self._wakeup.clear()
-            jobs, self._jobs = self._jobs, []
-            if jobs:
-                await self._commit(jobs)
+            while self._light or self._heavy:
+                await self._commit(_take(self._light, UNITS_PER_COMMIT))
+                await self._commit(_take(self._heavy, 1))
 
     async def _commit(self, jobs: list[_Job[Any]]) -> None:
+        if not jobs:
+            return
         try:
             await self._begin(jobs[0].since)
         except Exception as error:
@@ -165,3 +175,7 @@ class Writer:
         else:
             for job in jobs:
                 await self._commit([job])
+
+
+def _take(jobs: deque[_Job[Any]], most: int) -> list[_Job[Any]]:
+    return [jobs.popleft() for _ in range(min(most, len(jobs)))]

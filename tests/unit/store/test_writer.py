@@ -11,7 +11,7 @@ from waiting import until
 
 import chatproxy.store.writer
 from chatproxy.errors import ChatError
-from chatproxy.store.writer import Unit, Writer
+from chatproxy.store.writer import UNITS_PER_COMMIT, Unit, Writer
 
 TABLES = """
     PRAGMA journal_mode = WAL;
@@ -77,6 +77,47 @@ async def test_commits_what_has_gathered(
     assert await together(*(writer.run(add(text)) for text in texts)) == list(range(1, 101))
     assert words(other) == texts
     assert statements.count("COMMIT") <= 3
+
+
+async def test_a_light_unit_waits_for_one_heavy_unit_at_most(writer: Writer) -> None:
+    done: list[str] = []
+
+    def unit(name: str) -> Unit[None]:
+        async def note(connection: aiosqlite.Connection) -> None:
+            done.append(name)
+            if name == "heavy" and done.count("heavy") in {1, 10}:  # one comes while a heavy unit is at work
+                light.append(asyncio.create_task(writer.run(unit("light"))))
+
+        return note
+
+    light: list[asyncio.Task[None]] = []
+    await together(*(writer.run(unit("heavy"), heavy=True) for _ in range(100)))
+    await together(*light)
+    assert [place for place, name in enumerate(done) if name == "light"] == [1, 11]
+
+
+async def test_a_commit_takes_a_bounded_number_of_units_and_heavy_ones_take_turns_with_light_ones(
+    writer: Writer, connection: aiosqlite.Connection
+) -> None:
+    commits: list[list[str]] = [[]]
+
+    def unit(name: str) -> Unit[None]:
+        async def note(connection: aiosqlite.Connection) -> None:
+            commits[-1].append(name)
+
+        return note
+
+    def trace(statement: str) -> None:
+        if statement == "COMMIT":
+            commits.append([])
+
+    await connection.set_trace_callback(trace)
+    await together(
+        *(writer.run(unit("heavy"), heavy=True) for _ in range(3)),
+        *(writer.run(unit("light")) for _ in range(UNITS_PER_COMMIT * 2 + 1)),
+    )
+    lights = ["light"] * UNITS_PER_COMMIT
+    assert commits == [lights, ["heavy"], lights, ["heavy"], ["light"], ["heavy"], []]
 
 
 async def test_a_unit_that_fails_takes_only_its_own_changes_along(
