@@ -1,12 +1,16 @@
-"""The SQLite database: the file, one connection that reads, and one writer that commits.
+"""The SQLite database: the file, a fast and a slow lane for reads, and one writer that commits.
 
-The queries are in the repositories beside this module.
+Reads of the fast lane share one connection, so each must be short: single rows and pages found by an index.
+Searches take the slow lane, where each has a connection to itself, a deadline, and ends with its caller. The
+queries are in the repositories beside this module.
 """
 
+import asyncio
 import sqlite3
-from collections.abc import AsyncIterator, Callable, Sequence
+from collections.abc import AsyncIterator, Callable, Iterable, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
 from datetime import UTC, datetime
+from functools import partial
 from pathlib import Path
 from typing import Final, Self, TypeVar
 
@@ -14,11 +18,16 @@ import aiosqlite
 import msgspec
 
 from chatproxy.errors import ChatError, StartError
+from chatproxy.fair import FairSlots
 from chatproxy.store import file
 from chatproxy.store.migrations import migrate
 from chatproxy.store.writer import Unit, Writer, translate_errors
 
 MAX_ID: Final = 2**63 - 1  # SQLite's largest integer
+SLOW_READS: Final = 2  # at once; a user has one of them at most
+SLOW_READ_TIMEOUT: Final = 1.0  # seconds
+WAITING_READS: Final = 32  # for the slow lane
+WAITING_READS_PER_USER: Final = 8
 
 Row = sqlite3.Row
 T = TypeVar("T")
@@ -27,8 +36,15 @@ T = TypeVar("T")
 class Database:
     """An open database. Reads and writes raise SQLite's errors as ChatErrors."""
 
-    def __init__(self, reader: aiosqlite.Connection, writer: Writer, resources: AsyncExitStack) -> None:
+    def __init__(
+        self,
+        reader: aiosqlite.Connection,
+        slow_lane: "_SlowLane",
+        writer: Writer,
+        resources: AsyncExitStack,
+    ) -> None:
         self._reader = reader
+        self._slow_lane = slow_lane
         self._writer = writer
         self._resources = resources
 
@@ -50,14 +66,17 @@ class Database:
             try:
                 connection = await resources.enter_async_context(_connection(path, "rwc"))
                 await _prepare(connection, reconcile)
-                reader = await resources.enter_async_context(_connection(path, "ro"))
+                reader, *slow = [
+                    await resources.enter_async_context(_connection(path, "ro"))
+                    for _ in range(1 + SLOW_READS)
+                ]
             except sqlite3.Error as error:
                 raise StartError(
                     f"The database {path} cannot be used ({error}); see to that, or {file.ELSEWHERE}."
                 ) from error
             writer = Writer(connection, committed)
             resources.push_async_callback(writer.close)
-            return cls(reader, writer, resources.pop_all())
+            return cls(reader, _SlowLane(slow), writer, resources.pop_all())
 
     async def close(self) -> None:
         """Commit all pending units, and close the file."""
@@ -72,6 +91,15 @@ class Database:
         with translate_errors():
             return await fetch(self._reader, sql, **arguments)
 
+    async def search(self, sql: str, *, owner: str, **arguments: object) -> Sequence[Row]:
+        """Return the rows of a query that may take long. It ends with its caller.
+
+        Owners take turns; the owner is an argument of the query, too. Raises `overloaded` if it takes too
+        long, or if too many wait.
+        """
+        with translate_errors():
+            return await self._slow_lane.fetch(sql, owner=owner, **arguments)
+
     async def write(self, sql: str, **arguments: object) -> Sequence[Row]:
         """Run one statement as a unit of its own and return its rows, once committed."""
         return await self.run(lambda connection: fetch(connection, sql, **arguments))
@@ -79,6 +107,47 @@ class Database:
     async def run(self, unit: Unit[T], *, heavy: bool = False) -> T:
         """Run a unit of work and return its result, once committed; see `Writer.run`."""
         return await self._writer.run(unit, heavy=heavy)
+
+
+class _SlowLane:
+    """Connections for reads that may take long, shared among owners."""
+
+    def __init__(self, connections: Iterable[aiosqlite.Connection]) -> None:
+        self._idle: asyncio.Queue[aiosqlite.Connection] = asyncio.Queue()
+        for connection in connections:
+            self._idle.put_nowait(connection)
+        self._slots = FairSlots(
+            self._idle.qsize(),
+            WAITING_READS,
+            slots_per_user=1,
+            places_per_user=WAITING_READS_PER_USER,
+            refusal=_too_many_reads,
+        )
+
+    async def fetch(self, sql: str, *, owner: str, **arguments: object) -> Sequence[Row]:
+        """Return the rows. Interrupt the query at its deadline, and if the caller is cancelled."""
+        async with self._slots.slot(owner):
+            connection = await self._idle.get()
+            query = asyncio.create_task(fetch(connection, sql, owner=owner, **arguments))
+            query.add_done_callback(partial(self._take_back, connection))
+            try:
+                await asyncio.wait({query}, timeout=SLOW_READ_TIMEOUT)
+            finally:
+                while not query.done():
+                    # Repeated, because it does nothing before the query has begun in its thread.
+                    await connection.interrupt()
+                    await asyncio.wait({query}, timeout=0.01)
+            return query.result()
+
+    def _take_back(self, connection: aiosqlite.Connection, query: asyncio.Task[Sequence[Row]]) -> None:
+        """Let the next query have the connection, which no interrupt for this one can reach any more."""
+        self._idle.put_nowait(connection)
+        if not query.cancelled():
+            query.exception()  # mark as retrieved: the caller may have left
+
+
+def _too_many_reads() -> ChatError:
+    return ChatError("overloaded", "Too many searches are waiting; try again in a moment.", retry_after=1)
 
 
 @asynccontextmanager

@@ -3,7 +3,6 @@
 import re
 import secrets
 from collections.abc import Mapping
-from functools import partial
 from typing import Final
 
 from chatproxy.errors import ChatError
@@ -72,11 +71,14 @@ class Sessions:
         """Return a page, latest activity first, and the next `before` (None: no more).
 
         Every word of `q` must begin a word of the title, or all of them must begin words of one message.
-        Raises `invalid_cursor`.
+        Raises `invalid_cursor`, and `overloaded` if the search takes too long.
         """
         updated_at, key = _parse_before(before)
-        fetch = partial(self._database.fetch, owner=owner, updated_at=updated_at, key=key, limit=limit)
-        rows = await (fetch(_SEARCH, words=_prefix_query(q)) if q and q.strip() else fetch(_LIST))
+        place = {"updated_at": updated_at, "key": key, "limit": limit}
+        if q and q.strip():
+            rows = await self._database.search(_SEARCH, owner=owner, words=_prefix_query(q), **place)
+        else:
+            rows = await self._database.fetch(_LIST, owner=owner, **place)
         shown = rows[:limit]
         following = f"{shown[-1]['updated_at']}.{shown[-1]['key']}" if len(rows) > limit else None
         return [_session(row) for row in shown], following

@@ -5,8 +5,8 @@ stands between them. The JSON contains no line breaks.
 """
 
 import asyncio
-from collections.abc import Iterator
-from typing import Final
+from collections.abc import Coroutine, Iterator
+from typing import Any, Final, TypeVar
 
 from aiohttp import web
 
@@ -19,6 +19,9 @@ SSE_HEADERS: Final = {
     "X-Accel-Buffering": "no",
 }
 SLICE: Final = 60 * 1024  # bytes per write: the most that the transport buffers for a slow client
+LOOK_INTERVAL: Final = 0.05  # seconds until a client that left is noticed
+
+T = TypeVar("T")
 
 
 class EventStream:
@@ -138,3 +141,15 @@ class NullSink:
 def has_left(request: web.Request) -> bool:
     """Return whether the client has closed the connection."""
     return request.transport is None or request.transport.is_closing()
+
+
+async def while_present(request: web.Request, work: Coroutine[Any, Any, T]) -> T:
+    """Return the result of work that is done for this client alone; cancel it when the client leaves.
+
+    Handlers are not cancelled then, because a send must go on. Raises ConnectionResetError.
+    """
+    async with background(work, name=f"{request.method} {request.path}") as task:
+        while not (await asyncio.wait({task}, timeout=LOOK_INTERVAL))[0]:
+            if has_left(request):
+                raise ConnectionResetError("the client has left")
+        return await task

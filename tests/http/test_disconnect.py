@@ -2,7 +2,7 @@
 
 import asyncio
 import json
-from contextlib import suppress
+from contextlib import AsyncExitStack, suppress
 from functools import partial
 from time import monotonic
 
@@ -12,6 +12,8 @@ from chat_client import Client, Serve, Stream
 from fake_ollama import FakeOllama, Gate, Script, answer, greet
 from sockets import opened, request
 from waiting import until
+
+from chatproxy.store import database, sessions
 
 LONGER = 1.5  # seconds: more than a sender has until it begins to read
 
@@ -209,3 +211,24 @@ async def watched(client: Client, session: str, message: int) -> bool:
             stream.response.close()
             return True
     return False
+
+
+async def test_a_search_ends_when_its_client_leaves(client: Client, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Those would run for ever. They delay neither a send nor a probe, nor the next search once they left."""
+    endless = (
+        "WITH RECURSIVE counted (n) AS (SELECT :words UNION ALL SELECT 1 FROM counted) SELECT * FROM counted"
+    )
+    session = await client.new_session(title="Rainbows")
+    with monkeypatch.context() as patch:
+        patch.setattr(database, "SLOW_READ_TIMEOUT", 1e9)
+        patch.setattr(
+            sessions, "_SEARCH", f"SELECT count(*), :owner, :updated_at, :key, :limit FROM ({endless})"
+        )
+        async with AsyncExitStack() as connections:
+            for _ in range(5):
+                _, writer = await connections.enter_async_context(opened(client))
+                writer.write(request("GET", "/api/chat/sessions?q=rain"))
+            await client.ask(session)
+            await client.call("GET", "/readyz")
+    page = await client.call("GET", "/api/chat/sessions?q=rain")
+    assert [session["title"] for session in page["sessions"]] == ["Rainbows"]

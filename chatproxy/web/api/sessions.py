@@ -12,6 +12,7 @@ from chatproxy.web.json import Limit, json_response, limit, read_json
 from chatproxy.web.keys import CHAT, STORE
 from chatproxy.web.operation import operation
 from chatproxy.web.security import owner
+from chatproxy.web.sse import while_present
 
 routes: Final = web.RouteTableDef()
 SESSIONS: Final = "/api/chat/sessions"
@@ -71,12 +72,13 @@ async def create_session(request: web.Request) -> web.StreamResponse:
 )
 async def list_sessions(request: web.Request) -> web.StreamResponse:
     chat = request.app[CHAT]
-    sessions, following = await request.app[STORE].sessions.page(
+    page = request.app[STORE].sessions.page(
         owner(request),
         limit=limit(request, default=50),
         before=request.query.get("before") or None,
         q=request.query.get("q") or None,
     )
+    sessions, following = await while_present(request, page)
     return json_response(
         SessionPage(sessions=[chat.with_activity(session) for session in sessions], next=following)
     )
