@@ -8,7 +8,7 @@ commits the rows and starts the answer, whatever becomes of the caller.
 import asyncio
 from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager, contextmanager, suppress
-from typing import Final
+from typing import Final, TypeVar
 from weakref import WeakValueDictionary
 
 from msgspec.structs import replace
@@ -27,10 +27,12 @@ from chatproxy.models.catalog import ModelCatalog
 from chatproxy.ollama.client import Ollama
 from chatproxy.prompt.plan import Plan, Planner
 from chatproxy.prompt.request import SendRequest
-from chatproxy.store.records import Message, Session
+from chatproxy.store.records import Message, Session, SessionItem
 from chatproxy.store.store import Store
 
 LAST_CHECKS: Final = 1.0  # seconds that a shutdown gives sends that are still being checked
+
+S = TypeVar("S", bound=SessionItem)
 
 
 class ChatService:
@@ -172,7 +174,7 @@ class ChatService:
             await generation.stop(CANCELLED)
         return await self.transcript.message(session, message_id)
 
-    def with_activity(self, session: Session) -> Session:
+    def with_activity(self, session: S) -> S:
         """Return the session with the id of the answer being written, if there is one."""
         busy = self._registry.of_session(session.id)
         return session if busy is None else replace(session, active_message_id=busy.answer.id)

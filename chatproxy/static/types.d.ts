@@ -4,12 +4,11 @@
 
 // -- sessions, messages, documents, models
 
-export interface Session {
+/** A session in a list, which shows no long text. */
+export interface SessionItem {
   id: string;
   title: string | null;
   model: string | null;
-  /** The system prompt. */
-  system: string | null;
   documentId: number | null;
   createdAt: string;
   updatedAt: string;
@@ -18,8 +17,13 @@ export interface Session {
   activeMessageId: number | null;
 }
 
+export interface Session extends SessionItem {
+  /** The system prompt. */
+  system: string | null;
+}
+
 export interface SessionPage {
-  sessions: Session[];
+  sessions: SessionItem[];
   /** The `before` of the next page; null on the last one. */
   next: string | null;
 }

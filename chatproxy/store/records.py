@@ -86,18 +86,26 @@ class Failure(Record, frozen=True, kw_only=True):
         return ChatError(self.code, self.error, retryable=self.retryable, **details)
 
 
-class Session(Record, frozen=True, kw_only=True):
-    """A chat session. `active_message_id` is the answer being written, if there is one."""
+class SessionItem(Record, frozen=True, kw_only=True):
+    """A chat session in a list, which shows no long text.
+
+    `active_message_id` is the answer being written, if there is one.
+    """
 
     id: str
     title: str | None
     model: str | None
-    system: str | None
     document_id: int | None
     created_at: str
     updated_at: str
     message_count: int
     active_message_id: int | None = None
+
+
+class Session(SessionItem, frozen=True, kw_only=True):
+    """A chat session."""
+
+    system: str | None
 
 
 class Message(Record, frozen=True, kw_only=True):

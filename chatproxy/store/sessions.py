@@ -7,16 +7,17 @@ from typing import Final
 
 from chatproxy.errors import ChatError
 from chatproxy.store.database import Database, Row, now, one_row, phrase
-from chatproxy.store.records import Session
+from chatproxy.store.records import Session, SessionItem
 
-COLUMNS: Final = "id, title, model, system, document_id, created_at, updated_at, message_count"
+LISTED: Final = "id, title, model, document_id, created_at, updated_at, message_count"
+COLUMNS: Final = f"{LISTED}, system"
 
 _GET: Final = f"SELECT {COLUMNS} FROM session WHERE id = :id AND owner = :owner"
 _PAGE: Final = """
     owner = :owner AND (updated_at, key) < (:updated_at, :key)
     ORDER BY updated_at DESC, key DESC LIMIT :limit + 1
 """
-_LIST: Final = f"SELECT key, {COLUMNS} FROM session WHERE {_PAGE}"
+_LIST: Final = f"SELECT key, {LISTED} FROM session WHERE {_PAGE}"
 # CROSS JOIN keeps SQLite from scanning all sessions for those that were found.
 _SEARCH: Final = f"""
     WITH found (session) AS (
@@ -25,7 +26,7 @@ _SEARCH: Final = f"""
         SELECT session FROM message_words CROSS JOIN message ON id = message_words.rowid
         WHERE message_words MATCH :words AND superseded = 0
     )
-    SELECT key, {COLUMNS} FROM found CROSS JOIN session ON key = found.session WHERE {_PAGE}
+    SELECT key, {LISTED} FROM found CROSS JOIN session ON key = found.session WHERE {_PAGE}
 """
 _CREATE: Final = f"""
     INSERT INTO session (id, owner, title, model, system, created_at, updated_at)
@@ -67,7 +68,7 @@ class Sessions:
 
     async def page(
         self, owner: str, *, limit: int, before: str | None, q: str | None
-    ) -> tuple[list[Session], str | None]:
+    ) -> tuple[list[SessionItem], str | None]:
         """Return a page, latest activity first, and the next `before` (None: no more).
 
         Every word of `q` must begin a word of the title, or all of them must begin words of one message.
@@ -81,7 +82,7 @@ class Sessions:
             rows = await self._database.fetch(_LIST, owner=owner, **place)
         shown = rows[:limit]
         following = f"{shown[-1]['updated_at']}.{shown[-1]['key']}" if len(rows) > limit else None
-        return [_session(row) for row in shown], following
+        return [_item(row) for row in shown], following
 
     async def update(self, session: Session, changes: Mapping[str, str | None]) -> Session:
         """Set the columns in `changes`: title, model or system; return the new record. Raises `not_found`."""
@@ -99,6 +100,10 @@ class Sessions:
 def missing(session_id: str) -> str:
     """Return the argument of `one_row` for a session that does not exist."""
     return f"session {session_id}; list the sessions, or create one"
+
+
+def _item(row: Row) -> SessionItem:
+    return SessionItem(**{name: row[name] for name in LISTED.split(", ")})
 
 
 def _session(row: Row) -> Session:

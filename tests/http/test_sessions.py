@@ -61,7 +61,22 @@ async def test_a_new_session_is_empty(client: Client, more: dict[str, Any]) -> N
         "activeMessageId": None,
     }
     assert await client.session(session["id"]) == session
-    assert await client.call("GET", SESSIONS) == {"sessions": [session], "next": None}
+    assert await client.call("GET", SESSIONS) == {"sessions": [listed_as(session)], "next": None}
+
+
+def listed_as(session: dict[str, Any]) -> dict[str, Any]:
+    """Return a session as lists show it: without its system prompt, which may be long."""
+    return {name: value for name, value in session.items() if name != "system"}
+
+
+async def test_a_list_shows_no_long_text(client: Client) -> None:
+    prompt = "Be brief. " * 10_000
+    session = await client.call("POST", SESSIONS, status=201, json={"title": "Tea", "system": prompt})
+    assert session["system"] == prompt
+    assert await client.session(session["id"]) == session
+    for query in ({}, {"q": "tea"}):
+        page = await client.call("GET", SESSIONS, params=query)
+        assert page["sessions"] == [listed_as(session)]
 
 
 async def test_a_session_has_the_fields_it_was_created_with(client: Client) -> None:
@@ -109,7 +124,7 @@ async def test_a_session_has_the_id_of_its_streaming_answer(client: Client, fake
         active = (await stream.until("start"))["assistantMessageId"]
         shown = await client.session(session)
         assert (shown["activeMessageId"], shown["messageCount"]) == (active, 2)
-        assert (await client.call("GET", SESSIONS))["sessions"] == [shown]
+        assert (await client.call("GET", SESSIONS))["sessions"] == [listed_as(shown)]
         changed = await client.call("PATCH", f"{SESSIONS}/{session}", json={"title": "Now"})
         assert changed["activeMessageId"] == active
         gate.open()

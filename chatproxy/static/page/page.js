@@ -20,7 +20,7 @@ import { authorization, takeTokenFromAddress, TokenDialog } from "./token.js";
  * @typedef {import("../types.js").ChatClient} ChatClient
  * @typedef {import("../types.js").ChatError} ChatError
  * @typedef {import("../types.js").DocumentInfo} DocumentInfo
- * @typedef {import("../types.js").Session} Session
+ * @typedef {import("../types.js").SessionItem} SessionItem
  */
 
 const BASE_URL = new URL("../..", import.meta.url).href;
@@ -47,7 +47,7 @@ class ChatPage {
   #documents;
   /** @type {string | null} the open session; null until the first message creates it */
   #sessionId = null;
-  /** @type {Session | null} the open session, once it has been read */
+  /** @type {SessionItem | null} the open session, once it has been read */
   #session = null;
 
   constructor() {
@@ -171,7 +171,7 @@ class ChatPage {
     await this.#readSession();
   }
 
-  /** @param {string | null} id @param {Session | null} session null until it has been read */
+  /** @param {string | null} id @param {SessionItem | null} session null until it has been read */
   #show(id, session) {
     this.#sessionId = id;
     this.#session = session;
@@ -196,7 +196,7 @@ class ChatPage {
     if (session && id === this.#sessionId) this.#show(id, session);
   }
 
-  /** @param {Session} session created by the first message; the model was chosen before */
+  /** @param {SessionItem} session created by the first message; the model was chosen before */
   #handleNewSession(session) {
     const { model } = this.#models;
     history.replaceState(null, "", `?session=${session.id}`);
@@ -204,7 +204,7 @@ class ChatPage {
     this.#saveModel(model);
   }
 
-  /** @param {Session} session */
+  /** @param {SessionItem} session */
   async #deleteSession(session) {
     if (!(await confirm(this.#deleteDialog, titleOf(session)))) return;
     try {

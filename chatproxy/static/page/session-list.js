@@ -7,17 +7,17 @@ const PAGE = 50;
 const LONGEST_PAGE = 500; // that the server returns
 
 /**
- * @typedef {import("../types.js").Session} Session
+ * @typedef {import("../types.js").SessionItem} SessionItem
  *
  * @typedef {object} Handlers
- * @property {(session: Session) => void} onopen
- * @property {(session: Session) => void} onrename
- * @property {(session: Session) => Promise<void>} ondelete
+ * @property {(session: SessionItem) => void} onopen
+ * @property {(session: SessionItem) => void} onrename
+ * @property {(session: SessionItem) => Promise<void>} ondelete
  * @property {(error: unknown) => void} onproblem
  * @property {() => void} onrecover called when the list can be read again
  */
 
-/** @param {Session | null} session */
+/** @param {SessionItem | null} session */
 export const titleOf = (session) => session?.title || UNTITLED;
 
 export class SessionList {
@@ -26,7 +26,7 @@ export class SessionList {
   #more;
   #client;
   #handlers;
-  /** @type {Session[]} */
+  /** @type {SessionItem[]} */
   #sessions = [];
   /** @type {string | null} */
   #currentId = null;
@@ -128,7 +128,7 @@ export class SessionList {
     (links.find(({ dataset }) => dataset.session === id) ?? links[position] ?? links.at(-1))?.focus();
   }
 
-  /** @param {Session} session */
+  /** @param {SessionItem} session */
   #item(session) {
     const title = titleOf(session);
     const link = h(
@@ -152,7 +152,7 @@ export class SessionList {
    * Turn an item into a field for its title. Enter and leaving the field save it, Esc does not.
    *
    * @param {HTMLElement} item
-   * @param {Session} session
+   * @param {SessionItem} session
    */
   #rename(item, session) {
     const field = h("input", { "aria-label": "Title", maxlength: 500, dir: "auto" });
@@ -180,7 +180,7 @@ export class SessionList {
     field.select();
   }
 
-  /** @param {Session} session @param {string} title */
+  /** @param {SessionItem} session @param {string} title */
   async #saveTitle(session, title) {
     try {
       this.#handlers.onrename(await this.#client.sessions.update(session.id, { title }));
@@ -190,7 +190,7 @@ export class SessionList {
     await this.refresh();
   }
 
-  /** @param {Session} session */
+  /** @param {SessionItem} session */
   async #delete(session) {
     await this.#handlers.ondelete(session);
     await this.refresh();

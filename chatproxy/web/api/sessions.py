@@ -7,7 +7,7 @@ from aiohttp import web
 from msgspec import UNSET, Meta, Struct, UnsetType
 
 from chatproxy.prompt.request import ModelName, SystemPrompt
-from chatproxy.store.records import Record, Session
+from chatproxy.store.records import Record, Session, SessionItem
 from chatproxy.web.json import Limit, json_response, limit, read_json
 from chatproxy.web.keys import CHAT, STORE
 from chatproxy.web.operation import operation
@@ -34,7 +34,7 @@ class SessionRequest(Struct, frozen=True, omit_defaults=True):
 class SessionPage(Record, frozen=True, kw_only=True):
     """Sessions, most recent activity first. `next` is what to pass as `before` for more, null at the end."""
 
-    sessions: list[Session]
+    sessions: list[SessionItem]
     next: str | None
 
 

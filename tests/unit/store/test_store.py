@@ -11,6 +11,7 @@ import pytest
 from msgspec.structs import replace
 
 from chatproxy.errors import ChatError, StartError
+from chatproxy.store.database import SLOW_READS
 from chatproxy.store.messages import INTERRUPTED
 from chatproxy.store.migrations import APPLICATION_ID, MIGRATIONS
 from chatproxy.store.records import (
@@ -21,6 +22,7 @@ from chatproxy.store.records import (
     Notice,
     Piece,
     Session,
+    SessionItem,
     Source,
     Usage,
 )
@@ -559,7 +561,7 @@ async def test_a_turn_brings_its_session_up_to_date(store: Store, session: Sessi
     )
 
 
-async def titled(store: Store) -> Session:
+async def titled(store: Store) -> SessionItem:
     """The session that was active last."""
     ((session,), _) = await store.sessions.page("ann", limit=1, before=None, q=None)
     return session
@@ -729,7 +731,10 @@ async def test_nothing_but_a_search_scans_or_sorts(store: Store, session: Sessio
 
 async def test_a_search_looks_only_at_what_it_finds(store: Store, tmp_path: Path) -> None:
     statements: list[str] = []
-    await store.database._reader.set_trace_callback(statements.append)
+    for _ in range(SLOW_READS):
+        connection = await store.database._slow_lane._idle.get()
+        await connection.set_trace_callback(statements.append)
+        store.database._slow_lane._idle.put_nowait(connection)
     await titles(store, "word")
     ((search),) = [statement for statement in statements if "MATCH" in statement]
     steps = plan(tmp_path, search)
