@@ -10,8 +10,8 @@ TEXT: Final = "so many words that ten such messages fill the window of two thous
 
 _COUNT: Final = "WITH RECURSIVE n (i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < ?)"
 _SESSIONS: Final = f"""
-    {_COUNT} INSERT INTO session (key, id, owner, title, created_at, updated_at)
-    SELECT i, 'bench-' || i, '', 'Conversation number ' || i, at, at
+    {_COUNT} INSERT INTO session (key, id, owner, title, created_at, updated_at, activity)
+    SELECT i, 'bench-' || i, '', 'Conversation number ' || i, at, at, i
     FROM (
         SELECT i, strftime('%Y-%m-%dT%H:%M:%S', 1700000000 + i, 'unixepoch') || '.000Z' AS at FROM n
     )

@@ -31,7 +31,7 @@ from chatproxy.store.records import (
     Source,
     Usage,
 )
-from chatproxy.store.sessions import missing
+from chatproxy.store.sessions import USED, missing
 from chatproxy.store.writer import LIGHT
 
 INTERRUPTED: Final = Failure(
@@ -237,9 +237,15 @@ async def _begin(connection: aiosqlite.Connection, session_id: str, turn: NewTur
     answer = await _insert_answer(connection, key, turn, question["id"])
     # The first turn gives the session its title.
     await connection.execute(
-        "UPDATE session SET updated_at = ?, message_count = message_count + ?, document_id = ?,"
-        " title = coalesce(title, ?) WHERE key = ?",
-        (now(), 2 - superseded, turn.document_id, title(turn.content), key),
+        f"UPDATE session SET {USED}, message_count = message_count + :gained, document_id = :document_id,"
+        " title = coalesce(title, :title) WHERE key = :key",
+        {
+            "now": now(),
+            "gained": 2 - superseded,
+            "document_id": turn.document_id,
+            "title": title(turn.content),
+            "key": key,
+        },
     )
     return _message(question), _message(answer)
 
@@ -347,8 +353,7 @@ async def _finish(
     await connection.execute(_FINISH, columns)
     await connection.execute("DELETE FROM piece WHERE message = ?", (outcome.id,))
     await connection.execute(
-        "UPDATE session SET updated_at = ? WHERE key = (SELECT session FROM message WHERE id = ?)",
-        (columns["now"], outcome.id),
+        f"UPDATE session SET {USED} WHERE key = (SELECT session FROM message WHERE id = :id)", columns
     )
 
 

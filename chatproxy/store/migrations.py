@@ -149,7 +149,17 @@ CREATE TRIGGER chunk_deleted AFTER DELETE ON chunk BEGIN
 END;
 """
 
-MIGRATIONS: Final[Sequence[str]] = (CHAT, MEASUREMENTS, DOCUMENTS)
+# Each use of a session gives it the next number of its owner, which orders it whatever the clock says.
+ACTIVITY: Final = """
+ALTER TABLE session ADD COLUMN activity INTEGER NOT NULL DEFAULT 0;
+UPDATE session SET activity = ranked.number FROM (
+    SELECT key, row_number() OVER (PARTITION BY owner ORDER BY updated_at, key) AS number FROM session
+) AS ranked WHERE session.key = ranked.key;
+DROP INDEX session_by_activity;
+CREATE UNIQUE INDEX session_by_activity ON session (owner, activity);
+"""
+
+MIGRATIONS: Final[Sequence[str]] = (CHAT, MEASUREMENTS, DOCUMENTS, ACTIVITY)
 
 
 async def migrate(connection: aiosqlite.Connection, migrations: Sequence[str] = MIGRATIONS) -> None:

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from typing import Final
 
 from chatproxy.errors import ChatError
-from chatproxy.store.database import Database, Row, now, one_row, phrase
+from chatproxy.store.database import MAX_ID, Database, Row, now, one_row, phrase
 from chatproxy.store.records import Session, SessionItem
 
 LISTED: Final = "id, title, model, document_id, created_at, updated_at, message_count"
@@ -14,10 +14,9 @@ COLUMNS: Final = f"{LISTED}, system"
 
 _GET: Final = f"SELECT {COLUMNS} FROM session WHERE id = :id AND owner = :owner"
 _PAGE: Final = """
-    owner = :owner AND (updated_at, key) < (:updated_at, :key)
-    ORDER BY updated_at DESC, key DESC LIMIT :limit + 1
+    owner = :owner AND activity < :before ORDER BY activity DESC LIMIT :limit + 1
 """
-_LIST: Final = f"SELECT key, {LISTED} FROM session WHERE {_PAGE}"
+_LIST: Final = f"SELECT activity, {LISTED} FROM session WHERE {_PAGE}"
 # CROSS JOIN keeps SQLite from scanning all sessions for those that were found.
 _SEARCH: Final = f"""
     WITH found (session) AS (
@@ -26,13 +25,20 @@ _SEARCH: Final = f"""
         SELECT session FROM message_words CROSS JOIN message ON id = message_words.rowid
         WHERE message_words MATCH :words AND superseded = 0
     )
-    SELECT key, {LISTED} FROM found CROSS JOIN session ON key = found.session WHERE {_PAGE}
+    SELECT activity, {LISTED} FROM found CROSS JOIN session ON key = found.session WHERE {_PAGE}
 """
 _CREATE: Final = f"""
-    INSERT INTO session (id, owner, title, model, system, created_at, updated_at)
-    VALUES (:id, :owner, :title, :model, :system, :now, :now) RETURNING {COLUMNS}
+    INSERT INTO session (id, owner, title, model, system, created_at, updated_at, activity)
+    VALUES (:id, :owner, :title, :model, :system, :now, :now,
+        (SELECT ifnull(max(activity), 0) + 1 FROM session WHERE owner = :owner))
+    RETURNING {COLUMNS}
 """
-_CURSOR: Final = re.compile(r"(\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{3}Z)\.(\d{1,18})", re.ASCII)
+# The assignments of every UPDATE that follows the use of a session; they take `now`.
+USED: Final = """
+    updated_at = :now,
+    activity = (SELECT max(activity) + 1 FROM session AS own WHERE own.owner = session.owner)
+"""
+_CURSOR: Final = re.compile(r"\d{1,18}", re.ASCII)
 
 
 class Sessions:
@@ -74,20 +80,19 @@ class Sessions:
         Every word of `q` must begin a word of the title, or all of them must begin words of one message.
         Raises `invalid_cursor`, and `overloaded` if the search takes too long.
         """
-        updated_at, key = _parse_before(before)
-        place = {"updated_at": updated_at, "key": key, "limit": limit}
+        place = {"before": _parse_before(before), "limit": limit}
         if q and q.strip():
             rows = await self._database.search(_SEARCH, owner=owner, words=_prefix_query(q), **place)
         else:
             rows = await self._database.fetch(_LIST, owner=owner, **place)
         shown = rows[:limit]
-        following = f"{shown[-1]['updated_at']}.{shown[-1]['key']}" if len(rows) > limit else None
+        following = str(shown[-1]["activity"]) if len(rows) > limit else None
         return [_item(row) for row in shown], following
 
     async def update(self, session: Session, changes: Mapping[str, str | None]) -> Session:
         """Set the columns in `changes`: title, model or system; return the new record. Raises `not_found`."""
         columns = "".join([f"{name} = :{name}, " for name in ("title", "model", "system") if name in changes])
-        sql = f"UPDATE session SET {columns}updated_at = :now WHERE id = :id RETURNING {COLUMNS}"
+        sql = f"UPDATE session SET {columns}{USED} WHERE id = :id RETURNING {COLUMNS}"
         rows = await self._database.write(sql, **changes, now=now(), id=session.id)
         return _session(one_row(rows, missing(session.id)))
 
@@ -110,17 +115,16 @@ def _session(row: Row) -> Session:
     return Session(**{name: row[name] for name in COLUMNS.split(", ")})
 
 
-def _parse_before(before: str | None) -> tuple[str, int]:
-    """Return the time and the key of the previous page's last session. Raises `invalid_cursor`."""
+def _parse_before(before: str | None) -> int:
+    """Return the activity of the previous page's last session. Raises `invalid_cursor`."""
     if before is None:
-        return "~", 0  # sorts after every time
-    place = _CURSOR.fullmatch(before)
-    if place is None:
+        return MAX_ID
+    if not _CURSOR.fullmatch(before):
         raise ChatError(
             "invalid_cursor",
             "The cursor is malformed; pass `next` of the page before, or none for the first page.",
         )
-    return place[1], int(place[2])
+    return int(before)
 
 
 def _prefix_query(q: str) -> str:

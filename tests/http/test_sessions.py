@@ -233,17 +233,6 @@ async def test_a_page_has_50_sessions_by_default(client: Client) -> None:
     assert [len(page) for page in await pages(client, SESSIONS, "sessions")] == [50, 1]
 
 
-async def test_sessions_of_the_same_moment_are_paged_completely(config: Config) -> None:
-    async with serving(config) as client:
-        ids = [await client.new_session(title="same word") for _ in range(9)]
-    with closing(sqlite3.connect(config.database_path)) as database, database:
-        database.execute("UPDATE session SET updated_at = '2026-01-01T00:00:00.000Z'")
-    async with serving(config) as client:
-        for limit in (1, 2, 4):
-            assert sorted(await listed(client, limit=limit)) == sorted(ids)
-            assert sorted(await listed(client, limit=limit, q="same")) == sorted(ids)
-
-
 async def test_activity_between_pages_neither_hides_nor_repeats_sessions(client: Client) -> None:
     ids = [await client.new_session() for _ in range(6)]
     first = await client.call("GET", SESSIONS, params={"limit": 2})

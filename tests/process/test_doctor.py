@@ -78,8 +78,8 @@ async def test_a_damaged_database(fake: FakeOllama, tmp_path: Path) -> None:
     await (await Store.open(path)).close()
     with closing(sqlite3.connect(path)) as connection, connection:
         connection.executemany(
-            "INSERT INTO session (id, owner, created_at, updated_at) VALUES (?, '', '', '')",
-            [(str(number) * 100,) for number in range(1000)],
+            "INSERT INTO session (id, owner, created_at, updated_at, activity) VALUES (?, '', '', '', ?)",
+            [(str(number) * 100, number) for number in range(1000)],
         )
     pages = bytearray(path.read_bytes())
     pages[len(pages) // 2 : len(pages) // 2 + 8192] = b"\xff" * 8192

@@ -50,3 +50,14 @@ async def test_a_step_that_fails_leaves_the_database_as_it_was(connection: aiosq
     assert not connection.in_transaction
     assert await tables(connection) == ["a"]
     assert await value(connection, "PRAGMA user_version") == 1
+
+
+async def test_sessions_keep_their_order_when_it_is_counted(connection: aiosqlite.Connection) -> None:
+    await migrate(connection, MIGRATIONS[:3])
+    await connection.executemany(
+        "INSERT INTO session (id, owner, created_at, updated_at) VALUES (?, ?, '', ?)",
+        [("b", "ann", "2"), ("a", "ann", "1"), ("x", "bob", "0"), ("c", "ann", "2"), ("d", "ann", "3")],
+    )
+    await migrate(connection)
+    rows = await connection.execute_fetchall("SELECT id, activity FROM session ORDER BY owner, activity")
+    assert list(rows) == [("a", 1), ("b", 2), ("c", 3), ("d", 4), ("x", 1)]
