@@ -5,7 +5,7 @@ import os
 import shutil
 import sqlite3
 from collections.abc import Iterator
-from contextlib import closing, contextmanager
+from contextlib import closing, contextmanager, suppress
 from pathlib import Path
 from typing import BinaryIO, Final
 
@@ -15,6 +15,7 @@ from chatproxy.errors import StartError
 from chatproxy.store.migrations import APPLICATION_ID, MIGRATIONS
 
 ELSEWHERE: Final = "name another file in DATABASE_URL"
+PRIVATE: Final = 0o600  # readable and writable by the owner only
 OLDEST_SQLITE: Final = (3, 37)  # the first with STRICT tables
 
 
@@ -42,18 +43,37 @@ def claimed(path: Path) -> Iterator[Path]:
             # Reading a log that a crash left creates an index, which is only ours while the lock is held.
             if not indexed:
                 index.unlink(missing_ok=True)
+        _make_private(path)
         yield path
 
 
 def _lock_file(path: Path) -> BinaryIO:
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        return Path(f"{path}.lock").open("ab")
+        return open(f"{path}.lock", "ab", opener=_open_private)
     except OSError as error:
         raise StartError(
             f"The folder of the database {path} cannot be used ({error.strerror}); "
             f"make it writable, or {ELSEWHERE}."
         ) from error
+
+
+def _open_private(path: str | Path, flags: int) -> int:
+    return os.open(path, flags, PRIVATE)
+
+
+def _make_private(path: Path) -> None:
+    """Let only the owner open the database and the files beside it; create the database if need be.
+
+    SQLite gives its log and index the mode of the database. A file of another user stays as it is.
+    """
+    with suppress(OSError):  # SQLite will say why it cannot be created
+        os.close(_open_private(path, os.O_RDONLY | os.O_CREAT))
+    for each in (path, *(Path(f"{path}{suffix}") for suffix in ("-wal", "-shm", ".lock"))):
+        # File systems without modes refuse to change them.
+        with suppress(OSError):
+            if each.stat().st_uid == os.geteuid():
+                each.chmod(PRIVATE)
 
 
 def check(path: Path) -> None:
