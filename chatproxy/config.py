@@ -17,6 +17,16 @@ from msgspec import Struct
 from chatproxy import values
 from chatproxy.errors import StartError
 
+# Options of a message that make Ollama reload the model, for everyone who uses it. Those of the second line
+# are older Ollamas'.
+RELOADING: Final = (
+    *("main_gpu", "num_batch", "num_ctx", "num_gpu", "num_thread", "use_mmap"),
+    *("embedding_only", "f16_kv", "logits_all", "low_vram", "num_gqa", "numa", "rope_frequency_base"),
+    *("rope_frequency_scale", "use_mlock", "vocab_only"),
+)
+# What a message may say only if the operator allows it, because it reaches beyond its own answer.
+OPERATORS_OPTIONS: Final = ("keep_alive", *RELOADING)
+
 _PASSWORD: Final = re.compile(r"(?<=//)[^/]*@")
 
 
@@ -71,6 +81,14 @@ class Config:
     system_prompt: Annotated[
         str | None, Setting(values.text, "system prompt of sessions that have none of their own")
     ] = None
+    allowed_options: Annotated[
+        tuple[str, ...],
+        Setting(
+            values.comma_separated(values.one_of(*OPERATORS_OPTIONS)),
+            "options of messages that concern all users of a model, separated by commas, such as keep_alive"
+            " and num_ctx; * allows all",
+        ),
+    ] = ()
     cors_origins: Annotated[
         tuple[str, ...],
         Setting(

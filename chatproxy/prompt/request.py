@@ -1,21 +1,38 @@
 """The body of a send; see docs/api.md, Sending."""
 
 import hashlib
+import re
+from collections.abc import Collection
 from typing import Annotated, Any, Final, Literal
 
 import msgspec
 from msgspec import UNSET, Meta, Struct, UnsetType
 from msgspec.structs import replace
 
+from chatproxy.config import OPERATORS_OPTIONS, RELOADING
 from chatproxy.errors import ChatError
 
-MAX_MESSAGE: Final = 256 * 1024  # bytes of UTF-8
+MAX_MESSAGE: Final = 256 * 1024  # bytes of UTF-8; also of a system prompt
+MAX_JSON: Final = 64 * 1024  # bytes of what is passed on to Ollama; unfolded, it takes thirty times as much
+MAX_IMAGES: Final = 32
+MAX_IMAGE: Final = 12 * 1024 * 1024  # bytes; in base64 it fills the largest body
+MAX_KEEP_ALIVE: Final = 2**63 // 10**9  # seconds, of Go's longest duration
 
-# When one of these changes, Ollama reloads the model for everyone who uses it.
-RELOADING: Final = frozenset({"num_ctx", "num_batch", "num_gpu", "main_gpu", "use_mmap", "num_thread"})
+
+def at_most(limit: int, description: str, **schema: Any) -> Meta:
+    """Return the Meta of a field of at most `limit` bytes, which `web/json.read_json` checks.
+
+    A text counts in UTF-8, any other JSON as it was sent. `schema` is what OpenAPI shows besides.
+    """
+    return Meta(
+        description=f"{description} Up to {limit // 1024} KiB.",
+        extra={"max_bytes": limit},
+        extra_json_schema=schema,
+    )
+
 
 RowId = Annotated[int, Meta(ge=1, le=2**63 - 1)]
-SystemPrompt = Annotated[str, Meta(description="The system prompt.")]
+SystemPrompt = Annotated[str, at_most(MAX_MESSAGE, "The system prompt.", maxLength=MAX_MESSAGE)]
 ClientMessageId = Annotated[
     str,
     Meta(
@@ -28,10 +45,25 @@ ModelName = Annotated[
 ]
 
 
+KeepAlive = (
+    Annotated[str, Meta(min_length=1, max_length=64)]
+    | Annotated[int, Meta(ge=-MAX_KEEP_ALIVE, le=MAX_KEEP_ALIVE)]
+    | Annotated[float, Meta(ge=-MAX_KEEP_ALIVE, le=MAX_KEEP_ALIVE)]
+)
+
+# What Go's time.ParseDuration reads, and how long each unit is in seconds.
+_DURATION: Final = re.compile(r"[-+]?(?:(?:\d+\.?\d*|\.\d+)(?:ns|us|µs|μs|ms|s|m|h))+", re.ASCII)
+_PART: Final = re.compile(r"([\d.]+)([a-zµμ]+)", re.ASCII)
+_UNITS: Final = {"ns": 1e-9, "us": 1e-6, "µs": 1e-6, "μs": 1e-6, "ms": 1e-3, "s": 1, "m": 60, "h": 3600}
+_NUMBER: Final = re.compile(r"[-+]?\d+(?:\.\d+)?", re.ASCII)
+
+
 class SendRequest(Struct, frozen=True, kw_only=True):
     """A message to answer. Unknown fields are ignored. Null means absent, but removes the document."""
 
-    message: Annotated[str, Meta(min_length=1, description=f"Up to {MAX_MESSAGE // 1024} KiB in UTF-8.")]
+    message: Annotated[
+        str, Meta(min_length=1), at_most(MAX_MESSAGE, "What to answer, in UTF-8.", maxLength=MAX_MESSAGE)
+    ]
     document_id: Annotated[
         RowId | UnsetType | None,
         Meta(description="The document to answer from. Absent: the session's. Null: none from now on."),
@@ -39,18 +71,29 @@ class SendRequest(Struct, frozen=True, kw_only=True):
     documentId: Annotated[RowId | UnsetType | None, Meta(description="The same as `document_id`.")] = UNSET
     model: ModelName | None = None
     system: SystemPrompt | None = None
-    images: Annotated[list[bytes] | None, Meta(description="Each in base64.")] = None
+    images: (
+        Annotated[
+            list[Annotated[bytes, Meta(min_length=1, max_length=MAX_IMAGE)]],
+            Meta(max_length=MAX_IMAGES, description="Each in base64."),
+        ]
+        | None
+    ) = None
     options: Annotated[
         dict[str, Any] | None,
-        Meta(
-            description=f"For Ollama. Refused, because they reload the model: {', '.join(sorted(RELOADING))}."
+        at_most(
+            MAX_JSON,
+            "For Ollama. Refused unless the server's ALLOWED_OPTIONS names them, because they reload the"
+            f" model: {', '.join(sorted(RELOADING))}.",
         ),
     ] = None
     think: bool | Literal["low", "medium", "high", "max"] | None = None
-    format: Annotated[str | dict[str, Any] | None, Meta(description='"json", or a JSON Schema.')] = None
+    format: Annotated[str | dict[str, Any] | None, at_most(MAX_JSON, '"json", or a JSON Schema.')] = None
     keep_alive: Annotated[
-        str | int | float | None,
-        Meta(description="How long to keep the model loaded: seconds, or a duration such as 10m."),
+        KeepAlive | None,
+        Meta(
+            description="How long to keep the model loaded: seconds, or a duration such as 10m. Refused"
+            " unless the server's ALLOWED_OPTIONS names it."
+        ),
     ] = None
     client_message_id: ClientMessageId | None = msgspec.field(default=None, name="clientMessageId")
     replaces: Annotated[
@@ -63,24 +106,50 @@ class SendRequest(Struct, frozen=True, kw_only=True):
         """The document in either spelling."""
         return self.documentId if self.document_id is UNSET else self.document_id
 
-    def checked(self) -> "SendRequest":
-        """Return the request. Raises `too_large` or `option_not_allowed`, which its types cannot express."""
-        if len(self.message.encode()) > MAX_MESSAGE:
+    def checked(self, allowed: Collection[str]) -> "SendRequest":
+        """Return the request as Ollama will take it.
+
+        `allowed` are the operator's options that a message may have; `*` stands for all. Raises
+        `option_not_allowed`, or `invalid` for a `keep_alive` that Ollama would refuse.
+        """
+        refused = () if "*" in allowed else set(OPERATORS_OPTIONS).difference(allowed)
+        if self.keep_alive is not None and "keep_alive" in refused:
             raise ChatError(
-                "too_large",
-                f"The message is longer than {MAX_MESSAGE // 1024} KiB; shorten it or send it in parts.",
+                "option_not_allowed",
+                "keep_alive would load or unload the model for everybody who uses it; set OLLAMA_KEEP_ALIVE"
+                " in Ollama's own environment, or name keep_alive in ALLOWED_OPTIONS.",
+                field="keep_alive",
             )
         for name in self.options or ():
-            if name in RELOADING:
+            if name in RELOADING and name in refused:
                 raise ChatError(
                     "option_not_allowed",
                     f"The option {name} would reload the model for everybody who uses it; set it in the"
-                    " model's Modelfile or in Ollama's own environment.",
+                    " model's Modelfile or in Ollama's own environment, or name it in ALLOWED_OPTIONS.",
                     field=f"options.{name}",
                 )
-        return self
+        return replace(self, keep_alive=_duration(self.keep_alive))
 
     def fingerprint(self) -> str:
         """Return a hash of all known fields, which sends with one `clientMessageId` must have in common."""
         one_spelling = replace(self, document_id=self.document, documentId=UNSET)
         return hashlib.sha256(msgspec.json.encode(one_spelling, order="sorted")).hexdigest()
+
+
+def _duration(given: str | float | None) -> str | float | None:
+    """Return a `keep_alive` as Ollama takes it: a number that was sent as text as a number.
+
+    Raises `invalid` for what it refuses.
+    """
+    if not isinstance(given, str):
+        return given
+    if _NUMBER.fullmatch(given) and abs(float(given)) <= MAX_KEEP_ALIVE:
+        return float(given) if "." in given else int(given)
+    parts = _PART.findall(given) if _DURATION.fullmatch(given) else []
+    if parts and sum(float(number) * _UNITS[unit] for number, unit in parts) <= MAX_KEEP_ALIVE:
+        return given
+    raise ChatError(
+        "invalid",
+        "keep_alive cannot be used: send a number of seconds, or a duration such as 10m or 1h30m.",
+        field="keep_alive",
+    )

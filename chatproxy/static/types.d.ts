@@ -178,14 +178,17 @@ export interface SendRequest {
   model?: string | null | undefined;
   /** The system prompt. */
   system?: string | null | undefined;
-  /** In base64, without a `data:` prefix. */
+  /** Up to 32, in base64, without a `data:` prefix. */
   images?: string[] | null | undefined;
-  /** Passed to Ollama. */
+  /** Passed to Ollama. Those that reload the model have to be allowed by the server's ALLOWED_OPTIONS. */
   options?: Record<string, unknown> | null | undefined;
   think?: boolean | "low" | "medium" | "high" | "max" | null | undefined;
   /** "json", or a JSON Schema. */
   format?: string | Record<string, unknown> | null | undefined;
-  /** How long the model stays loaded: seconds, or a duration such as "10m". */
+  /**
+   * How long the model stays loaded: seconds, or a duration such as "10m". It has to be allowed by the server's
+   * ALLOWED_OPTIONS.
+   */
   keep_alive?: string | number | null | undefined;
   /**
    * Identifies this message: sent again, it is answered only once. The client generates one if it is absent.

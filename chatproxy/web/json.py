@@ -5,31 +5,37 @@ The limits are chatproxy's own, so that they also hold in a host application wit
 
 import codecs
 import re
-from collections.abc import Mapping
-from typing import Annotated, Final, TypeVar
+from collections.abc import Iterator, Mapping
+from functools import cache
+from typing import Annotated, Any, Final, TypeVar, get_args
 
 import msgspec
 from aiohttp import web
-from msgspec import Meta
+from msgspec import UNSET, Meta, Raw, Struct, UnsetType
 
 from chatproxy.errors import ChatError
 
 MAX_BODY: Final = 16 * 1024 * 1024  # bytes
 MAX_PAGE: Final = 500  # items
+MAX_QUERY: Final = 500  # characters; percent-encoded, they still fit into a request line
 
 # The query parameters of lists.
 Limit = Annotated[int, Meta(ge=1, le=MAX_PAGE, description="Maximum number of items to return.")]
-Before = Annotated[int, Meta(ge=1, description="The `next` of the previous page; omit for the first page.")]
+Before = Annotated[
+    int, Meta(ge=1, le=2**63 - 1, description="The `next` of the previous page; omit for the first page.")
+]
 
-T = TypeVar("T")
+T = TypeVar("T", bound=Struct)
 
 _ID: Final = re.compile(r"[1-9][0-9]{0,17}", re.ASCII)
 
 
-async def read_json(request: web.Request, kind: type[T]) -> T:
-    """Return the request body as a value of type `kind`.
+async def read_json(request: web.Request, kind: type[T], *, most: int = MAX_BODY) -> T:
+    """Return the request body, of at most `most` bytes, as a value of type `kind`.
 
-    Raises `too_large`, `unsupported_media_type`, `malformed` or `invalid` (with `field`).
+    Fields may declare a limit in bytes with `prompt.request.at_most`. Nothing is unfolded before its size is
+    known: unknown fields and all but the last of equal names never are. Raises `too_large`,
+    `unsupported_media_type`, `malformed` or `invalid` (with `field`).
     """
     # A page elsewhere can send `text/plain` without a preflight, but not `application/json`.
     if request.content_type != "application/json":
@@ -38,9 +44,11 @@ async def read_json(request: web.Request, kind: type[T]) -> T:
         )
     if request.charset is not None and not _is_utf8(request.charset):
         raise ChatError("unsupported_media_type", "Send the body in UTF-8.")
-    body = await _read_body(request)
+    body = await _read_body(request, most)
     try:
-        return msgspec.json.decode(body, type=kind)
+        as_sent = msgspec.json.decode(body, type=_as_sent(kind))
+        _check_sizes(as_sent, kind)
+        return msgspec.json.decode(msgspec.json.encode(as_sent), type=kind)
     except msgspec.ValidationError as error:
         problem, _, path = str(error).partition(" - at `$")
         problem = problem[:1].lower() + problem[1:]
@@ -59,19 +67,52 @@ def _is_utf8(charset: str) -> bool:
         return False
 
 
-async def _read_body(request: web.Request) -> bytes:
-    """Return the body, and stop reading at MAX_BODY bytes. Raises `too_large`."""
-    too_large = ChatError(
-        "too_large", f"The body is larger than {MAX_BODY // 1024**2} MiB; send less, or smaller images."
+@cache
+def _as_sent(kind: type[Struct]) -> type[Struct]:
+    """Return a Struct with the fields of `kind`, each as the JSON that was sent."""
+    fields = msgspec.structs.fields(kind)
+    return msgspec.defstruct(
+        kind.__name__,
+        [(field.name, Raw | UnsetType, UNSET) for field in fields],
+        rename={field.name: field.encode_name for field in fields},
     )
-    if (request.content_length or 0) > MAX_BODY:
+
+
+def _check_sizes(as_sent: Struct, kind: type[Struct]) -> None:
+    """Raise `too_large` for a field that is longer than it declares."""
+    for field in msgspec.structs.fields(kind):
+        raw = getattr(as_sent, field.name)
+        for limit in _limits(field.type):
+            if raw is not UNSET and _size(raw) > limit:
+                sentence = f"{field.encode_name} is longer than {limit // 1024} KiB; shorten it."
+                raise ChatError("too_large", sentence)
+
+
+def _limits(hint: Any) -> Iterator[int]:
+    """Yield the limits in bytes that a field's type declares, at any place in it."""
+    if isinstance(hint, Meta) and hint.extra:
+        yield hint.extra["max_bytes"]
+    for part in get_args(hint):
+        yield from _limits(part)
+
+
+def _size(raw: Raw) -> int:
+    """Return the size of JSON in bytes; of a text, in UTF-8."""
+    sent = memoryview(raw)
+    return len(msgspec.json.decode(raw, type=str).encode()) if sent[:1].tobytes() == b'"' else len(sent)
+
+
+async def _read_body(request: web.Request, most: int) -> bytearray:
+    """Return the body, and stop reading at `most` bytes. Raises `too_large`."""
+    too_large = ChatError("too_large", f"The body is larger than {most // 1024**2} MiB; send less.")
+    if (request.content_length or 0) > most:
         raise too_large
     body = bytearray()
     async for piece in request.content.iter_any():
         body += piece
-        if len(body) > MAX_BODY:
+        if len(body) > most:
             raise too_large
-    return bytes(body)
+    return body
 
 
 def row_id(request: web.Request, name: str, noun: str) -> int:
@@ -103,6 +144,16 @@ def before_message(request: web.Request) -> int | None:
     if not _ID.fullmatch(text):
         raise ChatError("invalid_cursor", "before must be what `next` said in the page before.")
     return int(text)
+
+
+def search_text(request: web.Request) -> str:
+    """Return `?q=`, or an empty text. Raises `invalid` beyond MAX_QUERY characters."""
+    text = request.query.get("q", "")
+    if len(text) > MAX_QUERY:
+        raise ChatError(
+            "invalid", f"q is longer than {MAX_QUERY} characters; search for fewer words.", field="q"
+        )
+    return text
 
 
 def json_response(

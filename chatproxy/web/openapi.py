@@ -30,10 +30,10 @@ DESCRIPTION: Final = (
     "a proxy names the user, and each user has their own sessions and documents."
 )
 PATH_PARAMETERS: Final[Mapping[str, Any]] = {
-    "sid": Annotated[str, Meta(min_length=1, description="The session's id.")],
+    "sid": Annotated[str, Meta(min_length=1, max_length=64, description="The session's id.")],
     "mid": Annotated[RowId, Meta(description="The message's id.")],
     "id": Annotated[RowId, Meta(description="The document's id.")],
-    "path": Annotated[str, Meta(min_length=1, description="The file's path.")],
+    "path": Annotated[str, Meta(min_length=1, max_length=1024, description="The file's path.")],
 }
 # Error codes that follow from an operation's method, path and body.
 EVERY_OPERATION: Final = ("malformed", "unsupported_media_type", "internal", "overloaded")

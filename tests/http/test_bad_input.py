@@ -19,7 +19,8 @@ from chatproxy.errors import STATUS
 JSON: Final = {"Content-Type": "application/json"}
 BODIES: Final = ("create", "change", "messages", "stream", "documents")
 REFUSALS: Final = {400, 404, 413, 415, 422}
-MAX_BODY: Final = 16 * 1024 * 1024
+MAX_BODY: Final = {"create": 2 * 1024 * 1024, "change": 2 * 1024 * 1024}
+LARGEST_BODY: Final = 16 * 1024 * 1024
 MAX_MESSAGE: Final = 256 * 1024
 
 
@@ -124,7 +125,7 @@ async def test_endless_nesting_is_refused(client: Client, session: str) -> None:
     with matrix() as cases:
         for name in BODIES:
             for opening in openings:
-                data = BytesIO(opening * 100_000)
+                data = BytesIO(opening * 60_000)
                 status, code, _ = await refused(client, session, name, data=data, headers=JSON)
                 cases.check(status in {400, 422} and code != "stored", f"{status} {code}", name, opening)
 
@@ -329,7 +330,7 @@ async def in_pieces(body: bytes) -> AsyncIterator[bytes]:
 
 
 @pytest.mark.parametrize("chunked", [False, True])
-async def test_a_body_may_have_16_mib_and_not_a_byte_more(
+async def test_a_body_may_have_so_many_bytes_and_not_one_more(
     client: Client, session: str, chunked: bool
 ) -> None:
     def body(size: int) -> Any:
@@ -337,9 +338,11 @@ async def test_a_body_may_have_16_mib_and_not_a_byte_more(
 
     with matrix() as cases:
         for name in BODIES:
-            got = await refused(client, session, name, data=body(MAX_BODY + 1), headers=JSON)
+            most = MAX_BODY.get(name, LARGEST_BODY)
+            got = await refused(client, session, name, data=body(most + 1), headers=JSON)
             cases.expect((413, "too_large", None), got, name)
-    await client.call("PATCH", f"/api/chat/sessions/{session}", data=body(MAX_BODY), headers=JSON)
+            status, _ = await sent(client, *endpoint(name, session), data=body(most), headers=JSON)
+            cases.check(status in {200, 201}, str(status), name)
 
 
 # -- what looks bad and is allowed
@@ -529,8 +532,8 @@ HOSTILE: Final = [
     "'; DROP TABLE",
     "{a b}: c",
     "\ufffd",
-    "a " * 2000,
-    "é" * 1000,
+    "a " * 32,
+    "é" * 500,
     "\\",
     "%",
     "+",

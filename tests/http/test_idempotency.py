@@ -65,7 +65,7 @@ async def test_fifty_at_once_are_one(client: Client, fake: FakeOllama, config: C
         ({}, {"options": {"temperature": 0}}),
         ({}, {"think": False}),
         ({}, {"format": "json"}),
-        ({}, {"keep_alive": "10m"}),
+        ({}, {"options": {"stop": ["."]}}),
         ({}, {"replaces": 1}),
         ({}, {"document_id": None}),
         ({"documentId": None}, {}),

@@ -192,7 +192,7 @@ EXCLUDED: Final[list[dict[str, Any]]] = [
 ]
 ALLOWED: Final[list[dict[str, Any]]] = [
     {"message": "a", "model": None, "system": None, "images": None, "options": None, "think": None},
-    {"message": "a", "format": {"type": "object"}, "keep_alive": -1, "think": False},
+    {"message": "a", "format": {"type": "object"}, "keep_alive": None, "think": False},
     {"message": "a", "documentId": None, "clientMessageId": "a-b:c", "unknown": 1},
 ]
 

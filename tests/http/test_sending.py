@@ -300,7 +300,8 @@ async def test_with_streaming_disabled_the_stream_call_answers_like_the_json_cal
 # -- what Ollama is asked
 
 
-async def test_options_are_passed_on_exactly(client: Client, fake: FakeOllama) -> None:
+async def test_options_are_passed_on_exactly(serve: Serve, fake: FakeOllama) -> None:
+    client = await serve(allowed_options=("keep_alive",))
     wishes: dict[str, Any] = {
         "options": {"temperature": 0.7, "seed": 2**53, "stop": ["\n\n", "é"], "top_k": 0, "unheard_of": None},
         "think": False,
@@ -318,7 +319,8 @@ async def test_options_are_passed_on_exactly(client: Client, fake: FakeOllama) -
     ]
 
 
-async def test_each_form_of_an_option_is_passed_on(client: Client, fake: FakeOllama) -> None:
+async def test_each_form_of_an_option_is_passed_on(serve: Serve, fake: FakeOllama) -> None:
+    client = await serve(allowed_options=("keep_alive",))
     forms = (
         {"think": True},
         {"think": "high"},

@@ -21,7 +21,18 @@ from chatproxy.documents.worker import DocumentReader
 from chatproxy.errors import ChatError
 from chatproxy.prompt.passages import passages_for
 from chatproxy.store.records import Document, NewDocument, Record, Source
-from chatproxy.web.json import Before, Limit, before_message, json_response, limit, read_json, row_id
+from chatproxy.web.json import (
+    MAX_BODY,
+    MAX_QUERY,
+    Before,
+    Limit,
+    before_message,
+    json_response,
+    limit,
+    read_json,
+    row_id,
+    search_text,
+)
 from chatproxy.web.keys import CONFIG, STORE
 from chatproxy.web.operation import JSON, operation
 from chatproxy.web.security import owner
@@ -51,7 +62,7 @@ class TextRequest(Struct, frozen=True):
     """A document as text."""
 
     title: Annotated[str, Meta(min_length=1, max_length=500)]
-    text: str
+    text: Annotated[str, Meta(max_length=MAX_BODY, description="Up to MAX_DOCUMENT_BYTES in UTF-8.")]
 
 
 class FileRequest(Struct, frozen=True):
@@ -60,7 +71,9 @@ class FileRequest(Struct, frozen=True):
     file: Annotated[
         str,
         Meta(
-            description="With a file name, whose extension determines how it is read.",
+            max_length=100 * 1024**2,
+            description="With a file name, whose extension determines how it is read. Up to"
+            " MAX_DOCUMENT_BYTES.",
             extra_json_schema={"contentMediaType": "application/octet-stream"},
         ),
     ]
@@ -149,12 +162,13 @@ async def delete_document(request: web.Request) -> web.StreamResponse:
     "searchDocument",
     "Find the passages of a document that a question would be answered from.",
     tag="documents",
-    query={"q": Annotated[str, Meta(description="The question.")]},
+    query={"q": Annotated[str, Meta(max_length=MAX_QUERY, description="The question.")]},
     answers={200: Sources},
+    errors=("invalid",),
 )
 async def search_document(request: web.Request) -> web.StreamResponse:
     document = await _document(request)
-    found = await passages_for(request.app[STORE].documents, document, request.query.get("q", ""))
+    found = await passages_for(request.app[STORE].documents, document, search_text(request))
     return json_response(Sources(sources=found.sources))
 
 

@@ -157,7 +157,9 @@ async def _send(request: web.Request) -> Answer:
     arrived = monotonic()
     session = await session_of(request)  # before the body is read: a missing session comes first
     body = await read_json(request, SendRequest)
-    return await request.app[CHAT].send(owner(request), session, body.checked(), arrived)
+    return await request.app[CHAT].send(
+        owner(request), session, body.checked(request.app[CONFIG].allowed_options), arrived
+    )
 
 
 async def _stream(

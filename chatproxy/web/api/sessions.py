@@ -6,9 +6,10 @@ import msgspec
 from aiohttp import web
 from msgspec import UNSET, Meta, Struct, UnsetType
 
+from chatproxy.errors import ChatError
 from chatproxy.prompt.request import ModelName, SystemPrompt
 from chatproxy.store.records import Record, Session, SessionItem
-from chatproxy.web.json import Limit, json_response, limit, read_json
+from chatproxy.web.json import MAX_QUERY, Limit, json_response, limit, read_json, search_text
 from chatproxy.web.keys import CHAT, STORE
 from chatproxy.web.operation import operation
 from chatproxy.web.security import owner
@@ -17,6 +18,8 @@ from chatproxy.web.sse import while_present
 routes: Final = web.RouteTableDef()
 SESSIONS: Final = "/api/chat/sessions"
 SESSION: Final = f"{SESSIONS}/{{sid}}"
+MAX_BODY: Final = 2 * 1024 * 1024  # bytes; JSON's escapes make up to six bytes of one
+MAX_WORDS: Final = 32  # of a search; each is looked up as a beginning
 
 
 class SessionRequest(Struct, frozen=True, omit_defaults=True):
@@ -40,8 +43,16 @@ class SessionPage(Record, frozen=True, kw_only=True):
 
 PAGE: Final = {
     "limit": Limit,
-    "before": Annotated[str, Meta(description="`next` of the previous page. Absent: the first page.")],
-    "q": Annotated[str, Meta(description="Beginnings of words, all in the title or all in one message.")],
+    "before": Annotated[
+        str, Meta(max_length=64, description="`next` of the previous page. Absent: the first page.")
+    ],
+    "q": Annotated[
+        str,
+        Meta(
+            max_length=MAX_QUERY,
+            description=f"Up to {MAX_WORDS} beginnings of words, all in the title or all in one message.",
+        ),
+    ],
 }
 
 
@@ -57,7 +68,7 @@ PAGE: Final = {
 )
 async def create_session(request: web.Request) -> web.StreamResponse:
     user = owner(request)
-    given = (await read_json(request, SessionRequest)).given() if request.can_read_body else {}
+    given = (await read_json(request, SessionRequest, most=MAX_BODY)).given() if request.can_read_body else {}
     return json_response(await request.app[STORE].sessions.create(user, **given), status=201)
 
 
@@ -76,7 +87,7 @@ async def list_sessions(request: web.Request) -> web.StreamResponse:
         owner(request),
         limit=limit(request, default=50),
         before=request.query.get("before") or None,
-        q=request.query.get("q") or None,
+        q=_search_words(request),
     )
     sessions, following = await while_present(request, page)
     return json_response(
@@ -107,7 +118,7 @@ async def get_session(request: web.Request) -> web.StreamResponse:
 )
 async def update_session(request: web.Request) -> web.StreamResponse:
     session = await session_of(request)
-    changes = (await read_json(request, SessionRequest)).given()
+    changes = (await read_json(request, SessionRequest, most=MAX_BODY)).given()
     session = await request.app[STORE].sessions.update(session, changes)
     return json_response(request.app[CHAT].with_activity(session))
 
@@ -127,3 +138,11 @@ async def delete_session(request: web.Request) -> web.StreamResponse:
 async def session_of(request: web.Request) -> Session:
     """Return the session that the path names; raise `not_found` if the user has no such session."""
     return await request.app[STORE].sessions.get(owner(request), request.match_info["sid"])
+
+
+def _search_words(request: web.Request) -> str | None:
+    """Return `?q=`, or None if it is absent or empty. Raises `invalid`."""
+    text = search_text(request)
+    if len(text.split()) > MAX_WORDS:
+        raise ChatError("invalid", f"q has more than {MAX_WORDS} words; search for fewer.", field="q")
+    return text or None

@@ -1,0 +1,230 @@
+"""Every field of every request has a size, in the unit of what it costs."""
+
+import json
+import re
+from collections.abc import Iterator
+from io import BytesIO
+from types import NoneType, UnionType
+from typing import Annotated, Any, Final, Literal, Union, get_args, get_origin
+
+import msgspec
+import pytest
+from chat_client import Client, Serve
+from fake_ollama import FakeOllama
+from matrix import matrix
+from msgspec import Meta, Struct, UnsetType
+
+from chatproxy import Config, create_app
+from chatproxy.web.openapi import PATH_PARAMETERS
+from chatproxy.web.operation import by_media_type, operation_of
+
+JSON: Final = {"Content-Type": "application/json"}
+
+
+def unbounded(hint: Any, path: str, metas: tuple[Meta, ...] = ()) -> Iterator[str]:
+    """Yield the places in a type that may hold any amount of data; `metas` are of what it is in."""
+    if get_origin(hint) is Annotated:
+        inner, *found = get_args(hint)
+        yield from unbounded(inner, path, (*metas, *(meta for meta in found if isinstance(meta, Meta))))
+    elif any(meta.extra and "max_bytes" in meta.extra for meta in metas):
+        return
+    elif get_origin(hint) in {Union, UnionType}:
+        for part in get_args(hint):
+            yield from unbounded(part, path, metas)
+    elif isinstance(hint, type) and issubclass(hint, Struct):
+        for field in msgspec.structs.fields(hint):
+            yield from unbounded(field.type, f"{path}.{field.encode_name}")
+    elif hint in {bool, NoneType, UnsetType} or get_origin(hint) is Literal:
+        return
+    elif hint in {int, float}:
+        if not any(meta.ge is not None and meta.le is not None for meta in metas):
+            yield path
+    elif get_origin(hint) is list:
+        (item,) = get_args(hint)
+        if not any(meta.max_length is not None for meta in metas):
+            yield path
+        yield from unbounded(item, f"{path}[]")
+    elif hint in {str, bytes}:
+        if not any(meta.max_length is not None or is_bounded(meta.pattern) for meta in metas):
+            yield path
+    else:  # dict, Any, and whatever is added
+        yield path
+
+
+def is_bounded(pattern: str | None) -> bool:
+    """Whether a pattern matches no text of any length: its classes aside, nothing in it repeats for ever."""
+    return pattern is not None and not re.search(r"[*+]|,}", re.sub(r"\[[^]]*\]", "", pattern))
+
+
+def requested() -> Iterator[tuple[str, Any]]:
+    """Yield each type that a request may bring, and where."""
+    for route in create_app(Config()).router.routes():
+        if declared := operation_of(route.handler):
+            for media_type, kind in by_media_type(declared.body).items():
+                yield f"{declared.id} {media_type}", kind
+            for name, kind in {**declared.query, **declared.headers}.items():
+                yield f"{declared.id} {name}", kind
+    yield from PATH_PARAMETERS.items()
+
+
+def test_every_field_of_every_request_has_a_size() -> None:
+    found = list(requested())
+    assert len(found) > 20
+    assert [place for path, kind in found for place in unbounded(kind, path)] == []
+
+
+class Careless(Struct):
+    """Fields as they should not be, and one that is in order."""
+
+    text: str
+    texts: Annotated[list[str], Meta(max_length=3)]
+    many: list[bool] | None
+    number: Annotated[int, Meta(ge=0)]
+    anything: dict[str, Any]
+    pattern: Annotated[str, Meta(pattern="^[a-z]+$")]
+    fine: Annotated[str, Meta(pattern="^[a-z+]{1,3}$")] | None
+
+
+def test_a_field_without_a_size_is_found() -> None:
+    names = ["text", "texts[]", "many", "number", "anything", "pattern"]
+    assert list(unbounded(Careless, "")) == [f".{name}" for name in names]
+
+
+# -- what the sizes are
+
+
+@pytest.fixture
+async def client(serve: Serve) -> Client:
+    return await serve(context_window=1_000_000, allowed_options=("*",))
+
+
+async def refusal(client: Client, session: str, **body: Any) -> tuple[int, str]:
+    """Return status and sentence of a refusal, after which nothing is stored."""
+    path = client.url(f"/api/chat/sessions/{session}/messages")
+    async with client.http.post(path, json={"message": "a"} | body) as response:
+        error = await response.json()
+        assert response.status >= 400, body
+    assert await client.messages(session) == []
+    return response.status, error["error"]
+
+
+async def test_what_a_message_brings_besides_is_bounded(client: Client) -> None:
+    session = await client.new_session()
+    long = "é" * (128 * 1024)
+    with matrix() as cases:
+        for body, status, said in (
+            ({"images": ["YQ=="] * 33}, 422, "length <= 32"),
+            ({"images": [""] * 2}, 422, "length >= 1"),
+            ({"system": f"{long}a"}, 413, "system is longer than 256 KiB"),
+            ({"message": f"{long}a"}, 413, "message is longer than 256 KiB"),
+            ({"options": {"a": "x" * 64 * 1024}}, 413, "options is longer than 64 KiB"),
+            ({"format": "x" * (64 * 1024 + 1)}, 413, "format is longer than 64 KiB"),
+            ({"format": {"a": ["x"] * 20_000}}, 413, "format is longer than 64 KiB"),
+            ({"keep_alive": "1" * 65}, 422, "length <= 64"),
+        ):
+            got, sentence = await refusal(client, session, **body)
+            cases.expect(status, got, str(body)[:80])
+            cases.check(said in sentence, sentence, str(body)[:80])
+        await client.ask(session, system=long, images=["YQ=="] * 32, options={"a": "x" * 60 * 1024})
+
+
+async def test_a_system_prompt_of_a_session_is_bounded_as_a_message_is(client: Client) -> None:
+    most = "é" * (128 * 1024)
+    session = await client.new_session(system=most)
+    assert (await client.session(session))["system"] == most
+    for method, path in (("POST", ""), ("PATCH", f"/{session}")):
+        body = {"system": f"{most}a"}
+        told = await client.call(method, f"/api/chat/sessions{path}", status=413, json=body)
+        assert told["code"] == "too_large"
+    assert (await client.session(session))["system"] == most
+
+
+async def test_a_field_that_is_sent_twice_counts_as_the_last_one_does(
+    client: Client, fake: FakeOllama
+) -> None:
+    """Nothing of the first is unfolded: it would take thirty times its size."""
+    session = await client.new_session()
+    first = ",".join(["{}"] * 1_000_000)
+    body = f'{{"message": "a", "options": {{"a": [{first}]}}, "options": {{"seed": 1}}}}'.encode()
+    path = f"/api/chat/sessions/{session}/messages"
+    await client.call("POST", path, data=BytesIO(body), headers=JSON)
+    assert fake.requests[-1]["options"] == {"seed": 1}
+
+
+async def test_the_words_of_a_search_are_bounded(client: Client) -> None:
+    document = await client.call("POST", "/api/documents", status=201, json={"title": "a", "text": "a b"})
+    sessions, passages = "/api/chat/sessions", f"/api/documents/{document['id']}/search"
+    with matrix() as cases:
+        for path, q, status in (
+            (sessions, "a " * 32, 200),
+            (sessions, "a " * 33, 422),
+            (sessions, "é" * 500, 200),
+            (sessions, "é" * 501, 422),
+            (passages, "a " * 250, 200),
+            (passages, "a " * 251, 422),
+        ):
+            async with client.http.get(client.url(path), params={"q": q}) as response:
+                cases.expect(status, response.status, path, len(q))
+                if status != 200:
+                    cases.expect("q", (await response.json())["field"], path, len(q))
+
+
+# -- what is the operator's
+
+
+SHARED: Final[list[dict[str, Any]]] = [
+    {"keep_alive": 0},
+    {"keep_alive": -1},
+    {"keep_alive": "10m"},
+    {"options": {"num_ctx": 4096}},
+    {"options": {"use_mlock": None}},
+]
+
+
+async def test_what_concerns_all_users_of_a_model_is_the_operators(serve: Serve) -> None:
+    client = await serve(allowed_options=("num_gpu",))
+    session = await client.new_session()
+    with matrix() as cases:
+        for body in SHARED:
+            status, sentence = await refusal(client, session, **body)
+            cases.expect(422, status, body)
+            cases.check("ALLOWED_OPTIONS" in sentence, sentence, body)
+            cases.check(("OLLAMA_KEEP_ALIVE" in sentence) == ("keep_alive" in body), sentence, body)
+        await client.ask(session, options={"num_gpu": 1})
+
+
+@pytest.mark.parametrize("allowed", [("*",), ("keep_alive", "num_ctx", "use_mlock")])
+async def test_the_operator_may_allow_it(serve: Serve, fake: FakeOllama, allowed: tuple[str, ...]) -> None:
+    client = await serve(allowed_options=allowed)
+    with matrix() as cases:
+        for body in SHARED:
+            await client.ask(await client.new_session(), **body)
+            cases.check(fake.requests[-1].items() >= body.items(), json.dumps(fake.requests[-1]), body)
+
+
+async def test_a_keep_alive_is_sent_as_ollama_takes_it(client: Client, fake: FakeOllama) -> None:
+    with matrix() as cases:
+        for given, sent in (
+            ("-1", -1),
+            ("0", 0),
+            ("300", 300),
+            ("+5", 5),
+            ("1.5", 1.5),
+            ("10m", "10m"),
+            ("-1m", "-1m"),
+            ("1h30m0.5s", "1h30m0.5s"),
+            (".5h", ".5h"),
+            ("1µs", "1µs"),
+            (2.5, 2.5),
+        ):
+            await client.ask(await client.new_session(), keep_alive=given)
+            cases.expect(sent, fake.requests[-1]["keep_alive"], given)
+
+
+async def test_a_keep_alive_that_ollama_refuses_is_refused_first(client: Client) -> None:
+    session = await client.new_session()
+    with matrix() as cases:
+        for given in ("soon", "", " 5m", "5 m", "5d", "m", "1h30", ".", "1e3", "3000000h", "9" * 20, 2**62):
+            status, sentence = await refusal(client, session, keep_alive=given)
+            cases.expect(422, status, given)
+            cases.check(sentence.startswith("keep_alive cannot be used"), sentence, given)
