@@ -4,24 +4,26 @@ The errors of aiohttp's client become chatproxy's here, and nowhere else.
 """
 
 import re
-from collections.abc import Mapping
+from collections.abc import Sequence
+from contextlib import suppress
 from types import SimpleNamespace
-from typing import Any, Final, TypeVar
+from typing import Annotated, Final, TypeVar
 
 import aiohttp
 import msgspec
 from aiohttp import ClientResponse, ClientSession, ClientTimeout, TraceConfig, TraceConnectionReuseconnParams
-from msgspec import Struct
+from msgspec import Raw, Struct, field
 from yarl import URL
 
 from chatproxy.errors import ChatError
+from chatproxy.ollama.lenient import DECODE_ERRORS, STRICT, Size, Tokens, decode
 from chatproxy.ollama.stream import ChatStream, Receive, chat_stream
 from chatproxy.ollama.wire import refusal, upstream_incomplete, upstream_invalid, upstream_unavailable
 
-T = TypeVar("T")
+T = TypeVar("T", bound=Struct)
 
 RESPONSE_TIMEOUT: Final = 10.0  # seconds; none of these calls computes anything
-MAX_BODY: Final = 16 * 1024 * 1024  # bytes
+MAX_BODY: Final = 2 * 1024 * 1024  # bytes; 5,000 models take as much
 
 
 class ModelDetails(Struct, frozen=True):
@@ -30,7 +32,7 @@ class ModelDetails(Struct, frozen=True):
     family: str | None = None
     parameter_size: str | None = None
     quantization_level: str | None = None
-    context_length: int | None = None
+    context_length: Tokens | None = None
 
 
 class Model(Struct, frozen=True):
@@ -38,7 +40,7 @@ class Model(Struct, frozen=True):
 
     name: str
     digest: str | None = None
-    size: int | None = None  # bytes
+    size: Size | None = None  # bytes
     details: ModelDetails | None = None
     remote_host: str | None = None  # set if the model runs on another machine
     remote_model: str | None = None
@@ -54,9 +56,9 @@ class RunningModel(Struct, frozen=True):
 
     name: str
     digest: str | None = None
-    size: int | None = None  # bytes
-    size_vram: int | None = None  # bytes of `size` in GPU memory; 0 on a machine without a GPU
-    context_length: int | None = None
+    size: Size | None = None  # bytes
+    size_vram: Size | None = None  # bytes of `size` in GPU memory; 0 on a machine without a GPU
+    context_length: Tokens | None = None
 
 
 class Details(Struct, frozen=True):
@@ -72,19 +74,19 @@ class Details(Struct, frozen=True):
     weights: str | None = None
 
 
-class _Tags(Struct, frozen=True):
-    models: list[Model] | None = None
-
-
-class _Ps(Struct, frozen=True):
-    models: list[RunningModel] | None = None
+class _Models(Struct, frozen=True):
+    models: Annotated[list[Raw] | None, STRICT] = None
 
 
 class _Show(Struct, frozen=True):
     capabilities: list[str] | None = None
     parameters: str | None = None
-    model_info: dict[str, Any] | None = None
+    model_info: Raw = Raw(b"{}")  # which may list every tensor
     modelfile: str | None = None
+
+
+class _ModelInfo(Struct, frozen=True):
+    architecture: str | None = field(name="general.architecture", default=None)
 
 
 class _Version(Struct, frozen=True):
@@ -105,11 +107,11 @@ class Ollama:
 
     async def tags(self) -> list[Model]:
         """Return the installed models."""
-        return (await self._call("GET", "tags", _Tags)).models or []
+        return _readable((await self._call("GET", "tags", _Models)).models or [], Model)
 
     async def ps(self) -> list[RunningModel]:
         """Return the loaded models."""
-        return (await self._call("GET", "ps", _Ps)).models or []
+        return _readable((await self._call("GET", "ps", _Models)).models or [], RunningModel)
 
     async def show(self, name: str) -> Details:
         """Return what a model can do. Also raises `model_not_found`."""
@@ -117,7 +119,7 @@ class Ollama:
         return Details(
             capabilities=frozenset(found.capabilities or ()),
             window=_num_ctx(found.parameters or ""),
-            trained_window=_trained_window(found.model_info or {}),
+            trained_window=_trained_window(found.model_info),
             weights=_weights(found.modelfile or ""),
         )
 
@@ -141,8 +143,8 @@ class Ollama:
         except (aiohttp.ClientError, TimeoutError) as error:
             raise self._translate_error(error) from error
         try:
-            return msgspec.json.decode(content, type=kind)
-        except (msgspec.DecodeError, UnicodeError, RecursionError) as error:
+            return decode(content, kind)
+        except DECODE_ERRORS as error:
             raise upstream_invalid(f"/api/{name} gave something else than its JSON") from error
 
     async def _exchange(self, method: str, name: str, body: bytes | None) -> bytes:
@@ -215,15 +217,29 @@ async def _read_body(response: ClientResponse) -> bytes:
     return bytes(body)
 
 
+def _readable(items: Sequence[Raw], kind: type[T]) -> list[T]:
+    """Return the models of a list, without those that have no name."""
+    models = []
+    for item in items:
+        with suppress(*DECODE_ERRORS):
+            models.append(decode(item, kind))
+    return models
+
+
 def _num_ctx(parameters: str) -> int | None:
     """Return `num_ctx` of show's `parameters`, which has one name and value per line."""
     found = re.search(r"^num_ctx\s+([0-9]{1,15})\s*$", parameters, re.MULTILINE)
     return int(found[1]) if found else None
 
 
-def _trained_window(model_info: Mapping[str, object]) -> int | None:
-    length = model_info.get(f"{model_info.get('general.architecture')}.context_length")
-    return length if isinstance(length, int) else None
+def _trained_window(model_info: Raw) -> int | None:
+    """Return the window of show's `model_info`, whose name begins with the architecture."""
+    try:
+        name = f"{decode(model_info, _ModelInfo).architecture}.context_length"
+        kind = msgspec.defstruct("_Window", [("length", Tokens | None, field(name=name, default=None))])
+        return getattr(decode(model_info, kind), "length", None)
+    except DECODE_ERRORS:
+        return None
 
 
 def _weights(modelfile: str) -> str | None:

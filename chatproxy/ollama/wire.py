@@ -1,7 +1,8 @@
 """Ollama's JSON as types: bytes of a response go in, lines and refusals come out. Nothing here does I/O.
 
 Ollama streams newline-delimited JSON (Ollama API, "Generate a chat completion"). The last line has
-`done: true`. A line with `error` replaces everything that would follow, even under status 200.
+`done: true`. A line with `error` replaces everything that would follow, even under status 200. Only what
+carries the text has to be of its type; a count or a name that is not is unknown (`lenient`).
 """
 
 import re
@@ -9,15 +10,14 @@ from collections.abc import Iterator
 from typing import Annotated, Any, Final
 
 import msgspec
-from msgspec import Meta, Struct
+from msgspec import Raw, Struct
 from yarl import URL
 
 from chatproxy.errors import ChatError
+from chatproxy.ollama.lenient import DECODE_ERRORS, STRICT, Nanoseconds, Tokens, decode_fields
 
 MAX_LINE: Final = 8 * 1024 * 1024  # bytes; Ollama's own client has the same limit
-
-# Ollama counts in Go's int64 and omits zeros, so an absent count is unknown rather than 0.
-Count = Annotated[int, Meta(ge=-(2**63), le=2**63 - 1)]
+MAX_ERROR: Final = 64 * 1024  # bytes of an error that are looked into
 
 
 class ChatMessage(Struct, frozen=True, omit_defaults=True):
@@ -47,25 +47,27 @@ class ChatRequest(Struct, frozen=True, kw_only=True, omit_defaults=True):
 class Message(Struct, frozen=True, gc=False):
     """The `message` of a line: the next piece of reasoning, of the answer, or of neither."""
 
-    role: str | None = None
-    content: str | None = None
-    thinking: str | None = None
+    content: Annotated[str | None, STRICT] = None
+    thinking: Annotated[str | None, STRICT] = None
 
 
 class Line(Struct, frozen=True, gc=False):
-    """One line of an answer. Counts and durations (in nanoseconds) come with the last line."""
+    """One line of an answer. Counts and durations come with the last line.
+
+    Ollama omits zeros, so an absent count is unknown rather than 0.
+    """
 
     model: str | None = None
-    message: Message | None = None
+    message: Annotated[Message | None, STRICT] = None
     done: bool = False
     done_reason: str | None = None
-    total_duration: Count | None = None
-    load_duration: Count | None = None
-    prompt_eval_count: Count | None = None
-    prompt_eval_duration: Count | None = None
-    eval_count: Count | None = None
-    eval_duration: Count | None = None
-    error: Any = None
+    total_duration: Nanoseconds | None = None
+    load_duration: Nanoseconds | None = None
+    prompt_eval_count: Tokens | None = None
+    prompt_eval_duration: Nanoseconds | None = None
+    eval_count: Tokens | None = None
+    eval_duration: Nanoseconds | None = None
+    error: Raw = Raw()
 
     @property
     def content(self) -> str:
@@ -99,17 +101,17 @@ class Line(Struct, frozen=True, gc=False):
         return _milliseconds(self.total_duration)
 
 
-class _ErrorLine(Struct, frozen=True):
-    """The only field that is still read from a line whose other fields are malformed."""
+class _Error(Struct, frozen=True):
+    """What an error is looked for in, also in a line whose other fields are malformed."""
 
-    error: Any = None
+    error: Raw = Raw()
+    message: Raw = Raw()
 
 
 _decode: Final = msgspec.json.Decoder(Line).decode
-_decode_error: Final = msgspec.json.Decoder(_ErrorLine).decode
+_decode_error: Final = msgspec.json.Decoder(_Error).decode
 
-# What msgspec raises for bytes that are not the expected JSON.
-_DECODE_ERRORS: Final = (msgspec.DecodeError, UnicodeError, RecursionError)
+_NO_ERROR: Final = frozenset({b"", b"null", b"false", b"0", b'""', b"{}", b"[]"})
 
 _MISSING_MODEL: Final = re.compile(r"""model ['"]?([^\s'"]+)['"]? (?:was )?not found""")
 _PROMPT_TOKENS: Final = re.compile(rb'n_prompt_tokens\\*": ?([0-9]{1,15})')
@@ -175,16 +177,23 @@ def parse(line: bytes) -> Line:
         raise _line_too_long()
     try:
         parsed = _decode(line)
-    except _DECODE_ERRORS as cause:
-        error = _error_in(line)
-        if not error:
-            raise upstream_invalid("a line of it is not what Ollama would write") from cause
-    else:
-        error = parsed.error
-        if not error:
-            return parsed
-    sentence = _reported(_error_text(error)) or _EMPTY_ERROR
+    except msgspec.ValidationError as cause:
+        parsed = _parse_fields(line, cause)
+    except DECODE_ERRORS as cause:
+        raise _not_a_line() from cause
+    if not parsed.error or bytes(parsed.error) in _NO_ERROR:
+        return parsed
+    sentence = _reported(_error_text(_shown(parsed.error))) or _EMPTY_ERROR
     raise OllamaError("upstream_error", sentence, status=200, body=line)
+
+
+def _parse_fields(line: bytes, cause: Exception) -> Line:
+    """Parse a line with a field of another type. An error counts whatever else the line has."""
+    try:
+        error = _decode_error(line).error
+        return Line(error=error) if bytes(error) not in _NO_ERROR else decode_fields(line, Line)
+    except DECODE_ERRORS:
+        raise _not_a_line() from cause
 
 
 def unwrap(body: bytes | str) -> str:
@@ -272,6 +281,10 @@ def _milliseconds(nanoseconds: int | None) -> int | None:
     return None if nanoseconds is None else round(nanoseconds / 1e6)
 
 
+def _not_a_line() -> ChatError:
+    return upstream_invalid("a line of it is not what Ollama would write")
+
+
 def _line_too_long() -> ChatError:
     return upstream_invalid(f"a line of it is longer than {MAX_LINE // 1024**2} MiB")
 
@@ -280,37 +293,33 @@ def _is_truncated(line: bytes) -> bool:
     """Return whether a JSON object ends too early; a complete one of the wrong shape does not."""
     try:
         _decode_error(line)
-    except _DECODE_ERRORS as error:
+    except DECODE_ERRORS as error:
         return not isinstance(error, msgspec.ValidationError)
     return False
 
 
-def _error_in(line: bytes) -> object:
-    try:
-        return _decode_error(line).error
-    except _DECODE_ERRORS:
-        return None
-
-
-def _error_text(value: object) -> str:
+def _error_text(text: str) -> str:
     """Follow `error` and `message` inward, through JSON within strings, to the text meant for people."""
-    while True:
-        if isinstance(value, str):
-            try:
-                inner = msgspec.json.decode(value) if value.lstrip().startswith("{") else None
-            except _DECODE_ERRORS:
-                inner = None
-            if not isinstance(inner, dict):
-                break
-            value = inner
-        elif isinstance(value, dict):
-            value = value.get("error") or value.get("message")
-        else:
-            return ""
-    text = value.strip()
+    while text.lstrip().startswith("{") and len(text) <= MAX_ERROR:
+        try:
+            inner = _decode_error(text)
+        except DECODE_ERRORS:
+            break
+        text = _shown(inner.message if bytes(inner.error) in _NO_ERROR else inner.error)
+    text = text.strip()
     if text.startswith("<"):  # HTML
         return ""
     return text if len(text) <= _MAX_ERROR_TEXT else f"{text[:_MAX_ERROR_TEXT]}…"
+
+
+def _shown(raw: Raw) -> str:
+    """Return the text of a string, the JSON of an object, and nothing of anything else."""
+    try:
+        if bytes(raw).startswith(b"{"):
+            return bytes(raw).decode() if len(raw) <= MAX_ERROR else ""
+        return msgspec.json.decode(raw, type=str)
+    except DECODE_ERRORS:
+        return ""
 
 
 def _reported(text: str) -> str:

@@ -1,7 +1,7 @@
 """What can go wrong with Ollama: readers learn what, keep the text, and can try again."""
 
 from itertools import product
-from typing import Final, Literal, NamedTuple
+from typing import Any, Final, Literal, NamedTuple
 
 import pytest
 from chat_client import Client, Serve
@@ -83,6 +83,21 @@ FAULTS = {
         Script([*HEARD, token("x" * 9 * 1024**2)]), "upstream_invalid", False, 502, "One two"
     ),
 }
+
+NUMBERS = ("prompt_eval_count", "eval_count", "eval_duration", "load_duration", "total_duration")
+
+
+@pytest.mark.parametrize("value", [1.5, -1, 2**63 - 1, 10**30, "many", [1], {}, True])
+async def test_numbers_that_are_none_are_unknown_and_no_answer_fails(
+    fake: FakeOllama, client: Client, value: Any
+) -> None:
+    fake.script = Script([*HEARD, last(**dict.fromkeys(NUMBERS, value))])
+    stream = await client.ask(await client.new_session())
+    assert (stream.last["type"], stream.text()) == ("done", "One two")
+    usage = stream.last["usage"]
+    known = ("promptTokens", "completionTokens", "tokensPerSecond", "loadMs", "totalMs")
+    assert [usage[name] for name in known] == [None] * 5
+
 
 # The last words of the sentence that people read, for each recorded refusal.
 REFUSALS = {

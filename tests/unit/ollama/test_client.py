@@ -1,4 +1,6 @@
 import asyncio
+import json
+import tracemalloc
 from collections.abc import AsyncIterator, Coroutine
 from typing import Any
 
@@ -104,6 +106,65 @@ async def test_a_model_of_nulls(fake: FakeOllama, ollama: Ollama) -> None:
     assert await ollama.tags() == [Model("x")]
 
 
+VALUES = [True, -1, 1.5, 1e300, 2**63 - 1, 10**30, "many", [1], {"name": 5}, None]
+UNREADABLE = [b'{"size":1}', b'{"name":5}', b'{"name":"\xff"}', b"7"]
+
+
+@pytest.mark.parametrize("value", VALUES)
+async def test_a_value_of_another_type_is_unknown(fake: FakeOllama, ollama: Ollama, value: Any) -> None:
+    """Every field of every list and description, one after the other."""
+    tags, running = await ollama.tags(), await ollama.ps()
+    for models, listing, kind in ((fake.models, ollama.tags, Model), (fake.running, ollama.ps, RunningModel)):
+        first = dict(models[0])
+        for name in set(kind.__struct_fields__) - {"name"}:
+            models[0] = {**first, name: value}
+            found = await listing()
+            assert [model.name for model in found] == [model["name"] for model in models]
+            assert getattr(found[0], name) in (None, value, ModelDetails())
+        models[0] = first
+    details = dict(fake.models[0]["details"])
+    for name in details:
+        fake.models[0]["details"] = {**details, name: value}
+        (described, *_) = await ollama.tags()
+        assert described.details is not None
+        sizes = (None, value) if name == "parameter_size" else ("22.57M", "23M")
+        assert described.details.parameter_size in sizes
+    fake.models[0]["details"] = details
+    assert (await ollama.tags(), await ollama.ps()) == (tags, running)
+    shown = fake.shows["gemma3:270m"]
+    for name in ("capabilities", "parameters", "model_info", "modelfile"):
+        fake.shows["gemma3:270m"] = {**shown, name: value}
+        found_details = await ollama.show("gemma3:270m")
+        assert found_details.weights == (None if name == "modelfile" else GEMMA)
+    fake.shows["gemma3:270m"] = {
+        **shown,
+        "model_info": {"general.architecture": "gemma3", "gemma3.context_length": value},
+    }
+    assert (await ollama.show("gemma3:270m")).trained_window is None
+
+
+@pytest.mark.parametrize("unreadable", UNREADABLE)
+async def test_one_model_that_cannot_be_read_hides_no_other(
+    fake: FakeOllama, ollama: Ollama, unreadable: bytes
+) -> None:
+    fake.instead["/api/tags"] = Script([b'{"models":[' + unreadable + b',{"name":"x"}]}'])
+    assert await ollama.tags() == [Model("x")]
+
+
+async def test_what_a_description_lists_is_not_unfolded(fake: FakeOllama, ollama: Ollama) -> None:
+    """A model's tensors and words stay as they came: unfolded, they take thirty times the memory."""
+    shown = {**fake.shows["gemma3:270m"], "tensors": [{}] * 300_000}
+    shown["model_info"] = {**shown["model_info"], "words": [{}] * 300_000}
+    body = json.dumps(shown, separators=(",", ":")).encode()
+    fake.instead["/api/show"] = Script([body])
+    tracemalloc.start()
+    try:
+        assert (await ollama.show("gemma3:270m")).trained_window == 32768
+        assert tracemalloc.get_traced_memory()[1] < 6 * len(body)
+    finally:
+        tracemalloc.stop()
+
+
 async def test_a_missing_model(ollama: Ollama) -> None:
     with pytest.raises(ChatError, match="`ollama pull nope:1b`") as caught:
         await ollama.show("nope:1b")
@@ -162,11 +223,11 @@ async def test_a_response_that_takes_too_long_is_a_timeout(
         (Script(status=302, headers={"Location": "/api/version"}), "upstream_error"),
         (html(), "upstream_invalid"),
         (html(502), "upstream_error"),
-        (Script([b'{"models":[{"size":1}]}']), "upstream_invalid"),
-        (Script([b'{"models":[{"name":"\xff"}]}']), "upstream_invalid"),
+        (Script([b'{"models":5}']), "upstream_invalid"),
+        (Script([b"[]"]), "upstream_invalid"),
         (Script([b'{"x":' + b"[" * 100_000]), "upstream_invalid"),
         (Script([recorded("tags")], headers={"Content-Encoding": "gzip"}), None),
-        (Script([b" " * 1024**2] * 17), "upstream_invalid"),
+        (Script([b" " * 1024**2] * 3), "upstream_invalid"),
         (Script([recorded("tags")[:50]], end="clean"), "upstream_invalid"),
         (Script([recorded("tags")[:50]], end="cut"), "upstream_incomplete"),
         (Script([b"SSH-2.0-OpenSSH_9.2\r\n"], raw=True, end="cut"), "upstream_invalid"),

@@ -1,0 +1,74 @@
+"""Another program's JSON, read leniently: a value of the wrong type is unknown, and spoils nothing else."""
+
+from collections.abc import Iterator
+from functools import cache
+from typing import Annotated, Any, Final, TypeVar, get_args
+
+import msgspec
+from msgspec import Meta, Raw, Struct, ValidationError
+from msgspec.structs import fields
+
+T = TypeVar("T", bound=Struct)
+
+STRICT: Final = "strict"  # marks a field without which the rest is worthless: `Annotated[str, STRICT]`
+
+# What another program counts, as far as it is plausible.
+Tokens = Annotated[int, Meta(ge=0, le=2**31 - 1)]
+Size = Annotated[int, Meta(ge=0, le=2**53)]  # bytes
+Nanoseconds = Annotated[int, Meta(ge=0, le=86_400 * 10**9)]  # up to a day
+
+# What msgspec raises for bytes that are not the expected JSON.
+DECODE_ERRORS: Final = (msgspec.DecodeError, UnicodeError, RecursionError)
+
+
+def decode(data: bytes | Raw, kind: type[T]) -> T:
+    """Decode an object. A field whose value is not of its type gets its default.
+
+    Objects in fields are decoded in the same way. Raises what is in `DECODE_ERRORS` if `data` is not a JSON
+    object, or if the value of a field that is required or marked as STRICT is missing or of another type.
+    """
+    try:
+        return msgspec.json.decode(data, type=kind)
+    except ValidationError:
+        return decode_fields(data, kind)
+
+
+def decode_fields(data: bytes | Raw, kind: type[T]) -> T:
+    """Decode an object that is known not to be of its type, field by field; see `decode`."""
+    found = msgspec.json.decode(data, type=_with_raw_fields(kind))
+    values: dict[str, object] = {}
+    for field in fields(kind):
+        raw: Raw = getattr(found, field.name)
+        try:
+            if raw:
+                values[field.name] = _decode_value(raw, field.type)
+        except DECODE_ERRORS:
+            if field.required or STRICT in get_args(field.type):
+                raise
+    if missing := [field.name for field in fields(kind) if field.required and field.name not in values]:
+        raise ValidationError(f"Object missing required field `{missing[0]}`")
+    return kind(**values)
+
+
+def _decode_value(raw: Raw, kind: Any) -> object:
+    try:
+        return msgspec.json.decode(raw, type=kind)
+    except ValidationError:
+        inner = [each for each in _parts(kind) if isinstance(each, type) and issubclass(each, Struct)]
+        if not inner:
+            raise
+        return decode_fields(raw, inner[0])
+
+
+def _parts(kind: Any) -> Iterator[Any]:
+    """Yield the types within `Annotated` and a union."""
+    yield kind
+    for part in get_args(kind):
+        yield from _parts(part)
+
+
+@cache
+def _with_raw_fields(kind: type[Struct]) -> type[Any]:
+    """Return a type with the same fields, of which nothing is decoded."""
+    raw = [(each.name, Raw, msgspec.field(name=each.encode_name, default=Raw())) for each in fields(kind)]
+    return msgspec.defstruct(kind.__name__, raw)
