@@ -1,7 +1,8 @@
 """One answer's call to Ollama: the slot, the model, the prompt and the connection.
 
 A model that chatproxy chose and that fails before its first token is replaced by the next best one, once. A
-prompt that Ollama rejects as too long is fitted again, with the numbers that Ollama gave, once per model.
+prompt that Ollama rejects as too long is fitted again, with the numbers that Ollama gave, and if they do not
+help, without anything that can be left out. That a message is too long is Ollama's word.
 """
 
 import asyncio
@@ -15,7 +16,8 @@ from chatproxy.background import background
 from chatproxy.errors import ChatError
 from chatproxy.generation.queue import Ticket
 from chatproxy.models.catalog import KnownModel, ModelCatalog
-from chatproxy.models.selection import Choice
+from chatproxy.models.measured import possible
+from chatproxy.models.selection import Choice, too_long
 from chatproxy.ollama.client import Ollama
 from chatproxy.ollama.stream import ChatStream
 from chatproxy.ollama.wire import Line, OllamaError, RefusalError
@@ -23,6 +25,7 @@ from chatproxy.prompt.plan import Plan
 from chatproxy.prompt.prompt import TRUNCATED, FittedPrompt
 from chatproxy.store.records import Measurement, Notice
 
+MAX_BYTES: Final = 4  # of a code point in UTF-8
 LOADING_POLL: Final = 1.0  # seconds between two checks whether the model is loaded
 
 
@@ -72,17 +75,22 @@ class UpstreamCall:
 
     async def _ask(self, model: KnownModel, fitted: FittedPrompt) -> Line:
         await self._ticket.wait_for_slot(lambda position: self._answer.enter("queued", position=position))
-        try:
-            return await self._exchange(model, fitted)
-        except RefusalError as refused:
-            if refused.window is None or refused.prompt_tokens is None:
-                raise
-            model = self._models.refused(
-                model, fitted.size, fitted.tokens, window=refused.window, tokens=refused.prompt_tokens
-            )
-        fitted = self._plan.prompt.fit(model)
-        self._refit(fitted)
-        return await self._exchange(model, fitted)
+        ways = iter((self._plan.prompt.fit, self._plan.prompt.bare))
+        while True:
+            try:
+                return await self._exchange(model, fitted)
+            except RefusalError as refused:
+                if refused.window is None or refused.prompt_tokens is None:
+                    raise
+                model = self._models.refused(
+                    model, fitted.size, fitted.tokens, window=refused.window, tokens=refused.prompt_tokens
+                )
+                shorter = (each for way in ways if len((each := way(model)).body) < len(fitted.body))
+                found = next(shorter, None)
+                if found is None:
+                    raise too_long(model, refused.prompt_tokens) from refused
+            fitted = found
+            self._refit(fitted)
 
     def _refit(self, fitted: FittedPrompt) -> None:
         """Replace the sources and the warnings of the earlier prompt."""
@@ -97,7 +105,12 @@ class UpstreamCall:
         async with background(self._watch_loading(model), name="loading"):
             try:
                 self._stream = await self._ollama.chat(fitted.body, self._receive)
-                last = await self._stream.finished
+                last = possible(
+                    await self._stream.finished,
+                    prompt=fitted.most_tokens,
+                    window=model.window,
+                    answer=MAX_BYTES * (self._answer.cursor.thinking + self._answer.cursor.content),
+                )
             except ChatError:
                 self._stream = None  # no timeout applies to it any more
                 raise

@@ -2,12 +2,14 @@
 
 Ollama's lists are cached (`Cached`), so that they are always at hand. What a model can do depends on its
 digest, and is asked for once. Measurements are running averages in which a new one counts a third, so that
-they follow within a few answers when the machine gets busy, or idle.
+they follow within a few answers when the machine gets busy, or idle. What was learned about a model that has
+not answered for a day is forgotten: it may be why the model is not chosen, and then nothing would correct it.
 """
 
 import asyncio
 import re
 from collections.abc import Iterable, Sequence
+from time import monotonic
 from typing import Any, Final
 
 from msgspec import Struct
@@ -15,6 +17,7 @@ from msgspec.structs import replace
 
 from chatproxy.cached import Cached
 from chatproxy.errors import ChatError
+from chatproxy.models import measured
 from chatproxy.models.tokens import TokenEstimate
 from chatproxy.ollama.client import Details, Model, Ollama, RunningModel
 from chatproxy.ollama.wire import Line
@@ -22,10 +25,22 @@ from chatproxy.store.records import Measurement
 
 FRESH: Final = 3.0  # seconds for which a list of Ollama's is used as it is
 USABLE: Final = 60.0  # seconds after which callers wait for a new one
-WEIGHT: Final = 1 / 3  # of a new measurement
-REAL_LOAD_MS: Final = 100  # Ollama reports about 1 ms, never 0, for a model that was loaded already
+LEARNED_FOR: Final = 86_400.0  # seconds
+WINDOW_FOR: Final = 600.0  # seconds; if it is larger by then, nothing else may show it
 UNKNOWN_WINDOW: Final = 131_072  # tokens, if nothing names the window
-MIN_TOKENS: Final = 8  # a shorter answer says nothing about the speed
+
+
+class Learned(Struct, frozen=True, kw_only=True):
+    """What answers and refusals showed about one model, the last of them at the monotonic time `at`.
+
+    `window` is the one that Ollama named when it refused a prompt, at `window_at`; None if it did not.
+    """
+
+    measured: Measurement
+    estimate: TokenEstimate = TokenEstimate()
+    window: int | None = None
+    window_at: float = 0.0
+    at: float
 
 
 class KnownModel(Struct, frozen=True, kw_only=True):
@@ -99,10 +114,10 @@ class ModelCatalog:
         self.running: Cached[Sequence[RunningModel]] = Cached(self._list_running, fresh=FRESH, usable=USABLE)
         self._ollama = ollama
         self._details: dict[str, Cached[Details]] = {}
-        self._measured = {measured.digest: measured for measured in measurements}
-        self._estimates = {measured.digest: _estimate(measured) for measured in self._measured.values()}
+        self._learned: dict[str, Learned] = {}  # by digest
         self._context_window = context_window
-        self._refused: dict[str, int] = {}  # windows that Ollama named when it refused a prompt
+        for figures, estimate in map(measured.stored, measurements):
+            self._learned[figures.digest] = Learned(measured=figures, estimate=estimate, at=monotonic())
 
     async def close(self) -> None:
         """End the requests that are under way."""
@@ -163,6 +178,7 @@ class ModelCatalog:
         details = await self.details(model.name, model.digest)
         runner = await self._runner(model, details, running)
         digest = model.digest or model.name
+        learned = self._learned_about(digest)
         return KnownModel(
             name=model.name,
             digest=digest,
@@ -171,13 +187,13 @@ class ModelCatalog:
             remote=model.remote,
             capabilities=details.capabilities,
             window=self._context_window or (runner and runner.context_length) or details.window,
-            expected_window=self._refused.get(digest)
+            expected_window=learned.window
             or details.trained_window
             or (model.details.context_length if model.details else None),
             warm=runner is not None,
             in_memory=runner is not None and (runner.size_vram or 0) >= (runner.size or 1),
-            measured=self._measured.get(digest, Measurement(digest=digest)),
-            estimate=self._estimates.get(digest, TokenEstimate()),
+            measured=learned.measured,
+            estimate=learned.estimate,
             tags=model,
         )
 
@@ -216,37 +232,41 @@ class ModelCatalog:
     # -- what answers show about their models
 
     def measurement(self, model: KnownModel, last: Line, size: int | None) -> Measurement | None:
-        """Update the running figures with this answer's and return them; `size` as in `FittedPrompt`."""
+        """Update the running figures with this answer's and return them; `size` as in `FittedPrompt`.
+
+        `last` has no more than what is `possible`.
+        """
         if model.digest is None:
             return None
-        if last.prompt_eval_count and size:
-            self._learn(model.digest, size, last.prompt_eval_count)
-        before, estimate = self._measured.get(model.digest, model.measured), self._estimates.get(model.digest)
-        rate = last.tokens_per_second if (last.eval_count or 0) >= MIN_TOKENS else None
-        load = last.load_ms if (last.load_ms or 0) >= REAL_LOAD_MS else None
-        after = self._measured[model.digest] = Measurement(
-            digest=model.digest,
-            tokens_per_second=_averaged(before.tokens_per_second, rate),
-            load_ms=_averaged(before.load_ms, load),
-            prompt_base=estimate.base if estimate else None,
-            prompt_slope=estimate.slope if estimate else None,
+        before, tokens = self._learned_about(model.digest), last.prompt_eval_count
+        after = self._learned[model.digest] = replace(
+            before,
+            measured=measured.updated(before.measured, last),
+            estimate=before.estimate.learned(size, tokens) if size and tokens else before.estimate,
+            window=None if (tokens or 0) > (before.window or 0) else before.window,
+            at=monotonic(),
         )
-        if load or not model.ready:
+        if measured.real_load_ms(last) or not model.ready:
             self.running.refresh()  # it is loaded now, and its window is in force
-        return after
+        if after.estimate == TokenEstimate():
+            return after.measured
+        return replace(after.measured, prompt_base=after.estimate.base, prompt_slope=after.estimate.slope)
 
     def refused(
         self, model: KnownModel, size: int | None, expected: int, *, window: int, tokens: int
     ) -> KnownModel:
         """Return the model with the window and the token count that Ollama named when it refused a prompt.
 
-        Both are exact. `size` is None if the prompt had images, from which nothing is learned; what this
-        prompt took beyond `expected` is then added to the estimate of the next one.
+        `size` is None if the prompt had images, from which nothing is learned; what this prompt took beyond
+        `expected` is then added to the estimate of the next one.
         """
         if model.digest is not None:
-            self._refused[model.digest] = window
-            if size:
-                self._learn(model.digest, size, tokens)
+            before = self._learned_about(model.digest)
+            learned = before.estimate.learned(size, tokens) if size else before.estimate
+            now = monotonic()
+            self._learned[model.digest] = replace(
+                before, estimate=learned, window=window, window_at=now, at=now
+            )
         self.running.refresh()  # a model that has counted tokens is loaded, so the list names its window
         if size:
             estimate = model.estimate.learned(size, tokens)
@@ -254,24 +274,19 @@ class ModelCatalog:
             estimate = replace(model.estimate, base=model.estimate.base + max(0, tokens - expected))
         return replace(model, window=window, warm=True, estimate=estimate)
 
-    def _learn(self, digest: str, size: int, tokens: int) -> None:
-        self._estimates[digest] = self._estimates.get(digest, TokenEstimate()).learned(size, tokens)
+    def _learned_about(self, digest: str) -> Learned:
+        """Return what was learned and still counts."""
+        now = monotonic()
+        learned = self._learned.get(digest)
+        if learned is None or now - learned.at >= LEARNED_FOR:
+            return Learned(measured=Measurement(digest=digest), at=now)
+        if now - learned.window_at >= WINDOW_FOR:
+            return replace(learned, window=None)
+        return learned
 
 
 def _named(models: Sequence[Model], name: str) -> Model | None:
     return next((model for model in models if canonical(model.name) == canonical(name)), None)
-
-
-def _estimate(measured: Measurement) -> TokenEstimate:
-    if measured.prompt_base is None or measured.prompt_slope is None:
-        return TokenEstimate()
-    return TokenEstimate(measured.prompt_base, measured.prompt_slope)
-
-
-def _averaged(before: float | None, now: float | None) -> float | None:
-    if before is None or now is None:
-        return before if now is None else now
-    return before + (now - before) * WEIGHT
 
 
 def parameters(size: str | None) -> float:

@@ -6,7 +6,8 @@ used as it is. If the name is "auto", chatproxy selects.
 A model is eligible if it completes text and runs on this machine; if it has vision, for a message with
 images; if it can think, when thinking is requested; and if its window holds what cannot be left out (system
 prompt, message, images) with room for an answer. An unknown window excludes no model, and neither does the
-history, which can be shortened.
+history, which can be shortened. How many tokens a text has is an estimate, though. So if no window seems
+large enough, those that may be are tried, the largest first.
 
 Of the eligible models, the first by these rules is selected:
 
@@ -45,11 +46,12 @@ class Need(Struct, frozen=True, kw_only=True):
     """What a message requires of a model.
 
     `least(model, window)` returns how many tokens cannot be left out, by the model's own estimate, including
-    the reserve for an answer in a window of that many tokens. `whole` is the tokens of everything, roughly.
-    `last_model` wrote the session's last answer.
+    the reserve for an answer in a window of that many tokens. `surely` is how many these are for any model.
+    `whole` is the tokens of everything, roughly. `last_model` wrote the session's last answer.
     """
 
     least: Callable[[KnownModel, int], int] = lambda model, window: 0
+    surely: int = 0
     whole: int = 0
     images: bool = False
     think: bool = False
@@ -79,21 +81,33 @@ def rank(models: Sequence[KnownModel], need: Need) -> list[Choice]:
             "no_models", "No model is installed; type `ollama pull gemma3` where Ollama runs, and try again."
         )
     eligible = _eligible(models, need)
-    fitting = [model for model in eligible if _fits(model, need)]
+    possible = [model for model in eligible if not surely_too_long(model, need)]
+    if not possible:
+        largest = max(eligible, key=lambda model: model.window or 0)
+        raise too_long(largest, need.least(largest, largest.window or 0))
+    fitting = [model for model in possible if _fits(model, need)]
     if not fitting:
-        raise too_long(max(eligible, key=lambda model: model.window or 0), need)
+        reason = "the largest window here" if len(possible) > 1 else _only_reason(models, need)
+        possible.sort(key=lambda model: (-(model.window or 0), model.name))
+        return [Choice(model, reason) for model in possible]
     ranked = sorted(fitting, key=lambda model: _order(model, need))
-    return [Choice(model, _reason(model, fitting, models, need)) for model in ranked]
+    reason_for = _reasons(fitting, models, need)
+    return [Choice(model, reason_for(model)) for model in ranked]
 
 
-def too_long(model: KnownModel, need: Need) -> ChatError:
-    """Return `message_too_long` with the model's numbers."""
+def surely_too_long(model: KnownModel, need: Need) -> bool:
+    """Return whether the window cannot hold the message, however the model counts its tokens."""
+    return model.window is not None and need.surely > model.window
+
+
+def too_long(model: KnownModel, needed: int) -> ChatError:
+    """Return `message_too_long` for a message that needs so many tokens."""
     window = model.window or 0
     return ChatError(
         "message_too_long",
-        f"The message needs about {need.least(model, window)} tokens with room for an answer, and the window"
-        f" of {model.name} holds {window}; shorten it, or raise OLLAMA_CONTEXT_LENGTH where Ollama runs.",
-        neededTokens=need.least(model, window),
+        f"The message needs about {needed} tokens, and the window of {model.name} holds {window}; "
+        "shorten it, or raise OLLAMA_CONTEXT_LENGTH where Ollama runs.",
+        neededTokens=needed,
         contextLength=window,
     )
 
@@ -149,23 +163,29 @@ def _seconds(model: KnownModel) -> float:
     return load + TYPICAL / model.tokens_per_second
 
 
-def _reason(
-    model: KnownModel, fitting: Sequence[KnownModel], models: Sequence[KnownModel], need: Need
-) -> str:
-    """Return the rule that ranked the model, in words for the reader."""
-    if _is_last(model, need):
-        return "answered last in this session"
-    if len(fitting) == 1:
-        return _only_reason(models, need)
-    if _is_demanding(need) and _is_readable(model):
-        return "the largest here that answers at a readable pace"
-    if model.warm:
-        return "already loaded"
-    if model.tokens_per_second:
-        fastest = max(other.tokens_per_second or 0.0 for other in models if not other.remote)
-        what = "fastest installed here" if model.tokens_per_second >= fastest else "soonest here"
-        return f"{what}: {model.tokens_per_second:.0f} tokens/s"
-    return "the smallest installed"
+def _reasons(
+    fitting: Sequence[KnownModel], models: Sequence[KnownModel], need: Need
+) -> Callable[[KnownModel], str]:
+    """Return a function that names the rule that ranked a model, in words for the reader."""
+    fastest = max((other.tokens_per_second or 0.0 for other in models if not other.remote), default=0.0)
+    only = _only_reason(models, need) if len(fitting) == 1 else None
+    is_demanding = _is_demanding(need)
+
+    def reason_for(model: KnownModel) -> str:
+        if _is_last(model, need):
+            return "answered last in this session"
+        if only is not None:
+            return only
+        if is_demanding and _is_readable(model):
+            return "the largest here that answers at a readable pace"
+        if model.warm:
+            return "already loaded"
+        if model.tokens_per_second:
+            what = "fastest installed here" if model.tokens_per_second >= fastest else "soonest here"
+            return f"{what}: {model.tokens_per_second:.0f} tokens/s"
+        return "the smallest installed"
+
+    return reason_for
 
 
 def _only_reason(models: Sequence[KnownModel], need: Need) -> str:

@@ -5,7 +5,7 @@ template), and a slope, the tokens per byte of text. It always passes through th
 close for the next prompt of the same conversation. The slope comes from two counts that are far enough apart,
 so that a short prompt does not skew the estimate of a long one. If the slope between two counts is
 implausible, the prompts were of different kinds; the excess over a typical template is then attributed to the
-text.
+text. An impossible count teaches nothing. Being an estimate, it never decides that a message is too long.
 """
 
 from math import ceil
@@ -19,6 +19,8 @@ FLATTEST: Final = 0.1
 PARTIAL: Final = 0.05  # tokens per byte; with fewer, Ollama cannot have counted the whole prompt
 APART: Final = 500  # bytes between two counts that determine a slope
 TEMPLATE: Final = 256  # tokens that a model's template may plausibly have
+UNSENT: Final = 4096  # tokens that a model may add to what it is sent: its template and its own system prompt
+LONGEST: Final = 128  # bytes that one token may have: a run of spaces
 OF_A_MESSAGE: Final = 16  # bytes that stand for the template's markers around a message
 
 
@@ -39,7 +41,7 @@ class TokenEstimate(Struct, frozen=True):
 
     def learned(self, size: int, tokens: int) -> "TokenEstimate":
         """Return the estimate after Ollama counted a prompt of `size` bytes as `tokens`."""
-        if tokens < PARTIAL * size:
+        if not PARTIAL * size <= tokens <= size + UNSENT:
             return self
         measured = self._slope_to(size, tokens)
         slope = self.slope if measured is None else measured

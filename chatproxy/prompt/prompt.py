@@ -2,9 +2,11 @@
 
 It has the system prompt, the history, the passages of a document, and the message. If that is too long, the
 oldest turns (a question with its answer) are left out first, a few at a time; then passages are, the worst
-first. An answer that was cut short stays in; one without text is left out with its question. Thinking is not
-sent back, and images are sent only to models with vision. The passages are in the user's message, so that
-what comes before them stays the same from turn to turn, and Ollama need not evaluate it again.
+first. What seems too long even then is sent, because tokens are only estimated here, and counted by Ollama.
+
+An answer that was cut short stays in; one without text is left out with its question. Thinking is not sent
+back, and images are sent only to models with vision. The passages are in the user's message, so that what
+comes before them stays the same from turn to turn, and Ollama need not evaluate it again.
 """
 
 from base64 import b64encode
@@ -15,14 +17,15 @@ import msgspec
 from msgspec import Struct
 
 from chatproxy.models.catalog import KnownModel
-from chatproxy.models.selection import DEMANDING, Need, too_long
-from chatproxy.models.tokens import SLOPE, TokenEstimate, size_of
+from chatproxy.models.selection import DEMANDING, Need, surely_too_long, too_long
+from chatproxy.models.tokens import LONGEST, SLOPE, UNSENT, TokenEstimate, size_of
 from chatproxy.ollama.wire import ChatMessage, ChatRequest
 from chatproxy.prompt.passages import quoted
 from chatproxy.prompt.request import SendRequest
 from chatproxy.store.records import HistoryMessage, Notice, Source
 
 IMAGE_TOKENS: Final = 768  # per image, roughly, whatever its size
+MOST_IMAGE_TOKENS: Final = 16_384  # that one image can have
 TRUNCATED: Final = "history_truncated"
 MAX_RESERVE: Final = 2048  # tokens kept free for the answer
 DEMANDING_BYTES: Final = int(DEMANDING / SLOPE)  # a history of this size makes any message demanding
@@ -31,7 +34,7 @@ Images = Mapping[int, Sequence[bytes]]
 
 
 class FittedPrompt(Struct, frozen=True, kw_only=True):
-    """A body for `/api/chat`, of about `tokens` tokens.
+    """A body for `/api/chat`, of about `tokens` tokens, and of `most_tokens` at most.
 
     `size` is that of its texts in bytes, as `size_of` counts them; None if it has images, whose tokens would
     distort the estimate. `left_out` counts turns.
@@ -39,6 +42,7 @@ class FittedPrompt(Struct, frozen=True, kw_only=True):
 
     body: bytes
     tokens: int
+    most_tokens: int
     size: int | None
     left_out: int
     sources: Sequence[Source]
@@ -75,8 +79,10 @@ class Prompt(Struct, frozen=True, kw_only=True):
     def need(self) -> Need:
         """Return what the prompt requires of a model."""
         answers = (message for message in self.history if message.role == "assistant")
+        size = self._size(())
         return Need(
-            least=self._least,
+            least=lambda model, window: self._least(model, window, size),
+            surely=size // LONGEST,
             whole=TokenEstimate().tokens(self._size(self.history)) + IMAGE_TOKENS * len(self.images),
             images=bool(self.images),
             think=bool(self.request.think),
@@ -87,17 +93,22 @@ class Prompt(Struct, frozen=True, kw_only=True):
     def fit(self, model: KnownModel) -> FittedPrompt:
         """Return the prompt, with as much as the model's window holds.
 
-        Raises `message_too_long` if the window is known and too small for what cannot be left out.
+        Raises `message_too_long` if the window is known and cannot hold what cannot be left out.
         """
-        if model.window is not None and self._least(model, model.window) > model.window:
-            raise too_long(model, self.need())
-        room: float = model.likely_window - self._least(model, model.likely_window)
+        size = self._size(())
+        if surely_too_long(model, need := self.need()):
+            raise too_long(model, need.least(model, model.likely_window))
+        room: float = model.likely_window - self._least(model, model.likely_window, size)
         sources = self.sources
         while sources and model.estimate.more(len(quoted(sources).encode())) > room:
             sources = sources[:-1]
         room -= model.estimate.more(len(quoted(sources).encode()))
         kept, left_out = self._fit_history(model, room)
         return self._build(model, kept, sources, left_out)
+
+    def bare(self, model: KnownModel) -> FittedPrompt:
+        """Return the prompt without anything that can be left out."""
+        return self._build(model, (), (), self.earlier // 2)
 
     def _fit_history(self, model: KnownModel, room: float) -> tuple[list[HistoryMessage], int]:
         """Return the history that fits, oldest first, and the number of turns left out before it."""
@@ -137,19 +148,20 @@ class Prompt(Struct, frozen=True, kw_only=True):
         return FittedPrompt(
             body=msgspec.json.encode(request),
             tokens=model.estimate.tokens(size) + IMAGE_TOKENS * pictures,
+            most_tokens=size + UNSENT + MOST_IMAGE_TOKENS * pictures,
             size=None if pictures else size,
             left_out=left_out,
             sources=sources,
         )
 
-    def _least(self, model: KnownModel, window: int) -> int:
-        """Return the tokens of what cannot be left out, the reserve included."""
+    def _least(self, model: KnownModel, window: int, size: int) -> int:
+        """Return the tokens of what cannot be left out, the reserve included; its text has `size` bytes."""
         wanted = (self.request.options or {}).get("num_predict")
         if isinstance(wanted, int) and wanted > 0:
             reserve = min(wanted, window // 2)
         else:
             reserve = min(window // 4, MAX_RESERVE)
-        return model.estimate.tokens(self._size(())) + IMAGE_TOKENS * len(self.images) + reserve
+        return model.estimate.tokens(size) + IMAGE_TOKENS * len(self.images) + reserve
 
     def _size(self, history: Sequence[HistoryMessage]) -> int:
         texts = [self.request.message, *([self.system] if self.system else [])]

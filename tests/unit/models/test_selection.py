@@ -1,5 +1,6 @@
 """Which model answers, and why: every rule, every tie, every refusal, in tables."""
 
+from time import process_time
 from typing import Any
 
 import pytest
@@ -27,8 +28,13 @@ def known(name: str, billions: float = 1, *can: str, **more: Any) -> KnownModel:
 
 
 def needing(tokens: int, **more: Any) -> Need:
-    """A message of so many tokens, for which a quarter of the window is kept free."""
+    """A message of about so many tokens, for which a quarter of the window is kept free."""
     return Need(least=lambda model, window: tokens + window // 4, **more)
+
+
+def surely(tokens: int) -> Need:
+    """A message that has that many tokens for any model."""
+    return needing(tokens, surely=tokens)
 
 
 small, large = known("small", 1), known("large", 8)
@@ -99,6 +105,14 @@ CHOICES = [
         "narrow",
         LOADED,
     ),
+    (
+        "where none seems large enough the largest decides",
+        [known("a", 1, window=4096, warm=True), known("b", 1, window=16384), known("c", 1, window=8192)],
+        needing(20000, surely=1000),
+        "b",
+        "the largest window here",
+    ),
+    ("also where it is the only one", [known("a", 1, window=4096)], needing(3073), "a", ONLY),
     # 1: the session's last model
     ("the last one stays", [small, large], Need(last_model="large"), "large", LAST),
     ("also where another is warm", [warm_small, large], Need(last_model="large"), "large", LAST),
@@ -252,7 +266,7 @@ def test_who_answers(models: list[KnownModel], need: Need, expected: str, reason
             "no_suitable_model",
             "can see images and think (seer, thinker)",
         ),
-        ([known("a", window=4096)], needing(3073), "message_too_long", "window of a holds 4096"),
+        ([known("a", window=4096)], surely(4097), "message_too_long", "window of a holds 4096"),
     ],
 )
 def test_nobody_can_answer(models: list[KnownModel], need: Need, code: str, words: str) -> None:
@@ -265,7 +279,7 @@ def test_nobody_can_answer(models: list[KnownModel], need: Need, code: str, word
 def test_too_long_names_the_numbers_of_the_largest_window() -> None:
     models = [known("a", window=4096), known("b", window=16384), known("c", window=8192)]
     with pytest.raises(ChatError) as refused:
-        rank([*models, known("unseeing", window=99999, capabilities=frozenset())], needing(20000))
+        rank([*models, known("unseeing", window=99999, capabilities=frozenset())], surely(20000))
     assert refused.value.details == {"neededTokens": 20000 + 4096, "contextLength": 16384}
 
 
@@ -273,6 +287,17 @@ def test_those_who_come_after_the_first_are_in_order_too() -> None:
     models = [small, known("b", 2, rate=20.0), known("c", 4, warm=True), known("d", 8)]
     ranked = rank(models, Need(last_model="d"))
     assert [choice.model.name for choice in ranked] == ["d", "c", "b", "small"]
+
+
+def test_time_is_linear_in_the_number_of_models() -> None:
+    def seconds(number: int) -> float:
+        models = [known(f"m{each}", each % 70, rate=float(1 + each % 50)) for each in range(number)]
+        start = process_time()
+        rank(models, Need(whole=5000))
+        return process_time() - start
+
+    seconds(100)
+    assert seconds(4000) < 4 * 8 * seconds(500)  # eight times the models; quadratic would be 64
 
 
 @pytest.mark.parametrize(

@@ -14,6 +14,7 @@ from chatproxy.models.tokens import (
     SLOPE,
     STEEPEST,
     TEMPLATE,
+    UNSENT,
     TokenEstimate,
     size_of,
 )
@@ -29,7 +30,7 @@ def taught(*counts: Count) -> TokenEstimate:
 
 
 def counted(size: int) -> st.SearchStrategy[Count]:
-    return st.tuples(st.just(size), st.integers(ceil(size * PARTIAL), 2 * size + 5000))
+    return st.tuples(st.just(size), st.integers(ceil(size * PARTIAL), size + UNSENT))
 
 
 def test_before_anything_was_counted_it_guesses() -> None:
@@ -83,3 +84,8 @@ def test_counts_of_different_texts_show_no_slope(counts: list[Count]) -> None:
 def test_a_count_of_a_part_is_not_learned_from() -> None:
     """Ollama versions differ in whether they count what they had evaluated before."""
     assert taught((10_000, 2600), (12_000, 74)) == taught((10_000, 2600))
+
+
+@pytest.mark.parametrize("tokens", [10_000 + UNSENT + 1, 2**31 - 1, 2**63 - 1, 0, -5])
+def test_an_impossible_count_is_not_learned_from(tokens: int) -> None:
+    assert taught((10_000, 2600), (10_000, tokens)) == taught((10_000, 2600))

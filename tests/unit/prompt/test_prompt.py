@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from chatproxy.errors import ChatError
 from chatproxy.models.catalog import KnownModel
-from chatproxy.models.tokens import OF_A_MESSAGE, TokenEstimate
+from chatproxy.models.tokens import LONGEST, OF_A_MESSAGE, TokenEstimate
 from chatproxy.prompt.prompt import IMAGE_TOKENS, MAX_RESERVE, FittedPrompt, Prompt
 from chatproxy.prompt.request import SendRequest
 from chatproxy.store.records import HistoryMessage
@@ -126,19 +126,36 @@ def test_an_answer_without_a_word_is_left_out_with_its_question(silent: str) -> 
     ],
 )
 def test_room_for_the_answer(options: dict[str, Any] | None, window: int, reserve: int) -> None:
-    most = window - reserve - OF_A_MESSAGE
-    assert told(prompt(message="x" * most, options=options).fit(known(window))) == ["x" * most]
-    with pytest.raises(ChatError) as refused:
-        prompt(message="x" * (most + 1), options=options).fit(known(window))
-    assert refused.value.code == "message_too_long"
-    assert refused.value.details == {"neededTokens": window + 1, "contextLength": window}
+    turn = sized(1000)
+    most = window - reserve - OF_A_MESSAGE - 1000
+    fits = prompt(turn, message="x" * most, options=options).fit(known(window))
+    assert told(fits) == [*turn, "x" * most]
+    assert told(prompt(turn, message="x" * (most + 1), options=options).fit(known(window))) == [
+        "x" * (most + 1)
+    ]
 
 
 def test_system_prompt_and_images_count_as_what_cannot_be_left_out() -> None:
-    most = 4096 - 1024 - 2 * IMAGE_TOKENS - 2 * OF_A_MESSAGE - 100
-    prompt(message="x" * most, system="s" * 100, images=2).fit(known())
-    with pytest.raises(ChatError, match="needs about 4097 tokens"):
-        prompt(message="x" * (most + 1), system="s" * 100, images=2).fit(known())
+    turn = sized(1000)
+    most = 4096 - 1024 - 2 * IMAGE_TOKENS - 2 * OF_A_MESSAGE - 100 - 1000
+    assert len(told(prompt(turn, message="x" * most, system="s" * 100, images=2).fit(known()))) == 4
+    assert len(told(prompt(turn, message="x" * (most + 1), system="s" * 100, images=2).fit(known()))) == 2
+
+
+def test_what_seems_too_long_is_sent_all_the_same_without_what_can_be_left_out() -> None:
+    wrong = TokenEstimate(base=4000, slope=1)
+    fitted = prompt(sized(100), message="Now?", system="Be kind.").fit(known(estimate=wrong))
+    assert told(fitted) == ["Be kind.", "Now?"]
+    assert fitted.left_out == 1
+
+
+def test_what_no_model_can_count_as_fewer_tokens_is_refused() -> None:
+    most = 1024 * LONGEST + LONGEST - 1 - OF_A_MESSAGE
+    assert told(prompt(message="x" * most).fit(known(1024))) == ["x" * most]
+    with pytest.raises(ChatError) as refused:
+        prompt(message="x" * (most + 1)).fit(known(1024))
+    assert refused.value.code == "message_too_long"
+    assert refused.value.details["contextLength"] == 1024
 
 
 @pytest.mark.parametrize("trained", [None, 512])
@@ -233,11 +250,10 @@ def test_a_prompt_stays_within_its_window_and_tells_the_newest_run_of_turns(
     turns: list[Said], message: str, system: str | None, window: int, estimate: TokenEstimate
 ) -> None:
     asked, model = prompt(*turns, message=message, system=system), known(window, estimate=estimate)
-    if asked.need().least(model, window) > window:
-        with pytest.raises(ChatError, match="shorten it"):
-            asked.fit(model)
-        return
     fitted = asked.fit(model)
+    if asked.need().least(model, window) > window:
+        assert told(fitted) == [*([system] if system else []), message]
+        return
     assert fitted.size is not None
     assert estimate.tokens(fitted.size) + min(window // 4, MAX_RESERVE) <= window + 1  # rounding
     newest = turns[fitted.left_out :]
