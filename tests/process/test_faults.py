@@ -6,6 +6,10 @@ from typing import Final
 
 import pytest
 from faults import machine
+from faults.attacks.attackers import ATTACKS
+from faults.attacks.child import started
+from faults.attacks.one_against_all import measured
+from faults.place import DATABASE
 from faults.scenarios import SCENARIOS, Scenario
 from faults.tally import HEAD, Tally, total
 
@@ -26,6 +30,18 @@ async def test_faults(scenario: Scenario, quick_disk: Path) -> None:
     assert tally.acknowledged > 0
     assert tally.streams > 0
     assert tally.lost == 0
+
+
+async def test_attackers_attack_and_victims_are_measured(quick_disk: Path) -> None:
+    """How long they may be kept waiting is up to `make faults`, on a machine that does nothing else."""
+    async with started("faults.attacks.database", quick_disk / DATABASE, 0.02):
+        pass
+    found = await measured(quick_disk, "all", list(ATTACKS), 0, 8)
+    assert found.sends > 0
+    assert found.memory > 0
+    assert found.sender > 0
+    assert 0 < found.reader <= found.pause
+    assert [name for name, seen in found.seen.items() if not seen] == []
 
 
 def test_the_table() -> None:

@@ -5,6 +5,7 @@ from pathlib import Path
 from typing import Final, NamedTuple
 
 from faults import crashes, machine, network, orders, readers, traffic
+from faults.attacks import one_against_all
 from faults.tally import Tally
 
 
@@ -32,5 +33,6 @@ SCENARIOS: Final[Sequence[Scenario]] = (
     Scenario("256 descriptors, 400 connections", machine.few_descriptors, 400, 300),
     Scenario("readers who never read", readers.never_read, 100, 0),
     Scenario("an hour of traffic", traffic.an_hour, 1200, 60),
+    Scenario("one against all", one_against_all.one_against_all, 25, 0),
     Scenario("all faults in random order", orders.random_orders, 120, 0),
 )

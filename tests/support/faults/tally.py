@@ -39,6 +39,7 @@ class Tally:
     refused: int = 0  # sends, before anything was stored
     seconds: float = 0.0
     seen: list[str] = field(default_factory=list)  # what else was measured
+    details: str = ""  # a section of its own in BENCHMARKS.md, with this scenario's table
 
     def row(self) -> list[str]:
         counts = [f"{round(getattr(self, name)):,}" for name in COUNTS]

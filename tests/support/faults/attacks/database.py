@@ -1,0 +1,122 @@
+"""Fills a database with what the attackers use, each as the user that is named after the attack.
+
+`python -m faults.attacks.database FILE SCALE`. Rows are written in bulk, through the store's own writer; a
+SCALE below 1 makes fewer or shorter ones.
+"""
+
+import asyncio
+import random
+import sys
+from collections.abc import Iterable
+from functools import partial
+from pathlib import Path
+from typing import Final
+
+import aiosqlite
+
+from chatproxy.documents.chunks import split_text
+from chatproxy.store.records import NewDocument
+from chatproxy.store.store import Store
+from faults.attacks.child import ready
+
+ROUNDS: Final = 3  # what an attack uses up is there for each
+LONG: Final = 20_000  # messages
+LONG_MESSAGE: Final = 200  # bytes
+LONG_SESSIONS: Final = 3  # in each round, to delete, and to replace
+ANSWERS: Final = 25
+ANSWER: Final = 4_000_000  # bytes
+PAGE: Final = 500  # messages
+PAGE_MESSAGE: Final = 250_000  # bytes
+ARCHIVE: Final = 140_000_000  # bytes
+ARCHIVES: Final = 400  # sessions with equal parts of it
+ARCHIVE_MESSAGE: Final = 3500  # bytes
+DOCUMENT: Final = 10_000_000  # bytes
+VICTIM_SESSIONS: Final = 200
+WHEN: Final = "2026-01-01T00:00:00.000Z"
+VOCABULARY: Final = [
+    "".join(random.Random(number).choices("abcdefghijklmnop", k=9)) for number in range(2000)
+]
+
+# Questions and answers in turns, all with the same text.
+_MESSAGES: Final = """
+    WITH RECURSIVE n (i) AS (SELECT 0 UNION ALL SELECT i + 1 FROM n WHERE i + 1 < :number)
+    INSERT INTO message (
+        id, session, reply_to, role, status, content, sources, warnings, image_count, created_at, updated_at
+    )
+    SELECT :first + i, :session, CASE i % 2 WHEN 1 THEN :first + i - 1 END,
+        CASE i % 2 WHEN 0 THEN 'user' ELSE 'assistant' END, 'complete', :text, '[]', '[]', 0, :at, :at
+    FROM n
+"""
+
+
+def words(size: int, seed: int = 0) -> str:
+    """Return about that many bytes of words."""
+    return " ".join(random.Random(seed).choices(VOCABULARY, k=size // 10))
+
+
+class Filler:
+    """Adds sessions and messages, in one unit of the writer."""
+
+    def __init__(self, connection: aiosqlite.Connection) -> None:
+        self._connection = connection
+
+    async def session(self, owner: str, name: str, number: int = 0) -> int:
+        """Add a session that says it has that many messages; return its key."""
+        cursor = await self._connection.execute(
+            "INSERT INTO session (id, owner, title, created_at, updated_at, message_count)"
+            " VALUES (?, ?, ?, ?, ?, ?) RETURNING key",
+            (name, owner, name, WHEN, WHEN, number),
+        )
+        ((key,),) = await cursor.fetchall()
+        return int(key)
+
+    async def messages(self, session: int, first: int, number: int, text: str) -> None:
+        values = {"session": session, "first": first, "number": number, "text": text, "at": WHEN}
+        await self._connection.execute(_MESSAGES, values)
+
+
+def first_id(name: str, number: int) -> int:
+    """Return the id of the first message of the `number`th session of that name."""
+    return (
+        10_000_000 * (1 + ("answers", "pages", "archive", "deleted", "replaced").index(name)) + number * LONG
+    )
+
+
+def long_sessions(round_: int) -> Iterable[int]:
+    return range(round_ * LONG_SESSIONS, (round_ + 1) * LONG_SESSIONS)
+
+
+async def _fill(connection: aiosqlite.Connection, scale: float) -> None:
+    filler = Filler(connection)
+    for number in range(VICTIM_SESSIONS):
+        await filler.session("victim", f"victim-{number}")
+    # What is not searched is of dots, which the index of words passes over.
+    key = await filler.session("answers", "answers", 2 * ANSWERS)
+    await filler.messages(key, first_id("answers", 0), 2 * ANSWERS, "." * int(ANSWER * scale))
+    key = await filler.session("pages", "pages", PAGE)
+    await filler.messages(key, first_id("pages", 0), PAGE, "." * int(PAGE_MESSAGE * scale))
+    for session in range(ARCHIVES):
+        number = int(ARCHIVE * scale) // ARCHIVES // ARCHIVE_MESSAGE
+        key = await filler.session("searches", f"archive-{session}", number)
+        await filler.messages(key, first_id("archive", session), number, words(ARCHIVE_MESSAGE, session))
+    for name in ("deleted", "replaced"):
+        for number in range(ROUNDS * LONG_SESSIONS):
+            many = int(LONG * scale)
+            key = await filler.session(name, f"{name}-{number}", many)
+            await filler.messages(key, first_id(name, number), many, words(LONG_MESSAGE, number))
+
+
+async def fill(path: Path, scale: float) -> None:
+    """Create the database and what is in it."""
+    store = await Store.open(path)
+    await store.database.run(partial(_fill, scale=scale))
+    text = "\n\n".join(words(500, number) for number in range(int(DOCUMENT * scale) // 500))
+    chunks = list(split_text(text))
+    new = NewDocument(title="long.txt", media_type="text/plain", size=len(text), hash=b"long", chunks=chunks)
+    await store.documents.create("documents", new)
+    await store.close()
+    await ready()
+
+
+if __name__ == "__main__":
+    asyncio.run(fill(Path(sys.argv[1]), float(sys.argv[2])))
