@@ -54,25 +54,18 @@ def words(size: int, seed: int = 0) -> str:
     return " ".join(random.Random(seed).choices(VOCABULARY, k=size // 10))
 
 
-class Filler:
-    """Adds sessions and messages, in one unit of the writer."""
+async def _add(store: Store, owner: str, name: str, first: int = 0, number: int = 0, text: str = "") -> None:
+    """Add a session whose id is that name, with that many messages; the first one's id is `first`."""
+    session = await store.sessions.create(owner, title=name)
+    values = {"name": name, "first": first, "number": number, "text": text, "at": WHEN}
 
-    def __init__(self, connection: aiosqlite.Connection) -> None:
-        self._connection = connection
+    async def unit(connection: aiosqlite.Connection) -> None:
+        renamed = "UPDATE session SET id = :name, message_count = :number WHERE id = :id RETURNING key"
+        ((key,),) = await connection.execute_fetchall(renamed, {**values, "id": session.id})
+        if number:
+            await connection.execute(_MESSAGES, {**values, "session": key})
 
-    async def session(self, owner: str, name: str, number: int = 0) -> int:
-        """Add a session that says it has that many messages; return its key."""
-        cursor = await self._connection.execute(
-            "INSERT INTO session (id, owner, title, created_at, updated_at, message_count)"
-            " VALUES (?, ?, ?, ?, ?, ?) RETURNING key",
-            (name, owner, name, WHEN, WHEN, number),
-        )
-        ((key,),) = await cursor.fetchall()
-        return int(key)
-
-    async def messages(self, session: int, first: int, number: int, text: str) -> None:
-        values = {"session": session, "first": first, "number": number, "text": text, "at": WHEN}
-        await self._connection.execute(_MESSAGES, values)
+    await store.database.run(unit)
 
 
 def first_id(name: str, number: int) -> int:
@@ -86,30 +79,27 @@ def long_sessions(round_: int) -> Iterable[int]:
     return range(round_ * LONG_SESSIONS, (round_ + 1) * LONG_SESSIONS)
 
 
-async def _fill(connection: aiosqlite.Connection, scale: float) -> None:
-    filler = Filler(connection)
-    for number in range(VICTIM_SESSIONS):
-        await filler.session("victim", f"victim-{number}")
+async def _fill(store: Store, scale: float) -> None:
+    add = partial(_add, store)
+    await asyncio.gather(*[add("victim", f"victim-{number}") for number in range(VICTIM_SESSIONS)])
     # What is not searched is of dots, which the index of words passes over.
-    key = await filler.session("answers", "answers", 2 * ANSWERS)
-    await filler.messages(key, first_id("answers", 0), 2 * ANSWERS, "." * int(ANSWER * scale))
-    key = await filler.session("pages", "pages", PAGE)
-    await filler.messages(key, first_id("pages", 0), PAGE, "." * int(PAGE_MESSAGE * scale))
-    for session in range(ARCHIVES):
-        number = int(ARCHIVE * scale) // ARCHIVES // ARCHIVE_MESSAGE
-        key = await filler.session("searches", f"archive-{session}", number)
-        await filler.messages(key, first_id("archive", session), number, words(ARCHIVE_MESSAGE, session))
+    await add("answers", "answers", first_id("answers", 0), 2 * ANSWERS, "." * int(ANSWER * scale))
+    await add("pages", "pages", first_id("pages", 0), PAGE, "." * int(PAGE_MESSAGE * scale))
+    many = int(ARCHIVE * scale) // ARCHIVES // ARCHIVE_MESSAGE
+    archives = [(number, words(ARCHIVE_MESSAGE, number)) for number in range(ARCHIVES)]
+    await asyncio.gather(
+        *[add("searches", f"archive-{n}", first_id("archive", n), many, text) for n, text in archives]
+    )
     for name in ("deleted", "replaced"):
         for number in range(ROUNDS * LONG_SESSIONS):
-            many = int(LONG * scale)
-            key = await filler.session(name, f"{name}-{number}", many)
-            await filler.messages(key, first_id(name, number), many, words(LONG_MESSAGE, number))
+            text = words(LONG_MESSAGE, number)
+            await add(name, f"{name}-{number}", first_id(name, number), int(LONG * scale), text)
 
 
 async def fill(path: Path, scale: float) -> None:
     """Create the database and what is in it."""
     store = await Store.open(path)
-    await store.database.run(partial(_fill, scale=scale))
+    await _fill(store, scale)
     text = "\n\n".join(words(500, number) for number in range(int(DOCUMENT * scale) // 500))
     chunks = list(split_text(text))
     new = NewDocument(title="long.txt", media_type="text/plain", size=len(text), hash=b"long", chunks=chunks)

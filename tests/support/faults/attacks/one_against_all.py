@@ -170,5 +170,6 @@ async def _watch(process: Process, found: Round) -> None:
 
 def _give_all_to(folder: Path, user: str) -> None:
     with closing(sqlite3.connect(folder / DATABASE)) as connection, connection:
-        for table in ("session", "document"):
-            connection.execute(f"UPDATE {table} SET owner = ?", (user,))
+        connection.execute("UPDATE session SET activity = -key")  # two of one owner may not have the same
+        connection.execute("UPDATE session SET owner = ?", (user,))
+        connection.execute("UPDATE document SET owner = ?", (user,))
