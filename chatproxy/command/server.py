@@ -177,7 +177,8 @@ class Connection(web.RequestHandler):
     ) -> tuple[web.StreamResponse, bool]:
         """Send the response. The next request has a time limit of its own."""
         self._since, self._received = None, 0
-        response = _malformed() if resp.status == 417 else resp  # an `Expect` that aiohttp does not know
+        # aiohttp itself looks at the `Expect` of a request for which there is no route.
+        response = _malformed() if resp.status == 417 else resp
         return await super().finish_response(request, response, start_time)
 
     def handle_error(
@@ -188,6 +189,8 @@ class Connection(web.RequestHandler):
         message: str | None = None,
     ) -> web.StreamResponse:
         """Log an error and return its response. Raises ConnectionError if another response has begun."""
+        if isinstance(exc, UnicodeError):  # an `Expect` without a route, which aiohttp cannot quote
+            return _malformed()
         response = super().handle_error(request, status, exc, message)
         return _malformed() if status == 400 else response
 

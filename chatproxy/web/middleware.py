@@ -6,22 +6,26 @@ import secrets
 from collections.abc import Mapping
 from typing import Final
 
-from aiohttp import web
+from aiohttp import HttpVersion11, web
 from aiohttp.typedefs import Handler
 
 from chatproxy import log
 from chatproxy.config import Config
 from chatproxy.errors import ChatError, internal
+from chatproxy.web import cors
 from chatproxy.web.json import error_response
-from chatproxy.web.security import GATE, Gate
+from chatproxy.web.security import CONTINUE, GATE, Gate
 
 logger: Final = logging.getLogger(__name__)
 
 REQUEST_ID: Final = "X-Request-Id"
 _REQUEST_ID_FORM: Final = re.compile(r"[A-Za-z0-9._:-]{1,64}", re.ASCII)
-# Defaults that a response can override: not a page, no content sniffing, no referrer.
+# Defaults that a response can override: kept by no cache, not a page, for no other site to load without CORS,
+# no referrer, no content sniffing.
 SECURITY_HEADERS: Final[Mapping[str, str]] = {
+    "Cache-Control": "no-store",
     "Content-Security-Policy": "default-src 'none'; frame-ancestors 'none'",
+    "Cross-Origin-Resource-Policy": "same-origin",
     "Referrer-Policy": "no-referrer",
     "X-Content-Type-Options": "nosniff",
 }
@@ -31,6 +35,8 @@ def set_up(app: web.Application, config: Config) -> None:
     """Install the gate and the headers. Call it after all routes have been added. Raises StartError."""
     app[GATE] = Gate(app, config)
     app.on_response_prepare.append(add_headers)
+    for route in app.router.routes():
+        route.handle_expect_header = _expect  # type: ignore[method-assign]
 
 
 @web.middleware
@@ -51,6 +57,17 @@ async def guard(request: web.Request, handler: Handler) -> web.StreamResponse:
     except Exception:
         logger.exception("a request failed by a fault of chatproxy's own")
         return error_response(internal())
+
+
+async def _expect(request: web.Request) -> None:
+    """Ask for the body if the client waits for that.
+
+    aiohttp calls it before the guard, which refuses all other expectations. Its own handler would refuse
+    them before the host is checked, and fails if it cannot quote them.
+    """
+    if request.headers["Expect"].lower() == CONTINUE and request.version >= HttpVersion11:
+        await request.writer.write(b"HTTP/1.1 100 Continue\r\n\r\n")
+        request.writer.output_size = 0  # no byte of the response has been sent
 
 
 async def add_headers(request: web.Request, response: web.StreamResponse) -> None:
@@ -92,15 +109,13 @@ async def unknown(request: web.Request) -> web.Response:
 
 
 async def _http_error(request: web.Request, error: web.HTTPException) -> web.StreamResponse:
-    """Translate what aiohttp raises, and aiohttp-cors, which refuses preflights with 403."""
+    """Translate what aiohttp raises, and aiohttp-cors, which refuses preflights."""
     if error.status == 404:
         return _not_found(request)
     if error.status == 405:
         return await unknown(request)
     if error.status == 403:
-        origin = request.headers.get("Origin", "this origin")
-        sentence = f"{error.text}; to let pages from {origin[:200]} call, name it in CORS_ORIGINS."
-        return error_response(ChatError("origin_not_allowed", sentence))
+        return error_response(cors.refusal(request))
     raise error
 
 

@@ -16,7 +16,7 @@ from chatproxy.prompt.request import RowId
 from chatproxy.web.json import json_response
 from chatproxy.web.keys import CONFIG
 from chatproxy.web.operation import JSON, Operation, by_media_type, operation, operation_of
-from chatproxy.web.security import CREDENTIALS, EXEMPT, HOST
+from chatproxy.web.security import CREDENTIALS, EXEMPT, HOST, ORIGIN
 
 routes: Final = web.RouteTableDef()
 PATH: Final = "/openapi.json"
@@ -39,7 +39,7 @@ PATH_PARAMETERS: Final[Mapping[str, Any]] = {
 EVERY_OPERATION: Final = ("malformed", "unsupported_media_type", "internal", "overloaded")
 WITH_CREDENTIALS: Final = ("unauthorized", "storage_full")
 WITH_HOST: Final = ("host_not_allowed",)
-UNSAFE_METHOD: Final = ("origin_not_allowed",)
+WITH_ORIGIN: Final = ("origin_not_allowed",)
 WITH_BODY: Final = ("too_large", "unsupported_media_type", "invalid")
 WITH_PATH_PARAMETER: Final = ("not_found",)
 
@@ -189,7 +189,7 @@ def _error_codes(method: str, path: str, declared: Operation) -> set[str]:
         *declared.errors,
         *(WITH_HOST if HOST not in exempt else ()),
         *(WITH_CREDENTIALS if CREDENTIALS not in exempt else ()),
-        *(UNSAFE_METHOD if method != "GET" else ()),
+        *(WITH_ORIGIN if ORIGIN not in exempt else ()),
         *(WITH_BODY if declared.body is not None else ()),
         *(WITH_PATH_PARAMETER if "{" in path else ()),
     }

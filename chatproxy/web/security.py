@@ -1,7 +1,8 @@
 """What a request must pass before its handler is called: host, origin, token and user, in this order.
 
 A page elsewhere can make its visitor's browser send requests here. It cannot choose their Host, unless its
-own name resolves to this server (DNS rebinding), and it cannot hide its Origin (cross-site request forgery).
+own name resolves to this server (DNS rebinding). It cannot hide its Origin from what changes something
+(cross-site request forgery), nor `Sec-Fetch-Site` from what it only loads and times (cross-site leaks).
 """
 
 import hmac
@@ -18,24 +19,28 @@ from chatproxy.values import is_ip
 from chatproxy.web.keys import CONFIG
 
 HOST: Final = "host"
+ORIGIN: Final = "origin"
 CREDENTIALS: Final = "credentials"  # token and user
 
-# The checks that GET and HEAD skip, by path relative to where the application is mounted.
+# The checks that GET and HEAD skip, by path relative to where the application is mounted. What skips the
+# origin is the same for everyone, and takes the same time whatever is stored.
 EXEMPT: Final[Mapping[str, frozenset[str]]] = {
-    "/healthz": frozenset({HOST, CREDENTIALS}),
+    "/healthz": frozenset({HOST, ORIGIN, CREDENTIALS}),
     "/readyz": frozenset({HOST, CREDENTIALS}),
     "/metrics": frozenset({HOST}),
-    "/": frozenset({CREDENTIALS}),
-    "": frozenset({CREDENTIALS}),  # the mount point, which redirects to the page
-    "/static/{path}": frozenset({CREDENTIALS}),
-    "/docs": frozenset({CREDENTIALS}),
-    "/openapi.json": frozenset({CREDENTIALS}),
+    "/": frozenset({ORIGIN, CREDENTIALS}),
+    "": frozenset({ORIGIN, CREDENTIALS}),  # the mount point, which redirects to the page
+    "/static/{path}": frozenset({ORIGIN, CREDENTIALS}),
+    "/docs": frozenset({ORIGIN, CREDENTIALS}),
+    "/openapi.json": frozenset({ORIGIN, CREDENTIALS}),
 }
 
 # aiohttp-cors copies these into response headers and error texts.
 ECHOED: Final = ("Origin", "Access-Control-Request-Method", "Access-Control-Request-Headers")
 LOOPBACK: Final = ("localhost", "127.0.0.1", "::1")
-SAFE_METHODS: Final = frozenset({"GET", "HEAD", "OPTIONS"})
+# What browsers say of requests from pages of this origin, and of those that no page has made.
+OWN_SITE: Final = frozenset({"same-origin", "none"})
+CONTINUE: Final = "100-continue"
 _HOST: Final = re.compile(r"(\[[^\s\[\]@/]+\]|[^\s:\[\]@/]+)(?::[0-9]*)?")
 _DEFAULT_PORT: Final = {"http": ":80", "https": ":443"}
 
@@ -72,12 +77,15 @@ class Gate:
         exempt = self._exempt.get(request.match_info.route, frozenset())
         if HOST not in exempt:
             self._check_host(request)
-        self._check_origin(request)
+        if ORIGIN not in exempt:
+            self._check_origin(request)
         # Browsers send preflights without credentials.
         is_preflight = request.method == "OPTIONS" and "Access-Control-Request-Method" in request.headers
         if CREDENTIALS not in exempt and not is_preflight:
             self._check_token(request)
             owner(request)
+        if request.headers.get("Expect", CONTINUE).lower() != CONTINUE:
+            raise ChatError("malformed", f"Nothing but {CONTINUE} can be expected; send no other Expect.")
         if any(each.lower() != "identity" for each in request.headers.getall("Content-Encoding", ())):
             raise ChatError("unsupported_media_type", "Send the body uncompressed, without Content-Encoding.")
 
@@ -93,16 +101,24 @@ class Gate:
             )
 
     def _check_origin(self, request: web.Request) -> None:
-        if request.method in SAFE_METHODS or "*" in self._origins:
+        if "*" in self._origins:
             return
         host = request.headers.get("Host", "")
-        for origin in request.headers.getall("Origin", ()):
+        origins = request.headers.getall("Origin", ())
+        for origin in origins:
             if origin not in self._origins and not _is_same_origin(origin, host):
                 raise ChatError(
                     "origin_not_allowed",
-                    f"Pages from {_printable(origin)} may not change anything here, "
-                    "unless CORS_ORIGINS names it.",
+                    f"Pages from {_printable(origin)} may not call this server; "
+                    "to let them, name it in CORS_ORIGINS.",
                 )
+        # Browsers leave out the Origin of images, scripts and links. Pages that may call need none of them.
+        if not origins and not OWN_SITE.issuperset(request.headers.getall("Sec-Fetch-Site", ())):
+            raise ChatError(
+                "origin_not_allowed",
+                "Pages elsewhere may not load or open this; to let them fetch it, name their origin in "
+                "CORS_ORIGINS.",
+            )
 
     def _check_token(self, request: web.Request) -> None:
         if self._token is None:

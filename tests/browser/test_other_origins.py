@@ -31,8 +31,15 @@ async def page(browser: Browser) -> AsyncIterator[Page]:
 
 
 @asynccontextmanager
-async def chatproxy(folder: Path, prefix: str = "", **settings: Any) -> AsyncIterator[str]:
-    """A chatproxy, as its address."""
+async def chatproxy(
+    folder: Path, prefix: str = "", sent: list[int] | None = None, **settings: Any
+) -> AsyncIterator[str]:
+    """A chatproxy, as its address. The status of each response is added to `sent`."""
+
+    async def note(request: web.Request, response: web.StreamResponse) -> None:
+        if sent is not None:
+            sent.append(response.status)
+
     async with AsyncExitStack() as stack:
         fake = await stack.enter_async_context(FakeOllama())
         config = Config(
@@ -42,6 +49,7 @@ async def chatproxy(folder: Path, prefix: str = "", **settings: Any) -> AsyncIte
             **settings,
         )
         app = create_app(config)
+        app.on_response_prepare.append(note)
         if prefix:
             host = web.Application()
             host.add_subapp(prefix, app)
@@ -154,6 +162,35 @@ async def test_the_example_embeds_the_element_from_another_origin(page: Page, tm
         assert await page.locator(ANSWER).inner_text() == "Hello from a fake."
         await page.screenshot(path=tmp_path / "embedded.png")
     assert faults == []
+
+
+# What a page can make a browser load without CORS. Each part ends when the browser has an answer or an error.
+LOAD: Final = """async (address) => {
+  const ended = (element) => new Promise((resolve) => {
+    element.onload = element.onerror = resolve;
+    document.body.append(element);
+  });
+  const made = (name, fields) => Object.assign(document.createElement(name), fields);
+  await fetch(address, { mode: "no-cors", credentials: "include" }).catch(() => {});
+  await fetch(address).catch(() => {});
+  await ended(made("img", { src: address + "&img" }));
+  await ended(made("script", { src: address + "&script" }));
+  await ended(made("link", { rel: "stylesheet", href: address + "&link" }));
+  await ended(made("iframe", { src: address + "&iframe" }));
+}"""
+
+
+async def test_a_page_elsewhere_cannot_time_a_search(page: Page, tmp_path: Path) -> None:
+    """Another port of the same host is elsewhere, and so is another host."""
+    sent: list[int] = []
+    there: list[str] = []
+    async with other_origin(there) as origin, chatproxy(tmp_path, sent=sent) as address:
+        there.append(address)
+        for host in (origin, origin.replace("127.0.0.1", "localhost")):
+            await page.goto(f"{host}/page.css")
+            sent.clear()
+            await page.evaluate(LOAD, f"{address}/api/chat/sessions?q=secret")
+            assert sent == [403] * 6
 
 
 async def test_the_example_needs_the_cors_setting(page: Page, tmp_path: Path) -> None:

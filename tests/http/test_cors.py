@@ -46,10 +46,40 @@ async def test_the_refusal_of_another_origin_names_the_setting(client: Client) -
     assert "CORS_ORIGINS" in body["error"]
 
 
-@pytest.mark.parametrize("wanted", ["X-Forwarded-User", "Content-Type, Cookie", "X-Api-Key"])
+@pytest.mark.parametrize("wanted", ["X-Forwarded-User", "Content-Type, X-Forwarded-User", "x-forwarded-user"])
 async def test_a_page_may_send_no_other_header(client: Client, wanted: str) -> None:
     status, _, body = await preflight(client, wanted=wanted)
     assert (status, body["code"]) == (403, "origin_not_allowed")
+    refused, allowed = body["error"].split(";")
+    assert refused.lower() == "pages elsewhere may not send x-forwarded-user"
+    assert "Authorization, Content-Type, Last-Event-ID, X-Request-Id" in allowed
+
+
+@pytest.mark.parametrize(
+    ("asking", "cause"),
+    [
+        ({"Origin": OURS, "Access-Control-Request-Method": "PURGE"}, "may not use PURGE"),
+        ({"Origin": OURS}, "OPTIONS is for preflights"),
+        ({"Access-Control-Request-Method": "POST"}, "OPTIONS is for preflights"),
+        ({}, "OPTIONS is for preflights"),
+    ],
+)
+async def test_a_refused_preflight_names_its_cause(
+    client: Client, asking: dict[str, str], cause: str
+) -> None:
+    async with client.http.options(client.url(SESSIONS), headers=asking) as response:
+        body = await response.json()
+    assert (response.status, body["code"]) == (403, "origin_not_allowed")
+    assert cause in body["error"]
+    assert "CORS_ORIGINS" not in body["error"]
+
+
+async def test_a_preflight_of_the_own_origin_is_refused_for_its_origin(serve: Serve) -> None:
+    """Browsers send none, but the sentence has to be true."""
+    client = await serve()
+    asking = {"Origin": client.base, "Access-Control-Request-Method": "POST"}
+    async with client.http.options(client.url(SESSIONS), headers=asking) as response:
+        assert "name it in CORS_ORIGINS" in (await response.json())["error"]
 
 
 async def test_streams_carry_the_headers(client: Client) -> None:

@@ -111,17 +111,56 @@ async def test_a_page_of_the_same_host_may_change_things(client: Client) -> None
             cases.expect((201, ""), await asked(client, "POST", SESSIONS, headers=headers), origin, host)
 
 
-async def test_a_page_of_another_host_may_read_and_not_change(client: Client) -> None:
-    """It is for the browser to keep what it reads from the page."""
+async def test_a_page_of_another_host_may_do_nothing(client: Client) -> None:
+    """What it loads it cannot read, but it can tell how long that took."""
     with matrix() as cases:
         for origin, host in OTHER:
             headers = {"Origin": origin, "Host": host}
-            got = await asked(client, "POST", SESSIONS, headers=headers)
-            cases.expect((403, "origin_not_allowed"), got, "POST", origin, host)
-            cases.expect(
-                (200, ""), await asked(client, "GET", SESSIONS, headers=headers), "GET", origin, host
-            )
+            for method in ("GET", "POST"):
+                got = await asked(client, method, SESSIONS, headers=headers)
+                cases.expect((403, "origin_not_allowed"), got, method, origin, host)
     assert (await client.call("GET", SESSIONS))["sessions"] == []
+
+
+# What a browser says of a request that a page on another origin makes without CORS: an image, a link, a form.
+ELSEWHERE: Final = ["cross-site", "same-site", "", "a site of some future kind"]
+
+
+async def test_a_request_of_a_page_elsewhere_is_refused_where_its_time_would_tell_something(
+    client: Client,
+) -> None:
+    session = await client.new_session()
+    with matrix() as cases:
+        for site in ELSEWHERE:
+            headers = {"Sec-Fetch-Site": site}
+            for path in (SESSIONS, f"{SESSIONS}?q=secret", f"{SESSIONS}/{session}", "/metrics", "/readyz"):
+                got = await asked(client, "GET", path, headers=headers)
+                cases.expect((403, "origin_not_allowed"), got, path, site)
+            for path in ("/", "/docs", "/static/page/page.js", "/openapi.json", "/healthz"):
+                cases.expect((200, ""), await asked(client, "GET", path, headers=headers), path, site)
+        for site in ("same-origin", "none"):
+            got = await asked(client, "GET", SESSIONS, headers={"Sec-Fetch-Site": site})
+            cases.expect((200, ""), got, site)
+
+
+async def test_a_page_elsewhere_is_refused_before_anything_is_read(serve: Serve) -> None:
+    """Not even the token or the database makes a difference to the time that it takes."""
+    client = await serve(api_token="correct-horse-battery", trusted_user_header="X-User")
+    for path in (f"{SESSIONS}?q=secret", f"{SESSIONS}/none", "/nothing"):
+        got = await asked(client, "GET", path, headers={"Sec-Fetch-Site": "cross-site"})
+        assert got == (403, "origin_not_allowed")
+
+
+@pytest.mark.parametrize(
+    ("origin", "status"), [("https://chat.example", 200), ("https://evil.example", 403), (None, 403)]
+)
+async def test_a_page_elsewhere_may_fetch_if_cors_origins_names_it(
+    serve: Serve, origin: str | None, status: int
+) -> None:
+    """Browsers name the origin of what they fetch with CORS, and leave it out for what a page only loads."""
+    client = await serve(cors_origins=("https://chat.example",))
+    headers = {"Sec-Fetch-Site": "cross-site"} | ({} if origin is None else {"Origin": origin})
+    assert (await asked(client, "GET", SESSIONS, headers=headers))[0] == status
 
 
 async def test_an_empty_host_is_not_the_origin_of_a_page_without_one(serve: Serve) -> None:
@@ -208,6 +247,9 @@ async def test_no_response_can_be_shown_as_a_page(client: Client) -> None:
             policy, kind = headers.get("Content-Security-Policy", ""), headers["Content-Type"]
             cases.check("default-src 'none'" in policy, policy, method, path)
             cases.check("html" not in kind, kind, method, path)
+            cases.expect("same-origin", headers.get("Cross-Origin-Resource-Policy"), method, path)
+            kept = "no-cache, no-transform" if path.endswith("/stream") else "no-store"
+            cases.expect(kept, headers.get("Cache-Control"), method, path)
 
 
 @pytest.mark.parametrize("path", ["/", "/docs"])
