@@ -16,7 +16,7 @@ from chatproxy.models.catalog import ModelCatalog
 from chatproxy.ollama.client import Ollama
 from chatproxy.store.store import Store
 from chatproxy.web import cors, middleware, openapi, pages
-from chatproxy.web.api import documents, export, health, messages, models, sessions
+from chatproxy.web.api import documents, export, health, login, messages, models, sessions
 from chatproxy.web.keys import CHAT, CONFIG, METRICS, MODELS, OLLAMA, REGISTRY, STORE
 from chatproxy.web.metrics import Metrics
 
@@ -34,6 +34,7 @@ def create_app(config: Config) -> web.Application:
         app.add_routes(module.routes)
     health.set_up(app)
     documents.set_up(app)
+    login.set_up(app)
     openapi.set_up(app)
     for method in METHODS:
         app.router.add_route(method, "/{path:.*}", middleware.unknown)

@@ -4,6 +4,7 @@ Only `command` reads them; everything else gets a finished `Config` and never lo
 """
 
 import re
+import stat
 from argparse import ArgumentParser
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, fields
@@ -26,7 +27,7 @@ RELOADING: Final = (
 )
 # What a message may say only if the operator allows it, because it reaches beyond its own answer.
 OPERATORS_OPTIONS: Final = ("keep_alive", *RELOADING)
-
+BY_OTHERS: Final = stat.S_IROTH | stat.S_IWOTH
 _PASSWORD: Final = re.compile(r"(?<=//)[^/]*@")
 
 
@@ -123,7 +124,11 @@ class Config:
         int, Setting(values.integer(1), "subscribers of one answer; more are rejected (429)")
     ] = 256
     max_connections: Annotated[
-        int, Setting(values.integer(1), "open connections to this server; more are rejected (503)")
+        int,
+        Setting(
+            values.integer(1),
+            "open connections to this server; more replace idle ones, or are rejected (503)",
+        ),
     ] = 4096
     max_document_bytes: Annotated[
         int,
@@ -186,7 +191,19 @@ class Config:
 
     @property
     def token(self) -> str | None:
-        """`api_token`, or else the content of `api_token_file`. Raises StartError if that is not a token."""
+        """`api_token`, or else the content of `api_token_file`.
+
+        Raises StartError if that is not a token, or beyond loopback one that is easy to guess.
+        """
+        token = self._read_token()
+        if token is not None and self.beyond_loopback and values.is_easy_to_guess(token):
+            raise StartError(
+                f"The token is too easy to guess for a server at {self.host}, where others can connect: "
+                f"use {values.MIN_CREDENTIAL} characters or more, such as `openssl rand -base64 24` prints."
+            )
+        return token
+
+    def _read_token(self) -> str | None:
         if self.api_token is not None or self.api_token_file is None:
             return self.api_token
         name = f"The file {self.api_token_file} of API_TOKEN_FILE"
@@ -208,6 +225,15 @@ class LoadedConfig(Struct, frozen=True):
 
     config: Config
     sources: Mapping[str, str]
+    dotenv: Path
+
+    def exposed_files(self) -> list[Path]:
+        """Return the files with a secret that every user of this machine can read or write."""
+        secrets = [name for name, setting in SETTINGS.items() if setting.secret]
+        files = [self.dotenv] if any(self.sources[name] == ".env" for name in secrets) else []
+        if self.config.api_token is None and self.config.api_token_file is not None:
+            files.append(Path(self.config.api_token_file))
+        return [path for path in files if path.exists() and path.stat().st_mode & BY_OTHERS]
 
     def table(self) -> str:
         """Return one line `NAME value source` per setting, with secrets masked."""
@@ -246,7 +272,7 @@ def load(flags: Mapping[str, Any], environ: Mapping[str, str], dotenv: Path) -> 
     if order.index(found["API_TOKEN_FILE"][1]) < order.index(found["API_TOKEN"][1]):
         found["API_TOKEN"] = None, "default"
     given: dict[str, Any] = {name.lower(): value for name, (value, _) in found.items() if value is not None}
-    return LoadedConfig(Config(**given), {name: place for name, (_, place) in found.items()})
+    return LoadedConfig(Config(**given), {name: place for name, (_, place) in found.items()}, dotenv)
 
 
 def _find(names: tuple[str, ...], places: Mapping[str, Mapping[str, Any]]) -> tuple[str | None, str]:

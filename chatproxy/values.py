@@ -15,6 +15,7 @@ from typing import Final
 from yarl import URL
 
 SQLITE: Final = "sqlite:///"
+MIN_CREDENTIAL: Final = 16  # characters, of a token that strangers may try to guess
 YEAR: Final = 31_536_000  # seconds; event loops overflow somewhere above it
 _INTEGER: Final = re.compile(r"[0-9]{1,9}", re.ASCII)
 _HOST_NAME: Final = re.compile(r"[a-z0-9._-]+", re.ASCII | re.IGNORECASE)
@@ -46,6 +47,11 @@ def credential(value: object) -> str:
     if not token(value).isascii():
         raise ValueError("use the key as it was issued, in printable ASCII")
     return token(value)
+
+
+def is_easy_to_guess(credential: str) -> bool:
+    """Return whether a program would find it by trying: it is short, or made of up to three characters."""
+    return len(credential) < MIN_CREDENTIAL or len(set(credential)) < 4
 
 
 def header_name(value: object) -> str:

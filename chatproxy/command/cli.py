@@ -1,6 +1,6 @@
 """The `chatproxy` command: read the settings and serve the application until a signal.
 
-The exit code is 0 after SIGTERM or SIGINT, and 2, with one sentence on stderr, if it cannot start.
+The exit code is 0 after SIGTERM, SIGINT or SIGHUP, and 2, with one sentence on stderr, if it cannot start.
 `chatproxy doctor` serves nothing. It checks what a start depends on, and its exit code is 1 if something is
 wrong.
 """
@@ -8,6 +8,7 @@ wrong.
 import asyncio
 import logging
 import os
+import shlex
 import signal
 import sys
 import webbrowser
@@ -19,14 +20,18 @@ from pathlib import Path
 from typing import Final
 
 from chatproxy import __version__, log
+from chatproxy.app import create_app
 from chatproxy.command.demo import demo_server
 from chatproxy.command.server import listening
-from chatproxy.command.token import load_or_create_token
+from chatproxy.command.token import load_or_create_token, token_path
 from chatproxy.config import Config, add_flags, load
 from chatproxy.errors import StartError
+from chatproxy.web.api.login import CODE_LIFETIME, LOGIN_CODES
+from chatproxy.web.security import GATE
 
 logger: Final = logging.getLogger(__name__)
 
+EXPOSED: Final = "every user of this machine can read a secret in a file: make it readable for its owner only"
 NO_MODEL: Final = "answers come from the embedded stand-in for Ollama, which is not a language model"
 
 
@@ -45,6 +50,8 @@ def main(argv: Sequence[str] | None = None) -> int:
             print(loaded.table())
             return 0
         log.configure(loaded.config.log_format, loaded.config.log_level)
+        for path in loaded.exposed_files():
+            log.event(logger, logging.WARNING, EXPOSED, file=path)
         with asyncio.Runner(loop_factory=_loop_factory()) as runner:
             runner.run(serve(loaded.config, demo=options.demo, open_page=options.open))
     except StartError as error:
@@ -54,27 +61,37 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 
 async def serve(config: Config, *, demo: bool, open_page: bool) -> None:
-    """Serve until SIGTERM or SIGINT; a second signal changes nothing. Raises StartError."""
+    """Serve until SIGTERM, SIGINT or SIGHUP; a second signal changes nothing. Raises StartError."""
     stop = asyncio.Event()
-    for number in (signal.SIGTERM, signal.SIGINT):
-        asyncio.get_running_loop().add_signal_handler(number, stop.set)
+    for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP):
+        if number != signal.SIGHUP or signal.getsignal(number) != signal.SIG_IGN:  # as nohup leaves it
+            asyncio.get_running_loop().add_signal_handler(number, stop.set)
+    token_file = config.api_token_file if config.api_token is None else None
     generates_token = config.beyond_loopback and config.token is None and not config.insecure_no_token
     if generates_token:
-        config = replace(config, api_token=load_or_create_token(config.database_path))
+        path = token_path(config.database_path)
+        token_file = str(path)
+        config = replace(config, api_token=load_or_create_token(path))
     async with AsyncExitStack() as stack:
         if demo:
             config = replace(config, ollama_host=await stack.enter_async_context(demo_server()))
             log.event(logger, logging.WARNING, NO_MODEL)
-        url = await stack.enter_async_context(listening(config))
+        app = create_app(config)
+        url = await stack.enter_async_context(listening(app))
         print(f"chatproxy is listening on {url}", flush=True)
         # The unspecified address means every address of this machine; loopback is one of them.
         url = url.replace("//0.0.0.0:", "//127.0.0.1:").replace("//[::]:", "//[::1]:")
+        has_token = app[GATE].token is not None
+        page = url
+        if has_token and (generates_token or open_page):
+            page = f"{url}/#code={app[LOGIN_CODES].create()}"
         if generates_token:
-            print(f"Open {url}/#token={config.token}", flush=True)
+            print(f"Open {page} to log in, once and within {CODE_LIFETIME // 60} minutes", flush=True)
+            print(f"The token is in {token_file}", flush=True)
         if demo:
-            print(_instructions(url, config.token), flush=True)
+            print(_instructions(url, _token_in_shell(token_file) if has_token else None), flush=True)
         if open_page:
-            await asyncio.to_thread(webbrowser.open, url)
+            await asyncio.to_thread(webbrowser.open, page)
         await stop.wait()
 
 
@@ -105,10 +122,15 @@ def _loop_factory() -> Callable[[], asyncio.AbstractEventLoop] | None:
     return uvloop.new_event_loop
 
 
+def _token_in_shell(file: str | None) -> str:
+    """Return what the shell expands to the token between double quotes. The token itself is never printed."""
+    return f"$(cat {shlex.quote(os.path.abspath(file))})" if file else "$API_TOKEN"
+
+
 def _instructions(url: str, token: str | None) -> str:
     """Return what `--demo` prints: shell commands that stream an answer."""
     sessions = f"{url}/api/chat/sessions"
-    auth = f" -H 'Authorization: Bearer {token}'" if token else ""
+    auth = f' -H "Authorization: Bearer {token}"' if token else ""
     return f"""{NO_MODEL[0].upper()}{NO_MODEL[1:]}. Try it:
 
 SESSION=$(curl -s{auth} -X POST {sessions} | sed 's/.*"id": *"\\([^"]*\\)".*/\\1/')

@@ -18,6 +18,7 @@ from chatproxy.models.selection import Need
 from chatproxy.ollama.client import Ollama
 from chatproxy.ollama.wire import ChatMessage, ChatRequest
 from chatproxy.store.file import health
+from chatproxy.values import is_easy_to_guess
 
 MIN_FREE: Final = 200 * 1024**2  # bytes on the disk
 SLOW: Final = 4.0  # tokens per second
@@ -51,11 +52,16 @@ async def _findings(
     flags: Mapping[str, object], environ: Mapping[str, str], dotenv: Path
 ) -> AsyncGenerator[Finding, None]:
     try:
-        config = load(flags, environ, dotenv).config
+        loaded = load(flags, environ, dotenv)
+        config = loaded.config
         yield _check_configuration(config)
     except StartError as error:
         yield Finding("wrong", "configuration", str(error))
         return
+    for path in loaded.exposed_files():
+        detail = f"{path} holds a secret, and every user of this machine can read it"
+        remedy = f"Keep it to its owner: chmod 600 {path}, or mount it with that mode."
+        yield Finding("note", "secrets", detail, remedy)
     for finding in await asyncio.to_thread(lambda: list(_check_database(config))):
         yield finding
     ollama = Ollama(config.ollama_host, api_key=config.ollama_api_key, connect_timeout=config.connect_timeout)
@@ -79,7 +85,11 @@ async def _findings(
 def _check_configuration(config: Config) -> Finding:
     """Check who may connect. Raises StartError if the token cannot be read."""
     place = f"listens on {config.host} at port {config.port}"
-    if config.token is not None:
+    token = config.token
+    if token is not None and is_easy_to_guess(token):
+        remedy = "If a proxy lets others in, use a longer one, such as `openssl rand -base64 24` prints."
+        return Finding("note", "configuration", f"{place}, with a token that is easy to guess", remedy)
+    if token is not None:
         return Finding("ok", "configuration", f"{place}, with a token")
     if not config.beyond_loopback:
         return Finding("ok", "configuration", f"{place}, for this machine only")

@@ -1,7 +1,8 @@
 """The command's server: it listens, limits the number of connections and closes those that are too slow.
 
 aiohttp has no such limits of its own. One timer checks all connections, and answers are written to the
-transport directly, so a token costs nothing here.
+transport directly, so a token costs nothing here. At the limit, a new connection takes the place of the one
+that has waited for its client the longest: whoever only holds connections keeps no one out.
 """
 
 import asyncio
@@ -14,11 +15,10 @@ from typing import Final, cast
 from aiohttp import web
 
 from chatproxy import log
-from chatproxy.app import create_app
 from chatproxy.background import background, repeat
-from chatproxy.config import Config
 from chatproxy.errors import ChatError, StartError
 from chatproxy.web.json import MAX_BODY
+from chatproxy.web.keys import CONFIG
 from chatproxy.web.middleware import refusal
 
 logger: Final = logging.getLogger(__name__)
@@ -31,10 +31,11 @@ MAX_REFUSED: Final = 32  # refused connections kept open, so that their clients 
 
 
 @asynccontextmanager
-async def listening(config: Config) -> AsyncIterator[str]:
-    """Serve the application; yield its URL, with the actual port. Raises StartError."""
+async def listening(app: web.Application) -> AsyncIterator[str]:
+    """Serve the result of `create_app`; yield its URL, with the actual port. Raises StartError."""
+    config = app[CONFIG]
     # aiohttp may wait for this timeout twice, and Docker kills the process after 10 seconds.
-    runner = web.AppRunner(create_app(config), handler_cancellation=False, shutdown_timeout=2)
+    runner = web.AppRunner(app, handler_cancellation=False, shutdown_timeout=2)
     try:
         await runner.setup()
         connections = Connections(
@@ -74,6 +75,9 @@ class Connections:
         self.now = 0.0  # seconds that `_look` has counted: nothing gets late while this process is suspended
         self._limit = limit
         self._open: set[Connection] = set()
+        # In the order in which they began to wait for a request. One whose request has come stays here, to be
+        # skipped, until it waits for the next one.
+        self._waiting: dict[Connection, None] = {}
         self._refused: set[asyncio.Transport] = set()
         self._refused_before: set[asyncio.Transport] = set()  # those that the last `_look` saw
 
@@ -82,11 +86,29 @@ class Connections:
         return Connection(self)
 
     def admit(self, connection: "Connection") -> bool:
-        """Count a new connection; return False if there are too many."""
-        if len(self._open) >= self._limit:
+        """Count a new connection; return False if there are too many, and all of them are in use."""
+        if len(self._open) >= self._limit and not self._close_longest_waiting():
             return False
         self._open.add(connection)
+        self._waiting[connection] = None
         return True
+
+    def wait(self, connection: "Connection") -> None:
+        """Note that a connection begins to wait: for a request, or for the rest of one."""
+        if connection in self._open:
+            self._waiting.pop(connection, None)
+            self._waiting[connection] = None
+
+    def _close_longest_waiting(self) -> bool:
+        """Close a connection for a new one; return False if none of them waits."""
+        while self._waiting:
+            connection = next(iter(self._waiting))
+            del self._waiting[connection]
+            if connection.is_waiting():
+                self._open.discard(connection)
+                connection.abort()
+                return True
+        return False
 
     def refuse(self, transport: asyncio.Transport) -> None:
         """Tell a client that there are too many connections.
@@ -103,6 +125,7 @@ class Connections:
     def forget(self, connection: "Connection", transport: asyncio.Transport) -> None:
         """Remove a connection that was lost."""
         self._open.discard(connection)
+        self._waiting.pop(connection, None)
         self._refused.discard(transport)
 
     @asynccontextmanager
@@ -132,7 +155,7 @@ class Connections:
 class Connection(web.RequestHandler):
     """aiohttp's protocol, with time limits and with its errors as JSON (docs/api.md, Errors)."""
 
-    __slots__ = ("_connections", "_moved", "_received", "_since", "_socket", "_unsent")
+    __slots__ = ("_connections", "_moved", "_received", "_responding", "_since", "_socket", "_unsent")
 
     def __init__(self, connections: Connections) -> None:
         super().__init__(
@@ -147,6 +170,7 @@ class Connection(web.RequestHandler):
         self._socket: asyncio.Transport
         self._received = 0  # bytes of the request that is arriving or being answered
         self._since: float | None = connections.now  # when that began; None between two requests
+        self._responding = False
         self._unsent = 0  # bytes
         self._moved = connections.now  # when `_unsent` last changed
 
@@ -168,7 +192,9 @@ class Connection(web.RequestHandler):
         if self.transport is None:  # refused
             return
         if data:
-            self._since = self._connections.now if self._since is None else self._since
+            if self._since is None:
+                self._since = self._connections.now
+                self._connections.wait(self)
             self._received += len(data)
         super().data_received(data)
 
@@ -177,9 +203,14 @@ class Connection(web.RequestHandler):
     ) -> tuple[web.StreamResponse, bool]:
         """Send the response. The next request has a time limit of its own."""
         self._since, self._received = None, 0
+        self._responding = True
         # aiohttp itself looks at the `Expect` of a request for which there is no route.
         response = _malformed() if resp.status == 417 else resp
-        return await super().finish_response(request, response, start_time)
+        try:
+            return await super().finish_response(request, response, start_time)
+        finally:
+            self._responding = False
+            self._connections.wait(self)
 
     def handle_error(
         self,
@@ -193,6 +224,11 @@ class Connection(web.RequestHandler):
             return _malformed()
         response = super().handle_error(request, status, exc, message)
         return _malformed() if status == 400 else response
+
+    def is_waiting(self) -> bool:
+        """Return whether no request is being answered, and the client has taken all responses."""
+        is_answering = self._current_request is not None or self._responding
+        return not is_answering and self._socket.get_write_buffer_size() == 0
 
     def is_late(self) -> bool:
         """Return whether the request is taking too long to arrive."""

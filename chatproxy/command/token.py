@@ -12,9 +12,13 @@ from chatproxy.values import credential
 TOKEN_BYTES: Final = 24  # of randomness
 
 
-def load_or_create_token(database: Path) -> str:
-    """Return the token in `<database>.token`; generate it on the first call. Raises StartError."""
-    path = Path(f"{os.path.realpath(database)}.token")
+def token_path(database: Path) -> Path:
+    """Return the file that the token is kept in, beside the database."""
+    return Path(f"{os.path.realpath(database)}.token")
+
+
+def load_or_create_token(path: Path) -> str:
+    """Return the token in the file; generate it on the first call. Raises StartError."""
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW, 0o600)

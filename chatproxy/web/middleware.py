@@ -6,7 +6,7 @@ import secrets
 from collections.abc import Mapping
 from typing import Final
 
-from aiohttp import HttpVersion11, web
+from aiohttp import web
 from aiohttp.typedefs import Handler
 
 from chatproxy import log
@@ -65,7 +65,7 @@ async def _expect(request: web.Request) -> None:
     aiohttp calls it before the guard, which refuses all other expectations. Its own handler would refuse
     them before the host is checked, and fails if it cannot quote them.
     """
-    if request.headers["Expect"].lower() == CONTINUE and request.version >= HttpVersion11:
+    if request.headers["Expect"].lower() == CONTINUE and request.version >= (1, 1):
         await request.writer.write(b"HTTP/1.1 100 Continue\r\n\r\n")
         request.writer.output_size = 0  # no byte of the response has been sent
 

@@ -22,8 +22,8 @@ HOST: Final = "host"
 ORIGIN: Final = "origin"
 CREDENTIALS: Final = "credentials"  # token and user
 
-# The checks that GET and HEAD skip, by path relative to where the application is mounted. What skips the
-# origin is the same for everyone, and takes the same time whatever is stored.
+# The checks that requests skip, except for preflights, by path relative to where the application is mounted.
+# What skips the origin is the same for everyone, and takes the same time whatever is stored.
 EXEMPT: Final[Mapping[str, frozenset[str]]] = {
     "/healthz": frozenset({HOST, ORIGIN, CREDENTIALS}),
     "/readyz": frozenset({HOST, CREDENTIALS}),
@@ -33,6 +33,7 @@ EXEMPT: Final[Mapping[str, frozenset[str]]] = {
     "/static/{path}": frozenset({ORIGIN, CREDENTIALS}),
     "/docs": frozenset({ORIGIN, CREDENTIALS}),
     "/openapi.json": frozenset({ORIGIN, CREDENTIALS}),
+    "/api/login": frozenset({CREDENTIALS}),
 }
 
 # aiohttp-cors copies these into response headers and error texts.
@@ -48,7 +49,8 @@ _DEFAULT_PORT: Final = {"http": ":80", "https": ":443"}
 class Gate:
     """The checks for one application. Create it after all routes have been added.
 
-    Raises StartError if the configured token cannot be read.
+    `token` is the one that requests must send, or None. Raises StartError if the configured one cannot be
+    read, or is too easy to guess.
     """
 
     def __init__(self, app: web.Application, config: Config) -> None:
@@ -56,14 +58,14 @@ class Gate:
         self._exempt = {
             route: EXEMPT[route.resource.canonical]
             for route in app.router.routes()
-            if route.resource is not None and route.method in {"GET", "HEAD"}
+            if route.resource is not None and route.method != "OPTIONS"
             if route.resource.canonical in EXEMPT
         }
         self._any_host = config.allowed_hosts == ("*",)
         self._hosts = frozenset(map(_normalize_host, config.allowed_hosts or (*LOOPBACK, config.host)))
         self._any_address = config.beyond_loopback  # only names can be rebound
         self._origins = frozenset(config.cors_origins)
-        self._token = config.token
+        self.token = config.token
 
     def check(self, request: web.Request) -> None:
         """Raise an error unless the request may go on to its handler.
@@ -121,12 +123,12 @@ class Gate:
             )
 
     def _check_token(self, request: web.Request) -> None:
-        if self._token is None:
+        if self.token is None:
             return
         scheme, _, given = request.headers.get("Authorization", "").partition(" ")
         sent = given.strip().encode(errors="surrogateescape")
         # The time that the comparison takes must not reveal how much of the token was right.
-        if scheme.lower() != "bearer" or not hmac.compare_digest(sent, self._token.encode()):
+        if scheme.lower() != "bearer" or not hmac.compare_digest(sent, self.token.encode()):
             raise ChatError(
                 "unauthorized", "This server asks for its token; send it as `Authorization: Bearer <token>`."
             )

@@ -314,25 +314,43 @@ async def test_on_a_phone_the_title_has_room_beside_the_picker(site: Site) -> No
 TOKEN = "a-token-of-some-length"
 
 
-async def test_the_token_is_taken_from_the_fragment(site: Site) -> None:
+async def test_the_code_in_the_address_logs_in(site: Site) -> None:
     site.settings = {"api_token": TOKEN}
-    page = await site.open(f"/#token={TOKEN}")
-    assert TOKEN not in page.url
+    await site.start()
+    code = site.codes.create()
+    page = await site.open(f"/#code={code}")
+    assert page.url == f"{site.url}/"
     await site.ask(page, "Hi")
     await expect(page.locator(ANSWER)).to_have_text("Hello from a fake.")
     await page.reload()
     await expect(page.locator(ANSWER)).to_have_text("Hello from a fake.")
-    assert not any(TOKEN in url for url in site.requests if "#" not in url)
+    assert not any(code in url or TOKEN in url for url in site.requests if "#" not in url)
     assert await page.evaluate("localStorage.length") == 0
+
+
+async def test_the_code_in_the_address_is_good_for_one_login(site: Site) -> None:
+    site.settings = {"api_token": TOKEN}
+    await site.start()
+    code = site.codes.create()
+    first = await site.open(f"/#code={code}")
+    await site.ask(first, "Hi")
+    again = await site.open(f"/#code={code}")
+    await expect(again.locator("#sign-in-problem")).to_contain_text("This link has been used, or is too old;")
+    assert code not in again.url
+    field = again.get_by_label("Access token", exact=True)
+    await field.fill(TOKEN)
+    await field.press("Enter")
+    await expect(again.locator("#sign-in")).to_be_hidden()
+    await expect(again.locator("#sessions li")).to_have_count(1)
 
 
 async def test_every_request_carries_the_token(site: Site) -> None:
     """Lists, an answer, resuming and stopping it, an export, an upload with progress."""
     refused: list[str] = []
     site.settings = {"api_token": TOKEN}
-    context = await site.context()
+    context = await site.context()  # which starts it
     context.on("response", lambda response: refused.append(response.url) if response.status == 401 else None)
-    page = await site.open(f"/#token={TOKEN}", context)
+    page = await site.open(f"/#code={site.codes.create()}", context)
     bees: FilePayload = {"name": "bees.txt", "mimeType": "text/plain", "buffer": b"Honey is sweet."}
     await page.locator("#documents-input").set_input_files([bees])
     await expect(page.locator("#document-name")).to_have_text("bees.txt")

@@ -5,7 +5,7 @@ import json
 import select
 import socket
 from collections.abc import AsyncIterator
-from contextlib import ExitStack, asynccontextmanager, suppress
+from contextlib import AsyncExitStack, ExitStack, asynccontextmanager, suppress
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
@@ -13,13 +13,13 @@ from typing import Final
 
 import aiohttp
 import pytest
-from chat_client import Client
+from chat_client import Client, Stream
 from fake_ollama import FakeOllama, Gate, Script, answer, token
 from processes import SCRIPT, Process
 from sockets import Reply, exchange, request, unread
 from waiting import until
 
-from chatproxy import Config
+from chatproxy import Config, create_app
 from chatproxy.command import server
 from chatproxy.command.server import listening
 from chatproxy.web.middleware import SECURITY_HEADERS
@@ -31,7 +31,7 @@ SESSIONS: Final = "/api/chat/sessions"
 @asynccontextmanager
 async def commanded(config: Config) -> AsyncIterator[Client]:
     """Serve as the command does, with its limits on connections, in this process."""
-    async with listening(replace(config, port=0)) as url, aiohttp.ClientSession() as http:
+    async with listening(create_app(replace(config, port=0))) as url, aiohttp.ClientSession() as http:
         yield Client(http, url)
 
 
@@ -259,20 +259,74 @@ async def asked(client: Client) -> Reply:
     return await exchange(client, request("GET", "/healthz", {"Connection": "close"}))
 
 
-async def test_a_connection_too_many_gets_a_503(config: Config) -> None:
+HEALTH: Final = request("GET", "/healthz")
+
+
+@asynccontextmanager
+async def answering(client: Client, fake: FakeOllama, number: int) -> AsyncIterator[list[Stream]]:
+    """Keep that many connections in use, each with an answer that has begun and ends after the block."""
+    fake.script = Script(answer("Hello world"), gate=(gate := Gate()))
+    async with AsyncExitStack() as stack:
+        sessions = [await client.new_session() for _ in range(number)]
+        streams = [await stack.enter_async_context(client.sending(session)) for session in sessions]
+        for stream in streams:
+            await stream.until("start")
+        yield streams
+        gate.open()
+        for stream in streams:
+            await stream.rest()
+            assert stream.last["type"] == "done"
+
+
+async def test_a_connection_too_many_gets_a_503_if_all_are_in_use(config: Config, fake: FakeOllama) -> None:
     async with commanded(replace(config, max_connections=3)) as client:
-        await client.call("GET", "/healthz")  # whose connection is kept
-        with ExitStack() as stack:
-            for _ in range(2):
-                stack.enter_context(unread(client, b"GET /"))
+        async with answering(client, fake, 3):
             for _ in range(2):
                 reply = await asked(client)
                 assert (reply.status, reply.code) == (503, "overloaded")
                 assert set(json.loads(reply.body)) == {"error", "code"}
                 lines = reply.head.split("\r\n")
                 assert {"Retry-After: 5", *map(": ".join, HEADERS)} <= set(lines)
-            await client.call("GET", "/healthz")
         await until_served(client)
+
+
+@pytest.mark.parametrize(
+    ("hoarded", "has_response"),
+    [
+        (b"", False),
+        (b"GET / HT", False),
+        (HEALTH, True),
+        (post(SESSIONS, 100), True),
+        (post("/api/login", 100), True),
+    ],
+    ids=["silent", "half a head", "kept", "half a body", "half a login"],
+)
+async def test_those_who_only_hold_connections_keep_no_one_out(
+    config: Config, fake: FakeOllama, hoarded: bytes, has_response: bool
+) -> None:
+    """A request without the token is refused before its body has come. Answers are not disturbed."""
+    async with commanded(replace(config, max_connections=20, api_token="secret")) as client:
+        client.http.headers["Authorization"] = "Bearer secret"
+        async with answering(client, fake, 2):
+            with ExitStack() as stack:
+                for _ in range(60):
+                    connection = stack.enter_context(unread(client, hoarded))
+                    if has_response:
+                        await until(partial(is_readable, connection))
+                    assert (await asked(client)).status == 200
+
+
+async def test_the_connection_that_has_waited_longest_makes_room(config: Config) -> None:
+    async with commanded(replace(config, max_connections=3)) as client:
+        with ExitStack() as stack:
+            first, second, third = (stack.enter_context(unread(client, HEALTH)) for _ in range(3))
+            for connection in (first, second, third):
+                await until(partial(is_readable, connection))
+                connection.recv(10_000)
+            first.send(HEALTH)  # and so the second one waits longest
+            await until(lambda: is_readable(first))
+            assert (await asked(client)).status == 200
+            assert [is_gone(each) for each in (first, second, third)] == [False, True, False]
 
 
 def takes_nothing(connection: socket.socket) -> bool:
@@ -285,13 +339,11 @@ def takes_nothing(connection: socket.socket) -> bool:
 
 
 @pytest.mark.usefixtures("impatient")
-async def test_refused_connections_are_closed_soon(config: Config) -> None:
-    async with commanded(replace(config, max_connections=1)) as client:
-        await client.call("GET", "/healthz")
+async def test_refused_connections_are_closed_soon(config: Config, fake: FakeOllama) -> None:
+    async with commanded(replace(config, max_connections=1)) as client, answering(client, fake, 1):
         with ExitStack() as stack:
             refused = [stack.enter_context(unread(client)) for _ in range(3 * server.MAX_REFUSED)]
             await until(lambda: all(map(takes_nothing, refused)))
-        await client.call("GET", "/healthz")
 
 
 @pytest.mark.slow

@@ -15,7 +15,7 @@ from matrix import matrix
 from sockets import exchange, opened, request
 from yarl import URL
 
-from chatproxy import Config
+from chatproxy import Config, create_app
 from chatproxy.command.server import listening
 from chatproxy.web.middleware import SECURITY_HEADERS
 
@@ -25,7 +25,7 @@ POST: Final = b"POST /api/chat/sessions HTTP/1.1\r\nHost: localhost\r\nContent-T
 @pytest.fixture
 async def client(config: Config) -> AsyncIterator[Client]:
     """A client of the server that the command runs."""
-    async with listening(replace(config, port=0)) as url, aiohttp.ClientSession() as http:
+    async with listening(create_app(replace(config, port=0))) as url, aiohttp.ClientSession() as http:
         yield Client(http, url)
 
 
@@ -85,7 +85,7 @@ async def anywhere(request: pytest.FixtureRequest, config: Config, serve: Serve)
     if request.param == "mounted":
         yield await serve("/x/y")
         return
-    async with listening(replace(config, port=0)) as url, aiohttp.ClientSession() as http:
+    async with listening(create_app(replace(config, port=0))) as url, aiohttp.ClientSession() as http:
         yield Client(http, url)
 
 

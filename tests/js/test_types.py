@@ -36,7 +36,7 @@ NAMES: Final = {
     "Warning": "WarningEvent",
 }
 # Schemas that neither the client nor the page uses.
-UNUSED: Final = {"Alive", "FileRequest"}
+UNUSED: Final = {"Alive", "FileRequest", "Token"}
 # What a field may hold in addition, because the client puts it there.
 FROM_THE_CLIENT: Final = {
     "Status.state": '"reconnecting"',

@@ -163,7 +163,7 @@ def test_print_config_shows_values_and_sources(tmp_path: Path) -> None:
 # -- the end
 
 
-@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT, signal.SIGHUP])
 async def test_a_signal_under_running_streams(
     fake: FakeOllama, tmp_path: Path, number: signal.Signals
 ) -> None:
@@ -186,6 +186,15 @@ async def test_a_signal_under_running_streams(
         assert await process.ended() == 0
     assert answers(tmp_path) == [("interrupted", "Two words", "shutting_down")] * 2
     assert "Traceback" not in process.said
+
+
+async def test_a_closed_terminal_does_not_end_it_under_nohup(fake: FakeOllama, tmp_path: Path) -> None:
+    command = ("nohup", *SCRIPT)
+    async with Process.running(tmp_path, command=command, ollama_host=fake.url, **MODEL) as process:
+        process.send_signal(signal.SIGHUP)
+        await process.client.ask(await process.client.new_session())
+        process.send_signal(signal.SIGTERM)
+        assert await process.ended() == 0
 
 
 async def refuses(client: Client, session: str) -> None:

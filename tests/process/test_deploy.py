@@ -219,7 +219,7 @@ def test_the_names_in_the_manifests_match() -> None:
 async def test_the_pod_uses_real_settings_and_probes(serve: Serve, tmp_path: Path) -> None:
     env = {each["name"]: each["value"] for each in container("chatproxy")["env"]}
     assert set(env) <= set(SETTINGS)
-    (tmp_path / "token").write_text("secret")
+    (tmp_path / "token").write_text("correct-horse-battery")
     settings = {name.lower(): value for name, value in env.items()} | {
         "api_token_file": str(tmp_path / "token")
     }

@@ -1,4 +1,4 @@
-"""The access token of the command: beyond loopback one is made, and nothing but the start shows it."""
+"""The access token of the command: beyond loopback one is made, and nothing shows it but its file."""
 
 import asyncio
 import json
@@ -14,30 +14,77 @@ from chat_client import Client
 from fake_ollama import FakeOllama
 from processes import Process, environment, ran
 from sockets import opened
+from waiting import until
 
 TOKEN: Final = "correct-horse-battery"
 RIGHT: Final = {"Authorization": f"Bearer {TOKEN}"}
+LOGIN: Final = "/api/login"
 SESSIONS: Final = "/api/chat/sessions"
 
 
-async def test_beyond_loopback_one_is_made_and_shown_with_the_address(
+async def test_beyond_loopback_one_is_made_and_a_code_for_it_is_shown(
     fake: FakeOllama, tmp_path: Path
 ) -> None:
     settings: dict[str, Any] = {"ollama_host": fake.url, "host": "0.0.0.0", "log_level": "debug"}
-    tokens = []
+    tokens, codes = [], set()
     for _ in range(2):
         async with Process.running(tmp_path, **settings) as process:
             line = await process.next_line()
-            found = re.fullmatch(r"Open (http://127\.0\.0\.1:\d+)/#token=([\w-]{32})", line)
+            found = re.fullmatch(r"Open (http://127\.0\.0\.1:\d+)/#code=([\w-]{32}) to log in, .*", line)
             assert found, line
-            tokens.append(found[2])
-            headers = {"Authorization": f"Bearer {found[2]}"}
+            assert await process.next_line() == f"The token is in {tmp_path}/chatproxy.db.token"
             client = Client(process.client.http, found[1])
+            code = {"Login-Code": found[2]}
+            codes.add(found[2])
+            token = (await client.call("POST", LOGIN, headers=code))["token"]
+            await client.call("POST", LOGIN, status=401, headers=code)
+            tokens.append(token)
             await client.call("GET", SESSIONS, status=401)
-            await client.new_session(headers=headers)
-            assert found[2] not in process.said
+            await client.call("GET", SESSIONS, status=401, headers={"Authorization": f"Bearer {found[2]}"})
+            await client.new_session(headers={"Authorization": f"Bearer {token}"})
+            assert token not in process.said
+            assert token not in line
     assert tokens[0] == tokens[1] == (tmp_path / "chatproxy.db.token").read_text().strip()
     assert (tmp_path / "chatproxy.db.token").stat().st_mode & 0o777 == 0o600
+    assert len(codes) == 2
+
+
+async def test_the_browser_is_opened_with_a_code(fake: FakeOllama, tmp_path: Path) -> None:
+    opener = tmp_path / "opener"
+    opener.write_text(f'#!/bin/sh\necho "$1" > {tmp_path}/opened\n')
+    opener.chmod(0o700)
+    settings = {"ollama_host": fake.url, "api_token": TOKEN, "browser": f"{opener} %s"}
+    async with Process.running(tmp_path, "--open", **settings) as process:
+        await until((tmp_path / "opened").exists)
+        await until(lambda: (tmp_path / "opened").read_text().endswith("\n"))
+        address, _, code = (tmp_path / "opened").read_text().strip().partition("/#code=")
+        assert address == process.client.base
+        answer = await process.client.call("POST", LOGIN, headers={"Login-Code": code})
+        assert answer == {"token": TOKEN}
+
+
+@pytest.mark.parametrize("settings", [{"api_token": "fifteen-letters"}, {"api_token_file": "given"}])
+def test_one_that_can_be_guessed_is_refused_beyond_loopback(tmp_path: Path, settings: dict[str, str]) -> None:
+    (tmp_path / "given").write_text("fifteen-letters")
+    run = ran(tmp_path, environment(host="0.0.0.0", port=0, **settings))
+    assert (run.returncode, run.stdout) == (2, "")
+    assert "chatproxy: The token is too easy to guess for a server at 0.0.0.0, where " in run.stderr
+    assert "fifteen-letters" not in run.stderr
+
+
+async def test_a_file_with_a_secret_that_all_users_can_read_is_reported(
+    fake: FakeOllama, tmp_path: Path
+) -> None:
+    (tmp_path / "given").write_text(TOKEN)
+    (tmp_path / "given").chmod(0o644)
+    settings = {"ollama_host": fake.url, "api_token_file": "given"}
+    async with Process.running(tmp_path, **settings) as process:
+        assert "every user of this machine can read a secret in a file" in process.said
+        assert "file=given" in process.said
+    run = await asyncio.to_thread(ran, tmp_path, environment(**settings), "doctor")
+    assert "note   secrets" in run.stdout
+    assert "chmod 600 given" in run.stdout
+    assert run.returncode == 0
 
 
 @pytest.mark.parametrize(
@@ -85,14 +132,19 @@ def test_it_is_masked_where_the_settings_are_shown(tmp_path: Path) -> None:
 
 
 async def last_event(folder: Path, settings: dict[str, Any]) -> Any:
-    """Start the demo and run the two lines that it prints for the shell; return the last event they show."""
+    """Start the demo and run the two lines that it prints for the shell; return the last event they show.
+
+    They name the token's file or the variable, and not the token.
+    """
     folder.mkdir()  # noqa: ASYNC240 - takes no time
     async with Process.running(folder, "--demo", **settings) as process:
         while not (line := await process.next_line()).startswith("SESSION="):
             pass
         lines = f"{line}\n{await process.next_line()}"
+        assert TOKEN not in lines
+        variables = environment(**settings)
         run = await asyncio.to_thread(
-            subprocess.run, ["sh", "-c", lines], capture_output=True, text=True, timeout=60
+            subprocess.run, ["sh", "-c", lines], env=variables, capture_output=True, text=True, timeout=60
         )
     return json.loads(run.stdout.strip().split("\n\n")[-1].removeprefix("data: "))
 

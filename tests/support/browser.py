@@ -25,6 +25,7 @@ from chat_client import Client, Server
 from fake_ollama import MODEL, FakeOllama
 
 from chatproxy import Config, create_app
+from chatproxy.web.api.login import LOGIN_CODES, LoginCodes
 
 try:
     from playwright.async_api import Browser, BrowserContext, Page, async_playwright, expect
@@ -102,6 +103,7 @@ class Site:
         self.dialogs: list[str] = []
         self.settings: dict[str, Any] = {}  # to be set before the first `open`
         self.middlewares: list[Any] = []
+        self.codes: LoginCodes  # from `start` on
         self.prefix = ""
         self._stack = stack
         self._browser = browser
@@ -119,6 +121,7 @@ class Site:
             }
         )
         app = create_app(config)
+        self.codes = app[LOGIN_CODES]
         app.middlewares.extend(self.middlewares)
         if self.prefix:
             host = web.Application()

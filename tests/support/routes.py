@@ -13,8 +13,9 @@ from chat_client import Client
 
 from chatproxy import Config, create_app
 
-# Without a token and without a user: probes, the page and what it is made of.
+# Without a token and without a user: probes, the page and what it is made of, and the login.
 OPEN: Final = {"/", "", "/healthz", "/readyz", "/static/{path}", "/docs", "/openapi.json"}
+LOGIN: Final = ("POST", "/api/login")
 # By any `Host`: a probe knows the server by an address of the machine's.
 ANY_HOST: Final = {"/healthz", "/readyz", "/metrics"}
 NOT_FOUND: Final = "/{path}"  # what answers where there is nothing
@@ -39,7 +40,7 @@ def changing() -> list[Route]:
 
 
 def is_open(method: str, path: str) -> bool:
-    return path in OPEN and method in {"GET", "HEAD"}
+    return (path in OPEN and method in {"GET", "HEAD"}) or (method, path) == LOGIN
 
 
 # For each name that a path may have in braces, a value and the way to make one that exists.

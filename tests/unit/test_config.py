@@ -336,6 +336,43 @@ def test_a_token_may_be_kept_in_a_file(tmp_path: Path) -> None:
     assert Config().token is None
 
 
+@pytest.mark.parametrize("token", ["a", "fifteen-letters", "a" * 40, "abcabcabcabcabcabc"])
+def test_a_token_that_can_be_guessed_is_for_loopback_only(tmp_path: Path, token: str) -> None:
+    path = tmp_path / "token"
+    path.write_text(token)
+    for config in (Config(api_token=token), Config(api_token_file=str(path), host="::1")):
+        assert config.token == token
+    for host in ("0.0.0.0", "::", "10.0.0.1", "chat.example"):
+        for config in (Config(api_token=token, host=host), Config(api_token_file=str(path), host=host)):
+            with pytest.raises(StartError, match=f"too easy to guess for a server at {host}, .*[.]$"):
+                create_app(config)
+
+
+@pytest.mark.parametrize("token", ["sixteen-letters-", "0123456789012345"])
+def test_a_token_of_sixteen_characters_is_for_every_address(token: str) -> None:
+    assert Config(api_token=token, host="0.0.0.0").token == token
+
+
+@pytest.mark.parametrize(
+    ("mode", "is_exposed"), [(0o644, True), (0o602, True), (0o640, False), (0o600, False)]
+)
+def test_files_with_secrets_that_all_users_can_read_are_named(
+    tmp_path: Path, mode: int, is_exposed: bool
+) -> None:
+    token, dotenv = tmp_path / "token", tmp_path / ".env"
+    token.write_text("correct-horse-battery")
+    dotenv.write_text("PORT=0\n")
+    for path in (token, dotenv):
+        path.chmod(mode)
+    environ = {"API_TOKEN_FILE": str(token)}
+    assert load({}, {}, dotenv).exposed_files() == []
+    assert load({}, environ, dotenv).exposed_files() == ([token] if is_exposed else [])
+    assert load(environ, {"API_TOKEN": "unused"}, dotenv).exposed_files() == ([token] if is_exposed else [])
+    dotenv.write_text("OLLAMA_API_KEY=sesame\n")
+    assert load({}, environ, dotenv).exposed_files() == ([dotenv, token] if is_exposed else [])
+    assert load({}, {"OLLAMA_API_KEY": "other"}, dotenv).exposed_files() == []
+
+
 def test_a_token_is_not_shown() -> None:
     assert "correct-horse-battery" not in repr(Config(api_token="correct-horse-battery"))
 

@@ -14,7 +14,7 @@ import { ProblemLine } from "./problem-line.js";
 import { SessionList, titleOf } from "./session-list.js";
 import { NARROW, Sidebar } from "./sidebar.js";
 import { installThemeToggle } from "./theme.js";
-import { authorization, takeTokenFromAddress, TokenDialog } from "./token.js";
+import { authorization, logIn, TokenDialog } from "./token.js";
 
 /**
  * @typedef {import("../types.js").ChatClient} ChatClient
@@ -34,9 +34,7 @@ class ChatPage {
   );
   #title = byId("title");
   #deleteDialog = byId("confirm", HTMLDialogElement);
-  #tokenDialog = new TokenDialog(byId("sign-in", HTMLDialogElement), byId("token", HTMLInputElement), () =>
-    this.start(),
-  );
+  #tokenDialog;
   #problem = new ProblemLine(byId("problem"), () => this.#tokenDialog.open());
   #banner = new OllamaBanner(byId("ollama"), BASE_URL);
   #models = new ModelPicker(byId("model", HTMLSelectElement), (model) => this.#chooseModel(model));
@@ -50,8 +48,18 @@ class ChatPage {
   /** @type {SessionItem | null} the open session, once it has been read */
   #session = null;
 
-  constructor() {
+  /** @param {string} problem of the login; "" if there was none */
+  constructor(problem) {
     this.#chat.client = this.#client;
+    this.#tokenDialog = new TokenDialog(
+      {
+        dialog: byId("sign-in", HTMLDialogElement),
+        field: byId("token", HTMLInputElement),
+        problem: byId("sign-in-problem"),
+      },
+      problem,
+      () => this.start(),
+    );
     this.#sessions = new SessionList(
       { list: byId("sessions"), empty: byId("sessions-empty"), more: byId("more") },
       this.#client,
@@ -298,5 +306,4 @@ function sessionInAddress() {
   return new URLSearchParams(location.search).get("session") || null;
 }
 
-takeTokenFromAddress();
-new ChatPage().start();
+new ChatPage(await logIn(BASE_URL)).start();
