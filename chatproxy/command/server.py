@@ -2,7 +2,7 @@
 
 aiohttp has no such limits of its own. One timer checks all connections, and answers are written to the
 transport directly, so a token costs nothing here. At the limit, a new connection takes the place of the one
-that has waited for its client the longest: whoever only holds connections keeps no one out.
+that has waited for its client the longest, so that connections held idle keep no one out.
 """
 
 import asyncio

@@ -98,7 +98,8 @@ async def test_no_value_of_any_header_is_a_fault(anywhere: Client, caplog: pytes
             for name, value in product(READ, STRANGE):
                 fields = {"Host": b"localhost", "Connection": b"close", "Content-Type": b"application/json"}
                 head = b"".join(
-                    b"%b: %b\r\n" % (each.encode(), told) for each, told in (fields | {name: value}).items()
+                    b"%b: %b\r\n" % (each.encode(), content)
+                    for each, content in (fields | {name: value}).items()
                 )
                 start = f"{method} {prefix}{path} HTTP/1.1\r\n".encode()
                 async with opened(anywhere) as (reader, writer), asyncio.timeout(10):
