@@ -3,25 +3,42 @@
 import asyncio
 from collections.abc import Awaitable, Callable
 from time import monotonic
-from typing import Generic, TypeVar
+from typing import Final, Generic, TypeVar
 
 from chatproxy.errors import ChatError
 
 T = TypeVar("T")
 
+RETRY: Final = 60.0  # seconds
+
 
 class Cached(Generic[T]):
-    """A value that is slow to fetch. Concurrent callers share one fetch."""
+    """A value that is slow to fetch. Concurrent callers share one fetch.
 
-    def __init__(self, fetch: Callable[[], Awaitable[T]], *, fresh: float, usable: float) -> None:
+    A fetch that takes too long, as its `upstream_timeout` says, costs only those who waited for it. The last
+    value still holds then; if there is none, the next callers get the same error at once, while the value is
+    fetched again in the background, once a minute.
+    """
+
+    def __init__(
+        self,
+        fetch: Callable[[], Awaitable[T]],
+        *,
+        fresh: float,
+        usable: float,
+        patience: float | None = None,
+    ) -> None:
         """Cache what `fetch` returns.
 
         For `fresh` seconds, the value is returned as it is. Until `usable` seconds, it is still returned,
-        while a new one is fetched in the background. After that, callers wait for the new one.
+        while a new one is fetched in the background. After that, callers wait for the new one, but if they
+        waited for `patience` seconds, they get the old one.
         """
         self._function = fetch
         self._fresh = fresh
         self._usable = usable
+        self._patience = patience
+        self._timeout: ChatError | None = None  # the last fetch took too long, and there is no value
         self._value: T | None = None
         self._since = float("-inf")
         self._fetch: asyncio.Task[T] | None = None
@@ -34,11 +51,24 @@ class Cached(Generic[T]):
     async def get(self) -> T:
         """Return the value; wait for a fetch only if it is not usable. Raises what the fetch raises."""
         age = monotonic() - self._since
-        if self._value is None or age >= self._usable:
+        if self._timeout is not None:
+            if age >= RETRY:
+                self.refresh()
+            raise self._timeout.with_traceback(None)
+        value = self._value
+        if value is None:
             return await self.fetch()
         if age >= self._fresh:
-            self.refresh()
-        return self._value
+            fetch = self.refresh()
+            if age >= self._usable and (await asyncio.wait({fetch}, timeout=self._patience))[0]:
+                return fetch.result()
+        return value
+
+    async def within(self, age: float) -> T:
+        """Return a value that was fetched in the last `age` seconds. Raises what the fetch raises."""
+        if self._value is not None and monotonic() - self._since < age:
+            return self._value
+        return await self.fetch()
 
     async def fetch(self) -> T:
         """Fetch and return a new value. Raises what the fetch raises."""
@@ -54,9 +84,12 @@ class Cached(Generic[T]):
     async def _run(self) -> T:
         try:
             self._value = await self._function()
+            self._timeout = None
         except ChatError as error:
-            if error.code != "upstream_timeout":  # a slow upstream's last value still holds
-                self._value = None
+            if error.code != "upstream_timeout":
+                self._value = self._timeout = None
+            elif self._value is None:
+                self._timeout = error
             raise
         finally:
             self._since = monotonic()

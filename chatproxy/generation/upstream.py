@@ -100,7 +100,7 @@ class UpstreamCall:
         self._answer.refit(fitted.sources, list(warnings.values()))
 
     async def _exchange(self, model: KnownModel, fitted: FittedPrompt) -> Line:
-        state: State = "waiting" if await self._models.warm(model) else "loading"
+        state: State = "waiting" if self._models.warm(model) else "loading"
         self._answer.enter(state, eta_ms=model.measured.load_ms)
         async with background(self._watch_loading(model), name="loading"):
             try:
@@ -126,7 +126,7 @@ class UpstreamCall:
         while not loaded:
             await asyncio.sleep(LOADING_POLL)
             if self.first_text is None:
-                loaded = await self._models.loaded(model)
+                loaded = await self._models.loaded(model, LOADING_POLL)
             if self.first_text is not None:
                 return
             state: State = "waiting" if loaded else "loading"

@@ -1,16 +1,18 @@
 """The models: which are installed and loaded, as Ollama lists them, and how fast they have been here.
 
-Ollama's lists are cached (`Cached`), so that they are always at hand. What a model can do depends on its
-digest, and is asked for once. Measurements are running averages in which a new one counts a third, so that
-they follow within a few answers when the machine gets busy, or idle. What was learned about a model that has
-not answered for a day is forgotten: it may be why the model is not chosen, and then nothing would correct it.
+Ollama's lists are cached (`Cached`), so that they are always at hand, and so is what each model can do
+(`DetailsCache`). What Ollama is slow to say is left out of a choice.
+
+Measurements are running averages in which a new one counts a third, so that they follow within a few answers
+when the machine gets busy, or idle. What was learned about a model that has not answered for a day is
+forgotten: it may be why the model is not chosen, and then nothing would correct it.
 """
 
 import asyncio
 import re
 from collections.abc import Iterable, Sequence
 from time import monotonic
-from typing import Any, Final
+from typing import Final
 
 from msgspec import Struct
 from msgspec.structs import replace
@@ -18,6 +20,7 @@ from msgspec.structs import replace
 from chatproxy.cached import Cached
 from chatproxy.errors import ChatError
 from chatproxy.models import measured
+from chatproxy.models.details import PATIENCE, DetailsCache, digest_of
 from chatproxy.models.tokens import TokenEstimate
 from chatproxy.ollama.client import Details, Model, Ollama, RunningModel
 from chatproxy.ollama.wire import Line
@@ -27,6 +30,7 @@ FRESH: Final = 3.0  # seconds for which a list of Ollama's is used as it is
 USABLE: Final = 60.0  # seconds after which callers wait for a new one
 LEARNED_FOR: Final = 86_400.0  # seconds
 WINDOW_FOR: Final = 600.0  # seconds; if it is larger by then, nothing else may show it
+MOST_NAMES: Final = 20  # in a sentence
 UNKNOWN_WINDOW: Final = 131_072  # tokens, if nothing names the window
 
 
@@ -46,10 +50,10 @@ class Learned(Struct, frozen=True, kw_only=True):
 class KnownModel(Struct, frozen=True, kw_only=True):
     """One installed model.
 
-    `size` is the number of parameters, 0 until known. `window` is the one in force, in tokens, None until
-    known; `expected_window` is the one that Ollama named last, or else the one that the model was trained
-    for. `warm` means loaded; `in_memory` means wholly in the fastest memory. `tags` is its entry in Ollama's
-    list.
+    `is_described` says whether Ollama has said what it can do. `size` is the number of parameters, 0 until
+    known. `window` is the one in force, in tokens, None until known; `expected_window` is the one that Ollama
+    named last, or else the one that the model was trained for. `warm` means loaded; `in_memory` means wholly
+    in the fastest memory. `tags` is its entry in Ollama's list.
     """
 
     name: str
@@ -57,6 +61,7 @@ class KnownModel(Struct, frozen=True, kw_only=True):
     weights: str | None = None
     size: float = 0.0
     remote: bool = False
+    is_described: bool = True
     capabilities: frozenset[str] = frozenset()
     window: int | None = None
     expected_window: int | None = None
@@ -110,10 +115,16 @@ class ModelCatalog:
         self, ollama: Ollama, measurements: Iterable[Measurement] = (), context_window: int | None = None
     ) -> None:
         """Start from earlier measurements. If `context_window` is set, it is every model's window."""
-        self.installed: Cached[Sequence[Model]] = Cached(ollama.tags, fresh=FRESH, usable=USABLE)
-        self.running: Cached[Sequence[RunningModel]] = Cached(self._list_running, fresh=FRESH, usable=USABLE)
+        self.installed: Cached[Sequence[Model]] = Cached(
+            ollama.tags, fresh=FRESH, usable=USABLE, patience=PATIENCE
+        )
+        self.running: Cached[Sequence[RunningModel]] = Cached(
+            self._list_running, fresh=FRESH, usable=USABLE, patience=PATIENCE
+        )
         self._ollama = ollama
-        self._details: dict[str, Cached[Details]] = {}
+        self._details = DetailsCache(ollama.show)
+        self._indexed: Sequence[Model] = ()  # the list that `_by_name` is of
+        self._by_name: dict[str, Model] = {}
         self._learned: dict[str, Learned] = {}  # by digest
         self._context_window = context_window
         for figures, estimate in map(measured.stored, measurements):
@@ -121,63 +132,95 @@ class ModelCatalog:
 
     async def close(self) -> None:
         """End the requests that are under way."""
-        lists: list[Cached[Any]] = [self.installed, self.running, *self._details.values()]
-        for cached in lists:
-            await cached.close()
+        await self.installed.close()
+        await self.running.close()
+        await self._details.close()
 
     async def _list_running(self) -> Sequence[RunningModel]:
-        """Return the loaded models; none if the list cannot be read."""
+        """Return the loaded models; none if they cannot be listed, the last ones if that takes too long."""
         try:
             return await self._ollama.ps()
-        except ChatError:
-            return ()
-
-    async def details(self, name: str, digest: str | None) -> Details:
-        """Return what the model can do; empty details if Ollama does not say."""
-        key, forever = digest or name, float("inf")
-        cached = self._details.get(key)
-        if cached is None:
-            cached = Cached(lambda: self._ollama.show(name), fresh=forever, usable=forever)
-            self._details[key] = cached
-        try:
-            return await cached.get()
-        except ChatError:
-            if self._details.get(key) is cached:  # ask under another name next time: this one may be gone
-                del self._details[key]
-            return Details()
+        except ChatError as error:
+            return self.running.last or () if error.code == "upstream_timeout" else ()
 
     async def all(self) -> list[KnownModel]:
-        """Return every installed model. Raises `upstream_…` errors if Ollama cannot list them."""
+        """Return every installed model, as far as it is known.
+
+        Raises `upstream_…` errors if Ollama cannot list them.
+        """
         installed = await self.installed.get() or await self.installed.fetch()
-        running = await self.running.get()
-        return list(await asyncio.gather(*[self._known(model, running) for model in installed]))
+        self._index(installed)
+        await self._details.ask(installed)
+        runners = self._runners(await self._known_running())
+        return [self._known(model, runners) for model in installed]
 
     async def find(self, name: str) -> KnownModel:
         """Return the model of that name, in Ollama's spelling.
 
-        Raises `model_not_found` after reading the list again. If the list cannot be read, the name is
+        Raises `model_not_found` after reading the list again. If the list cannot be read soon, the name is
         trusted.
         """
         try:
-            installed = await self.installed.get()
-            if _named(installed, name) is None:
-                installed = await self.installed.fetch()
-        except ChatError:
-            return KnownModel(name=name, window=self._context_window)
-        model = _named(installed, name)
+            async with asyncio.timeout(PATIENCE):
+                model = self._index(await self.installed.get()).get(canonical(name))
+                if model is None:
+                    model = self._index(await self.installed.fetch()).get(canonical(name))
+        except (ChatError, TimeoutError):
+            return KnownModel(name=name, is_described=False, window=self._context_window)
         if model is None:
+            names = [model.name for model in self._indexed]
             raise ChatError(
                 "model_not_found",
                 f"The model {name} is not installed; type `ollama pull {name}`, or choose one of: "
-                f"{', '.join(model.name for model in installed) or 'none yet'}.",
-                installed=[model.name for model in installed],
+                f"{listed(names) or 'none yet'}.",
+                installed=names,
             )
-        return await self._known(model, await self.running.get())
+        running = await self._known_running()
+        others = (self._by_name.get(canonical(runner.name)) for runner in running)
+        await self._details.ask([model, *filter(None, others)])
+        return self._known(model, self._runners(running))
 
-    async def _known(self, model: Model, running: Sequence[RunningModel]) -> KnownModel:
-        details = await self.details(model.name, model.digest)
-        runner = await self._runner(model, details, running)
-        digest = model.digest or model.name
+    def _index(self, installed: Sequence[Model]) -> dict[str, Model]:
+        """Return the list by canonical name. What is not in it any more is forgotten."""
+        if installed is not self._indexed:
+            self._indexed = installed
+            self._by_name = {canonical(model.name): model for model in installed}
+            self._details.keep(installed)
+            digests = set(map(digest_of, installed))
+            self._learned = {digest: kept for digest, kept in self._learned.items() if digest in digests}
+        return self._by_name
+
+    async def _known_running(self) -> Sequence[RunningModel]:
+        """Return the loaded models, or those that were last known, if Ollama takes long to list them."""
+        try:
+            async with asyncio.timeout(PATIENCE):
+                return await self.running.get()
+        except TimeoutError:
+            return self.running.last or ()
+
+    def _runners(self, running: Sequence[RunningModel]) -> "Runners":
+        """Return the loaded models by what they run.
+
+        Names with equal weights share one runner, listed under the name that loaded it. A name that sets
+        another window does not: Ollama would reload the model.
+        """
+        runners = Runners()
+        for runner in reversed(running):  # the first one counts
+            name = canonical(runner.name)
+            runners.by_name[name] = runner
+            model = self._by_name.get(name)
+            details = model and self._details.get(model)
+            if details and details.weights is not None:
+                runners.by_weights[details.weights, details.window] = runner
+        return runners
+
+    def _known(self, model: Model, runners: "Runners") -> KnownModel:
+        known = self._details.get(model)
+        details = known or Details()
+        runner = runners.by_name.get(canonical(model.name))
+        if runner is None and details.weights is not None:
+            runner = runners.by_weights.get((details.weights, details.window))
+        digest = digest_of(model)
         learned = self._learned_about(digest)
         return KnownModel(
             name=model.name,
@@ -185,6 +228,7 @@ class ModelCatalog:
             weights=details.weights,
             size=parameters(model.details.parameter_size if model.details else None),
             remote=model.remote,
+            is_described=known is not None,
             capabilities=details.capabilities,
             window=self._context_window or (runner and runner.context_length) or details.window,
             expected_window=learned.window
@@ -197,37 +241,22 @@ class ModelCatalog:
             tags=model,
         )
 
-    async def _runner(
-        self, model: Model, details: Details, running: Sequence[RunningModel]
-    ) -> RunningModel | None:
-        """Return the loaded model that runs it, if there is one.
+    async def loaded(self, model: KnownModel, age: float) -> bool:
+        """Return whether the model is loaded, by a list of Ollama's that is at most `age` seconds old.
 
-        Names with equal weights share one runner, listed under the name that loaded it. A name that sets
-        another window does not: Ollama would reload the model.
+        All who wait for a model share the question. False if Ollama cannot be asked.
         """
-        for runner in running:
-            if canonical(runner.name) == canonical(model.name):
-                return runner
-        if details.weights is not None:
-            for runner in running:
-                other = await self.details(runner.name, runner.digest)
-                if (other.weights, other.window) == (details.weights, details.window):
-                    return runner
-        return None
+        running = await self.running.within(age)
+        return model.tags is not None and self._known(model.tags, self._runners(running)).warm
 
-    async def loaded(self, model: KnownModel) -> bool:
-        """Ask Ollama whether the model is loaded; False if it cannot be asked."""
-        running = await self.running.fetch()
-        return model.tags is not None and (await self._known(model.tags, running)).warm
-
-    async def warm(self, model: KnownModel) -> bool:
+    def warm(self, model: KnownModel) -> bool:
         """Return whether the model is loaded, as far as is known without a request.
 
         While a message waited in the queue, another one may have loaded it.
         """
         if model.ready or model.tags is None:
             return model.ready
-        return (await self._known(model.tags, self.running.last or ())).warm
+        return self._known(model.tags, self._runners(self.running.last or ())).warm
 
     # -- what answers show about their models
 
@@ -246,7 +275,7 @@ class ModelCatalog:
             window=None if (tokens or 0) > (before.window or 0) else before.window,
             at=monotonic(),
         )
-        if measured.real_load_ms(last) or not model.ready:
+        if measured.real_load_ms(last) or not self.warm(model):
             self.running.refresh()  # it is loaded now, and its window is in force
         if after.estimate == TokenEstimate():
             return after.measured
@@ -285,8 +314,18 @@ class ModelCatalog:
         return learned
 
 
-def _named(models: Sequence[Model], name: str) -> Model | None:
-    return next((model for model in models if canonical(model.name) == canonical(name)), None)
+class Runners:
+    """Loaded models by canonical name, and by their weights and window."""
+
+    def __init__(self) -> None:
+        self.by_name: dict[str, RunningModel] = {}
+        self.by_weights: dict[tuple[str, int | None], RunningModel] = {}
+
+
+def listed(names: Sequence[str]) -> str:
+    """Return the names for a sentence, which has room for some of them."""
+    more = len(names) - MOST_NAMES
+    return ", ".join(names[:MOST_NAMES]) + (f" and {more} more" if more > 0 else "")
 
 
 def parameters(size: str | None) -> float:

@@ -7,7 +7,8 @@ A model is eligible if it completes text and runs on this machine; if it has vis
 images; if it can think, when thinking is requested; and if its window holds what cannot be left out (system
 prompt, message, images) with room for an answer. An unknown window excludes no model, and neither does the
 history, which can be shortened. How many tokens a text has is an estimate, though. So if no window seems
-large enough, those that may be are tried, the largest first.
+large enough, those that may be are tried, the largest first. A model of which Ollama has not said yet what
+it can do is eligible only if no other one is.
 
 Of the eligible models, the first by these rules is selected:
 
@@ -27,7 +28,7 @@ from typing import Final
 from msgspec import Struct
 
 from chatproxy.errors import ChatError
-from chatproxy.models.catalog import KnownModel, canonical
+from chatproxy.models.catalog import KnownModel, canonical, listed
 
 AUTO: Final = "auto"
 DEMANDING: Final = 2000  # tokens in the prompt
@@ -114,13 +115,15 @@ def too_long(model: KnownModel, needed: int) -> ChatError:
 
 def _eligible(models: Sequence[KnownModel], need: Need) -> list[KnownModel]:
     wanted = {"completion"} | ({"vision"} if need.images else set()) | ({"thinking"} if need.think else set())
-    eligible = [model for model in models if wanted <= model.capabilities and not model.remote]
+    local = [model for model in models if not model.remote]
+    eligible = [model for model in local if model.is_described and wanted <= model.capabilities]
+    eligible = eligible or [model for model in local if not model.is_described]
     if not eligible:
         what = {"vision": "see images", "thinking": "think"}
         lacking = " and ".join(what[name] for name in sorted(wanted & what.keys(), reverse=True)) or "chat"
         raise ChatError(
             "no_suitable_model",
-            f"None of the installed models can {lacking} ({', '.join(model.name for model in models)}); "
+            f"None of the installed models can {lacking} ({listed([model.name for model in models])}); "
             "install one that can with `ollama pull`, or name a model.",
         )
     return eligible
@@ -196,4 +199,6 @@ def _only_reason(models: Sequence[KnownModel], need: Need) -> str:
         return "needs thinking"
     if len(chatting) > 1:
         return "needs a large window"
+    if not all(model.is_described for model in models):
+        return "the only one that Ollama has described so far"
     return "the only one installed"

@@ -23,6 +23,7 @@ from chatproxy.ollama.wire import refusal, upstream_incomplete, upstream_invalid
 T = TypeVar("T", bound=Struct)
 
 RESPONSE_TIMEOUT: Final = 10.0  # seconds; none of these calls computes anything
+CONNECTIONS: Final = 8  # at once; the callers ask for few things at a time
 MAX_BODY: Final = 2 * 1024 * 1024  # bytes; 5,000 models take as much
 
 
@@ -193,7 +194,7 @@ def _open_session(api_key: str | None, connect_timeout: float) -> ClientSession:
     reuse = TraceConfig()
     reuse.on_connection_reuseconn.append(_note_reuse)
     return ClientSession(
-        connector=aiohttp.TCPConnector(limit=0),
+        connector=aiohttp.TCPConnector(limit=CONNECTIONS),
         cookie_jar=aiohttp.DummyCookieJar(),
         headers=headers,
         auto_decompress=False,

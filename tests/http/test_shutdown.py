@@ -199,7 +199,7 @@ async def test_a_reader_that_takes_nothing_is_dropped(
 async def test_a_send_that_waits_for_ollama_is_refused(fake: FakeOllama, config: Config, call: str) -> None:
     """Nothing is stored yet, and Ollama does not say which models there are."""
     asked, fake.instead["/api/tags"] = fake.calls, Script(head=Gate())
-    async with alone(config) as server:
+    async with alone(replace(config, default_model="auto")) as server:
         session = await server.client.new_session()
         sending = asyncio.create_task(
             server.client.call(

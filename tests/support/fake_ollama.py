@@ -198,6 +198,7 @@ class FakeOllama:
         self.active = 0  # chats open now
         self.peak = 0  # the most that ever were
         self.calls: Counter[str] = Counter()  # requests by path
+        self.side_connections: set[object] = set()  # those of all calls but `/api/chat`
         self.instead: dict[str, Script] = {}
         self.models: list[dict[str, Any]] = json.loads(recorded("tags"))["models"]
         self.running: list[dict[str, Any]] = json.loads(recorded("ps"))["models"]
@@ -207,6 +208,7 @@ class FakeOllama:
             "echo:270m": json.loads(recorded("show")),
             "all-minilm:22m": json.loads(recorded("show_embedding")),
         }
+        self.hanging: set[str] = set()  # models that `/api/show` never describes
         self.version = "0.0.0"
         self.headers: dict[str, str] = {}  # of the latest request
         self._arrival = asyncio.Event()
@@ -278,12 +280,16 @@ class FakeOllama:
 
     async def _show(self, http: web.Request) -> web.StreamResponse:
         name = (await http.json())["model"]
+        if name in self.hanging:
+            self._count(http)
+            await asyncio.Event().wait()
         if name in self.shows:
             return await self._answer(http, self.shows[name])
         return await self._answer(http, {"error": f"model '{name}' not found"}, status=404)
 
     async def _answer(self, http: web.Request, body: object, status: int = 200) -> web.StreamResponse:
         self._count(http)
+        self.side_connections.add(_transport(http).get_extra_info("peername"))
         if http.path in self.instead:
             return await _play(self.instead[http.path], http, Chat({}, {}))
         return web.json_response(body, status=status)

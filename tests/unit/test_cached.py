@@ -5,6 +5,7 @@ import asyncio
 import pytest
 from waiting import until
 
+from chatproxy import cached
 from chatproxy.cached import Cached
 from chatproxy.errors import ChatError
 
@@ -75,6 +76,46 @@ async def test_a_timeout_keeps_the_value() -> None:
         await cached.fetch()
     assert await cached.get() == 1
     await until(lambda: cached.last == 2)
+
+
+async def test_a_timeout_without_a_value_costs_only_those_who_waited(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    source = Source(ChatError("upstream_timeout", "busy"), 2)
+    value = Cached(source.fetch, fresh=60, usable=60)
+    with pytest.raises(ChatError, match="busy"):
+        await value.get()
+    source.gate.clear()  # what is fetched from here on hangs
+    for _ in range(10):
+        with pytest.raises(ChatError, match="busy"):
+            await value.get()
+    assert source.fetches == 1
+    monkeypatch.setattr(cached, "RETRY", 0.0)
+    for _ in range(10):
+        with pytest.raises(ChatError, match="busy"):
+            await value.get()
+    await until(lambda: source.fetches == 2)
+    source.gate.set()
+    await until(lambda: value.last == 2)
+    assert await value.get() == 2
+
+
+async def test_an_old_value_is_used_when_the_new_one_takes_too_long() -> None:
+    source = Source(1, 2)
+    value = Cached(source.fetch, fresh=0, usable=0, patience=0.01)
+    assert await value.get() == 1
+    source.gate.clear()
+    assert [await value.get() for _ in range(3)] == [1] * 3
+    assert source.fetches == 2
+    source.gate.set()
+    await until(lambda: value.last == 2)
+
+
+async def test_a_value_within_an_age_is_shared() -> None:
+    source = Source(1, 2)
+    value = Cached(source.fetch, fresh=0, usable=0)
+    assert [await value.within(60) for _ in range(5)] == [1] * 5
+    assert await value.within(0) == 2
 
 
 async def test_fetch_gets_a_new_value_at_once() -> None:

@@ -7,13 +7,13 @@ from typing import Any
 
 import pytest
 from chat_client import Client, serving
-from fake_ollama import MODEL, FakeOllama, Script, answer, refused
+from fake_ollama import MODEL, FakeOllama, Gate, Script, answer, refused
 from waiting import until
 
 from chatproxy import Config
 from chatproxy.errors import ChatError
 from chatproxy.models.catalog import KnownModel, ModelCatalog, canonical, parameters
-from chatproxy.ollama.client import Details, Ollama
+from chatproxy.ollama.client import Ollama
 from chatproxy.ollama.wire import Line
 from chatproxy.store.records import Measurement
 from chatproxy.store.store import Store
@@ -123,7 +123,7 @@ async def test_where_the_list_cannot_be_read_a_name_is_taken_on_trust(
     fake: FakeOllama, models: ModelCatalog
 ) -> None:
     fake.instead["/api/tags"] = refused(500, "no")
-    assert await models.find("whatever") == KnownModel(name="whatever")
+    assert await models.find("whatever") == KnownModel(name="whatever", is_described=False)
     with pytest.raises(ChatError, match="Ollama reports: no"):
         await models.all()
 
@@ -159,17 +159,17 @@ async def test_a_list_of_loaded_ones_that_cannot_be_read_is_as_good_as_empty(
     fake.instead["/api/ps"] = refused(500, "no")
     model = await models.find(MODEL)
     assert (model.warm, model.window) == (False, None)
-    assert not await models.loaded(model)
+    assert not await models.loaded(model, 0)
 
 
 async def test_whether_one_is_loaded_by_now_is_asked_anew(fake: FakeOllama, models: ModelCatalog) -> None:
     fake.running = []
     model = await models.find(MODEL)
-    assert not await models.loaded(model)
+    assert not await models.loaded(model, 0)
     fake.running = [running()]
-    assert not await models.warm(model)  # as far as is known
-    assert await models.loaded(model)
-    assert await models.warm(model)
+    assert not models.warm(model)  # as far as is known
+    assert await models.loaded(model, 0)
+    assert models.warm(model)
 
 
 # -- windows
@@ -287,7 +287,7 @@ async def test_an_answer_shows_what_is_loaded_now(fake: FakeOllama, models: Mode
     fake.running = [running(window=8192)]
     models.measurement(model, ended(), None)
     await until(lambda: fake.calls["/api/ps"] == 2)
-    await models.loaded(model)
+    await models.loaded(model, 0)
     assert await window(models) == 8192
 
 
@@ -342,12 +342,14 @@ async def test_loaded_models_that_cannot_be_listed_count_as_none(
     assert fake.calls == {"/api/ps": 1}
 
 
-async def test_details_are_asked_once_for_each_digest(fake: FakeOllama, models: ModelCatalog) -> None:
-    first = await models.details(MODEL, "one")
-    assert await models.details("another name", "one") == first
-    assert fake.calls["/api/show"] == 1
-    await models.details(MODEL, "two")
-    assert fake.calls["/api/show"] == 2
+async def test_those_who_wait_for_a_model_share_the_question_whether_it_is_loaded(
+    fake: FakeOllama, models: ModelCatalog
+) -> None:
+    model = await models.find(MODEL)
+    before = fake.calls["/api/ps"]
+    await asyncio.gather(*[models.loaded(model, 0) for _ in range(64)])
+    assert [await models.loaded(model, 60) for _ in range(64)] == [True] * 64
+    assert fake.calls["/api/ps"] == before + 1
 
 
 async def test_callers_share_the_details_that_are_being_asked_for(
@@ -356,21 +358,23 @@ async def test_callers_share_the_details_that_are_being_asked_for(
     both = await asyncio.gather(models.all(), models.all())
     assert both[0] == both[1]
     assert fake.calls["/api/show"] == len(both[0])
+    await models.all()
+    await models.find(MODEL)
+    assert fake.calls["/api/show"] == len(both[0])
 
 
-async def test_details_are_asked_for_under_another_name_once_the_first_is_gone(
+async def test_a_list_that_hangs_delays_no_model_that_is_named(
     fake: FakeOllama, models: ModelCatalog
 ) -> None:
-    fake.instead["/api/show"] = refused(404, "model 'gone' not found")
-    assert await models.details("gone", "one") == Details()
-    del fake.instead["/api/show"]
-    assert (await models.details(MODEL, "one")).capabilities == {"completion"}
+    fake.instead["/api/ps"] = Script(head=Gate())
+    assert not (await models.find(MODEL)).warm
+    fake.instead["/api/tags"] = Script(head=Gate())
+    assert (await models.find("another")).name == "another"  # on trust
+    assert (await models.find(MODEL)).digest is not None
 
 
-async def test_details_that_could_not_be_had_are_asked_for_again(
-    fake: FakeOllama, models: ModelCatalog
-) -> None:
-    fake.instead["/api/show"] = refused(500, "no")
-    assert await models.details(MODEL, "one") == Details()
-    del fake.instead["/api/show"]
-    assert (await models.details(MODEL, "one")).capabilities == {"completion"}
+async def test_a_sentence_names_some_of_many_models(fake: FakeOllama, models: ModelCatalog) -> None:
+    fake.models = [{"name": f"m{number}"} for number in range(2000)]
+    with pytest.raises(ChatError, match="m19 and 1980 more") as refusal:
+        await models.find("gemma3:27b")
+    assert len(refusal.value.details["installed"]) == 2000

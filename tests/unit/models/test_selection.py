@@ -293,7 +293,7 @@ def test_time_is_linear_in_the_number_of_models() -> None:
     def seconds(number: int) -> float:
         models = [known(f"m{each}", each % 70, rate=float(1 + each % 50)) for each in range(number)]
         start = process_time()
-        rank(models, Need(whole=5000))
+        rank(models, Need())
         return process_time() - start
 
     seconds(100)
