@@ -4,28 +4,21 @@ import asyncio
 import os
 import re
 import shutil
-import socket
-import ssl
 import subprocess
 import sys
 from asyncio.subprocess import DEVNULL
-from collections.abc import AsyncIterator
 from configparser import ConfigParser
-from contextlib import asynccontextmanager, suppress
-from functools import partial
 from pathlib import Path
-from time import perf_counter
 from typing import Any, Final
 
 import aiohttp
 import pytest
 import yaml
-from chat_client import Client, Serve
+from chat_client import Serve
 from dockerfile import build, context_of, exec_form, instructions
-from fake_ollama import FakeOllama, Gate, Script, answer
+from fake_ollama import FakeOllama
 from faults.place import free_port
 from processes import LISTENING, ROOT, SCRIPT, Process, environment
-from waiting import until
 
 from chatproxy import __version__
 from chatproxy.config import SETTINGS
@@ -275,171 +268,3 @@ def test_systemd_accepts_the_unit_and_finds_little_exposed(checked_unit: Path) -
     ]
     run = subprocess.run(exposed, capture_output=True, text=True)
     assert run.returncode == 0, run.stdout  # of 100
-
-
-# -- nginx
-
-BARE: Final = """
-server {
-    listen 127.0.0.1:PORT;
-    location / { proxy_pass http://UPSTREAM; }
-}
-"""
-AROUND: Final = """
-daemon off;
-worker_processes 1;
-pid FOLDER/pid;
-error_log stderr;
-events {}
-http {
-    access_log off;
-    client_body_temp_path FOLDER/body;
-    proxy_temp_path FOLDER/proxy;
-    fastcgi_temp_path FOLDER/fastcgi;
-    uwsgi_temp_path FOLDER/uwsgi;
-    scgi_temp_path FOLDER/scgi;
-    include FOLDER/site.conf;
-}
-"""
-
-
-@asynccontextmanager
-async def nginx(folder: Path, site: str) -> AsyncIterator[None]:
-    """Check nginx's configuration, and run nginx while the block runs."""
-    (folder / "site.conf").write_text(site)
-    (folder / "nginx.conf").write_text(AROUND.replace("FOLDER", str(folder)))
-    command = ["nginx", "-p", str(folder), "-e", "stderr", "-c", str(folder / "nginx.conf")]
-    test = await asyncio.to_thread(subprocess.run, [*command, "-t"], capture_output=True, text=True)
-    assert test.returncode == 0, test.stderr
-    child = await asyncio.create_subprocess_exec(*command)
-    try:
-        yield
-    finally:
-        child.terminate()
-        await child.wait()
-
-
-async def is_up(client: Client) -> bool:
-    with suppress(aiohttp.ClientConnectionError):
-        await client.call("GET", "/healthz")
-        return True
-    return False
-
-
-@pytest.mark.skipif(missing("nginx"), reason="nginx is not installed")
-async def test_behind_an_unconfigured_nginx_a_token_arrives_within_50_ms(
-    serve: Serve, fake: FakeOllama, tmp_path: Path
-) -> None:
-    """nginx buffers by default. The rest of the answer is held back until the token has arrived."""
-    delays = []
-    direct = await serve()
-    port = free_port()
-    site = BARE.replace("PORT", str(port)).replace("UPSTREAM", direct.base.removeprefix("http://"))
-    async with nginx(tmp_path, site):
-        client = Client(direct.http, f"http://127.0.0.1:{port}")
-        await until(partial(is_up, client))
-        for number in range(10):
-            fake.script = Script(answer("Hello world"), gate=(gate := Gate()))
-            async with client.sending(await client.new_session()) as stream:
-                await fake.arrived(number + 1)
-                began = perf_counter()
-                gate.let(1)
-                await stream.until("chunk")
-                delays.append(perf_counter() - began)
-                gate.open()
-                await stream.rest()
-            assert stream.text() == "Hello world"
-    assert min(delays) < 0.05, delays  # the least, because the machine may be busy
-
-
-def certificate(folder: Path) -> tuple[Path, Path]:
-    """Make a self-signed certificate for chat.example; return it and its key."""
-    made, key = folder / "made.pem", folder / "made.key"
-    subprocess.run(
-        [
-            *(
-                "openssl",
-                "req",
-                "-x509",
-                "-newkey",
-                "ec",
-                "-pkeyopt",
-                "ec_paramgen_curve:prime256v1",
-                "-nodes",
-            ),
-            *("-subj", "/CN=chat.example", "-addext", "subjectAltName=DNS:chat.example", "-days", "1"),
-            *("-keyout", str(key), "-out", str(made)),
-        ],
-        check=True,
-        capture_output=True,
-    )
-    return made, key
-
-
-@pytest.mark.skipif(missing("nginx") or missing("openssl"), reason="nginx or openssl is not installed")
-async def test_the_snippet_serves_the_page_and_streams_with_tls(
-    serve: Serve, fake: FakeOllama, tmp_path: Path
-) -> None:
-    fake.script = Script(answer("Hello world"), gate=(gate := Gate()))
-    made, key = await asyncio.to_thread(certificate, tmp_path)
-    port = free_port()
-    direct = await serve(
-        allowed_hosts=("chat.example",), api_token="secret", trusted_user_header="X-Forwarded-User"
-    )
-    site = (DEPLOY / "nginx.conf").read_text()
-    for there, here in (
-        ("127.0.0.1:11435", direct.base.removeprefix("http://")),
-        ("listen 443 ssl", f"listen 127.0.0.1:{port} ssl"),
-        ("/etc/ssl/chat.example.pem", str(made)),
-        ("/etc/ssl/private/chat.example.key", str(key)),
-        ("$remote_user", '"ann"'),
-    ):
-        assert there in site
-        site = site.replace(there, here)
-    trusting = ssl.create_default_context(cafile=str(made))
-    async with nginx(tmp_path, site), published_at(port, trusting) as client:
-        await until(partial(is_up, client))
-        await client.call("GET", "/api/chat/sessions", status=401, headers={"Authorization": ""})
-        session = await client.new_session(headers={"Origin": client.base, "X-Forwarded-User": "bob"})
-        elsewhere = {"Origin": "https://evil.example"}
-        await client.call("POST", "/api/chat/sessions", status=403, headers=elsewhere)
-        async with client.sending(session) as stream:
-            gate.let(1)
-            await stream.has("Hello")
-            gate.open()
-            await stream.rest()
-        assert stream.last["fullResponse"] == "Hello world"
-        async with client.http.get(client.url("/metrics")) as response:
-            assert response.status == 404
-    auth = {"Authorization": "Bearer secret", "Host": "chat.example"}
-    for user, number in (("ann", 1), ("bob", 0)):
-        page = await direct.call("GET", "/api/chat/sessions", headers=auth | {"X-Forwarded-User": user})
-        assert len(page["sessions"]) == number
-
-
-class ToLoopback(aiohttp.abc.AbstractResolver):
-    """Resolve every name to this machine."""
-
-    async def resolve(
-        self, host: str, port: int = 0, family: socket.AddressFamily = socket.AF_INET
-    ) -> list[aiohttp.abc.ResolveResult]:
-        place = {
-            "hostname": host,
-            "host": "127.0.0.1",
-            "port": port,
-            "family": family,
-            "proto": 0,
-            "flags": 0,
-        }
-        return [aiohttp.abc.ResolveResult(**place)]  # type: ignore[typeddict-item]  # as it is
-
-    async def close(self) -> None:
-        pass
-
-
-@asynccontextmanager
-async def published_at(port: int, trusting: ssl.SSLContext) -> AsyncIterator[Client]:
-    connector = aiohttp.TCPConnector(resolver=ToLoopback(), ssl=trusting)
-    headers = {"Authorization": "Bearer secret"}
-    async with aiohttp.ClientSession(connector=connector, headers=headers) as http:
-        yield Client(http, f"https://chat.example:{port}")
