@@ -1,3 +1,6 @@
+# Base images and Python packages are the newest of their series, so that a build has their security fixes. What is
+# bundled is exact: npm checks the hash of marked's archive, and the build backend the hashes of its files.
+
 # Fetch marked, the browser side's Markdown lexer: the next stage has no npm.
 FROM node:22-slim AS vendor
 WORKDIR /vendor

@@ -6,7 +6,7 @@ BIN := .venv/bin
 PYTEST := $(BIN)/python -m pytest
 PARALLEL := --numprocesses=auto --dist=worksteal
 PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check
-INSTALLED_FROM := setup.cfg pyproject.toml build_backend.py chatproxy/static/package-lock.json
+INSTALLED_FROM := setup.cfg pyproject.toml build_backend.py chatproxy/static/package-lock.json chatproxy/static/vendor.sha512
 AS_ROOT := $(if $(filter 0,$(shell id -u)),,sudo -n)
 # $(call debian,command,package): install the package if the command is missing.
 debian = command -v $(1) >/dev/null || ! command -v apt-get >/dev/null || { $(AS_ROOT) apt-get update -qq && \

@@ -1,12 +1,14 @@
 """Build backend: setuptools, plus `marked`, the Markdown lexer that the package bundles from npm.
 
-chatproxy/static/package-lock.json pins its version and the SHA-512 hash of its archive.
+chatproxy/static/package-lock.json pins its version and the SHA-512 hash of its archive, and vendor.sha512
+beside it the hashes of the files that are taken from it. Files with other hashes are never bundled.
 
 - An sdist, which gets released, always fetches marked, and fails without it.
-- A wheel or an editable install fetches marked only if the pinned version is not there, as it is in an
-  sdist. If that fails, it builds with what is there, or without marked, and prints a warning.
+- A wheel or an editable install fetches marked only if the pinned files are not there, as they are in an
+  sdist. If that fails, it builds without marked, and prints a warning.
 
-`python build_backend.py` only fetches marked, and fails if it cannot.
+`python build_backend.py` only fetches marked, and fails if it cannot. `python build_backend.py pin` does so
+for a new version in the lock, and writes the hashes of its files.
 """
 
 from __future__ import annotations
@@ -15,7 +17,6 @@ import base64
 import hashlib
 import io
 import json
-import re
 import shutil
 import subprocess
 import sys
@@ -28,6 +29,7 @@ from typing import Any
 ROOT = Path(__file__).resolve().parent
 STATIC = ROOT / "chatproxy" / "static"
 LOCK = STATIC / "package-lock.json"
+HASHES = STATIC / "vendor.sha512"  # as `sha512sum` writes them
 VENDOR = STATIC / "vendor"  # git-ignored
 MODULE = "marked.esm.js"
 FILES = {"marked.LICENSE": "package/LICENSE", MODULE: "package/lib/marked.esm.js"}
@@ -81,29 +83,30 @@ def _setuptools() -> Any:
     return build_meta
 
 
-def fetch_or_exit() -> None:
-    """Fetch marked, even if it is there; exit with a sentence if that fails."""
+def fetch_or_exit(new: bool = False) -> None:
+    """Fetch marked, even if it is there; pin its files if it is new; exit with a sentence if that fails."""
     try:
+        if new:
+            pin()
         fetch_marked()
     except MarkedError as error:
         sys.exit(f"chatproxy: cannot bundle marked {pinned()[0]}: {error}.")
 
 
 def fetch_or_warn() -> None:
-    """Fetch marked unless the pinned version is there; warn if that fails."""
-    version, _ = pinned()
-    there = bundled_version()
-    if there == version:
+    """Fetch marked unless the pinned files are there; remove others and warn if that fails."""
+    there = {name: (VENDOR / name).read_bytes() for name in FILES if (VENDOR / name).exists()}
+    if there.keys() == FILES.keys() and not _wrong(there):
         return
     try:
         fetch_marked()
     except MarkedError as error:
-        state = (
-            f"keeping marked {there} instead of {version}"
-            if there
-            else f"building without marked {version}, so that messages show as plain text instead of Markdown"
+        for name in FILES:
+            (VENDOR / name).unlink(missing_ok=True)
+        _warn(
+            f"chatproxy: building without marked {pinned()[0]}, so that messages show as plain text instead "
+            f"of Markdown: {error}."
         )
-        _warn(f"chatproxy: {state}: {error}.")
 
 
 def pinned() -> tuple[str, str]:
@@ -112,19 +115,44 @@ def pinned() -> tuple[str, str]:
     return package["version"], package["integrity"]
 
 
-def bundled_version() -> str | None:
-    """Return the version in the banner of the bundled marked; None if a file is missing."""
-    if not all((VENDOR / name).exists() for name in FILES):
-        return None
-    found = re.search(r"\bmarked v(\S+)", (VENDOR / MODULE).read_text(encoding="utf-8")[:200])
-    return found[1] if found else None
-
-
 def fetch_marked() -> None:
-    """Download marked with npm, check its hash and unpack it into the vendor folder.
+    """Download marked with npm, check the hashes and put its files into the vendor folder.
 
-    Raises MarkedError. Nothing is written unless the hash is right.
+    Raises MarkedError. Nothing is written unless the hashes are right.
     """
+    contents = _contents()
+    if wrong := _wrong(contents):
+        raise MarkedError(
+            f"the hash of {wrong} is not the one in chatproxy/static/vendor.sha512; if you have put another "
+            "version into package-lock.json, type `python build_backend.py pin`"
+        )
+    try:
+        VENDOR.mkdir(exist_ok=True)
+        for name, content in contents.items():
+            (VENDOR / name).write_bytes(content)
+    except OSError as error:
+        raise MarkedError(f"{error}; make that folder writable and repeat this command") from error
+
+
+def pin() -> None:
+    """Write the hashes of the files of the version that the lock pins. Raises MarkedError."""
+    hashes = {name: hashlib.sha512(content).hexdigest() for name, content in _contents().items()}
+    lines = [f"{digest}  vendor/{name}\n" for name, digest in hashes.items()]
+    HASHES.write_text("".join(lines), encoding="utf-8")
+
+
+def _wrong(contents: dict[str, bytes]) -> str | None:
+    """Return the name of a file whose hash is not the pinned one."""
+    lines = [line.split() for line in HASHES.read_text(encoding="utf-8").splitlines()]
+    hashes = {name.removeprefix("vendor/"): digest for digest, name in lines}
+    for name, content in contents.items():
+        if hashlib.sha512(content).hexdigest() != hashes.get(name):
+            return name
+    return None
+
+
+def _contents() -> dict[str, bytes]:
+    """Download the pinned archive, check its hash, and return the files to bundle."""
     version, integrity = pinned()
     archive = _download(version)
     digest = base64.b64encode(hashlib.sha512(archive).digest()).decode()
@@ -139,12 +167,7 @@ def fetch_marked() -> None:
             file = packed.extractfile(member)
             assert file is not None, f"{member} is not a file"
             contents[name] = file.read()
-    try:
-        VENDOR.mkdir(exist_ok=True)
-        for name, content in contents.items():
-            (VENDOR / name).write_bytes(content)
-    except OSError as error:
-        raise MarkedError(f"{error}; make that folder writable and repeat this command") from error
+    return contents
 
 
 def _download(version: str) -> bytes:
@@ -180,4 +203,4 @@ def _warn(sentence: str) -> None:
 
 
 if __name__ == "__main__":
-    fetch_or_exit()
+    fetch_or_exit(new=sys.argv[1:] == ["pin"])

@@ -17,7 +17,7 @@ from typing import Final
 
 ROOT: Final = Path(__file__).resolve().parent.parent
 STATIC: Final = "chatproxy/static"
-LOCK: Final = f"{STATIC}/package-lock.json"  # in the sdist only: a wheel is built from it
+PINS: Final = {f"{STATIC}/package-lock.json", f"{STATIC}/vendor.sha512"}  # for the build, not in wheels
 MARKED: Final = {f"{STATIC}/vendor/marked.esm.js", f"{STATIC}/vendor/marked.LICENSE"}
 BUILD_FILES: Final = {"LICENSE", "README.md", "build_backend.py", "pyproject.toml", "setup.cfg"}
 
@@ -29,7 +29,7 @@ def main(folder: Path) -> None:
     version = json.loads((ROOT / STATIC / "package.json").read_text(encoding="utf-8"))["version"]
     expected = package_files() | MARKED
     check_names(sdist, sdist_names(sdist, version), expected | BUILD_FILES)
-    check_names(wheel, wheel_names(wheel, version), expected - {LOCK})
+    check_names(wheel, wheel_names(wheel, version), expected - PINS)
     check_command(wheel, version)
     print(f"{sdist.name} and {wheel.name} are fit for release.")
 

@@ -7,6 +7,7 @@ import signal
 import sqlite3
 import subprocess
 from contextlib import closing
+from functools import partial
 from pathlib import Path
 from typing import Final
 
@@ -49,6 +50,10 @@ async def talk(client: Client, session: str, sent: list[str]) -> None:
         sent.append(message)
 
 
+def each_has_sent(sent: list[list[str]]) -> bool:
+    return all(len(messages) > 2 for messages in sent)
+
+
 @pytest.mark.parametrize("restore", [RESTORE, inner(IN_A_CONTAINER)], ids=["here", "in a container"])
 async def test_a_backup_under_load_has_all_acknowledged_messages(
     fake: FakeOllama, tmp_path: Path, restore: str
@@ -61,7 +66,7 @@ async def test_a_backup_under_load_has_all_acknowledged_messages(
             talks |= {await process.client.new_session(): [] for _ in range(8)}
             new = list(talks.items())[-8:]
             talking = [asyncio.create_task(talk(process.client, *each)) for each in new]
-            await until(lambda sent=[sent for _, sent in new]: all(len(each) > 2 for each in sent))
+            await until(partial(each_has_sent, [sent for _, sent in new]))
             acknowledged = {session: list(sent) for session, sent in talks.items()}
             await asyncio.to_thread(run, BACKUP, tmp_path)
             for task in talking:

@@ -74,10 +74,24 @@ def release(version: str) -> bytes:
 
 
 def pin(checkout: Path, version: str) -> None:
-    """Put the version and its archive's hash into the lock."""
+    """Pin that version and the hashes of `release(version)`."""
+    lock_archive(checkout, version, release(version))
+    with tarfile.open(fileobj=io.BytesIO(release(version))) as packed:
+        lines = [
+            f"{hashlib.sha512(packed.extractfile(member).read()).hexdigest()}  vendor/{name}\n"  # type: ignore[union-attr]
+            for name, member in (
+                ("marked.esm.js", "package/lib/marked.esm.js"),
+                ("marked.LICENSE", "package/LICENSE"),
+            )
+        ]
+    (checkout / STATIC / "vendor.sha512").write_text("".join(lines))
+
+
+def lock_archive(checkout: Path, version: str, archive: bytes) -> None:
+    """Put the version and its archive's hash into the lock, as npm does."""
     path = checkout / STATIC / "package-lock.json"
     lock = json.loads(path.read_text())
-    digest = base64.b64encode(hashlib.sha512(release(version)).digest()).decode()
+    digest = base64.b64encode(hashlib.sha512(archive).digest()).decode()
     lock["packages"]["node_modules/marked"] |= {"version": version, "integrity": f"sha512-{digest}"}
     path.write_text(json.dumps(lock))
 
@@ -196,15 +210,42 @@ def test_an_installation_uses_the_pinned_version_that_is_there(checkout: Path, p
     assert (done.returncode, done.stderr) == (0, "")
 
 
-def test_an_installation_replaces_another_version_or_keeps_it_and_says_so(checkout: Path, path: Path) -> None:
+def test_an_installation_never_takes_another_version(checkout: Path, path: Path) -> None:
     npm(path, release("1.2.3"))
     python(checkout, path, *RELEASE)
     pin(checkout, "2.0.0")
     done = python(checkout, path, *INSTALL)  # npm still packs 1.2.3
     assert done.returncode == 0
-    assert "keeping marked 1.2.3 instead of 2.0.0: the hash" in done.stderr
+    assert "building without marked 2.0.0" in done.stderr
+    assert vendor(checkout) == {}
     npm(path, release("2.0.0"))
     assert python(checkout, path, *INSTALL).stderr == ""
+    assert "v2.0.0" in banner(checkout)
+
+
+@pytest.mark.parametrize("name", ["marked.esm.js", "marked.LICENSE"])
+def test_an_installation_never_takes_a_changed_file(checkout: Path, path: Path, name: str) -> None:
+    npm(path, release("1.2.3"))
+    python(checkout, path, *RELEASE)
+    untouched = vendor(checkout)
+    changed = checkout / STATIC / "vendor" / name
+    changed.write_text(untouched[name] + "alert(1)")
+    assert python(checkout, path, *INSTALL).stderr == ""
+    assert vendor(checkout) == untouched
+    (path / "npm").unlink()
+    changed.write_text(untouched[name] + "alert(1)")
+    assert "building without marked" in python(checkout, path, *INSTALL).stderr
+    assert vendor(checkout) == {}
+
+
+def test_a_new_version_is_taken_once_its_files_are_pinned(checkout: Path, path: Path) -> None:
+    npm(path, release("2.0.0"))
+    lock_archive(checkout, "2.0.0", release("2.0.0"))
+    done = python(checkout, path, *RELEASE)
+    assert (done.returncode, vendor(checkout)) == (1, {})
+    assert "type `python build_backend.py pin`" in done.stderr
+    assert python(checkout, path, *RELEASE, "pin").returncode == 0
+    assert python(checkout, path, *RELEASE).returncode == 0
     assert "v2.0.0" in banner(checkout)
 
 
@@ -262,9 +303,46 @@ def test_the_sdist_brings_marked_to_those_without_npm(checkout: Path, path: Path
     (sdist,) = checkout.glob("dist/*.tar.gz")
     names, said = wheel(checkout, path, sdist, on_terminal=True)
     assert {MODULE, LICENCE, f"{STATIC}/package.json", f"{STATIC}/types.d.ts"} <= names
-    assert f"{STATIC}/package-lock.json" not in names
+    assert not {f"{STATIC}/package-lock.json", f"{STATIC}/vendor.sha512"} & names
     assert "build_backend.py" not in names
     assert "marked" not in said
+
+
+@pytest.mark.slow
+def test_an_sdist_with_a_changed_file_installs_without_it(checkout: Path, path: Path) -> None:
+    npm(path, release("1.2.3"))
+    assert python(checkout, path, "-m", "build", "--sdist").returncode == 0
+    (sdist,) = checkout.glob("dist/*.tar.gz")
+    (path / "npm").unlink()
+    with tarfile.open(sdist) as packed:
+        packed.extractall(checkout / "unpacked", filter="data")
+    (source,) = (checkout / "unpacked").iterdir()
+    (source / MODULE).write_text("alert(1)")
+    names, said = wheel(checkout, path, source, on_terminal=True)
+    assert MODULE not in names
+    assert said.count("chatproxy: building without marked 1.2.3") == 1
+
+
+@pytest.mark.slow
+def test_an_editable_installation_takes_no_changed_file(checkout: Path, path: Path) -> None:
+    npm(path, release("6.6.6"))
+    (checkout / STATIC / "vendor").mkdir()
+    for name in (MODULE, LICENCE):
+        (checkout / name).write_text("/** marked v1.2.3 */ alert(1)")
+    command = (
+        "-m",
+        "pip",
+        "install",
+        "--no-deps",
+        "--prefix",
+        path.parent / "prefix",
+        "--editable",
+        checkout,
+    )
+    done = python(checkout, path, *command, on_terminal=True)
+    assert done.returncode == 0, done.stderr
+    assert "building without marked 1.2.3" in done.stdout
+    assert vendor(checkout) == {}
 
 
 @pytest.mark.slow

@@ -189,6 +189,30 @@ def test_the_pod_is_hardened() -> None:
     assert container("chatproxy")["resources"]["limits"]
 
 
+KUBECTL: Final = """#!/bin/sh
+# Keeps each secret in a file, and refuses to create one that exists.
+case "$1 $2" in
+    "get secret") test -e "$3" ;;
+    "create secret") test ! -e "$4" && cat > "$4" ;;
+esac
+"""
+
+
+def test_the_secret_is_made_once(tmp_path: Path) -> None:
+    (tmp_path / "kubectl").write_text(KUBECTL)
+    (tmp_path / "kubectl").chmod(0o755)
+    head = (DEPLOY / "kubernetes.yaml").read_text()
+    (lines,) = re.findall(r"^#   (kubectl get secret .*\n(?:#     .*\n)*)", head, re.MULTILINE)
+    path = {"PATH": f"{tmp_path}:{os.environ['PATH']}"}
+    tokens = []
+    for _ in range(2):
+        typed = ["sh", "-euc", lines.replace("\n#", "\n")]
+        subprocess.run(typed, cwd=tmp_path, env=path, check=True)
+        tokens.append((tmp_path / "chatproxy").read_text())
+    assert tokens[0] == tokens[1]
+    assert re.fullmatch(r"[0-9a-f]{48}\n", tokens[0])
+
+
 def test_only_one_pod_has_the_database() -> None:
     spec = kind("Deployment")["spec"]
     assert (spec["replicas"], spec["strategy"]) == (1, {"type": "Recreate"})
