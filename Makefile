@@ -83,6 +83,6 @@ $(BIN)/python:
 	touch $@ .venv/.tested .venv/.installed
 
 # Without npm, the tests that need these are skipped.
-tests/js/node_modules: tests/js/package.json
-	! command -v npm >/dev/null || npm install --silent --no-audit --no-fund --no-package-lock --prefix tests/js
+tests/js/node_modules: tests/js/package.json tests/js/package-lock.json
+	! command -v npm >/dev/null || npm ci --silent --no-audit --no-fund --prefix tests/js
 	! test -d $@ || touch $@
