@@ -17,11 +17,11 @@ from typing import Final
 from msgspec import Struct
 from msgspec.structs import replace
 
-from chatproxy.cached import Cached
 from chatproxy.errors import ChatError
 from chatproxy.models import measured
 from chatproxy.models.details import PATIENCE, DetailsCache, digest_of
 from chatproxy.models.tokens import TokenEstimate
+from chatproxy.ollama.cached import Cached
 from chatproxy.ollama.client import Details, Model, Ollama, RunningModel
 from chatproxy.ollama.wire import Line
 from chatproxy.store.records import Measurement

@@ -7,8 +7,8 @@ from aiohttp import web
 from msgspec import UNSET, UnsetType
 
 from chatproxy import __version__
-from chatproxy.cached import Cached
 from chatproxy.errors import ChatError, shutting_down
+from chatproxy.ollama.cached import Cached
 from chatproxy.ollama.client import Ollama
 from chatproxy.store.records import Record
 from chatproxy.web.json import json_response

@@ -5,9 +5,9 @@ import asyncio
 import pytest
 from waiting import until
 
-from chatproxy import cached
-from chatproxy.cached import Cached
 from chatproxy.errors import ChatError
+from chatproxy.ollama import cached
+from chatproxy.ollama.cached import Cached
 
 
 class Source:
