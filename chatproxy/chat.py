@@ -90,7 +90,7 @@ class ChatService:
                     activeMessageId=busy.answer.id,
                 )
             plan = await self._planner.plan(owner, session, request)
-            ticket = self._queue.join(plan.first.model.runner)
+            ticket = self._queue.join(plan.first.model.runner, plan.prompt.held_bytes)
             begin = self._registry.begin(session.id, self._begin(session, plan, ticket, arrived))
         await asyncio.wait({begin})  # the task goes on if this caller is cancelled
         if begin.cancelled():  # by a shutdown that gave up on a slow commit, which may still succeed
@@ -144,7 +144,9 @@ class ChatService:
             ticket.leave()
             raise
         answer = Answer(reply, question.id)
-        call = UpstreamCall(answer, plan, ticket, self._ollama, self._models)
+        call = UpstreamCall(
+            answer, plan, ticket, self._ollama, self._models, max_bytes=self._config.max_answer_bytes
+        )
         self._registry.start(answer, call, arrived)
         return answer
 
@@ -157,12 +159,13 @@ class ChatService:
         The answer goes on when the subscriber leaves: a ConnectionError just ends the block. Raises
         `too_many_subscribers`.
         """
-        if answer.outcome is None and len(answer.subscribers) >= self._config.max_subscribers:
+        if len(answer.subscribers) >= self._config.max_subscribers:
             raise ChatError(
                 "too_many_subscribers",
-                f"{self._config.max_subscribers} readers watch this answer; read it when it has ended.",
+                f"{self._config.max_subscribers} readers watch this answer; try again in a few seconds.",
                 retry_after=5,
             )
+        self.transcript.shared.add(answer)
         subscription = Subscription(answer, sink, after)
         with answer.subscribed_by(subscription), suppress(ConnectionError):
             yield subscription

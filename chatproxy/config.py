@@ -152,6 +152,13 @@ class Config:
     heartbeat_seconds: Annotated[
         float, Setting(values.seconds, "maximum seconds between two frames of a stream")
     ] = 10.0
+    max_answer_bytes: Annotated[
+        int,
+        Setting(values.integer(1, 100 * 1024**2), "bytes of an answer and its reasoning; it ends there"),
+    ] = 4 * 1024**2
+    max_answer_seconds: Annotated[
+        float, Setting(values.seconds, "seconds that Ollama may take for an answer; it ends then")
+    ] = 3600.0
     context_window: Annotated[
         int | None,
         Setting(

@@ -4,54 +4,91 @@ A generation appends, subscriptions read; neither waits for the other. A stored 
 its end already known, so that replay, resume and live streams share one code path.
 """
 
+from bisect import bisect_left, bisect_right
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from io import SEEK_END, StringIO
+from io import StringIO
 from time import monotonic
 from typing import Final, Protocol
 
 from msgspec import UNSET
 from msgspec.structs import replace
 
+from chatproxy import clock
 from chatproxy.answers import events
 from chatproxy.answers.events import Frame, State, frame
 from chatproxy.cursor import Cursor
 from chatproxy.store.records import Message, Notice, Source
 
 MAX_FRAME: Final = 16 * 1024  # bytes of text, as UTF-8
+BLOCK: Final = 16 * 1024  # code points
 
 
 class Text:
-    """A text that grows at its end, and is read from any code point at a cost independent of its length."""
+    """A text that grows at its end, and is read from any code point at a cost independent of its length.
 
-    __slots__ = ("_buffer", "length")
+    It is kept once, as UTF-8 in blocks of BLOCK code points, after which comes the tail.
+    """
+
+    __slots__ = ("_blocks", "_full_at", "_size", "_starts", "_tail", "length")
 
     def __init__(self, text: str = "") -> None:
-        self._buffer = StringIO()
-        self.length = 0
+        self._blocks: list[bytes] = []
+        self._starts = [0]  # of each block, and of the tail, in code points
+        self._size = 0  # of the blocks, in bytes
+        self._tail = StringIO()
+        self._full_at = BLOCK  # the length at which the tail becomes a block
+        self.length = 0  # in code points
         self.append(text)
 
     def append(self, text: str) -> None:
         """Add text at the end."""
-        self.length += self._buffer.write(text)
+        self.length += self._tail.write(text)
+        if self.length >= self._full_at:
+            self._store_tail()
 
-    def part(self, start: int, size: int = -1) -> str:
-        """Return up to `size` code points from `start` on; all of them by default."""
-        self._buffer.seek(start)
-        try:
-            return self._buffer.read(size)
-        finally:
-            self._buffer.seek(0, SEEK_END)
+    def _store_tail(self) -> None:
+        text = self._tail.getvalue()
+        self._tail = StringIO()
+        whole = len(text) - len(text) % BLOCK
+        for start in range(0, whole, BLOCK):
+            block = text[start : start + BLOCK].encode()
+            self._blocks.append(block)
+            self._starts.append(self._starts[-1] + BLOCK)
+            self._size += len(block)
+        self._tail.write(text[whole:])
+        self._full_at = self._starts[-1] + BLOCK
+
+    @property
+    def size(self) -> int:
+        """The bytes of the text in UTF-8."""
+        return self._size + len(self._tail.getvalue().encode())
+
+    def part(self, start: int, end: int | None = None) -> str:
+        """Return the text between two positions in code points; by default, to its end."""
+        end = self.length if end is None else min(end, self.length)
+        first, last = bisect_right(self._starts, start) - 1, bisect_left(self._starts, end)
+        text = b"".join(self._blocks[first:last]).decode()
+        if last > len(self._blocks):
+            text += self._tail.getvalue()
+        return text[start - self._starts[first] : end - self._starts[first]]
 
     def piece(self, start: int) -> str:
         """Return the text from `start` on, at most as much as one frame may carry."""
-        piece = self.part(start, MAX_FRAME)
+        piece = self.part(start, start + MAX_FRAME)
         if len(piece) * 4 <= MAX_FRAME:
             return piece
         return piece.encode()[:MAX_FRAME].decode(errors="ignore")
 
+    def pieces(self) -> Iterator[str]:
+        """Yield the text in such pieces, from its beginning to its end."""
+        position = 0
+        while piece := self.piece(position):
+            position += len(piece)
+            yield piece
+
     def __str__(self) -> str:
-        return self._buffer.getvalue()
+        return self.part(0)
 
 
 class Progress:
@@ -96,7 +133,7 @@ class Subscriber(Protocol):
     """Who watches an answer, as `Answer` needs it; implemented by `Subscription`."""
 
     in_step: bool  # has been sent everything so far
-    sent_at: float  # monotonic time of the last frame
+    sent_at: float  # time of the last frame, on `clock`
 
     @property
     def gone(self) -> bool:
@@ -111,11 +148,14 @@ class Subscriber(Protocol):
     def fall_behind(self) -> None:
         """Stop taking frames and read on from the last position in a task of its own."""
 
+    def drop(self) -> None:
+        """Close the connection at once."""
+
 
 class Answer:
     """One assistant message as its subscribers see it: the texts, the progress and, in the end, the outcome.
 
-    It keeps the message's record as committed, and replaces it when anything but the texts changes.
+    It keeps the message's record without the texts, and replaces it when anything else changes.
     """
 
     def __init__(self, message: Message, question_id: int) -> None:
@@ -125,10 +165,10 @@ class Answer:
         self.thinking = Text(message.thinking)
         self.content = Text(message.content)
         self.progress = Progress("waiting")
-        self.outcome: Message | None = None  # the message as it ended
         self.subscribers: set[Subscriber] = set()
-        self._record = message
-        self._terminal: Frame | None = None
+        self.ended_at: float | None = None  # on `clock`; for a stored one, when it was read
+        self.size = 0  # the bytes of its texts, once it has ended
+        self._record = _without_texts(message)
         if message.status != "streaming":
             self.end(message)
 
@@ -145,7 +185,12 @@ class Answer:
     @property
     def cursor(self) -> Cursor:
         """The end of the text so far."""
-        return Cursor(self.thinking.length, self.content.length, self.outcome is not None)
+        return Cursor(self.thinking.length, self.content.length, self.ended)
+
+    @property
+    def ended(self) -> bool:
+        """Whether subscribers may be sent the outcome."""
+        return self.ended_at is not None
 
     @property
     def message(self) -> Message:
@@ -153,7 +198,7 @@ class Answer:
 
         A committed outcome does not show before that, because the session is busy until then.
         """
-        return self.outcome or replace(
+        return replace(
             self._record, thinking=str(self.thinking), content=str(self.content), cursor=str(self.cursor)
         )
 
@@ -201,7 +246,7 @@ class Answer:
     def send_status(self, quiet_for: float = 0.0) -> None:
         """Send `status` to every subscriber in step that has been sent nothing for `quiet_for` seconds."""
         encoded: Frame | None = None
-        due = monotonic() - quiet_for
+        due = clock.now() - quiet_for
         for subscriber in self.subscribers:
             if subscriber.in_step and subscriber.sent_at <= due:
                 encoded = encoded or frame(self.progress.event())
@@ -218,10 +263,22 @@ class Answer:
         self._record = replace(self._record, sources=list(sources), warnings=list(warnings))
         self.wake()
 
-    def end(self, outcome: Message) -> None:
-        """Set the outcome, and let every subscriber read on to the terminal event."""
-        self.outcome = outcome
+    def warn(self, notice: Notice) -> None:
+        """Add a warning."""
+        self._record = replace(self._record, warnings=[*self._record.warnings, notice])
         self.wake()
+
+    def end(self, outcome: Message) -> None:
+        """Set the outcome, which has the same texts, and let subscribers read on to the terminal event."""
+        self._record = _without_texts(outcome)
+        self.ended_at = clock.now()
+        self.size = self.thinking.size + self.content.size
+        self.wake()
+
+    def drop_subscribers(self) -> None:
+        """Close the connections of all subscribers, who can resume."""
+        for subscriber in self.subscribers:
+            subscriber.drop()
 
     def wake(self) -> None:
         """Let every subscriber catch up in its own task."""
@@ -252,28 +309,32 @@ class Answer:
             return events.Chunk(content=text, cursor=str(position)), position
         return None
 
-    def terminal(self, outcome: Message) -> Frame:
-        """Return `done` or `error`, encoded once: the same live and in every replay."""
-        if self._terminal is None:
-            self._terminal = frame(self._terminal_event(outcome))
-        return self._terminal
+    def terminal(self) -> Iterator[bytes]:
+        """Yield the JSON of `done` or `error` in pieces; the same live and in every replay."""
+        return events.pieces(self._terminal_event(), self.content.pieces())
 
-    def _terminal_event(self, outcome: Message) -> events.Terminal:
+    def _terminal_event(self) -> events.Terminal:
+        """Return the terminal event without its text."""
+        outcome = self._record
         if outcome.error is not None:
             return events.Error(
                 error=outcome.error.error,
                 code=outcome.error.code,
                 retryable=outcome.error.retryable,
                 assistant_message_id=self.id,
-                full_response=outcome.content,
+                full_response="",
                 cursor=str(self.cursor),
             )
         return events.Done(
             assistant_message_id=self.id,
-            full_response=outcome.content,
+            full_response="",
             sources=outcome.sources,
             finish_reason=outcome.finish_reason or "stop",
             model=outcome.model,
             usage=outcome.usage,
             cursor=str(self.cursor),
         )
+
+
+def _without_texts(message: Message) -> Message:
+    return replace(message, thinking="", content="")

@@ -3,6 +3,7 @@
 `type` is the first key of each. A `Frame` is an event encoded once, for any number of subscribers.
 """
 
+from collections.abc import Iterator
 from typing import Annotated, Final, Literal
 
 import msgspec
@@ -100,16 +101,32 @@ class Frame(Struct, frozen=True, gc=False):
 
 
 def frame(event: Event) -> Frame:
-    """Encode an event as one line of JSON.
+    """Encode an event as one line of JSON."""
+    return Frame(_on_one_line(_encode(event)), getattr(event, "cursor", None))
 
-    JSON escapes CR and LF. Some clients also break lines at U+0085, U+2028 and U+2029, so these are escaped
-    here. In UTF-8, their bytes are part of no other character, and in JSON, they occur only within strings.
+
+def pieces(event: Terminal, text: Iterator[str]) -> Iterator[bytes]:
+    """Yield the JSON of a terminal event in pieces, with `text` in place of its empty `full_response`.
+
+    A long text is encoded as it is sent, so that no reader has a copy of it.
     """
-    json = _encode(event)
-    if not json.isascii():
-        json = (
-            json.replace(b"\xc2\x85", b"\\u0085")
-            .replace(b"\xe2\x80\xa8", b"\\u2028")
-            .replace(b"\xe2\x80\xa9", b"\\u2029")
-        )
-    return Frame(json, getattr(event, "cursor", None))
+    head, key, tail = _on_one_line(_encode(event)).partition(b'"fullResponse":"')
+    yield head + key
+    for piece in text:
+        yield _on_one_line(_encode(piece))[1:-1]
+    yield tail
+
+
+def _on_one_line(json: bytes) -> bytes:
+    """Escape what some clients take for the end of a line: U+0085, U+2028 and U+2029.
+
+    JSON escapes CR and LF. In UTF-8, the bytes of these three are part of no other character, and in JSON,
+    they occur only within strings.
+    """
+    if json.isascii():
+        return json
+    return (
+        json.replace(b"\xc2\x85", b"\\u0085")
+        .replace(b"\xe2\x80\xa8", b"\\u2028")
+        .replace(b"\xe2\x80\xa9", b"\\u2029")
+    )

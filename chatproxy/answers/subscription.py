@@ -6,11 +6,12 @@ there is room, and delays no other subscriber.
 """
 
 import asyncio
-from time import monotonic
+from collections.abc import Iterable
 from typing import Protocol
 
 from msgspec.structs import replace
 
+from chatproxy import clock
 from chatproxy.answers import events
 from chatproxy.answers.answer import Answer
 from chatproxy.answers.events import Frame, frame
@@ -28,8 +29,14 @@ class Sink(Protocol):
     def push(self, frame: Frame) -> bool:
         """Take the frame at once, or return False if the socket still holds earlier data."""
 
-    async def send(self, frame: Frame) -> None:
-        """Return when the socket has taken the whole frame. Raises ConnectionError if the client is gone."""
+    async def send(self, json: Iterable[bytes], cursor: str | None) -> None:
+        """Return when the socket has taken a whole frame, whose JSON comes in pieces.
+
+        Raises ConnectionError if the client is gone.
+        """
+
+    def abort(self) -> None:
+        """Close the connection at once."""
 
 
 class Subscription:
@@ -42,7 +49,7 @@ class Subscription:
         """
         self.answer = answer
         self.sink = sink
-        self.sent_at = monotonic()
+        self.sent_at = clock.now()
         self.reset = after is not None and not _is_within(answer, after)
         self._position = Cursor() if after is None or self.reset else replace(after, end=False)
         self.in_step = False
@@ -58,7 +65,7 @@ class Subscription:
         """Send a frame that ends at `position`; fall behind if the socket holds earlier data."""
         if self.sink.push(data):
             self._position = position
-            self.sent_at = monotonic()
+            self.sent_at = clock.now()
         else:
             self.fall_behind()
 
@@ -66,7 +73,7 @@ class Subscription:
         """Send a `status` frame, which reports `version` of the progress, in the same way."""
         if self.sink.push(data):
             self._sent_version = version
-            self.sent_at = monotonic()
+            self.sent_at = clock.now()
         else:
             self.fall_behind()
 
@@ -74,6 +81,10 @@ class Subscription:
         """Let `run` read on from the last position."""
         self.in_step = False
         self._behind.set()
+
+    def drop(self) -> None:
+        """Close the connection at once; `run` ends with a ConnectionError."""
+        self.sink.abort()
 
     async def run(self) -> None:
         """Send `start`, the text from the position on, and finally the terminal event.
@@ -89,8 +100,8 @@ class Subscription:
                 await self._send(frame(events.Warning(code=new[0].code, message=new[0].message)))
             if await self._catch_up():
                 continue
-            if self.answer.outcome is not None:
-                await self._send(self.answer.terminal(self.answer.outcome))
+            if self.answer.ended:
+                await self.sink.send(self.answer.terminal(), str(self.answer.cursor))
                 return
             self.in_step = True
             self._behind.clear()
@@ -103,7 +114,7 @@ class Subscription:
         if step := self.answer.after(self._position):
             event, self._position = step
             await self._send(frame(event))
-        elif self.answer.outcome is None and self._sent_version != self.answer.progress.version:
+        elif not self.answer.ended and self._sent_version != self.answer.progress.version:
             self._sent_version = self.answer.progress.version
             await self._send(frame(self.answer.progress.event()))
         else:
@@ -111,8 +122,8 @@ class Subscription:
         return True
 
     async def _send(self, data: Frame) -> None:
-        await self.sink.send(data)
-        self.sent_at = monotonic()
+        await self.sink.send((data.json,), data.cursor)
+        self.sent_at = clock.now()
 
 
 def _is_within(answer: Answer, cursor: Cursor) -> bool:

@@ -7,10 +7,12 @@ messages reads them here, so that no page, export or prompt shows less than the 
 import asyncio
 from collections.abc import AsyncGenerator, Mapping
 from typing import Final, Protocol
+from weakref import WeakValueDictionary
 
 from msgspec.structs import replace
 
 from chatproxy.answers.answer import Answer
+from chatproxy.answers.shared import SharedAnswers
 from chatproxy.errors import shutting_down
 from chatproxy.store.messages import Messages
 from chatproxy.store.records import HistoryMessage, Message, Session
@@ -38,32 +40,42 @@ class Transcript:
     """
 
     def __init__(self, messages: Messages, live: LiveAnswers) -> None:
+        self.shared = SharedAnswers()
         self._messages = messages
         self._live = live
+        self._reading: WeakValueDictionary[tuple[str, int], asyncio.Lock] = WeakValueDictionary()
 
     async def answer(self, session: Session, message_id: int) -> Answer:
         """Return an answer to subscribe to, live or stored; raise `not_found` for anything else.
 
-        An answer whose rows are committed, but which has not started, is waited for. Raises `shutting_down`
-        if a shutdown keeps it from starting.
+        An answer whose rows are committed, but which has not started, is waited for. All who use a stored one
+        at the same time get the same object. Raises `shutting_down` if a shutdown keeps it from starting.
         """
+        if answer := self._in_memory(session, message_id):  # no row to read: many may resume at once
+            return answer
+        async with self._reading.setdefault((session.id, message_id), asyncio.Lock()):
+            return self._in_memory(session, message_id) or await self._read_answer(session, message_id)
+
+    async def _read_answer(self, session: Session, message_id: int) -> Answer:
         waited = False
         while True:
-            if answer := self._live_answer(session, message_id):  # no row to read: many may resume at once
-                return answer
             message, question_id = await self._messages.get_answer(session, message_id)
-            if answer := self._live_answer(session, message_id):
+            if answer := self._in_memory(session, message_id):
                 return answer
             if message.status != "streaming":
-                return Answer(message, question_id)
+                answer = Answer(message, question_id)
+                self.shared.add(answer)
+                return answer
             if beginning := self._live.beginning(session.id):
                 await asyncio.wait({beginning})
             elif waited:  # a shutdown gave up on it; the next start ends the row
                 raise shutting_down("read this answer again in a moment")
             waited = True  # otherwise, it began and ended while the row was read
+            if answer := self._in_memory(session, message_id):
+                return answer
 
-    def _live_answer(self, session: Session, message_id: int) -> Answer | None:
-        answer = self._live.answer(message_id)
+    def _in_memory(self, session: Session, message_id: int) -> Answer | None:
+        answer = self._live.answer(message_id) or self.shared.get(message_id)
         return answer if answer is not None and answer.session_id == session.id else None
 
     async def message(self, session: Session, message_id: int) -> Message:

@@ -15,16 +15,16 @@ from typing import Final
 from msgspec import Struct
 from msgspec.structs import replace
 
-from chatproxy import log
+from chatproxy import clock, log
 from chatproxy.answers.answer import Answer
 from chatproxy.background import background
 from chatproxy.config import Config
 from chatproxy.cursor import Cursor
 from chatproxy.errors import ChatError, internal, shutting_down
-from chatproxy.generation.upstream import UpstreamCall
+from chatproxy.generation.upstream import LimitReached, UpstreamCall
 from chatproxy.ollama.wire import Line
 from chatproxy.store.messages import Messages
-from chatproxy.store.records import Failure, FinishReason, Message, Piece, Status, Usage
+from chatproxy.store.records import Failure, FinishReason, Message, Notice, Piece, Status, Usage
 
 logger: Final = logging.getLogger(__name__)
 
@@ -36,6 +36,7 @@ class Ending(Struct, frozen=True, kw_only=True):
     finish_reason: FinishReason | None = None
     error: Failure | None = None
     last: Line | None = None  # Ollama's final line
+    warning: Notice | None = None
 
 
 class Figures(Struct, frozen=True, kw_only=True):
@@ -55,6 +56,11 @@ def completed(last: Line) -> Ending:
     )
 
 
+def cut_short(reached: LimitReached) -> Ending:
+    """Return the ending for an answer that has reached a limit of chatproxy's own."""
+    return Ending(status="complete", finish_reason="length", warning=reached.warning)
+
+
 def failed(error: ChatError, status: Status = "failed") -> Ending:
     """Return the ending for an error."""
     return Ending(status=status, error=Failure.of(error))
@@ -66,6 +72,7 @@ SHUTDOWN: Final = failed(shutting_down(AGAIN), status="interrupted")
 INTERNAL: Final = failed(internal())
 TICK: Final = 0.2  # seconds between two ticks of a generation
 STATUS_EVERY: Final = 2.0  # seconds, while text arrives
+MAX_PIECE: Final = 64 * 1024  # code points of each text per checkpoint; the end stores the rest
 RETRY: Final = 1.0  # seconds until a failed commit is repeated
 
 
@@ -96,14 +103,14 @@ class Generation:
         self._settled = asyncio.Event()
         self._saved = Cursor()
         # Since when there are no subscribers; the sender is given a moment to subscribe.
-        self._unwatched: float | None = monotonic() + 1
-        self._status_at = monotonic()  # when the last `status` with a new number of tokens was sent
+        self._unwatched: float | None = clock.now() + 1
+        self._status_at = clock.now()  # when the last `status` with a new number of tokens was sent
         self._status_tokens = 0  # that number
 
     @property
     def over(self) -> bool:
         """Whether the session is free again; the outcome may still have to be committed."""
-        return self.answer.outcome is not None
+        return self.answer.ended
 
     async def run(self) -> None:
         """Write the answer, from waiting for a slot to the commit of its outcome, repeated if it fails."""
@@ -115,6 +122,8 @@ class Generation:
         self._log("answer started")
         try:
             self.end(completed(await self._call.run()))
+        except LimitReached as reached:
+            self.end(cut_short(reached))
         except ChatError as error:
             self.end(failed(error))
         except Exception:
@@ -133,6 +142,8 @@ class Generation:
         if not self._ending.done():
             self._ending.set_result(ending)
             self._call.stop()
+            if ending.warning is not None:
+                self.answer.warn(ending.warning)
 
     async def _settle(self, outcome: Message) -> None:
         """Commit the outcome, then release the session.
@@ -214,6 +225,8 @@ class Generation:
         config = self._config
         if error := self._call.timeout_error(config.first_token_timeout, config.token_timeout):
             self.end(failed(error))
+        if reached := self._call.time_limit(config.max_answer_seconds):
+            self.end(cut_short(reached))
         self._check_subscribers()
         self._send_status()
 
@@ -224,7 +237,7 @@ class Generation:
         if len(gone) < len(self.answer.subscribers):
             self._unwatched = None
             return
-        now = monotonic()
+        now = clock.now()
         if self._unwatched is None:
             self._unwatched = now
         grace = self._config.disconnect_grace_seconds
@@ -232,7 +245,7 @@ class Generation:
             self.end(CANCELLED)
 
     def _send_status(self) -> None:
-        now = monotonic()
+        now = clock.now()
         tokens = self.answer.progress.tokens
         if now - self._status_at >= STATUS_EVERY and tokens != self._status_tokens:
             self._status_at, self._status_tokens = now, tokens
@@ -245,10 +258,14 @@ class Generation:
         reached = self.answer.cursor
         if reached == self._saved or self._ending.done():
             return None
+        reached = Cursor(
+            min(reached.thinking, self._saved.thinking + MAX_PIECE),
+            min(reached.content, self._saved.content + MAX_PIECE),
+        )
         piece = Piece(
             message_id=self.answer.id,
-            thinking=self.answer.thinking.part(self._saved.thinking),
-            content=self.answer.content.part(self._saved.content),
+            thinking=self.answer.thinking.part(self._saved.thinking, reached.thinking),
+            content=self.answer.content.part(self._saved.content, reached.content),
         )
         return piece, reached
 

@@ -3,22 +3,27 @@
 Ollama produces one answer per model at a time unless configured otherwise, and does not report the number. So
 each model's limit is twice the most answers ever seen generating at once, but at least two. That keeps
 Ollama's own queue supplied; if it produces answers in parallel, this is seen and raises the limit. All others
-wait here, where their position is known. `max_running` and `max_waiting` apply to all models together. Names
-that share a runner in Ollama (`KnownModel.runner`) count as one model.
+wait here, where their position is known. `max_running` and `max_waiting` apply to all models together, and so
+does the limit of the bytes that their prompts hold. Names that share a runner in Ollama (`KnownModel.runner`)
+count as one model.
 """
 
 import asyncio
 from collections import Counter
 from collections.abc import Callable
+from typing import Final
 
 from chatproxy.errors import ChatError
+
+MAX_PROMPT_BYTES: Final = 128 * 1024 * 1024  # of all prompts that wait to be sent, or for their first text
 
 
 class Ticket:
     """A place in the queue, then a slot. `leave` gives up either, and is idempotent."""
 
-    def __init__(self, queue: "Queue", model: str) -> None:
+    def __init__(self, queue: "Queue", model: str, prompt_bytes: int) -> None:
         self.model = model
+        self.prompt_bytes = prompt_bytes  # that the answer still holds
         self.position = 0  # 1 is next; 0 is not waiting
         self.ended = False  # its text is complete
         self._queue = queue
@@ -36,6 +41,10 @@ class Ticket:
         """Report that this answer's text is arriving; the queue counts how many generate at once."""
         self._queue.add_generating(self)
 
+    def discard_prompt(self) -> None:
+        """Report that the answer does not need its prompt any more."""
+        self.prompt_bytes = 0
+
     def text_ended(self) -> None:
         """Report that the text is complete, so that answers that start later do not count as parallel."""
         self.ended = True
@@ -48,7 +57,7 @@ class Ticket:
     def rejoin(self, model: str) -> "Ticket":
         """Leave, and join the queue of another model. Raises `overloaded`."""
         self.leave()
-        return self._queue.join(model)
+        return self._queue.join(model, self.prompt_bytes)
 
     def admit(self) -> None:
         """Grant the slot. Called by the queue."""
@@ -78,9 +87,19 @@ class Queue:
         """The number of tickets without a slot."""
         return len(self._waiting)
 
-    def join(self, model: str) -> Ticket:
-        """Return a ticket with a slot if one is free, else with the last place. Raises `overloaded`."""
-        ticket = Ticket(self, model)
+    def join(self, model: str, prompt_bytes: int) -> Ticket:
+        """Return a ticket with a slot if one is free, else with the last place.
+
+        Raises `overloaded` if there is no place, or no room for the prompt beside those of the others.
+        """
+        held = sum(other.prompt_bytes for tickets in (self._waiting, self._running) for other in tickets)
+        if held and held + prompt_bytes > MAX_PROMPT_BYTES:
+            raise ChatError(
+                "overloaded",
+                "The messages that wait for an answer hold too much; try again in a few seconds.",
+                retry_after=5,
+            )
+        ticket = Ticket(self, model, prompt_bytes)
         self._waiting.append(ticket)
         self._advance()
         if self.waiting > self._max_waiting:

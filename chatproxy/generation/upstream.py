@@ -6,10 +6,13 @@ help, without anything that can be left out. That a message is too long is Ollam
 """
 
 import asyncio
-from collections.abc import Sequence
+from collections.abc import Callable, Iterator, Sequence
 from time import monotonic
 from typing import Final
 
+from msgspec.structs import replace
+
+from chatproxy import clock
 from chatproxy.answers.answer import Answer
 from chatproxy.answers.events import State
 from chatproxy.background import background
@@ -22,47 +25,75 @@ from chatproxy.ollama.client import Ollama
 from chatproxy.ollama.stream import ChatStream
 from chatproxy.ollama.wire import Line, OllamaError, RefusalError
 from chatproxy.prompt.plan import Plan
-from chatproxy.prompt.prompt import TRUNCATED, FittedPrompt
+from chatproxy.prompt.prompt import TRUNCATED, FittedPrompt, Prompt
 from chatproxy.store.records import Measurement, Notice
 
 MAX_BYTES: Final = 4  # of a code point in UTF-8
 LOADING_POLL: Final = 1.0  # seconds between two checks whether the model is loaded
 
+Fit = Callable[[Prompt, KnownModel], FittedPrompt]
+
+
+class LimitReached(Exception):
+    """An answer has reached a limit of chatproxy's own, and ends there."""
+
+    def __init__(self, limit: str, setting: str) -> None:
+        super().__init__(setting)
+        sentence = f"The answer was ended after {limit}; to get longer ones, raise {setting}."
+        self.warning = Notice(code="answer_limit", message=sentence)
+
 
 class UpstreamCall:
-    """Appends Ollama's answer to an `Answer` until it is stopped."""
+    """Appends Ollama's answer to an `Answer` until it is stopped, or longer than `max_bytes`.
+
+    A line without text counts as a byte, so that an endless number of them has an end, too.
+    """
 
     def __init__(
-        self, answer: Answer, plan: Plan, ticket: Ticket, ollama: Ollama, models: ModelCatalog
+        self,
+        answer: Answer,
+        plan: Plan,
+        ticket: Ticket,
+        ollama: Ollama,
+        models: ModelCatalog,
+        *,
+        max_bytes: int,
     ) -> None:
         self.first_text: float | None = None  # monotonic times of thinking or answer text
         self.last_text: float | None = None
         self.measurement: Measurement | None = None  # what the answer showed about its model
         self._answer = answer
-        self._plan = plan
+        self._choices = plan.first, plan.second
+        self._unanswered: Plan | None = plan  # until the first text: it may hold megabytes of images
         self._ticket = ticket
         self._ollama = ollama
         self._models = models
+        self._max_bytes = max_bytes
+        self._room = max_bytes
         self._stream: ChatStream | None = None
         self._stopped = False
 
     @property
     def installed(self) -> bool:
         """Whether Ollama lists the model; if not, its name may be anything that a client sent."""
-        return self._plan.first.model.digest is not None
+        return self._choices[0].model.digest is not None
+
+    @property
+    def _plan(self) -> Plan:
+        assert self._unanswered is not None, "no text has arrived"
+        return self._unanswered
 
     async def run(self) -> Line:
-        """Make the call and return Ollama's final line. Raises ChatError."""
-        first, second = self._plan.first, self._plan.second
+        """Make the call and return Ollama's final line. Raises ChatError and LimitReached."""
+        first, second = self._choices
         try:
-            return await self._ask(first.model, self._plan.fitted)
+            return await self._ask(first.model)
         except ChatError as error:
             if second is None or self.first_text is not None or not _is_models_fault(error):
                 raise
             self._fall_back(first, second, error)
-        fitted = self._plan.prompt.fit(second.model)
-        self._refit(fitted)
-        return await self._ask(second.model, fitted)
+        self._refit(self._plan.prompt.fit(second.model))
+        return await self._ask(second.model)
 
     def _fall_back(self, first: Choice, second: Choice, error: ChatError) -> None:
         try:
@@ -73,48 +104,59 @@ class UpstreamCall:
         notice = Notice(code="model_fallback", message=message)
         self._answer.fall_back(second.model.name, f"{first.model.name} failed", notice)
 
-    async def _ask(self, model: KnownModel, fitted: FittedPrompt) -> Line:
+    async def _ask(self, model: KnownModel) -> Line:
         await self._ticket.wait_for_slot(lambda position: self._answer.enter("queued", position=position))
-        ways = iter((self._plan.prompt.fit, self._plan.prompt.bare))
+        ways = iter((Prompt.fit, Prompt.bare))
         while True:
             try:
-                return await self._exchange(model, fitted)
+                return await self._exchange(model)
             except RefusalError as refused:
-                if refused.window is None or refused.prompt_tokens is None:
-                    raise
-                model = self._models.refused(
-                    model, fitted.size, fitted.tokens, window=refused.window, tokens=refused.prompt_tokens
-                )
-                shorter = (each for way in ways if len((each := way(model)).body) < len(fitted.body))
-                found = next(shorter, None)
-                if found is None:
-                    raise too_long(model, refused.prompt_tokens) from refused
-            fitted = found
-            self._refit(fitted)
+                model = self._shorten(model, refused, ways)
+
+    def _shorten(self, model: KnownModel, refused: RefusalError, ways: Iterator[Fit]) -> KnownModel:
+        """Fit the prompt again, in the next of these ways that makes it shorter.
+
+        Returns the model as the refusal shows it. Raises the refusal if it names no numbers, and
+        `message_too_long` if there is no such way.
+        """
+        if refused.window is None or refused.prompt_tokens is None:
+            raise refused
+        fitted = self._plan.fitted
+        model = self._models.refused(
+            model, fitted.size, fitted.tokens, window=refused.window, tokens=refused.prompt_tokens
+        )
+        for way in ways:
+            shorter = way(self._plan.prompt, model)
+            if shorter.most_tokens < fitted.most_tokens:
+                self._refit(shorter)
+                return model
+        raise too_long(model, refused.prompt_tokens) from refused
 
     def _refit(self, fitted: FittedPrompt) -> None:
-        """Replace the sources and the warnings of the earlier prompt."""
+        """Replace the prompt, and the sources and the warnings of the earlier one."""
+        self._unanswered = replace(self._plan, fitted=fitted)
         warnings = {notice.code: notice for notice in self._answer.warnings}
         warnings.pop(TRUNCATED, None)
         warnings |= {notice.code: notice for notice in fitted.notices}
         self._answer.refit(fitted.sources, list(warnings.values()))
 
-    async def _exchange(self, model: KnownModel, fitted: FittedPrompt) -> Line:
+    async def _exchange(self, model: KnownModel) -> Line:
         state: State = "waiting" if self._models.warm(model) else "loading"
         self._answer.enter(state, eta_ms=model.measured.load_ms)
+        size, most_tokens = self._plan.fitted.size, self._plan.fitted.most_tokens
         async with background(self._watch_loading(model), name="loading"):
             try:
-                self._stream = await self._ollama.chat(fitted.body, self._receive)
+                self._stream = await self._ollama.chat(self._plan.fitted.body, self._receive)
                 last = possible(
                     await self._stream.finished,
-                    prompt=fitted.most_tokens,
+                    prompt=most_tokens,
                     window=model.window,
                     answer=MAX_BYTES * (self._answer.cursor.thinking + self._answer.cursor.content),
                 )
             except ChatError:
                 self._stream = None  # no timeout applies to it any more
                 raise
-        self.measurement = self._models.measurement(model, last, fitted.size)
+        self.measurement = self._models.measurement(model, last, size)
         return last
 
     async def _watch_loading(self, model: KnownModel) -> None:
@@ -134,7 +176,10 @@ class UpstreamCall:
                 self._answer.enter(state, eta_ms=model.measured.load_ms)
 
     def _receive(self, lines: Sequence[Line]) -> None:
-        """Append what one read brought. The connection calls this directly; no task is woken."""
+        """Append what one read brought. The connection calls this directly; no task is woken.
+
+        Raises LimitReached after the last text that the limit leaves room for.
+        """
         thinking = content = ""
         tokens = 0
         for line in lines:
@@ -142,13 +187,27 @@ class UpstreamCall:
             thinking += thought
             content += said
             tokens += bool(thought or said)
-        if lines[-1].done:
+        done = lines[-1].done
+        if done:
             self._ticket.text_ended()
-        if self._stopped or not (thinking or content):
+        if self._stopped:
             return
+        room = self._room - (len(lines) - tokens - done)
+        self._room = room - _bytes(thinking) - _bytes(content)
+        if self._room < 0:
+            thinking = _cut(thinking, room)
+            content = _cut(content, room - _bytes(thinking))
+        if thinking or content:
+            self._append(thinking, content, tokens)
+        if self._room < 0:
+            raise LimitReached(f"{self._max_bytes} bytes", "MAX_ANSWER_BYTES")
+
+    def _append(self, thinking: str, content: str, tokens: int) -> None:
         self.last_text = monotonic()
         if self.first_text is None:
             self.first_text = self.last_text
+            self._unanswered = None
+            self._ticket.discard_prompt()
             # On the next turn of the loop, because another answer's end may still be read on this one.
             asyncio.get_running_loop().call_soon(self._ticket.text_started)
             self._answer.enter("generating")
@@ -171,12 +230,28 @@ class UpstreamCall:
             return None
         started = self._stream.started
         limit = token_timeout if started else first_token_timeout
-        if monotonic() - self._stream.last_read < limit:
+        if clock.now() - self._stream.last_read < limit:
             return None
         setting = "TOKEN_TIMEOUT" if started else "FIRST_TOKEN_TIMEOUT"
         return ChatError(
             "upstream_timeout", f"Ollama sent nothing for {limit:g} s; try again, or raise {setting}."
         )
+
+    def time_limit(self, max_seconds: float) -> LimitReached | None:
+        """Return the limit that is reached if Ollama has taken that long since it was asked."""
+        if self._stream is None or clock.now() - self._stream.began < max_seconds:
+            return None
+        return LimitReached(f"{max_seconds:g} s", "MAX_ANSWER_SECONDS")
+
+
+def _bytes(text: str) -> int:
+    """Return the length in UTF-8."""
+    return len(text) if text.isascii() else len(text.encode())
+
+
+def _cut(text: str, room: int) -> str:
+    """Return as much of the text as that many bytes of UTF-8 hold."""
+    return text.encode()[: max(0, room)].decode(errors="ignore")
 
 
 def _is_models_fault(error: ChatError) -> bool:

@@ -18,6 +18,7 @@ from yarl import URL
 from chatproxy.errors import ChatError
 from chatproxy.ollama.lenient import DECODE_ERRORS, STRICT, Size, Tokens, decode
 from chatproxy.ollama.stream import ChatStream, Receive, chat_stream
+from chatproxy.ollama.turns import Turns
 from chatproxy.ollama.wire import refusal, upstream_incomplete, upstream_invalid, upstream_unavailable
 
 T = TypeVar("T", bound=Struct)
@@ -104,6 +105,7 @@ class Ollama:
         self._url = URL(url)
         self._api_key = api_key
         self._connect_timeout = connect_timeout
+        self._turns = Turns()
         self._session = _open_session(api_key, connect_timeout)
 
     async def tags(self) -> list[Model]:
@@ -135,7 +137,12 @@ class Ollama:
     async def chat(self, body: bytes, receive: Receive) -> ChatStream:
         """Open the stream of one answer; see `stream.chat_stream`."""
         return await chat_stream(
-            self._url, body, receive, api_key=self._api_key, connect_timeout=self._connect_timeout
+            self._url,
+            body,
+            receive,
+            self._turns,
+            api_key=self._api_key,
+            connect_timeout=self._connect_timeout,
         )
 
     async def _call(self, method: str, name: str, kind: type[T], body: bytes | None = None) -> T:

@@ -1,22 +1,24 @@
 """The token path: one connection per answer, from Ollama's socket to typed lines in a single call.
 
 This is an `asyncio.Protocol` rather than an HTTP client, so that no task is woken per token: the bytes of
-one read are parsed and passed to `receive` before the event loop turns again. Timeouts belong to the
-caller, who has `last_read` and `started` to apply them. Reading is never paused, because the text is kept
-whether or not anyone reads it.
+one read are parsed and passed to `receive` before the event loop turns again. A read of more than SLICE bytes
+is parsed in slices, and nothing more is read meanwhile (see `turns`). Timeouts belong to the caller, who has
+`began`, `last_read` and `started` to apply them.
 """
 
 import asyncio
 import ssl
 from collections.abc import Callable, Iterator, Sequence
 from functools import cache
-from time import monotonic
 from typing import Final, cast
 
 from httptools import HttpParserError, HttpParserUpgrade, HttpResponseParser
 from yarl import URL
 
+from chatproxy import clock
+from chatproxy.background import background
 from chatproxy.errors import ChatError
+from chatproxy.ollama.turns import Turns
 from chatproxy.ollama.wire import (
     Line,
     LineBuffer,
@@ -26,6 +28,7 @@ from chatproxy.ollama.wire import (
     upstream_unavailable,
 )
 
+SLICE: Final = 4 * 1024  # bytes parsed at once
 MAX_HEAD: Final = 64 * 1024  # bytes of the response head and of anything before it
 MAX_REFUSAL: Final = 64 * 1024  # bytes read of an error body
 
@@ -33,12 +36,13 @@ Receive = Callable[[Sequence[Line]], None]
 
 
 async def chat_stream(
-    url: URL, body: bytes, receive: Receive, *, api_key: str | None, connect_timeout: float
+    url: URL, body: bytes, receive: Receive, turns: Turns, *, api_key: str | None, connect_timeout: float
 ) -> "ChatStream":
     """Send `POST /api/chat` to the Ollama at `url`, whose path is a prefix, and return the open stream.
 
-    `receive` is called once per read that completed lines, with all of them, including the one with
-    `done: true`. If it raises, the stream ends with that exception. `connect_timeout` is in seconds.
+    `receive` is called with all lines that a slice of a read completed, including the one with `done: true`.
+    If it raises, the stream ends with that exception. All streams of a loop share `turns`. `connect_timeout`
+    is in seconds.
 
     Raises `upstream_unavailable`.
     """
@@ -46,11 +50,15 @@ async def chat_stream(
     assert host is not None, "the URL is absolute"
     assert port is not None, "http and https have a default port"
     loop = asyncio.get_running_loop()
-    stream = ChatStream(_encode_request(url, body, api_key), receive, loop)
+    stream = ChatStream((_encode_head(url, len(body), api_key), body), receive, turns, loop)
+    connecting = loop.create_connection(lambda: stream, host, port, ssl=tls)
     try:
-        async with asyncio.timeout(connect_timeout):
-            await loop.create_connection(lambda: stream, host, port, ssl=tls)
+        async with background(connecting, name="connecting to Ollama") as connected:
+            if not await clock.wait(connected, connect_timeout):
+                raise TimeoutError
+            await connected
     except (OSError, UnicodeError) as error:  # OSError includes TLS and timeouts; UnicodeError: bad host name
+        stream.abort()
         raise upstream_unavailable(url) from error
     except asyncio.CancelledError:  # possibly just after the connection was made
         stream.abort()
@@ -66,13 +74,19 @@ class ChatStream(asyncio.Protocol):
     cancelling it has the same effect.
     """
 
-    def __init__(self, request: bytes, receive: Receive, loop: asyncio.AbstractEventLoop) -> None:
+    def __init__(
+        self, request: Sequence[bytes], receive: Receive, turns: Turns, loop: asyncio.AbstractEventLoop
+    ) -> None:
         self.finished: asyncio.Future[Line] = loop.create_future()
         self.finished.add_done_callback(lambda _: self.abort())
         self.started = False  # whether any byte of a 200 response's body has arrived
-        self.last_read = monotonic()  # when bytes last arrived; before the first, when the request was sent
+        self.began = clock.now()
+        self.last_read = self.began  # when bytes last arrived; before the first, when the request was sent
         self._request = request
         self._receive = receive
+        self._turns = turns
+        self._unread = memoryview(b"")  # the rest of a read, of which each turn parses a slice
+        self._lost: tuple[Exception | None] | None = None  # why the connection was lost meanwhile
         self._transport: asyncio.Transport | None = None
         self._parser = HttpResponseParser(self)
         self._head_size = 0
@@ -97,15 +111,51 @@ class ChatStream(asyncio.Protocol):
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         """Send the request."""
         self._transport = cast(asyncio.Transport, transport)
-        self._transport.write(self._request)  # asyncio and uvloop both set TCP_NODELAY
-        self._request = b""
-        self.last_read = monotonic()
+        self._transport.writelines(self._request)  # asyncio and uvloop both set TCP_NODELAY
+        self._request = ()
+        self.last_read = clock.now()
 
     def data_received(self, data: bytes) -> None:
         """Parse what one read returned, and deliver the lines it completed."""
+        self.last_read = clock.now()
+        if self._unread:  # TLS may deliver what it had read before the pause
+            self._unread = memoryview(bytes(self._unread) + data)
+        elif len(data) <= SLICE:
+            self._parse(data)
+        else:
+            if self._transport is not None and not self._transport.is_closing():
+                self._transport.pause_reading()
+            self._unread = memoryview(data)
+            self._parse_slice()
+
+    def eof_received(self) -> None:
+        """Treat a half-closed connection as a closed one."""
+        self.connection_lost(None)
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        """End the stream, unless it has ended."""
+        if self._unread:
+            self._lost = (exc,)
+        elif not self.finished.done():
+            self._end_body(exc)
+            self._deliver()
+
+    def _parse_slice(self) -> None:
+        """Parse a slice of what is unread; go on at a later turn, or read on."""
+        data, self._unread = self._unread[:SLICE], self._unread[SLICE:]
+        self._parse(data)
+        if self.finished.done():
+            self._unread = memoryview(b"")
+        elif self._unread:
+            self._turns.add(self._parse_slice)
+        elif self._lost is not None:
+            self.connection_lost(*self._lost)
+        elif self._transport is not None and not self._transport.is_closing():
+            self._transport.resume_reading()
+
+    def _parse(self, data: bytes | memoryview) -> None:
         if self.finished.done():
             return
-        self.last_read = monotonic()
         try:
             self._parser.feed_data(data)
         except (HttpParserError, HttpParserUpgrade) as error:
@@ -115,16 +165,6 @@ class ChatStream(asyncio.Protocol):
             if self._head_size > MAX_HEAD:
                 self._set_error(upstream_invalid("its head does not end"))
         self._deliver()
-
-    def eof_received(self) -> None:
-        """Treat a half-closed connection as a closed one."""
-        self.connection_lost(None)
-
-    def connection_lost(self, exc: Exception | None) -> None:
-        """End the stream, unless it has ended."""
-        if not self.finished.done():
-            self._end_body(exc)
-            self._deliver()
 
     # Called by the parser, which swallows whatever these raise.
 
@@ -209,20 +249,20 @@ class ChatStream(asyncio.Protocol):
             self.finished.exception()  # mark as retrieved: awaiting `finished` is optional
 
 
-def _encode_request(url: URL, body: bytes, api_key: str | None) -> bytes:
+def _encode_head(url: URL, length: int, api_key: str | None) -> bytes:
     headers = {
         "Host": url.host_port_subcomponent,
         "User-Agent": "chatproxy",
         "Accept": "application/x-ndjson",
         "Accept-Encoding": "identity",
         "Content-Type": "application/json",
-        "Content-Length": len(body),
+        "Content-Length": length,
         "Connection": "close",
     }
     if api_key:
         headers["Authorization"] = f"Bearer {api_key}"
     fields = "".join(f"{name}: {value}\r\n" for name, value in headers.items())
-    return f"POST {(url / 'api' / 'chat').raw_path} HTTP/1.1\r\n{fields}\r\n".encode() + body
+    return f"POST {(url / 'api' / 'chat').raw_path} HTTP/1.1\r\n{fields}\r\n".encode()
 
 
 @cache

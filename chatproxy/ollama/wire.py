@@ -16,16 +16,16 @@ from yarl import URL
 from chatproxy.errors import ChatError
 from chatproxy.ollama.lenient import DECODE_ERRORS, STRICT, Nanoseconds, Tokens, decode_fields
 
-MAX_LINE: Final = 8 * 1024 * 1024  # bytes; Ollama's own client has the same limit
+MAX_LINE: Final = 1024 * 1024  # bytes that an answer may make us keep; a line has one token
 MAX_ERROR: Final = 64 * 1024  # bytes of an error that are looked into
 
 
 class ChatMessage(Struct, frozen=True, omit_defaults=True):
-    """One entry of a request's `messages[]`; `images` are base64 strings."""
+    """One entry of a request's `messages[]`; `images` become base64 strings in JSON."""
 
     role: str
     content: str
-    images: list[str] = []
+    images: list[bytes] = []
 
 
 class ChatRequest(Struct, frozen=True, kw_only=True, omit_defaults=True):

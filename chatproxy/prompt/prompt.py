@@ -9,7 +9,6 @@ back, and images are sent only to models with vision. The passages are in the us
 comes before them stays the same from turn to turn, and Ollama need not evaluate it again.
 """
 
-from base64 import b64encode
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Final
 
@@ -34,18 +33,23 @@ Images = Mapping[int, Sequence[bytes]]
 
 
 class FittedPrompt(Struct, frozen=True, kw_only=True):
-    """A body for `/api/chat`, of about `tokens` tokens, and of `most_tokens` at most.
+    """A request to `/api/chat`, of about `tokens` tokens, and of `most_tokens` at most.
 
     `size` is that of its texts in bytes, as `size_of` counts them; None if it has images, whose tokens would
     distort the estimate. `left_out` counts turns.
     """
 
-    body: bytes
+    request: ChatRequest
     tokens: int
     most_tokens: int
     size: int | None
     left_out: int
     sources: Sequence[Source]
+
+    @property
+    def body(self) -> bytes:
+        """The body of the request, which is encoded here, because it has a copy of every image."""
+        return msgspec.json.encode(self.request)
 
     @property
     def notices(self) -> list[Notice]:
@@ -75,6 +79,12 @@ class Prompt(Struct, frozen=True, kw_only=True):
     history: Sequence[HistoryMessage] = ()
     history_images: Images = {}
     sources: Sequence[Source] = ()
+
+    @property
+    def held_bytes(self) -> int:
+        """The bytes of its texts and images."""
+        images = [self.images, *self.history_images.values()]
+        return self._size(self.history) + sum(len(image) for some in images for image in some)
 
     def need(self) -> Need:
         """Return what the prompt requires of a model."""
@@ -130,10 +140,10 @@ class Prompt(Struct, frozen=True, kw_only=True):
     ) -> FittedPrompt:
         images = self.history_images if model.sees else {}
         messages = [ChatMessage("system", self.system)] if self.system else []
-        messages += [_chat_message(past.role, past.content, images.get(past.id, ())) for past in history]
+        messages += [ChatMessage(past.role, past.content, list(images.get(past.id, ()))) for past in history]
         passages = quoted(sources)
         question = f"{passages}\n\n{self.request.message}" if passages else self.request.message
-        messages.append(_chat_message("user", question, self.images))
+        messages.append(ChatMessage("user", question, list(self.images)))
         request = ChatRequest(
             model=model.name,
             messages=messages,
@@ -146,7 +156,7 @@ class Prompt(Struct, frozen=True, kw_only=True):
         pictures = sum(len(message.images) for message in messages)
         size = self._size(history) + len(passages.encode())
         return FittedPrompt(
-            body=msgspec.json.encode(request),
+            request=request,
             tokens=model.estimate.tokens(size) + IMAGE_TOKENS * pictures,
             most_tokens=size + UNSENT + MOST_IMAGE_TOKENS * pictures,
             size=None if pictures else size,
@@ -196,7 +206,3 @@ def turns(history: Sequence[HistoryMessage]) -> Iterator[tuple[list[HistoryMessa
         if all(answer.content.strip() for answer in answers):
             yield [message, *reversed(answers)], number
         answers = []
-
-
-def _chat_message(role: str, content: str, images: Sequence[bytes]) -> ChatMessage:
-    return ChatMessage(role, content, [b64encode(image).decode() for image in images])

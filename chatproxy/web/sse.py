@@ -5,11 +5,13 @@ stands between them. The JSON contains no line breaks.
 """
 
 import asyncio
-from collections.abc import Coroutine, Iterator
+from collections.abc import Coroutine, Iterable, Iterator
+from itertools import chain
 from typing import Any, Final, TypeVar
 
 from aiohttp import web
 
+from chatproxy import clock
 from chatproxy.answers.events import Frame
 from chatproxy.background import background
 
@@ -55,21 +57,25 @@ class EventStream:
         """Whether the client has left."""
         return has_left(self._request)
 
+    def abort(self) -> None:
+        """Close the connection at once."""
+        abort(self._request)
+
     def push(self, frame: Frame) -> bool:
         """Write a frame if nothing waits in the transport; return whether it was taken."""
         if self._transport.get_write_buffer_size():
             return False
         if not self._transport.is_closing():  # if it is, `Generation.tick` will notice
-            self._write(self._encode(frame))
+            self._write(b"data: %b%b" % (frame.json, self._end(frame.cursor)))
         return True
 
-    async def send(self, frame: Frame) -> None:
+    async def send(self, json: Iterable[bytes], cursor: str | None) -> None:
         """Write a frame and wait until the socket has taken it.
 
         Raises ConnectionResetError if the client has left, or takes nothing for too long.
         """
         await self._drain()
-        for piece in self._slices(frame):
+        for piece in _slices(chain((b"data: ",), json, (self._end(cursor),))):
             if self._transport.is_closing():
                 raise ConnectionResetError("the client has left")
             self._write(piece)
@@ -87,7 +93,7 @@ class EventStream:
             return
         # One task for the whole wait, because cancelling a drain would also cancel all later ones.
         async with background(self._writer.drain(), name="drain") as drained:
-            while not (await asyncio.wait({drained}, timeout=self._reader_timeout))[0]:
+            while not await clock.wait(drained, self._reader_timeout):
                 unsent = self._transport.get_write_buffer_size()
                 if unsent >= before:
                     self._transport.abort()
@@ -95,26 +101,22 @@ class EventStream:
                 before = unsent
             await drained
 
-    def _slices(self, frame: Frame) -> Iterator[bytes]:
-        """Yield the encoded frame in pieces; a long one is not copied as a whole for each client."""
-        if len(frame.json) <= SLICE:
-            yield self._encode(frame)
-            return
-        yield b"data: "
-        for start in range(0, len(frame.json), SLICE):
-            yield frame.json[start : start + SLICE]
-        yield self._end(frame)
-
-    def _encode(self, frame: Frame) -> bytes:
-        if self._ids:
-            return b"data: %b%b" % (frame.json, self._end(frame))
-        return b"data: %b\n\n" % frame.json
-
-    def _end(self, frame: Frame) -> bytes:
+    def _end(self, cursor: str | None) -> bytes:
         """Return what follows a frame's JSON."""
-        if self._ids and frame.cursor is not None:
-            return b"\nid: %b\n\n" % frame.cursor.encode()
+        if self._ids and cursor is not None:
+            return b"\nid: %b\n\n" % cursor.encode()
         return b"\n\n"
+
+
+def _slices(pieces: Iterable[bytes]) -> Iterator[bytes]:
+    """Yield the pieces in slices of SLICE bytes and a rest, so that a long frame is never held as a whole."""
+    held = bytearray()
+    for piece in pieces:
+        held += piece
+        while len(held) > SLICE:
+            yield bytes(held[:SLICE])
+            del held[:SLICE]
+    yield bytes(held)
 
 
 class NullSink:
@@ -132,10 +134,20 @@ class NullSink:
         """Discard a frame."""
         return True
 
-    async def send(self, frame: Frame) -> None:
+    async def send(self, json: Iterable[bytes], cursor: str | None) -> None:
         """Discard a frame. Raises ConnectionResetError if the client has left."""
         if self.gone:
             raise ConnectionResetError("the client has left")
+
+    def abort(self) -> None:
+        """Close the connection at once."""
+        abort(self._request)
+
+
+def abort(request: web.Request) -> None:
+    """Close a request's connection at once."""
+    if request.transport is not None:
+        request.transport.abort()
 
 
 def has_left(request: web.Request) -> bool:

@@ -214,7 +214,7 @@ async def test_a_reader_that_does_not_read_a_response_is_dropped(
     caplog.set_level("INFO", "chatproxy")
     monkeypatch.setattr(server, "LOOK_INTERVAL", 0.05)
     fake.script = Script([token("x" * 1_000_000)] * 8 + answer(""))  # more than any socket buffer holds
-    async with commanded(replace(config, reader_timeout=0.5)) as client:
+    async with commanded(replace(config, reader_timeout=0.5, max_answer_bytes=10_000_000)) as client:
         session = await client.new_session()
         await client.send(session)
         head = "HTTP/1.1\r\nHost: localhost\r\n\r\n"

@@ -5,7 +5,7 @@ import json
 import socket
 import tracemalloc
 from collections.abc import AsyncIterator, Iterator
-from contextlib import AsyncExitStack, asynccontextmanager, contextmanager
+from contextlib import AsyncExitStack, ExitStack, asynccontextmanager, contextmanager
 from dataclasses import replace
 from typing import Any
 
@@ -17,10 +17,11 @@ from sockets import request, unread
 from waiting import until
 
 from chatproxy import Config, create_app
+from chatproxy.answers import shared
 from chatproxy.answers.answer import Answer
 from chatproxy.answers.subscription import Subscription
 from chatproxy.web import sse
-from chatproxy.web.keys import REGISTRY
+from chatproxy.web.keys import CHAT, REGISTRY
 from chatproxy.web.sse import EventStream
 
 WORD = "0123456789abcde " * 1024  # 16 KiB
@@ -41,6 +42,15 @@ class Service:
         """Return the answer while it is being produced."""
         return self._server.app[REGISTRY].answers()[message]
 
+    def shared(self, message: int) -> Answer | None:
+        """Return an answer that has readers."""
+        return self._server.app[CHAT].transcript.shared.get(message)
+
+    def readers(self, message: int) -> int:
+        """Return how many readers an answer has."""
+        answer = self.shared(message)
+        return 0 if answer is None else len(answer.subscribers)
+
 
 def transports(answer: Answer) -> list[asyncio.Transport]:
     """Return the connections of those who read its stream now."""
@@ -51,7 +61,8 @@ def transports(answer: Answer) -> list[asyncio.Transport]:
 
 @pytest.fixture
 async def service(start: Start, config: Config) -> Service:
-    return Service(await start(create_app(replace(config, reader_timeout=0.5, max_subscribers=3))))
+    settings = replace(config, reader_timeout=0.5, max_subscribers=3, max_answer_bytes=8 * 1024**2)
+    return Service(await start(create_app(settings)))
 
 
 class Idle:
@@ -246,7 +257,7 @@ async def test_a_reader_that_stops_reading_is_dropped_and_can_resume(
 
 async def test_a_reader_that_stops_inside_a_huge_frame_is_dropped(service: Service, fake: FakeOllama) -> None:
     client = service.client
-    fake.script = Script([token("x" * 7_000_000), last()])
+    fake.script = Script([*[token("x" * 700_000)] * 10, last()])
     async with running(client) as (session, message, stream):
         await stream.rest()
         after = next(event["cursor"] for event in reversed(stream.events) if event["type"] == "chunk")
@@ -293,7 +304,7 @@ async def test_a_reader_that_lags_catches_up_in_bigger_chunks(service: Service, 
         squeeze(service.answer(message))
         answer = service.answer(message)
         gate.open()
-        await until(lambda: answer.outcome is not None)
+        await until(lambda: answer.ended)
         await reader.take(1)
         while not reader.whole and await reader.take(1 << 16):
             pass
@@ -305,7 +316,7 @@ async def test_a_reader_that_lags_catches_up_in_bigger_chunks(service: Service, 
 
 async def test_slow_readers_of_a_huge_frame_share_one_copy(service: Service, fake: FakeOllama) -> None:
     client = service.client
-    fake.script = Script([token("x" * 7_000_000), last()])
+    fake.script = Script([*[token("x" * 700_000)] * 10, last()])
     async with running(client) as (session, message, stream):
         answer = service.answer(message)
         await stream.until("chunk")  # the other frames stay where they are
@@ -314,7 +325,7 @@ async def test_slow_readers_of_a_huge_frame_share_one_copy(service: Service, fak
             with idle(client, f"{watching(session, message)}?after=0.7000000") as reader:
                 while not reader.events:
                     await reader.take(64)
-                await until(lambda: answer.outcome is not None)
+                await until(lambda: answer.ended)
                 traces = tracemalloc.take_snapshot().filter_traces([tracemalloc.Filter(True, sse.__file__)])
         finally:
             tracemalloc.stop()
@@ -358,11 +369,58 @@ async def test_a_request_that_waits_for_json_counts_as_a_reader(service: Service
         assert [given["fullResponse"] for given in await asyncio.gather(*waiting)] == ["Hello."] * 2
 
 
-async def test_any_number_may_read_a_finished_answer(service: Service) -> None:
+async def stored(client: Client, session: str) -> int:
+    """Return the id of the answer to a message, once it has ended and its stream is closed."""
+    return int((await client.ask(session)).answer_id)
+
+
+@pytest.mark.usefixtures("much")
+async def test_readers_of_a_stored_answer_count_and_share_it(service: Service) -> None:
     client = service.client
     session = await client.new_session()
-    message = (await client.ask(session)).last["assistantMessageId"]
-    async with AsyncExitStack() as opened:
-        for _ in range(5):
-            stream = await opened.enter_async_context(client.resuming(session, message))
+    message = await stored(client, session)
+    with idle(client, watching(session, message)), idle(client, watching(session, message)):
+        async with client.resuming(session, message) as third:
+            await third.until("start")
+            answer = service.shared(message)
+            assert answer is not None
+            await until(lambda: len(answer.subscribers) == 3)
+            refusal = await client.call("GET", watching(session, message), status=429)
+            assert refusal["code"] == "too_many_subscribers"
+            await third.rest()
+        assert third.text() == WORD * 320
+
+
+async def test_any_number_may_read_a_finished_answer_one_after_the_other(service: Service) -> None:
+    client = service.client
+    session = await client.new_session()
+    message = await stored(client, session)
+    for _ in range(5):
+        async with client.resuming(session, message) as stream:
             assert (await stream.until("done"))["fullResponse"] == "Hello from a fake."
+
+
+@pytest.mark.usefixtures("much")
+async def test_slow_readers_of_many_answers_give_way(
+    service: Service, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Those of the answers that have been held the longest do, and can resume."""
+    monkeypatch.setattr(shared, "MAX_ENDED_BYTES", 11_000_000)  # two of these answers
+    client = service.client
+    session = await client.new_session()
+    messages = [await stored(client, session) for _ in range(4)]
+    with ExitStack() as opened:
+        slow = []
+        for message in messages[:3]:
+            slow.append(opened.enter_context(idle(client, watching(session, message))))
+            await until(lambda message=message: service.readers(message) == 1)  # type: ignore[misc]
+        await until(lambda: service.readers(messages[0]) == 0)
+        assert [service.readers(message) for message in messages[1:3]] == [1, 1]
+        async with client.resuming(session, messages[3]) as fast:
+            await fast.rest()
+        assert fast.text() == WORD * 320
+        await slow[0].rest()
+        assert not slow[0].whole
+        async with client.resuming(session, messages[0]) as again:
+            await again.rest()
+        assert again.text() == WORD * 320

@@ -172,7 +172,7 @@ async def test_no_character_breaks_a_frame(client: Client, fake: FakeOllama) -> 
     assert (stored["thinking"], stored["content"]) == (text, text)
 
 
-@pytest.mark.parametrize("text", ["x" * 7_000_000, "é☃😀" * 600_000, "\0" * 100_000], ids=["x", "é", "NUL"])
+@pytest.mark.parametrize("text", ["x" * 1_000_000, "é☃😀" * 100_000, "\0" * 100_000], ids=["x", "é", "NUL"])
 async def test_a_huge_line_arrives_in_bounded_frames(client: Client, fake: FakeOllama, text: str) -> None:
     fake.script = Script([token(text), last()])
     stream = await client.ask(await client.new_session())

@@ -185,14 +185,16 @@ def send_without_reading(client: Client, session: str) -> socket.socket:
 async def test_a_reader_that_takes_nothing_is_dropped(
     server: Server, fake: FakeOllama, config: Config
 ) -> None:
-    fake.script = Script([token("x" * 1_000_000)] * 8, end="hang")  # more than any socket buffer holds
+    fake.script = Script([token("\0" * 100_000)] * 20, end="hang")  # 12 MB: more than any socket buffer holds
     session = await server.client.new_session()
     with closing(send_without_reading(server.client, session)):
         await fake.arrived()
-        await reaches(server.client, session, "0.8000000")
+        await reaches(server.client, session, "0.2000000")
         async with stopping(server):
             pass
-    assert [(status, len(content)) for status, content in answers(config)] == [("interrupted", 8_000_000)]
+    with closing(sqlite3.connect(config.database_path)) as connection:  # length() in SQL stops at NUL
+        stored = connection.execute("SELECT status, length(hex(content)) FROM message WHERE id = 2")
+        assert stored.fetchall() == [("interrupted", 4_000_000)]
 
 
 @pytest.mark.parametrize("call", ["messages", "messages/stream"])

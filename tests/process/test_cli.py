@@ -228,7 +228,9 @@ async def test_a_signal_with_an_ollama_that_hangs(fake: FakeOllama, tmp_path: Pa
 
 async def test_a_signal_with_a_reader_that_does_not_read(fake: FakeOllama, tmp_path: Path) -> None:
     fake.script = Script([token("x" * 1_000_000)] * 8, end="hang")  # more than any socket buffer holds
-    async with Process.running(tmp_path, ollama_host=fake.url, **MODEL) as process:
+    async with Process.running(
+        tmp_path, ollama_host=fake.url, max_answer_bytes=10_000_000, **MODEL
+    ) as process:
         session = await process.client.new_session()
         send = request("POST", f"/api/chat/sessions/{session}/messages/stream", body={"message": "Hello"})
         with unread(process.client, send):

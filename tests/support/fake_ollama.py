@@ -20,7 +20,7 @@ import re
 import socket
 import struct
 from collections import Counter
-from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterable
 from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass, field
 from typing import Any, Final, Literal, Self
@@ -75,13 +75,13 @@ class Script:
     with a TCP reset; `hang`, kept open. With `raw`, the pieces are all there is: no HTTP is added.
     """
 
-    pieces: Sequence[bytes] = ()
+    pieces: Iterable[bytes] = ()
     status: int = 200
     content_type: str = NDJSON
     headers: dict[str, str] = field(default_factory=dict)
     head: Gate | None = None
     gate: Gate | None = None
-    delays: Sequence[float] = ()
+    delays: Iterable[float] = ()
     end: Literal["clean", "cut", "reset", "hang"] = "clean"
     raw: bool = False
 
@@ -308,11 +308,12 @@ async def _play(script: Script, http: web.Request, chat: Chat) -> web.StreamResp
     )
     if not script.raw:
         await response.prepare(http)
-    for number, piece in enumerate(script.pieces):
+    delays = iter(script.delays)
+    for piece in script.pieces:
         if script.gate is not None:
             await script.gate.passed()
-        if script.delays:
-            await asyncio.sleep(script.delays[number])
+        if delay := next(delays, 0):
+            await asyncio.sleep(delay)
         await _send(piece, http, None if script.raw else response)
         chat.sent += 1
     chat.served = True

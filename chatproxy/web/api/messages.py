@@ -176,9 +176,9 @@ async def _whole(request: web.Request, answer: Answer) -> web.StreamResponse:
     """Respond with the answer as one JSON object, once it has ended."""
     with request.app[CHAT].subscribed(answer, NullSink(request), None) as subscription:
         await subscription.run()
-    outcome = answer.outcome
-    if outcome is None:
+    if not answer.ended:
         return web.Response(status=499)  # the client has disconnected and will not see it
+    outcome = answer.message
     if failure := outcome.error:
         return error_response(failure.as_error(assistantMessageId=answer.id, fullResponse=outcome.content))
     return json_response(

@@ -1,14 +1,16 @@
 """The growing text, and readers who hold a position in it; without a network."""
 
+import tracemalloc
 from typing import Any
 
 import msgspec
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from msgspec.structs import replace
 
 from chatproxy.answers.answer import MAX_FRAME, Answer, Text
-from chatproxy.answers.events import Chunk, Frame, frame
+from chatproxy.answers.events import Chunk, frame
 from chatproxy.cursor import Cursor
 from chatproxy.store.records import Message
 
@@ -33,7 +35,7 @@ def test_text_is_read_by_code_points(pieces: list[str], start: int, size: int) -
         text.append(piece)
     whole = "".join(pieces)
     assert (text.length, str(text)) == (len(whole), whole)
-    assert text.part(start, size) == whole[start : start + size]
+    assert text.part(start, start + size) == whole[start : start + size]
     text.append("end")
     assert str(text) == whole + "end"
 
@@ -82,19 +84,51 @@ def test_an_answer_streams_until_its_readers_are_told_otherwise() -> None:
     assert answer.message == stored
 
 
-def test_a_terminal_event_is_encoded_once() -> None:
-    answer = Answer(message(content="hello", status="complete", finish_reason="length"), 1)
-    assert answer.outcome is not None
-    done = answer.terminal(answer.outcome)
-    assert answer.terminal(answer.outcome) is done
-    assert msgspec.json.decode(done.json) == {
+def test_the_terminal_event_is_made_in_pieces() -> None:
+    text = 'a\u2028"😀' * 20_000
+    answer = Answer(message(content=text, status="complete", finish_reason="length"), 1)
+    pieces = list(answer.terminal())
+    assert max(map(len, pieces)) < 6 * MAX_FRAME
+    assert len(b"".join(pieces).decode().splitlines()) == 1
+    assert msgspec.json.decode(b"".join(pieces)) == {
         "type": "done",
         "assistantMessageId": 2,
-        "fullResponse": "hello",
+        "fullResponse": text,
         "sources": [],
         "finishReason": "length",
         "model": None,
         "usage": None,
-        "cursor": "0.5.end",
+        "cursor": "0.80000.end",
     }
-    assert done == Frame(done.json, "0.5.end")
+
+
+def test_a_text_takes_as_much_memory_as_its_bytes() -> None:
+    tracemalloc.start()
+    try:
+        for letter, size in (("a", 1), ("漢", 3)):
+            before, _ = tracemalloc.get_traced_memory()
+            text = Text()
+            for _ in range(100_000):
+                text.append(letter * 10)
+            after, _ = tracemalloc.get_traced_memory()
+            assert text.size == 1_000_000 * size
+            assert after - before < 1.2 * text.size
+    finally:
+        tracemalloc.stop()
+
+
+def test_an_ended_answer_keeps_its_text_once() -> None:
+    tracemalloc.start()
+    try:
+        before, _ = tracemalloc.get_traced_memory()
+        answer = Answer(message(), 1)
+        for _ in range(100):
+            answer.append("", "x" * 10_000, 1)
+        answer.end(replace(answer.message, status="complete"))
+        terminal = answer.terminal()
+        next(terminal)
+        after, _ = tracemalloc.get_traced_memory()
+    finally:
+        tracemalloc.stop()
+    assert answer.size == 1_000_000
+    assert after - before < 1.2 * answer.size

@@ -120,8 +120,20 @@ async def test_a_stored_answer_is_read_from_the_store(
     reply = await begun(store, session)
     await store.messages.finish(replace(reply, status="complete", content="Done."))
     answer = await transcript.answer(session, reply.id)
-    assert answer.outcome is not None
-    assert answer.outcome.content == "Done."
+    assert answer.ended
+    assert answer.message.content == "Done."
+
+
+async def test_all_who_read_a_stored_answer_at_once_share_it(
+    store: Store, session: Session, transcript: Transcript
+) -> None:
+    reply = await begun(store, session)
+    await store.messages.finish(replace(reply, status="complete", content="Done."))
+    first, second = await asyncio.gather(*[transcript.answer(session, reply.id) for _ in range(2)])
+    assert first is second is await transcript.answer(session, reply.id)
+    other = await store.sessions.create("somebody else")
+    with pytest.raises(ChatError, match="no answer"):
+        await transcript.answer(other, reply.id)
 
 
 async def test_an_answer_about_to_begin_is_waited_for(

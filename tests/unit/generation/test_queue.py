@@ -5,11 +5,11 @@ import asyncio
 import pytest
 
 from chatproxy.errors import ChatError
-from chatproxy.generation.queue import Queue, Ticket
+from chatproxy.generation.queue import MAX_PROMPT_BYTES, Queue, Ticket
 
 
 def join(queue: Queue, number: int, model: str = "m") -> list[Ticket]:
-    return [queue.join(model) for _ in range(number)]
+    return [queue.join(model, 0) for _ in range(number)]
 
 
 def admitted(ticket: Ticket) -> bool:
@@ -49,18 +49,18 @@ def test_a_full_queue_refuses_and_keeps_nothing() -> None:
     queue = Queue(1, 2)
     tickets = join(queue, 3)
     with pytest.raises(ChatError) as refused:
-        queue.join("m")
+        queue.join("m", 0)
     assert (refused.value.code, refused.value.retry_after) == ("overloaded", 5)
     assert queue.waiting == 2
     tickets[2].leave()
-    assert queue.join("m").position == 2
+    assert queue.join("m", 0).position == 2
 
 
 def test_with_no_room_to_wait_only_free_slots_are_given() -> None:
     queue = Queue(1, 0)
-    assert admitted(queue.join("m"))
+    assert admitted(queue.join("m", 0))
     with pytest.raises(ChatError):
-        queue.join("m")
+        queue.join("m", 0)
 
 
 def test_the_limit_of_a_model_is_learned() -> None:
@@ -102,3 +102,20 @@ def test_what_has_ended_does_not_run_together_with_what_begins() -> None:
     second.text_ended()
     second.text_started()
     assert not admitted(third)
+
+
+def test_prompts_are_bounded_in_bytes_until_their_answers_begin() -> None:
+    queue = Queue(1, 10)
+    first, second = queue.join("m", MAX_PROMPT_BYTES - 10), queue.join("m", 10)
+    with pytest.raises(ChatError) as refused:
+        queue.join("other", 1)
+    assert (refused.value.code, refused.value.retry_after) == ("overloaded", 5)
+    assert queue.waiting == 1
+    first.discard_prompt()
+    third = queue.join("m", MAX_PROMPT_BYTES - 10)
+    with pytest.raises(ChatError):
+        queue.join("m", 1)
+    first.leave()
+    second.leave()
+    third.leave()
+    assert queue.join("m", 2 * MAX_PROMPT_BYTES).position == 0  # alone

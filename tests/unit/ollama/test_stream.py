@@ -25,8 +25,10 @@ from recordings import BROKEN, CUTS, STREAMS, by_byte, recorded, texts
 from waiting import until
 from yarl import URL
 
+from chatproxy import clock
 from chatproxy.errors import ChatError
 from chatproxy.ollama.stream import ChatStream, chat_stream
+from chatproxy.ollama.turns import Turns
 from chatproxy.ollama.wire import MAX_LINE, Line
 
 BODY = b'{"model":"gemma3:270m","messages":[{"role":"user","content":"Hi"}]}'
@@ -63,7 +65,7 @@ async def ask(
     fake: FakeOllama, receive: Callable[[Sequence[Line]], None], *, path: str = "", **settings: Any
 ) -> ChatStream:
     settings = {"api_key": None, "connect_timeout": 5.0} | settings
-    return await chat_stream(URL(fake.url + path), BODY, receive, **settings)
+    return await chat_stream(URL(fake.url + path), BODY, receive, Turns(), **settings)
 
 
 async def outcome(stream: ChatStream) -> tuple[str | None, str]:
@@ -134,7 +136,7 @@ async def test_many_at_once(fake: FakeOllama) -> None:
     bodies = [json.dumps({"model": "m", "messages": [{"content": message}]}).encode() for message in messages]
     streams = await asyncio.gather(
         *(
-            chat_stream(URL(fake.url), body, reader, api_key=None, connect_timeout=5)
+            chat_stream(URL(fake.url), body, reader, Turns(), api_key=None, connect_timeout=5)
             for body, reader in zip(bodies, readers, strict=True)
         )
     )
@@ -181,16 +183,16 @@ async def test_one_delivery_for_each_read(fake: FakeOllama) -> None:
 
 
 async def test_last_read_moves_with_the_bytes(fake: FakeOllama) -> None:
-    gate, loop = Gate(), asyncio.get_running_loop()
+    gate = Gate()
     fake.script = Script(answer("a"), gate=gate)
-    before = loop.time()
+    before = clock.now()
     stream = await ask(fake, reader := Reader())
     sent = stream.last_read
-    assert before <= sent <= loop.time()
+    assert before <= sent <= clock.now()
     await fake.arrived()
     gate.let()
     await reader.has("a")
-    assert sent < stream.last_read <= loop.time()
+    assert sent < stream.last_read <= clock.now()
 
 
 async def test_what_follows_done_is_ignored(fake: FakeOllama) -> None:
@@ -248,7 +250,7 @@ async def test_ipv6() -> None:
     async with await asyncio.start_server(serve, "::1", 0) as server:
         port = server.sockets[0].getsockname()[1]
         url = URL(f"http://[::1]:{port}/under")
-        stream = await chat_stream(url, BODY, Reader(), api_key=None, connect_timeout=5)
+        stream = await chat_stream(url, BODY, Reader(), Turns(), api_key=None, connect_timeout=5)
         assert (await stream.finished).content == "six"
         await closed.wait()
     request, host = heads[0].split(b"\r\n")[:2]
@@ -409,14 +411,14 @@ async def test_a_refused_connection_is_unavailable(fake: FakeOllama) -> None:
 @pytest.mark.parametrize("url", ["http://no-such-host.invalid", f"http://{'x' * 70}.invalid"])
 async def test_no_such_host(url: str) -> None:
     with pytest.raises(ChatError) as caught:
-        await chat_stream(URL(url), BODY, Reader(), api_key=None, connect_timeout=5)
+        await chat_stream(URL(url), BODY, Reader(), Turns(), api_key=None, connect_timeout=5)
     assert caught.value.code == "upstream_unavailable"
 
 
 async def test_tls_with_a_server_that_has_none(fake: FakeOllama) -> None:
     url = URL(fake.url.replace("http", "https"))
     with pytest.raises(ChatError) as caught:
-        await chat_stream(url, BODY, Reader(), api_key=None, connect_timeout=5)
+        await chat_stream(url, BODY, Reader(), Turns(), api_key=None, connect_timeout=5)
     assert caught.value.code == "upstream_unavailable"
     assert isinstance(caught.value.__cause__, ssl.SSLError)
 
@@ -425,7 +427,7 @@ async def test_a_connection_that_takes_too_long_is_unavailable() -> None:
     async with Mute.listening() as mute:
         with pytest.raises(ChatError) as caught:
             await chat_stream(
-                URL(f"https://{mute.address}"), BODY, Reader(), api_key=None, connect_timeout=0.05
+                URL(f"https://{mute.address}"), BODY, Reader(), Turns(), api_key=None, connect_timeout=0.05
             )
         assert caught.value.code == "upstream_unavailable"
 
@@ -433,7 +435,9 @@ async def test_a_connection_that_takes_too_long_is_unavailable() -> None:
 async def test_cancelled_while_connecting() -> None:
     async with Mute.listening() as mute:
         url = URL(f"https://{mute.address}")
-        asking = asyncio.create_task(chat_stream(url, BODY, Reader(), api_key=None, connect_timeout=20))
+        asking = asyncio.create_task(
+            chat_stream(url, BODY, Reader(), Turns(), api_key=None, connect_timeout=20)
+        )
         await mute.connected.wait()
         asking.cancel()
         with pytest.raises(asyncio.CancelledError):
@@ -470,7 +474,7 @@ async def test_nothing_is_delivered_after_abort(fake: FakeOllama) -> None:
 
 async def test_bytes_that_arrive_after_abort_are_dropped() -> None:
     reader = Reader()
-    stream = ChatStream(b"", reader, asyncio.get_running_loop())
+    stream = ChatStream((), reader, Turns(), asyncio.get_running_loop())
     stream.abort()  # before there is a connection
     stream.data_received(HEAD + b"\r\n" + token("late"))
     stream.eof_received()
@@ -508,6 +512,7 @@ async def test_cancelling_the_waiter_closes_the_connection(fake: FakeOllama) -> 
         return await stream.finished
 
     waiting = asyncio.create_task(wait())
+    await asyncio.sleep(0)  # it waits now
     await reader.has("a")
     waiting.cancel()
     await asyncio.wait_for(fake.chats[0].closed.wait(), 10)

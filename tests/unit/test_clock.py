@@ -1,0 +1,38 @@
+"""The clock of deadlines, which a pause of the process does not move on."""
+
+import asyncio
+import time
+
+import pytest
+
+from chatproxy import clock
+
+
+@pytest.fixture(autouse=True)
+def short_step(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(clock, "STEP", 0.05)
+
+
+def test_a_pause_counts_as_one_step() -> None:
+    before = clock.now()
+    time.sleep(0.3)
+    assert 0 < clock.now() - before <= 0.05
+
+
+def test_what_is_read_often_keeps_time() -> None:
+    before, began = clock.now(), time.monotonic()
+    while time.monotonic() - began < 0.2:
+        clock.now()
+    assert clock.now() - before > 0.05
+
+
+async def test_what_arrives_after_a_pause_is_not_late() -> None:
+    loop = asyncio.get_running_loop()
+    future = loop.create_future()
+    loop.call_soon(time.sleep, 0.3)
+    loop.call_later(0.1, loop.call_later, 0.01, future.set_result, None)
+    assert await clock.wait(future, 0.2)
+
+
+async def test_what_never_arrives_is_late() -> None:
+    assert not await clock.wait(asyncio.get_running_loop().create_future(), 0.01)
