@@ -68,7 +68,11 @@ class FairSlots:
     def _advance(self) -> None:
         """Give free slots to those whose turn it is."""
         while self._taken.total() < self._slots:
-            entitled = [entry for entry in self._waiting if self._taken[entry[0]] < self._slots_per_user]
+            entitled = [
+                (user, turn)
+                for user, turn in self._waiting
+                if self._taken[user] < self._slots_per_user and not turn.cancelled()
+            ]
             if not entitled:
                 return
             entry = min(entitled, key=lambda entry: (self._taken[entry[0]], self._served.get(entry[0], 0)))

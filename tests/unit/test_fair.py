@@ -141,3 +141,17 @@ async def test_nothing_is_kept_of_users_who_have_left() -> None:
     assert not shares._waiting
     assert not shares._served
     assert not shares._taken
+
+
+async def test_callers_who_leave_together() -> None:
+    """One of them gives back a slot while another, who waits for it, is already cancelled."""
+    shares = slots()
+    jobs = Jobs(shares)
+    leaving = [jobs.add("a1"), jobs.add("b1")]
+    await asyncio.sleep(0)
+    for job in leaving:
+        job.cancel()
+    results = await asyncio.gather(*leaving, return_exceptions=True)
+    assert [type(result) for result in results] == [asyncio.CancelledError] * 2
+    async with shares.slot("c"):
+        pass
