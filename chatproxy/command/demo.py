@@ -34,7 +34,7 @@ DETAILS: Final = {
     "quantization_level": "none",
 }
 _WORD: Final = re.compile(r"[^\W_]+")
-_TOKEN: Final = re.compile(r"\s*\S+")
+_TOKEN: Final = re.compile(r"(?<!\s)\s*\S+")
 _ASKS_FOR_CODE: Final = re.compile(r"\b(code|python|program|script|function|snippet)\b", re.IGNORECASE)
 
 TOUR: Final = """\

@@ -10,7 +10,8 @@ OVERLAP: Final = 100  # characters repeated from the previous chunk, so that no 
 
 # Before a heading: one of Markdown's, a numbered line, or a line without lower-case letters.
 _HEADING: Final = re.compile(
-    r"\n(?=#{1,6} |[1-9][0-9]?\.(?:[0-9]+\.?)* {1,3}[^\W\d_].{0,99}\n)|\n\n(?=[^\na-z]{4,80}\n\n)"
+    r"\n(?=#{1,6} |[1-9][0-9]?\.(?:[0-9]+(?:\.[0-9]+)*\.?)? {1,3}[^\W\d_].{0,99}\n)"
+    r"|\n\n(?=[^\na-z]{4,80}\n\n)"
 )
 # Where a chunk may end, best first: after a section, a paragraph, a sentence, a line, a word.
 _BOUNDARIES: Final = (

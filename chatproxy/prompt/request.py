@@ -52,8 +52,8 @@ KeepAlive = (
 )
 
 # What Go's time.ParseDuration reads, and how long each unit is in seconds.
-_DURATION: Final = re.compile(r"[-+]?(?:(?:\d+\.?\d*|\.\d+)(?:ns|us|µs|μs|ms|s|m|h))+", re.ASCII)
-_PART: Final = re.compile(r"([\d.]+)([a-zµμ]+)", re.ASCII)
+_DURATION: Final = re.compile(r"[-+]?(?:(?:\d+(?:\.\d*)?|\.\d+)(?:ns|us|µs|μs|ms|s|m|h))+", re.ASCII)
+_PART: Final = re.compile(r"(?<![\d.])([\d.]+)([a-zµμ]+)", re.ASCII)
 _UNITS: Final = {"ns": 1e-9, "us": 1e-6, "µs": 1e-6, "μs": 1e-6, "ms": 1e-3, "s": 1, "m": 60, "h": 3600}
 _NUMBER: Final = re.compile(r"[-+]?\d+(?:\.\d+)?", re.ASCII)
 
