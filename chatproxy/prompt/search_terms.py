@@ -8,6 +8,8 @@ from pathlib import Path
 from typing import Final
 
 MAX_TERMS: Final = 32  # per question; a message may be as long as a document
+MAX_PARTS: Final = 4  # of a term; a search takes as long for each part as for a term
+MAX_QUESTION: Final = 4000  # characters; of a longer one, half as many count at either end
 
 
 def _read_stop_words() -> Mapping[str, frozenset[str]]:
@@ -32,7 +34,7 @@ _POINTING: Final = _STOP_WORDS["pointing"]
 _ELISION: Final = re.compile(
     r"(?<=\w)['’](?:s|t|ll|re|ve|d|m)\b|\b(?:[cdjlmnst]|qu|dell|nell|all)['’](?=\w)"  # noqa: RUF001
 )
-_WORD: Final = re.compile(r"\w+(?:[./:_-]\w+)*")  # "5.2", "var/tmp" and "policy_rc" are one word each
+_WORD: Final = re.compile(r"\w+(?:[./:-]\w+)*")  # "5.2", "var/tmp" and "policy_rc" are one word each
 _PART: Final = re.compile(r"[^\W_]+")
 
 
@@ -40,22 +42,35 @@ def search_terms(question: str) -> list[str]:
     """Return the terms to search a document for, in lower case: words, their parts and pairs of words.
 
     The list is empty if the question is about the document as a whole ("summarise this"). Of a question
-    with more than MAX_TERMS terms, the first and the last are kept.
+    with more than MAX_TERMS terms, the first and the last are kept. Terms of more than MAX_PARTS parts
+    are left out.
 
     A word for the document itself is left out where the question points at it ("what does the contract say
     about rent?"), and kept otherwise ("what is a contract?").
     """
-    words = _WORD.findall(_ELISION.sub(" ", question.lower()))
+    words = [word for part in _ends(question) for word in ("", *_words(part))]
     # None marks a stop word, so that the words on either side of it do not become a pair.
-    kept = [None if _is_stop_word(word, before) else word for before, word in pairwise(["", *words])]
+    kept = [None if _is_stop_word(word, before) else word for before, word in pairwise(words)]
     whole = [word for word in kept if word is not None]
     parts = [part for word in whole for part in _parts(word)]
     if _GENERAL.issuperset(parts):
         return []
     pairs = [f"{first} {second}" for first, second in pairwise(kept) if first and second]
-    terms = list(dict.fromkeys([*parts, *whole, *pairs]))
+    terms = [
+        term for term in dict.fromkeys([*parts, *whole, *pairs]) if len(_PART.findall(term)) <= MAX_PARTS
+    ]
     half = MAX_TERMS // 2
     return terms if len(terms) <= MAX_TERMS else terms[:half] + terms[-half:]
+
+
+def _ends(question: str) -> list[str]:
+    if len(question) <= MAX_QUESTION:
+        return [question]
+    return [question[: MAX_QUESTION // 2], question[-MAX_QUESTION // 2 :]]
+
+
+def _words(text: str) -> list[str]:
+    return _WORD.findall(_ELISION.sub(" ", text.lower()))
 
 
 def _is_stop_word(word: str, before: str) -> bool:

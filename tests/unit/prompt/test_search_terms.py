@@ -1,6 +1,8 @@
+from time import process_time
+
 import pytest
 
-from chatproxy.prompt.search_terms import MAX_TERMS, search_terms
+from chatproxy.prompt.search_terms import MAX_QUESTION, MAX_TERMS, search_terms
 
 
 @pytest.mark.parametrize(
@@ -58,3 +60,20 @@ def test_long_questions_count_at_their_ends() -> None:
     words = search_terms(" and ".join([f"w{number}" for number in range(1000)]))
     assert words == [f"w{number}" for number in (*range(16), *range(984, 1000))]
     assert len(words) == MAX_TERMS
+
+
+def test_terms_of_many_parts_are_left_out() -> None:
+    """Each part costs a search as much as a term of its own does."""
+    assert search_terms("10.0.0.1 and " + "x/" * 100_000) == ["10", "0", "1", "x", "10.0.0.1"]
+
+
+@pytest.mark.parametrize("unit", ["a/", "ab cd ", "谁卖蜂蜜", "l'", "12 ", "İ"])
+def test_a_long_question_costs_no_more_than_one_of_middle_length(unit: str) -> None:
+    def seconds(size: int) -> float:
+        question = unit * (size // len(unit))
+        began = process_time()
+        search_terms(question)
+        return process_time() - began
+
+    longest, middle = [min(seconds(size) for _ in range(5)) for size in (256 * 1024, 2 * MAX_QUESTION)]
+    assert longest < 3 * middle
