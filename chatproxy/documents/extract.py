@@ -19,7 +19,7 @@ from chatproxy.documents.encodings import decode
 from chatproxy.errors import ChatError
 
 FORMATS: Final = "PDF, DOCX, Markdown, HTML, CSV, JSON, plain text and source code"  # for error messages
-MAX_TEXT: Final = 64 * 1024 * 1024  # characters; a small file can expand into many
+MAX_TEXT: Final = 10 * 1024 * 1024  # bytes in UTF-8; a small file can expand into many
 MAX_UNPACKED: Final = 100 * 1024 * 1024  # bytes of a DOCX, which is a ZIP archive
 
 _SOURCE_CODE: Final = (
@@ -65,8 +65,8 @@ def extract(file: BinaryIO, promised: str) -> ExtractedText:
     in it, and `invalid` if there is none or the file is damaged.
     """
     text = _READERS.get(promised, _read_text)(file)
-    if len(text) > MAX_TEXT:
-        raise ChatError("too_large", f"The file holds more than {MAX_TEXT} characters; send it in parts.")
+    if len(text.encode("utf-8", "replace")) > MAX_TEXT:
+        raise ChatError("too_large", f"The file holds more than {MAX_TEXT} bytes of text; send it in parts.")
     text = clean(text)
     if not text:
         raise _invalid("There is no text in the file; a scan has to go through text recognition first.")

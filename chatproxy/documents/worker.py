@@ -1,7 +1,8 @@
 """Read and split a file in a process of its own, so that a hostile file can bring down nothing else.
 
 A thread cannot be killed, and an endless loop in a parser, or a decompression bomb, would take the whole
-server with it. The process is limited in time, memory and output, and returns its result as JSON.
+server with it. The process is limited in time, memory and output. It writes the chunks in batches, a line of
+JSON each, so that no document is in the server's memory as a whole.
 """
 
 import asyncio
@@ -9,8 +10,10 @@ import gc
 import os
 import resource
 import sys
-from asyncio.subprocess import DEVNULL, PIPE
-from contextlib import suppress
+from asyncio.subprocess import DEVNULL, PIPE, Process
+from collections.abc import AsyncGenerator, AsyncIterator
+from contextlib import aclosing, asynccontextmanager, suppress
+from itertools import islice
 from typing import BinaryIO, Final
 
 import msgspec
@@ -19,23 +22,21 @@ from msgspec import Struct
 from chatproxy.documents.chunks import split_text
 from chatproxy.documents.extract import extract
 from chatproxy.errors import ChatError, Details, shutting_down
+from chatproxy.fair import FairSlots
 
 CPU_LIMIT: Final = 60  # seconds; enough for a real file of a few hundred pages
 TIMEOUT: Final = 180  # seconds of wall-clock time; longer, because the machine may be busy
-MEMORY_LIMIT: Final = 1024**3  # bytes of address space
+MEMORY_LIMIT: Final = 768 * 1024**2  # bytes of address space
 ENVIRONMENT: Final = ("PATH", "LANG", "LD_LIBRARY_PATH")  # the last is for a Python built as a shared library
-MAX_PROCESSES: Final = 2
-MAX_WAITING: Final = 8  # files waiting for a process
+MAX_PROCESSES: Final = 3
+PROCESSES_PER_USER: Final = 2
+MAX_WAITING: Final = 32  # files waiting for a process
+WAITING_PER_USER: Final = 8
+BATCH: Final = 200  # chunks
+MAX_LINE: Final = 2 * 1024 * 1024  # bytes; more than the JSON of a batch can have
 
 
-class Contents(Struct, frozen=True, tag=True):
-    """What a file holds, as `store` keeps it."""
-
-    media_type: str
-    chunks: list[str]
-
-
-class Refusal(Struct, frozen=True, tag=True):
+class Refusal(Struct, frozen=True):
     """A ChatError on its way out of the process."""
 
     code: str
@@ -51,61 +52,101 @@ LIMIT_EXCEEDED: Final = Refusal(
 
 
 class DocumentReader:
-    """Reads up to MAX_PROCESSES files at a time; up to MAX_WAITING more wait, each open and on disk."""
+    """Reads a few files at a time; users take turns, and a few more files of each may wait."""
 
     def __init__(self) -> None:
-        self._tasks: set[asyncio.Task[Contents | Refusal]] = set()
-        self._processes = asyncio.Semaphore(MAX_PROCESSES)
+        self._processes = FairSlots(
+            MAX_PROCESSES,
+            MAX_WAITING,
+            slots_per_user=PROCESSES_PER_USER,
+            places_per_user=WAITING_PER_USER,
+            refusal=overloaded,
+        )
+        self._waits: set[asyncio.Timeout] = set()
         self._closed = False
 
-    async def read(self, file: BinaryIO, promised: str) -> Contents:
-        """Return the contents of a file; `promised` is what `extract.media_type` returned for its name.
+    @asynccontextmanager
+    async def reading(
+        self, user: str, file: BinaryIO, promised: str
+    ) -> AsyncIterator[AsyncIterator[list[str]]]:
+        """Give the block the chunks of a file, in batches.
 
-        Raises what `extract.extract` raises, `overloaded` if too many files are waiting, and
-        `shutting_down` if the reader is or gets closed.
+        `promised` is what `extract.media_type` returned for the file's name. Raises `overloaded` if too many
+        files are waiting, and `shutting_down` if the reader is or gets closed. The iterator raises that, too,
+        and what `extract.extract` raises.
         """
+        async with (
+            self._until_closed(),
+            self._processes.slot(user),
+            aclosing(self._chunks(file, promised)) as chunks,
+        ):
+            yield chunks
+
+    def close(self) -> None:
+        """Refuse further files, and stop reading those that have come."""
+        self._closed = True
+        for wait in self._waits:
+            wait.reschedule(0)
+
+    @asynccontextmanager
+    async def _until_closed(self) -> AsyncIterator[None]:
         closed = shutting_down("send the document again in a moment")
         if self._closed:
             raise closed
-        if len(self._tasks) == MAX_PROCESSES + MAX_WAITING:
-            raise ChatError(
-                "overloaded",
-                f"{MAX_WAITING} documents are waiting to be read already; try again in a few seconds.",
-                retry_after=10,
-            )
-        task = asyncio.create_task(self._read(file, promised))
-        self._tasks.add(task)
-        task.add_done_callback(self._tasks.discard)
         try:
-            result = await task
-        except asyncio.CancelledError:
-            if self._closed:
-                raise closed from None
-            raise
-        if isinstance(result, Refusal):
-            raise ChatError(result.code, result.sentence, **result.details)
-        return result
+            async with asyncio.timeout(None) as wait:
+                self._waits.add(wait)
+                yield
+        except TimeoutError:
+            if not wait.expired():
+                raise
+            raise closed from None
+        finally:
+            self._waits.discard(wait)
 
-    async def _read(self, file: BinaryIO, promised: str) -> Contents | Refusal:
-        async with self._processes:
-            file.seek(0)
-            return await _run_process(file, promised)
+    async def _chunks(self, file: BinaryIO, promised: str) -> AsyncGenerator[list[str], None]:
+        file.seek(0)
+        deadline = asyncio.get_running_loop().time() + TIMEOUT
+        async with _process(file, promised) as process:
+            try:
+                while line := await _line(process, deadline):
+                    batch = msgspec.json.decode(line, type=list[str] | Refusal)
+                    if isinstance(batch, Refusal):
+                        raise _error(batch)
+                    yield batch
+            except (TimeoutError, msgspec.DecodeError) as error:
+                raise _error(LIMIT_EXCEEDED) from error
+            if await process.wait() != 0:  # the system killed it
+                raise _error(LIMIT_EXCEEDED)
 
-    async def close(self) -> None:
-        """Refuse further files, end all processes, and return once they have ended."""
-        self._closed = True
-        for task in self._tasks:
-            task.cancel()
-        await asyncio.gather(*self._tasks, return_exceptions=True)
+
+def overloaded() -> ChatError:
+    """Return the error for more documents at once than there are places."""
+    return ChatError(
+        "overloaded", "Too many documents are being sent or read; try again in a few seconds.", retry_after=10
+    )
 
 
-async def _run_process(file: BinaryIO, promised: str) -> Contents | Refusal:
+def _error(refusal: Refusal) -> ChatError:
+    return ChatError(refusal.code, refusal.sentence, **refusal.details)
+
+
+async def _line(process: Process, deadline: float) -> bytes:
+    assert process.stdout is not None  # it is a pipe
+    async with asyncio.timeout_at(deadline):
+        return await process.stdout.readline()
+
+
+@asynccontextmanager
+async def _process(file: BinaryIO, promised: str) -> AsyncIterator[Process]:
+    """Run a process that reads the file while the block runs."""
     process = await asyncio.create_subprocess_exec(
         sys.executable,
         *("-P", "-m", __name__, promised),
         stdin=file,
         stdout=PIPE,
         stderr=DEVNULL,
+        limit=MAX_LINE,
         # Only what Python needs to start: the environment may hold secrets.
         env={
             **{name: os.environ[name] for name in ENVIRONMENT if name in os.environ},
@@ -113,11 +154,7 @@ async def _run_process(file: BinaryIO, promised: str) -> Contents | Refusal:
         },
     )
     try:
-        async with asyncio.timeout(TIMEOUT):
-            output, _ = await process.communicate()
-        return msgspec.json.decode(output, type=Contents | Refusal)
-    except (TimeoutError, msgspec.DecodeError):  # a process that the system killed has written nothing
-        return LIMIT_EXCEEDED
+        yield process
     finally:
         if process.returncode is None:
             process.kill()
@@ -128,15 +165,19 @@ async def _run_process(file: BinaryIO, promised: str) -> Contents | Refusal:
 
 
 def main() -> None:
-    """Read the file on stdin, of the type named in `argv[1]`, and write the result to stdout as JSON."""
+    """Read the file on stdin, of the type named in `argv[1]`, and write batches of chunks to stdout."""
     gc.disable()  # saves a third of the time for a long DOCX, and this process is short-lived
     _limit_resources()
     try:
-        extracted = extract(sys.stdin.buffer, sys.argv[1])
-        result: Contents | Refusal = Contents(extracted.media_type, list(split_text(extracted.text)))
+        chunks = split_text(extract(sys.stdin.buffer, sys.argv[1]).text)
+        while batch := list(islice(chunks, BATCH)):
+            _write(batch)
     except ChatError as error:
-        result = Refusal(error.code, error.sentence, error.details)
-    sys.stdout.buffer.write(msgspec.json.encode(result))
+        _write(Refusal(error.code, error.sentence, error.details))
+
+
+def _write(value: list[str] | Refusal) -> None:
+    sys.stdout.buffer.write(msgspec.json.encode(value) + b"\n")
 
 
 def _limit_resources() -> None:

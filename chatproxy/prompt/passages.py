@@ -33,14 +33,14 @@ NO_MATCH: Final = Notice(
 
 
 async def passages_for(
-    documents: Documents, document: Document, question: str, *, limit: int = 5
+    documents: Documents, owner: str, document: Document, question: str, *, limit: int = 5
 ) -> Passages:
-    """Return up to `limit` passages for a question."""
+    """Return up to `limit` passages of the owner's document for a question."""
     words = search_terms(question)
     if not words:
         spread = await documents.chunks(document, _spread(document.chunks, limit))
         return Passages(document.id, spread)
-    if found := await documents.search(document, words, limit=limit):
+    if found := await documents.search(owner, document, words, limit=limit):
         return Passages(document.id, found)
     opening = await documents.chunks(document, range(limit))
     return Passages(document.id, opening, NO_MATCH)

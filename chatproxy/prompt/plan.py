@@ -130,7 +130,7 @@ class Planner:
             return Passages()
         try:
             document = await self._store.documents.get(owner, document_id)
-            return await passages_for(self._store.documents, document, request.message)
+            return await passages_for(self._store.documents, owner, document, request.message)
         except ChatError as error:
             if named is not UNSET or error.code != "not_found":
                 raise

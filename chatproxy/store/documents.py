@@ -4,21 +4,21 @@ The last unit of an upload makes the document `complete`, and the first unit of 
 query returns a document that is not complete. If a crash leaves one, the next start removes it.
 """
 
-import re
-from collections.abc import Sequence
+import asyncio
+from collections.abc import AsyncIterator, Sequence
 from contextlib import suppress
 from functools import partial
 from typing import Final
 
 import aiosqlite
-from msgspec.structs import asdict
+from msgspec.structs import asdict, replace
 
 from chatproxy.errors import ChatError
-from chatproxy.store.database import MAX_ID, Database, Row, fetch, now, one_row, phrase, split_page, to_json
+from chatproxy.store.database import MAX_ID, Database, Row, fetch, now, one_row, split_page, to_json
+from chatproxy.store.indexes import DocumentIndexes
 from chatproxy.store.records import Document, NewDocument, Source
 
 CHUNKS_PER_UNIT: Final = 200
-MAX_PAIRS: Final = 64  # per search
 
 COLUMNS: Final = "id, title, media_type, bytes, chunks, created_at"
 _GET: Final = f"SELECT {COLUMNS} FROM document WHERE id = :id AND owner = :owner AND complete"
@@ -31,23 +31,16 @@ _WITHDRAW: Final = """
     UPDATE document SET complete = 0 WHERE id = :id AND owner = :owner AND complete RETURNING id
 """
 _EXISTS: Final = "EXISTS (SELECT 1 FROM document WHERE id = :id AND complete)"
-# The range limits the search to this document's part of the index. A word's rarity counts over all documents.
-_SEARCH: Final = f"""
-    SELECT found.number, text, found.score FROM (
-        SELECT rowid AS key, rowid - (:id << 20) AS number, -rank AS score FROM chunk_words
-        WHERE chunk_words MATCH :words AND rowid BETWEEN :id << 20 AND (:id + 1 << 20) - 1 AND {_EXISTS}
-        ORDER BY rank LIMIT :limit
-    ) AS found JOIN chunk USING (key) ORDER BY found.score DESC
-"""
 # `numbers` is a JSON array.
 _CHUNKS: Final = f"""
-    SELECT value AS number, text, 0.0 AS score
+    SELECT value AS number, text
     FROM json_each(:numbers) JOIN chunk ON chunk.key = (:id << 20) + value
     WHERE {_EXISTS} ORDER BY value
 """
+_COMPLETE: Final = f"UPDATE document SET complete = 1, chunks = :count WHERE id = :id RETURNING {COLUMNS}"
 _INSERT: Final = """
     INSERT INTO document (owner, hash, title, media_type, bytes, chunks, created_at)
-    VALUES (:owner, :hash, :title, :media_type, :size, :chunks, :now) RETURNING id
+    VALUES (:owner, :hash, :title, :media_type, :size, 0, :now) RETURNING id
 """
 
 
@@ -60,19 +53,45 @@ class Documents:
 
     def __init__(self, database: Database) -> None:
         self._database = database
+        self._indexes = DocumentIndexes()
+        self._cleaning: asyncio.Task[None] | None = None
 
-    async def create(self, owner: str, new: NewDocument) -> tuple[Document, bool]:
-        """Store a document; return it, and whether it is new: an owner has each content only once."""
+    async def clean_up(self) -> None:
+        """Begin to remove what a crash left of documents; call this before any document is created."""
+        left = await self._database.fetch("SELECT id FROM document WHERE NOT complete")
+        self._cleaning = asyncio.create_task(self._remove_all([row["id"] for row in left]))
+
+    async def close(self) -> None:
+        """Stop cleaning up; the next start goes on with it."""
+        if self._cleaning is not None:
+            self._cleaning.cancel()
+            await asyncio.wait({self._cleaning})
+
+    async def _remove_all(self, document_ids: Sequence[int]) -> None:
+        for document_id in document_ids:
+            with suppress(ChatError):
+                await self._remove(document_id)
+
+    async def create(
+        self, owner: str, new: NewDocument, chunks: AsyncIterator[Sequence[str]]
+    ) -> tuple[Document, bool]:
+        """Store a document; return it, and whether it is new: an owner has each content only once.
+
+        Each batch of `chunks` is a unit of its own, so it has to be short. If `chunks` raises, nothing stays.
+        """
         run = self._database.run
         if earlier := await run(partial(_find_same, owner=owner, new=new)):
             return earlier, False
         document_id = await run(partial(_begin, owner=owner, new=new))
         try:
-            for first in range(0, len(new.chunks), CHUNKS_PER_UNIT):
-                some = new.chunks[first : first + CHUNKS_PER_UNIT]
-                await run(partial(_add, document_id=document_id, first=first, chunks=some), heavy=True)
-            found = await run(partial(_complete, owner=owner, document_id=document_id, new=new))
-        except ChatError:
+            count = 0
+            async for batch in chunks:
+                add = partial(_add, document_id=document_id, first=count, chunks=batch)
+                await run(add, heavy=True)
+                count += len(batch)
+            complete = partial(_complete, owner=owner, document_id=document_id, new=new, count=count)
+            found = await run(complete)
+        except BaseException:
             with suppress(ChatError):  # else the next start removes it
                 await self._remove(document_id)
             raise
@@ -98,6 +117,7 @@ class Documents:
         Sessions keep its id, which never becomes another document's.
         """
         one_row(await self._database.write(_WITHDRAW, owner=owner, id=document_id), _missing(document_id))
+        self._indexes.discard(document_id)
         with suppress(ChatError):  # no query returns it any more; the next start removes the rest
             await self._remove(document_id)
 
@@ -105,12 +125,22 @@ class Documents:
         while await self._database.run(partial(_remove_some, document_id=document_id), heavy=True):
             pass
 
-    async def search(self, document: Document, words: Sequence[str], *, limit: int) -> list[Source]:
-        """Return the chunks that hold any of the words, best first by BM25, which favours rare words."""
-        wanted = dict.fromkeys([*words, *pairs(" ".join(words))[:MAX_PAIRS]])
-        any_of = " OR ".join([phrase(word) for word in wanted])
-        rows = await self._database.fetch(_SEARCH, id=document.id, words=any_of, limit=limit)
-        return [_source(row, document) for row in rows]
+    async def search(
+        self, owner: str, document: Document, words: Sequence[str], *, limit: int
+    ) -> list[Source]:
+        """Return the chunks that hold any of the words, best first; see `DocumentIndex.search`.
+
+        Raises `not_found` as `chunks` does, and `overloaded` if the owner has too many searches waiting.
+        """
+        found = await self._indexes.search(owner, document.id, self._texts(document), words, limit)
+        chunks = {source.chunk: source for source in await self.chunks(document, list(found))}
+        return [replace(chunks[number], score=score) for number, score in found.items()]
+
+    async def _texts(self, document: Document) -> AsyncIterator[Sequence[str]]:
+        """Yield the text of all chunks, in steps. Raises `not_found` as `chunks` does."""
+        for first in range(0, document.chunks, CHUNKS_PER_UNIT):
+            numbers = range(first, min(first + CHUNKS_PER_UNIT, document.chunks))
+            yield [source.snippet for source in await self.chunks(document, numbers)]
 
     async def chunks(self, document: Document, numbers: Sequence[int]) -> list[Source]:
         """Return the chunks of those numbers, in the order of the document.
@@ -118,7 +148,8 @@ class Documents:
         Raises `not_found` if there are none: the document was deleted after its record was read.
         """
         rows = await self._database.fetch(_CHUNKS, id=document.id, numbers=to_json(list(numbers)))
-        if numbers and document.chunks:
+        if numbers and document.chunks and not rows:
+            self._indexes.discard(document.id)
             one_row(rows, _missing(document.id))
         return [_source(row, document) for row in rows]
 
@@ -137,7 +168,7 @@ def _source(row: Row, document: Document) -> Source:
         title=document.title,
         chunk=row["number"],
         snippet=row["text"],
-        score=row["score"],
+        score=0.0,
     )
 
 
@@ -152,51 +183,24 @@ async def _find_same(connection: aiosqlite.Connection, owner: str, new: NewDocum
 
 async def _begin(connection: aiosqlite.Connection, owner: str, new: NewDocument) -> int:
     """Insert a document that is not complete yet; return its id."""
-    (row,) = await fetch(
-        connection, _INSERT, **asdict(new) | {"owner": owner, "chunks": len(new.chunks), "now": now()}
-    )
+    (row,) = await fetch(connection, _INSERT, **asdict(new) | {"owner": owner, "now": now()})
     return int(row["id"])
 
 
 async def _add(connection: aiosqlite.Connection, document_id: int, first: int, chunks: Sequence[str]) -> None:
     """Add chunks; `first` is the number of the first one."""
     await connection.executemany(
-        "INSERT INTO chunk (key, text, openings) VALUES (?, ?, ?)",
-        [
-            (key, text, "\n".join([openings(text), *pairs(text)]))
-            for key, text in enumerate(chunks, start=(document_id << 20) + first)
-        ],
+        "INSERT INTO chunk (key, text) VALUES (?, ?)", enumerate(chunks, start=(document_id << 20) + first)
     )
 
 
-def openings(text: str) -> str:
-    """Return what hints at each paragraph's subject: a line that may be a heading, or the first two words."""
-    return "\n".join([_opening(*paragraph.strip().partition("\n")) for paragraph in text.split("\n\n")])
-
-
-def _opening(line: str, _: str, rest: str) -> str:
-    heading = len(line) < 80 and (not rest or line.startswith("#") or line[:1].isdecimal())
-    return line if heading else " ".join(line.split()[:2])
-
-
-# Chinese and Japanese do not separate words, Korean does not separate them from their endings.
-_CJK: Final = re.compile(r"[\u3005\u3041-\u3096\u30a1-\u30fa\u30fc\u3400-\u9fff\uac00-\ud7a3]{2,}")
-
-
-def pairs(text: str) -> list[str]:
-    """Return all pairs of adjacent CJK characters, which stand in for words that the index cannot see."""
-    return [run[place : place + 2] for run in _CJK.findall(text) for place in range(len(run) - 1)]
-
-
 async def _complete(
-    connection: aiosqlite.Connection, owner: str, document_id: int, new: NewDocument
+    connection: aiosqlite.Connection, owner: str, document_id: int, new: NewDocument, count: int
 ) -> Document:
     """Complete the document and return it, or an earlier one with the same content, completed meanwhile."""
     if earlier := await _find_same(connection, owner, new):
         return earlier
-    (row,) = await fetch(
-        connection, f"UPDATE document SET complete = 1 WHERE id = :id RETURNING {COLUMNS}", id=document_id
-    )
+    (row,) = await fetch(connection, _COMPLETE, id=document_id, count=count)
     return _document(row)
 
 
@@ -214,10 +218,3 @@ async def _remove_some(connection: aiosqlite.Connection, document_id: int) -> bo
         return True
     await connection.execute("DELETE FROM document WHERE id = ?", (document_id,))
     return False
-
-
-async def reconcile(connection: aiosqlite.Connection) -> None:
-    """Remove what a crash left of documents that were being created or deleted."""
-    for row in await fetch(connection, "SELECT id FROM document WHERE NOT complete"):
-        while await _remove_some(connection, row["id"]):
-            pass

@@ -159,7 +159,15 @@ DROP INDEX session_by_activity;
 CREATE UNIQUE INDEX session_by_activity ON session (owner, activity);
 """
 
-MIGRATIONS: Final[Sequence[str]] = (CHAT, MEASUREMENTS, DOCUMENTS, ACTIVITY)
+# The words of a document are indexed in memory, apart from those of all others.
+DOCUMENT_INDEXES: Final = """
+DROP TRIGGER chunk_inserted;
+DROP TRIGGER chunk_deleted;
+DROP TABLE chunk_words;
+ALTER TABLE chunk DROP COLUMN openings;
+"""
+
+MIGRATIONS: Final[Sequence[str]] = (CHAT, MEASUREMENTS, DOCUMENTS, ACTIVITY, DOCUMENT_INDEXES)
 
 
 async def migrate(connection: aiosqlite.Connection, migrations: Sequence[str] = MIGRATIONS) -> None:

@@ -59,7 +59,6 @@ class NewDocument(Record, frozen=True, kw_only=True):
     media_type: str
     size: int
     hash: bytes
-    chunks: list[str]
 
 
 class Notice(Record, frozen=True, kw_only=True):

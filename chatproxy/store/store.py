@@ -4,7 +4,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Self
 
-from chatproxy.store import documents, messages
+from chatproxy.store import messages
 from chatproxy.store.database import Database
 from chatproxy.store.documents import Documents
 from chatproxy.store.messages import Messages
@@ -23,9 +23,11 @@ class Store:
     @classmethod
     async def open(cls, path: Path, committed: Callable[[float], None] = lambda seconds: None) -> Self:
         """Open the file at `path`, and clean up after a crash; see `Database.open`."""
-        reconcile = (messages.reconcile, documents.reconcile)
-        return cls(await Database.open(path, reconcile, committed))
+        store = cls(await Database.open(path, [messages.reconcile], committed))
+        await store.documents.clean_up()
+        return store
 
     async def close(self) -> None:
         """Commit all pending units, and close the file."""
+        await self.documents.close()
         await self.database.close()

@@ -5,6 +5,7 @@ import json
 import os
 import zlib
 from collections.abc import AsyncIterator
+from contextlib import AsyncExitStack
 from io import BytesIO
 from pathlib import Path
 from typing import Any
@@ -18,6 +19,7 @@ from hypothesis import strategies as st
 from matrix import matrix
 from pypdf import PdfWriter
 from sockets import opened, request
+from waiting import until
 
 from chatproxy.documents import worker
 from chatproxy.web.api import documents
@@ -271,6 +273,33 @@ async def test_a_large_upload_is_refused_before_it_is_read(small: Client, quick_
     await nothing_left(small, quick_disk)
 
 
+async def test_a_user_who_sends_many_documents_at_once(serve: Serve) -> None:
+    """Bodies that never end are bounded in number, and leave room for other users."""
+    client = await serve(trusted_user_header="X-User")
+    kind = {"Content-Type": "multipart/form-data; boundary=x", "Content-Length": "1000", "X-User": "her"}
+    part = b'--x\r\nContent-Disposition: form-data; name="file"; filename="a.txt"\r\n\r\nhello'
+    async with AsyncExitStack() as stack:
+        for _ in range(documents.UPLOADS_PER_USER):
+            _, writer = await stack.enter_async_context(opened(client))
+            writer.write(request("POST", PATH, kind) + part)
+            await writer.drain()
+
+        async def refused() -> bool:
+            body, hers = {"title": "b", "text": "text"}, {"X-User": "her"}
+            async with client.http.post(client.url(PATH), json=body, headers=hers) as response:
+                return response.status == 503 and response.headers["Retry-After"] == "10"
+
+        await until(refused)
+        await upload(client, "a.txt", b"text", headers={"X-User": "him"})
+
+
+async def test_lines_of_digits_are_read_at_once(client: Client) -> None:
+    digits = "1." + "3141592653" * 5
+    text = "\n".join([digits, *[f"{number}.{number:06}" for number in range(1, 50_000)]])
+    document = await upload(client, "floats.csv", text.encode())
+    assert (await search(client, document["id"], digits))[0]["chunk"] == 0
+
+
 async def test_a_client_that_leaves_during_the_upload_leaves_nothing_behind(
     client: Client, quick_disk: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -315,6 +344,7 @@ async def test_a_client_that_leaves_during_the_upload_leaves_nothing_behind(
             b"--x\r\nContent-Type: multipart/mixed; boundary=y\r\n\r\n--y--\r\n--x--\r\n",
             "malformed",
         ),
+        ("multipart/form-data; boundary=x", b"--x\r\n\r\n\r\n" * 40 + b"--x--\r\n", "malformed"),
         ("text/plain", b"hello", "unsupported_media_type"),
         ("application/json", b'{"title": "", "text": "a"}', "invalid"),
     ],
@@ -360,7 +390,7 @@ async def test_hostile_searches(client: Client) -> None:
     def collect(q: str) -> None:
         hostile.append(q)
 
-    hostile = ['"', "a OR", "NEAR(a b)", "text:a", "openings : a", "^a", "a*", "\0", "';--", "-", "(" * 999]
+    hostile = ['"', "a OR", "NEAR(a b)", "text:a", "openings : a", "^a", "a*", "\0", "';--", "-", "(" * 500]
     collect()
     for q in hostile:
         async with client.http.get(

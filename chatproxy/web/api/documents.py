@@ -17,8 +17,9 @@ from aiohttp.multipart import BodyPartReader, content_disposition_filename, pars
 from msgspec import Meta, Struct
 
 from chatproxy.documents.extract import media_type
-from chatproxy.documents.worker import DocumentReader
+from chatproxy.documents.worker import DocumentReader, overloaded
 from chatproxy.errors import ChatError
+from chatproxy.fair import FairSlots
 from chatproxy.prompt.passages import passages_for
 from chatproxy.store.records import Document, NewDocument, Record, Source
 from chatproxy.web.json import (
@@ -41,21 +42,28 @@ routes: Final = web.RouteTableDef()
 DOCUMENTS: Final = "/api/documents"
 DOCUMENT: Final = f"{DOCUMENTS}/{{id}}"
 READER: Final = web.AppKey("READER", DocumentReader)
+UPLOADS: Final = web.AppKey("UPLOADS", FairSlots)
 
 PIECE: Final = 256 * 1024  # bytes
 FORM_OVERHEAD: Final = 64 * 1024  # bytes of a multipart body besides the file
+MAX_UPLOADS: Final = 40  # being received, waiting or being read; each is a file on the disk
+UPLOADS_PER_USER: Final = 10
+MAX_PARTS: Final = 32  # of a form, which are read without a pause
 MAX_TITLE: Final = 200  # characters
 
 
 def set_up(app: web.Application) -> None:
-    """Add the routes and the document reader."""
+    """Add the routes, the document reader, and the limit of uploads at a time."""
     app[READER] = DocumentReader()
+    app[UPLOADS] = FairSlots(
+        MAX_UPLOADS, 0, slots_per_user=UPLOADS_PER_USER, places_per_user=0, refusal=overloaded
+    )
     app.add_routes(routes)
     app.on_shutdown.append(_stop_reading)
 
 
 async def _stop_reading(app: web.Application) -> None:
-    await app[READER].close()
+    app[READER].close()
 
 
 class TextRequest(Struct, frozen=True):
@@ -104,17 +112,14 @@ class Sources(Record, frozen=True, kw_only=True):
 )
 async def create_document(request: web.Request) -> web.StreamResponse:
     receive = _receive_file if request.content_type == "multipart/form-data" else _receive_text
-    user = owner(request)
-    with _temporary(request) as file:
-        title, promised = await receive(request, file)
-        size, digest = await asyncio.to_thread(_measure, file)
-        contents = await request.app[READER].read(file, promised)
-    document, new = await request.app[STORE].documents.create(
-        user,
-        NewDocument(
-            title=title, media_type=contents.media_type, size=size, hash=digest, chunks=contents.chunks
-        ),
-    )
+    user, documents = owner(request), request.app[STORE].documents
+    async with request.app[UPLOADS].slot(user):
+        with _temporary(request) as file:
+            title, promised = await receive(request, file)
+            size, digest = await asyncio.to_thread(_measure, file)
+            content = NewDocument(title=title, media_type=promised, size=size, hash=digest)
+            async with request.app[READER].reading(user, file, promised) as chunks:
+                document, new = await documents.create(user, content, chunks)
     return json_response(document, status=201 if new else 200)
 
 
@@ -168,7 +173,8 @@ async def delete_document(request: web.Request) -> web.StreamResponse:
 )
 async def search_document(request: web.Request) -> web.StreamResponse:
     document = await _document(request)
-    found = await passages_for(request.app[STORE].documents, document, search_text(request))
+    documents, question = request.app[STORE].documents, search_text(request)
+    found = await passages_for(documents, owner(request), document, question)
     return json_response(Sources(sources=found.sources))
 
 
@@ -218,7 +224,10 @@ async def _receive_file(request: web.Request, file: BinaryIO) -> tuple[str, str]
     if (request.content_length or 0) > request.app[CONFIG].max_document_bytes + FORM_OVERHEAD:
         raise _too_large(request)
     try:
-        async for part in await request.multipart():
+        form = await request.multipart()
+        for _ in range(MAX_PARTS):
+            if (part := await form.next()) is None:
+                break
             if not isinstance(part, BodyPartReader):
                 raise ChatError(
                     "malformed", "The form has a multipart part in it; send the file as its own part."
@@ -229,6 +238,8 @@ async def _receive_file(request: web.Request, file: BinaryIO) -> tuple[str, str]
                 await _copy(request, part, file)
                 return title, promised
             await _copy(request, part, None)
+        else:
+            raise ChatError("malformed", f"The form has more than {MAX_PARTS} parts; send only the file.")
     except (
         ValueError,
         AssertionError,
@@ -270,7 +281,7 @@ def _no_room(error: OSError) -> ChatError:
     )
 
 
-_QUOTED: Final = re.compile(r'"(?:[^"\\]|\\.)*"')
+_QUOTED: Final = re.compile(r'"(?:[^"\\]|\\.)*"?')
 
 
 def _file_name(part: BodyPartReader) -> str | None:

@@ -4,6 +4,7 @@ import os
 import resource
 import subprocess
 import sys
+from collections.abc import AsyncIterator
 from io import BytesIO
 from pathlib import Path
 from types import SimpleNamespace
@@ -13,7 +14,7 @@ import pytest
 
 import chatproxy
 from chatproxy.documents import worker
-from chatproxy.documents.worker import LIMIT_EXCEEDED, MAX_PROCESSES, Contents, DocumentReader, Refusal
+from chatproxy.documents.worker import LIMIT_EXCEEDED, MAX_PROCESSES, DocumentReader, Refusal
 from chatproxy.errors import ChatError
 
 
@@ -24,10 +25,38 @@ def text(tmp_path: Path) -> Path:
     return path
 
 
-async def test_reads_and_cuts(text: Path) -> None:
-    with text.open("rb") as file:
+@pytest.fixture
+def long(tmp_path: Path) -> Path:
+    path = tmp_path / "long.txt"
+    path.write_text("word " * 300_000)
+    return path
+
+
+async def read(
+    reader: DocumentReader, path: Path, promised: str = "text/plain", user: str = "me"
+) -> list[str]:
+    with path.open("rb") as file:
         file.read()  # wherever it stands
-        assert await DocumentReader().read(file, "text/plain") == Contents("text/plain", ["Hello\n\nyou"])
+        async with reader.reading(user, file, promised) as batches:
+            return [chunk async for batch in batches for chunk in batch]
+
+
+async def test_reads_and_cuts(text: Path) -> None:
+    assert await read(DocumentReader(), text) == ["Hello\n\nyou"]
+
+
+async def test_a_long_file_comes_in_batches(long: Path) -> None:
+    with long.open("rb") as file:
+        async with DocumentReader().reading("me", file, "text/plain") as batches:
+            sizes = [len(batch) async for batch in batches]
+    assert len(sizes) > 5
+    assert set(sizes[:-1]) == {worker.BATCH}
+
+
+async def test_a_reader_that_needs_no_more_ends_the_process(long: Path) -> None:
+    with long.open("rb") as file:
+        async with DocumentReader().reading("me", file, "text/plain") as batches:
+            await anext(batches)
 
 
 def test_the_process_starts_without_the_rest_of_chatproxy() -> None:
@@ -40,94 +69,83 @@ def test_what_the_package_offers() -> None:
 
 
 async def test_refuses(text: Path) -> None:
-    with text.open("rb") as file, pytest.raises(ChatError, match="not a PDF") as refused:
-        await DocumentReader().read(file, "application/pdf")
+    with pytest.raises(ChatError, match="not a PDF") as refused:
+        await read(DocumentReader(), text, "application/pdf")
     assert refused.value.code == "unsupported_media_type"
 
 
 async def test_more_files_than_are_read_at_once(text: Path) -> None:
     reader = DocumentReader()
-    files = [text.open("rb") for _ in range(2 * MAX_PROCESSES)]
-    found = await asyncio.gather(*[reader.read(file, "text/plain") for file in files])
-    assert [contents.chunks for contents in found] == [["Hello\n\nyou"]] * len(files)
-    for file in files:
-        file.close()
+    found = await asyncio.gather(*[read(reader, text) for _ in range(2 * MAX_PROCESSES)])
+    assert found == [["Hello\n\nyou"]] * (2 * MAX_PROCESSES)
 
 
-async def test_more_files_than_may_wait(text: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    go = asyncio.Event()
+class Slow:
+    """Takes the place of the process; what is read comes to a halt until `go` is set."""
 
-    async def slow(*given: object) -> Contents:
-        await go.wait()
-        return Contents("text/plain", [])
+    def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        self.begun: asyncio.Queue[None] = asyncio.Queue()
+        self.go, self.ended = asyncio.Event(), asyncio.Event()
+        monkeypatch.setattr(DocumentReader, "_chunks", self.chunks)
 
-    monkeypatch.setattr(worker, "_run_process", slow)
-    reader = DocumentReader()
-    with text.open("rb") as file:
-        reading = [
-            asyncio.create_task(reader.read(file, "text/plain"))
-            for _ in range(MAX_PROCESSES + worker.MAX_WAITING)
-        ]
-        await asyncio.sleep(0)  # they have come
-        with pytest.raises(ChatError) as refused:
-            await asyncio.wait_for(reader.read(file, "text/plain"), 10)
-        assert (refused.value.code, refused.value.retry_after) == ("overloaded", 10)
-        go.set()
-        await asyncio.gather(*reading)
-        assert await reader.read(file, "text/plain") == Contents("text/plain", [])
+    async def chunks(self, *_: object) -> AsyncIterator[list[str]]:
+        self.begun.put_nowait(None)
+        try:
+            await self.go.wait()
+            yield ["Hello"]
+        finally:
+            self.ended.set()
+
+
+async def test_a_user_with_many_files_leaves_room_for_others(
+    text: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    slow, reader = Slow(monkeypatch), DocumentReader()
+    hers = [
+        asyncio.create_task(read(reader, text, user="her"))
+        for _ in range(worker.PROCESSES_PER_USER + worker.WAITING_PER_USER)
+    ]
+    for _ in range(worker.PROCESSES_PER_USER):
+        await slow.begun.get()
+    with pytest.raises(ChatError) as refused:
+        await asyncio.wait_for(read(reader, text, user="her"), 10)
+    assert (refused.value.code, refused.value.retry_after) == ("overloaded", 10)
+    his = asyncio.create_task(read(reader, text, user="him"))
+    await asyncio.wait_for(slow.begun.get(), 10)
+    slow.go.set()
+    assert await asyncio.gather(*hers, his) == [["Hello"]] * (len(hers) + 1)
 
 
 async def test_cancelling_the_caller_cancels_the_reading(text: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    begun, ended = asyncio.Event(), asyncio.Event()
-
-    async def slow(*_: object) -> None:
-        begun.set()
-        try:
-            await asyncio.Event().wait()
-        finally:
-            ended.set()
-
-    monkeypatch.setattr(worker, "_run_process", slow)
-    with text.open("rb") as file:
-        reading = asyncio.create_task(DocumentReader().read(file, "text/plain"))
-        await begun.wait()
-        reading.cancel()
-        with pytest.raises(asyncio.CancelledError):
-            await reading
-    assert ended.is_set()
+    slow = Slow(monkeypatch)
+    reading = asyncio.create_task(read(DocumentReader(), text))
+    await slow.begun.get()
+    reading.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await reading
+    assert slow.ended.is_set()
 
 
 async def test_a_closed_reader_refuses_files(text: Path) -> None:
     reader = DocumentReader()
-    await reader.close()
-    with text.open("rb") as file, pytest.raises(ChatError) as refused:
-        await reader.read(file, "text/plain")
+    reader.close()
+    with pytest.raises(ChatError) as refused:
+        await read(reader, text)
     assert refused.value.code == "shutting_down"
 
 
-async def test_close_waits_until_what_it_cancels_has_ended(
+async def test_close_ends_what_is_being_read_and_what_waits(
     text: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    begun, ended = asyncio.Event(), asyncio.Event()
-
-    async def slow(*_: object) -> None:
-        begun.set()
-        try:
-            await asyncio.Event().wait()
-        finally:
-            await asyncio.sleep(0)
-            ended.set()
-
-    monkeypatch.setattr(worker, "_run_process", slow)
-    reader = DocumentReader()
-    with text.open("rb") as file:
-        reading = asyncio.create_task(reader.read(file, "text/plain"))
-        await begun.wait()
-        await reader.close()
-        assert ended.is_set()
-        with pytest.raises(ChatError) as refused:
-            await reading
-    assert refused.value.code == "shutting_down"
+    slow, reader = Slow(monkeypatch), DocumentReader()
+    readings = [asyncio.create_task(read(reader, text)) for _ in range(MAX_PROCESSES)]
+    for _ in range(worker.PROCESSES_PER_USER):
+        await slow.begun.get()
+    reader.close()
+    for result in await asyncio.gather(*readings, return_exceptions=True):
+        assert isinstance(result, ChatError)
+        assert result.code == "shutting_down"
+    assert slow.ended.is_set()
 
 
 @pytest.mark.parametrize(
@@ -151,8 +169,8 @@ async def test_a_hostile_file_is_stopped(
     monkeypatch.setattr(worker, "__name__", "stand_in")
     monkeypatch.syspath_prepend(str(tmp_path))
     monkeypatch.setattr(worker, "TIMEOUT", 3)
-    with text.open("rb") as file, pytest.raises(ChatError, match="takes too long") as refused:
-        await DocumentReader().read(file, "text/plain")
+    with pytest.raises(ChatError, match="takes too long") as refused:
+        await read(DocumentReader(), text)
     assert (refused.value.code, refused.value.details) == ("invalid", {"field": "file"})
     with pytest.raises(ProcessLookupError):
         os.kill(int((tmp_path / "pid").read_text()), 0)
@@ -166,12 +184,11 @@ async def test_the_process_has_no_secrets_in_its_environment(
     monkeypatch.setattr(worker, "__name__", "stand_in")
     monkeypatch.syspath_prepend(str(tmp_path))
     monkeypatch.setenv("API_TOKEN", "secret")
-    with text.open("rb") as file, pytest.raises(ChatError):
-        await DocumentReader().read(file, "text/plain")
+    await read(DocumentReader(), text)
     assert "API_TOKEN" not in names.read_text().split()
 
 
-def run(monkeypatch: pytest.MonkeyPatch, content: bytes, promised: str) -> Contents | Refusal:
+def run(monkeypatch: pytest.MonkeyPatch, content: bytes, promised: str) -> list[str] | Refusal:
     """Run the part of the process in this one."""
     written = BytesIO()
     limits: list[int] = []
@@ -190,11 +207,11 @@ def run(monkeypatch: pytest.MonkeyPatch, content: bytes, promised: str) -> Conte
     worker.main()
     assert {resource.RLIMIT_CPU, resource.RLIMIT_AS, resource.RLIMIT_FSIZE} <= set(limits)
     assert gc_disabled
-    return msgspec.json.decode(written.getvalue(), type=Contents | Refusal)
+    return msgspec.json.decode(written.getvalue(), type=list[str] | Refusal)
 
 
 def test_the_process_writes_the_text_or_a_refusal(monkeypatch: pytest.MonkeyPatch) -> None:
-    assert run(monkeypatch, b"Hello", "text/plain") == Contents("text/plain", ["Hello"])
+    assert run(monkeypatch, b"Hello", "text/plain") == ["Hello"]
     refusal = run(monkeypatch, b"", "text/plain")
     assert isinstance(refusal, Refusal)
     assert (refusal.code, refusal.details) == ("invalid", LIMIT_EXCEEDED.details)

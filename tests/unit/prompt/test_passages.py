@@ -1,4 +1,4 @@
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 from pathlib import Path
 
 import pytest
@@ -16,9 +16,13 @@ async def store(tmp_path: Path) -> AsyncIterator[Store]:
 
 
 async def document(store: Store, *chunks: str) -> Document:
-    new = NewDocument(title="lease", media_type="text/plain", size=1, hash=b"1", chunks=list(chunks))
-    created, _ = await store.documents.create("me", new)
+    new = NewDocument(title="lease", media_type="text/plain", size=1, hash=b"1")
+    created, _ = await store.documents.create("me", new, one_batch(chunks))
     return created
+
+
+async def one_batch(chunks: Sequence[str]) -> AsyncIterator[Sequence[str]]:
+    yield chunks
 
 
 def numbers(found: Passages) -> list[int]:
@@ -27,19 +31,19 @@ def numbers(found: Passages) -> list[int]:
 
 async def test_words_find_their_chunks(store: Store) -> None:
     lease = await document(store, "The contract begins.", "The rent is 100.", "Cats: the contract says no.")
-    found = await passages_for(store.documents, lease, "What does the contract say about the rent?")
+    found = await passages_for(store.documents, "me", lease, "What does the contract say about the rent?")
     assert (numbers(found), found.notice) == ([1], None)
 
 
 async def test_at_most_so_many(store: Store) -> None:
     lease = await document(store, *["rent"] * 9)
-    assert len((await passages_for(store.documents, lease, "rent")).sources) == 5
-    assert len((await passages_for(store.documents, lease, "rent", limit=2)).sources) == 2
+    assert len((await passages_for(store.documents, "me", lease, "rent")).sources) == 5
+    assert len((await passages_for(store.documents, "me", lease, "rent", limit=2)).sources) == 2
 
 
 async def test_no_match_takes_the_opening_and_says_so(store: Store) -> None:
     lease = await document(store, *[f"part {number}" for number in range(9)])
-    found = await passages_for(store.documents, lease, "Are zebras allowed?")
+    found = await passages_for(store.documents, "me", lease, "Are zebras allowed?")
     assert (numbers(found), found.notice) == ([0, 1, 2, 3, 4], NO_MATCH)
 
 
@@ -55,7 +59,7 @@ async def test_no_match_takes_the_opening_and_says_so(store: Store) -> None:
 )
 async def test_the_whole_is_spread(store: Store, count: int, limit: int, expected: list[int]) -> None:
     lease = await document(store, *[f"part {number}" for number in range(count)])
-    found = await passages_for(store.documents, lease, "What is this document about?", limit=limit)
+    found = await passages_for(store.documents, "me", lease, "What is this document about?", limit=limit)
     assert (numbers(found), found.notice) == (expected, None)
 
 

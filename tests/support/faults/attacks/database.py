@@ -7,8 +7,9 @@ SCALE below 1 makes fewer or shorter ones.
 import asyncio
 import random
 import sys
-from collections.abc import Iterable
+from collections.abc import AsyncIterator, Iterable, Sequence
 from functools import partial
+from itertools import islice
 from pathlib import Path
 from typing import Final
 
@@ -96,14 +97,19 @@ async def _fill(store: Store, scale: float) -> None:
             await add(name, f"{name}-{number}", first_id(name, number), int(LONG * scale), text)
 
 
+async def _batches(text: str) -> AsyncIterator[Sequence[str]]:
+    chunks = split_text(text)
+    while batch := list(islice(chunks, 200)):
+        yield batch
+
+
 async def fill(path: Path, scale: float) -> None:
     """Create the database and what is in it."""
     store = await Store.open(path)
     await _fill(store, scale)
     text = "\n\n".join(words(500, number) for number in range(int(DOCUMENT * scale) // 500))
-    chunks = list(split_text(text))
-    new = NewDocument(title="long.txt", media_type="text/plain", size=len(text), hash=b"long", chunks=chunks)
-    await store.documents.create("documents", new)
+    new = NewDocument(title="long.txt", media_type="text/plain", size=len(text), hash=b"long")
+    await store.documents.create("documents", new, _batches(text))
     await store.close()
     await ready()
 

@@ -1,0 +1,165 @@
+"""Indexes of the words of single documents, in memory, so that a score depends on that document alone.
+
+An index is built at a document's first search, in a thread. It is never out of date: a complete document does
+not change.
+"""
+
+import asyncio
+import re
+import sqlite3
+import weakref
+from collections import Counter
+from collections.abc import AsyncIterator, Sequence
+from time import monotonic
+from typing import Final
+from weakref import WeakValueDictionary
+
+from chatproxy.errors import ChatError
+from chatproxy.fair import FairSlots
+from chatproxy.store.database import phrase
+
+MAX_BYTES: Final = 64 * 1024 * 1024  # of all indexes that are kept
+OVERHEAD: Final = 128 * 1024  # bytes that an empty index takes
+SEARCH_SECONDS: Final = 1.0
+MAX_PAIRS: Final = 64  # per search
+
+_CREATE: Final = """
+    CREATE VIRTUAL TABLE words USING fts5 (
+        text, openings, content = '', tokenize = 'porter unicode61 remove_diacritics 2'
+    )
+"""
+_INSERT: Final = "INSERT INTO words (rowid, text, openings) VALUES (?, ?, ?)"
+_SIZE: Final = "SELECT page_count * page_size FROM pragma_page_count(), pragma_page_size()"
+_SEARCH: Final = "SELECT rowid, -rank FROM words WHERE words MATCH ? ORDER BY rank LIMIT ?"
+
+
+class DocumentIndex:
+    """The words of one document's chunks, without the text itself. Its memory is freed with the last use."""
+
+    def __init__(self) -> None:
+        # SQLite takes turns between threads by itself.
+        self._connection = sqlite3.connect(":memory:", check_same_thread=False)
+        weakref.finalize(self, self._connection.close)
+        self._connection.execute("PRAGMA journal_mode = OFF")
+        self._connection.execute(_CREATE)
+        self._count = 0
+        self.size = OVERHEAD  # bytes
+
+    def add(self, chunks: Sequence[str]) -> None:
+        """Add the next chunks; `search` calls them by number, from 0."""
+        rows = [
+            (number, text, "\n".join([openings(text), *pairs(text)]))
+            for number, text in enumerate(chunks, start=self._count)
+        ]
+        self._connection.executemany(_INSERT, rows)
+        self._count += len(chunks)
+
+    def finish(self) -> None:
+        """Make ready for searches. Commits once, since FTS5 has to merge what each commit writes."""
+        self._connection.commit()
+        self.size = OVERHEAD + self._connection.execute(_SIZE).fetchone()[0]
+
+    def search(self, words: Sequence[str], limit: int) -> dict[int, float]:
+        """Return the scores of chunks that hold any of the words, by number, best first.
+
+        The score is BM25's, which favours words that are rare in the document. Raises `overloaded` if the
+        search takes longer than SEARCH_SECONDS.
+        """
+        wanted = dict.fromkeys([*words, *pairs(" ".join(words))[:MAX_PAIRS]])
+        any_of = " OR ".join([phrase(word) for word in wanted])
+        deadline = monotonic() + SEARCH_SECONDS
+        self._connection.set_progress_handler(lambda: monotonic() > deadline, 1000)
+        try:
+            return dict(self._connection.execute(_SEARCH, (any_of, limit)).fetchall())
+        except sqlite3.OperationalError as error:
+            if error.sqlite_errorcode != sqlite3.SQLITE_INTERRUPT:
+                raise
+            raise ChatError(
+                "overloaded",
+                "The document takes too long to search; ask with fewer words, or try again in a moment.",
+                retry_after=1,
+            ) from error
+
+
+class DocumentIndexes:
+    """The indexes of documents that were searched last. Users take turns at building and at searching."""
+
+    def __init__(self) -> None:
+        self._kept: dict[int, tuple[str, DocumentIndex]] = {}  # by document, least recently used first
+        self._locks: WeakValueDictionary[int, asyncio.Lock] = WeakValueDictionary()
+        # Apart, so that no search in an index that is kept waits for one that is being built.
+        self._builds = _slots()
+        self._searches = _slots()
+
+    async def search(
+        self,
+        owner: str,
+        document_id: int,
+        chunks: AsyncIterator[Sequence[str]],
+        words: Sequence[str],
+        limit: int,
+    ) -> dict[int, float]:
+        """Return what `DocumentIndex.search` does; build the index from `chunks` if it is not kept.
+
+        Raises `overloaded` if the owner has too many searches waiting, and what `chunks` raises.
+        """
+        async with self._locks.setdefault(document_id, asyncio.Lock()):
+            if document_id not in self._kept:
+                self._kept[document_id] = owner, await self._build(owner, chunks)
+            self._kept[document_id] = _, index = self._kept.pop(document_id)  # as the last one used
+            self._shrink()
+        async with self._searches.slot(owner):
+            return await asyncio.to_thread(index.search, words, limit)
+
+    def discard(self, document_id: int) -> None:
+        """Forget the index of a document that was deleted."""
+        self._kept.pop(document_id, None)
+
+    async def _build(self, owner: str, chunks: AsyncIterator[Sequence[str]]) -> DocumentIndex:
+        async with self._builds.slot(owner):
+            index = DocumentIndex()
+            async for some in chunks:
+                await asyncio.to_thread(index.add, some)
+            await asyncio.to_thread(index.finish)
+            return index
+
+    def _shrink(self) -> None:
+        """Forget indexes of the owner who has the most, least recently used first, until the rest fits."""
+        sizes: Counter[str] = Counter()
+        for owner, index in self._kept.values():
+            sizes[owner] += index.size
+        while sizes.total() > MAX_BYTES:
+            ((most, _),) = sizes.most_common(1)
+            document_id = next(key for key, (owner, _) in self._kept.items() if owner == most)
+            sizes[most] -= self._kept.pop(document_id)[1].size
+
+
+def _slots() -> FairSlots:
+    return FairSlots(
+        2,
+        64,
+        slots_per_user=1,
+        places_per_user=16,
+        refusal=lambda: ChatError(
+            "overloaded", "Too many searches are waiting; try again in a few seconds.", retry_after=3
+        ),
+    )
+
+
+def openings(text: str) -> str:
+    """Return what hints at each paragraph's subject: a line that may be a heading, or the first two words."""
+    return "\n".join([_opening(*paragraph.strip().partition("\n")) for paragraph in text.split("\n\n")])
+
+
+def _opening(line: str, _: str, rest: str) -> str:
+    heading = len(line) < 80 and (not rest or line.startswith("#") or line[:1].isdecimal())
+    return line if heading else " ".join(line.split(maxsplit=2)[:2])
+
+
+# Chinese and Japanese do not separate words, Korean does not separate them from their endings.
+_CJK: Final = re.compile(r"[\u3005\u3041-\u3096\u30a1-\u30fa\u30fc\u3400-\u9fff\uac00-\ud7a3]{2,}")
+
+
+def pairs(text: str) -> list[str]:
+    """Return all pairs of adjacent CJK characters, which stand in for words that the index cannot see."""
+    return [run[place : place + 2] for run in _CJK.findall(text) for place in range(len(run) - 1)]
