@@ -5,7 +5,7 @@ from pathlib import Path
 import aiosqlite
 import pytest
 
-from chatproxy.store.migrations import APPLICATION_ID, MIGRATIONS, migrate
+from chatproxy.store.migrations import APPLICATION_ID, DOCUMENT_INDEXES, MIGRATIONS, migrate
 
 
 @pytest.fixture
@@ -61,3 +61,13 @@ async def test_sessions_keep_their_order_when_it_is_counted(connection: aiosqlit
     await migrate(connection)
     rows = await connection.execute_fetchall("SELECT id, activity FROM session ORDER BY owner, activity")
     assert list(rows) == [("a", 1), ("b", 2), ("c", 3), ("d", 4), ("x", 1)]
+
+
+async def test_documents_keep_their_text_without_the_common_index(connection: aiosqlite.Connection) -> None:
+    await migrate(connection, MIGRATIONS[: MIGRATIONS.index(DOCUMENT_INDEXES)])
+    await connection.execute("INSERT INTO chunk (key, text, openings) VALUES (1048576, 'Rent', 'Rent')")
+    await migrate(connection)
+    assert [tuple(row) for row in await connection.execute_fetchall("SELECT * FROM chunk")] == [
+        (1048576, "Rent")
+    ]
+    assert not [name for name in await tables(connection) if name.startswith("chunk_")]
