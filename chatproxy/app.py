@@ -15,8 +15,8 @@ from chatproxy.generation.registry import GenerationRegistry
 from chatproxy.models.catalog import ModelCatalog
 from chatproxy.ollama.client import Ollama
 from chatproxy.store.store import Store
-from chatproxy.web import cors, middleware, openapi, pages
-from chatproxy.web.api import documents, export, health, login, messages, models, sessions
+from chatproxy.web import cors, middleware, openapi
+from chatproxy.web.api import documents, export, health, login, messages, models, pages, sessions
 from chatproxy.web.keys import CHAT, CONFIG, METRICS, MODELS, OLLAMA, REGISTRY, STORE
 from chatproxy.web.metrics import Metrics
 

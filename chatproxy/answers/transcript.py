@@ -17,7 +17,9 @@ from chatproxy.errors import shutting_down
 from chatproxy.store.messages import Messages
 from chatproxy.store.records import HistoryMessage, Message, Session
 
-EXPORT_PAGE: Final = 200  # messages per read
+# How much of an export is read at a time.
+EXPORT_MESSAGES: Final = 200
+EXPORT_BYTES: Final = 64 * 1024
 
 
 class LiveAnswers(Protocol):
@@ -91,18 +93,23 @@ class Transcript:
         page, following = await self._messages.page(session, limit=limit, before=before)
         return [_overlaid(message, live.get(message.id)) for message in page], following
 
-    async def pages(self, session: Session) -> AsyncGenerator[list[Message], None]:
-        """Yield the whole conversation, oldest first, a page at a time."""
+    async def conversation(self, session: Session) -> AsyncGenerator[Message, None]:
+        """Yield every message, oldest first. Few are in memory at a time."""
         after: int | None = 0
         while after is not None:
             live = self._live.answers()
-            page, after = await self._messages.page_after(session, limit=EXPORT_PAGE, after=after)
-            yield [_overlaid(message, live.get(message.id)) for message in page]
+            page, after = await self._messages.page_after(
+                session, limit=EXPORT_MESSAGES, size=EXPORT_BYTES, after=after
+            )
+            for message in page:
+                yield _overlaid(message, live.get(message.id))
 
-    async def history(self, session: Session, *, limit: int, before: int | None) -> list[HistoryMessage]:
-        """Return the last messages before that id, newest first, with what a prompt needs of each."""
+    async def history(
+        self, session: Session, *, limit: int, size: int, before: int | None
+    ) -> list[HistoryMessage]:
+        """Return the last messages before that id, newest first; see `Messages.history`."""
         live = self._live.answers()
-        page = await self._messages.history(session, limit=limit, before=before)
+        page = await self._messages.history(session, limit=limit, size=size, before=before)
         return [
             replace(message, content=str(answer.content), model=answer.model)
             if (answer := live.get(message.id))

@@ -23,7 +23,8 @@ from chatproxy.prompt.request import SendRequest
 from chatproxy.store.records import HistoryMessage, NewTurn, Notice, Session
 from chatproxy.store.store import Store
 
-FIRST_PAGE: Final = 64  # messages of the history; each further page doubles what was read
+FIRST_PAGE: Final = 64  # messages of the history at most; each further page at most doubles what was read
+IMAGE_BYTES: Final = 16 * 1024 * 1024  # in one prompt
 DOCUMENT_GONE: Final = Notice(
     code="document_gone",
     message="This session's document was deleted, so the answer does without; add it again to ask about it.",
@@ -105,7 +106,8 @@ class Planner:
         prompt = await self._with_history(session, prompt, first.most_text)
         ids = _with_images(prompt.history, [choice.model for choice in choices[:2]])
         if ids:
-            history_images = await self._store.messages.images(session, ids)
+            room = IMAGE_BYTES - sum(map(len, images))
+            history_images = await self._store.messages.images(session, ids, room)
             prompt = replace(prompt, history_images=history_images)
         return Plan(prompt, choices, prompt.fit(first), passages)
 
@@ -114,7 +116,7 @@ class Planner:
         if request.replaces is not None:
             await self._store.messages.check_replaces(session, request.replaces)
             if not request.images:
-                kept = await self._store.messages.images(session, [request.replaces])
+                kept = await self._store.messages.images(session, [request.replaces], IMAGE_BYTES)
                 return kept.get(request.replaces, [])
         return request.images or []
 
@@ -139,13 +141,15 @@ class Planner:
     async def _with_history(self, session: Session, prompt: Prompt, size: int) -> Prompt:
         """Return the prompt with at least `size` bytes of the history, or all of it."""
         history = list(prompt.history)
-        while len(history) < prompt.earlier and sum(size_of(message.content) for message in history) < size:
+        left = size - sum(size_of(message.content) for message in history)
+        while len(history) < prompt.earlier and left > 0:
             before = history[-1].id if history else prompt.request.replaces
             limit = max(FIRST_PAGE, len(history))
-            page = await self._transcript.history(session, limit=limit, before=before)
-            history += page
-            if len(page) < limit:
+            page = await self._transcript.history(session, limit=limit, size=left, before=before)
+            if not page:
                 break
+            history += page
+            left -= sum(size_of(message.content) for message in page)
         return replace(prompt, history=history)
 
 

@@ -17,7 +17,7 @@ from msgspec.structs import asdict, astuple, replace
 
 from chatproxy.cursor import Cursor
 from chatproxy.errors import ChatError
-from chatproxy.store.database import MAX_ID, Database, Row, fetch, now, one_row, split_page, to_json
+from chatproxy.store.database import MAX_ID, Database, Row, fetch, now, one_row, to_json
 from chatproxy.store.records import (
     EarlierSend,
     Failure,
@@ -40,6 +40,7 @@ INTERRUPTED: Final = Failure(
     retryable=True,
 )
 TITLE_LENGTH: Final = 80  # characters
+PAGE_BYTES: Final = 1024 * 1024  # of text in a page
 ROWS_PER_INSERT: Final = 100  # pieces; each statement costs one hop to aiosqlite's thread
 
 COLUMNS: Final = (
@@ -61,15 +62,47 @@ _ANSWER: Final = (
     f"SELECT {COLUMNS}, reply_to FROM message WHERE id = :id AND session = {_KEY} AND role = 'assistant'"
 )
 _SHOWN: Final = f"FROM message WHERE session = {_KEY} AND superseded = 0"
-_BEFORE: Final = f"AND id < ifnull(:before, {MAX_ID}) ORDER BY id DESC LIMIT :limit"
-_LIST: Final = f"SELECT {COLUMNS} {_SHOWN} {_BEFORE} + 1"
-_LIST_AFTER: Final = f"SELECT {COLUMNS} {_SHOWN} AND id > :after ORDER BY id LIMIT :limit + 1"
-_HISTORY: Final = f"SELECT id, role, content, image_count, model {_SHOWN} {_BEFORE}"
+_BYTES: Final = " + ".join(  # length() of a text would stop at NUL
+    [f"length(CAST({name} AS BLOB))" for name in ("content", "thinking", "sources")]
+)
+
+
+def _page(columns: str, next_id: str) -> str:
+    """Return a query for a page of the conversation, and the id that follows each of its messages.
+
+    `next_id` is the beginning of a condition on the id, to which another id is added. The page ends with
+    `limit` messages, or before it has more than `size` bytes of text; it has one message at least. Each step
+    finds one message, so that none beyond the page is read, and rows come in the order of the steps.
+    """
+    following = f"(SELECT {next_id}"
+    return f"""
+        WITH RECURSIVE page (place, following, number, bytes) AS (
+            SELECT id, {following} message.id), 1, {_BYTES}
+            FROM message WHERE id = {following} :start)
+            UNION ALL
+            SELECT id, {following} message.id), number + 1, bytes + {_BYTES}
+            FROM page CROSS JOIN message ON id = following
+            WHERE number < :limit AND bytes + {_BYTES} <= :size
+        )
+        SELECT {columns}, following FROM page CROSS JOIN message ON id = place
+    """
+
+
+_OTHERS: Final = f"FROM message AS other WHERE session = {_KEY} AND superseded = 0 AND other.id"
+_EARLIER_ID: Final = f"max(other.id) {_OTHERS} <"
+_LATER_ID: Final = f"min(other.id) {_OTHERS} >"
+_LIST: Final = _page(COLUMNS, _EARLIER_ID)
+_LIST_AFTER: Final = _page(COLUMNS, _LATER_ID)
+_HISTORY: Final = _page("id, role, content, image_count, model", _EARLIER_ID)
 _COUNT_FROM: Final = f"SELECT count(*) AS number {_SHOWN} AND id >= :id"
 _IMAGES: Final = f"""
-    SELECT message, bytes FROM image
-    WHERE message IN (SELECT value FROM json_each(:ids))
-    AND (SELECT session FROM message WHERE id = image.message) = {_KEY}
+    WITH sized (message, total) AS (
+        SELECT message, sum(sum(length(bytes))) OVER (ORDER BY message DESC) FROM image
+        WHERE message IN (SELECT value FROM json_each(:ids))
+        AND (SELECT session FROM message WHERE id = image.message) = {_KEY}
+        GROUP BY message
+    )
+    SELECT message, bytes FROM sized JOIN image USING (message) WHERE total <= :size
     ORDER BY message, position
 """
 _EARLIER: Final = f"""
@@ -118,18 +151,23 @@ class Messages:
     async def page(
         self, session: Session, *, limit: int, before: int | None
     ) -> tuple[list[Message], int | None]:
-        """Return the last messages before that id, oldest first, and the next `before` (None: no more)."""
-        rows = await self._fetch(_LIST, session, before=before, limit=limit)
-        shown, following = split_page(rows, limit)
-        return [_message(row) for row in reversed(shown)], following
+        """Return the last messages before that id, oldest first, and the next `before` (None: no more).
+
+        They are at most `limit`, and have at most PAGE_BYTES of text unless there is only one.
+        """
+        start = MAX_ID if before is None else before
+        rows = await self._fetch(_LIST, session, start=start, limit=limit, size=PAGE_BYTES)
+        return [_message(row) for row in reversed(rows)], _next(rows)
 
     async def page_after(
-        self, session: Session, *, limit: int, after: int
+        self, session: Session, *, limit: int, size: int, after: int
     ) -> tuple[list[Message], int | None]:
-        """Return the first messages after that id, oldest first, and the next `after` (None: no more)."""
-        rows = await self._fetch(_LIST_AFTER, session, after=after, limit=limit)
-        shown, following = split_page(rows, limit)
-        return [_message(row) for row in shown], following
+        """Return the first messages after that id, oldest first, and the next `after` (None: no more).
+
+        They are at most `limit`, and have at most `size` bytes of text unless there is only one.
+        """
+        rows = await self._fetch(_LIST_AFTER, session, start=after, limit=limit, size=size)
+        return [_message(row) for row in rows], _next(rows)
 
     async def _fetch(self, sql: str, session: Session, **arguments: object) -> Sequence[Row]:
         """Return rows of a session; raise `not_found` if it was deleted after its record was read.
@@ -144,16 +182,27 @@ class Messages:
 
     # -- for prompts
 
-    async def history(self, session: Session, *, limit: int, before: int | None) -> list[HistoryMessage]:
-        """Return the last messages before that id, newest first, with what a prompt needs of each."""
-        rows = await self._database.fetch(_HISTORY, session=session.id, before=before, limit=limit)
-        return [HistoryMessage(**dict(row)) for row in rows]
+    async def history(
+        self, session: Session, *, limit: int, size: int, before: int | None
+    ) -> list[HistoryMessage]:
+        """Return the last messages before that id, newest first, with what a prompt needs of each.
 
-    async def images(self, session: Session, message_ids: Sequence[int]) -> dict[int, list[bytes]]:
-        """Return the images of those messages that have any, by message id."""
+        They are at most `limit`, and have at most `size` bytes of text unless there is only one.
+        """
+        start = MAX_ID if before is None else before
+        rows = await self._database.fetch(_HISTORY, session=session.id, start=start, limit=limit, size=size)
+        return [
+            HistoryMessage(**{name: row[name] for name in HistoryMessage.__struct_fields__}) for row in rows
+        ]
+
+    async def images(self, session: Session, message_ids: Sequence[int], size: int) -> dict[int, list[bytes]]:
+        """Return the images of those messages that have any, by message id.
+
+        Beyond `size` bytes in all, older messages are left out.
+        """
         found: dict[int, list[bytes]] = {}
         ids = to_json(list(message_ids))
-        for row in await self._database.fetch(_IMAGES, session=session.id, ids=ids):
+        for row in await self._database.fetch(_IMAGES, session=session.id, ids=ids, size=size):
             found.setdefault(row["message"], []).append(row["bytes"])
         return found
 
@@ -198,6 +247,11 @@ class Messages:
         """Return the running figures of every model that has answered here."""
         rows = await self._database.fetch("SELECT * FROM measurement")
         return [Measurement(**dict(row)) for row in rows]
+
+
+def _next(page: Sequence[Row]) -> int | None:
+    """Return the id of a page's last message if others follow it."""
+    return page[-1]["id"] if page and page[-1]["following"] is not None else None
 
 
 def _message(row: Row) -> Message:

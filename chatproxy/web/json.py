@@ -14,6 +14,7 @@ from aiohttp import web
 from msgspec import UNSET, Meta, Raw, Struct, UnsetType
 
 from chatproxy.errors import ChatError
+from chatproxy.web.held import HELD
 
 MAX_BODY: Final = 16 * 1024 * 1024  # bytes
 MAX_PAGE: Final = 500  # items
@@ -108,10 +109,12 @@ async def _read_body(request: web.Request, most: int) -> bytearray:
     if (request.content_length or 0) > most:
         raise too_large
     body = bytearray()
-    async for piece in request.content.iter_any():
-        body += piece
-        if len(body) > most:
-            raise too_large
+    with request.app[HELD].holding(request) as hold:
+        async for piece in request.content.iter_any():
+            hold.grow(len(piece))
+            body += piece
+            if len(body) > most:
+                raise too_large
     return body
 
 

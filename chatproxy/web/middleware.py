@@ -13,6 +13,7 @@ from chatproxy import log
 from chatproxy.config import Config
 from chatproxy.errors import ChatError, internal
 from chatproxy.web import cors
+from chatproxy.web.held import HELD, Held
 from chatproxy.web.json import error_response
 from chatproxy.web.security import CONTINUE, GATE, Gate
 
@@ -34,6 +35,7 @@ SECURITY_HEADERS: Final[Mapping[str, str]] = {
 def set_up(app: web.Application, config: Config) -> None:
     """Install the gate and the headers. Call it after all routes have been added. Raises StartError."""
     app[GATE] = Gate(app, config)
+    app[HELD] = Held()
     app.on_response_prepare.append(add_headers)
     for route in app.router.routes():
         route.handle_expect_header = _expect  # type: ignore[method-assign]
@@ -46,6 +48,15 @@ async def guard(request: web.Request, handler: Handler) -> web.StreamResponse:
     given = request.headers.get(REQUEST_ID, "")
     log.request_id.set(given if _REQUEST_ID_FORM.fullmatch(given) else secrets.token_hex(8))
     try:
+        response = await _respond(request, handler)
+        return await request.app[HELD].respond(request, response)
+    except ConnectionError as error:
+        error.__traceback__ = None  # aiohttp keeps the error, and with it all that the handler has held
+        return web.Response(status=499)  # the client has left and will not see this
+
+
+async def _respond(request: web.Request, handler: Handler) -> web.StreamResponse:
+    try:
         request.app[GATE].check(request)
         return await handler(request)
     except ChatError as error:
@@ -53,7 +64,7 @@ async def guard(request: web.Request, handler: Handler) -> web.StreamResponse:
     except web.HTTPException as error:
         return await _http_error(request, error)
     except ConnectionError:
-        return web.Response(status=499)  # the client has left and will not see this
+        raise
     except Exception:
         logger.exception("a request failed by a fault of chatproxy's own")
         return error_response(internal())

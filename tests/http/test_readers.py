@@ -216,7 +216,7 @@ async def test_a_reader_that_never_reads_delays_no_one(service: Service, fake: F
             while event := await stream.next():
                 held += [transport.get_write_buffer_size() for transport in transports(answer)]
                 if event["type"] == "done":
-                    _, stored = await client.messages(session)
+                    *_, stored = await client.messages(session)
         assert stream.text() == stored["content"] == much
         assert stored["status"] == "complete"
         assert 0 < max(held) <= HELD

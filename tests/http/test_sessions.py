@@ -458,7 +458,7 @@ async def test_an_export_that_a_deletion_cuts_short_breaks_off(
     """Only a broken connection shows that this is not all."""
     session = await client.new_session()
     await client.ask(session)
-    monkeypatch.setattr(transcript, "EXPORT_PAGE", 1)
+    monkeypatch.setattr(transcript, "EXPORT_MESSAGES", 1)
     read = Messages.page_after
 
     async def read_and_delete(self: Messages, of: Session, **page: int) -> Any:

@@ -32,3 +32,21 @@ test("a resumed answer takes the text of the server's own error", async () => {
   const answer = await resumed(start, { ...lost, code: "interrupted", fullResponse: "Hel", cursor: "0.3.end" });
   assert.equal(answer.content, "Hel");
 });
+
+test("a newest page that does not adjoin what was read before takes its place", async () => {
+  const message = (id) => ({ ...stored, id, status: "complete", cursor: "0.5.end" });
+  const pages = [
+    { messages: [message(1), message(2)], next: null },
+    { messages: [message(2), message(3)], next: 2 },
+    { messages: [message(5)], next: 5 },
+  ];
+  const client = { messages: { list: async () => pages.shift() } };
+  const conversation = new Conversation(/** @type {any} */ (client), "s");
+  const ids = async () => {
+    await conversation.load();
+    return conversation.messages.map(({ id }) => id);
+  };
+  assert.deepEqual([await ids(), conversation.earlierPage], [[1, 2], null]);
+  assert.deepEqual([await ids(), conversation.earlierPage], [[1, 2, 3], null]);
+  assert.deepEqual([await ids(), conversation.earlierPage], [[5], 5]);
+});

@@ -335,10 +335,18 @@ export class AnswerStream {
    * @returns {Promise<number | null>}
    */
   async #findAnswerId() {
-    const query = { limit: 10 };
-    const { messages } = /** @type {MessagePage} */ (
-      await this.#http.json("GET", `${this.#sessionPath}/messages`, { query })
-    );
+    /** @type {MessagePage["messages"]} */
+    const messages = [];
+    /** @type {number | null | undefined} */
+    let before;
+    while (before !== null && messages.length < 10) {
+      const query = { limit: 10, before };
+      const page = /** @type {MessagePage} */ (
+        await this.#http.json("GET", `${this.#sessionPath}/messages`, { query })
+      );
+      messages.unshift(...page.messages);
+      before = page.next;
+    }
     const id = this.#post?.body.clientMessageId;
     const index = messages.findIndex(
       ({ role, clientMessageId }) => role === "user" && clientMessageId === id,

@@ -315,7 +315,9 @@ export class Conversation extends EventTarget {
       ({ id, clientMessageId }) => id === null && !arrived.has(clientMessageId ?? null),
     );
     const oldest = stored[0]?.id ?? Infinity;
-    const earlier = next === null ? [] : this.messages.filter(({ id }) => id !== null && id < oldest);
+    const adjoins = stored.some(({ id }) => known.has(id)); // otherwise, there may be others in between
+    const earlier =
+      next !== null && adjoins ? this.messages.filter(({ id }) => id !== null && id < oldest) : [];
     const current = stored.map((message) => {
       const before = known.get(message.id);
       return before && isSame(before, message) ? before : { ...message, images: before?.images };

@@ -22,6 +22,7 @@ from chatproxy.errors import ChatError
 from chatproxy.fair import FairSlots
 from chatproxy.prompt.passages import passages_for
 from chatproxy.store.records import Document, NewDocument, Record, Source
+from chatproxy.web.held import HELD
 from chatproxy.web.json import (
     MAX_BODY,
     MAX_QUERY,
@@ -215,7 +216,9 @@ async def _receive_text(request: web.Request, file: BinaryIO) -> tuple[str, str]
     text = body.text.encode()
     if len(text) > request.app[CONFIG].max_document_bytes:
         raise _too_large(request)
-    await _write(file, text)
+    with request.app[HELD].holding(request) as hold:
+        hold.grow(len(text))
+        await _write(file, text)
     return _clean_title(body.title), "text/plain"
 
 

@@ -1,4 +1,4 @@
-"""Export of a session as a download, written page by page as it is read."""
+"""Export of a session as a download, written message by message as it is read."""
 
 import re
 from collections.abc import AsyncGenerator, Callable
@@ -13,13 +13,14 @@ from msgspec import Meta
 from chatproxy.errors import ChatError
 from chatproxy.store.records import Message, Record, Session
 from chatproxy.web.api.sessions import SESSION, session_of
+from chatproxy.web.held import HELD, PIECE
 from chatproxy.web.keys import CHAT
 from chatproxy.web.operation import JSON, operation
 
 routes: Final = web.RouteTableDef()
 
-Pages = AsyncGenerator[list[Message], None]
-Text = AsyncGenerator[str, None]
+Messages = AsyncGenerator[Message, None]
+Parts = AsyncGenerator[bytes, None]
 
 
 class Export(Record, frozen=True, kw_only=True):
@@ -52,41 +53,40 @@ async def export_session(request: web.Request) -> web.StreamResponse:
         }
     )
     await response.prepare(request)
-    pages = chat.transcript.pages(session)
-    async with aclosing(pages), aclosing(written(session, pages)) as text:
+    messages = chat.transcript.conversation(session)
+    async with aclosing(messages), aclosing(written(session, messages)) as parts:
         try:
-            async for part in text:
-                await response.write(part.encode())
+            waiting = bytearray()
+            async for part in parts:
+                waiting += part
+                del part  # which may be long, and the client slow
+                if len(waiting) >= PIECE:
+                    await request.app[HELD].write(request, response, waiting)
+                    waiting = bytearray()
+            await response.write(waiting)
         except ChatError:  # such as a deletion; only a broken connection shows that this is not all
             if request.transport is not None:
                 request.transport.abort()
     return response
 
 
-async def as_json(session: Session, pages: Pages) -> Text:
+async def as_json(session: Session, messages: Messages) -> Parts:
     """Yield `{"session": session, "messages": [message, …]}`, oldest first."""
-    yield f'{{"session":{_json(session)},"messages":['
-    between = ""
-    async for page in pages:
-        if not page:  # the rest was replaced while it was read
-            continue
-        yield between + ",".join(_json(message) for message in page)
-        between = ","
-    yield "]}\n"
+    yield b'{"session":' + msgspec.json.encode(session) + b',"messages":['
+    between = b""
+    async for message in messages:
+        yield between + msgspec.json.encode(message)
+        between = b","
+    yield b"]}\n"
 
 
-async def as_markdown(session: Session, pages: Pages) -> Text:
+async def as_markdown(session: Session, messages: Messages) -> Parts:
     """Yield a heading and the text of each message, oldest first."""
-    yield f"# {_one_line(session.title or 'Conversation')}\n"
-    async for page in pages:
-        for message in page:
-            ended = "" if message.status == "complete" else f" ({message.status})"
-            who = "You" if message.role == "user" else f"{message.model or 'Assistant'}{ended}"
-            yield f"\n## {who}\n\n{message.content}\n"
-
-
-def _json(value: object) -> str:
-    return msgspec.json.encode(value).decode()
+    yield f"# {_one_line(session.title or 'Conversation')}\n".encode()
+    async for message in messages:
+        ended = "" if message.status == "complete" else f" ({message.status})"
+        who = "You" if message.role == "user" else f"{message.model or 'Assistant'}{ended}"
+        yield f"\n## {who}\n\n{message.content}\n".encode()
 
 
 def _one_line(text: str) -> str:
@@ -100,7 +100,7 @@ def disposition(title: str, ending: str) -> str:
     return f"attachment; filename=\"{plain}.{ending}\"; filename*=UTF-8''{quote(f'{name}.{ending}')}"
 
 
-FORMATS: Final[dict[str, tuple[str, str, Callable[[Session, Pages], Text]]]] = {
+FORMATS: Final[dict[str, tuple[str, str, Callable[[Session, Messages], Parts]]]] = {
     "json": ("application/json", "json", as_json),
     "markdown": ("text/markdown", "md", as_markdown),
 }

@@ -74,8 +74,8 @@ async def test_every_read_shows_the_live_text(
     assert await transcript.answer(session, reply.id) is answer
     assert (await transcript.message(session, reply.id)).content == "so far"
     page, _ = await transcript.page(session, limit=10, before=None)
-    pages = [message async for page in transcript.pages(session) for message in page]
-    history = await transcript.history(session, limit=10, before=None)
+    pages = [message async for message in transcript.conversation(session)]
+    history = await transcript.history(session, limit=10, size=1000, before=None)
     assert [message.content for message in page] == ["Hi", "so far"]
     assert [message.content for message in pages] == ["Hi", "so far"]
     assert [message.content for message in history] == ["so far", "Hi"]
@@ -84,10 +84,10 @@ async def test_every_read_shows_the_live_text(
 async def test_a_deletion_in_the_middle_does_not_look_like_the_end(
     store: Store, session: Session, transcript: Transcript, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(module, "EXPORT_PAGE", 1)
+    monkeypatch.setattr(module, "EXPORT_MESSAGES", 1)
     await begun(store, session)
-    pages = transcript.pages(session)
-    assert len(await anext(pages)) == 1
+    pages = transcript.conversation(session)
+    assert (await anext(pages)).role == "user"
     await store.sessions.delete(session)
     with pytest.raises(ChatError) as refused:
         await anext(pages)

@@ -30,6 +30,7 @@ from chatproxy.store.records import (
 from chatproxy.store.store import Store
 
 ROOT = Path(__file__).parents[3]
+MANY = 1_000_000_000  # bytes
 ODD_TEXT = "a\0b 😀 \u2028 \u0085 \r\n \x1b[0m é e\u0301 \U0010ffff \ufeff"
 
 
@@ -231,7 +232,7 @@ async def test_a_session_that_was_deleted_in_the_meantime(store: Store, session:
         store.messages.get(session, question),
         store.messages.get_answer(session, answer),
         store.messages.page(session, limit=10, before=None),
-        store.messages.page_after(session, limit=10, after=0),
+        store.messages.page_after(session, limit=10, size=MANY, after=0),
         store.messages.check_replaces(session, question),
     ):
         error = await refused(call)
@@ -239,8 +240,8 @@ async def test_a_session_that_was_deleted_in_the_meantime(store: Store, session:
             "not_found",
             f"There is no session {session.id}; list the sessions, or create one.",
         )
-    assert await store.messages.history(session, limit=10, before=None) == []
-    assert await store.messages.images(session, [question]) == {}
+    assert await store.messages.history(session, limit=10, size=MANY, before=None) == []
+    assert await store.messages.images(session, [question], MANY) == {}
     assert await store.messages.find_send(session, "c") is None
 
 
@@ -254,7 +255,7 @@ async def test_messages_of_another_session_are_missing(store: Store, session: Se
             f"There is no message {message_id} in this session; list its messages.",
         )
     assert (await refused(store.messages.get_answer(session, answer))).code == "not_found"
-    assert await store.messages.images(session, [question]) == {}
+    assert await store.messages.images(session, [question], MANY) == {}
     for call in (
         store.messages.check_replaces(session, question),
         store.messages.begin(session, NewTurn(content="x", replaces=question)),
@@ -459,9 +460,37 @@ async def test_pages_of_messages_from_the_beginning(store: Store, session: Sessi
     pages: list[list[str]] = []
     after: int | None = 0
     while after is not None:
-        messages, after = await store.messages.page_after(session, after=after, limit=3)
+        messages, after = await store.messages.page_after(session, after=after, limit=3, size=MANY)
         pages.append([message.content for message in messages])
     assert pages == [["question 0", "answer 0", "question 1"], ["answer 1"]]
+
+
+async def test_a_page_ends_at_a_mebibyte_of_text_too(store: Store, session: Session) -> None:
+    sizes = [300, 200, 3000, 400, 300, 300, 300, 1023, 1, 500]  # KiB, of questions and answers
+    for question, reply in zip(sizes[::2], sizes[1::2], strict=True):
+        await say(store, session, "é" * (question * 512), "\0" * (reply * 1024))
+    latest_first: list[list[int]] = []
+    before: int | None = None
+    while before is not None or not latest_first:
+        messages, before = await store.messages.page(session, limit=500, before=before)
+        latest_first.append([len(message.content.encode()) // 1024 for message in messages])
+    assert latest_first == [[1, 500], [1023], [300, 300, 300], [400], [3000], [300, 200]]
+
+    oldest_first: list[int] = []
+    after: int | None = 0
+    while after is not None:
+        messages, after = await store.messages.page_after(session, limit=500, size=601 * 1024, after=after)
+        oldest_first.append(len(messages))
+    assert oldest_first == [2, 1, 1, 2, 1, 1, 2]
+
+
+async def test_the_history_ends_at_as_many_bytes_as_a_prompt_takes(store: Store, session: Session) -> None:
+    for n in range(3):
+        await say(store, session, "é" * 50, str(n) * 100)
+    for size, number in ((0, 1), (99, 1), (204, 2), (305, 2), (MANY, 6)):
+        history = await store.messages.history(session, limit=10, size=size, before=None)
+        assert len(history) == number
+        assert history[0].content == "2" * 100
 
 
 async def test_a_session_without_messages(store: Store, session: Session) -> None:
@@ -612,15 +641,22 @@ async def test_replaces(store: Store, session: Session) -> None:
 async def test_images(store: Store, session: Session) -> None:
     first = await say(store, session, "look", "seen", images=[b"one", b"two"])
     plain = await say(store, session, "plain", "so")
-    assert await store.messages.images(session, [first, plain, 2**70]) == {first: [b"one", b"two"]}
-    assert await store.messages.images(session, []) == {}
+    assert await store.messages.images(session, [first, plain, 2**70], MANY) == {first: [b"one", b"two"]}
+    assert await store.messages.images(session, [], MANY) == {}
 
     other = await say(store, session, "look here", "seen", replaces=first, images=[b"three"])
     assert (await store.messages.get(session, other)).image_count == 1
-    assert await store.messages.images(session, [first, other]) == {
+    assert await store.messages.images(session, [first, other], MANY) == {
         first: [b"one", b"two"],
         other: [b"three"],
     }
+
+
+async def test_the_oldest_images_are_left_out_message_by_message(store: Store, session: Session) -> None:
+    ids = [await say(store, session, "look", "seen", images=[b"12345"] * n) for n in (1, 2, 3)]
+    for size, newest in ((14, 0), (15, 1), (24, 1), (25, 2), (29, 2), (30, 3)):
+        found = await store.messages.images(session, ids, size)
+        assert sorted(found) == ids[3 - newest :]
 
 
 async def test_pieces_of_what_is_deleted_or_over_are_dropped(
@@ -732,16 +768,20 @@ async def test_nothing_but_a_search_scans_or_sorts(store: Store, session: Sessio
     await store.sessions.page("ann", limit=10, before=None, q=None)
     await store.sessions.page("ann", limit=10, before="1", q=None)
     await store.messages.page(session, limit=10, before=None)
-    await store.messages.page_after(session, after=0, limit=10)
+    await store.messages.page_after(session, after=0, limit=10, size=MANY)
     await store.messages.get_answer(session, unfinished)
-    await store.messages.images(session, [question])
+    await store.messages.images(session, [question], MANY)
     await store.messages.find_send(session, "c")
     await store.sessions.delete(session)
     slow = {
         statement: steps
         for statement in statements
         if re.match(r"\s*(SELECT(?! k, v)|INSERT|UPDATE|DELETE)", statement)  # FTS5 reads its settings
-        if (steps := [step for step in plan(tmp_path, statement) if re.search("SCAN (?!json)|TEMP", step)])
+        if (
+            steps := [
+                step for step in plan(tmp_path, statement) if re.search("SCAN (?!json|page|sized)|TEMP", step)
+            ]
+        )
     }
     assert slow == {}
     assert len(statements) > 50

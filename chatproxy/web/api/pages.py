@@ -9,7 +9,7 @@ from chatproxy.errors import ChatError
 from chatproxy.web.operation import operation
 
 routes: Final = web.RouteTableDef()
-FOLDER: Final = Path(__file__).resolve().parent.parent / "static"
+FOLDER: Final = Path(__file__).resolve().parents[2] / "static"
 
 MEDIA_TYPES: Final = {
     ".css": "text/css; charset=utf-8",

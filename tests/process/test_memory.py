@@ -1,0 +1,122 @@
+"""Clients that send or read slowly do not fill the memory, and delay nobody, in a real process."""
+
+import asyncio
+import json
+from collections.abc import AsyncIterator
+from contextlib import ExitStack
+from pathlib import Path
+from socket import socket
+from typing import Final
+
+import pytest
+from chat_client import Client
+from fake_ollama import FakeOllama, Script, answer, token
+from processes import Process
+from sockets import request, unread
+from waiting import until
+
+SESSIONS: Final = "/api/chat/sessions"
+MIB: Final = 1024 * 1024
+
+
+@pytest.fixture
+async def process(fake: FakeOllama, tmp_path: Path) -> AsyncIterator[Process]:
+    async with Process.running(tmp_path, ollama_host=fake.url, default_model="gemma3:270m") as process:
+        yield process
+
+
+def memory(process: Process, figure: str = "VmRSS") -> int:
+    """Return what the process has in memory, in bytes; `VmHWM` is the most that it has had."""
+    status = Path(f"/proc/{process.child.pid}/status").read_text()
+    (line,) = [line for line in status.splitlines() if line.startswith(f"{figure}:")]
+    return int(line.split()[1]) * 1024
+
+
+def is_over(connection: socket) -> bool:
+    """Whether the server has ended the connection; reads what is there."""
+    try:
+        while piece := connection.recv(MIB):
+            del piece
+    except BlockingIOError:
+        return False
+    except ConnectionError:
+        pass
+    return True
+
+
+async def send_slowly(connection: socket, data: bytes) -> None:
+    """Send as much as the server takes."""
+    rest = memoryview(data)
+    try:
+        async with asyncio.timeout(30):
+            while rest:
+                await asyncio.get_running_loop().sock_sendall(connection, rest[: 64 * 1024])
+                rest = rest[64 * 1024 :]
+    except (ConnectionError, TimeoutError):
+        pass
+
+
+async def test_bodies_that_are_half_sent(process: Process) -> None:
+    client = process.client
+    session = await client.new_session()
+    before = memory(process)
+    head = (
+        f"POST {SESSIONS}/{session}/messages HTTP/1.1\r\nHost: localhost\r\n"
+        f"Content-Type: application/json\r\nContent-Length: {16 * MIB}\r\n\r\n"
+    ).encode()
+    with ExitStack() as stack:
+        slow = [stack.enter_context(unread(client, head)) for _ in range(100)]
+        body = b" " * (15 * MIB)
+        for each in slow:
+            await send_slowly(each, body)
+            await client.call("GET", "/healthz")
+        reply = await client.send(session)
+    assert reply["fullResponse"]
+    assert memory(process, "VmHWM") - before < 300 * MIB
+
+
+async def large_answer(client: Client, fake: FakeOllama) -> str:
+    """Return a session with an answer of 4 MB."""
+    fake.script = Script([token("x" * 100_000)] * 40 + answer(""))
+    session = await client.new_session()
+    await client.send(session)
+    return session
+
+
+@pytest.mark.parametrize("path", ["messages", "export", "export?format=markdown"])
+async def test_large_responses_that_are_not_read(process: Process, fake: FakeOllama, path: str) -> None:
+    client = process.client
+    session = await large_answer(client, fake)
+    before = memory(process)
+    with ExitStack() as stack:
+        asked = request("GET", f"{SESSIONS}/{session}/{path}")
+        slow = []
+        for _ in range(100):
+            slow.append(stack.enter_context(unread(client, asked)))
+            await client.call("GET", "/healthz")
+        messages = await client.messages(session)
+        assert len(messages[-1]["content"]) == 4_000_000
+        await until(lambda: sum(map(is_over, slow)) > 50)
+        over = [is_over(each) for each in slow]
+        assert over == sorted(over, reverse=True)  # the oldest
+    assert memory(process, "VmHWM") - before < 300 * MIB
+
+
+async def test_a_page_that_is_read_slowly_is_whole(process: Process, fake: FakeOllama) -> None:
+    client = process.client
+    session = await large_answer(client, fake)
+    with unread(client, request("GET", f"{SESSIONS}/{session}/messages", {"Connection": "close"})) as reader:
+        received = bytearray()
+
+        def read() -> bool:
+            try:
+                while piece := reader.recv(50_000):
+                    received.extend(piece)
+            except BlockingIOError:
+                return False
+            return True
+
+        await until(read)
+    head, _, body = bytes(received).partition(b"\r\n\r\n")
+    assert f"Content-Length: {len(body)}".encode() in head
+    assert json.loads(body)["messages"][-1]["content"] == "x" * 4_000_000
