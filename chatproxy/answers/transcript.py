@@ -104,12 +104,10 @@ class Transcript:
             for message in page:
                 yield _overlaid(message, live.get(message.id))
 
-    async def history(
-        self, session: Session, *, limit: int, size: int, before: int | None
-    ) -> list[HistoryMessage]:
+    async def history(self, session: Session, *, limit: int, before: int | None) -> list[HistoryMessage]:
         """Return the last messages before that id, newest first; see `Messages.history`."""
         live = self._live.answers()
-        page = await self._messages.history(session, limit=limit, size=size, before=before)
+        page = await self._messages.history(session, limit=limit, before=before)
         return [
             replace(message, content=str(answer.content), model=answer.model)
             if (answer := live.get(message.id))

@@ -145,7 +145,7 @@ class Planner:
         while len(history) < prompt.earlier and left > 0:
             before = history[-1].id if history else prompt.request.replaces
             limit = max(FIRST_PAGE, len(history))
-            page = await self._transcript.history(session, limit=limit, size=left, before=before)
+            page = await self._transcript.history(session, limit=limit, before=before)
             if not page:
                 break
             history += page

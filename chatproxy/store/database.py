@@ -52,14 +52,15 @@ class Database:
     async def open(
         cls,
         path: Path,
-        reconcile: Sequence[Unit[None]] = (),
+        reconcile: Sequence[Unit[bool]] = (),
         committed: Callable[[float], None] = lambda seconds: None,
     ) -> Self:
         """Open the file at `path`; create it, and its folder, if they do not exist.
 
-        The units of `reconcile` clean up what a crash left behind, in one transaction, before anything is
-        read. `committed` is called with the seconds that each commit took. Raises StartError, and leaves
-        the file as it was, if it belongs to another program.
+        The units of `reconcile` clean up what a crash left behind, before anything is read; each runs again,
+        in a transaction of its own, for as long as it returns True. `committed` is called with the seconds
+        that each commit took. Raises StartError, and leaves the file as it was, if it belongs to another
+        program.
         """
         async with AsyncExitStack() as resources:
             path = resources.enter_context(file.claimed(path))
@@ -158,14 +159,16 @@ async def _connection(path: Path, mode: str) -> AsyncIterator[aiosqlite.Connecti
         yield connection
 
 
-async def _prepare(connection: aiosqlite.Connection, reconcile: Sequence[Unit[None]]) -> None:
+async def _prepare(connection: aiosqlite.Connection, reconcile: Sequence[Unit[bool]]) -> None:
     for pragma in ("journal_mode = WAL", "synchronous = FULL", "foreign_keys = ON"):
         await connection.execute_fetchall(f"PRAGMA {pragma}")
     await migrate(connection)
-    await connection.execute("BEGIN IMMEDIATE")
     for unit in reconcile:
-        await unit(connection)
-    await connection.commit()
+        more = True
+        while more:
+            await connection.execute("BEGIN IMMEDIATE")
+            more = await unit(connection)
+            await connection.commit()
 
 
 # -- for the repositories

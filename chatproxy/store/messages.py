@@ -41,6 +41,7 @@ INTERRUPTED: Final = Failure(
 )
 TITLE_LENGTH: Final = 80  # characters
 PAGE_BYTES: Final = 1024 * 1024  # of text in a page
+SUPERSEDED_PER_UNIT: Final = 256  # messages
 ROWS_PER_INSERT: Final = 100  # pieces; each statement costs one hop to aiosqlite's thread
 
 COLUMNS: Final = (
@@ -55,7 +56,7 @@ _JSON_COLUMNS: Final[Mapping[str, Any]] = {
     "error": Failure | None,
 }
 # Each of these takes `session`, a session's id.
-_SESSION: Final = "SELECT key FROM session WHERE id = :session"
+_SESSION: Final = "SELECT key FROM session WHERE id = :session AND NOT deleted"
 _KEY: Final = f"({_SESSION})"
 _GET: Final = f"SELECT {COLUMNS} FROM message WHERE id = :id AND session = {_KEY}"
 _ANSWER: Final = (
@@ -182,15 +183,15 @@ class Messages:
 
     # -- for prompts
 
-    async def history(
-        self, session: Session, *, limit: int, size: int, before: int | None
-    ) -> list[HistoryMessage]:
+    async def history(self, session: Session, *, limit: int, before: int | None) -> list[HistoryMessage]:
         """Return the last messages before that id, newest first, with what a prompt needs of each.
 
-        They are at most `limit`, and have at most `size` bytes of text unless there is only one.
+        They are at most `limit`, and have at most PAGE_BYTES of text unless there is only one.
         """
         start = MAX_ID if before is None else before
-        rows = await self._database.fetch(_HISTORY, session=session.id, start=start, limit=limit, size=size)
+        rows = await self._database.fetch(
+            _HISTORY, session=session.id, start=start, limit=limit, size=PAGE_BYTES
+        )
         return [
             HistoryMessage(**{name: row[name] for name in HistoryMessage.__struct_fields__}) for row in rows
         ]
@@ -228,8 +229,20 @@ class Messages:
         Raises `not_found` if the session was deleted, `invalid` if `replaces` names no user message, and
         `session_busy` if the turn's `client_message_id` is stored already.
         """
+        if turn.replaces is not None:
+            await self.check_replaces(session, turn.replaces)
+            await self._supersede_latest(session, turn.replaces)
         size = len(turn.content) + sum(map(len, turn.images))
         return await self._database.run(partial(_begin, session_id=session.id, turn=turn), heavy=size > LIGHT)
+
+    async def _supersede_latest(self, session: Session, replaces: int) -> None:
+        """Supersede all that follows the replaced message but what one unit can, the latest first.
+
+        Should the rest fail, the conversation is shorter, and the same message can be replaced again.
+        """
+        while await self.count_from(session, replaces) > SUPERSEDED_PER_UNIT:
+            unit = partial(_supersede_some, session_id=session.id, first=replaces)
+            await self._database.run(unit, heavy=True)
 
     async def checkpoint(self, pieces: Sequence[Piece]) -> None:
         """Store what answers have gained. Pieces of deleted or ended answers are dropped."""
@@ -310,6 +323,22 @@ def _check_replaceable(rows: Sequence[Row]) -> None:
             "invalid",
             "The message to replace is not a user message of this conversation; list its messages.",
             field="replaces",
+        )
+
+
+async def _supersede_some(connection: aiosqlite.Connection, session_id: str, first: int) -> None:
+    """Take the latest messages out of the conversation, but not the one with the id `first`."""
+    rows = await fetch(
+        connection,
+        f"SELECT min(id) AS oldest FROM (SELECT id {_SHOWN} AND id > :first ORDER BY id DESC LIMIT :limit)",
+        session=session_id,
+        first=first,
+        limit=SUPERSEDED_PER_UNIT,
+    )
+    for row in await fetch(connection, _SESSION, session=session_id):
+        superseded = await _supersede(connection, row["key"], rows[0]["oldest"])
+        await connection.execute(
+            "UPDATE session SET message_count = message_count - ? WHERE key = ?", (superseded, row["key"])
         )
 
 
@@ -411,9 +440,12 @@ async def _finish(
     )
 
 
-async def reconcile(connection: aiosqlite.Connection) -> None:
-    """End the answers that a crash left unfinished, with the text that their pieces hold."""
-    for row in await fetch(connection, f"SELECT {COLUMNS} FROM message WHERE status = 'streaming'"):
+async def reconcile(connection: aiosqlite.Connection) -> bool:
+    """End one answer that a crash left unfinished, with the text of its pieces.
+
+    Return whether there was one.
+    """
+    for row in await fetch(connection, f"SELECT {COLUMNS} FROM message WHERE status = 'streaming' LIMIT 1"):
         pieces = await fetch(
             connection, "SELECT thinking, content FROM piece WHERE message = :id ORDER BY key", id=row["id"]
         )
@@ -425,3 +457,5 @@ async def reconcile(connection: aiosqlite.Connection) -> None:
             error=INTERRUPTED,
         )
         await _finish(connection, outcome)
+        return True
+    return False

@@ -167,7 +167,13 @@ DROP TABLE chunk_words;
 ALTER TABLE chunk DROP COLUMN openings;
 """
 
-MIGRATIONS: Final[Sequence[str]] = (CHAT, MEASUREMENTS, DOCUMENTS, ACTIVITY, DOCUMENT_INDEXES)
+# A deleted session is not found any more, and is then removed in steps.
+DELETED: Final = """
+ALTER TABLE session ADD COLUMN deleted INTEGER NOT NULL DEFAULT 0;
+CREATE INDEX session_deleted ON session (deleted) WHERE deleted;
+"""
+
+MIGRATIONS: Final[Sequence[str]] = (CHAT, MEASUREMENTS, DOCUMENTS, ACTIVITY, DOCUMENT_INDEXES, DELETED)
 
 
 async def migrate(connection: aiosqlite.Connection, migrations: Sequence[str] = MIGRATIONS) -> None:

@@ -1,20 +1,31 @@
-"""Sessions: one row each, listed by activity and found by the words of their titles and messages."""
+"""Sessions: one row each, listed by activity and found by the words of their titles and messages.
 
+A deleted one is no longer found; everything in it is then removed in steps, by a task that the store runs.
+"""
+
+import asyncio
 import re
 import secrets
 from collections.abc import Mapping
+from contextlib import suppress
+from functools import partial
 from typing import Final
 
+import aiosqlite
+
 from chatproxy.errors import ChatError
-from chatproxy.store.database import MAX_ID, Database, Row, now, one_row, phrase
+from chatproxy.store.database import MAX_ID, Database, Row, fetch, now, one_row, phrase
 from chatproxy.store.records import Session, SessionItem
 
 LISTED: Final = "id, title, model, document_id, created_at, updated_at, message_count"
 COLUMNS: Final = f"{LISTED}, system"
+# What one unit removes of a deleted session at most, and after how many bytes it removes no more.
+MESSAGES_PER_UNIT: Final = 100
+BYTES_PER_UNIT: Final = 1024 * 1024
 
-_GET: Final = f"SELECT {COLUMNS} FROM session WHERE id = :id AND owner = :owner"
+_GET: Final = f"SELECT {COLUMNS} FROM session WHERE id = :id AND owner = :owner AND NOT deleted"
 _PAGE: Final = """
-    owner = :owner AND activity < :before ORDER BY activity DESC LIMIT :limit + 1
+    owner = :owner AND activity < :before AND NOT deleted ORDER BY activity DESC LIMIT :limit + 1
 """
 _LIST: Final = f"SELECT activity, {LISTED} FROM session WHERE {_PAGE}"
 # CROSS JOIN keeps SQLite from scanning all sessions for those that were found.
@@ -38,6 +49,13 @@ USED: Final = """
     updated_at = :now,
     activity = (SELECT max(activity) + 1 FROM session AS own WHERE own.owner = session.owner)
 """
+_DELETE: Final = "UPDATE session SET deleted = 1 WHERE id = :id AND NOT deleted RETURNING key"
+# The first message of a deleted session, and its size with its images. Its pieces are those of one answer.
+_REMOVED: Final = """
+    SELECT id, length(CAST(content AS BLOB)) + length(CAST(thinking AS BLOB))
+        + ifnull((SELECT sum(length(bytes)) FROM image WHERE message = message.id), 0) AS size
+    FROM message WHERE session = :key LIMIT 1
+"""
 _CURSOR: Final = re.compile(r"\d{1,18}", re.ASCII)
 
 
@@ -50,6 +68,8 @@ class Sessions:
 
     def __init__(self, database: Database) -> None:
         self._database = database
+        self._deleted = asyncio.Event()
+        self._deleted.set()  # an earlier process may have left some
 
     async def create(
         self, owner: str, *, title: str | None = None, model: str | None = None, system: str | None = None
@@ -92,14 +112,43 @@ class Sessions:
     async def update(self, session: Session, changes: Mapping[str, str | None]) -> Session:
         """Set the columns in `changes`: title, model or system; return the new record. Raises `not_found`."""
         columns = "".join([f"{name} = :{name}, " for name in ("title", "model", "system") if name in changes])
-        sql = f"UPDATE session SET {columns}{USED} WHERE id = :id RETURNING {COLUMNS}"
+        sql = f"UPDATE session SET {columns}{USED} WHERE id = :id AND NOT deleted RETURNING {COLUMNS}"
         rows = await self._database.write(sql, **changes, now=now(), id=session.id)
         return _session(one_row(rows, missing(session.id)))
 
     async def delete(self, session: Session) -> None:
-        """Delete the session and, by foreign keys, everything in it. Raises `not_found`."""
-        rows = await self._database.write("DELETE FROM session WHERE id = :id RETURNING key", id=session.id)
+        """Delete the session. Raises `not_found`."""
+        rows = await self._database.write(_DELETE, id=session.id)
         one_row(rows, missing(session.id))
+        self._deleted.set()
+
+    async def remove_deleted(self) -> None:
+        """Remove everything in deleted sessions, whenever there are any. Runs until it is cancelled."""
+        while True:
+            await self._deleted.wait()
+            self._deleted.clear()
+            with suppress(ChatError):  # such as a full disk; the next deletion or start tries again
+                for row in await self._database.fetch("SELECT key FROM session WHERE deleted"):
+                    while await self._database.run(partial(_remove_some, key=row["key"]), heavy=True):
+                        pass
+
+
+async def _remove_some(connection: aiosqlite.Connection, key: int) -> bool:
+    """Delete some messages of a deleted session or, after the last, the session itself.
+
+    Return whether there is more to delete.
+    """
+    removed = 0
+    for _ in range(MESSAGES_PER_UNIT):
+        rows = await fetch(connection, _REMOVED, key=key)
+        if not rows:
+            await connection.execute("DELETE FROM session WHERE key = ?", (key,))
+            return False
+        await connection.execute("DELETE FROM message WHERE id = ?", (rows[0]["id"],))
+        removed += rows[0]["size"]
+        if removed > BYTES_PER_UNIT:
+            break
+    return True
 
 
 def missing(session_id: str) -> str:

@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 from chat_client import Client, Serve, Stream
 from fake_ollama import FakeOllama, Gate, Script, Scripted, answer, greet, refused
+from waiting import until
 
 from chatproxy import Config
 from chatproxy.store.messages import Messages
@@ -231,7 +232,7 @@ async def test_deleting_the_session_cancels_its_answer(
     assert told(stream) == ("done", "cancelled", "One two")
     await client.call("GET", f"/api/chat/sessions/{session}", status=404)
     with closing(sqlite3.connect(config.database_path)) as database:
-        assert database.execute("SELECT count(*) FROM message").fetchone() == (0,)
+        await until(lambda: database.execute("SELECT count(*) FROM message").fetchone() == (0,))
 
 
 async def test_deleting_the_session_waits_for_an_answer_that_is_about_to_begin(

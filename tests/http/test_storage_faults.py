@@ -263,7 +263,7 @@ async def test_a_session_with_an_unstored_answer_can_be_deleted(
             gate.open()
             await stream.until("error")
     await client.call("DELETE", f"/api/chat/sessions/{session}", status=204)
-    assert stored(config) == []
+    await until(lambda: stored(config) == [])
     await client.call("GET", f"/api/chat/sessions/{session}", status=404)
 
 

@@ -75,7 +75,7 @@ async def test_every_read_shows_the_live_text(
     assert (await transcript.message(session, reply.id)).content == "so far"
     page, _ = await transcript.page(session, limit=10, before=None)
     pages = [message async for message in transcript.conversation(session)]
-    history = await transcript.history(session, limit=10, size=1000, before=None)
+    history = await transcript.history(session, limit=10, before=None)
     assert [message.content for message in page] == ["Hi", "so far"]
     assert [message.content for message in pages] == ["Hi", "so far"]
     assert [message.content for message in history] == ["so far", "Hi"]
