@@ -541,7 +541,8 @@ test("on a later `reset`, resume calls onReset and repeats the whole text", asyn
   assert.equal(visible, "Hello wo");
   assert.deepEqual(given, ["wor", "ld", "Hello", " wo"]);
   const events = await all(answer);
-  assert.deepEqual(types(events), ["start", "chunk", "chunk", "reconnecting", "start", "chunk", "reconnecting", "chunk", "error"]);
+  assert.deepEqual(types(events), ["start", "chunk", "reconnecting", "start", "chunk", "reconnecting", "chunk", "error"]);
+  assert.deepEqual(events.filter(({ type }) => type === "chunk").map(({ content }) => content), ["world", "Hello", " wo"]);
   assert.deepEqual(events.filter(({ type }) => type === "start").map(({ reset }) => reset ?? false), [false, true]);
 });
 
@@ -613,4 +614,30 @@ test("every failure is a ChatError", async () => {
   await assert.rejects(client(fakeServer(unreachable)).models(), { name: "ChatError", code: "connection_lost" });
   await assert.rejects(client(fakeServer(errorResponse(404))).models(), { name: "ChatError", code: "http_error", status: 404 });
   await assert.rejects(client(fakeServer(new Response("{oops"))).models(), { code: "connection_lost" });
+});
+
+// -- long answers
+
+test("text is given token by token to who is in step, and in fewer events to who comes late", async () => {
+  const tokens = Array.from({ length: 5000 }, (_, number) => `word${number} `);
+  const whole = tokens.join("");
+  const cursors = tokens.map((_, index) => `0.${tokens.slice(0, index + 1).join("").length}`);
+  const answer = client(fakeServer(stream([start, ...tokens.map((token, at) => chunk(token, cursors[at])), done(whole)])))
+    .sendMessageStream("s", { message: "Hi" });
+  const inStep = (await all(answer)).filter(({ type }) => type === "chunk");
+  const late = (await all(answer)).filter(({ type }) => type === "chunk");
+  assert.deepEqual(inStep.map(({ content }) => content), tokens);
+  assert.deepEqual(inStep.map(({ cursor }) => cursor), cursors);
+  assert.equal(late.map(({ content }) => content).join(""), whole);
+  assert.ok(late.length < 20, `${late.length} events`);
+  assert.equal(late.at(-1).cursor, cursors.at(-1));
+});
+
+test("thinking and content are kept apart", async () => {
+  const thinking = (content, cursor) => ({ type: "thinking", content, cursor });
+  const answer = client(fakeServer(stream([start, thinking("a", "1.0"), thinking("b", "2.0"), chunk("c", "2.1"), done("c")])))
+    .sendMessageStream("s", { message: "Hi" });
+  await answer;
+  const text = (await all(answer)).filter(({ content }) => content !== undefined);
+  assert.deepEqual(text, [thinking("ab", "2.0"), chunk("c", "2.1")]);
 });

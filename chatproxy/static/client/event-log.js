@@ -1,6 +1,14 @@
 // The events of one answer, kept in order: every iteration, whenever it starts, yields all of them.
+//
+// Text is kept in pieces and not by token, which would take ten times its size. An iteration that is in step
+// is given each token as it comes; one that lags or starts late is given the same text in fewer events.
 
-/** @typedef {import("../types.js").ChatEvent} ChatEvent */
+const PIECE = 4096; // characters
+
+/**
+ * @typedef {import("../types.js").ChatEvent} ChatEvent
+ * @typedef {import("../types.js").ThinkingEvent | import("../types.js").ChunkEvent} TextEvent
+ */
 
 export class EventLog {
   /** @type {ChatEvent[]} */
@@ -10,7 +18,12 @@ export class EventLog {
 
   /** @param {ChatEvent} event */
   push(event) {
-    this.#events.push(event);
+    const last = this.#events.at(-1);
+    if (isText(event) && last && isText(last) && last.type === event.type && last.content.length < PIECE) {
+      this.#events[this.#events.length - 1] = { ...event, content: last.content + event.content };
+    } else {
+      this.#events.push(event);
+    }
     this.#wakeReaders();
   }
 
@@ -20,12 +33,25 @@ export class EventLog {
   }
 
   async *[Symbol.asyncIterator]() {
-    for (let next = 0; ; next++) {
-      while (next >= this.#events.length) {
-        if (this.#ended) return;
+    let index = 0;
+    let offset = 0; // in the text of that event
+    for (;;) {
+      const event = this.#events[index];
+      if (event && isText(event) && event.content.length > offset) {
+        const content = event.content.slice(offset);
+        offset = event.content.length;
+        yield { ...event, content };
+      } else if (event && !isText(event)) {
+        index += 1;
+        yield event;
+      } else if (index + 1 < this.#events.length) {
+        index += 1;
+        offset = 0;
+      } else if (this.#ended) {
+        return;
+      } else {
         await this.#change.promise;
       }
-      yield /** @type {ChatEvent} */ (this.#events[next]);
     }
   }
 
@@ -34,6 +60,9 @@ export class EventLog {
     this.#change = newSignal();
   }
 }
+
+/** @param {ChatEvent} event @returns {event is TextEvent} */
+const isText = (event) => event.type === "thinking" || event.type === "chunk";
 
 /** Return a promise and its resolver; `Promise.withResolvers` is too new for Node 18. */
 const newSignal = () => {
