@@ -15,7 +15,7 @@ export class Http {
 
   /** @param {ChatClientOptions} options */
   constructor({ baseUrl, headers, fetch } = {}) {
-    this.baseUrl = String(baseUrl ?? defaultBaseUrl()).replace(/\/+$/, "");
+    this.baseUrl = String(baseUrl ?? defaultBaseUrl()).replace(/(?<!\/)\/+$/, "");
     this.#headers = headers;
     this.#fetch = fetch;
   }
