@@ -128,7 +128,7 @@ async def test_text_has_the_direction_of_its_script(site: Site) -> None:
     await page.locator(FIELD).fill(arabic)
     await expect(page.locator(FIELD)).to_have_css("direction", "rtl")
     await page.locator(FIELD).press("Enter")
-    await expect(page.locator(QUESTION)).to_have_css("direction", "rtl")
+    await expect(page.locator(f"{QUESTION} > *")).to_have_css("direction", "rtl")
     await expect(page.locator(f"{ANSWER} ul")).to_have_css("direction", "rtl")
     await expect(page.locator(f"{ANSWER} blockquote")).to_have_css("direction", "ltr")
     await expect(page.locator(f"{ANSWER} p").last).to_have_css("unicode-bidi", "plaintext")

@@ -50,3 +50,24 @@ test("a newest page that does not adjoin what was read before takes its place", 
   assert.deepEqual([await ids(), conversation.earlierPage], [[1, 2, 3], null]);
   assert.deepEqual([await ids(), conversation.earlierPage], [[5], 5]);
 });
+
+test("pages of any size are read up to the last one, which `next` tells", async () => {
+  const ids = Array.from({ length: 100 }, (_, index) => index + 1);
+  const sizes = [1, 7, 0, 50, 3]; // a page may end before its limit, by its size in bytes
+  const asked = [];
+  const list = async (_id, { before = Infinity } = {}) => {
+    asked.push(before);
+    const size = sizes[asked.length - 1] ?? 39;
+    const all = ids.filter((id) => id < before);
+    const messages = all.slice(all.length - size).map((id) => ({ ...stored, id, status: "complete" }));
+    const next = size === 0 ? before : (messages[0]?.id ?? null);
+    return { messages: size === 0 ? [] : messages, next: next === 1 ? null : next };
+  };
+  const conversation = new Conversation(/** @type {any} */ ({ messages: { list } }), "s");
+  await conversation.load();
+  while (conversation.earlierPage !== null) await conversation.loadEarlier();
+  assert.deepEqual(conversation.messages.map(({ id }) => id), ids);
+  assert.equal(asked.length, 6);
+  await conversation.load(); // the newest page again keeps the earlier ones
+  assert.deepEqual(conversation.messages.map(({ id }) => id), ids);
+});

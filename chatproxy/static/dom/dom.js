@@ -13,12 +13,12 @@
  */
 export function h(tag, attributes = {}, ...children) {
   const element = document.createElement(tag);
+  element.append(...children); // before `dir="auto"`: it makes the browser look at the text at each change
   for (const [name, value] of Object.entries(attributes)) {
     if (value === undefined || value === null || value === false) continue;
     if (typeof value === "function") element.addEventListener(name.slice("on".length), value);
     else element.setAttribute(name, value === true ? "" : String(value));
   }
-  element.append(...children);
   return element;
 }
 

@@ -14,6 +14,7 @@ import { labels as english } from "./labels.js";
  * @property {Token[]} [tokens] inside this one
  * @property {string} [href] of a link or image
  * @property {string} [lang] of code
+ * @property {string} [tag] of a link definition
  * @property {number} [depth] of a heading
  * @property {boolean} [ordered] a list's
  * @property {number | ""} [start] a list's
@@ -36,11 +37,15 @@ import { labels as english } from "./labels.js";
  * @property {(text: string, button: HTMLElement) => void} [copy]
  *
  * @typedef {Record<string, unknown>} Links
- * @typedef {{tokens: Token[] & {links: Links}, lex: (text: string) => Token[]}} MarkedLexer
+ * @typedef {{tokens: Token[] & {links: Links}, lex(text: string): Token[],
+ *   inlineTokens(text: string, tokens?: Token[]): Token[]}} MarkedLexer
+ *
+ * @typedef {import("./cut.js").Continuation} Continuation
  */
 
 const MAX_DEPTH = 24; // of nesting; deeper text is shown as it was written
 const NESTED = /(?:>[ \t]*|[*+-][ \t]+){50}/; // each marker would cost the lexer a stack frame
+const MAX_DELIMITERS = 256; // in a paragraph: the lexer looks from each for its partner
 const SCHEMES = new Set(["http:", "https:", "mailto:"]);
 
 /** @type {Promise<(() => Lexer) | null> | undefined} */
@@ -57,6 +62,15 @@ export function loadLexer() {
 
 /** @param {new (options: {gfm: boolean}) => MarkedLexer} Marked @returns {() => Lexer} */
 function lexerFactory(Marked) {
+  class BoundedLexer extends Marked {
+    /** @param {string} source @param {Token[]} [tokens] @returns {Token[]} */
+    inlineTokens(source, tokens = []) {
+      const delimiters = source.match(/[*_~]/g)?.length ?? 0;
+      if (delimiters <= MAX_DELIMITERS) return super.inlineTokens(source, tokens);
+      tokens.push({ type: "text", raw: source, text: source });
+      return tokens;
+    }
+  }
   return () => {
     /** @type {Links} */
     const definitions = Object.create(null);
@@ -64,11 +78,9 @@ function lexerFactory(Marked) {
       lex(text) {
         if (NESTED.test(text)) return [{ type: "plain", raw: text }];
         try {
-          const lexer = new Marked({ gfm: true });
-          Object.assign(lexer.tokens.links, definitions);
-          const tokens = lexer.lex(text);
-          Object.assign(definitions, lexer.tokens.links);
-          return tokens;
+          const lexer = new BoundedLexer({ gfm: true });
+          lexer.tokens.links = definitions;
+          return forgetLast(lexer.lex(text), definitions);
         } catch {
           return [{ type: "plain", raw: text }];
         }
@@ -78,16 +90,33 @@ function lexerFactory(Marked) {
 }
 
 /**
+ * Forget the definition at the end of the text: its address may still grow, and the first one counts.
+ *
+ * @param {Token[]} tokens
+ * @param {Links} definitions
+ */
+function forgetLast(tokens, definitions) {
+  const last = tokens.at(-1);
+  if (last?.type === "def" && last.tag !== undefined) delete definitions[last.tag];
+  return tokens;
+}
+
+/**
  * Render a block; null if it shows nothing.
  *
  * @param {Token} token
  * @param {Context} [context]
+ * @param {Continuation} [continuation] if it continues a block that was cut
  * @returns {Node | null}
  */
-export function renderBlock(token, context = { labels: english }, depth = 0) {
-  if (depth > MAX_DEPTH) return plain(token.raw);
-  const render = BLOCKS[token.type];
-  return render ? render(token, context, depth) : plain(token.raw);
+export function renderBlock(token, context = { labels: english }, depth = 0, continuation) {
+  const render = depth > MAX_DEPTH ? undefined : BLOCKS[token.type];
+  const node = render ? render(token, context, depth, continuation) : plain(token.raw);
+  if (continuation && node instanceof Element) {
+    node.classList.add("continued");
+    node.classList.toggle("in-line", Boolean(continuation.inLine));
+  }
+  return node;
 }
 
 /**
@@ -96,17 +125,23 @@ export function renderBlock(token, context = { labels: english }, depth = 0) {
  * @param {string} text
  */
 export function plain(text) {
-  return h("p", { class: "plain" }, text.replace(/\n+$/, ""));
+  return h("p", { class: "plain" }, text.replace(/(?<!\n)\n+$/, ""));
 }
 
-/** @type {Record<string, (token: Token, context: Context, depth: number) => Node | null>} */
+/**
+ * @typedef {(token: Token, context: Context, depth: number, continuation?: Continuation) => Node | null}
+ *   Render
+ */
+
+/** @type {Record<string, Render>} */
 const BLOCKS = {
   space: () => null,
   def: () => null,
   hr: () => h("hr"),
   paragraph: (token, context, depth) => h("p", {}, ...inlines(token, context, depth)),
   heading: renderHeading,
-  blockquote: (token, context, depth) => h("blockquote", { dir: "auto" }, ...blocks(token, context, depth)),
+  blockquote: (token, context, depth, continuation) =>
+    h("blockquote", { dir: "auto" }, ...blocks(token, context, depth, continuation?.inner)),
   text: (token, context, depth) => fragment(inlines(token, context, depth)),
   checkbox,
   list: renderList,
@@ -141,10 +176,15 @@ function inlines(token, context, depth) {
   });
 }
 
-/** @param {Token} token @param {Context} context @param {number} depth */
-function blocks(token, context, depth) {
+/**
+ * @param {Token} token
+ * @param {Context} context
+ * @param {number} depth
+ * @param {Continuation} [continuation] of the first block
+ */
+function blocks(token, context, depth, continuation) {
   return (token.tokens ?? [])
-    .map((inner) => renderBlock(inner, context, depth + 1))
+    .map((inner, index) => renderBlock(inner, context, depth + 1, index === 0 ? continuation : undefined))
     .filter((node) => node !== null);
 }
 
@@ -159,12 +199,20 @@ function renderHeading(token, context, depth) {
   return h(/** @type {"h3" | "h4" | "h5" | "h6"} */ (`h${level}`), {}, ...inlines(token, context, depth));
 }
 
-/** @param {Token} token @param {Context} context @param {number} depth */
-function renderList(token, context, depth) {
-  const start = token.ordered && token.start !== 1 ? token.start : undefined;
-  const items = (token.items ?? []).map((item) =>
-    h("li", { class: item.task && "task" }, ...blocks(item, context, depth)),
-  );
+/**
+ * @param {Token} token
+ * @param {Context} context
+ * @param {number} depth
+ * @param {Continuation} [continuation]
+ */
+function renderList(token, context, depth, continuation) {
+  const first = continuation?.start ?? token.start;
+  const start = token.ordered && first !== 1 ? first : undefined;
+  const items = (token.items ?? []).map((item, index) => {
+    const inner = index === 0 ? continuation?.inner : undefined;
+    const kind = inner ? "continued" : item.task && "task";
+    return h("li", { class: kind }, ...blocks(item, context, depth, inner));
+  });
   return h(token.ordered ? "ol" : "ul", { dir: "auto", start }, ...items);
 }
 
@@ -189,12 +237,28 @@ function renderCode(token, context) {
   const copy = h("button", { type: "button", class: "copy-code" }, context.labels.copyCode);
   copy.addEventListener("click", () => {
     // The code that is beside the button by then: it may have grown or been rendered again.
-    const code = copy.closest(".code")?.querySelector("code");
-    context.copy?.(code?.textContent ?? "", copy);
+    const code = copy.closest(".code");
+    if (code) context.copy?.(wholeCode(code), copy);
   });
   const heading = h("div", { class: "code-head" }, h("span", {}, name), copy);
   const scroller = { tabindex: 0, role: "group", "aria-label": name };
   return h("div", { class: "code" }, heading, h("pre", scroller, h("code", {}, token.text ?? "")));
+}
+
+/**
+ * Return the text of code, with that of the parts that continue it.
+ *
+ * @param {Element} code
+ */
+function wholeCode(code) {
+  const all = [.../** @type {ParentNode} */ (code.getRootNode()).querySelectorAll(".code")];
+  const from = all.indexOf(code);
+  const end = all.findIndex((part, index) => index > from && !part.classList.contains("continued"));
+  const parts = all.slice(from, end < 0 ? undefined : end);
+  return parts.reduce((whole, part) => {
+    const sameLine = whole === "" || whole.endsWith("\n") || part.classList.contains("in-line");
+    return whole + (sameLine ? "" : "\n") + (part.querySelector("code")?.textContent ?? "");
+  }, "");
 }
 
 /**

@@ -54,6 +54,7 @@ export class MessageList {
       this.#log,
       this.#column,
       () => (this.#latest.hidden = this.#stick.active),
+      (top) => this.#visibleAt(top),
     );
   }
 
@@ -70,6 +71,7 @@ export class MessageList {
       view.remove();
       this.#views.delete(message);
     }
+    for (const message of [...messages].reverse()) this.#getOrCreateView(message); // the last renders first
     /** @type {HTMLElement} */
     let previous = this.#empty;
     for (const message of messages) {
@@ -105,15 +107,44 @@ export class MessageList {
   }
 
   /**
+   * Return the first message that ends below this position on the screen, or the part of its text that does.
+   *
+   * @param {number} top in pixels
+   */
+  #visibleAt(top) {
+    /** @type {Element | undefined} */
+    let message = firstBelow(this.#column.children, top);
+    while (message && !message.matches(".message")) message = message.nextElementSibling ?? undefined;
+    const content = message?.querySelector(".content");
+    return (content && firstBelow(content.children, top)) ?? message;
+  }
+
+  /**
    * Insert earlier messages above without moving what is being read.
    *
    * @param {() => Promise<void>} onearlier
    */
   async #loadEarlier(onearlier) {
-    const { distance } = this.#stick;
-    this.#stick.active = false;
+    this.#stick.release();
     await onearlier();
-    this.#log.scrollTop += this.#stick.distance - distance;
     if (this.#earlier.hidden) this.#log.focus({ preventScroll: true });
   }
+}
+
+/**
+ * Return the first of some elements in a column that ends below a position on the screen, by halving.
+ *
+ * @param {HTMLCollection} elements
+ * @param {number} top in pixels
+ */
+function firstBelow(elements, top) {
+  let low = 0;
+  let high = elements.length;
+  while (low < high) {
+    const middle = (low + high) >> 1;
+    const bottom = elements[middle]?.getBoundingClientRect().bottom ?? 0;
+    if (bottom > top) high = middle;
+    else low = middle + 1;
+  }
+  return elements[low];
 }

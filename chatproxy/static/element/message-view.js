@@ -4,7 +4,8 @@ import { copyText } from "../dom/clipboard.js";
 import { h, icon, iconButton } from "../dom/dom.js";
 import { Sources } from "./sources.js";
 import { StickToBottom } from "./stick-to-bottom.js";
-import { StreamingMarkdown, StreamingPlain } from "./streaming-markdown.js";
+import { StreamingMarkdown } from "./streaming-markdown.js";
+import { StreamingPlain } from "./streaming-plain.js";
 
 const COPIED = 1500; // ms for which a button says so
 
@@ -24,13 +25,14 @@ export class MessageView {
   #message;
   #context;
   #cursor = h("span", { class: "cursor", part: "cursor", "aria-hidden": "true" });
-  #content = h("div", { class: "content", dir: "auto" });
+  #content = h("div", { class: "content" });
   #bubble = h("div", { class: "bubble" }, this.#content);
   #footer = h("div", { class: "footer" });
   #thinking;
-  #thought = document.createTextNode("");
-  #thoughtText = h("div", {}, this.#thought);
-  #thoughtBox = h("div", { class: "thought", dir: "auto", tabindex: 0 }, this.#thoughtText);
+  #thoughtText = h("div");
+  #thoughtBox = h("div", { class: "thought", tabindex: 0 }, this.#thoughtText);
+  #thought = new StreamingPlain(this.#thoughtText);
+  #thinkingShown = ""; // the thinking as it was last given to `#thought`
   /** @type {StickToBottom | null} while the model is thinking */
   #thoughtStick = null;
   /** @type {Sources | null} */
@@ -60,7 +62,8 @@ export class MessageView {
   addThinking(text) {
     this.#thinking.hidden = false;
     this.#thoughtStick ??= new StickToBottom(this.#thoughtBox, this.#thoughtText);
-    this.#thought.appendData(text);
+    this.#thinkingShown += text;
+    this.#thought.append(text);
     this.#placeCursor();
   }
 
@@ -84,6 +87,7 @@ export class MessageView {
 
   remove() {
     this.#thoughtStick?.disconnect();
+    this.#thought.stop();
     this.#stream?.stop();
     this.element.remove();
   }
@@ -100,8 +104,15 @@ export class MessageView {
 
   #updateThinking() {
     const { thinking } = this.#message;
-    if (this.#thought.data !== thinking) this.#thought.data = thinking;
     this.#thinking.hidden = !thinking;
+    if (!thinking.startsWith(this.#thinkingShown)) {
+      this.#thought.stop();
+      this.#thought = new StreamingPlain(this.#thoughtText);
+      this.#thinkingShown = "";
+    }
+    const added = thinking.slice(this.#thinkingShown.length);
+    this.#thinkingShown = thinking;
+    if (added) this.#thought.append(added);
   }
 
   #updateSources() {
@@ -116,9 +127,7 @@ export class MessageView {
   #updateContent() {
     const { content, role, status } = this.#message;
     const { renderer } = this.#context;
-    if (role === "user") {
-      this.#content.textContent = content;
-    } else if (renderer) {
+    if (renderer && role === "assistant") {
       this.#rendered = content;
       this.#renderWith(renderer);
     } else {
@@ -134,7 +143,7 @@ export class MessageView {
     this.#stream?.stop();
     this.#rendered = "";
     const { newLexer, labels } = this.#context;
-    if (!newLexer) {
+    if (!newLexer || this.#message.role === "user") {
       this.#stream = new StreamingPlain(this.#content);
       return;
     }
@@ -159,10 +168,9 @@ export class MessageView {
     /** @type {Element} */
     let parent = this.#content;
     for (;;) {
-      const { children } = parent;
-      let last = children[children.length - 1];
-      if (last === this.#cursor) last = children[children.length - 2];
-      if (!last?.matches("p, ul, ol, li, blockquote, h3, h4, h5, h6")) break;
+      let last = parent.lastElementChild;
+      if (last === this.#cursor) last = last.previousElementSibling;
+      if (!last?.matches(".group, p, ul, ol, li, blockquote, h3, h4, h5, h6")) break;
       parent = last;
     }
     if (parent.lastChild !== this.#cursor) parent.append(this.#cursor);

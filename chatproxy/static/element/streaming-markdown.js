@@ -1,70 +1,42 @@
 // Renders Markdown while it is being written.
 //
-// The work is kept in proportion to what is new, by four shortcuts. Let n be the length of the text:
+// The work is kept in proportion to what is new. Let n be the length of the text:
 //
 // - Blocks that are complete are final. Only the tail behind them is lexed and rendered again, so an update
 //   costs O(tail) and not O(n).
-// - However often text arrives, there is one update per animation frame, and it takes up at most STEP
-//   characters. A stored answer of any length never blocks the page for longer than that.
-// - A block that stays open, such as a long listing, makes the tail itself long, and lexing it in every frame
-//   O(n²) in all. From LONG_TAIL on, new text is appended to the DOM as plain text, O(new text) per frame,
-//   until the block may have closed. See #worthLexing for the bound on lexing in vain.
-// - Complete blocks are put into groups of GROUP. The style sheet gives those `content-visibility: auto`, so
-//   that the browser lays out O(GROUP) blocks per update plus what is on screen, and not all of them.
+// - A block that is long is cut (cut.js), so the tail is short, whatever the text is.
+// - Text arrives in any pieces, and is rendered in steps of at most STEP characters, for which all messages
+//   take turns (render-queue.js). A stored answer of any length never blocks the page for longer than a step.
+// - Blocks are put into groups (groups.js), of which the browser lays out only those near the screen.
 
-import { h } from "../dom/dom.js";
-import { plain, renderBlock } from "./markdown.js";
+import { cut, lengthLimit } from "./cut.js";
+import { Groups } from "./groups.js";
+import { renderBlock } from "./markdown.js";
 import { morph } from "./morph.js";
+import { dequeue, enqueue } from "./render-queue.js";
+import { TextQueue } from "./text-queue.js";
 
-const STEP = 16_384; // characters per frame
-const LONG_TAIL = 8_192; // characters
-const GROUP = 64; // blocks
-const LEX_AGAIN = 1.25; // a tail lexed in vain has to grow by this factor
-const BLOCK_END = /\n[ \t]*\n+(?=\S)/; // an empty line: may end any block but fenced code
-const FENCE = /\n[ \t]*(?:```|~~~)/; // may end fenced code
-const LONGEST_MATCH = 8; // characters of either pattern that may be in the previous piece
+const STEP = 1024; // characters
 
-/** @typedef {import("./markdown.js").Token} Token */
-
-/** Shows text as it is, if there is no lexer. */
-export class StreamingPlain {
-  #text = document.createTextNode("");
-
-  /** @param {HTMLElement} container */
-  constructor(container) {
-    const block = plain("");
-    block.append(this.#text);
-    container.replaceChildren(block);
-  }
-
-  /** @param {string} text */
-  append(text) {
-    this.#text.appendData(text);
-  }
-
-  finish() {}
-  stop() {}
-}
+/**
+ * @typedef {import("./cut.js").Continuation} Continuation
+ * @typedef {import("./markdown.js").Token} Token
+ */
 
 export class StreamingMarkdown {
-  #container;
+  #groups;
   #lexer;
   #context;
   #onrender;
-  #pending = ""; // text that waits for the next frame
+  #pending = new TextQueue();
   #endsInCR = false; // and the CR waits for what follows it
   #tail = ""; // the text from the first block that may still change
   /** @type {Node[]} */
   #tailNodes = [];
-  /** @type {Element[]} complete blocks that are in no group yet */
-  #ungrouped = [];
-  /** @type {Text | null} where a long tail grows as plain text */
-  #plainTail = null;
-  #closePattern = BLOCK_END;
-  #mayHaveClosed = false;
-  #lexAgainAt = 0; // the length from which a long tail is lexed again
+  /** @type {Continuation | undefined} how the tail's first block continues what was cut */
+  #continuation;
   #finished = false;
-  #frame = 0;
+  #step = (/** @type {number} */ frame) => this.#render(frame);
 
   /**
    * @param {HTMLElement} container
@@ -73,11 +45,10 @@ export class StreamingMarkdown {
    * @param {() => void} [onrender] called after each update of the DOM
    */
   constructor(container, lexer, context, onrender = () => {}) {
-    this.#container = container;
+    this.#groups = new Groups(container);
     this.#lexer = lexer;
     this.#context = context;
     this.#onrender = onrender;
-    container.replaceChildren();
   }
 
   /**
@@ -88,111 +59,97 @@ export class StreamingMarkdown {
   append(text) {
     const whole = this.#endsInCR ? `\r${text}` : text;
     this.#endsInCR = whole.endsWith("\r");
-    this.#pending += (this.#endsInCR ? whole.slice(0, -1) : whole).replace(/\r\n?/g, "\n");
-    this.#schedule();
+    this.#pending.add((this.#endsInCR ? whole.slice(0, -1) : whole).replace(/\r\n?/g, "\n"));
+    enqueue(this.#step);
   }
 
-  /** End the text. A short rest is rendered at once; what is rendered already is not touched again. */
+  /** End the text. What is rendered already is not touched again. */
   finish() {
     this.#finished = true;
-    if (this.#endsInCR) this.#pending += "\n";
+    if (this.#endsInCR) this.#pending.add("\n");
     this.#endsInCR = false;
-    if (!this.#pending && !this.#plainTail) this.#tail = "";
-    else if (this.#pending.length + this.#tail.length <= STEP) this.#render();
-    else this.#schedule();
+    if (!this.#pending.empty) enqueue(this.#step);
   }
 
   /** Cancel the update that is scheduled. */
   stop() {
-    cancelAnimationFrame(this.#frame);
+    dequeue(this.#step);
   }
 
-  #schedule() {
-    this.#frame ||= requestAnimationFrame(() => this.#render());
-  }
-
-  #render() {
-    cancelAnimationFrame(this.#frame);
-    this.#frame = 0;
-    const piece = this.#pending.slice(0, STEP);
-    this.#pending = this.#pending.slice(STEP);
-    const last = this.#finished && !this.#pending;
-    this.#tail += piece;
-    if (this.#plainTail && !last && !this.#worthLexing(piece)) this.#plainTail.appendData(piece);
-    else this.#lexTail(last);
+  /** @param {number} frame */
+  #render(frame) {
+    this.#groups.release(frame);
+    this.#tail += this.#pending.take(STEP);
+    this.#renderTail(this.#finished && this.#pending.empty);
     this.#onrender();
-    if (this.#pending) this.#schedule();
-  }
-
-  /**
-   * Return whether a long tail may have closed and should be lexed again.
-   *
-   * The test costs O(piece). It may be wrong, for example at an empty line inside a list. So each lexing in
-   * vain raises the length for the next one by LEX_AGAIN: the lengths lexed in vain are a geometric series,
-   * whose sum is at most 5 times the length of the block.
-   *
-   * @param {string} piece
-   */
-  #worthLexing(piece) {
-    this.#mayHaveClosed ||= this.#closePattern.test(this.#tail.slice(-piece.length - LONGEST_MATCH));
-    return this.#mayHaveClosed && this.#tail.length >= this.#lexAgainAt;
+    if (!this.#pending.empty) enqueue(this.#step);
   }
 
   /** @param {boolean} last whether the text ends here, so that all blocks are complete */
-  #lexTail(last) {
+  #renderTail(last) {
     const tokens = this.#lexer.lex(this.#tail);
-    const open = last ? tokens.length : firstOpen(tokens);
-    const complete = this.#renderTokens(tokens.slice(0, open));
-    const nodes = [...complete, ...this.#renderTokens(tokens.slice(open))];
-    const current = morph(this.#container, this.#tailNodes, nodes);
-    this.#tailNodes = current.slice(complete.length);
-    this.#ungrouped.push(.../** @type {Element[]} */ (current.slice(0, complete.length)));
-    while (!this.#finished && this.#ungrouped.length >= 2 * GROUP) this.#group();
-    this.#tail = this.#tail.slice(tokens.slice(0, open).reduce((length, { raw }) => length + raw.length, 0));
-    this.#growAsPlainText(tokens.slice(open));
-  }
-
-  /**
-   * Put the oldest complete blocks into a group. It does not end before a heading or rule: their margins
-   * collapse with those of the block above, which must be in the same group.
-   */
-  #group() {
-    let size = GROUP;
-    while (size > 1 && this.#ungrouped[size]?.matches("h3, h4, h5, h6, hr")) size -= 1;
-    const group = h("div", { class: "group" });
-    this.#ungrouped[0]?.before(group);
-    group.append(...this.#ungrouped.splice(0, size));
-  }
-
-  /** @param {Token[]} tokens */
-  #renderTokens(tokens) {
-    const nodes = tokens.map((token) => renderBlock(token, this.#context)).filter((node) => node !== null);
-    return nodes.flatMap((node) => (node instanceof DocumentFragment ? [...node.childNodes] : [node]));
-  }
-
-  /**
-   * If the tail is long, prepare a text node that takes what comes next: in the code that is open, or in a
-   * paragraph.
-   *
-   * @param {Token[]} tokens of the tail
-   */
-  #growAsPlainText(tokens) {
-    const inVain = this.#plainTail !== null;
-    this.#plainTail = null;
-    this.#mayHaveClosed = false;
-    if (this.#tail.length <= LONG_TAIL) return;
-    const last = this.#tailNodes.at(-1);
-    const code =
-      tokens.length === 1 && last instanceof Element ? last.querySelector(":scope > pre > code") : null;
-    let parent = code;
-    if (!parent) {
-      parent = this.#container.appendChild(plain(""));
-      this.#tailNodes.push(parent);
+    const growing = lastBlock(tokens);
+    const token = tokens[growing];
+    const start = lengthOf(tokens.slice(0, growing));
+    if (last || !token || this.#tail.length - start <= lengthLimit(token)) {
+      return this.#show(tokens, last ? tokens.length : firstOpen(tokens));
     }
-    this.#plainTail = parent.appendChild(document.createTextNode(""));
-    this.#closePattern = code ? FENCE : BLOCK_END;
-    this.#lexAgainAt = inVain ? this.#tail.length * LEX_AGAIN : 0;
+    const source = this.#tail.slice(start);
+    const { at, opening, continuation } = cut(token, source, growing === 0 ? this.#continuation : undefined);
+    const rest = opening + source.slice(at);
+    this.#tail = this.#tail.slice(0, start + at);
+    const complete = this.#lexer.lex(this.#tail);
+    const end = this.#show(complete, complete.length).at(-1);
+    if (continuation && end instanceof Element) end.classList.add("cut");
+    this.#tail = rest;
+    this.#continuation = continuation;
+    if (rest) this.#show(this.#lexer.lex(rest), 0);
   }
+
+  /**
+   * Show the tail's tokens in the place of what is shown of the tail. Those before `open` are complete; the
+   * tail goes on behind them.
+   *
+   * @param {Token[]} tokens
+   * @param {number} open
+   * @returns {Node[]} the nodes of the complete ones
+   */
+  #show(tokens, open) {
+    const complete = this.#renderTokens(tokens.slice(0, open), this.#continuation);
+    const growing = this.#renderTokens(tokens.slice(open), open ? undefined : this.#continuation);
+    const shown = morph(this.#groups.current, this.#tailNodes, [...complete, ...growing]);
+    this.#tailNodes = shown.slice(complete.length);
+    const length = lengthOf(tokens.slice(0, open));
+    this.#tail = this.#tail.slice(length);
+    if (open) this.#continuation = undefined;
+    if (this.#groups.grow(length) && growing.length) this.#groups.current.append(...this.#tailNodes);
+    return shown.slice(0, complete.length);
+  }
+
+  /** @param {Token[]} tokens @param {Continuation} [continuation] of the first one */
+  #renderTokens(tokens, continuation) {
+    return tokens.flatMap((token, index) => {
+      const node = renderBlock(token, this.#context, 0, index === 0 ? continuation : undefined);
+      if (node === null) return [];
+      return node instanceof DocumentFragment ? [...node.childNodes] : [node];
+    });
+  }
+}
+
+/** @param {Token[]} tokens */
+function lengthOf(tokens) {
+  return tokens.reduce((length, { raw }) => length + raw.length, 0);
+}
+
+/**
+ * Return the index of the last token that is not space.
+ *
+ * @param {Token[]} tokens
+ */
+function lastBlock(tokens, before = tokens.length) {
+  let index = before - 1;
+  while (index > 0 && tokens[index]?.type === "space") index -= 1;
+  return index;
 }
 
 /**
@@ -203,12 +160,8 @@ export class StreamingMarkdown {
  * @param {Token[]} tokens
  */
 function firstOpen(tokens) {
-  const previousBlock = (/** @type {number} */ index) => {
-    while (index > 0 && tokens[index]?.type === "space") index -= 1;
-    return index;
-  };
-  const last = previousBlock(tokens.length - 1);
+  const last = lastBlock(tokens);
   const token = tokens[last];
   if (last <= 0 || !token || token.raw.includes("\n") || token !== tokens.at(-1)) return Math.max(last, 0);
-  return previousBlock(last - 1);
+  return lastBlock(tokens, last);
 }

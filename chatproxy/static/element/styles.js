@@ -49,15 +49,12 @@ button { cursor: pointer; background: none; border: 0; padding: 0; }
 .message.user { display: flex; flex-direction: column; align-items: flex-end; margin-block-end: 1.25rem; }
 .message:last-child { margin-block-end: .5rem; }
 .message.user .bubble { background: var(--soft); border-radius: var(--radius); padding: .6rem 1rem; max-inline-size: min(85%, 38rem); }
-.message.user .content, .thought, .plain { white-space: pre-wrap; overflow-wrap: anywhere; }
+.plain { white-space: pre-wrap; overflow-wrap: anywhere; }
 .message.user .footer { max-inline-size: 100%; }
 .content { overflow-wrap: anywhere; min-inline-size: 0; }
 /* Each paragraph, list and quote takes its direction from its own first letters; code is always left to right. */
-.content :is(p, li, h3, h4, h5, h6, th, td), .user .content, .thought > div { unicode-bidi: plaintext; }
+.content :is(p, li, h3, h4, h5, h6, th, td), .plain { unicode-bidi: plaintext; }
 .content pre { direction: ltr; text-align: left; }
-.content > .group { content-visibility: auto; contain-intrinsic-size: auto 160rem; }
-.content > :first-child { margin-block-start: 0; }
-.content > :last-child { margin-block-end: 0; }
 .content p, .content ul, .content ol, .content blockquote, .content .code, .content .table { margin-block: 0 1rem; }
 .content :is(h3, h4, h5, h6) { margin-block: 1.6rem .6rem; line-height: 1.3; font-weight: 600; }
 .content h3 { font-size: 1.35rem; } .content h4 { font-size: 1.18rem; } .content :is(h5, h6) { font-size: 1.05rem; }
@@ -78,6 +75,22 @@ code { font: .875em/1.6 var(--chat-font-mono, ui-monospace, SFMono-Regular, Menl
 table { border-collapse: collapse; font-size: .94rem; }
 th, td { padding-block: .5rem; padding-inline: 0 .9rem; text-align: start; border-block-end: 1px solid var(--line); vertical-align: top; overflow-wrap: normal; }
 .align-right { text-align: end; } .align-center { text-align: center; }
+
+/* The groups of a long text, and the parts of a block that was cut. Margins do not collapse at the ends of a group. */
+.group { contain-intrinsic-size: auto 80rem; }
+.group + .group { display: flow-root; }
+.group.complete { content-visibility: auto; overflow-clip-margin: 3rem; } /* room for the numbers of lists */
+.group:first-child > :first-child, .group > .continued { margin-block-start: 0; }
+.group:last-child > :last-child, .group > .cut, .cut > :not(li):last-child { margin-block-end: 0; }
+.group + .group > :is(h3, h4, h5, h6):first-child { margin-block-start: .6rem; }
+.group + .group > hr:first-child { margin-block-start: .5rem; }
+.continued > li:first-child, .continued > .continued { margin-block-start: 0; }
+li.continued { list-style: none; }
+.code.cut { border-block-end: 0; border-end-start-radius: 0; border-end-end-radius: 0; }
+.code.continued { border-block-start: 0; border-start-start-radius: 0; border-start-end-radius: 0; }
+.code.continued .code-head { display: none; }
+.code.cut pre { padding-block-end: 0; } .code.continued pre { padding-block-start: 0; }
+
 .content a.reference { display: inline-block; min-inline-size: 1.5em; padding-inline: .35em; margin-inline: .1em; border-radius: 1em;
   background: var(--soft); color: var(--accent); font-size: .75em; line-height: 1.5; text-align: center; text-decoration: none; vertical-align: .2em; }
 
@@ -147,6 +160,11 @@ th, td { padding-block: .5rem; padding-inline: 0 .9rem; text-align: start; borde
 .preview img { inline-size: 4rem; block-size: 4rem; object-fit: cover; border-radius: .75rem; display: block; }
 .preview button { position: absolute; inset-block-start: -.35rem; inset-inline-end: -.35rem; background: var(--strong); color: var(--on-strong);
   border-radius: 50%; padding: .25rem; font-size: .7rem; }
+@media print {
+  :host, .frame, .scroller, .log, .column { display: block; block-size: auto; min-block-size: 0; }
+  .log { overflow: visible; } .group.complete { content-visibility: visible; }
+  .bottom, .latest, .earlier, .actions, .copy-code { display: none; }
+}
 @media (max-width: 40rem) { .column, .bottom { padding-inline: .75rem; } }
 `;
 
