@@ -114,6 +114,9 @@ def _check_database(config: Config) -> Iterator[Finding]:
         yield Finding("ok", "database", f"{path} will be created at the first start")
     else:
         yield Finding("ok", "database", f"{path} is intact, {found.size / 1024**2:.1f} MiB")
+    if found.index_is_damaged:
+        remedy = "Nothing is lost: the next start builds it again from the conversations."
+        yield Finding("note", "search", "the index for searches is damaged", remedy)
     free = f"{found.free / 1024**3:.1f} GiB free"
     if found.free < MIN_FREE:
         yield Finding(

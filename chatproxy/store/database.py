@@ -8,7 +8,7 @@ queries are in the repositories beside this module.
 import asyncio
 import sqlite3
 from collections.abc import AsyncIterator, Callable, Iterable, Sequence
-from contextlib import AsyncExitStack, asynccontextmanager
+from contextlib import AbstractAsyncContextManager, AsyncExitStack, asynccontextmanager
 from datetime import UTC, datetime
 from functools import partial
 from pathlib import Path
@@ -21,7 +21,7 @@ from chatproxy.errors import ChatError, StartError
 from chatproxy.fair import FairSlots
 from chatproxy.store import file
 from chatproxy.store.migrations import migrate
-from chatproxy.store.writer import Unit, Writer, translate_errors
+from chatproxy.store.writer import Unit, Writer, notice_damage, translate_errors
 
 MAX_ID: Final = 2**63 - 1  # SQLite's largest integer
 SLOW_READS: Final = 2  # at once; a user has one of them at most
@@ -38,11 +38,13 @@ class Database:
 
     def __init__(
         self,
+        path: Path,
         reader: aiosqlite.Connection,
         slow_lane: "_SlowLane",
         writer: Writer,
         resources: AsyncExitStack,
     ) -> None:
+        self.path = path
         self._reader = reader
         self._slow_lane = slow_lane
         self._writer = writer
@@ -77,15 +79,23 @@ class Database:
                 ) from error
             writer = Writer(connection, committed)
             resources.push_async_callback(writer.close)
-            return cls(reader, _SlowLane(slow), writer, resources.pop_all())
+            return cls(path, reader, _SlowLane(slow), writer, resources.pop_all())
 
     async def close(self) -> None:
         """Commit all pending units, and close the file."""
         await self._resources.aclose()
 
     async def ping(self) -> None:
-        """Raise ChatError unless the file can be read."""
-        await self.fetch("SELECT key FROM session LIMIT 1")
+        """Raise ChatError unless the file can be read: the newest rows, and the indexes that lead to them."""
+        await self.fetch(
+            "SELECT (SELECT max(activity) FROM session WHERE owner = last.owner), last.title, content FROM"
+            " (SELECT owner, title, key FROM session ORDER BY key DESC LIMIT 1) AS last"
+            " LEFT JOIN message ON message.id = (SELECT max(id) FROM message WHERE session = last.key)"
+        )
+
+    def reader(self) -> AbstractAsyncContextManager[aiosqlite.Connection]:
+        """Open another connection that only reads, for the time of a block."""
+        return _connection(self.path, "ro")
 
     async def fetch(self, sql: str, **arguments: object) -> Sequence[Row]:
         """Return the rows of a query, as of the last commit."""
@@ -96,9 +106,9 @@ class Database:
         """Return the rows of a query that may take long. It ends with its caller.
 
         Owners take turns; the owner is an argument of the query, too. Raises `overloaded` if it takes too
-        long, or if too many wait.
+        long, or if too many wait, and DamagedError.
         """
-        with translate_errors():
+        with translate_errors(), notice_damage():
             return await self._slow_lane.fetch(sql, owner=owner, **arguments)
 
     async def write(self, sql: str, **arguments: object) -> Sequence[Row]:

@@ -15,8 +15,8 @@ from msgspec.structs import asdict, replace
 
 from chatproxy.errors import ChatError
 from chatproxy.store.database import MAX_ID, Database, Row, fetch, now, one_row, split_page, to_json
-from chatproxy.store.indexes import DocumentIndexes
 from chatproxy.store.records import Document, NewDocument, Source
+from chatproxy.store.search.indexes import DocumentIndexes
 
 CHUNKS_PER_UNIT: Final = 200
 

@@ -2,6 +2,7 @@
 
 import fcntl
 import os
+import re
 import shutil
 import sqlite3
 from collections.abc import Iterator
@@ -13,9 +14,15 @@ from msgspec import Struct
 
 from chatproxy.errors import StartError
 from chatproxy.store.migrations import APPLICATION_ID, MIGRATIONS
+from chatproxy.store.writer import is_damage
 
+INDEX: Final = "words"  # the FTS5 table, which `store/search/words` keeps
 ELSEWHERE: Final = "name another file in DATABASE_URL"
 PRIVATE: Final = 0o600  # readable and writable by the owner only
+MOST_LINES: Final = 3  # of what SQLite says about damage
+EVERYTHING: Final = "1000000"  # `integrity_check` takes a table or a number of lines
+_SOUND: Final = re.compile(r"ok|\*\*\* in database main \*\*\*|Page \d+(: | is )never used")
+_TABLES: Final = "SELECT name FROM sqlite_schema WHERE type = 'table' AND rootpage > 0 AND name NOT GLOB ?"
 OLDEST_SQLITE: Final = (3, 37)  # the first with STRICT tables
 
 
@@ -124,10 +131,12 @@ def _read_only(path: Path) -> closing[sqlite3.Connection]:
 class Health(Struct, frozen=True, kw_only=True):
     """The state of a database file; sizes are in bytes.
 
-    `damage` is what SQLite's own check found: empty if the file is sound, None if there is no file yet.
+    `damage` is what SQLite's own check found: empty if the file is sound, None if there is no file yet. If
+    only the index for searches is damaged, `index_is_damaged` says so instead.
     """
 
     damage: list[str] | None
+    index_is_damaged: bool
     size: int
     free: int
     sqlite: str = sqlite3.sqlite_version
@@ -143,17 +152,53 @@ def health(path: Path) -> Health:
     check(path)
     exists = path.exists()
     folder = next(each for each in path.parents if each.exists())
+    damage, index_is_damaged = _damage(path) if exists else (None, False)
     return Health(
-        damage=_damage(path) if exists else None,
+        damage=damage,
+        index_is_damaged=index_is_damaged,
         size=path.stat().st_size if exists else 0,
         free=shutil.disk_usage(folder).free,
     )
 
 
-def _damage(path: Path) -> list[str]:
+def _damage(path: Path) -> tuple[list[str], bool]:
+    """Return what is damaged but the index for searches, and whether that is."""
     try:
         with _read_only(path) as connection:
-            found = [row for (row,) in connection.execute("PRAGMA integrity_check(3)")]
+            if not _index_is_damaged(connection):
+                return _check(connection, EVERYTHING), False
+            tables = connection.execute(_TABLES, (f"{INDEX}_*",)).fetchall()
+            return [line for (table,) in tables for line in _check(connection, table)][:MOST_LINES], True
+    except sqlite3.Error as error:
+        return [str(error)], False
+
+
+def _check(connection: sqlite3.Connection, what: str) -> list[str]:
+    """Check a table or the whole file, where pages that a damaged index has left behind are no damage."""
+    try:
+        rows = connection.execute(f"PRAGMA integrity_check({what})").fetchall()
     except sqlite3.Error as error:
         return [str(error)]
-    return [row for row in found if row != "ok"]
+    return [line for (text,) in rows for line in text.splitlines() if not _SOUND.fullmatch(line)][:MOST_LINES]
+
+
+def index_is_damaged(path: Path) -> bool:
+    """Return whether the index for searches is damaged, after reading it as a whole. Changes nothing."""
+    with _read_only(path) as connection:
+        return _index_is_damaged(connection)
+
+
+def _index_is_damaged(connection: sqlite3.Connection) -> bool:
+    if not connection.execute("SELECT 1 FROM sqlite_schema WHERE name = ?", (INDEX,)).fetchone():
+        return False  # an earlier version wrote the file
+    try:
+        for suffix in ("data", "idx", "config"):
+            if connection.execute(f"PRAGMA integrity_check({INDEX}_{suffix})").fetchone() != ("ok",):
+                return True
+        connection.execute(f"CREATE VIRTUAL TABLE temp.vocabulary USING fts5vocab(main, {INDEX}, row)")
+        connection.execute("SELECT count(*) FROM temp.vocabulary").fetchone()
+    except sqlite3.Error as error:
+        if not is_damage(error):
+            raise
+        return True
+    return False

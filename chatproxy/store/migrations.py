@@ -163,7 +163,6 @@ CREATE UNIQUE INDEX session_by_activity ON session (owner, activity);
 DOCUMENT_INDEXES: Final = """
 DROP TRIGGER chunk_inserted;
 DROP TRIGGER chunk_deleted;
-DROP TABLE chunk_words;
 ALTER TABLE chunk DROP COLUMN openings;
 """
 
@@ -173,7 +172,78 @@ ALTER TABLE session ADD COLUMN deleted INTEGER NOT NULL DEFAULT 0;
 CREATE INDEX session_deleted ON session (deleted) WHERE deleted;
 """
 
-MIGRATIONS: Final[Sequence[str]] = (CHAT, MEASUREMENTS, DOCUMENTS, ACTIVITY, DOCUMENT_INDEXES, DELETED)
+# The index of words follows by itself (`store/search/words`): triggers only note what it has yet to follow.
+# If an earlier change of the same text is not followed yet, what the index has of it is as that one noted.
+LATER: Final = """
+    ON CONFLICT (key) DO UPDATE SET
+        version = version + 1,
+        owner = iif(removed IS NULL, excluded.owner, owner),
+        removed = ifnull(removed, excluded.removed)
+"""
+WORDS: Final = f"""
+DROP TRIGGER session_inserted;
+DROP TRIGGER session_changed;
+DROP TRIGGER session_deleted;
+DROP TRIGGER message_inserted;
+DROP TRIGGER message_changed;
+DROP TRIGGER message_deleted;
+
+CREATE TABLE word_index (format TEXT NOT NULL) STRICT;
+CREATE TABLE unindexed (
+    key     INTEGER PRIMARY KEY,                -- 2 * session.key for its title, 2 * message.id + 1
+    version INTEGER NOT NULL DEFAULT 0,         -- grows with each change of this row
+    indexed INTEGER DEFAULT 0,                  -- how many parts of the text are in the index; NULL: all
+    owner   TEXT,                               -- of the text that was removed
+    removed TEXT                                -- in the index, but not in the row any more
+) STRICT;
+
+CREATE TRIGGER session_inserted AFTER INSERT ON session WHEN new.title IS NOT NULL BEGIN
+    INSERT INTO unindexed (key) VALUES (2 * new.key)
+    ON CONFLICT (key) DO UPDATE SET version = version + 1;
+END;
+CREATE TRIGGER session_changed AFTER UPDATE OF title ON session WHEN old.title IS NOT new.title BEGIN
+    INSERT INTO unindexed (key, indexed, owner, removed)
+    VALUES (2 * old.key, iif(old.title IS NULL, 0, NULL), old.owner, old.title)
+    {LATER};
+END;
+-- Messages go first, while their owner is known.
+CREATE TRIGGER session_emptied BEFORE DELETE ON session BEGIN
+    DELETE FROM message WHERE session = old.key;
+END;
+CREATE TRIGGER session_deleted AFTER DELETE ON session WHEN old.title IS NOT NULL BEGIN
+    INSERT INTO unindexed (key, indexed, owner, removed) VALUES (2 * old.key, NULL, old.owner, old.title)
+    {LATER};
+END;
+
+-- The text of an answer is indexed once it has ended.
+CREATE TRIGGER message_inserted AFTER INSERT ON message WHEN new.status <> 'streaming' BEGIN
+    INSERT INTO unindexed (key) VALUES (2 * new.id + 1);
+END;
+CREATE TRIGGER message_changed AFTER UPDATE OF status, content ON message
+WHEN new.status <> 'streaming' AND (old.status = 'streaming' OR old.content IS NOT new.content) BEGIN
+    INSERT INTO unindexed (key, indexed, owner, removed) VALUES (
+        2 * old.id + 1,
+        iif(old.status = 'streaming', 0, NULL),
+        (SELECT owner FROM session WHERE key = old.session),
+        iif(old.status = 'streaming', NULL, old.content)
+    ) {LATER};
+END;
+CREATE TRIGGER message_deleted AFTER DELETE ON message WHEN old.status <> 'streaming' BEGIN
+    INSERT INTO unindexed (key, indexed, owner, removed) VALUES (
+        2 * old.id + 1, NULL, (SELECT owner FROM session WHERE key = old.session), old.content
+    ) {LATER};
+END;
+"""
+
+MIGRATIONS: Final[Sequence[str]] = (
+    CHAT,
+    MEASUREMENTS,
+    DOCUMENTS,
+    ACTIVITY,
+    DOCUMENT_INDEXES,
+    DELETED,
+    WORDS,
+)
 
 
 async def migrate(connection: aiosqlite.Connection, migrations: Sequence[str] = MIGRATIONS) -> None:

@@ -14,8 +14,9 @@ from typing import Final
 import aiosqlite
 
 from chatproxy.errors import ChatError
-from chatproxy.store.database import MAX_ID, Database, Row, fetch, now, one_row, phrase
+from chatproxy.store.database import MAX_ID, Database, Row, fetch, now, one_row
 from chatproxy.store.records import Session, SessionItem
+from chatproxy.store.search.words import Words
 
 LISTED: Final = "id, title, model, document_id, created_at, updated_at, message_count"
 COLUMNS: Final = f"{LISTED}, system"
@@ -31,10 +32,10 @@ _LIST: Final = f"SELECT activity, {LISTED} FROM session WHERE {_PAGE}"
 # CROSS JOIN keeps SQLite from scanning all sessions for those that were found.
 _SEARCH: Final = f"""
     WITH found (session) AS (
-        SELECT rowid FROM session_words WHERE session_words MATCH :words
-        UNION
-        SELECT session FROM message_words CROSS JOIN message ON id = message_words.rowid
-        WHERE message_words MATCH :words AND superseded = 0
+        SELECT DISTINCT iif(
+            words.rowid % 2, (SELECT session FROM message WHERE id = words.rowid / 2 AND superseded = 0),
+            words.rowid / 2
+        ) FROM words WHERE words MATCH :words
     )
     SELECT activity, {LISTED} FROM found CROSS JOIN session ON key = found.session WHERE {_PAGE}
 """
@@ -56,7 +57,7 @@ _REMOVED: Final = """
         + ifnull((SELECT sum(length(bytes)) FROM image WHERE message = message.id), 0) AS size
     FROM message WHERE session = :key LIMIT 1
 """
-_CURSOR: Final = re.compile(r"\d{1,18}", re.ASCII)
+_CURSOR: Final = re.compile(r"[1-9][0-9]{0,17}")
 
 
 class Sessions:
@@ -66,8 +67,9 @@ class Sessions:
     them. Another owner's session raises the same `not_found` as a missing one.
     """
 
-    def __init__(self, database: Database) -> None:
+    def __init__(self, database: Database, words: Words) -> None:
         self._database = database
+        self._words = words
         self._deleted = asyncio.Event()
         self._deleted.set()  # an earlier process may have left some
 
@@ -102,7 +104,7 @@ class Sessions:
         """
         place = {"before": _parse_before(before), "limit": limit}
         if q and q.strip():
-            rows = await self._database.search(_SEARCH, owner=owner, words=_prefix_query(q), **place)
+            rows = await self._words.search(_SEARCH, owner=owner, q=q, **place)
         else:
             rows = await self._database.fetch(_LIST, owner=owner, **place)
         shown = rows[:limit]
@@ -174,8 +176,3 @@ def _parse_before(before: str | None) -> int:
             "The cursor is malformed; pass `next` of the page before, or none for the first page.",
         )
     return int(before)
-
-
-def _prefix_query(q: str) -> str:
-    """Return an FTS5 query that every word of `q` must match as a prefix."""
-    return " ".join([f"{phrase(word)}*" for word in q.split()])

@@ -54,6 +54,26 @@ def chat_error(error: sqlite3.Error) -> ChatError:
     return ChatError("internal", "The database failed; chatproxy's log says how.")
 
 
+class DamagedError(Exception):
+    """What was read or written is damaged. Only what is derived from other data can be made again."""
+
+
+def is_damage(error: sqlite3.Error) -> bool:
+    """Return whether SQLite found the file, or the data of an index, to be damaged."""
+    return getattr(error, "sqlite_errorcode", sqlite3.SQLITE_ERROR) & 0xFF == sqlite3.SQLITE_CORRUPT
+
+
+@contextmanager
+def notice_damage() -> Iterator[None]:
+    """Raise DamagedError where SQLite finds damage."""
+    try:
+        yield
+    except sqlite3.Error as error:
+        if not is_damage(error):
+            raise
+        raise DamagedError from error
+
+
 @contextmanager
 def translate_errors() -> Iterator[None]:
     """Raise SQLite's errors as ChatErrors."""

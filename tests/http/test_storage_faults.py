@@ -118,6 +118,12 @@ async def test_a_refused_send_leaves_its_place_in_the_queue(fake: FakeOllama, co
 async def test_other_changes_are_refused_and_reads_go_on(client: Client, full: Full) -> None:
     session = await client.new_session()
     await client.ask(session, "Is it there?")
+
+    async def is_found() -> bool:
+        page = await client.call("GET", "/api/chat/sessions", params={"q": "there"})
+        return [each["id"] for each in page["sessions"]] == [session]
+
+    await until(is_found)  # the index has followed
     async with full():
         changes: dict[str, Any] = {
             "method": "PATCH",
@@ -127,8 +133,7 @@ async def test_other_changes_are_refused_and_reads_go_on(client: Client, full: F
         assert codes(await client.call(status=507, **changes)) == ("storage_full", True)
         creation: dict[str, Any] = {"method": "POST", "path": "/api/chat/sessions", "json": {"system": LONG}}
         assert codes(await client.call(status=507, **creation)) == ("storage_full", True)
-        found = await client.call("GET", "/api/chat/sessions", params={"q": "there"})
-        assert [each["id"] for each in found["sessions"]] == [session]
+        assert await is_found()
         assert (await client.messages(session))[1]["content"] == "Hello from a fake."
         async with client.resuming(session, 2) as stream:
             assert (await stream.rest())[-1]["fullResponse"] == "Hello from a fake."

@@ -4,12 +4,14 @@ import asyncio
 import shutil
 import sqlite3
 import subprocess
-from contextlib import closing
+from contextlib import closing, suppress
 from pathlib import Path
 
 import pytest
+from damage import damage
 from fake_ollama import FakeOllama, Gate, Script, answer, refused
 from processes import Process, environment, ran
+from waiting import until
 
 from chatproxy import Config
 from chatproxy.command.doctor import examine
@@ -89,6 +91,39 @@ async def test_a_damaged_database(fake: FakeOllama, tmp_path: Path) -> None:
     assert marks(run.stdout)["database"] == "wrong"
     assert "is damaged" in run.stdout
     assert "back-up" in run.stdout
+
+
+@pytest.mark.parametrize("table", ["words_data", "words_idx", "words_config"])
+async def test_a_damaged_index_is_no_reason_for_a_back_up(
+    fake: FakeOllama, tmp_path: Path, table: str
+) -> None:
+    """The next start builds it again, and the doctor is content with what that leaves behind."""
+    path = tmp_path / "chatproxy.db"
+    async with Process.running(tmp_path, ollama_host=fake.url) as process:
+        for number in range(5):
+            words = " ".join([f"word{number * 1000 + each}" for each in range(1000)])
+            await process.client.ask(await process.client.new_session(), words)
+        page = await process.client.call("GET", "/api/chat/sessions?q=word4999")
+        assert len(page["sessions"]) == 1
+    damage(path, table)
+    run = await doctor(tmp_path, ollama_host=fake.url)
+    assert (run.returncode, marks(run.stdout)["database"], marks(run.stdout)["search"]) == (0, "ok", "note")
+    assert "the next start builds it again" in run.stdout
+    assert "back-up" not in run.stdout
+    async with Process.running(tmp_path, ollama_host=fake.url) as process:
+        await process.client.ask(await process.client.new_session(), "Hello")
+        await process.client.call("GET", "/readyz")
+
+        async def is_found() -> bool:
+            with suppress(AssertionError):  # until it is built again, a search may be refused
+                page = await process.client.call("GET", "/api/chat/sessions?q=word4999")
+                return len(page["sessions"]) == 1
+            return False
+
+        await until(is_found)
+    run = await doctor(tmp_path, ollama_host=fake.url)
+    assert (run.returncode, marks(run.stdout)["database"]) == (0, "ok")
+    assert "search" not in marks(run.stdout)
 
 
 async def test_a_file_that_is_no_database(fake: FakeOllama, tmp_path: Path) -> None:

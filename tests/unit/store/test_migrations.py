@@ -30,9 +30,7 @@ async def test_from_an_empty_file(connection: aiosqlite.Connection) -> None:
     await migrate(connection)
     assert await value(connection, "PRAGMA user_version") == len(MIGRATIONS)
     assert await value(connection, "PRAGMA application_id") == APPLICATION_ID
-    assert {"session", "message", "piece", "image", "session_words", "message_words"} <= set(
-        await tables(connection)
-    )
+    assert {"session", "message", "piece", "image", "unindexed"} <= set(await tables(connection))
 
 
 async def test_takes_only_the_steps_that_are_missing(connection: aiosqlite.Connection) -> None:
@@ -70,4 +68,3 @@ async def test_documents_keep_their_text_without_the_common_index(connection: ai
     assert [tuple(row) for row in await connection.execute_fetchall("SELECT * FROM chunk")] == [
         (1048576, "Rent")
     ]
-    assert not [name for name in await tables(connection) if name.startswith("chunk_")]

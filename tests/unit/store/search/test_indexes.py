@@ -9,9 +9,9 @@ import pytest
 from waiting import until
 
 from chatproxy.errors import ChatError
-from chatproxy.store import indexes
-from chatproxy.store.indexes import DocumentIndex, DocumentIndexes
 from chatproxy.store.records import NewDocument, Source
+from chatproxy.store.search import indexes
+from chatproxy.store.search.indexes import DocumentIndex, DocumentIndexes
 from chatproxy.store.store import Store
 
 CHUNKS = ("A zebra and a lion.", "The zebra sleeps.", "A lion, a lion.", "Nothing of the kind.")

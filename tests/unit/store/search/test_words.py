@@ -1,0 +1,313 @@
+import asyncio
+import random
+import sqlite3
+from collections.abc import AsyncIterator
+from contextlib import closing, suppress
+from pathlib import Path
+
+import aiosqlite
+import pytest
+from damage import damage
+from msgspec.structs import replace
+from waiting import until
+
+from chatproxy.errors import ChatError
+from chatproxy.store.migrations import MIGRATIONS, WORDS, migrate
+from chatproxy.store.records import NewTurn, Session
+from chatproxy.store.search import words
+from chatproxy.store.search.words import PART, parts, query, terms
+from chatproxy.store.store import Store
+
+KEY = len(terms("ann", "x", 0)) - 1  # characters of an owner's key
+
+
+@pytest.fixture
+def path(tmp_path: Path) -> Path:
+    return tmp_path / "chat.db"
+
+
+@pytest.fixture
+async def store(path: Path) -> AsyncIterator[Store]:
+    store = await Store.open(path)
+    yield store
+    await store.close()
+
+
+async def say(store: Store, session: Session, question: str, answer: str) -> None:
+    _, reply = await store.messages.begin(session, NewTurn(content=question))
+    await store.messages.finish(replace(reply, status="complete", content=answer))
+
+
+async def titles(store: Store, q: str, owner: str = "ann") -> list[str | None]:
+    sessions, _ = await store.sessions.page(owner, limit=500, before=None, q=q)
+    return [session.title for session in sessions]
+
+
+def waiting(path: Path) -> int:
+    """Return how many texts the index has yet to follow."""
+    with closing(sqlite3.connect(path)) as connection:
+        (number,) = connection.execute("SELECT count(*) FROM unindexed").fetchone()
+        return int(number)
+
+
+async def followed(path: Path) -> None:
+    await until(lambda: waiting(path) == 0)
+
+
+def indexed(path: Path) -> set[tuple[str, int]]:
+    """Return each term of the index, and the row that has it."""
+    with closing(sqlite3.connect(path)) as connection:
+        connection.execute("CREATE VIRTUAL TABLE temp.vocabulary USING fts5vocab(main, words, instance)")
+        return set(connection.execute("SELECT term, doc FROM temp.vocabulary"))
+
+
+def expected(path: Path) -> set[tuple[str, int]]:
+    """Return what the index has to hold: the terms of each title and of each message that has ended."""
+    with closing(sqlite3.connect(path)) as connection:
+        rows = connection.execute(
+            "SELECT owner, title, 2 * key FROM session UNION ALL SELECT owner, content, 2 * message.id + 1"
+            " FROM message JOIN session ON session = key WHERE status <> 'streaming'"
+        ).fetchall()
+    return {
+        (term, key)
+        for owner, text, key in rows
+        for part in range(parts(text))
+        for term in terms(owner, text, part).split()
+    }
+
+
+# -- words
+
+
+@pytest.mark.parametrize(
+    ("text", "found"),
+    [
+        ("Hello, hello WORLD_9!", ["hello", "world", "9"]),
+        ("Émile e\u0301mile ÉMILE", ["emile"]),
+        ("Straße ﬁn ²", ["strasse", "fin", "2"]),
+        ("東京都", ["東京", "京都", "都"]),
+        ("iPhone手机 手", ["iphone", "手机", "机", "手"]),
+        ("한국어", ["한국", "국어", "어"]),
+        ("日", ["日"]),
+        ("a\0b", ["a", "b"]),
+        ("x" * 200, ["x" * 64]),
+        ("... 😀", []),
+    ],
+)
+def test_words_of_a_text(text: str, found: list[str]) -> None:
+    assert [term[KEY:] for term in terms("ann", text, 0).split()] == found
+
+
+def test_every_part_of_a_long_text_begins_with_a_word() -> None:
+    numbers = [str(number) for number in range(30_000)]
+    text = " ".join(numbers)
+    assert parts(text) > 4
+    found = [term[KEY:] for part in range(parts(text)) for term in terms("ann", text, part).split()]
+    assert found == numbers
+    assert terms("ann", text, parts(text)) == ""
+
+
+def test_owners_share_no_terms() -> None:
+    assert len({terms(owner, "tea", 0) for owner in ("", "ann", "bob")}) == 3
+    assert query("ann", "tea") == f'"{terms("ann", "tea", 0)}"*'
+    assert query("ann", "...") is None
+
+
+async def test_any_part_of_a_run_without_spaces_is_found(store: Store) -> None:
+    session = await store.sessions.create("ann", title="漢字")
+    await say(store, session, "東京都に住んでいます。", "서울에서 삽니다")
+    for q in ("東", "京都", "東京都", "住んで", "す", "서울", "울에서", "字"):
+        assert (q, await titles(store, q)) == (q, ["漢字"])
+    for q in ("都京", "大阪", "東京 서울"):
+        assert (q, await titles(store, q)) == (q, [])
+
+
+# -- the index
+
+
+async def test_the_index_holds_exactly_what_the_texts_have(store: Store, path: Path) -> None:
+    """Whatever is created, renamed, ended and deleted, and whenever the index follows."""
+    chance = random.Random(7)
+    sessions: list[Session] = []
+    for number in range(150):
+        if not sessions or chance.random() < 0.2:
+            title = chance.choice([None, f"title {number}"])
+            sessions.append(await store.sessions.create(chance.choice(["ann", "bob"]), title=title))
+        session = chance.choice(sessions)
+        match chance.choices(range(4), [3, 1, 3, 3])[0]:
+            case 0:
+                new = chance.choice([None, f"renamed {number}"])
+                await store.sessions.update(session, {"title": new})
+            case 1:
+                await store.sessions.delete(session)
+                sessions.remove(session)
+            case 2:
+                await say(
+                    store, session, f"question {number}", f"an answer {number} " * chance.choice([1, 9999])
+                )
+            case 3:
+                await store.messages.begin(session, NewTurn(content=f"unanswered {number}"))
+        if chance.random() < 0.1:
+            await asyncio.sleep(chance.random() / 5)
+    await followed(path)
+    assert indexed(path) == expected(path)
+    assert len(indexed(path)) > 100
+    for session in sessions:
+        await store.sessions.delete(session)
+    await followed(path)
+    assert indexed(path) == set()
+
+
+async def test_words_far_apart_in_one_message_are_found_together(store: Store, path: Path) -> None:
+    session = await store.sessions.create("ann", title="long")
+    text = f"alpha {'filler ' * PART} omega"
+    assert parts(text) > 4
+    await say(store, session, "?", text)
+    await followed(path)
+    assert await titles(store, "alpha omega filler") == ["long"]
+    assert await titles(store, "alpha omega nowhere") == []
+
+
+async def test_a_search_costs_the_same_whatever_others_wrote(
+    store: Store, path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A word in 400 conversations of another user, and a word in none: SQLite makes the same steps."""
+    await asyncio.gather(*(store.sessions.create("bob", title=f"secret {n}") for n in range(400)))
+    await say(store, await store.sessions.create("ann", title="Tea"), "How hot?", "80 degrees.")
+    await followed(path)
+    steps = 0
+
+    def count() -> int:
+        nonlocal steps
+        steps += 1
+        return 0
+
+    lane = store.database._slow_lane._idle
+    for _ in range(lane.qsize()):
+        connection = await lane.get()
+        await connection.set_progress_handler(count, 1)
+        lane.put_nowait(connection)
+
+    async def cost(q: str) -> int:
+        nonlocal steps
+        for _ in range(2 * lane.qsize()):  # each has read the schema
+            steps = 0
+            assert await titles(store, q) == []
+        return steps
+
+    assert await cost("secret") == await cost("absent")
+
+
+async def test_the_next_start_indexes_what_is_not(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(words, "GATHER", 60)
+    store = await Store.open(path)
+    await say(store, await store.sessions.create("ann", title="Tea"), "How hot?", "80 degrees.")
+    await store.close()
+    assert waiting(path) == 3
+    monkeypatch.undo()
+    store = await Store.open(path)
+    assert await titles(store, "degrees") == ["Tea"]
+    await store.close()
+
+
+async def test_another_way_of_cutting_builds_the_index_again(
+    store: Store, path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    await store.sessions.create("ann", title="Tea")
+    await followed(path)
+    await store.close()
+    monkeypatch.setattr(words, "FORMAT", "another")
+    again = await Store.open(path)
+    await followed(path)
+    assert indexed(path) == expected(path) != set()
+    await again.close()
+
+
+@pytest.mark.parametrize("table", [None, "message_words_data", "session_words_config"])
+async def test_a_database_of_an_earlier_version_is_indexed(path: Path, table: str | None) -> None:
+    """Even if its own index is damaged."""
+    async with aiosqlite.connect(path, isolation_level=None) as connection:
+        await migrate(connection, MIGRATIONS[: MIGRATIONS.index(WORDS)])
+        await connection.execute("BEGIN")
+        await connection.execute(
+            "INSERT INTO session (id, owner, title, created_at, updated_at)"
+            " VALUES ('s', 'ann', 'Tea', '', '')"
+        )
+        await connection.executemany(
+            "INSERT INTO message (session, role, status, content, sources, warnings, image_count,"
+            " created_at, updated_at) VALUES (1, 'user', 'complete', ?, '[]', '[]', 0, '', '')",
+            [(f"green{number} tea",) for number in range(2000)],
+        )
+        await connection.commit()
+    if table:
+        damage(path, table)
+    store = await Store.open(path)
+    await followed(path)
+    assert indexed(path) == expected(path)
+    assert await titles(store, "green1999") == ["Tea"]
+    with closing(sqlite3.connect(path)) as file:
+        tables = {name for (name,) in file.execute("SELECT name FROM sqlite_schema")}
+    assert not {name for name in tables if name.startswith(("session_words", "message_words", "chunk_words"))}
+    await store.close()
+
+
+# -- damage
+
+
+async def filled(path: Path) -> None:
+    """Make an index of many pages."""
+    store = await Store.open(path)
+    for number in range(10):
+        text = " ".join([f"word{number * 1000 + each}" for each in range(1000)])
+        await say(store, await store.sessions.create("ann", title=f"Title {number}"), f"q{number}", text)
+    await followed(path)
+    await store.close()
+
+
+async def works(store: Store, path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    """Everything but a search goes on with a damaged index, which is soon built again."""
+    session = await store.sessions.create("ann", title="Tea")
+    await say(store, session, "How hot?", "80 degrees.")
+    await store.database.ping()
+    session = await store.sessions.update(session, {"title": "Green tea"})
+    (other, *_), _ = await store.sessions.page("ann", limit=1, before="4", q=None)
+    await store.sessions.delete(await store.sessions.get("ann", other.id))
+
+    async def is_found() -> bool:
+        with suppress(ChatError):
+            return await titles(store, "word7003 word7999") == ["Title 7"]
+        return False
+
+    await until(is_found)
+    await followed(path)
+    assert indexed(path) == expected(path)
+    warnings = [record.getMessage() for record in caplog.records if record.levelname == "WARNING"]
+    assert warnings == ["the index for searches is damaged, and is built again"]
+
+
+@pytest.mark.parametrize("table", ["words_data", "words_idx", "words_config"])
+async def test_a_damaged_index_is_built_again_and_stops_nothing(
+    path: Path, table: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    await filled(path)
+    damage(path, table)
+    store = await Store.open(path)
+    await works(store, path, caplog)
+    await store.close()
+
+
+@pytest.mark.parametrize("first", ["search", "write"])
+async def test_an_index_that_is_damaged_later_is_noticed_by_whoever_uses_it(
+    path: Path, first: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    await filled(path)
+    store = await Store.open(path)
+    await store.sessions.create("bob", title="Since the start, the index is sound")
+    await followed(path)
+    with closing(sqlite3.connect(path)) as connection, connection:
+        connection.execute("UPDATE words_data SET block = randomblob(length(block)) WHERE id > 1")
+    if first == "search":
+        with pytest.raises(ChatError, match="search again soon"):
+            await titles(store, "word7003")
+    await works(store, path, caplog)
+    await store.close()
