@@ -101,8 +101,9 @@ class Transcript:
             page, after = await self._messages.page_after(
                 session, limit=EXPORT_MESSAGES, size=EXPORT_BYTES, after=after
             )
-            for message in page:
-                yield _overlaid(message, live.get(message.id))
+            page.reverse()
+            while page:  # what is yielded is not kept: it may be long, and the reader slow
+                yield _overlaid(page[-1], live.get(page.pop().id))
 
     async def history(self, session: Session, *, limit: int, before: int | None) -> list[HistoryMessage]:
         """Return the last messages before that id, newest first; see `Messages.history`."""

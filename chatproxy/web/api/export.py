@@ -1,14 +1,14 @@
 """Export of a session as a download, written message by message as it is read."""
 
 import re
-from collections.abc import AsyncGenerator, Callable
+from collections.abc import Callable
 from contextlib import aclosing
 from typing import Annotated, Final, Literal
 from urllib.parse import quote
 
 import msgspec
 from aiohttp import web
-from msgspec import Meta
+from msgspec import Meta, Struct
 
 from chatproxy.errors import ChatError
 from chatproxy.store.records import Message, Record, Session
@@ -19,8 +19,16 @@ from chatproxy.web.operation import JSON, operation
 
 routes: Final = web.RouteTableDef()
 
-Messages = AsyncGenerator[Message, None]
-Parts = AsyncGenerator[bytes, None]
+
+class Format(Struct, frozen=True, kw_only=True):
+    """How a conversation is written: the text before its messages, of each one, between and after them."""
+
+    media_type: str
+    ending: str
+    before: Callable[[Session], bytes]
+    message: Callable[[Message], bytes]
+    between: bytes
+    after: bytes
 
 
 class Export(Record, frozen=True, kw_only=True):
@@ -43,50 +51,44 @@ async def export_session(request: web.Request) -> web.StreamResponse:
     wanted = request.query.get("format") or "json"
     if wanted not in FORMATS:
         raise ChatError("invalid", "format must be json or markdown.", field="format")
-    media_type, ending, written = FORMATS[wanted]
-    chat = request.app[CHAT]
+    form = FORMATS[wanted]
+    chat, held = request.app[CHAT], request.app[HELD]
     session = chat.with_activity(await session_of(request))
     response = web.StreamResponse(
         headers={
-            "Content-Type": f"{media_type}; charset=utf-8",
-            "Content-Disposition": disposition(session.title or "conversation", ending),
+            "Content-Type": f"{form.media_type}; charset=utf-8",
+            "Content-Disposition": disposition(session.title or "conversation", form.ending),
         }
     )
     await response.prepare(request)
-    messages = chat.transcript.conversation(session)
-    async with aclosing(messages), aclosing(written(session, messages)) as parts:
+    waiting = bytearray(form.before(session))
+    between = b""
+    async with aclosing(chat.transcript.conversation(session)) as messages:
         try:
-            waiting = bytearray()
-            async for part in parts:
-                waiting += part
-                del part  # which may be long, and the client slow
+            async for message in messages:
+                waiting += between + form.message(message)
+                between = form.between
+                del message  # which may be long, and the client slow
                 if len(waiting) >= PIECE:
-                    await request.app[HELD].write(request, response, waiting)
+                    await held.write(request, response, waiting)
                     waiting = bytearray()
-            await response.write(waiting)
+            await response.write(waiting + form.after)
         except ChatError:  # such as a deletion; only a broken connection shows that this is not all
             if request.transport is not None:
                 request.transport.abort()
     return response
 
 
-async def as_json(session: Session, messages: Messages) -> Parts:
-    """Yield `{"session": session, "messages": [message, …]}`, oldest first."""
-    yield b'{"session":' + msgspec.json.encode(session) + b',"messages":['
-    between = b""
-    async for message in messages:
-        yield between + msgspec.json.encode(message)
-        between = b","
-    yield b"]}\n"
+def markdown_heading(session: Session) -> bytes:
+    """Return the title as a heading."""
+    return f"# {_one_line(session.title or 'Conversation')}\n".encode()
 
 
-async def as_markdown(session: Session, messages: Messages) -> Parts:
-    """Yield a heading and the text of each message, oldest first."""
-    yield f"# {_one_line(session.title or 'Conversation')}\n".encode()
-    async for message in messages:
-        ended = "" if message.status == "complete" else f" ({message.status})"
-        who = "You" if message.role == "user" else f"{message.model or 'Assistant'}{ended}"
-        yield f"\n## {who}\n\n{message.content}\n".encode()
+def markdown(message: Message) -> bytes:
+    """Return who wrote the message as a heading, and its text."""
+    ended = "" if message.status == "complete" else f" ({message.status})"
+    who = "You" if message.role == "user" else f"{message.model or 'Assistant'}{ended}"
+    return f"\n## {who}\n\n{message.content}\n".encode()
 
 
 def _one_line(text: str) -> str:
@@ -100,7 +102,21 @@ def disposition(title: str, ending: str) -> str:
     return f"attachment; filename=\"{plain}.{ending}\"; filename*=UTF-8''{quote(f'{name}.{ending}')}"
 
 
-FORMATS: Final[dict[str, tuple[str, str, Callable[[Session, Messages], Parts]]]] = {
-    "json": ("application/json", "json", as_json),
-    "markdown": ("text/markdown", "md", as_markdown),
+FORMATS: Final[dict[str, Format]] = {
+    "json": Format(
+        media_type="application/json",
+        ending="json",
+        before=lambda session: b'{"session":' + msgspec.json.encode(session) + b',"messages":[',
+        message=msgspec.json.encode,
+        between=b",",
+        after=b"]}\n",
+    ),
+    "markdown": Format(
+        media_type="text/markdown",
+        ending="md",
+        before=markdown_heading,
+        message=markdown,
+        between=b"",
+        after=b"",
+    ),
 }
