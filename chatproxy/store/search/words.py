@@ -76,11 +76,11 @@ _ADVANCE: Final = """
 """
 
 # Chinese and Japanese do not separate words, Korean does not separate them from their endings.
-_CJK: Final = "\u3005\u3041-\u3096\u30a1-\u30fa\u30fc\u3400-\u9fff\uac00-\ud7a3\U00020000-\U0003ffff"
+_CJK: Final = re.compile(
+    r"([\u3005\u3041-\u3096\u30a1-\u30fa\u30fc\u3400-\u9fff\uac00-\ud7a3\U00020000-\U0003ffff]+)"
+)
 _ASCII_WORD: Final = re.compile(r"[a-z0-9]+")
 _WORD: Final = re.compile(r"[^\W_]+")
-_RUN: Final = re.compile(f"[{_CJK}]+|[^{_CJK}]+")
-_IS_CJK: Final = re.compile(f"[{_CJK}]")
 _REST_OF_WORD: Final = re.compile(r"\S{0,1024}")
 
 
@@ -144,8 +144,9 @@ def _runs(text: str) -> Iterator[tuple[str, bool]]:
         return
     bare = [each for each in unicodedata.normalize("NFKD", text) if not unicodedata.combining(each)]
     for found in _WORD.finditer(unicodedata.normalize("NFC", "".join(bare)).casefold()):
-        for run in _RUN.findall(found[0]):
-            yield run, bool(_IS_CJK.match(run))
+        for place, run in enumerate(_CJK.split(found[0])):  # every second one is CJK
+            if run:
+                yield run, place % 2 == 1
 
 
 # -- the index
