@@ -21,7 +21,15 @@ from chatproxy.errors import ChatError, StartError
 from chatproxy.fair import FairSlots
 from chatproxy.store import file
 from chatproxy.store.migrations import migrate
-from chatproxy.store.writer import Unit, Writer, notice_damage, translate_errors
+from chatproxy.store.writer import (
+    Connection,
+    Unit,
+    Writer,
+    in_thread,
+    notice_damage,
+    run_unit,
+    translate_errors,
+)
 
 MAX_ID: Final = 2**63 - 1  # SQLite's largest integer
 SLOW_READS: Final = 2  # at once; a user has one of them at most
@@ -177,14 +185,16 @@ async def _prepare(connection: aiosqlite.Connection, reconcile: Sequence[Unit[bo
         more = True
         while more:
             await connection.execute("BEGIN IMMEDIATE")
-            more = await unit(connection)
+            more = await in_thread(connection, partial(run_unit, unit))
             await connection.commit()
 
 
 # -- for the repositories
 
 
-async def fetch(connection: aiosqlite.Connection, sql: str, **arguments: object) -> Sequence[Row]:
+async def fetch(
+    connection: aiosqlite.Connection | Connection, sql: str, **arguments: object
+) -> Sequence[Row]:
     """Run a query and return all rows.
 
     There are none if an argument is an integer too large for SQLite: no row has such an id.

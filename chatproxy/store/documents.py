@@ -10,13 +10,13 @@ from contextlib import suppress
 from functools import partial
 from typing import Final
 
-import aiosqlite
 from msgspec.structs import asdict, replace
 
 from chatproxy.errors import ChatError
 from chatproxy.store.database import MAX_ID, Database, Row, fetch, now, one_row, split_page, to_json
 from chatproxy.store.records import Document, NewDocument, Source
 from chatproxy.store.search.indexes import DocumentIndexes
+from chatproxy.store.writer import Connection
 
 CHUNKS_PER_UNIT: Final = 200
 
@@ -175,19 +175,19 @@ def _source(row: Row, document: Document) -> Source:
 # -- units of work, for the writer
 
 
-async def _find_same(connection: aiosqlite.Connection, owner: str, new: NewDocument) -> Document | None:
+async def _find_same(connection: Connection, owner: str, new: NewDocument) -> Document | None:
     """Return the owner's document with that content."""
     rows = await fetch(connection, _SAME, owner=owner, hash=new.hash)
     return _document(rows[0]) if rows else None
 
 
-async def _begin(connection: aiosqlite.Connection, owner: str, new: NewDocument) -> int:
+async def _begin(connection: Connection, owner: str, new: NewDocument) -> int:
     """Insert a document that is not complete yet; return its id."""
     (row,) = await fetch(connection, _INSERT, **asdict(new) | {"owner": owner, "now": now()})
     return int(row["id"])
 
 
-async def _add(connection: aiosqlite.Connection, document_id: int, first: int, chunks: Sequence[str]) -> None:
+async def _add(connection: Connection, document_id: int, first: int, chunks: Sequence[str]) -> None:
     """Add chunks; `first` is the number of the first one."""
     await connection.executemany(
         "INSERT INTO chunk (key, text) VALUES (?, ?)", enumerate(chunks, start=(document_id << 20) + first)
@@ -195,7 +195,7 @@ async def _add(connection: aiosqlite.Connection, document_id: int, first: int, c
 
 
 async def _complete(
-    connection: aiosqlite.Connection, owner: str, document_id: int, new: NewDocument, count: int
+    connection: Connection, owner: str, document_id: int, new: NewDocument, count: int
 ) -> Document:
     """Complete the document and return it, or an earlier one with the same content, completed meanwhile."""
     if earlier := await _find_same(connection, owner, new):
@@ -204,7 +204,7 @@ async def _complete(
     return _document(row)
 
 
-async def _remove_some(connection: aiosqlite.Connection, document_id: int) -> bool:
+async def _remove_some(connection: Connection, document_id: int) -> bool:
     """Delete some chunks of an incomplete document or, after the last, the document itself.
 
     Return whether there is more to delete.

@@ -11,7 +11,6 @@ from collections.abc import Mapping, Sequence
 from functools import partial
 from typing import Any, Final
 
-import aiosqlite
 import msgspec
 from msgspec.structs import asdict, astuple, replace
 
@@ -32,7 +31,7 @@ from chatproxy.store.records import (
     Usage,
 )
 from chatproxy.store.sessions import USED, missing
-from chatproxy.store.writer import LIGHT
+from chatproxy.store.writer import LIGHT, Connection
 
 INTERRUPTED: Final = Failure(
     error="The server stopped in the middle of this answer; send the message again to get a whole one.",
@@ -42,7 +41,7 @@ INTERRUPTED: Final = Failure(
 TITLE_LENGTH: Final = 80  # characters
 PAGE_BYTES: Final = 1024 * 1024  # of text in a page
 SUPERSEDED_PER_UNIT: Final = 256  # messages
-ROWS_PER_INSERT: Final = 100  # pieces; each statement costs one hop to aiosqlite's thread
+ROWS_PER_INSERT: Final = 100  # pieces
 
 COLUMNS: Final = (
     "id, role, content, thinking, status, model, model_reason, document_id, sources, warnings, "
@@ -282,7 +281,7 @@ def _message(row: Row) -> Message:
 # -- units of work, for the writer
 
 
-async def _begin(connection: aiosqlite.Connection, session_id: str, turn: NewTurn) -> tuple[Message, Message]:
+async def _begin(connection: Connection, session_id: str, turn: NewTurn) -> tuple[Message, Message]:
     rows = await fetch(connection, _SESSION, session=session_id)
     key = one_row(rows, missing(session_id))["key"]
     superseded = 0
@@ -326,7 +325,7 @@ def _check_replaceable(rows: Sequence[Row]) -> None:
         )
 
 
-async def _supersede_some(connection: aiosqlite.Connection, session_id: str, first: int) -> None:
+async def _supersede_some(connection: Connection, session_id: str, first: int) -> None:
     """Take the latest messages out of the conversation, but not the one with the id `first`."""
     rows = await fetch(
         connection,
@@ -342,7 +341,7 @@ async def _supersede_some(connection: aiosqlite.Connection, session_id: str, fir
         )
 
 
-async def _supersede(connection: aiosqlite.Connection, key: int, first: int) -> int:
+async def _supersede(connection: Connection, key: int, first: int) -> int:
     """Take that message and all after it out of the conversation; return how many."""
     cursor = await connection.execute(
         "UPDATE message SET superseded = 1 WHERE session = ? AND superseded = 0 AND id >= ?", (key, first)
@@ -350,7 +349,7 @@ async def _supersede(connection: aiosqlite.Connection, key: int, first: int) -> 
     return cursor.rowcount
 
 
-async def _insert_question(connection: aiosqlite.Connection, key: int, turn: NewTurn) -> Row:
+async def _insert_question(connection: Connection, key: int, turn: NewTurn) -> Row:
     row = await _insert(
         connection,
         session=key,
@@ -371,7 +370,7 @@ async def _insert_question(connection: aiosqlite.Connection, key: int, turn: New
     return row
 
 
-async def _insert_answer(connection: aiosqlite.Connection, key: int, turn: NewTurn, reply_to: int) -> Row:
+async def _insert_answer(connection: Connection, key: int, turn: NewTurn, reply_to: int) -> Row:
     return await _insert(
         connection,
         session=key,
@@ -388,7 +387,7 @@ async def _insert_answer(connection: aiosqlite.Connection, key: int, turn: NewTu
     )
 
 
-async def _insert(connection: aiosqlite.Connection, **columns: object) -> Row:
+async def _insert(connection: Connection, **columns: object) -> Row:
     names, values = ", ".join(columns), ", ".join([f":{name}" for name in columns])
     sql = f"""
         INSERT INTO message ({names}, created_at, updated_at) VALUES ({values}, :now, :now)
@@ -410,7 +409,7 @@ def title(content: str) -> str | None:
     return (words or line[: TITLE_LENGTH - 1]) + "…"
 
 
-async def _checkpoint(connection: aiosqlite.Connection, pieces: Sequence[Piece]) -> None:
+async def _checkpoint(connection: Connection, pieces: Sequence[Piece]) -> None:
     for first in range(0, len(pieces), ROWS_PER_INSERT):
         some = pieces[first : first + ROWS_PER_INSERT]
         await connection.execute(
@@ -421,9 +420,7 @@ async def _checkpoint(connection: aiosqlite.Connection, pieces: Sequence[Piece])
         )
 
 
-async def _finish(
-    connection: aiosqlite.Connection, outcome: Message, measurement: Measurement | None = None
-) -> None:
+async def _finish(connection: Connection, outcome: Message, measurement: Measurement | None = None) -> None:
     if measurement is not None:
         await connection.execute(_MEASURED, asdict(measurement))
     columns = asdict(outcome) | {
@@ -440,7 +437,7 @@ async def _finish(
     )
 
 
-async def reconcile(connection: aiosqlite.Connection) -> bool:
+async def reconcile(connection: Connection) -> bool:
     """End one answer that a crash left unfinished, with the text of its pieces.
 
     Return whether there was one.

@@ -11,12 +11,11 @@ from contextlib import suppress
 from functools import partial
 from typing import Final
 
-import aiosqlite
-
 from chatproxy.errors import ChatError
 from chatproxy.store.database import MAX_ID, Database, Row, fetch, now, one_row
 from chatproxy.store.records import Session, SessionItem
 from chatproxy.store.search.words import Words
+from chatproxy.store.writer import Connection
 
 LISTED: Final = "id, title, model, document_id, created_at, updated_at, message_count"
 COLUMNS: Final = f"{LISTED}, system"
@@ -135,7 +134,7 @@ class Sessions:
                         pass
 
 
-async def _remove_some(connection: aiosqlite.Connection, key: int) -> bool:
+async def _remove_some(connection: Connection, key: int) -> bool:
     """Delete some messages of a deleted session or, after the last, the session itself.
 
     Return whether there is more to delete.

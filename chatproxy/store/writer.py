@@ -4,6 +4,9 @@ A unit is a coroutine function that takes the writing connection. Its caller get
 that contains it, so whatever was acknowledged is on the disk. A unit must do nothing but SQL: if a commit
 fails as a whole, each of its units runs once more, in a commit of its own.
 
+A whole commit runs in SQLite's thread as one call. If each statement were a call of its own, as aiosqlite has
+it, a busy event loop would delay every one of them, and all that wait for the commit.
+
 Every unit has a bound on its work. Those whose work takes longer than a commit are heavy: each has a commit
 of its own, and light and heavy commits take turns, so that a light unit waits for one heavy unit at most.
 """
@@ -12,7 +15,7 @@ import asyncio
 import logging
 import sqlite3
 from collections import deque
-from collections.abc import Awaitable, Callable, Iterator
+from collections.abc import Callable, Coroutine, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from functools import partial
 from time import monotonic, perf_counter
@@ -28,8 +31,43 @@ LOCKED: Final = 5.0  # seconds that a unit waits while another process writes
 UNITS_PER_COMMIT: Final = 256  # light ones
 LIGHT: Final = 256 * 1024  # bytes that a light unit writes at most
 
+Parameters = Sequence[Any] | Mapping[str, Any]
+
 T = TypeVar("T")
-Unit = Callable[[aiosqlite.Connection], Awaitable[T]]
+
+
+class Connection:
+    """The writing connection as units see it, in SQLite's thread.
+
+    Its methods are coroutines, as a database across a network would have them, but none of them waits.
+    """
+
+    def __init__(self, connection: sqlite3.Connection) -> None:
+        self._connection = connection
+
+    @property
+    def in_transaction(self) -> bool:
+        """Whether a transaction is open: SQLite may roll one back by itself, as on a full disk."""
+        return self._connection.in_transaction
+
+    async def execute(self, sql: str, parameters: Parameters = ()) -> sqlite3.Cursor:
+        """Run one statement."""
+        return self._connection.execute(sql, parameters)
+
+    async def executemany(self, sql: str, parameters: Iterable[Parameters]) -> sqlite3.Cursor:
+        """Run one statement for each set of parameters."""
+        return self._connection.executemany(sql, parameters)
+
+    async def execute_fetchall(self, sql: str, parameters: Parameters = ()) -> list[sqlite3.Row]:
+        """Run a query and return all rows."""
+        return self._connection.execute(sql, parameters).fetchall()
+
+    async def rollback(self) -> None:
+        """Roll back the whole transaction, with all units in it."""
+        self._connection.rollback()
+
+
+Unit = Callable[[Connection], Coroutine[Any, Any, T]]
 
 _UNWRITABLE: Final = {
     sqlite3.SQLITE_FULL: "The disk that holds the database is full; free some space and try again.",
@@ -91,21 +129,21 @@ class _Job(Generic[T]):
         self.since = monotonic()
         self.future: asyncio.Future[T] = asyncio.get_running_loop().create_future()
 
-    async def attempt(self, connection: aiosqlite.Connection) -> Callable[[], None]:
+    def attempt(self, connection: sqlite3.Connection) -> Callable[[], None]:
         """Run the unit in a savepoint, so that its failure undoes nothing else.
 
         Return what to call after the COMMIT. Raises if SQLite rolled back the whole transaction, as it may on
         a full disk.
         """
-        await connection.execute("SAVEPOINT unit")
+        connection.execute("SAVEPOINT unit")
         try:
-            callback = partial(self.succeed, await self._unit(connection))
+            callback = partial(self.succeed, run_unit(self._unit, connection))
         except Exception as error:
             if not connection.in_transaction:
                 raise
-            await connection.execute("ROLLBACK TO unit")
+            connection.execute("ROLLBACK TO unit")
             callback = partial(self.fail, error)
-        await connection.execute("RELEASE unit")
+        connection.execute("RELEASE unit")
         return callback
 
     def succeed(self, result: T) -> None:
@@ -117,6 +155,14 @@ class _Job(Generic[T]):
         """Give the caller the error."""
         if not self.future.done():
             self.future.set_exception(error)
+
+
+class _NotBegunError(Exception):
+    """A transaction could not be begun, so that none of its units can be at fault."""
+
+    def __init__(self, cause: Exception) -> None:
+        super().__init__(cause)
+        self.cause = cause
 
 
 class Writer:
@@ -169,26 +215,16 @@ class Writer:
         if not jobs:
             return
         try:
-            await self._begin(jobs[0].since)
-        except Exception as error:
+            callbacks, seconds = await in_thread(self._connection, partial(_commit, jobs))
+        except _NotBegunError as error:
             for job in jobs:
-                job.fail(error)
-            return
-        try:
-            callbacks = [await job.attempt(self._connection) for job in jobs]
-            began = perf_counter()
-            await self._connection.commit()
-            self._observe(perf_counter() - began)
+                job.fail(error.cause)
         except Exception as error:
             await self._undo(jobs, error)
         else:
+            self._observe(seconds)
             for callback in callbacks:
                 callback()
-
-    async def _begin(self, since: float) -> None:
-        """Begin a transaction; wait for other processes until LOCKED seconds after `since` (monotonic)."""
-        left = max(0.0, LOCKED - (monotonic() - since))
-        await self._connection.executescript(f"PRAGMA busy_timeout = {left * 1000:.0f}; BEGIN IMMEDIATE")
 
     async def _undo(self, jobs: list[_Job[Any]], error: Exception) -> None:
         """Roll back, and try each job in a commit of its own, so that none fails because of another."""
@@ -203,3 +239,44 @@ class Writer:
 
 def _take(jobs: deque[_Job[Any]], most: int) -> list[_Job[Any]]:
     return [jobs.popleft() for _ in range(min(most, len(jobs)))]
+
+
+async def in_thread(connection: aiosqlite.Connection, function: Callable[[sqlite3.Connection], T]) -> T:
+    """Call a function in the connection's thread. aiosqlite itself has only single statements there."""
+    result: T = await connection._execute(function, connection._conn)  # type: ignore[no-untyped-call]
+    return result
+
+
+# -- in SQLite's thread
+
+
+def run_unit(unit: Unit[T], connection: sqlite3.Connection) -> T:
+    """Run a unit to its end."""
+    coroutine = unit(Connection(connection))
+    try:
+        coroutine.send(None)
+    except StopIteration as end:
+        result: T = end.value
+        return result
+    coroutine.close()
+    raise RuntimeError("a unit waits for something, but may do nothing but SQL")
+
+
+def _commit(
+    jobs: Sequence[_Job[Any]], connection: sqlite3.Connection
+) -> tuple[list[Callable[[], None]], float]:
+    """Run the jobs in one transaction.
+
+    Return what to call afterwards, and the seconds that the COMMIT took. Waits for other processes until
+    LOCKED seconds after the first job came.
+    """
+    left = max(0.0, LOCKED - (monotonic() - jobs[0].since))
+    try:
+        connection.execute(f"PRAGMA busy_timeout = {left * 1000:.0f}")
+        connection.execute("BEGIN IMMEDIATE")
+    except Exception as error:
+        raise _NotBegunError(error) from error
+    callbacks = [job.attempt(connection) for job in jobs]
+    began = perf_counter()
+    connection.commit()
+    return callbacks, perf_counter() - began

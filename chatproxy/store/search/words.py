@@ -13,7 +13,7 @@ import asyncio
 import logging
 import re
 import unicodedata
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Sequence
+from collections.abc import AsyncIterator, Iterator, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager, suppress
 from functools import partial
 from hashlib import blake2b
@@ -26,7 +26,7 @@ from chatproxy.errors import ChatError
 from chatproxy.store import file
 from chatproxy.store.database import Database, Row
 from chatproxy.store.file import INDEX
-from chatproxy.store.writer import DamagedError, notice_damage, translate_errors
+from chatproxy.store.writer import Connection, DamagedError, notice_damage, translate_errors
 
 logger: Final = logging.getLogger(__name__)
 
@@ -235,8 +235,7 @@ class Words:
 
     async def _rebuild(self, *, damaged: bool) -> None:
         """Replace the index by an empty one, and note that all texts are to be indexed."""
-        units: list[Callable[..., Awaitable[None]]] = [partial(_remove, name=name) for name in _OBSOLETE]
-        for unit in (*units, _create):
+        for unit in (*(partial(_remove, name=name) for name in _OBSOLETE), _create):
             try:
                 await self._database.run(partial(unit, damaged=damaged), heavy=True)
             except DamagedError:
@@ -284,7 +283,7 @@ def _edit(row: Row) -> Edit:
 # -- units of work, for the writer
 
 
-async def _apply(connection: aiosqlite.Connection, edits: Sequence[Edit]) -> None:
+async def _apply(connection: Connection, edits: Sequence[Edit]) -> None:
     """Edit the index. A text that has changed since the edits were made is left to later ones."""
     async with _noticing_damage(connection):
         await connection.executemany(_EDIT, [edit for edit in edits if edit["terms"] is not None])
@@ -295,7 +294,7 @@ async def _apply(connection: aiosqlite.Connection, edits: Sequence[Edit]) -> Non
     await connection.executemany(f"DELETE {_CURRENT}", [edit for edit in edits if edit["finished"]])
 
 
-async def _create(connection: aiosqlite.Connection, *, damaged: bool) -> None:
+async def _create(connection: Connection, *, damaged: bool) -> None:
     """Put an empty index in place of the old one."""
     await _remove(connection, INDEX, damaged=damaged)
     for sql in (_CREATE, "DELETE FROM unindexed", _ALL, "DELETE FROM word_index"):
@@ -303,7 +302,7 @@ async def _create(connection: aiosqlite.Connection, *, damaged: bool) -> None:
     await connection.execute("INSERT INTO word_index (format) VALUES (?)", (FORMAT,))
 
 
-async def _remove(connection: aiosqlite.Connection, name: str, *, damaged: bool) -> None:
+async def _remove(connection: Connection, name: str, *, damaged: bool) -> None:
     """Remove an FTS5 table. The pages of a damaged one cannot be reused until a VACUUM."""
     if not damaged:
         async with _noticing_damage(connection):
@@ -316,7 +315,7 @@ async def _remove(connection: aiosqlite.Connection, name: str, *, damaged: bool)
 
 
 @asynccontextmanager
-async def _noticing_damage(connection: aiosqlite.Connection) -> AsyncIterator[None]:
+async def _noticing_damage(connection: Connection) -> AsyncIterator[None]:
     """Raise DamagedError if a change of an FTS5 table fails because of damage.
 
     The whole transaction is rolled back then: nothing else would succeed in it.

@@ -1,5 +1,7 @@
 import asyncio
 import sqlite3
+import threading
+import time
 from collections.abc import AsyncIterator, Iterator
 from contextlib import closing
 from pathlib import Path
@@ -7,11 +9,11 @@ from pathlib import Path
 import aiosqlite
 import pytest
 from disk import files_end_at
-from waiting import until
+from waiting import PATIENCE, until
 
 import chatproxy.store.writer
 from chatproxy.errors import ChatError
-from chatproxy.store.writer import UNITS_PER_COMMIT, Unit, Writer
+from chatproxy.store.writer import UNITS_PER_COMMIT, Connection, Unit, Writer
 
 TABLES = """
     PRAGMA journal_mode = WAL;
@@ -42,7 +44,7 @@ def other(connection: aiosqlite.Connection, tmp_path: Path) -> Iterator[sqlite3.
 
 
 def add(text: str, after: str | None = None) -> Unit[int]:
-    async def unit(connection: aiosqlite.Connection) -> int:
+    async def unit(connection: Connection) -> int:
         cursor = await connection.execute("INSERT INTO word (text, after) VALUES (?, ?)", (text, after))
         assert cursor.lastrowid is not None
         return cursor.lastrowid
@@ -79,14 +81,45 @@ async def test_commits_what_has_gathered(
     assert statements.count("COMMIT") <= 3
 
 
+async def test_a_busy_event_loop_delays_a_commit_only_once(writer: Writer) -> None:
+    async def many(connection: Connection) -> None:
+        for number in range(200):
+            await add(f"word {number}")(connection)
+
+    commit = asyncio.create_task(writer.run(many))
+    turns = 0
+    while not commit.done():
+        time.sleep(0.005)  # noqa: ASYNC251 - this is what makes it busy
+        turns += 1
+        await asyncio.sleep(0)
+    assert turns < 50  # most of them while SQLite works, and none for a single statement
+
+
+async def test_a_unit_may_not_wait(writer: Writer, other: sqlite3.Connection) -> None:
+    async def patient(connection: Connection) -> None:
+        await add("before")(connection)
+        await asyncio.sleep(0)
+
+    with pytest.raises(RuntimeError, match="nothing but SQL"):
+        await writer.run(patient)
+    assert await writer.run(add("after")) == 1
+    assert words(other) == ["after"]
+
+
 async def test_a_light_unit_waits_for_one_heavy_unit_at_most(writer: Writer) -> None:
     done: list[str] = []
+    loop = asyncio.get_running_loop()
+
+    def run_light() -> None:
+        light.append(asyncio.create_task(writer.run(unit("light"))))
 
     def unit(name: str) -> Unit[None]:
-        async def note(connection: aiosqlite.Connection) -> None:
+        async def note(connection: Connection) -> None:
             done.append(name)
             if name == "heavy" and done.count("heavy") in {1, 10}:  # one comes while a heavy unit is at work
-                light.append(asyncio.create_task(writer.run(unit("light"))))
+                loop.call_soon_threadsafe(
+                    lambda: light.append(asyncio.create_task(writer.run(unit("light"))))
+                )
 
         return note
 
@@ -102,7 +135,7 @@ async def test_a_commit_takes_a_bounded_number_of_units_and_heavy_ones_take_turn
     commits: list[list[str]] = [[]]
 
     def unit(name: str) -> Unit[None]:
-        async def note(connection: aiosqlite.Connection) -> None:
+        async def note(connection: Connection) -> None:
             commits[-1].append(name)
 
         return note
@@ -123,7 +156,7 @@ async def test_a_commit_takes_a_bounded_number_of_units_and_heavy_ones_take_turn
 async def test_a_unit_that_fails_takes_only_its_own_changes_along(
     writer: Writer, other: sqlite3.Connection
 ) -> None:
-    async def half(connection: aiosqlite.Connection) -> None:
+    async def half(connection: Connection) -> None:
         await add("half")(connection)
         raise ValueError("changed its mind")
 
@@ -135,14 +168,15 @@ async def test_a_unit_that_fails_takes_only_its_own_changes_along(
 async def test_a_caller_who_is_cancelled_leaves_the_unit_to_go_on(
     writer: Writer, other: sqlite3.Connection
 ) -> None:
-    begun, go = asyncio.Event(), asyncio.Event()
+    begun, go = asyncio.Event(), threading.Event()
+    loop = asyncio.get_running_loop()
 
-    async def slow(connection: aiosqlite.Connection) -> None:
-        begun.set()
-        await go.wait()
+    async def slow(connection: Connection) -> None:
+        loop.call_soon_threadsafe(begun.set)
+        assert go.wait(PATIENCE)
         await add("slow")(connection)
 
-    async def failing(connection: aiosqlite.Connection) -> None:
+    async def failing(connection: Connection) -> None:
         raise ValueError("nobody asks any more")
 
     callers = [asyncio.create_task(writer.run(unit)) for unit in (slow, failing)]
@@ -171,7 +205,7 @@ async def test_a_commit_that_fails_fails_only_the_unit_to_blame(
 async def test_a_transaction_that_is_given_up_is_tried_again_without_the_unit_to_blame(
     writer: Writer, other: sqlite3.Connection
 ) -> None:
-    async def lose(connection: aiosqlite.Connection) -> None:
+    async def lose(connection: Connection) -> None:
         await add("lost")(connection)
         await connection.rollback()  # as SQLite does by itself on some errors
         raise sqlite3.OperationalError("gave up")
@@ -184,7 +218,7 @@ async def test_a_transaction_that_is_given_up_is_tried_again_without_the_unit_to
 async def test_nobody_is_told_of_success_when_the_transaction_was_lost_unnoticed(
     writer: Writer, other: sqlite3.Connection
 ) -> None:
-    async def lose(connection: aiosqlite.Connection) -> None:
+    async def lose(connection: Connection) -> None:
         await add("lost")(connection)
         await connection.rollback()
 

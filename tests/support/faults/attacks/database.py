@@ -13,11 +13,10 @@ from itertools import islice
 from pathlib import Path
 from typing import Final
 
-import aiosqlite
-
 from chatproxy.documents.chunks import split_text
 from chatproxy.store.records import NewDocument
 from chatproxy.store.store import Store
+from chatproxy.store.writer import Connection
 from faults.attacks.child import ready
 
 ROUNDS: Final = 3  # what an attack uses up is there for each
@@ -60,7 +59,7 @@ async def _add(store: Store, owner: str, name: str, first: int = 0, number: int 
     session = await store.sessions.create(owner, title=name)
     values = {"name": name, "first": first, "number": number, "text": text, "at": WHEN}
 
-    async def unit(connection: aiosqlite.Connection) -> None:
+    async def unit(connection: Connection) -> None:
         renamed = "UPDATE session SET id = :name, message_count = :number WHERE id = :id RETURNING key"
         ((key,),) = await connection.execute_fetchall(renamed, {**values, "id": session.id})
         if number:
