@@ -42,6 +42,7 @@ LOOPBACK: Final = ("localhost", "127.0.0.1", "::1")
 # What browsers say of requests from pages of this origin, and of those that no page has made.
 OWN_SITE: Final = frozenset({"same-origin", "none"})
 CONTINUE: Final = "100-continue"
+MAX_USER: Final = 256  # characters; the name is stored with each session and document
 _HOST: Final = re.compile(r"(\[[^\s\[\]@/]+\]|[^\s:\[\]@/]+)(?::[0-9]*)?")
 _DEFAULT_PORT: Final = {"http": ":80", "https": ":443"}
 
@@ -141,7 +142,7 @@ def owner(request: web.Request) -> str:
     """Return the user who owns the sessions, from the header that TRUSTED_USER_HEADER names.
 
     Without that setting there is one nameless owner, "". Raises `unauthorized` unless the header occurs
-    exactly once, with a printable UTF-8 value.
+    exactly once, with a printable UTF-8 value of at most MAX_USER characters.
     """
     header = request.app[CONFIG].trusted_user_header
     if header is None:
@@ -151,7 +152,14 @@ def owner(request: web.Request) -> str:
         raise ChatError(
             "unauthorized", f"The request names no user; have the proxy in front set {header} once."
         )
-    return users[0].strip()
+    user = users[0].strip()
+    if len(user) > MAX_USER:
+        raise ChatError(
+            "unauthorized",
+            f"The user's name is longer than {MAX_USER} characters; have the proxy in front set {header} to a"
+            " shorter one.",
+        )
+    return user
 
 
 def _normalize_host(host: str) -> str:

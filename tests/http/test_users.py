@@ -32,6 +32,13 @@ async def test_a_user_that_is_not_text_is_refused(client: Client, user: bytes) -
     assert (await exchange(client, head.encode() + user + b"\r\n\r\n")).status == 401
 
 
+async def test_a_name_has_at_most_256_characters(client: Client) -> None:
+    await client.new_session(headers={HEADER: "é" * 256})
+    refusal = await client.call("POST", SESSIONS, status=401, headers={HEADER: "é" * 257})
+    assert refusal["code"] == "unauthorized"
+    assert f"set {HEADER} to a shorter one" in refusal["error"]
+
+
 async def test_lists_and_searches_have_only_the_users_own_sessions(client: Client) -> None:
     anns, _ = await diary(client)
     bobs = await client.new_session(headers=BOB, title="Bob's diary")
