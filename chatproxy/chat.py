@@ -72,17 +72,20 @@ class ChatService:
 
     # -- sending
 
-    async def send(self, owner: str, session: Session, request: SendRequest, arrived: float) -> Answer:
-        """Begin an answer and return it, or return the one that this `clientMessageId` began earlier.
+    async def accept(
+        self, owner: str, session: Session, request: SendRequest, arrived: float
+    ) -> asyncio.Future[Answer]:
+        """Check a message, and begin its answer, or find the one that this `clientMessageId` began earlier.
 
-        `arrived` is the monotonic time of the request. When this returns, both rows are committed; when it
-        raises, nothing is stored, unless the error says that something may be. Raises the errors of
-        docs/api.md, Sending, in that order.
+        `arrived` is the monotonic time of the request. If this raises or is cancelled, nothing is stored.
+        Raises the errors of docs/api.md, Sending, in that order.
         """
         async with self._checking(), self._exclusive(session.id):
             session = await self._store.sessions.get(owner, session.id)
             if earlier := await self._earlier(session, request):
-                return earlier
+                found: asyncio.Future[Answer] = asyncio.get_running_loop().create_future()
+                found.set_result(earlier)
+                return found
             if busy := self._registry.of_session(session.id):
                 raise ChatError(
                     "session_busy",
@@ -91,11 +94,18 @@ class ChatService:
                 )
             plan = await self._planner.plan(owner, session, request)
             ticket = self._queue.join(plan.first.model.runner, plan.prompt.held_bytes)
-            begin = self._registry.begin(session.id, self._begin(session, plan, ticket, arrived))
-        await asyncio.wait({begin})  # the task goes on if this caller is cancelled
-        if begin.cancelled():  # by a shutdown that gave up on a slow commit, which may still succeed
+            return self._registry.begin(session.id, self._begin(session, plan, ticket, arrived))
+
+    @staticmethod
+    async def begun(accepted: asyncio.Future[Answer]) -> Answer:
+        """Return the answer to a message that was accepted, once both rows are committed.
+
+        If this raises, nothing is stored, unless the error says that something may be.
+        """
+        await asyncio.wait({accepted})  # the task goes on if this caller is cancelled
+        if accepted.cancelled():  # by a shutdown that gave up on a slow commit, which may still succeed
             raise shutting_down("see later whether it stored this message")
-        return begin.result()
+        return accepted.result()
 
     @asynccontextmanager
     async def _checking(self) -> AsyncIterator[None]:

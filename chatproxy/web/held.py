@@ -1,12 +1,13 @@
 """What is held in memory for clients that are slow to send or to read, bounded over all of them.
 
-Request bodies count while they arrive, and large responses until the client has taken them. Beyond the
-budget, the connections for which something has been held the longest are ended: clients that are fast are
-never refused because of slow ones.
+Request bodies count while they arrive, those of messages until these have been checked, too, and large
+responses until the client has taken them. Beyond the budget, the requests for which something has been held
+the longest are ended: clients that are fast are never refused because of slow ones.
 """
 
-from collections.abc import Iterator
-from contextlib import contextmanager
+import asyncio
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 from typing import Final
 
 from aiohttp import web
@@ -22,18 +23,27 @@ class Held:
         self._holds: dict[Hold, None] = {}  # oldest first
         self._size = 0
 
-    @contextmanager
-    def holding(self, request: web.BaseRequest) -> Iterator["Hold"]:
-        """Count what is held for a request while the block runs."""
-        hold = Hold(self, request)
-        self._holds[hold] = None
+    @asynccontextmanager
+    async def holding(self, request: web.BaseRequest) -> AsyncIterator["Hold"]:
+        """Count what is held for a request while the block runs.
+
+        The block ends with ConnectionResetError, wherever it waits, if the request is ended.
+        """
         try:
-            yield hold
-        finally:
-            self._remove(hold)
+            async with asyncio.timeout(None) as until_ended:
+                hold = Hold(self, request, until_ended)
+                self._holds[hold] = None
+                try:
+                    yield hold
+                finally:
+                    self._remove(hold)
+        except TimeoutError:
+            if not until_ended.expired():
+                raise
+            raise ConnectionResetError("too much is held for slow clients") from None
 
     def grow(self, hold: "Hold", size: int) -> None:
-        """Count more bytes, and end the oldest connections while there are too many."""
+        """Count more bytes, and end the oldest requests while there are too many."""
         if hold not in self._holds:  # ended
             return
         hold.size += size
@@ -52,7 +62,7 @@ class Held:
         self, request: web.BaseRequest, response: web.StreamResponse, body: bytes | bytearray
     ) -> None:
         """Write a part of a response as fast as the client takes it."""
-        with self.holding(request) as hold:
+        async with self.holding(request) as hold:
             hold.grow(len(body))
             rest = memoryview(body)
             while rest:
@@ -74,19 +84,21 @@ class Held:
 class Hold:
     """What is held for one request."""
 
-    def __init__(self, held: Held, request: web.BaseRequest) -> None:
+    def __init__(self, held: Held, request: web.BaseRequest, until_ended: asyncio.Timeout) -> None:
         self.size = 0  # bytes
         self._held = held
         self._request = request
+        self._until_ended = until_ended
 
     def grow(self, size: int) -> None:
-        """Count more bytes. This may end other connections, and this one if it is the oldest."""
+        """Count more bytes. This may end other requests, and this one if it is the oldest."""
         self._held.grow(self, size)
 
     def end(self) -> None:
-        """End the connection: what waits for it raises ConnectionResetError."""
+        """End the request: close its connection, and leave the block."""
         if self._request.transport is not None:
             self._request.transport.abort()
+        self._until_ended.reschedule(0)
 
 
 HELD: Final = web.AppKey("HELD", Held)

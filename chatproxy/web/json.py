@@ -5,7 +5,8 @@ The limits are chatproxy's own, so that they also hold in a host application wit
 
 import codecs
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import AsyncIterator, Iterator, Mapping
+from contextlib import asynccontextmanager
 from functools import cache
 from typing import Annotated, Any, Final, TypeVar, get_args
 
@@ -14,7 +15,7 @@ from aiohttp import web
 from msgspec import UNSET, Meta, Raw, Struct, UnsetType
 
 from chatproxy.errors import ChatError
-from chatproxy.web.held import HELD
+from chatproxy.web.held import HELD, Hold
 
 MAX_BODY: Final = 16 * 1024 * 1024  # bytes
 MAX_PAGE: Final = 500  # items
@@ -32,11 +33,19 @@ _ID: Final = re.compile(r"[1-9][0-9]{0,17}", re.ASCII)
 
 
 async def read_json(request: web.Request, kind: type[T], *, most: int = MAX_BODY) -> T:
-    """Return the request body, of at most `most` bytes, as a value of type `kind`.
+    """Return the request body; see `json_body`."""
+    async with json_body(request, kind, most=most) as value:
+        return value
 
-    Fields may declare a limit in bytes with `prompt.request.at_most`. Nothing is unfolded before its size is
-    known: unknown fields and all but the last of equal names never are. Raises `too_large`,
-    `unsupported_media_type`, `malformed` or `invalid` (with `field`).
+
+@asynccontextmanager
+async def json_body(request: web.Request, kind: type[T], *, most: int = MAX_BODY) -> AsyncIterator[T]:
+    """Give the block the request body, of at most `most` bytes, as a value of type `kind`.
+
+    It counts as held for the client until the block ends. Fields may declare a limit in bytes with
+    `prompt.request.at_most`. Nothing is unfolded before its size is known: unknown fields and all but the
+    last of equal names never are. Raises `too_large`, `unsupported_media_type`, `malformed` or `invalid`
+    (with `field`).
     """
     # A page elsewhere can send `text/plain` without a preflight, but not `application/json`.
     if request.content_type != "application/json":
@@ -45,7 +54,11 @@ async def read_json(request: web.Request, kind: type[T], *, most: int = MAX_BODY
         )
     if request.charset is not None and not _is_utf8(request.charset):
         raise ChatError("unsupported_media_type", "Send the body in UTF-8.")
-    body = await _read_body(request, most)
+    async with request.app[HELD].holding(request) as hold:
+        yield _decoded(await _read_body(request, hold, most), kind)
+
+
+def _decoded(body: bytearray, kind: type[T]) -> T:
     try:
         as_sent = msgspec.json.decode(body, type=_as_sent(kind))
         _check_sizes(as_sent, kind)
@@ -103,18 +116,17 @@ def _size(raw: Raw) -> int:
     return len(msgspec.json.decode(raw, type=str).encode()) if sent[:1].tobytes() == b'"' else len(sent)
 
 
-async def _read_body(request: web.Request, most: int) -> bytearray:
+async def _read_body(request: web.Request, hold: Hold, most: int) -> bytearray:
     """Return the body, and stop reading at `most` bytes. Raises `too_large`."""
     too_large = ChatError("too_large", f"The body is larger than {most // 1024**2} MiB; send less.")
     if (request.content_length or 0) > most:
         raise too_large
     body = bytearray()
-    with request.app[HELD].holding(request) as hold:
-        async for piece in request.content.iter_any():
-            hold.grow(len(piece))
-            body += piece
-            if len(body) > most:
-                raise too_large
+    async for piece in request.content.iter_any():
+        hold.grow(len(piece))
+        body += piece
+        if len(body) > most:
+            raise too_large
     return body
 
 

@@ -1,20 +1,26 @@
 """Every field of every request has a size, in the unit of what it costs."""
 
+import asyncio
 import json
 import re
+from base64 import b64encode
 from collections.abc import Iterator
+from functools import partial
 from io import BytesIO
 from types import NoneType, UnionType
 from typing import Annotated, Any, Final, Literal, Union, get_args, get_origin
 
 import msgspec
 import pytest
+from aiohttp import ClientConnectionError
 from chat_client import Client, Serve
-from fake_ollama import FakeOllama
+from fake_ollama import FakeOllama, Gate, Script
 from matrix import matrix
 from msgspec import Meta, Struct, UnsetType
+from waiting import until
 
 from chatproxy import Config, create_app
+from chatproxy.web import held
 from chatproxy.web.openapi import PATH_PARAMETERS
 from chatproxy.web.operation import by_media_type, operation_of
 
@@ -228,3 +234,27 @@ async def test_a_keep_alive_that_ollama_refuses_is_refused_first(client: Client)
             status, sentence = await refusal(client, session, keep_alive=given)
             cases.expect(422, status, given)
             cases.check(sentence.startswith("keep_alive cannot be used"), sentence, given)
+
+
+async def test_what_waits_to_be_checked_is_bounded(
+    serve: Serve, fake: FakeOllama, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Beyond the budget, the oldest messages are given up as half-sent bodies are, and not stored."""
+    monkeypatch.setattr(held, "BUDGET", 1024 * 1024)
+    fake.instead["/api/tags"] = Script([json.dumps({"models": fake.models}).encode()], head=(gate := Gate()))
+    client = await serve()
+    images = [b64encode(b"a" * 300 * 1024).decode()]
+    send = partial(client.send, images=images)
+    sessions = [await client.new_session() for _ in range(5)]
+    sends = {asyncio.create_task(send(session), name=session) for session in sessions}
+    await until(lambda: sum(send.done() for send in sends) == 3)
+    gate.open()
+    await asyncio.wait(sends)
+    broken = {send.get_name() for send in sends if isinstance(send.exception(), ClientConnectionError)}
+    assert len(broken) == 3
+    with matrix() as cases:
+        for session in sessions:
+            stored = await client.messages(session)
+            cases.expect(0 if session in broken else 2, len(stored), session)
+        for session in broken:
+            cases.check(bool((await send(session))["fullResponse"]), "not answered", session)

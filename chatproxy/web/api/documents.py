@@ -22,16 +22,15 @@ from chatproxy.errors import ChatError
 from chatproxy.fair import FairSlots
 from chatproxy.prompt.passages import passages_for
 from chatproxy.store.records import Document, NewDocument, Record, Source
-from chatproxy.web.held import HELD
 from chatproxy.web.json import (
     MAX_BODY,
     MAX_QUERY,
     Before,
     Limit,
     before_message,
+    json_body,
     json_response,
     limit,
-    read_json,
     row_id,
     search_text,
 )
@@ -212,14 +211,12 @@ def _measure(file: BinaryIO) -> tuple[int, bytes]:
 
 async def _receive_text(request: web.Request, file: BinaryIO) -> tuple[str, str]:
     """Write the text of a JSON body to the file; return the title and the media type."""
-    body = await read_json(request, TextRequest)
-    text = body.text.encode()
-    if len(text) > request.app[CONFIG].max_document_bytes:
-        raise _too_large(request)
-    with request.app[HELD].holding(request) as hold:
-        hold.grow(len(text))
+    async with json_body(request, TextRequest) as body:
+        text = body.text.encode()
+        if len(text) > request.app[CONFIG].max_document_bytes:
+            raise _too_large(request)
         await _write(file, text)
-    return _clean_title(body.title), "text/plain"
+        return _clean_title(body.title), "text/plain"
 
 
 async def _receive_file(request: web.Request, file: BinaryIO) -> tuple[str, str]:

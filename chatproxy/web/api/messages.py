@@ -17,9 +17,9 @@ from chatproxy.web.json import (
     Limit,
     before_message,
     error_response,
+    json_body,
     json_response,
     limit,
-    read_json,
     row_id,
 )
 from chatproxy.web.keys import CHAT, CONFIG
@@ -156,10 +156,10 @@ async def cancel(request: web.Request) -> web.StreamResponse:
 async def _send(request: web.Request) -> Answer:
     arrived = monotonic()
     session = await session_of(request)  # before the body is read: a missing session comes first
-    body = await read_json(request, SendRequest)
-    return await request.app[CHAT].send(
-        owner(request), session, body.checked(request.app[CONFIG].allowed_options), arrived
-    )
+    chat, allowed = request.app[CHAT], request.app[CONFIG].allowed_options
+    async with json_body(request, SendRequest) as body:
+        accepted = await chat.accept(owner(request), session, body.checked(allowed), arrived)
+    return await chat.begun(accepted)
 
 
 async def _stream(
