@@ -218,7 +218,8 @@ async def test_further_signals_change_nothing(fake: FakeOllama, tmp_path: Path) 
 async def test_a_signal_with_an_ollama_that_hangs(fake: FakeOllama, tmp_path: Path) -> None:
     fake.instead["/api/tags"] = Script(head=Gate())
     async with Process.running(tmp_path, ollama_host=fake.url, **MODEL) as process:
-        sending = asyncio.create_task(process.client.send(await process.client.new_session(), status=503))
+        session = await process.client.new_session()
+        sending = asyncio.create_task(process.client.send(session, model="auto", status=503))
         await until(lambda: fake.calls["/api/tags"] > 0)
         process.send_signal(signal.SIGTERM)
         assert (await sending)["code"] == "shutting_down"
