@@ -1,8 +1,8 @@
 """Read and split a file in a process of its own, so that a hostile file can bring down nothing else.
 
 A thread cannot be killed, and an endless loop in a parser, or a decompression bomb, would take the whole
-server with it. The process is limited in time, memory and output. It writes the chunks in batches, a line of
-JSON each, so that no document is in the server's memory as a whole.
+server with it. The process is limited in time, memory and output. It writes
+the chunks in batches, a line of JSON each, so that no document is in the server's memory as a whole.
 """
 
 import asyncio
@@ -19,13 +19,15 @@ from typing import BinaryIO, Final
 import msgspec
 from msgspec import Struct
 
+from chatproxy import clock
+from chatproxy.background import background
 from chatproxy.documents.chunks import split_text
 from chatproxy.documents.extract import extract
 from chatproxy.errors import ChatError, Details, shutting_down
 from chatproxy.fair import FairSlots
 
 CPU_LIMIT: Final = 60  # seconds; enough for a real file of a few hundred pages
-TIMEOUT: Final = 180  # seconds of wall-clock time; longer, because the machine may be busy
+TIMEOUT: Final = 180  # seconds on `clock`; longer, because the machine may be busy
 MEMORY_LIMIT: Final = 768 * 1024**2  # bytes of address space
 ENVIRONMENT: Final = ("PATH", "LANG", "LD_LIBRARY_PATH")  # the last is for a Python built as a shared library
 MAX_PROCESSES: Final = 3
@@ -106,7 +108,7 @@ class DocumentReader:
 
     async def _chunks(self, file: BinaryIO, promised: str) -> AsyncGenerator[list[str], None]:
         file.seek(0)
-        deadline = asyncio.get_running_loop().time() + TIMEOUT
+        deadline = clock.now() + TIMEOUT
         async with _process(file, promised) as process:
             try:
                 while line := await _line(process, deadline):
@@ -133,8 +135,10 @@ def _error(refusal: Refusal) -> ChatError:
 
 async def _line(process: Process, deadline: float) -> bytes:
     assert process.stdout is not None  # it is a pipe
-    async with asyncio.timeout_at(deadline):
-        return await process.stdout.readline()
+    async with background(process.stdout.readline(), name="line of a document") as line:
+        if not await clock.wait(line, deadline - clock.now()):
+            raise TimeoutError
+        return line.result()
 
 
 @asynccontextmanager

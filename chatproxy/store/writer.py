@@ -18,11 +18,12 @@ from collections import deque
 from collections.abc import Callable, Coroutine, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from functools import partial
-from time import monotonic, perf_counter
+from time import perf_counter
 from typing import Any, Final, Generic, TypeVar
 
 import aiosqlite
 
+from chatproxy import clock
 from chatproxy.errors import ChatError, shutting_down
 
 logger: Final = logging.getLogger(__name__)
@@ -126,7 +127,7 @@ class _Job(Generic[T]):
 
     def __init__(self, unit: Unit[T]) -> None:
         self._unit = unit
-        self.since = monotonic()
+        self.since = clock.now()
         self.future: asyncio.Future[T] = asyncio.get_running_loop().create_future()
 
     def attempt(self, connection: sqlite3.Connection) -> Callable[[], None]:
@@ -214,8 +215,9 @@ class Writer:
     async def _commit(self, jobs: list[_Job[Any]]) -> None:
         if not jobs:
             return
+        patience = max(0.0, LOCKED - (clock.now() - jobs[0].since))
         try:
-            callbacks, seconds = await in_thread(self._connection, partial(_commit, jobs))
+            callbacks, seconds = await in_thread(self._connection, partial(_commit, jobs, patience))
         except _NotBegunError as error:
             for job in jobs:
                 job.fail(error.cause)
@@ -263,16 +265,15 @@ def run_unit(unit: Unit[T], connection: sqlite3.Connection) -> T:
 
 
 def _commit(
-    jobs: Sequence[_Job[Any]], connection: sqlite3.Connection
+    jobs: Sequence[_Job[Any]], patience: float, connection: sqlite3.Connection
 ) -> tuple[list[Callable[[], None]], float]:
     """Run the jobs in one transaction.
 
-    Return what to call afterwards, and the seconds that the COMMIT took. Waits for other processes until
-    LOCKED seconds after the first job came.
+    Return what to call afterwards, and the seconds that the COMMIT took. Waits `patience` seconds for other
+    processes.
     """
-    left = max(0.0, LOCKED - (monotonic() - jobs[0].since))
     try:
-        connection.execute(f"PRAGMA busy_timeout = {left * 1000:.0f}")
+        connection.execute(f"PRAGMA busy_timeout = {patience * 1000:.0f}")
         connection.execute("BEGIN IMMEDIATE")
     except Exception as error:
         raise _NotBegunError(error) from error

@@ -6,6 +6,7 @@ The condition may be a coroutine function, such as one that asks the server.
 """
 
 import asyncio
+import time
 from collections.abc import Awaitable, Callable
 from inspect import isawaitable
 from typing import Final
@@ -21,3 +22,8 @@ async def until(condition: Callable[[], bool | Awaitable[bool]], seconds: float 
             if await met if isawaitable(met) else met:
                 return
             await asyncio.sleep(0.002)
+
+
+def pause(seconds: float) -> None:
+    """Hold up the event loop, as a stop of the process does."""
+    time.sleep(seconds)

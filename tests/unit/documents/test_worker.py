@@ -11,8 +11,10 @@ from types import SimpleNamespace
 
 import msgspec
 import pytest
+from waiting import pause, until
 
 import chatproxy
+from chatproxy import clock
 from chatproxy.documents import worker
 from chatproxy.documents.worker import LIMIT_EXCEEDED, MAX_PROCESSES, DocumentReader, Refusal
 from chatproxy.errors import ChatError
@@ -169,11 +171,29 @@ async def test_a_hostile_file_is_stopped(
     monkeypatch.setattr(worker, "__name__", "stand_in")
     monkeypatch.syspath_prepend(str(tmp_path))
     monkeypatch.setattr(worker, "TIMEOUT", 3)
+    monkeypatch.setattr(clock, "STEP", 3)  # nothing else reads it here
     with pytest.raises(ChatError, match="takes too long") as refused:
         await read(DocumentReader(), text)
     assert (refused.value.code, refused.value.details) == ("invalid", {"field": "file"})
     with pytest.raises(ProcessLookupError):
         os.kill(int((tmp_path / "pid").read_text()), 0)
+
+
+@pytest.mark.slow
+async def test_a_pause_of_this_process_refuses_no_file(
+    text: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (begun := tmp_path / "begun").mkdir()
+    (tmp_path / "stand_in.py").write_text(
+        f"import os, time\nos.rmdir({str(begun)!r})\ntime.sleep(0.2)\nprint('[\"Hello\"]')"
+    )
+    monkeypatch.setattr(worker, "__name__", "stand_in")
+    monkeypatch.syspath_prepend(str(tmp_path))
+    monkeypatch.setattr(worker, "TIMEOUT", 2)
+    reading = asyncio.create_task(read(DocumentReader(), text))
+    await until(lambda: not begun.exists())
+    pause(2.1)
+    assert await reading == ["Hello"]
 
 
 async def test_the_process_has_no_secrets_in_its_environment(

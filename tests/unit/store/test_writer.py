@@ -9,9 +9,10 @@ from pathlib import Path
 import aiosqlite
 import pytest
 from disk import files_end_at
-from waiting import PATIENCE, until
+from waiting import PATIENCE, pause, until
 
 import chatproxy.store.writer
+from chatproxy import clock
 from chatproxy.errors import ChatError
 from chatproxy.store.writer import UNITS_PER_COMMIT, Connection, Unit, Writer
 
@@ -283,6 +284,7 @@ async def test_a_unit_waits_from_when_it_was_handed_in(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     """Not from when the one before it has waited."""
+    monkeypatch.setattr(clock, "STEP", 2.0)  # nothing else reads it here
     monkeypatch.setattr(chatproxy.store.writer, "LOCKED", 2.0)
     statements: list[str] = []
     await connection.set_trace_callback(statements.append)
@@ -294,6 +296,19 @@ async def test_a_unit_waits_from_when_it_was_handed_in(
     waits = [int(said.strip(";").rpartition("= ")[2]) for said in statements if "busy_timeout" in said]
     assert len(waits) == 2
     assert waits[1] < 1000 < waits[0]  # milliseconds
+
+
+async def test_a_pause_of_the_process_shortens_no_wait(
+    writer: Writer, other: sqlite3.Connection, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(chatproxy.store.writer, "LOCKED", 0.5)
+    monkeypatch.setattr(clock, "STEP", 0.01)
+    other.execute("BEGIN IMMEDIATE")
+    unit = asyncio.create_task(writer.run(add("one")))
+    await asyncio.sleep(0)  # it is handed in, but not begun
+    pause(0.6)
+    asyncio.get_running_loop().call_later(0.1, other.execute, "ROLLBACK")
+    assert await unit == 1
 
 
 async def test_a_database_that_has_become_read_only(writer: Writer, connection: aiosqlite.Connection) -> None:
