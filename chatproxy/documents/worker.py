@@ -1,7 +1,7 @@
 """Read and split a file in a process of its own, so that a hostile file can bring down nothing else.
 
 A thread cannot be killed, and an endless loop in a parser, or a decompression bomb, would take the whole
-server with it. The process is limited in time, memory and output. It writes
+server with it. The process is limited in time, memory and output, and its priority is low. It writes
 the chunks in batches, a line of JSON each, so that no document is in the server's memory as a whole.
 """
 
@@ -29,6 +29,7 @@ from chatproxy.fair import FairSlots
 CPU_LIMIT: Final = 60  # seconds; enough for a real file of a few hundred pages
 TIMEOUT: Final = 180  # seconds on `clock`; longer, because the machine may be busy
 MEMORY_LIMIT: Final = 768 * 1024**2  # bytes of address space
+NICENESS: Final = 10  # so that reading files takes no processor time from answers
 ENVIRONMENT: Final = ("PATH", "LANG", "LD_LIBRARY_PATH")  # the last is for a Python built as a shared library
 MAX_PROCESSES: Final = 3
 PROCESSES_PER_USER: Final = 2
@@ -171,6 +172,7 @@ async def _process(file: BinaryIO, promised: str) -> AsyncIterator[Process]:
 def main() -> None:
     """Read the file on stdin, of the type named in `argv[1]`, and write batches of chunks to stdout."""
     gc.disable()  # saves a third of the time for a long DOCX, and this process is short-lived
+    os.nice(NICENESS)
     _limit_resources()
     try:
         chunks = split_text(extract(sys.stdin.buffer, sys.argv[1]).text)

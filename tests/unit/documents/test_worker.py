@@ -213,6 +213,7 @@ def run(monkeypatch: pytest.MonkeyPatch, content: bytes, promised: str) -> list[
     written = BytesIO()
     limits: list[int] = []
     gc_disabled: list[bool] = []
+    priorities: list[int] = []
 
     def limit(which: int, most: tuple[int, int]) -> None:
         limits.append(which)
@@ -221,12 +222,14 @@ def run(monkeypatch: pytest.MonkeyPatch, content: bytes, promised: str) -> list[
 
     monkeypatch.setattr(resource, "setrlimit", limit)
     monkeypatch.setattr(gc, "disable", lambda: gc_disabled.append(True))
+    monkeypatch.setattr(os, "nice", priorities.append)
     monkeypatch.setattr(sys, "argv", ["worker", promised])
     monkeypatch.setattr(sys, "stdin", SimpleNamespace(buffer=BytesIO(content)))
     monkeypatch.setattr(sys, "stdout", SimpleNamespace(buffer=written))
     worker.main()
     assert {resource.RLIMIT_CPU, resource.RLIMIT_AS, resource.RLIMIT_FSIZE} <= set(limits)
     assert gc_disabled
+    assert priorities == [10]
     return msgspec.json.decode(written.getvalue(), type=list[str] | Refusal)
 
 
