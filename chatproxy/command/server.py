@@ -14,7 +14,7 @@ from typing import Final, cast
 
 from aiohttp import web
 
-from chatproxy import log
+from chatproxy import clock, log
 from chatproxy.background import background, repeat
 from chatproxy.errors import ChatError, StartError
 from chatproxy.web.json import MAX_BODY
@@ -72,7 +72,6 @@ class Connections:
         self.server = server
         self.reader_timeout = reader_timeout
         self.largest_body = largest_body
-        self.now = 0.0  # seconds that `_look` has counted: nothing gets late while this process is suspended
         self._limit = limit
         self._open: set[Connection] = set()
         # In the order in which they began to wait for a request. One whose request has come stays here, to be
@@ -140,7 +139,6 @@ class Connections:
 
     def _look(self) -> None:
         """Close slow connections, and refused ones that the last call already saw."""
-        self.now += LOOK_INTERVAL
         for transport in self._refused & self._refused_before:
             transport.abort()
             self._refused.discard(transport)
@@ -169,10 +167,10 @@ class Connection(web.RequestHandler):
         # Kept because aiohttp's `transport` is None while a closing connection still has unsent data.
         self._socket: asyncio.Transport
         self._received = 0  # bytes of the request that is arriving or being answered
-        self._since: float | None = connections.now  # when that began; None between two requests
+        self._since: float | None = clock.now()  # when that began; None between two requests
         self._responding = False
         self._unsent = 0  # bytes
-        self._moved = connections.now  # when `_unsent` last changed
+        self._moved = clock.now()  # when `_unsent` last changed
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         """Accept the connection, or refuse it if there are too many."""
@@ -193,7 +191,7 @@ class Connection(web.RequestHandler):
             return
         if data:
             if self._since is None:
-                self._since = self._connections.now
+                self._since = clock.now()
                 self._connections.wait(self)
             self._received += len(data)
         super().data_received(data)
@@ -236,14 +234,14 @@ class Connection(web.RequestHandler):
         if self._since is None or (request is not None and request.content.is_eof()):
             return False
         size = min(self._received, self._connections.largest_body)
-        return self._connections.now - self._since > REQUEST_TIMEOUT + size / SLOWEST_UPLOAD
+        return clock.now() - self._since > REQUEST_TIMEOUT + size / SLOWEST_UPLOAD
 
     def is_stuck(self) -> bool:
         """Return whether the client has taken no data for `reader_timeout`, although some is waiting."""
         unsent = self._socket.get_write_buffer_size()
         if unsent == 0 or unsent != self._unsent:
-            self._unsent, self._moved = unsent, self._connections.now
-        return self._connections.now - self._moved > self._connections.reader_timeout
+            self._unsent, self._moved = unsent, clock.now()
+        return clock.now() - self._moved > self._connections.reader_timeout
 
     def abort(self) -> None:
         """Close the connection and discard unsent data."""
