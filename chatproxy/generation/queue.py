@@ -1,16 +1,18 @@
 """The queue in front of Ollama: first come, first served, per model, with a limit that is learned.
 
 Ollama produces one answer per model at a time unless configured otherwise, and does not report the number. So
-each model's limit is twice the most answers ever seen generating at once, but at least two. That keeps
-Ollama's own queue supplied; if it produces answers in parallel, this is seen and raises the limit. All others
-wait here, where their position is known. `max_running` and `max_waiting` apply to all models together, and so
-does the limit of the bytes that their prompts hold. Names that share a runner in Ollama (`KnownModel.runner`)
+each model's limit is twice the most answers seen generating at once, but at least two. That keeps Ollama's
+own queue supplied; if it produces answers in parallel, this is seen and raises the limit. All others wait
+here, where their position is known. What was seen of a model is forgotten once it has nothing to do: Ollama
+may be configured otherwise by then. `max_running` and `max_waiting` apply to all models together, and so does
+the limit of the bytes that their prompts hold. Names that share a runner in Ollama (`KnownModel.runner`)
 count as one model.
 """
 
 import asyncio
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from itertools import chain
 from typing import Final
 
 from chatproxy.errors import ChatError
@@ -80,7 +82,7 @@ class Queue:
         self._waiting: list[Ticket] = []
         self._running: set[Ticket] = set()
         self._generating: set[Ticket] = set()
-        self._most_together: Counter[str] = Counter()  # by model: the most ever generating at once
+        self._most_together: Counter[str] = Counter()  # by model: the most generating at once
 
     @property
     def waiting(self) -> int:
@@ -92,7 +94,7 @@ class Queue:
 
         Raises `overloaded` if there is no place, or no room for the prompt beside those of the others.
         """
-        held = sum(other.prompt_bytes for tickets in (self._waiting, self._running) for other in tickets)
+        held = sum(other.prompt_bytes for other in self._tickets())
         if held and held + prompt_bytes > MAX_PROMPT_BYTES:
             raise ChatError(
                 "overloaded",
@@ -117,7 +119,12 @@ class Queue:
         self._generating.discard(ticket)
         if ticket in self._waiting:
             self._waiting.remove(ticket)
+        if all(other.model != ticket.model for other in self._tickets()):
+            self._most_together.pop(ticket.model, None)
         self._advance()
+
+    def _tickets(self) -> Iterator[Ticket]:
+        return chain(self._waiting, self._running)
 
     def add_generating(self, ticket: Ticket) -> None:
         """Count a ticket whose text is arriving; a new maximum raises the model's limit."""

@@ -76,6 +76,19 @@ def test_the_limit_of_a_model_is_learned() -> None:
     assert sum(admitted(ticket) for ticket in tickets) == 8
 
 
+def test_what_was_learned_is_forgotten_once_a_model_has_nothing_to_do() -> None:
+    queue = Queue(64, 512)
+    burst = join(queue, 2)
+    for ticket in burst:
+        ticket.text_started()
+    burst[0].leave()
+    others = join(queue, 5)
+    assert sum(admitted(ticket) for ticket in others) == 3
+    for ticket in (burst[1], *others):
+        ticket.leave()
+    assert sum(admitted(ticket) for ticket in join(queue, 5)) == 2
+
+
 def test_models_wait_apart_and_count_together() -> None:
     queue = Queue(3, 512)
     small, large = join(queue, 3, "small"), join(queue, 3, "large")
