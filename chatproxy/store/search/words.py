@@ -13,18 +13,18 @@ import asyncio
 import logging
 import re
 import unicodedata
-from collections.abc import AsyncIterator, Iterator, Sequence
+from collections.abc import AsyncIterator, Callable, Coroutine, Iterator, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager, suppress
 from functools import partial
 from hashlib import blake2b
-from typing import Final, Literal, Self, TypedDict
+from typing import Any, Final, Literal, Self, TypedDict
 
 import aiosqlite
 
 from chatproxy.background import background
 from chatproxy.errors import ChatError
 from chatproxy.store import file
-from chatproxy.store.database import Database, Row
+from chatproxy.store.database import Database, Row, fetch
 from chatproxy.store.file import INDEX
 from chatproxy.store.writer import Connection, DamagedError, notice_damage, translate_errors
 
@@ -33,6 +33,7 @@ logger: Final = logging.getLogger(__name__)
 PART: Final = 32 * 1024  # characters that are indexed at once
 BATCH: Final = 64 * 1024  # characters of words, after which a unit takes no more texts
 MOST_TEXTS: Final = 200  # per unit
+MOST_NOTED: Final = 10_000  # titles, and as many messages, per unit
 GATHER: Final = 0.1  # seconds between units, so that a busy server commits few of them
 CATCH_UP: Final = 1.0  # seconds that a search waits for what was committed before it
 REST: Final = 2.0  # seconds after a failure, such as a full disk
@@ -50,9 +51,16 @@ _CREATE: Final = f"""
         terms, content = '', columnsize = 0, detail = none, tokenize = 'ascii'
     )
 """
-_ALL: Final = """
+_LAST: Final = """
+    SELECT max(last) AS last
+    FROM (SELECT max(key) AS last FROM session UNION ALL SELECT max(id) FROM message)
+"""
+_UNNOTE: Final = "DELETE FROM unindexed WHERE key BETWEEN 2 * :first AND 2 * :last + 1"
+_NOTE: Final = """
     INSERT INTO unindexed (key)
-    SELECT 2 * key FROM session UNION ALL SELECT 2 * id + 1 FROM message WHERE status <> 'streaming'
+    SELECT 2 * key FROM session WHERE key BETWEEN :first AND :last
+    UNION ALL
+    SELECT 2 * id + 1 FROM message WHERE id BETWEEN :first AND :last AND status <> 'streaming'
 """
 # `terms` and `parts` are the functions of this module. A NULL in `indexed` stands for all parts.
 _UNINDEXED: Final = """
@@ -234,8 +242,17 @@ class Words:
             await asyncio.sleep(REST)  # if that did not help
 
     async def _rebuild(self, *, damaged: bool) -> None:
-        """Replace the index by an empty one, and note that all texts are to be indexed."""
-        for unit in (*(partial(_remove, name=name) for name in _OBSOLETE), _create):
+        """Note that all texts are to be indexed, and replace the index by an empty one.
+
+        Whatever changes meanwhile is noted, too, as nothing follows what is noted before this has ended.
+        """
+        last = await self._database.run(_begin_again, heavy=True)
+        for first in range(0, last + 1, MOST_NOTED):
+            await self._database.run(partial(_note, first=first, last=first + MOST_NOTED - 1), heavy=True)
+        units: list[Callable[..., Coroutine[Any, Any, None]]] = [
+            partial(_remove, name=name) for name in _OBSOLETE
+        ]
+        for unit in (*units, _create):
             try:
                 await self._database.run(partial(unit, damaged=damaged), heavy=True)
             except DamagedError:
@@ -294,11 +311,27 @@ async def _apply(connection: Connection, edits: Sequence[Edit]) -> None:
     await connection.executemany(f"DELETE {_CURRENT}", [edit for edit in edits if edit["finished"]])
 
 
+async def _begin_again(connection: Connection) -> int:
+    """Forget what is noted of the old index; return the last key of a session or message.
+
+    Should the rest be interrupted, the next start begins again, too.
+    """
+    await connection.execute("DELETE FROM word_index")
+    await connection.execute("DELETE FROM unindexed")
+    (row,) = await fetch(connection, _LAST)
+    return row["last"] or 0
+
+
+async def _note(connection: Connection, first: int, last: int) -> None:
+    """Note that texts are to be indexed as a whole, whatever became of them since `_begin_again`."""
+    for sql in (_UNNOTE, _NOTE):
+        await connection.execute(sql, {"first": first, "last": last})
+
+
 async def _create(connection: Connection, *, damaged: bool) -> None:
     """Put an empty index in place of the old one."""
     await _remove(connection, INDEX, damaged=damaged)
-    for sql in (_CREATE, "DELETE FROM unindexed", _ALL, "DELETE FROM word_index"):
-        await connection.execute(sql)
+    await connection.execute(_CREATE)
     await connection.execute("INSERT INTO word_index (format) VALUES (?)", (FORMAT,))
 
 

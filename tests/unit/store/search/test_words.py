@@ -3,6 +3,7 @@ import random
 import sqlite3
 from collections.abc import AsyncIterator
 from contextlib import closing, suppress
+from itertools import pairwise
 from pathlib import Path
 
 import aiosqlite
@@ -248,6 +249,40 @@ async def test_a_database_of_an_earlier_version_is_indexed(path: Path, table: st
     with closing(sqlite3.connect(path)) as file:
         tables = {name for (name,) in file.execute("SELECT name FROM sqlite_schema")}
     assert not {name for name in tables if name.startswith(("session_words", "message_words", "chunk_words"))}
+    await store.close()
+
+
+async def test_texts_are_noted_in_steps_between_which_they_may_change(
+    path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    store = await Store.open(path)
+    sessions = [await store.sessions.create("ann", title=f"Tea {number}") for number in range(20)]
+    for session in sessions:
+        await say(store, session, "How hot?", "80 degrees.")
+    await followed(path)
+    await store.close()
+    monkeypatch.setattr(words, "FORMAT", "another")
+    monkeypatch.setattr(words, "MOST_NOTED", 4, raising=False)
+    noted, changed = [0], 0
+
+    def change(_: float) -> None:
+        """Between two steps, change an early text and a late one, and remove another two."""
+        nonlocal changed
+        noted.append(waiting(path))
+        with closing(sqlite3.connect(path)) as file, file:
+            file.execute("PRAGMA foreign_keys = ON")
+            for key in (1 + changed, 20 - changed):
+                file.execute("UPDATE session SET title = 'Coffee' WHERE key = ?", (key,))
+                file.execute("UPDATE message SET content = 'Cold' WHERE id = ?", (2 * key,))
+                file.execute("DELETE FROM session WHERE key = ?", (key + 1,))
+                file.execute("DELETE FROM message WHERE id = ?", (2 * key - 1,))
+            changed += 1
+
+    store = await Store.open(path, change)
+    await followed(path)
+    assert changed > 8
+    assert indexed(path) == expected(path) != set()
+    assert max(after - before for before, after in pairwise(noted)) <= 8 + 6  # a step, and the changes
     await store.close()
 
 
