@@ -2,21 +2,25 @@
 
 import asyncio
 import json
+from base64 import b64encode
 from collections.abc import AsyncIterator
 from contextlib import ExitStack
+from io import BytesIO
 from pathlib import Path
 from socket import socket
 from typing import Final
 
 import pytest
+from aiohttp import ClientConnectionError
 from chat_client import Client
-from fake_ollama import FakeOllama, Script, answer, token
+from fake_ollama import FakeOllama, Gate, Script, answer, token
 from processes import Process
 from sockets import request, unread
 from waiting import until
 
 SESSIONS: Final = "/api/chat/sessions"
 MIB: Final = 1024 * 1024
+JSON: Final = {"Content-Type": "application/json"}
 
 
 @pytest.fixture
@@ -73,6 +77,26 @@ async def test_bodies_that_are_half_sent(process: Process) -> None:
         reply = await client.send(session)
     assert reply["fullResponse"]
     assert memory(process, "VmHWM") - before < 300 * MIB
+
+
+async def test_messages_that_wait_to_be_checked(process: Process, fake: FakeOllama) -> None:
+    """Ollama does not list its models, which a message that leaves the choice to chatproxy waits for."""
+    client = process.client
+    fake.instead["/api/tags"] = Script(head=Gate())
+    before = memory(process)
+    image = b64encode(b"a" * 11 * MIB)
+    head, tail = b'{"message": "a", "model": "auto", "images": ["', b'"]}'
+    sends = []
+    for _ in range(40):
+        url = client.url(f"{SESSIONS}/{await client.new_session()}/messages")
+        body = BytesIO(head + image + tail)
+        sends.append(asyncio.create_task(client.http.post(url, data=body, headers=JSON)))
+        await client.call("GET", "/healthz")
+    await until(lambda: sum(send.done() for send in sends) >= 30)
+    assert all(isinstance(send.exception(), ClientConnectionError) for send in sends if send.done())
+    assert memory(process, "VmHWM") - before < 300 * MIB
+    for send in sends:
+        send.cancel()
 
 
 async def large_answer(client: Client, fake: FakeOllama) -> str:
