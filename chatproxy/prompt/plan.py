@@ -4,6 +4,7 @@ A prompt consists of the message with its images, passages of the document, and 
 window may hold.
 """
 
+import asyncio
 from collections.abc import Sequence
 from typing import Final
 
@@ -25,6 +26,7 @@ from chatproxy.store.store import Store
 
 FIRST_PAGE: Final = 64  # messages of the history at most; each further page at most doubles what was read
 IMAGE_BYTES: Final = 16 * 1024 * 1024  # in one prompt
+READS: Final = 4  # conversations read at once, as nothing counts what is read before the queue does
 DOCUMENT_GONE: Final = Notice(
     code="document_gone",
     message="This session's document was deleted, so the answer does without; add it again to ask about it.",
@@ -78,6 +80,7 @@ class Planner:
         self._store = store
         self._transcript = transcript
         self._models = models
+        self._reads = asyncio.Semaphore(READS)
 
     async def plan(self, owner: str, session: Session, request: SendRequest) -> Plan:
         """Return the plan of an answer.
@@ -85,10 +88,24 @@ class Planner:
         Raises, in the order of docs/api.md, Sending: `invalid` for `replaces`, `not_found` for the document,
         then `model_not_found`, `no_models`, `no_suitable_model` or `upstream_…`, then `message_too_long`.
         """
-        images = await self._images(session, request)
+        if request.replaces is not None:
+            await self._store.messages.check_replaces(session, request.replaces)
         passages = await self._passages(owner, session, request)
         named = selection.named(request.model, session.model, self._config.default_model)
         models = [await self._models.find(named[0])] if named else await self._models.all()
+        async with self._reads:
+            return await self._read(session, request, passages, models, named[1] if named else None)
+
+    async def _read(
+        self,
+        session: Session,
+        request: SendRequest,
+        passages: Passages,
+        models: Sequence[KnownModel],
+        reason: str | None,
+    ) -> Plan:
+        """Read what the prompt repeats of the conversation; `reason` is why the only model was named."""
+        images = await self._images(session, request)
         replaced = request.replaces and await self._store.messages.count_from(session, request.replaces)
         prompt = Prompt(
             request=request,
@@ -97,8 +114,8 @@ class Planner:
             earlier=session.message_count - (replaced or 0),
             sources=passages.sources,
         )
-        if named:
-            choices = [Choice(models[0], named[1])]
+        if reason:
+            choices = [Choice(models[0], reason)]
         else:
             prompt = await self._with_history(session, prompt, DEMANDING_BYTES)
             choices = selection.rank(models, prompt.need())
@@ -113,12 +130,10 @@ class Planner:
 
     async def _images(self, session: Session, request: SendRequest) -> Sequence[bytes]:
         """Return the message's own images, or else those of the message that it replaces."""
-        if request.replaces is not None:
-            await self._store.messages.check_replaces(session, request.replaces)
-            if not request.images:
-                kept = await self._store.messages.images(session, [request.replaces], IMAGE_BYTES)
-                return kept.get(request.replaces, [])
-        return request.images or []
+        if request.images or request.replaces is None:
+            return request.images or []
+        kept = await self._store.messages.images(session, [request.replaces], IMAGE_BYTES)
+        return kept.get(request.replaces, [])
 
     async def _passages(self, owner: str, session: Session, request: SendRequest) -> Passages:
         """Return the passages that the message is answered from.

@@ -20,6 +20,10 @@ from msgspec import Meta, Struct, UnsetType
 from waiting import until
 
 from chatproxy import Config, create_app
+from chatproxy.generation.queue import Queue, Ticket
+from chatproxy.models.catalog import KnownModel, ModelCatalog
+from chatproxy.prompt import plan
+from chatproxy.store.messages import Messages
 from chatproxy.web import held
 from chatproxy.web.openapi import PATH_PARAMETERS
 from chatproxy.web.operation import by_media_type, operation_of
@@ -258,3 +262,41 @@ async def test_what_waits_to_be_checked_is_bounded(
             cases.expect(0 if session in broken else 2, len(stored), session)
         for session in broken:
             cases.check(bool((await send(session))["fullResponse"]), "not answered", session)
+
+
+async def test_kept_images_are_read_late_and_for_few_messages_at_once(
+    client: Client, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Nothing counts what was read from the store until the queue does."""
+    find, images, join = ModelCatalog.find, Messages.images, Queue.join
+    held_at_find: list[int] = []
+    held, most = 0, 0
+
+    async def found(*given: Any) -> KnownModel:
+        held_at_find.append(held)
+        return await find(*given)
+
+    async def read(*given: Any) -> dict[int, list[bytes]]:
+        nonlocal held, most
+        held += 1
+        most = max(most, held)
+        return await images(*given)
+
+    def joined(*given: Any) -> Ticket:
+        nonlocal held
+        held -= 1
+        return join(*given)
+
+    questions = {}
+    for _ in range(12):
+        session = await client.new_session()
+        reply = await client.send(session, images=[b64encode(b"the sun").decode()])
+        questions[session] = reply["userMessageId"]
+    monkeypatch.setattr(ModelCatalog, "find", found)
+    monkeypatch.setattr(Messages, "images", read)
+    monkeypatch.setattr(Queue, "join", joined)
+    await client.send(session, replaces=questions.pop(session))
+    assert held_at_find == [0]
+    sends = [client.send(session, replaces=question) for session, question in questions.items()]
+    assert all(each["fullResponse"] for each in await asyncio.gather(*sends))
+    assert 1 < most <= plan.READS
