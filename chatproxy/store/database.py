@@ -35,7 +35,7 @@ MAX_ID: Final = 2**63 - 1  # SQLite's largest integer
 SLOW_READS: Final = 2  # at once; a user has one of them at most
 SLOW_READ_TIMEOUT: Final = 1.0  # seconds
 WAITING_READS: Final = 32  # for the slow lane
-WAITING_READS_PER_USER: Final = 8
+WAITING_READS_PER_USER: Final = 16  # all people together, where users are not told apart
 
 Row = sqlite3.Row
 T = TypeVar("T")

@@ -54,6 +54,11 @@ async def found(database: Database, owner: str, sql: str) -> list[int]:
     return [number for (number,) in await database.search(sql, owner=owner)]
 
 
+async def test_a_dozen_people_may_search_at_once_where_users_are_not_told_apart(database: Database) -> None:
+    searches = [found(database, "", "SELECT 1") for _ in range(12)]
+    assert await asyncio.gather(*searches) == [[1]] * 12
+
+
 async def test_a_search_ends_at_its_deadline(database: Database) -> None:
     with pytest.raises(ChatError, match="longer or rarer words") as caught:
         await database.search(ENDLESS, owner="ann")
