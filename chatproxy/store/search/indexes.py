@@ -12,7 +12,6 @@ from collections import Counter
 from collections.abc import AsyncIterator, Sequence
 from time import monotonic
 from typing import Final
-from weakref import WeakValueDictionary
 
 from chatproxy.errors import ChatError
 from chatproxy.fair import FairSlots
@@ -86,7 +85,6 @@ class DocumentIndexes:
 
     def __init__(self) -> None:
         self._kept: dict[int, tuple[str, DocumentIndex]] = {}  # by document, least recently used first
-        self._locks: WeakValueDictionary[int, asyncio.Lock] = WeakValueDictionary()
         # Apart, so that no search in an index that is kept waits for one that is being built.
         self._builds = _slots()
         self._searches = _slots()
@@ -103,25 +101,18 @@ class DocumentIndexes:
 
         Raises `overloaded` if the owner has too many searches waiting, and what `chunks` raises.
         """
-        async with self._locks.setdefault(document_id, asyncio.Lock()):
-            if document_id not in self._kept:
-                self._kept[document_id] = owner, await self._build(owner, chunks)
-            self._kept[document_id] = _, index = self._kept.pop(document_id)  # as the last one used
-            self._shrink()
+        if document_id not in self._kept:
+            async with self._builds.slot(owner):  # of which each owner has one
+                if document_id not in self._kept:
+                    self._kept[document_id] = owner, await _built(chunks)
+        self._kept[document_id] = _, index = self._kept.pop(document_id)  # as the last one used
+        self._shrink()
         async with self._searches.slot(owner):
             return await asyncio.to_thread(index.search, words, limit)
 
     def discard(self, document_id: int) -> None:
         """Forget the index of a document that was deleted."""
         self._kept.pop(document_id, None)
-
-    async def _build(self, owner: str, chunks: AsyncIterator[Sequence[str]]) -> DocumentIndex:
-        async with self._builds.slot(owner):
-            index = DocumentIndex()
-            async for some in chunks:
-                await asyncio.to_thread(index.add, some)
-            await asyncio.to_thread(index.finish)
-            return index
 
     def _shrink(self) -> None:
         """Forget indexes of the owner who has the most, least recently used first, until the rest fits."""
@@ -132,6 +123,14 @@ class DocumentIndexes:
             ((most, _),) = sizes.most_common(1)
             document_id = next(key for key, (owner, _) in self._kept.items() if owner == most)
             sizes[most] -= self._kept.pop(document_id)[1].size
+
+
+async def _built(chunks: AsyncIterator[Sequence[str]]) -> DocumentIndex:
+    index = DocumentIndex()
+    async for some in chunks:
+        await asyncio.to_thread(index.add, some)
+    await asyncio.to_thread(index.finish)
+    return index
 
 
 def _slots() -> FairSlots:
