@@ -93,7 +93,7 @@ class ChatService:
                     activeMessageId=busy.answer.id,
                 )
             plan = await self._planner.plan(owner, session, request)
-            ticket = self._queue.join(plan.first.model.runner, plan.prompt.held_bytes)
+            ticket = self._queue.join(owner, plan.first.model.runner, plan.prompt.held_bytes)
             return self._registry.begin(session.id, self._begin(session, plan, ticket, arrived))
 
     @staticmethod

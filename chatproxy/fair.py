@@ -1,18 +1,29 @@
-"""Fair shares of a few slots: users take turns, so that one with much work does not keep out the others."""
+"""Fair shares: users take turns, and none of them, nor a few together, keep out one who has nothing."""
 
 import asyncio
 from collections import Counter
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import asynccontextmanager
 
 from chatproxy.errors import ChatError
+
+
+def has_room(user: str, taken: Sequence[str], most: int, *, per_user: int) -> bool:
+    """Return whether a user may have another place; `taken` has the user of each place.
+
+    There are `most` places, and at most `per_user` for each user. When all are taken, a user who has none
+    still gets one, up to twice as many in all.
+    """
+    mine = taken.count(user)
+    return mine < per_user and len(taken) < (most if mine else 2 * most)
 
 
 class FairSlots:
     """Slots for work that costs much, and places in which users wait for one.
 
     Of those who wait, the user with the fewest slots is next, then the one who was served least recently,
-    then the one who came first. A user has at most `slots_per_user` slots and `places_per_user` places.
+    then the one who came first. A user has at most `slots_per_user` slots and `places_per_user` places;
+    there are `places`, and a few more as `has_room` says.
     """
 
     def __init__(
@@ -40,9 +51,10 @@ class FairSlots:
         """Hold a slot while the block runs; wait for it if need be. Raises the refusal."""
         turn: asyncio.Future[None] = asyncio.get_running_loop().create_future()
         entry = (user, turn)
+        others = [other for other, _ in self._waiting]
         self._waiting.append(entry)
         self._advance()
-        if not turn.done() and self._is_full(user):
+        if not turn.done() and not has_room(user, others, self._places, per_user=self._places_per_user):
             self._waiting.remove(entry)
             raise self._refusal()
         try:
@@ -53,10 +65,6 @@ class FairSlots:
                 self._release(user)
             else:
                 self._waiting.remove(entry)
-
-    def _is_full(self, user: str) -> bool:
-        mine = sum(other == user for other, _ in self._waiting)
-        return mine > self._places_per_user or len(self._waiting) > self._places
 
     def _release(self, user: str) -> None:
         self._taken[user] -= 1

@@ -7,6 +7,9 @@ here, where their position is known. What was seen of a model is forgotten once 
 may be configured otherwise by then. `max_running` and `max_waiting` apply to all models together, and so does
 the limit of the bytes that their prompts hold. Names that share a runner in Ollama (`KnownModel.runner`)
 count as one model.
+
+The order is the same for all users, but no user takes all the places (`fair.has_room`) or all the bytes: each
+may have half of those that the others leave.
 """
 
 import asyncio
@@ -16,14 +19,17 @@ from itertools import chain
 from typing import Final
 
 from chatproxy.errors import ChatError
+from chatproxy.fair import has_room
 
 MAX_PROMPT_BYTES: Final = 128 * 1024 * 1024  # of all prompts that wait to be sent, or for their first text
+SMALL_PROMPT: Final = 64 * 1024  # bytes; always taken, because places are few
 
 
 class Ticket:
     """A place in the queue, then a slot. `leave` gives up either, and is idempotent."""
 
-    def __init__(self, queue: "Queue", model: str, prompt_bytes: int) -> None:
+    def __init__(self, queue: "Queue", owner: str, model: str, prompt_bytes: int) -> None:
+        self.owner = owner
         self.model = model
         self.prompt_bytes = prompt_bytes  # that the answer still holds
         self.position = 0  # 1 is next; 0 is not waiting
@@ -59,7 +65,7 @@ class Ticket:
     def rejoin(self, model: str) -> "Ticket":
         """Leave, and join the queue of another model. Raises `overloaded`."""
         self.leave()
-        return self._queue.join(model, self.prompt_bytes)
+        return self._queue.add(Ticket(self._queue, self.owner, model, self.prompt_bytes))
 
     def admit(self) -> None:
         """Grant the slot. Called by the queue."""
@@ -89,22 +95,31 @@ class Queue:
         """The number of tickets without a slot."""
         return len(self._waiting)
 
-    def join(self, model: str, prompt_bytes: int) -> Ticket:
+    def join(self, owner: str, model: str, prompt_bytes: int) -> Ticket:
         """Return a ticket with a slot if one is free, else with the last place.
 
-        Raises `overloaded` if there is no place, or no room for the prompt beside those of the others.
+        Raises `overloaded` if there is no place for the owner, or no room for the prompt.
         """
-        held = sum(other.prompt_bytes for other in self._tickets())
-        if held and held + prompt_bytes > MAX_PROMPT_BYTES:
+        held: Counter[str] = Counter()
+        for other in self._tickets():
+            held[other.owner] += other.prompt_bytes
+        left_by_others = MAX_PROMPT_BYTES - held.total() + held[owner]
+        if prompt_bytes > SMALL_PROMPT and held[owner] + prompt_bytes > left_by_others // 2:
             raise ChatError(
                 "overloaded",
                 "The messages that wait for an answer hold too much; try again in a few seconds.",
                 retry_after=5,
             )
-        ticket = Ticket(self, model, prompt_bytes)
+        return self.add(Ticket(self, owner, model, prompt_bytes))
+
+    def add(self, ticket: Ticket) -> Ticket:
+        """Return a ticket as `join` does, whatever its prompt holds."""
+        owners = [other.owner for other in self._waiting]
         self._waiting.append(ticket)
         self._advance()
-        if self.waiting > self._max_waiting:
+        if ticket in self._waiting and not has_room(
+            ticket.owner, owners, self._max_waiting, per_user=self._max_waiting
+        ):
             self._waiting.remove(ticket)
             raise ChatError(
                 "overloaded",

@@ -273,8 +273,12 @@ async def test_a_large_upload_is_refused_before_it_is_read(small: Client, quick_
     await nothing_left(small, quick_disk)
 
 
-async def test_a_user_who_sends_many_documents_at_once(serve: Serve) -> None:
-    """Bodies that never end are bounded in number, and leave room for other users."""
+@pytest.mark.parametrize("most", [documents.MAX_UPLOADS, documents.UPLOADS_PER_USER])
+async def test_a_user_who_sends_many_documents_at_once(
+    serve: Serve, monkeypatch: pytest.MonkeyPatch, most: int
+) -> None:
+    """Bodies that never end are bounded in number, and leave room for other users, even with all they may."""
+    monkeypatch.setattr(documents, "MAX_UPLOADS", most)
     client = await serve(trusted_user_header="X-User")
     kind = {"Content-Type": "multipart/form-data; boundary=x", "Content-Length": "1000", "X-User": "her"}
     part = b'--x\r\nContent-Disposition: form-data; name="file"; filename="a.txt"\r\n\r\nhello'

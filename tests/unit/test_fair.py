@@ -93,20 +93,22 @@ async def test_the_last_slots_are_kept_for_other_users() -> None:
             assert jobs.started == ["a0", "a1", "b0"]
 
 
-async def test_a_user_who_fills_the_places_is_refused_and_others_are_not() -> None:
-    jobs = Jobs(slots(1, 5, places_per_user=2))
+async def test_those_who_fill_the_places_are_refused_and_others_are_not() -> None:
+    jobs = Jobs(slots(1, 3, places_per_user=2))
     waiting = [jobs.add(name) for name in ("a0", "a1", "a2")]
     with cancelling(*waiting):
         await settle()
         with pytest.raises(ChatError) as refused:
             await jobs.add("a3")
         assert (refused.value.code, refused.value.retry_after) == ("overloaded", 3)
-        others = [jobs.add(name) for name in ("b0", "c0", "d0")]
+        others = [jobs.add(name) for name in ("b0", "c0", "d0", "e0")]
         with cancelling(*others):
             await settle()
             assert not any(task.done() for task in others)
             with pytest.raises(ChatError):
-                await jobs.add("e0")
+                await jobs.add("b1")  # of the three places, none is free
+            with pytest.raises(ChatError):
+                await jobs.add("f0")  # twice as many have been given
 
 
 @pytest.mark.parametrize("moment", ["while waiting", "just as it was granted", "while working"])

@@ -6,7 +6,8 @@ The file has no name, so nothing is left behind, however the upload ends.
 import asyncio
 import hashlib
 import re
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from tempfile import TemporaryFile
 from typing import Annotated, BinaryIO, Final
 from urllib.parse import unquote
@@ -19,7 +20,7 @@ from msgspec import Meta, Struct
 from chatproxy.documents.extract import media_type
 from chatproxy.documents.worker import DocumentReader, overloaded
 from chatproxy.errors import ChatError
-from chatproxy.fair import FairSlots
+from chatproxy.fair import has_room
 from chatproxy.prompt.passages import passages_for
 from chatproxy.store.records import Document, NewDocument, Record, Source
 from chatproxy.web.json import (
@@ -42,7 +43,7 @@ routes: Final = web.RouteTableDef()
 DOCUMENTS: Final = "/api/documents"
 DOCUMENT: Final = f"{DOCUMENTS}/{{id}}"
 READER: Final = web.AppKey("READER", DocumentReader)
-UPLOADS: Final = web.AppKey("UPLOADS", FairSlots)
+UPLOADS: Final = web.AppKey("UPLOADS", list[str])  # the user of each
 
 PIECE: Final = 256 * 1024  # bytes
 FORM_OVERHEAD: Final = 64 * 1024  # bytes of a multipart body besides the file
@@ -55,9 +56,7 @@ MAX_TITLE: Final = 200  # characters
 def set_up(app: web.Application) -> None:
     """Add the routes, the document reader, and the limit of uploads at a time."""
     app[READER] = DocumentReader()
-    app[UPLOADS] = FairSlots(
-        MAX_UPLOADS, 0, slots_per_user=UPLOADS_PER_USER, places_per_user=0, refusal=overloaded
-    )
+    app[UPLOADS] = []
     app.add_routes(routes)
     app.on_shutdown.append(_stop_reading)
 
@@ -113,13 +112,12 @@ class Sources(Record, frozen=True, kw_only=True):
 async def create_document(request: web.Request) -> web.StreamResponse:
     receive = _receive_file if request.content_type == "multipart/form-data" else _receive_text
     user, documents = owner(request), request.app[STORE].documents
-    async with request.app[UPLOADS].slot(user):
-        with _temporary(request) as file:
-            title, promised = await receive(request, file)
-            size, digest = await asyncio.to_thread(_measure, file)
-            content = NewDocument(title=title, media_type=promised, size=size, hash=digest)
-            async with request.app[READER].reading(user, file, promised) as chunks:
-                document, new = await documents.create(user, content, chunks)
+    with _upload(request, user), _temporary(request) as file:
+        title, promised = await receive(request, file)
+        size, digest = await asyncio.to_thread(_measure, file)
+        content = NewDocument(title=title, media_type=promised, size=size, hash=digest)
+        async with request.app[READER].reading(user, file, promised) as chunks:
+            document, new = await documents.create(user, content, chunks)
     return json_response(document, status=201 if new else 200)
 
 
@@ -187,6 +185,19 @@ async def _document(request: web.Request) -> Document:
 
 
 # -- uploads
+
+
+@contextmanager
+def _upload(request: web.Request, user: str) -> Iterator[None]:
+    """Count an upload while the block runs. Raises `overloaded`."""
+    uploads = request.app[UPLOADS]
+    if not has_room(user, uploads, MAX_UPLOADS, per_user=UPLOADS_PER_USER):
+        raise overloaded()
+    uploads.append(user)
+    try:
+        yield
+    finally:
+        uploads.remove(user)
 
 
 def _temporary(request: web.Request) -> BinaryIO:

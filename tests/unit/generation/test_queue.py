@@ -5,11 +5,11 @@ import asyncio
 import pytest
 
 from chatproxy.errors import ChatError
-from chatproxy.generation.queue import MAX_PROMPT_BYTES, Queue, Ticket
+from chatproxy.generation.queue import MAX_PROMPT_BYTES, SMALL_PROMPT, Queue, Ticket
 
 
 def join(queue: Queue, number: int, model: str = "m") -> list[Ticket]:
-    return [queue.join(model, 0) for _ in range(number)]
+    return [queue.join("u", model, 0) for _ in range(number)]
 
 
 def admitted(ticket: Ticket) -> bool:
@@ -49,18 +49,18 @@ def test_a_full_queue_refuses_and_keeps_nothing() -> None:
     queue = Queue(1, 2)
     tickets = join(queue, 3)
     with pytest.raises(ChatError) as refused:
-        queue.join("m", 0)
+        queue.join("u", "m", 0)
     assert (refused.value.code, refused.value.retry_after) == ("overloaded", 5)
     assert queue.waiting == 2
     tickets[2].leave()
-    assert queue.join("m", 0).position == 2
+    assert queue.join("u", "m", 0).position == 2
 
 
 def test_with_no_room_to_wait_only_free_slots_are_given() -> None:
     queue = Queue(1, 0)
-    assert admitted(queue.join("m", 0))
+    assert admitted(queue.join("u", "m", 0))
     with pytest.raises(ChatError):
-        queue.join("m", 0)
+        queue.join("u", "m", 0)
 
 
 def test_the_limit_of_a_model_is_learned() -> None:
@@ -117,18 +117,48 @@ def test_what_has_ended_does_not_run_together_with_what_begins() -> None:
     assert not admitted(third)
 
 
+HALF = MAX_PROMPT_BYTES // 2
+
+
 def test_prompts_are_bounded_in_bytes_until_their_answers_begin() -> None:
     queue = Queue(1, 10)
-    first, second = queue.join("m", MAX_PROMPT_BYTES - 10), queue.join("m", 10)
+    first, second = queue.join("u", "m", HALF - SMALL_PROMPT - 1), queue.join("u", "m", SMALL_PROMPT + 1)
     with pytest.raises(ChatError) as refused:
-        queue.join("other", 1)
+        queue.join("u", "other", SMALL_PROMPT + 1)
     assert (refused.value.code, refused.value.retry_after) == ("overloaded", 5)
     assert queue.waiting == 1
     first.discard_prompt()
-    third = queue.join("m", MAX_PROMPT_BYTES - 10)
+    queue.join("u", "m", HALF - SMALL_PROMPT - 1)
     with pytest.raises(ChatError):
-        queue.join("m", 1)
-    first.leave()
+        queue.join("u", "m", SMALL_PROMPT + 1)
     second.leave()
-    third.leave()
-    assert queue.join("m", 2 * MAX_PROMPT_BYTES).position == 0  # alone
+    queue.join("u", "m", SMALL_PROMPT + 1)
+
+
+def test_a_user_with_large_prompts_leaves_room_for_those_of_others() -> None:
+    queue, megabyte = Queue(1, 512), 1024 * 1024
+    for user, most in (("a", 64), ("b", 32), ("c", 16)):
+        for _ in range(most):
+            queue.join(user, "m", megabyte)
+        with pytest.raises(ChatError):
+            queue.join(user, "m", megabyte)
+    for user in "abcd":
+        queue.join(user, "m", SMALL_PROMPT)
+
+
+def test_a_prompt_that_was_taken_is_taken_along_to_another_model() -> None:
+    queue = Queue(2, 10)
+    first = queue.join("a", "m", HALF)
+    queue.join("b", "m", HALF // 2)
+    assert admitted(first.rejoin("other"))
+
+
+def test_a_user_who_fills_the_queue_leaves_a_place_for_each_other() -> None:
+    queue = Queue(1, 3)
+    for _ in range(4):
+        queue.join("a", "m", 0)
+    assert [queue.join(user, "m", 0).position for user in "bcd"] == [4, 5, 6]
+    for user in "abe":  # "e" has none, but there are twice as many as there should be
+        with pytest.raises(ChatError):
+            queue.join(user, "m", 0)
+    assert queue.waiting == 6
