@@ -3,11 +3,14 @@
 Request bodies count while they arrive, those of messages until these have been checked, too, and large
 responses until the client has taken them. Beyond the budget, the requests for which something has been held
 the longest are ended: clients that are fast are never refused because of slow ones.
+
+Work on large bodies is done in turns, which leave the event loop at least half of its time.
 """
 
 import asyncio
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from time import perf_counter
 from typing import Final
 
 from aiohttp import web
@@ -22,6 +25,17 @@ class Held:
     def __init__(self) -> None:
         self._holds: dict[Hold, None] = {}  # oldest first
         self._size = 0
+        self._turns = asyncio.Lock()
+
+    @asynccontextmanager
+    async def turn(self) -> AsyncIterator[None]:
+        """Work on a large body in turn, then leave the loop to others for as long as that took."""
+        async with self._turns:
+            began = perf_counter()
+            try:
+                yield
+            finally:
+                await asyncio.sleep(perf_counter() - began)
 
     @asynccontextmanager
     async def holding(self, request: web.BaseRequest) -> AsyncIterator["Hold"]:

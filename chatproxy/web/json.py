@@ -6,18 +6,19 @@ The limits are chatproxy's own, so that they also hold in a host application wit
 import codecs
 import re
 from collections.abc import AsyncIterator, Iterator, Mapping
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, nullcontext
 from functools import cache
-from typing import Annotated, Any, Final, TypeVar, get_args
+from typing import Annotated, Any, Final, TypeVar, get_args, get_origin
 
 import msgspec
 from aiohttp import web
 from msgspec import UNSET, Meta, Raw, Struct, UnsetType
 
 from chatproxy.errors import ChatError
-from chatproxy.web.held import HELD, Hold
+from chatproxy.web.held import HELD, PIECE, Hold
 
 MAX_BODY: Final = 16 * 1024 * 1024  # bytes
+LARGE: Final = 256 * 1024  # bytes of a body that is decoded in turn
 MAX_PAGE: Final = 500  # items
 MAX_QUERY: Final = 500  # characters; percent-encoded, they still fit into a request line
 
@@ -54,8 +55,13 @@ async def json_body(request: web.Request, kind: type[T], *, most: int = MAX_BODY
         )
     if request.charset is not None and not _is_utf8(request.charset):
         raise ChatError("unsupported_media_type", "Send the body in UTF-8.")
-    async with request.app[HELD].holding(request) as hold:
-        yield _decoded(await _read_body(request, hold, most), kind)
+    held = request.app[HELD]
+    async with held.holding(request) as hold:
+        body = await _read_body(request, hold, most)
+        async with held.turn() if len(body) > LARGE else nullcontext():
+            value = _decoded(body, kind)
+        del body
+        yield value
 
 
 def _decoded(body: bytearray, kind: type[T]) -> T:
@@ -93,13 +99,20 @@ def _as_sent(kind: type[Struct]) -> type[Struct]:
 
 
 def _check_sizes(as_sent: Struct, kind: type[Struct]) -> None:
-    """Raise `too_large` for a field that is longer than it declares."""
+    """Raise `too_large` for a field that is longer than it declares, `invalid` for a list of too many."""
     for field in msgspec.structs.fields(kind):
         raw = getattr(as_sent, field.name)
         for limit in _limits(field.type):
             if raw is not UNSET and _size(raw) > limit:
                 sentence = f"{field.encode_name} is longer than {limit // 1024} KiB; shorten it."
                 raise ChatError("too_large", sentence)
+        for most in _lengths(field.type):
+            if raw is not UNSET and bytes(raw).count(b",") >= most:  # as in base64 there is none
+                raise ChatError(
+                    "invalid",
+                    f"{field.encode_name} cannot be used: expected `array` of length <= {most}.",
+                    field=field.encode_name,
+                )
 
 
 def _limits(hint: Any) -> Iterator[int]:
@@ -108,6 +121,15 @@ def _limits(hint: Any) -> Iterator[int]:
         yield hint.extra["max_bytes"]
     for part in get_args(hint):
         yield from _limits(part)
+
+
+def _lengths(hint: Any) -> Iterator[int]:
+    """Yield the most items that a field's type, at any place in it, declares for a list."""
+    inner, *metas = get_args(hint) if get_origin(hint) is Annotated else (hint,)
+    if get_origin(inner) is list:
+        yield from (meta.max_length for meta in metas if meta.max_length is not None)
+    for part in get_args(inner):
+        yield from _lengths(part)
 
 
 def _size(raw: Raw) -> int:
@@ -127,6 +149,10 @@ async def _read_body(request: web.Request, hold: Hold, most: int) -> bytearray:
         body += piece
         if len(body) > most:
             raise too_large
+        del piece
+        if len(body) > PIECE:
+            async with request.app[HELD].turn():
+                pass  # the work was to receive the piece
     return body
 
 

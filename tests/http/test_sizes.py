@@ -3,17 +3,19 @@
 import asyncio
 import json
 import re
+import tracemalloc
 from base64 import b64encode
-from collections.abc import Iterator
+from collections.abc import AsyncIterator, Iterator
 from functools import partial
 from io import BytesIO
+from time import monotonic, sleep
 from types import NoneType, UnionType
 from typing import Annotated, Any, Final, Literal, Union, get_args, get_origin
 
 import msgspec
 import pytest
 from aiohttp import ClientConnectionError
-from chat_client import Client, Serve
+from chat_client import Client, Serve, Start
 from fake_ollama import FakeOllama, Gate, Script
 from matrix import matrix
 from msgspec import Meta, Struct, UnsetType
@@ -51,8 +53,9 @@ def unbounded(hint: Any, path: str, metas: tuple[Meta, ...] = ()) -> Iterator[st
             yield path
     elif get_origin(hint) is list:
         (item,) = get_args(hint)
-        if not any(meta.max_length is not None for meta in metas):
-            yield path
+        (kind, *_) = get_args(item) or (item,)
+        if kind is not bytes or not any(meta.max_length is not None for meta in metas):
+            yield path  # items are counted by their commas, of which base64 has none
         yield from unbounded(item, f"{path}[]")
     elif hint in {str, bytes}:
         if not any(meta.max_length is not None or is_bounded(meta.pattern) for meta in metas):
@@ -88,6 +91,7 @@ class Careless(Struct):
 
     text: str
     texts: Annotated[list[str], Meta(max_length=3)]
+    images: Annotated[list[bytes], Meta(max_length=3)]
     many: list[bool] | None
     number: Annotated[int, Meta(ge=0)]
     anything: dict[str, Any]
@@ -96,7 +100,7 @@ class Careless(Struct):
 
 
 def test_a_field_without_a_size_is_found() -> None:
-    names = ["text", "texts[]", "many", "number", "anything", "pattern"]
+    names = ["text", "texts", "texts[]", "images[]", "many", "number", "anything", "pattern"]
     assert list(unbounded(Careless, "")) == [f".{name}" for name in names]
 
 
@@ -159,6 +163,57 @@ async def test_a_field_that_is_sent_twice_counts_as_the_last_one_does(
     path = f"/api/chat/sessions/{session}/messages"
     await client.call("POST", path, data=BytesIO(body), headers=JSON)
     assert fake.requests[-1]["options"] == {"seed": 1}
+
+
+async def test_a_list_that_is_too_long_is_not_unfolded(client: Client) -> None:
+    """Its refusal takes no more memory than that of a text of the same size."""
+    path, peaks = client.url(f"/api/chat/sessions/{await client.new_session()}/messages"), []
+    items = b'"AA==",' * 1_000_000 + b'"AA=="'
+    for images in (b"[%s]" % items, b'"%s"' % (b"A" * len(items))):
+        body = b'{"message":"a","images":%s}' % images
+        tracemalloc.start()
+        async with client.http.post(path, data=BytesIO(body), headers=JSON) as response:
+            told = await response.json()
+            assert (response.status, told["field"]) == (422, "images")
+        peaks.append(tracemalloc.get_traced_memory()[1])
+        tracemalloc.stop()
+    assert peaks[0] < 1.5 * peaks[1]
+
+
+@pytest.mark.parametrize("kind", [JSON["Content-Type"], "multipart/form-data; boundary=x"])
+async def test_large_bodies_are_received_in_turns(start: Start, config: Config, kind: str) -> None:
+    app = create_app(config)
+    client = (await start(app)).client
+
+    async def body() -> AsyncIterator[bytes]:
+        yield b'--x\r\nContent-Disposition: form-data; name="file"; filename="a.txt"\r\n\r\n'
+        for _ in range(20):
+            yield b"x" * 1024 * 1024
+
+    async def upload() -> int:
+        async with client.http.post(
+            client.url("/api/documents"), data=body(), headers={"Content-Type": kind}
+        ) as response:
+            return response.status
+
+    async with app[held.HELD].turn():
+        uploading = asyncio.create_task(upload())
+        for _ in range(50):  # of small ones, none waits
+            await client.new_session()
+        assert not uploading.done()
+    assert await uploading == 413
+
+
+async def test_work_on_large_bodies_leaves_half_of_the_loop() -> None:
+    turns, begun = held.Held(), monotonic()
+
+    async def work() -> None:
+        async with turns.turn():
+            sleep(0.02)  # noqa: ASYNC251
+            raise ValueError  # refused bodies have been decoded, too
+
+    await asyncio.gather(*[work() for _ in range(10)], return_exceptions=True)
+    assert monotonic() - begun >= 2 * 10 * 0.02
 
 
 async def test_the_words_of_a_search_are_bounded(client: Client) -> None:

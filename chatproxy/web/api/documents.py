@@ -23,6 +23,7 @@ from chatproxy.errors import ChatError
 from chatproxy.fair import has_room
 from chatproxy.prompt.passages import passages_for
 from chatproxy.store.records import Document, NewDocument, Record, Source
+from chatproxy.web.held import HELD
 from chatproxy.web.json import (
     MAX_BODY,
     MAX_QUERY,
@@ -271,6 +272,8 @@ async def _copy(request: web.Request, part: BodyPartReader, file: BinaryIO | Non
             raise _too_large(request)
         if file is not None:
             await _write(file, piece)
+        async with request.app[HELD].turn():
+            pass  # the work was to receive the piece
 
 
 async def _write(file: BinaryIO, piece: bytes) -> None:
