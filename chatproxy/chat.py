@@ -26,7 +26,7 @@ from chatproxy.generation.upstream import UpstreamCall
 from chatproxy.models.catalog import ModelCatalog
 from chatproxy.ollama.client import Ollama
 from chatproxy.prompt.plan import Plan, Planner
-from chatproxy.prompt.request import SendRequest
+from chatproxy.prompt.request import Send
 from chatproxy.store.records import Message, Session, SessionItem
 from chatproxy.store.store import Store
 
@@ -73,7 +73,7 @@ class ChatService:
     # -- sending
 
     async def accept(
-        self, owner: str, session: Session, request: SendRequest, arrived: float
+        self, owner: str, session: Session, request: Send, arrived: float
     ) -> asyncio.Future[Answer]:
         """Check a message, and begin its answer, or find the one that this `clientMessageId` began earlier.
 
@@ -134,13 +134,13 @@ class ChatService:
                 await asyncio.wait({beginning})
             yield
 
-    async def _earlier(self, session: Session, request: SendRequest) -> Answer | None:
+    async def _earlier(self, session: Session, request: Send) -> Answer | None:
         if request.client_message_id is None:
             return None
         sent = await self._store.messages.find_send(session, request.client_message_id)
         if sent is None:
             return None
-        if sent.fingerprint != request.fingerprint():
+        if sent.fingerprint != request.fingerprint:
             raise ChatError(
                 "idempotency_conflict",
                 "This clientMessageId was used for another message; use a new one for each message.",

@@ -8,7 +8,7 @@ from time import monotonic
 from typing import Final, Literal
 
 import msgspec
-from msgspec import Struct
+from msgspec import Raw, Struct
 
 from chatproxy.config import Config, load
 from chatproxy.errors import ChatError, StartError
@@ -136,7 +136,7 @@ async def _check_answer(ollama: Ollama, model: KnownModel, config: Config) -> Fi
         model=model.name,
         messages=[ChatMessage("user", "Hi")],
         truncate=False,
-        options={"num_predict": MAX_TOKENS},
+        options=Raw(msgspec.json.encode({"num_predict": MAX_TOKENS})),
     )
     sent, received = monotonic(), list[float]()
     try:

@@ -7,7 +7,7 @@ carries the text has to be of its type; a count or a name that is not is unknown
 
 import re
 from collections.abc import Iterator
-from typing import Annotated, Any, Final
+from typing import Annotated, Final
 
 import msgspec
 from msgspec import Raw, Struct
@@ -38,9 +38,9 @@ class ChatRequest(Struct, frozen=True, kw_only=True, omit_defaults=True):
     model: str
     messages: list[ChatMessage]
     truncate: bool
-    options: dict[str, Any] | None = None
+    options: Raw | None = None
     think: bool | str | None = None
-    format: str | dict[str, Any] | None = None
+    format: Raw | None = None
     keep_alive: str | int | float | None = None
 
 

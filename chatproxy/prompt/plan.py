@@ -20,13 +20,16 @@ from chatproxy.models.selection import Choice
 from chatproxy.models.tokens import size_of
 from chatproxy.prompt.passages import Passages, passages_for
 from chatproxy.prompt.prompt import DEMANDING_BYTES, IMAGE_TOKENS, FittedPrompt, Prompt
-from chatproxy.prompt.request import SendRequest
+from chatproxy.prompt.request import Send
 from chatproxy.store.records import HistoryMessage, NewTurn, Notice, Session
 from chatproxy.store.store import Store
 
 FIRST_PAGE: Final = 64  # messages of the history at most; each further page at most doubles what was read
 IMAGE_BYTES: Final = 16 * 1024 * 1024  # in one prompt
 READS: Final = 4  # conversations read at once, as nothing counts what is read before the queue does
+# Of the history in one prompt, however large the window is.
+HISTORY_BYTES: Final = 8 * 1024 * 1024
+HISTORY_MESSAGES: Final = 8192
 DOCUMENT_GONE: Final = Notice(
     code="document_gone",
     message="This session's document was deleted, so the answer does without; add it again to ask about it.",
@@ -67,7 +70,7 @@ class Plan(Struct, frozen=True):
             sources=list(self.fitted.sources),
             warnings=[*([notice] if notice else []), *self.fitted.notices],
             client_message_id=request.client_message_id,
-            fingerprint=request.fingerprint(),
+            fingerprint=request.fingerprint,
             replaces=request.replaces,
         )
 
@@ -82,7 +85,7 @@ class Planner:
         self._models = models
         self._reads = asyncio.Semaphore(READS)
 
-    async def plan(self, owner: str, session: Session, request: SendRequest) -> Plan:
+    async def plan(self, owner: str, session: Session, request: Send) -> Plan:
         """Return the plan of an answer.
 
         Raises, in the order of docs/api.md, Sending: `invalid` for `replaces`, `not_found` for the document,
@@ -99,7 +102,7 @@ class Planner:
     async def _read(
         self,
         session: Session,
-        request: SendRequest,
+        request: Send,
         passages: Passages,
         models: Sequence[KnownModel],
         reason: str | None,
@@ -128,14 +131,14 @@ class Planner:
             prompt = replace(prompt, history_images=history_images)
         return Plan(prompt, choices, prompt.fit(first), passages)
 
-    async def _images(self, session: Session, request: SendRequest) -> Sequence[bytes]:
+    async def _images(self, session: Session, request: Send) -> Sequence[bytes]:
         """Return the message's own images, or else those of the message that it replaces."""
         if request.images or request.replaces is None:
-            return request.images or []
+            return request.images
         kept = await self._store.messages.images(session, [request.replaces], IMAGE_BYTES)
         return kept.get(request.replaces, [])
 
-    async def _passages(self, owner: str, session: Session, request: SendRequest) -> Passages:
+    async def _passages(self, owner: str, session: Session, request: Send) -> Passages:
         """Return the passages that the message is answered from.
 
         A document in the request stays with the session, and null removes it. A deleted one raises
@@ -154,12 +157,12 @@ class Planner:
             return Passages(notice=DOCUMENT_GONE)
 
     async def _with_history(self, session: Session, prompt: Prompt, size: int) -> Prompt:
-        """Return the prompt with at least `size` bytes of the history, or all of it."""
+        """Return the prompt with at least `size` bytes of the history, or all that one prompt may have."""
         history = list(prompt.history)
-        left = size - sum(size_of(message.content) for message in history)
-        while len(history) < prompt.earlier and left > 0:
+        left = min(size, HISTORY_BYTES) - sum(size_of(message.content) for message in history)
+        while len(history) < min(prompt.earlier, HISTORY_MESSAGES) and left > 0:
             before = history[-1].id if history else prompt.request.replaces
-            limit = max(FIRST_PAGE, len(history))
+            limit = min(max(FIRST_PAGE, len(history)), HISTORY_MESSAGES - len(history))
             page = await self._transcript.history(session, limit=limit, before=before)
             if not page:
                 break

@@ -20,7 +20,7 @@ from chatproxy.models.selection import DEMANDING, Need, surely_too_long, too_lon
 from chatproxy.models.tokens import LONGEST, SLOPE, UNSENT, TokenEstimate, size_of
 from chatproxy.ollama.wire import ChatMessage, ChatRequest
 from chatproxy.prompt.passages import quoted
-from chatproxy.prompt.request import SendRequest
+from chatproxy.prompt.request import Send
 from chatproxy.store.records import HistoryMessage, Notice, Source
 
 IMAGE_TOKENS: Final = 768  # per image, roughly, whatever its size
@@ -72,7 +72,7 @@ class Prompt(Struct, frozen=True, kw_only=True):
     has. `history_images` are by message id. `sources` are best first.
     """
 
-    request: SendRequest
+    request: Send
     system: str | None
     images: Sequence[bytes]
     earlier: int
@@ -82,9 +82,14 @@ class Prompt(Struct, frozen=True, kw_only=True):
 
     @property
     def held_bytes(self) -> int:
-        """The bytes of its texts and images."""
+        """The bytes of its texts and images, and of what is passed on to Ollama."""
         images = [self.images, *self.history_images.values()]
-        return self._size(self.history) + sum(len(image) for some in images for image in some)
+        passed_on = [json for json in (self.request.options, self.request.format) if json is not None]
+        return (
+            self._size(self.history)
+            + sum(len(image) for some in images for image in some)
+            + sum(len(memoryview(json)) for json in passed_on)
+        )
 
     def need(self) -> Need:
         """Return what the prompt requires of a model."""
@@ -166,8 +171,8 @@ class Prompt(Struct, frozen=True, kw_only=True):
 
     def _least(self, model: KnownModel, window: int, size: int) -> int:
         """Return the tokens of what cannot be left out, the reserve included; its text has `size` bytes."""
-        wanted = (self.request.options or {}).get("num_predict")
-        if isinstance(wanted, int) and wanted > 0:
+        wanted = self.request.num_predict
+        if wanted is not None and wanted > 0:
             reserve = min(wanted, window // 2)
         else:
             reserve = min(window // 4, MAX_RESERVE)

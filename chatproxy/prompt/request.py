@@ -1,12 +1,13 @@
 """The body of a send; see docs/api.md, Sending."""
 
+import asyncio
 import hashlib
 import re
-from collections.abc import Collection
+from collections.abc import Collection, Sequence
 from typing import Annotated, Any, Final, Literal
 
 import msgspec
-from msgspec import UNSET, Meta, Struct, UnsetType
+from msgspec import UNSET, Meta, Raw, Struct, UnsetType
 from msgspec.structs import replace
 
 from chatproxy.config import OPERATORS_OPTIONS, RELOADING
@@ -106,8 +107,8 @@ class SendRequest(Struct, frozen=True, kw_only=True):
         """The document in either spelling."""
         return self.documentId if self.document_id is UNSET else self.document_id
 
-    def checked(self, allowed: Collection[str]) -> "SendRequest":
-        """Return the request as Ollama will take it.
+    async def checked(self, allowed: Collection[str]) -> "Send":
+        """Return the message as it is kept, and as Ollama will take it.
 
         `allowed` are the operator's options that a message may have; `*` stands for all. Raises
         `option_not_allowed`, or `invalid` for a `keep_alive` that Ollama would refuse.
@@ -128,12 +129,56 @@ class SendRequest(Struct, frozen=True, kw_only=True):
                     " model's Modelfile or in Ollama's own environment, or name it in ALLOWED_OPTIONS.",
                     field=f"options.{name}",
                 )
-        return replace(self, keep_alive=_duration(self.keep_alive))
+        keep_alive = _duration(self.keep_alive)
+        same = replace(self, keep_alive=keep_alive, document_id=self.document, documentId=UNSET)
+        wanted = (self.options or {}).get("num_predict")
+        return Send(
+            message=self.message,
+            document=self.document,
+            model=self.model,
+            system=self.system,
+            images=self.images or (),
+            options=_encoded(self.options),
+            num_predict=wanted if isinstance(wanted, int) else None,
+            think=self.think,
+            format=_encoded(self.format),
+            keep_alive=keep_alive,
+            client_message_id=self.client_message_id,
+            # In a thread, because it may be over many images.
+            fingerprint=await asyncio.to_thread(_hash, same) if self.client_message_id else None,
+            replaces=self.replaces,
+        )
 
-    def fingerprint(self) -> str:
-        """Return a hash of all known fields, which sends with one `clientMessageId` must have in common."""
-        one_spelling = replace(self, document_id=self.document, documentId=UNSET)
-        return hashlib.sha256(msgspec.json.encode(one_spelling, order="sorted")).hexdigest()
+
+class Send(Struct, frozen=True, kw_only=True):
+    """A message to answer, as it is kept until Ollama has it; the fields are those of SendRequest.
+
+    `options` and `format` stay encoded: unfolded, they take thirty times as much. `num_predict` is that of
+    the options. `fingerprint` is a hash of all fields, which sends with one `clientMessageId` must have in
+    common; None without such an id.
+    """
+
+    message: str
+    document: int | UnsetType | None = UNSET
+    model: str | None = None
+    system: str | None = None
+    images: Sequence[bytes] = ()
+    options: Raw | None = None
+    num_predict: int | None = None
+    think: bool | str | None = None
+    format: Raw | None = None
+    keep_alive: str | float | None = None
+    client_message_id: str | None = None
+    fingerprint: str | None = None
+    replaces: int | None = None
+
+
+def _encoded(value: object) -> Raw | None:
+    return None if value is None else Raw(msgspec.json.encode(value))
+
+
+def _hash(request: SendRequest) -> str:
+    return hashlib.sha256(msgspec.json.encode(request, order="sorted")).hexdigest()
 
 
 def _duration(given: str | float | None) -> str | float | None:

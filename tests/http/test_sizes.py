@@ -216,6 +216,20 @@ async def test_work_on_large_bodies_leaves_half_of_the_loop() -> None:
     assert monotonic() - begun >= 2 * 10 * 0.02
 
 
+@pytest.mark.parametrize(("name", "most"), [("HISTORY_BYTES", 4000), ("HISTORY_MESSAGES", 4)])
+async def test_a_prompt_has_a_bounded_part_of_the_history(
+    serve: Serve, fake: FakeOllama, monkeypatch: pytest.MonkeyPatch, name: str, most: int
+) -> None:
+    monkeypatch.setattr(plan, "FIRST_PAGE", 1)
+    monkeypatch.setattr(plan, name, most)
+    client = await serve(context_window=10_000_000)
+    session = await client.new_session()
+    for _ in range(8):
+        last = await client.send(session, "x" * 1000)
+    assert len(fake.requests[-1]["messages"]) in {5, 9}
+    assert last["warnings"][0]["code"] == "history_truncated"
+
+
 async def test_the_words_of_a_search_are_bounded(client: Client) -> None:
     document = await client.call("POST", "/api/documents", status=201, json={"title": "a", "text": "a b"})
     sessions, passages = "/api/chat/sessions", f"/api/documents/{document['id']}/search"

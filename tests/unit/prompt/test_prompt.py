@@ -1,5 +1,6 @@
 """The prompt: what of a conversation a model is told, within its window."""
 
+import asyncio
 import json
 from base64 import b64encode
 from itertools import pairwise
@@ -13,7 +14,7 @@ from chatproxy.errors import ChatError
 from chatproxy.models.catalog import KnownModel
 from chatproxy.models.tokens import LONGEST, OF_A_MESSAGE, TokenEstimate
 from chatproxy.prompt.prompt import IMAGE_TOKENS, MAX_RESERVE, FittedPrompt, Prompt
-from chatproxy.prompt.request import SendRequest
+from chatproxy.prompt.request import Send, SendRequest
 from chatproxy.store.records import HistoryMessage
 
 EXACT = TokenEstimate(base=0, slope=1)  # a token for each byte
@@ -50,13 +51,17 @@ def prompt(
         for number, text in enumerate(said)
     ]
     return Prompt(
-        request=SendRequest(message=message, **request),
+        request=send(message=message, **request),
         system=system,
         images=[b"image"] * images,
         history=past[::-1],
         history_images={number: [b"image"] * count for number, count in (pictured or {}).items()},
         earlier=len(past) if earlier is None else earlier,
     )
+
+
+def send(**request: Any) -> Send:
+    return asyncio.run(SendRequest(**request).checked(("*",)))
 
 
 def told(fitted: FittedPrompt) -> list[str]:
@@ -101,6 +106,12 @@ def test_what_the_request_says_goes_to_ollama() -> None:
         "json",
         -1,
     ]
+
+
+def test_all_that_a_prompt_holds_counts() -> None:
+    long = {"a": "x" * 1000}
+    bare, all_of_it = prompt(), prompt(images=2, pictured={0: 3}, options=long, format=long)
+    assert all_of_it.held_bytes - bare.held_bytes == 5 * len(b"image") + 2 * len('{"a":""}') + 2000
 
 
 @pytest.mark.parametrize("silent", ["", "\n"])
