@@ -55,13 +55,14 @@ async def json_body(request: web.Request, kind: type[T], *, most: int = MAX_BODY
         )
     if request.charset is not None and not _is_utf8(request.charset):
         raise ChatError("unsupported_media_type", "Send the body in UTF-8.")
-    held = request.app[HELD]
-    async with held.holding(request) as hold:
-        body = await _read_body(request, hold, most)
-        async with held.turn() if len(body) > LARGE else nullcontext():
-            value = _decoded(body, kind)
-        del body
-        yield value
+    async with request.app[HELD].holding(request) as hold:
+        yield await _read_value(request, hold, kind, most)
+
+
+async def _read_value(request: web.Request, hold: Hold, kind: type[T], most: int) -> T:
+    body = await _read_body(request, hold, most)
+    async with request.app[HELD].turn() if len(body) > LARGE else nullcontext():
+        return _decoded(body, kind)
 
 
 def _decoded(body: bytearray, kind: type[T]) -> T:

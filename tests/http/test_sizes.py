@@ -1,6 +1,7 @@
 """Every field of every request has a size, in the unit of what it costs."""
 
 import asyncio
+import gc
 import json
 import re
 import tracemalloc
@@ -16,7 +17,7 @@ import msgspec
 import pytest
 from aiohttp import ClientConnectionError
 from chat_client import Client, Serve, Start
-from fake_ollama import FakeOllama, Gate, Script
+from fake_ollama import FakeOllama, Gate, Script, answer
 from matrix import matrix
 from msgspec import Meta, Struct, UnsetType
 from waiting import until
@@ -25,7 +26,10 @@ from chatproxy import Config, create_app
 from chatproxy.generation.queue import Queue, Ticket
 from chatproxy.models.catalog import KnownModel, ModelCatalog
 from chatproxy.prompt import plan
+from chatproxy.prompt.plan import Plan, Planner
+from chatproxy.prompt.request import Send
 from chatproxy.store.messages import Messages
+from chatproxy.store.records import Session
 from chatproxy.web import held
 from chatproxy.web.openapi import PATH_PARAMETERS
 from chatproxy.web.operation import by_media_type, operation_of
@@ -178,6 +182,47 @@ async def test_a_list_that_is_too_long_is_not_unfolded(client: Client) -> None:
         peaks.append(tracemalloc.get_traced_memory()[1])
         tracemalloc.stop()
     assert peaks[0] < 1.5 * peaks[1]
+
+
+async def test_what_is_passed_on_to_ollama_is_kept_encoded(
+    client: Client, fake: FakeOllama, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Unfolded, it takes 24 times its size, while the message is checked and while it waits."""
+    fake.script = Script(answer("a"), head=(gate := Gate()))
+    sessions = [await client.new_session() for _ in range(20)]
+    items = ",".join(["{}"] * 20_000)
+    body = f'{{"message":"a","options":{{"a":[{items}]}},"format":{{"a":[{items}]}}}}'.encode()
+    planned, go, begin = list[Session](), asyncio.Event(), Planner.plan
+
+    async def plan_later(planner: Planner, owner: str, session: Session, send: Send) -> Plan:
+        planned.append(session)
+        await go.wait()
+        return await begin(planner, owner, session, send)
+
+    async def are_waiting() -> bool:
+        return all([(await client.session(session))["activeMessageId"] for session in sessions])
+
+    def check() -> None:
+        gc.collect()
+        assert tracemalloc.get_traced_memory()[0] < 10 * len(body) * len(sessions)
+
+    monkeypatch.setattr(Planner, "plan", plan_later)
+    tracemalloc.start()
+    path = "/api/chat/sessions/{}/messages"
+    sends = [
+        asyncio.create_task(client.call("POST", path.format(session), data=BytesIO(body), headers=JSON))
+        for session in sessions
+    ]
+    try:
+        await until(lambda: len(planned) == len(sessions))
+        check()
+        go.set()
+        await until(are_waiting)
+        check()
+    finally:
+        tracemalloc.stop()
+    gate.open()
+    await asyncio.gather(*sends)
 
 
 @pytest.mark.parametrize("kind", [JSON["Content-Type"], "multipart/form-data; boundary=x"])
