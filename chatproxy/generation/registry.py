@@ -11,10 +11,12 @@ from chatproxy import clock
 from chatproxy.answers.answer import Answer
 from chatproxy.background import background, repeat
 from chatproxy.config import Config
+from chatproxy.cursor import Cursor
 from chatproxy.errors import ChatError
-from chatproxy.generation.generation import SHUTDOWN, TICK, Figures, Generation
+from chatproxy.generation.generation import MAX_PIECE, SHUTDOWN, TICK, Figures, Generation
 from chatproxy.generation.upstream import UpstreamCall
 from chatproxy.store.messages import Messages
+from chatproxy.store.records import Piece
 
 CHECKPOINT: Final = 0.3  # seconds; with the commit, a crash loses less than half a second of text
 LAST_COMMITS: Final = 2.0  # seconds that a shutdown waits for commits
@@ -162,10 +164,18 @@ class GenerationRegistry:
             generation.tick()
 
     async def _checkpoint(self) -> None:
-        """Commit the text that each answer has gained since its last checkpoint, all in one unit."""
-        gained = [(generation, *gain) for generation in self if (gain := generation.unsaved())]
-        if gained:
-            with suppress(ChatError):  # such as a full disk; the next checkpoint tries again
-                await self._messages.checkpoint([piece for _, piece, _ in gained])
+        """Commit the text that each answer has gained since its last checkpoint, in few units."""
+        generations = list(self)
+        with suppress(ChatError):  # such as a full disk; the next checkpoint tries again
+            while generations:
+                gained: list[tuple[Generation, Piece, Cursor]] = []
+                size = 0
+                while generations and size < MAX_PIECE:
+                    generation = generations.pop()
+                    if gain := generation.unsaved():
+                        gained.append((generation, *gain))
+                        size += len(gain[0].thinking) + len(gain[0].content)
+                if gained:
+                    await self._messages.checkpoint([piece for _, piece, _ in gained])
                 for generation, _, reached in gained:
                     generation.saved(reached)

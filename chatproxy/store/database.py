@@ -23,11 +23,13 @@ from chatproxy.store import file
 from chatproxy.store.migrations import migrate
 from chatproxy.store.writer import (
     Connection,
+    Lane,
     Unit,
     Writer,
     in_thread,
     notice_damage,
     run_unit,
+    size_of,
     translate_errors,
 )
 
@@ -121,11 +123,12 @@ class Database:
 
     async def write(self, sql: str, **arguments: object) -> Sequence[Row]:
         """Run one statement as a unit of its own and return its rows, once committed."""
-        return await self.run(lambda connection: fetch(connection, sql, **arguments))
+        size = size_of(*arguments.values())
+        return await self.run(lambda connection: fetch(connection, sql, **arguments), size=size)
 
-    async def run(self, unit: Unit[T], *, heavy: bool = False) -> T:
+    async def run(self, unit: Unit[T], *, size: int = 0, lane: Lane = Lane.REQUESTS) -> T:
         """Run a unit of work and return its result, once committed; see `Writer.run`."""
-        return await self._writer.run(unit, heavy=heavy)
+        return await self._writer.run(unit, size=size, lane=lane)
 
 
 class _SlowLane:

@@ -16,7 +16,7 @@ from chatproxy.errors import ChatError
 from chatproxy.store.database import MAX_ID, Database, Row, fetch, now, one_row, split_page, to_json
 from chatproxy.store.records import Document, NewDocument, Source
 from chatproxy.store.search.indexes import DocumentIndexes
-from chatproxy.store.writer import Connection
+from chatproxy.store.writer import STEP, Connection, Lane
 
 CHUNKS_PER_UNIT: Final = 200
 
@@ -87,7 +87,7 @@ class Documents:
             count = 0
             async for batch in chunks:
                 add = partial(_add, document_id=document_id, first=count, chunks=batch)
-                await run(add, heavy=True)
+                await run(add, size=STEP, lane=Lane.STEPS)
                 count += len(batch)
             complete = partial(_complete, owner=owner, document_id=document_id, new=new, count=count)
             found = await run(complete)
@@ -122,7 +122,9 @@ class Documents:
             await self._remove(document_id)
 
     async def _remove(self, document_id: int) -> None:
-        while await self._database.run(partial(_remove_some, document_id=document_id), heavy=True):
+        while await self._database.run(
+            partial(_remove_some, document_id=document_id), size=STEP, lane=Lane.STEPS
+        ):
             pass
 
     async def search(

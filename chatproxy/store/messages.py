@@ -31,7 +31,7 @@ from chatproxy.store.records import (
     Usage,
 )
 from chatproxy.store.sessions import USED, missing
-from chatproxy.store.writer import LIGHT, Connection
+from chatproxy.store.writer import STEP, Connection, Lane, size_of
 
 INTERRUPTED: Final = Failure(
     error="The server stopped in the middle of this answer; send the message again to get a whole one.",
@@ -231,8 +231,9 @@ class Messages:
         if turn.replaces is not None:
             await self.check_replaces(session, turn.replaces)
             await self._supersede_latest(session, turn.replaces)
-        size = len(turn.content) + sum(map(len, turn.images))
-        return await self._database.run(partial(_begin, session_id=session.id, turn=turn), heavy=size > LIGHT)
+        size = size_of(turn.content, *turn.images, *[source.snippet for source in turn.sources])
+        begin = partial(_begin, session_id=session.id, turn=turn)
+        return await self._database.run(begin, size=size)
 
     async def _supersede_latest(self, session: Session, replaces: int) -> None:
         """Supersede all that follows the replaced message but what one unit can, the latest first.
@@ -241,19 +242,18 @@ class Messages:
         """
         while await self.count_from(session, replaces) > SUPERSEDED_PER_UNIT:
             unit = partial(_supersede_some, session_id=session.id, first=replaces)
-            await self._database.run(unit, heavy=True)
+            await self._database.run(unit, size=STEP, lane=Lane.STEPS)
 
     async def checkpoint(self, pieces: Sequence[Piece]) -> None:
         """Store what answers have gained. Pieces of deleted or ended answers are dropped."""
-        size = sum(len(piece.thinking) + len(piece.content) for piece in pieces)
-        await self._database.run(partial(_checkpoint, pieces=pieces), heavy=size > LIGHT)
+        size = sum(size_of(piece.thinking, piece.content) for piece in pieces)
+        await self._database.run(partial(_checkpoint, pieces=pieces), size=size, lane=Lane.ENDINGS)
 
     async def finish(self, outcome: Message, measurement: Measurement | None = None) -> None:
         """Store how an answer ended, and what it showed about its model. A deleted answer is not an error."""
-        size = len(outcome.thinking) + len(outcome.content)
-        await self._database.run(
-            partial(_finish, outcome=outcome, measurement=measurement), heavy=size > LIGHT
-        )
+        size = size_of(outcome.thinking, outcome.content, *[source.snippet for source in outcome.sources])
+        finish = partial(_finish, outcome=outcome, measurement=measurement)
+        await self._database.run(finish, size=size, lane=Lane.ENDINGS)
 
     async def measurements(self) -> list[Measurement]:
         """Return the running figures of every model that has answered here."""

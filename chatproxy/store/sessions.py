@@ -15,7 +15,7 @@ from chatproxy.errors import ChatError
 from chatproxy.store.database import MAX_ID, Database, Row, fetch, now, one_row
 from chatproxy.store.records import Session, SessionItem
 from chatproxy.store.search.words import Words
-from chatproxy.store.writer import Connection
+from chatproxy.store.writer import STEP, Connection, Lane
 
 LISTED: Final = "id, title, model, document_id, created_at, updated_at, message_count"
 COLUMNS: Final = f"{LISTED}, system"
@@ -130,7 +130,9 @@ class Sessions:
             self._deleted.clear()
             with suppress(ChatError):  # such as a full disk; the next deletion or start tries again
                 for row in await self._database.fetch("SELECT key FROM session WHERE deleted"):
-                    while await self._database.run(partial(_remove_some, key=row["key"]), heavy=True):
+                    while await self._database.run(
+                        partial(_remove_some, key=row["key"]), size=STEP, lane=Lane.STEPS
+                    ):
                         pass
 
 

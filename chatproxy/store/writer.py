@@ -7,8 +7,10 @@ fails as a whole, each of its units runs once more, in a commit of its own.
 A whole commit runs in SQLite's thread as one call. If each statement were a call of its own, as aiosqlite has
 it, a busy event loop would delay every one of them, and all that wait for the commit.
 
-Every unit has a bound on its work. Those whose work takes longer than a commit are heavy: each has a commit
-of its own, and light and heavy commits take turns, so that a light unit waits for one heavy unit at most.
+Every unit has a bound on its work, and says how many bytes that is; a commit takes units of 1 MiB at most, or
+a single one. Units that take longer than a commit are heavy. Light and heavy commits take turns, so that a
+light unit waits for one heavy commit at most. Heavy units wait in lanes, which take turns as well, so that
+the end of an answer waits neither for all steps of a removal nor for everybody's images.
 """
 
 import asyncio
@@ -17,6 +19,7 @@ import sqlite3
 from collections import deque
 from collections.abc import Callable, Coroutine, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
+from enum import Enum
 from functools import partial
 from time import perf_counter
 from typing import Any, Final, Generic, TypeVar
@@ -29,12 +32,22 @@ from chatproxy.errors import ChatError, shutting_down
 logger: Final = logging.getLogger(__name__)
 
 LOCKED: Final = 5.0  # seconds that a unit waits while another process writes
-UNITS_PER_COMMIT: Final = 256  # light ones
-LIGHT: Final = 256 * 1024  # bytes that a light unit writes at most
+UNITS_PER_COMMIT: Final = 256
+BYTES_PER_COMMIT: Final = 1024 * 1024  # unless there is only one unit
+LIGHT: Final = 32 * 1024  # bytes that a light unit writes at most: a queue of them must not be long
+STEP: Final = 1024 * 1024  # bytes that a step of long work writes, about
 
 Parameters = Sequence[Any] | Mapping[str, Any]
 
 T = TypeVar("T")
+
+
+class Lane(Enum):
+    """Where a heavy unit waits."""
+
+    ENDINGS = "endings"
+    REQUESTS = "requests"
+    STEPS = "steps"  # of work that nobody waits for, and of uploads
 
 
 class Connection:
@@ -125,8 +138,9 @@ def translate_errors() -> Iterator[None]:
 class _Job(Generic[T]):
     """A unit, and the future that its caller awaits."""
 
-    def __init__(self, unit: Unit[T]) -> None:
+    def __init__(self, unit: Unit[T], size: int) -> None:
         self._unit = unit
+        self.size = size
         self.since = clock.now()
         self.future: asyncio.Future[T] = asyncio.get_running_loop().create_future()
 
@@ -179,21 +193,22 @@ class Writer:
         self._connection = connection
         self._observe = observe
         self._light: deque[_Job[Any]] = deque()
-        self._heavy: deque[_Job[Any]] = deque()
+        self._heavy: dict[Lane, deque[_Job[Any]]] = {lane: deque() for lane in Lane}  # the next one first
         self._wakeup = asyncio.Event()
         self._closed = False
         self._task = asyncio.create_task(self._work(), name="database writer")
 
-    async def run(self, unit: Unit[T], *, heavy: bool = False) -> T:
+    async def run(self, unit: Unit[T], *, size: int = 0, lane: Lane = Lane.REQUESTS) -> T:
         """Run a unit, even if the caller is cancelled, and return its result once it is committed.
 
-        A unit is `heavy` if it writes more than LIGHT bytes, or changes hundreds of rows. Raises
-        `shutting_down` after `close`, what the unit raises, and SQLite's errors as ChatErrors.
+        `size` is how many bytes it writes, without what is always small; beyond LIGHT, it waits in `lane`.
+        A unit that changes hundreds of rows counts as STEP. Raises `shutting_down` after `close`, what the
+        unit raises, and SQLite's errors as ChatErrors.
         """
         if self._closed:
             raise shutting_down("try again in a moment")
-        job = _Job(unit)
-        (self._heavy if heavy else self._light).append(job)
+        job = _Job(unit, size)
+        (self._light if size <= LIGHT else self._heavy[lane]).append(job)
         self._wakeup.set()
         with translate_errors():
             return await job.future
@@ -205,12 +220,22 @@ class Writer:
         await self._task
 
     async def _work(self) -> None:
-        while not self._closed or self._light or self._heavy:
+        while not self._closed or self._waiting():
             await self._wakeup.wait()
             self._wakeup.clear()
-            while self._light or self._heavy:
-                await self._commit(_take(self._light, UNITS_PER_COMMIT))
-                await self._commit(_take(self._heavy, 1))
+            while self._waiting():
+                await self._commit(_take(self._light))
+                await self._commit(self._take_heavy())
+
+    def _waiting(self) -> bool:
+        return any([self._light, *self._heavy.values()])
+
+    def _take_heavy(self) -> list[_Job[Any]]:
+        for lane, jobs in self._heavy.items():
+            if jobs:
+                self._heavy[lane] = self._heavy.pop(lane)
+                return _take(jobs)
+        return []
 
     async def _commit(self, jobs: list[_Job[Any]]) -> None:
         if not jobs:
@@ -239,8 +264,23 @@ class Writer:
                 await self._commit([job])
 
 
-def _take(jobs: deque[_Job[Any]], most: int) -> list[_Job[Any]]:
-    return [jobs.popleft() for _ in range(min(most, len(jobs)))]
+def _take(jobs: deque[_Job[Any]]) -> list[_Job[Any]]:
+    """Take the units of the next commit."""
+    taken: list[_Job[Any]] = []
+    size = 0
+    while jobs and len(taken) < UNITS_PER_COMMIT and (not taken or size + jobs[0].size <= BYTES_PER_COMMIT):
+        taken.append(jobs.popleft())
+        size += taken[-1].size
+    return taken
+
+
+def size_of(*values: object) -> int:
+    """Return how many bytes the texts and blobs among some values have."""
+    return sum(
+        len(value.encode()) if isinstance(value, str) else len(value)
+        for value in values
+        if isinstance(value, str | bytes)
+    )
 
 
 async def in_thread(connection: aiosqlite.Connection, function: Callable[[sqlite3.Connection], T]) -> T:

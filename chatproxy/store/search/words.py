@@ -26,7 +26,7 @@ from chatproxy.errors import ChatError
 from chatproxy.store import file
 from chatproxy.store.database import Database, Row, fetch
 from chatproxy.store.file import INDEX
-from chatproxy.store.writer import Connection, DamagedError, notice_damage, translate_errors
+from chatproxy.store.writer import STEP, Connection, DamagedError, Lane, notice_damage, translate_errors
 
 logger: Final = logging.getLogger(__name__)
 
@@ -235,7 +235,7 @@ class Words:
                     raise DamagedError
                 self._suspect = False
                 while edits := await _edits(reader):
-                    await self._database.run(partial(_apply, edits=edits), heavy=True)
+                    await self._database.run(partial(_apply, edits=edits), size=STEP, lane=Lane.STEPS)
         except DamagedError:
             logger.warning("the index for searches is damaged, and is built again")
             await self._rebuild(damaged=True)
@@ -246,17 +246,19 @@ class Words:
 
         Whatever changes meanwhile is noted, too, as nothing follows what is noted before this has ended.
         """
-        last = await self._database.run(_begin_again, heavy=True)
+        last = await self._database.run(_begin_again, size=STEP, lane=Lane.STEPS)
         for first in range(0, last + 1, MOST_NOTED):
-            await self._database.run(partial(_note, first=first, last=first + MOST_NOTED - 1), heavy=True)
+            await self._database.run(
+                partial(_note, first=first, last=first + MOST_NOTED - 1), size=STEP, lane=Lane.STEPS
+            )
         units: list[Callable[..., Coroutine[Any, Any, None]]] = [
             partial(_remove, name=name) for name in _OBSOLETE
         ]
         for unit in (*units, _create):
             try:
-                await self._database.run(partial(unit, damaged=damaged), heavy=True)
+                await self._database.run(partial(unit, damaged=damaged), size=STEP, lane=Lane.STEPS)
             except DamagedError:
-                await self._database.run(partial(unit, damaged=True), heavy=True)
+                await self._database.run(partial(unit, damaged=True), size=STEP, lane=Lane.STEPS)
 
 
 class Edit(TypedDict):

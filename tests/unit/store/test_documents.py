@@ -219,7 +219,7 @@ async def test_a_store_that_closes_in_the_middle(
     document = await created(store)
     run = Writer.run
 
-    async def once(self: Writer, unit: Unit[object], *, heavy: bool) -> object:
+    async def once(self: Writer, unit: Unit[object], **fields: object) -> object:
         monkeypatch.setattr(Writer, "run", AsyncMock(side_effect=ChatError("shutting_down", "Bye.")))
         return await run(self, unit)
 

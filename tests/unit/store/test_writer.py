@@ -14,7 +14,7 @@ from waiting import PATIENCE, pause, until
 import chatproxy.store.writer
 from chatproxy import clock
 from chatproxy.errors import ChatError
-from chatproxy.store.writer import UNITS_PER_COMMIT, Connection, Unit, Writer
+from chatproxy.store.writer import BYTES_PER_COMMIT, STEP, UNITS_PER_COMMIT, Connection, Lane, Unit, Writer
 
 TABLES = """
     PRAGMA journal_mode = WAL;
@@ -125,7 +125,7 @@ async def test_a_light_unit_waits_for_one_heavy_unit_at_most(writer: Writer) -> 
         return note
 
     light: list[asyncio.Task[None]] = []
-    await together(*(writer.run(unit("heavy"), heavy=True) for _ in range(100)))
+    await together(*(writer.run(unit("heavy"), size=STEP) for _ in range(100)))
     await together(*light)
     assert [place for place, name in enumerate(done) if name == "light"] == [1, 11]
 
@@ -147,11 +147,33 @@ async def test_a_commit_takes_a_bounded_number_of_units_and_heavy_ones_take_turn
 
     await connection.set_trace_callback(trace)
     await together(
-        *(writer.run(unit("heavy"), heavy=True) for _ in range(3)),
+        *(writer.run(unit("heavy"), size=STEP) for _ in range(3)),
         *(writer.run(unit("light")) for _ in range(UNITS_PER_COMMIT * 2 + 1)),
     )
     lights = ["light"] * UNITS_PER_COMMIT
     assert commits == [lights, ["heavy"], lights, ["heavy"], ["light"], ["heavy"], []]
+
+
+async def test_a_commit_ends_at_a_mebibyte(writer: Writer, connection: aiosqlite.Connection) -> None:
+    statements: list[str] = []
+    await connection.set_trace_callback(statements.append)
+    await together(*(writer.run(add(f"word {n}"), size=BYTES_PER_COMMIT // 4) for n in range(20)))
+    assert statements.count("COMMIT") == 5
+
+
+async def test_what_somebody_waits_for_comes_before_the_steps_of_long_work(writer: Writer) -> None:
+    done: list[Lane] = []
+
+    def unit(lane: Lane) -> Unit[None]:
+        async def note(connection: Connection) -> None:
+            done.append(lane)
+
+        return note
+
+    many = [lane for lane in (Lane.STEPS, Lane.REQUESTS) for _ in range(50)] + [Lane.ENDINGS] * 2
+    await together(*(writer.run(unit(lane), size=STEP, lane=lane) for lane in many))
+    assert [place for place, lane in enumerate(done) if lane is Lane.ENDINGS] == [0, 3]
+    assert done[4:102:2] == [Lane.REQUESTS] * 49 or done[4:102:2] == [Lane.STEPS] * 49
 
 
 async def test_a_unit_that_fails_takes_only_its_own_changes_along(
