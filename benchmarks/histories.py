@@ -18,9 +18,9 @@ _SESSIONS: Final = f"""
 """
 _MESSAGES: Final = f"""
     {_COUNT} INSERT INTO message (
-        session, role, status, content, sources, warnings, image_count, created_at, updated_at
+        session, place, role, status, content, sources, warnings, image_count, created_at, updated_at
     )
-    SELECT 1, CASE i % 2 WHEN 1 THEN 'user' ELSE 'assistant' END, 'complete', ?, '[]', '[]', 0, at, at
+    SELECT 1, i, CASE i % 2 WHEN 1 THEN 'user' ELSE 'assistant' END, 'complete', ?, '[]', '[]', 0, at, at
     FROM (SELECT i, '2026-01-01T00:00:00.000Z' AS at FROM n)
 """
 

@@ -4,6 +4,10 @@ A send commits a question together with its answer, which is `streaming` and emp
 the answer has gained as pieces, so that their cost does not grow with its length; the outcome replaces the
 pieces with the whole text. What a crash leaves `streaming` is ended at the next start, with the text of its
 pieces.
+
+Each message has a place in its session, from 1 on. The conversation is the newest message of each place, up
+to the session's `message_count`. What replaces a message is given its place, and becomes the end: this costs
+the same however much is superseded.
 """
 
 import sqlite3
@@ -12,11 +16,11 @@ from functools import partial
 from typing import Any, Final
 
 import msgspec
-from msgspec.structs import asdict, astuple, replace
+from msgspec.structs import asdict, replace
 
 from chatproxy.cursor import Cursor
 from chatproxy.errors import ChatError
-from chatproxy.store.database import MAX_ID, Database, Row, fetch, now, one_row, to_json
+from chatproxy.store.database import Database, Row, fetch, now, one_row, to_json
 from chatproxy.store.records import (
     EarlierSend,
     Failure,
@@ -31,7 +35,7 @@ from chatproxy.store.records import (
     Usage,
 )
 from chatproxy.store.sessions import USED, missing
-from chatproxy.store.writer import STEP, Connection, Lane, size_of
+from chatproxy.store.writer import Connection, Lane, size_of
 
 INTERRUPTED: Final = Failure(
     error="The server stopped in the middle of this answer; send the message again to get a whole one.",
@@ -40,8 +44,7 @@ INTERRUPTED: Final = Failure(
 )
 TITLE_LENGTH: Final = 80  # characters
 PAGE_BYTES: Final = 1024 * 1024  # of text in a page
-SUPERSEDED_PER_UNIT: Final = 256  # messages
-ROWS_PER_INSERT: Final = 100  # pieces
+PIECE_BYTES: Final = 4096  # a piece that is shorter grows
 
 COLUMNS: Final = (
     "id, role, content, thinking, status, model, model_reason, document_id, sources, warnings, "
@@ -55,46 +58,53 @@ _JSON_COLUMNS: Final[Mapping[str, Any]] = {
     "error": Failure | None,
 }
 # Each of these takes `session`, a session's id.
-_SESSION: Final = "SELECT key FROM session WHERE id = :session AND NOT deleted"
-_KEY: Final = f"({_SESSION})"
+_SESSION: Final = "SELECT key, message_count FROM session WHERE id = :session AND NOT deleted"
+_KEY: Final = "(SELECT key FROM session WHERE id = :session AND NOT deleted)"
+_LENGTH: Final = "(SELECT message_count FROM session WHERE id = :session AND NOT deleted)"
 _GET: Final = f"SELECT {COLUMNS} FROM message WHERE id = :id AND session = {_KEY}"
 _ANSWER: Final = (
     f"SELECT {COLUMNS}, reply_to FROM message WHERE id = :id AND session = {_KEY} AND role = 'assistant'"
 )
-_SHOWN: Final = f"FROM message WHERE session = {_KEY} AND superseded = 0"
 _BYTES: Final = " + ".join(  # length() of a text would stop at NUL
     [f"length(CAST({name} AS BLOB))" for name in ("content", "thinking", "sources")]
 )
 
 
-def _page(columns: str, next_id: str) -> str:
-    """Return a query for a page of the conversation, and the id that follows each of its messages.
+def _at(place: str) -> str:
+    """Return the id of the conversation's message at that place."""
+    return (
+        f"(SELECT max(other.id) FROM message AS other WHERE other.session = {_KEY}"
+        f" AND other.place = {place} AND {place} BETWEEN 1 AND {_LENGTH})"
+    )
 
-    `next_id` is the beginning of a condition on the id, to which another id is added. The page ends with
-    `limit` messages, or before it has more than `size` bytes of text; it has one message at least. Each step
-    finds one message, so that none beyond the page is read, and rows come in the order of the steps.
+
+def _page(columns: str, start: str, step: int) -> str:
+    """Return a query for a page of the conversation, from the place `start` on.
+
+    It ends with `limit` messages, or before it has more than `size` bytes of text; it has one message at
+    least. Each step finds one message, so that none beyond the page is read, and rows come in the order of
+    the steps. `more` is whether the conversation goes on after a message.
     """
-    following = f"(SELECT {next_id}"
+    following = f"place + {step}"
     return f"""
-        WITH RECURSIVE page (place, following, number, bytes) AS (
-            SELECT id, {following} message.id), 1, {_BYTES}
-            FROM message WHERE id = {following} :start)
+        WITH RECURSIVE page (found, following, number, bytes) AS (
+            SELECT id, {following}, 1, {_BYTES} FROM message WHERE id = {_at(start)}
             UNION ALL
-            SELECT id, {following} message.id), number + 1, bytes + {_BYTES}
-            FROM page CROSS JOIN message ON id = following
+            SELECT id, {following}, number + 1, bytes + {_BYTES}
+            FROM page CROSS JOIN message ON id = {_at("following")}
             WHERE number < :limit AND bytes + {_BYTES} <= :size
         )
-        SELECT {columns}, following FROM page CROSS JOIN message ON id = place
+        SELECT {columns}, following BETWEEN 1 AND {_LENGTH} AS more
+        FROM page CROSS JOIN message ON id = found
     """
 
 
-_OTHERS: Final = f"FROM message AS other WHERE session = {_KEY} AND superseded = 0 AND other.id"
-_EARLIER_ID: Final = f"max(other.id) {_OTHERS} <"
-_LATER_ID: Final = f"min(other.id) {_OTHERS} >"
-_LIST: Final = _page(COLUMNS, _EARLIER_ID)
-_LIST_AFTER: Final = _page(COLUMNS, _LATER_ID)
-_HISTORY: Final = _page("id, role, content, image_count, model", _EARLIER_ID)
-_COUNT_FROM: Final = f"SELECT count(*) AS number {_SHOWN} AND id >= :id"
+_PLACE: Final = f"(SELECT place FROM message WHERE id = :start AND session = {_KEY})"
+_BEFORE: Final = f"iif(:start IS NULL, {_LENGTH}, min({_PLACE} - 1, {_LENGTH}))"
+_AFTER: Final = f"ifnull({_PLACE}, 0) + 1"
+_LIST: Final = _page(COLUMNS, _BEFORE, -1)
+_LIST_AFTER: Final = _page(COLUMNS, _AFTER, +1)
+_HISTORY: Final = _page("id, role, content, image_count, model", _BEFORE, -1)
 _IMAGES: Final = f"""
     WITH sized (message, total) AS (
         SELECT message, sum(sum(length(bytes))) OVER (ORDER BY message DESC) FROM image
@@ -110,8 +120,20 @@ _EARLIER: Final = f"""
     FROM message AS question JOIN message AS answer ON answer.reply_to = question.id
     WHERE question.session = {_KEY} AND question.client_message_id = :client_message_id
 """
-_REPLACEABLE: Final = f"SELECT id {_SHOWN} AND id = :replaces AND role = 'user'"
+_SHOWN: Final = f"FROM message WHERE id = :id AND session = {_KEY} AND id = {_at('message.place')}"
+_COUNT_FROM: Final = f"SELECT {_LENGTH} - place + 1 AS number {_SHOWN}"
+_REPLACEABLE: Final = f"SELECT place {_SHOWN} AND role = 'user'"
 
+# Few pieces for many checkpoints: what the outcome deletes follows from the length of the text.
+_LENGTHEN: Final = f"""
+    UPDATE piece SET thinking = thinking || :thinking, content = content || :content
+    WHERE key = (SELECT max(key) FROM piece WHERE message = :message_id)
+    AND length(CAST(thinking AS BLOB)) + length(CAST(content AS BLOB)) < {PIECE_BYTES}
+"""
+_ADD_PIECE: Final = """
+    INSERT INTO piece (message, thinking, content)
+    SELECT id, :thinking, :content FROM message WHERE id = :message_id AND status = 'streaming'
+"""
 _FINISH: Final = """
     UPDATE message SET
         status = :status, thinking = :thinking, content = :content,
@@ -155,8 +177,7 @@ class Messages:
 
         They are at most `limit`, and have at most PAGE_BYTES of text unless there is only one.
         """
-        start = MAX_ID if before is None else before
-        rows = await self._fetch(_LIST, session, start=start, limit=limit, size=PAGE_BYTES)
+        rows = await self._fetch(_LIST, session, start=before, limit=limit, size=PAGE_BYTES)
         return [_message(row) for row in reversed(rows)], _next(rows)
 
     async def page_after(
@@ -187,9 +208,8 @@ class Messages:
 
         They are at most `limit`, and have at most PAGE_BYTES of text unless there is only one.
         """
-        start = MAX_ID if before is None else before
         rows = await self._database.fetch(
-            _HISTORY, session=session.id, start=start, limit=limit, size=PAGE_BYTES
+            _HISTORY, session=session.id, start=before, limit=limit, size=PAGE_BYTES
         )
         return [
             HistoryMessage(**{name: row[name] for name in HistoryMessage.__struct_fields__}) for row in rows
@@ -208,8 +228,8 @@ class Messages:
 
     async def count_from(self, session: Session, message_id: int) -> int:
         """Return how many messages the conversation has from that one on."""
-        (row,) = await self._database.fetch(_COUNT_FROM, session=session.id, id=message_id)
-        return int(row["number"])
+        rows = await self._database.fetch(_COUNT_FROM, session=session.id, id=message_id)
+        return sum(row["number"] for row in rows)
 
     async def find_send(self, session: Session, client_message_id: str) -> EarlierSend | None:
         """Return the send that used this `clientMessageId`, if there was one."""
@@ -218,7 +238,7 @@ class Messages:
 
     async def check_replaces(self, session: Session, replaces: int) -> None:
         """Raise `invalid` unless that is a user message of the conversation as it stands."""
-        _check_replaceable(await self._fetch(_REPLACEABLE, session, replaces=replaces))
+        _replaced_place(await self._fetch(_REPLACEABLE, session, id=replaces))
 
     # -- writes
 
@@ -228,21 +248,9 @@ class Messages:
         Raises `not_found` if the session was deleted, `invalid` if `replaces` names no user message, and
         `session_busy` if the turn's `client_message_id` is stored already.
         """
-        if turn.replaces is not None:
-            await self.check_replaces(session, turn.replaces)
-            await self._supersede_latest(session, turn.replaces)
         size = size_of(turn.content, *turn.images, *[source.snippet for source in turn.sources])
         begin = partial(_begin, session_id=session.id, turn=turn)
         return await self._database.run(begin, size=size)
-
-    async def _supersede_latest(self, session: Session, replaces: int) -> None:
-        """Supersede all that follows the replaced message but what one unit can, the latest first.
-
-        Should the rest fail, the conversation is shorter, and the same message can be replaced again.
-        """
-        while await self.count_from(session, replaces) > SUPERSEDED_PER_UNIT:
-            unit = partial(_supersede_some, session_id=session.id, first=replaces)
-            await self._database.run(unit, size=STEP, lane=Lane.STEPS)
 
     async def checkpoint(self, pieces: Sequence[Piece]) -> None:
         """Store what answers have gained. Pieces of deleted or ended answers are dropped."""
@@ -263,7 +271,7 @@ class Messages:
 
 def _next(page: Sequence[Row]) -> int | None:
     """Return the id of a page's last message if others follow it."""
-    return page[-1]["id"] if page and page[-1]["following"] is not None else None
+    return page[-1]["id"] if page and page[-1]["more"] else None
 
 
 def _message(row: Row) -> Message:
@@ -283,14 +291,14 @@ def _message(row: Row) -> Message:
 
 async def _begin(connection: Connection, session_id: str, turn: NewTurn) -> tuple[Message, Message]:
     rows = await fetch(connection, _SESSION, session=session_id)
-    key = one_row(rows, missing(session_id))["key"]
-    superseded = 0
-    if turn.replaces is not None:
-        rows = await fetch(connection, _REPLACEABLE, session=session_id, replaces=turn.replaces)
-        _check_replaceable(rows)
-        superseded = await _supersede(connection, key, turn.replaces)
+    key, place = one_row(rows, missing(session_id))
+    if turn.replaces is None:
+        place += 1
+    else:
+        rows = await fetch(connection, _REPLACEABLE, session=session_id, id=turn.replaces)
+        place = _replaced_place(rows)
     try:
-        question = await _insert_question(connection, key, turn)
+        question = await _insert_question(connection, key, place, turn)
     except sqlite3.IntegrityError as error:
         (earlier,) = await fetch(
             connection, _EARLIER, session=session_id, client_message_id=turn.client_message_id
@@ -300,14 +308,14 @@ async def _begin(connection: Connection, session_id: str, turn: NewTurn) -> tupl
             "This clientMessageId is stored already; send the message again to read its answer.",
             activeMessageId=earlier["answer_id"],
         ) from error
-    answer = await _insert_answer(connection, key, turn, question["id"])
+    answer = await _insert_answer(connection, key, place + 1, turn, question["id"])
     # The first turn gives the session its title.
     await connection.execute(
-        f"UPDATE session SET {USED}, message_count = message_count + :gained, document_id = :document_id,"
+        f"UPDATE session SET {USED}, message_count = :length, document_id = :document_id,"
         " title = coalesce(title, :title) WHERE key = :key",
         {
             "now": now(),
-            "gained": 2 - superseded,
+            "length": place + 1,
             "document_id": turn.document_id,
             "title": title(turn.content),
             "key": key,
@@ -316,43 +324,21 @@ async def _begin(connection: Connection, session_id: str, turn: NewTurn) -> tupl
     return _message(question), _message(answer)
 
 
-def _check_replaceable(rows: Sequence[Row]) -> None:
+def _replaced_place(rows: Sequence[Row]) -> int:
     if not rows:
         raise ChatError(
             "invalid",
             "The message to replace is not a user message of this conversation; list its messages.",
             field="replaces",
         )
+    return int(rows[0]["place"])
 
 
-async def _supersede_some(connection: Connection, session_id: str, first: int) -> None:
-    """Take the latest messages out of the conversation, but not the one with the id `first`."""
-    rows = await fetch(
-        connection,
-        f"SELECT min(id) AS oldest FROM (SELECT id {_SHOWN} AND id > :first ORDER BY id DESC LIMIT :limit)",
-        session=session_id,
-        first=first,
-        limit=SUPERSEDED_PER_UNIT,
-    )
-    for row in await fetch(connection, _SESSION, session=session_id):
-        superseded = await _supersede(connection, row["key"], rows[0]["oldest"])
-        await connection.execute(
-            "UPDATE session SET message_count = message_count - ? WHERE key = ?", (superseded, row["key"])
-        )
-
-
-async def _supersede(connection: Connection, key: int, first: int) -> int:
-    """Take that message and all after it out of the conversation; return how many."""
-    cursor = await connection.execute(
-        "UPDATE message SET superseded = 1 WHERE session = ? AND superseded = 0 AND id >= ?", (key, first)
-    )
-    return cursor.rowcount
-
-
-async def _insert_question(connection: Connection, key: int, turn: NewTurn) -> Row:
+async def _insert_question(connection: Connection, key: int, place: int, turn: NewTurn) -> Row:
     row = await _insert(
         connection,
         session=key,
+        place=place,
         role="user",
         status="complete",
         content=turn.content,
@@ -370,10 +356,11 @@ async def _insert_question(connection: Connection, key: int, turn: NewTurn) -> R
     return row
 
 
-async def _insert_answer(connection: Connection, key: int, turn: NewTurn, reply_to: int) -> Row:
+async def _insert_answer(connection: Connection, key: int, place: int, turn: NewTurn, reply_to: int) -> Row:
     return await _insert(
         connection,
         session=key,
+        place=place,
         reply_to=reply_to,
         role="assistant",
         status="streaming",
@@ -410,14 +397,9 @@ def title(content: str) -> str | None:
 
 
 async def _checkpoint(connection: Connection, pieces: Sequence[Piece]) -> None:
-    for first in range(0, len(pieces), ROWS_PER_INSERT):
-        some = pieces[first : first + ROWS_PER_INSERT]
-        await connection.execute(
-            f"WITH gained (id, thinking, content) AS (VALUES {', '.join(['(?, ?, ?)'] * len(some))})"
-            " INSERT INTO piece (message, thinking, content) SELECT id, gained.thinking, gained.content"
-            " FROM gained JOIN message USING (id) WHERE status = 'streaming'",
-            [value for piece in some for value in astuple(piece)],
-        )
+    for piece in pieces:
+        if not (await connection.execute(_LENGTHEN, asdict(piece))).rowcount:
+            await connection.execute(_ADD_PIECE, asdict(piece))
 
 
 async def _finish(connection: Connection, outcome: Message, measurement: Measurement | None = None) -> None:

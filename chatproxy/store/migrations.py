@@ -235,6 +235,16 @@ CREATE TRIGGER message_deleted AFTER DELETE ON message WHEN old.status <> 'strea
 END;
 """
 
+# A message is superseded by a later one at its place, or by a conversation that ends before it. What was
+# superseded until now has no place.
+PLACES: Final = """
+ALTER TABLE message RENAME COLUMN superseded TO place;
+UPDATE message SET place = iif(place, 0, number) FROM (
+    SELECT id, row_number() OVER (PARTITION BY session, place ORDER BY id) AS number FROM message
+) AS ranked WHERE ranked.id = message.id;
+UPDATE session SET message_count = (SELECT count(*) FROM message WHERE session = session.key AND place > 0);
+"""
+
 MIGRATIONS: Final[Sequence[str]] = (
     CHAT,
     MEASUREMENTS,
@@ -243,6 +253,7 @@ MIGRATIONS: Final[Sequence[str]] = (
     DOCUMENT_INDEXES,
     DELETED,
     WORDS,
+    PLACES,
 )
 
 

@@ -28,11 +28,16 @@ _PAGE: Final = """
     owner = :owner AND activity < :before AND NOT deleted ORDER BY activity DESC LIMIT :limit + 1
 """
 _LIST: Final = f"SELECT activity, {LISTED} FROM session WHERE {_PAGE}"
+# Whether a message is part of the conversation; see `store/messages`.
+_SHOWN: Final = """
+    place BETWEEN 1 AND (SELECT message_count FROM session WHERE key = message.session)
+    AND id = (SELECT max(id) FROM message AS other WHERE session = message.session AND place = message.place)
+"""
 # CROSS JOIN keeps SQLite from scanning all sessions for those that were found.
 _SEARCH: Final = f"""
     WITH found (session) AS (
         SELECT DISTINCT iif(
-            words.rowid % 2, (SELECT session FROM message WHERE id = words.rowid / 2 AND superseded = 0),
+            words.rowid % 2, (SELECT session FROM message WHERE id = words.rowid / 2 AND {_SHOWN}),
             words.rowid / 2
         ) FROM words WHERE words MATCH :words
     )

@@ -493,12 +493,14 @@ def _multiply(config: Config, turns: int) -> None:
         names = [row[1] for row in database.execute("PRAGMA table_info(message)") if row[1] != "id"]
         columns = ", ".join(names)
         taken = columns.replace("content", "replace(content, '0', :number)", 1)
+        taken = taken.replace("place", "place + 2 * :number", 1)
         for number in range(1, turns):
             for message in (1, 2):
                 database.execute(
                     f"INSERT INTO message ({columns}) SELECT {taken} FROM message WHERE id = :id",
-                    {"number": str(number), "id": message},
+                    {"number": number, "id": message},
                 )
+        database.execute("UPDATE session SET message_count = ?", (2 * turns,))
 
 
 async def test_a_streaming_answer_is_exported_with_its_text_so_far(client: Client, fake: FakeOllama) -> None:

@@ -5,7 +5,7 @@ from pathlib import Path
 import aiosqlite
 import pytest
 
-from chatproxy.store.migrations import APPLICATION_ID, DOCUMENT_INDEXES, MIGRATIONS, migrate
+from chatproxy.store.migrations import APPLICATION_ID, DOCUMENT_INDEXES, MIGRATIONS, PLACES, migrate
 
 
 @pytest.fixture
@@ -68,3 +68,24 @@ async def test_documents_keep_their_text_without_the_common_index(connection: ai
     assert [tuple(row) for row in await connection.execute_fetchall("SELECT * FROM chunk")] == [
         (1048576, "Rent")
     ]
+
+
+async def test_conversations_stay_as_they_are_when_messages_get_places(
+    connection: aiosqlite.Connection,
+) -> None:
+    await migrate(connection, MIGRATIONS[: MIGRATIONS.index(PLACES)])
+    await connection.executemany(
+        "INSERT INTO session (id, owner, message_count, activity, created_at, updated_at)"
+        " VALUES (?, 'ann', ?, ?, '', '')",
+        [("a", 3, 1), ("b", 1, 2)],
+    )
+    await connection.executemany(
+        "INSERT INTO message (session, superseded, role, status, content, sources, warnings, image_count,"
+        " created_at, updated_at) VALUES (?, ?, '', '', '', '[]', '[]', 0, '', '')",
+        [(1, 0), (1, 0), (2, 0), (1, 1), (1, 1), (1, 0)],
+    )
+    await migrate(connection)
+    rows = await connection.execute_fetchall("SELECT id, place FROM message ORDER BY id")
+    assert list(rows) == [(1, 1), (2, 2), (3, 1), (4, 0), (5, 0), (6, 3)]
+    rows = await connection.execute_fetchall("SELECT message_count FROM session ORDER BY key")
+    assert list(rows) == [(3,), (1,)]

@@ -6,6 +6,7 @@ import sys
 from collections.abc import AsyncIterator, Awaitable
 from contextlib import closing
 from pathlib import Path
+from unittest.mock import AsyncMock
 
 import pytest
 from damage import damage
@@ -688,20 +689,51 @@ async def test_images(store: Store, session: Session) -> None:
     }
 
 
-async def test_many_messages_are_replaced_in_steps(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(words, "GATHER", 60)  # the index adds no commits meanwhile
-    commits: list[float] = []
-    store = await Store.open(tmp_path / "chat.db", commits.append)
-    session = await new_session(store)
+async def test_what_replaces_many_messages_is_all_or_nothing(
+    store: Store, session: Session, monkeypatch: pytest.MonkeyPatch
+) -> None:
     kept = await begin(store, session, "kept")
     replaced, _ = await begin(store, session, "replaced")
-    await asyncio.gather(*[begin(store, session) for _ in range(500)])
-    before = len(commits)
+    await asyncio.gather(*[begin(store, session) for _ in range(400)])
+    before = await shown(store, session)
+    with monkeypatch.context() as patch:
+        patch.setattr(messages, "_insert_answer", AsyncMock(side_effect=sqlite3.OperationalError("full")))
+        await refused(store.messages.begin(session, NewTurn(content="again", replaces=replaced)))
+    assert await shown(store, session) == before
     turn = await begin(store, session, "again", replaces=replaced)
     assert [message.id for message in await shown(store, session)] == [*kept, *turn]
     assert (await store.sessions.get("ann", session.id)).message_count == 4
-    assert len(commits) - before == 4
-    await store.close()
+
+
+async def test_to_replace_a_message_costs_the_same_however_many_follow(
+    store: Store, session: Session, tmp_path: Path
+) -> None:
+    def written() -> int:
+        return (tmp_path / "chat.db-wal").stat().st_size
+
+    async def cost(turns: int) -> int:
+        replaced, _ = await begin(store, session, "first")
+        await asyncio.gather(*[begin(store, session, "x" * 5000) for _ in range(turns)])
+        await until(lambda: rows(tmp_path / "chat.db", "SELECT * FROM unindexed") == [])
+        rows(tmp_path / "chat.db", "PRAGMA wal_checkpoint(TRUNCATE)")
+        await begin(store, session, "again", replaces=replaced)
+        return written()
+
+    assert await cost(400) < 2 * await cost(4)
+
+
+async def test_pages_go_on_where_they_were_when_messages_are_replaced(store: Store, session: Session) -> None:
+    first, *others = [await say(store, session, f"{n}", f"{n}!") for n in range(5)]
+    turn = await begin(store, session, "new", replaces=others[1])
+    page, _ = await store.messages.page(session, limit=3, before=others[3])
+    assert [message.id for message in page] == [others[0] + 1, *turn]
+    page, _ = await store.messages.page(session, limit=2, before=others[1])
+    assert [message.id for message in page] == [others[0], others[0] + 1]
+    assert await store.messages.page_after(session, limit=2, size=MANY, after=others[3]) == ([], None)
+    assert await store.messages.count_from(session, others[0]) == 4
+    assert await store.messages.count_from(session, others[1]) == 0
+    await say(store, session, "once more", "!", replaces=first)
+    assert [message.content for message in await shown(store, session)] == ["once more", "!"]
 
 
 async def test_the_oldest_images_are_left_out_message_by_message(store: Store, session: Session) -> None:
@@ -726,6 +758,21 @@ async def test_pieces_of_what_is_deleted_or_over_are_dropped(
     )
     assert rows(tmp_path / "chat.db", "SELECT message FROM piece") == [(unfinished,)]
     await store.messages.finish(lost)
+
+
+async def test_pieces_do_not_become_more_with_the_checkpoints(
+    store: Store, session: Session, tmp_path: Path
+) -> None:
+    ids = [(await begin(store, session))[1] for _ in range(2)]
+    for number in range(1000):
+        await store.messages.checkpoint(
+            [Piece(message_id=id, thinking="", content=f"\0{number:06} ") for id in ids]
+        )
+    pieces = rows(tmp_path / "chat.db", f"SELECT content FROM piece WHERE message = {ids[0]} ORDER BY key")
+    assert "".join([str(text) for (text,) in pieces]) == "".join(
+        [f"\0{number:06} " for number in range(1000)]
+    )
+    assert len(pieces) <= 3
 
 
 # -- sending the same again

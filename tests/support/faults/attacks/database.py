@@ -41,9 +41,10 @@ VOCABULARY: Final = [
 _MESSAGES: Final = """
     WITH RECURSIVE n (i) AS (SELECT 0 UNION ALL SELECT i + 1 FROM n WHERE i + 1 < :number)
     INSERT INTO message (
-        id, session, reply_to, role, status, content, sources, warnings, image_count, created_at, updated_at
+        id, session, place, reply_to, role, status, content, sources, warnings, image_count,
+        created_at, updated_at
     )
-    SELECT :first + i, :session, CASE i % 2 WHEN 1 THEN :first + i - 1 END,
+    SELECT :first + i, :session, i + 1, CASE i % 2 WHEN 1 THEN :first + i - 1 END,
         CASE i % 2 WHEN 0 THEN 'user' ELSE 'assistant' END, 'complete', :text, '[]', '[]', 0, :at, :at
     FROM n
 """
