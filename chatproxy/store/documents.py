@@ -1,7 +1,7 @@
 """Documents and their chunks, written in many small units, so that a long document delays no answer's commit.
 
-The last unit of an upload makes the document `complete`, and the first unit of a deletion undoes that. No
-query returns a document that is not complete. If a crash leaves one, the next start removes it.
+The last unit of an upload makes the document `complete`, and no query returns one that is not. One that is
+deleted, or whose upload fails, is marked as `deleted` and then removed in steps, by a task of the store's.
 """
 
 import asyncio
@@ -27,9 +27,8 @@ _LIST: Final = f"""
     ORDER BY id DESC LIMIT :limit + 1
 """
 _SAME: Final = f"SELECT {COLUMNS} FROM document WHERE owner = :owner AND hash = :hash AND complete"
-_WITHDRAW: Final = """
-    UPDATE document SET complete = 0 WHERE id = :id AND owner = :owner AND complete RETURNING id
-"""
+_DELETE: Final = "UPDATE document SET complete = 0, deleted = 1 WHERE id = :id"
+_DELETE_OWN: Final = f"{_DELETE} AND owner = :owner AND complete RETURNING id"
 _EXISTS: Final = "EXISTS (SELECT 1 FROM document WHERE id = :id AND complete)"
 # `numbers` is a JSON array.
 _CHUNKS: Final = f"""
@@ -51,26 +50,11 @@ class Documents:
     from them. Another owner's document raises the same `not_found` as a missing one.
     """
 
-    def __init__(self, database: Database) -> None:
+    def __init__(self, database: Database, deleted: asyncio.Event) -> None:
+        """Set `deleted` whenever there is something for `remove_deleted`."""
         self._database = database
         self._indexes = DocumentIndexes()
-        self._cleaning: asyncio.Task[None] | None = None
-
-    async def clean_up(self) -> None:
-        """Begin to remove what a crash left of documents; call this before any document is created."""
-        left = await self._database.fetch("SELECT id FROM document WHERE NOT complete")
-        self._cleaning = asyncio.create_task(self._remove_all([row["id"] for row in left]))
-
-    async def close(self) -> None:
-        """Stop cleaning up; the next start goes on with it."""
-        if self._cleaning is not None:
-            self._cleaning.cancel()
-            await asyncio.wait({self._cleaning})
-
-    async def _remove_all(self, document_ids: Sequence[int]) -> None:
-        for document_id in document_ids:
-            with suppress(ChatError):
-                await self._remove(document_id)
+        self._deleted = deleted
 
     async def create(
         self, owner: str, new: NewDocument, chunks: AsyncIterator[Sequence[str]]
@@ -92,12 +76,16 @@ class Documents:
             complete = partial(_complete, owner=owner, document_id=document_id, new=new, count=count)
             found = await run(complete)
         except BaseException:
-            with suppress(ChatError):  # else the next start removes it
-                await self._remove(document_id)
+            with suppress(ChatError):  # else the next start does this
+                await self._discard(document_id)
             raise
         if found.id != document_id:
-            await self._remove(document_id)
+            await self._discard(document_id)
         return found, found.id == document_id
+
+    async def _discard(self, document_id: int) -> None:
+        await self._database.write(_DELETE, id=document_id)
+        self._deleted.set()
 
     async def get(self, owner: str, document_id: int) -> Document:
         """Return the owner's document; raise `not_found`."""
@@ -116,16 +104,17 @@ class Documents:
 
         Sessions keep its id, which never becomes another document's.
         """
-        one_row(await self._database.write(_WITHDRAW, owner=owner, id=document_id), _missing(document_id))
+        rows = await self._database.write(_DELETE_OWN, owner=owner, id=document_id)
+        one_row(rows, _missing(document_id))
         self._indexes.discard(document_id)
-        with suppress(ChatError):  # no query returns it any more; the next start removes the rest
-            await self._remove(document_id)
+        self._deleted.set()
 
-    async def _remove(self, document_id: int) -> None:
-        while await self._database.run(
-            partial(_remove_some, document_id=document_id), size=STEP, lane=Lane.STEPS
-        ):
-            pass
+    async def remove_deleted(self) -> None:
+        """Remove deleted documents, and all their chunks."""
+        for row in await self._database.fetch("SELECT id FROM document WHERE deleted"):
+            remove_some = partial(_remove_some, document_id=row["id"])
+            while await self._database.run(remove_some, size=STEP, lane=Lane.STEPS):
+                pass
 
     async def search(
         self, owner: str, document: Document, words: Sequence[str], *, limit: int
@@ -207,7 +196,7 @@ async def _complete(
 
 
 async def _remove_some(connection: Connection, document_id: int) -> bool:
-    """Delete some chunks of an incomplete document or, after the last, the document itself.
+    """Delete some chunks of a deleted document or, after the last, the document itself.
 
     Return whether there is more to delete.
     """
@@ -219,4 +208,10 @@ async def _remove_some(connection: Connection, document_id: int) -> bool:
     if cursor.rowcount:
         return True
     await connection.execute("DELETE FROM document WHERE id = ?", (document_id,))
+    return False
+
+
+async def reconcile(connection: Connection) -> bool:
+    """Delete what a crash left of uploads. Return False: one unit is enough."""
+    await connection.execute("UPDATE document SET deleted = 1 WHERE NOT complete")
     return False

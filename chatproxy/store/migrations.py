@@ -245,6 +245,12 @@ UPDATE message SET place = iif(place, 0, number) FROM (
 UPDATE session SET message_count = (SELECT count(*) FROM message WHERE session = session.key AND place > 0);
 """
 
+# A deleted document is removed in the same way as a deleted session.
+DELETED_DOCUMENTS: Final = """
+ALTER TABLE document ADD COLUMN deleted INTEGER NOT NULL DEFAULT 0;
+CREATE INDEX document_deleted ON document (deleted) WHERE deleted;
+"""
+
 MIGRATIONS: Final[Sequence[str]] = (
     CHAT,
     MEASUREMENTS,
@@ -254,6 +260,7 @@ MIGRATIONS: Final[Sequence[str]] = (
     DELETED,
     WORDS,
     PLACES,
+    DELETED_DOCUMENTS,
 )
 
 

@@ -1,13 +1,12 @@
 """Sessions: one row each, listed by activity and found by the words of their titles and messages.
 
-A deleted one is no longer found; everything in it is then removed in steps, by a task that the store runs.
+A deleted one is no longer found; everything in it is then removed in steps, by a task of the store's.
 """
 
 import asyncio
 import re
 import secrets
 from collections.abc import Mapping
-from contextlib import suppress
 from functools import partial
 from typing import Final
 
@@ -71,11 +70,11 @@ class Sessions:
     them. Another owner's session raises the same `not_found` as a missing one.
     """
 
-    def __init__(self, database: Database, words: Words) -> None:
+    def __init__(self, database: Database, words: Words, deleted: asyncio.Event) -> None:
+        """Set `deleted` whenever there is something for `remove_deleted`."""
         self._database = database
         self._words = words
-        self._deleted = asyncio.Event()
-        self._deleted.set()  # an earlier process may have left some
+        self._deleted = deleted
 
     async def create(
         self, owner: str, *, title: str | None = None, model: str | None = None, system: str | None = None
@@ -129,16 +128,11 @@ class Sessions:
         self._deleted.set()
 
     async def remove_deleted(self) -> None:
-        """Remove everything in deleted sessions, whenever there are any. Runs until it is cancelled."""
-        while True:
-            await self._deleted.wait()
-            self._deleted.clear()
-            with suppress(ChatError):  # such as a full disk; the next deletion or start tries again
-                for row in await self._database.fetch("SELECT key FROM session WHERE deleted"):
-                    while await self._database.run(
-                        partial(_remove_some, key=row["key"]), size=STEP, lane=Lane.STEPS
-                    ):
-                        pass
+        """Remove deleted sessions, and everything in them."""
+        for row in await self._database.fetch("SELECT key FROM session WHERE deleted"):
+            remove_some = partial(_remove_some, key=row["key"])
+            while await self._database.run(remove_some, size=STEP, lane=Lane.STEPS):
+                pass
 
 
 async def _remove_some(connection: Connection, key: int) -> bool:

@@ -1,12 +1,14 @@
 """What chatproxy keeps: one database, and a repository for each kind of thing in it."""
 
+import asyncio
 from collections.abc import Callable
-from contextlib import AsyncExitStack
+from contextlib import AsyncExitStack, suppress
 from pathlib import Path
 from typing import Self
 
 from chatproxy.background import background
-from chatproxy.store import messages
+from chatproxy.errors import ChatError
+from chatproxy.store import documents, messages
 from chatproxy.store.database import Database
 from chatproxy.store.documents import Documents
 from chatproxy.store.messages import Messages
@@ -20,9 +22,11 @@ class Store:
     def __init__(self, database: Database, words: Words) -> None:
         self.database = database
         self._words = words
-        self.sessions = Sessions(database, words)
+        self._deleted = asyncio.Event()
+        self._deleted.set()  # an earlier process may have left something
+        self.sessions = Sessions(database, words, self._deleted)
         self.messages = Messages(database)
-        self.documents = Documents(database)
+        self.documents = Documents(database, self._deleted)
         self._tasks = AsyncExitStack()
 
     @classmethod
@@ -34,16 +38,22 @@ class Store:
             committed(seconds)
             index.wake()
 
-        database = await Database.open(path, [messages.reconcile], observe)
+        database = await Database.open(path, [messages.reconcile, documents.reconcile], observe)
         store = cls(database, await index.follow(database))
-        removal = background(store.sessions.remove_deleted(), name="removal of sessions")
+        removal = background(store._remove_deleted(), name="removal of what was deleted")
         await store._tasks.enter_async_context(removal)
-        await store.documents.clean_up()
         return store
+
+    async def _remove_deleted(self) -> None:
+        while True:
+            await self._deleted.wait()
+            self._deleted.clear()
+            for remove in (self.sessions.remove_deleted, self.documents.remove_deleted):
+                with suppress(ChatError):  # such as a full disk; the next deletion or start tries again
+                    await remove()
 
     async def close(self) -> None:
         """Commit all pending units, and close the file."""
         await self._tasks.aclose()
-        await self.documents.close()
         await self._words.close()
         await self.database.close()

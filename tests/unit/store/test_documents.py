@@ -12,7 +12,6 @@ from chatproxy.errors import ChatError
 from chatproxy.store import documents
 from chatproxy.store.records import Document, NewDocument
 from chatproxy.store.store import Store
-from chatproxy.store.writer import Unit, Writer
 
 ME = "me"
 BATCH = 200
@@ -82,7 +81,7 @@ async def test_the_same_content_at_the_same_time(store: Store, path: Path) -> No
     both = await asyncio.gather(*[store.documents.create(ME, new(), batches(*chunks)) for _ in range(2)])
     assert both[0][0] == both[1][0]
     assert sorted(is_new for _, is_new in both) == [False, True]
-    assert rows(path) == {"document": 1, "chunk": len(chunks)}
+    await until(lambda: rows(path) == {"document": 1, "chunk": len(chunks)})
 
 
 async def test_list(store: Store) -> None:
@@ -96,7 +95,9 @@ async def test_delete_takes_everything(store: Store, path: Path) -> None:
     kept = await created(store, "kept", content=b"2")
     gone = await created(store, *["gone"] * (2 * BATCH + 1))
     await store.documents.delete(ME, gone.id)
-    assert rows(path) == {"document": 1, "chunk": 1}
+    with pytest.raises(ChatError):
+        await store.documents.get(ME, gone.id)
+    await until(lambda: rows(path) == {"document": 1, "chunk": 1})
     assert len(await store.documents.search(ME, kept, ["kept"], limit=9)) == 1
     assert (await created(store)).id > gone.id
 
@@ -210,21 +211,30 @@ async def test_nothing_stays_of_a_document_that_cannot_be_stored(
     monkeypatch.setattr(documents, "_add", AsyncMock(side_effect=[None, sqlite3.OperationalError("no room")]))
     with pytest.raises(ChatError):
         await store.documents.create(ME, new(), batches(*["a"] * (BATCH + 1)))
-    assert rows(path) == NOTHING
+    await until(lambda: rows(path) == NOTHING)
 
 
-async def test_a_store_that_closes_in_the_middle(
-    store: Store, path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    document = await created(store)
-    run = Writer.run
-
-    async def once(self: Writer, unit: Unit[object], **fields: object) -> object:
-        monkeypatch.setattr(Writer, "run", AsyncMock(side_effect=ChatError("shutting_down", "Bye.")))
-        return await run(self, unit)
-
-    monkeypatch.setattr(Writer, "run", once)
-    await store.documents.delete(ME, document.id)  # gone for everybody, if not from the disk
+async def test_a_removal_goes_on_after_a_restart(path: Path) -> None:
+    store = await Store.open(path)
+    document = await created(store, *["gone"] * (10 * BATCH))
+    await store.documents.delete(ME, document.id)
+    await store.close()
     assert rows(path)["document"] == 1
+    store = await Store.open(path)
     with pytest.raises(ChatError):
         await store.documents.get(ME, document.id)
+    await until(lambda: rows(path) == NOTHING)
+    await store.close()
+
+
+async def test_a_removal_leaves_what_is_being_stored(store: Store, path: Path) -> None:
+    gone = await created(store, *["gone"] * BATCH, content=b"2")
+
+    async def slow() -> AsyncIterator[Sequence[str]]:
+        yield ["one"]
+        await store.documents.delete(ME, gone.id)
+        await until(lambda: rows(path) == {"document": 1, "chunk": 1})
+        yield ["two"]
+
+    document, _ = await store.documents.create(ME, new(), slow())
+    assert [found.snippet for found in await store.documents.chunks(document, [0, 1])] == ["one", "two"]
