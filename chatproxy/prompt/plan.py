@@ -4,7 +4,6 @@ A prompt consists of the message with its images, passages of the document, and 
 window may hold.
 """
 
-import asyncio
 from collections.abc import Sequence
 from typing import Final
 
@@ -14,6 +13,7 @@ from msgspec.structs import replace
 from chatproxy.answers.transcript import Transcript
 from chatproxy.config import Config
 from chatproxy.errors import ChatError
+from chatproxy.fair import FairSlots
 from chatproxy.models import selection
 from chatproxy.models.catalog import KnownModel, ModelCatalog
 from chatproxy.models.selection import Choice
@@ -26,6 +26,7 @@ from chatproxy.store.store import Store
 
 FIRST_PAGE: Final = 64  # messages of the history at most; each further page at most doubles what was read
 IMAGE_BYTES: Final = 16 * 1024 * 1024  # in one prompt
+MAX_READS_WAITING: Final = 512
 READS: Final = 4  # conversations read at once, as nothing counts what is read before the queue does
 # Of the history in one prompt, however large the window is.
 HISTORY_BYTES: Final = 8 * 1024 * 1024
@@ -83,7 +84,15 @@ class Planner:
         self._store = store
         self._transcript = transcript
         self._models = models
-        self._reads = asyncio.Semaphore(READS)
+        self._reads = FairSlots(
+            READS,
+            MAX_READS_WAITING,
+            slots_per_user=READS - 1,
+            places_per_user=MAX_READS_WAITING // 2,
+            refusal=lambda: ChatError(
+                "overloaded", "Too many messages are being checked; try again in a moment.", retry_after=1
+            ),
+        )
 
     async def plan(self, owner: str, session: Session, request: Send) -> Plan:
         """Return the plan of an answer.
@@ -96,7 +105,7 @@ class Planner:
         passages = await self._passages(owner, session, request)
         named = selection.named(request.model, session.model, self._config.default_model)
         models = [await self._models.find(named[0])] if named else await self._models.all()
-        async with self._reads:
+        async with self._reads.slot(owner):
             return await self._read(session, request, passages, models, named[1] if named else None)
 
     async def _read(

@@ -1,19 +1,23 @@
 """What is held in memory for clients that are slow to send or to read, bounded over all of them.
 
 Request bodies count while they arrive, those of messages until these have been checked, too, and large
-responses until the client has taken them. Beyond the budget, the requests for which something has been held
-the longest are ended: clients that are fast are never refused because of slow ones.
+responses until the client has taken them. Beyond the budget, requests of the user for whom most is held are
+ended, the oldest first: clients that are fast are never refused because of slow ones.
 
 Work on large bodies is done in turns, which leave the event loop at least half of its time.
 """
 
 import asyncio
+from collections import Counter
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from time import perf_counter
 from typing import Final
 
 from aiohttp import web
+
+from chatproxy.errors import ChatError
+from chatproxy.web.security import owner
 
 BUDGET: Final = 128 * 1024 * 1024  # bytes
 PIECE: Final = 64 * 1024  # bytes; a response of no more is handed to the transport as a whole
@@ -24,7 +28,7 @@ class Held:
 
     def __init__(self) -> None:
         self._holds: dict[Hold, None] = {}  # oldest first
-        self._size = 0
+        self._sizes: Counter[str] = Counter()  # bytes by user
         self._turns = asyncio.Lock()
 
     @asynccontextmanager
@@ -38,7 +42,7 @@ class Held:
                 await asyncio.sleep(perf_counter() - began)
 
     @asynccontextmanager
-    async def holding(self, request: web.BaseRequest) -> AsyncIterator["Hold"]:
+    async def holding(self, request: web.Request) -> AsyncIterator["Hold"]:
         """Count what is held for a request while the block runs.
 
         The block ends with ConnectionResetError, wherever it waits, if the request is ended.
@@ -57,23 +61,26 @@ class Held:
             raise ConnectionResetError("too much is held for slow clients") from None
 
     def grow(self, hold: "Hold", size: int) -> None:
-        """Count more bytes, and end the oldest requests while there are too many."""
+        """Count more bytes, and end requests while there are too many."""
         if hold not in self._holds:  # ended
             return
         hold.size += size
-        self._size += size
-        while self._size > BUDGET:
-            oldest = next(iter(self._holds))
+        self._sizes[hold.user] += size
+        while self._sizes.total() > BUDGET:
+            ((most, _),) = self._sizes.most_common(1)
+            oldest = next(each for each in self._holds if each.user == most)
             self._remove(oldest)
             oldest.end()
 
     def _remove(self, hold: "Hold") -> None:
         if hold in self._holds:
             del self._holds[hold]
-            self._size -= hold.size
+            self._sizes[hold.user] -= hold.size
+            if not self._sizes[hold.user]:
+                del self._sizes[hold.user]
 
     async def write(
-        self, request: web.BaseRequest, response: web.StreamResponse, body: bytes | bytearray
+        self, request: web.Request, response: web.StreamResponse, body: bytes | bytearray
     ) -> None:
         """Write a part of a response as fast as the client takes it."""
         async with self.holding(request) as hold:
@@ -98,14 +105,15 @@ class Held:
 class Hold:
     """What is held for one request."""
 
-    def __init__(self, held: Held, request: web.BaseRequest, until_ended: asyncio.Timeout) -> None:
+    def __init__(self, held: Held, request: web.Request, until_ended: asyncio.Timeout) -> None:
         self.size = 0  # bytes
+        self.user = _user(request)
         self._held = held
         self._request = request
         self._until_ended = until_ended
 
     def grow(self, size: int) -> None:
-        """Count more bytes. This may end other requests, and this one if it is the oldest."""
+        """Count more bytes. This may end other requests, and this one."""
         self._held.grow(self, size)
 
     def end(self) -> None:
@@ -113,6 +121,14 @@ class Hold:
         if self._request.transport is not None:
             self._request.transport.abort()
         self._until_ended.reschedule(0)
+
+
+def _user(request: web.Request) -> str:
+    """Return the user, or "" where a request needs none."""
+    try:
+        return owner(request)
+    except ChatError:
+        return ""
 
 
 HELD: Final = web.AppKey("HELD", Held)

@@ -7,6 +7,7 @@ import re
 import tracemalloc
 from base64 import b64encode
 from collections.abc import AsyncIterator, Iterator
+from contextlib import AsyncExitStack
 from functools import partial
 from io import BytesIO
 from time import monotonic, sleep
@@ -20,6 +21,7 @@ from chat_client import Client, Serve, Start
 from fake_ollama import FakeOllama, Gate, Script, answer
 from matrix import matrix
 from msgspec import Meta, Struct, UnsetType
+from sockets import opened, request
 from waiting import until
 
 from chatproxy import Config, create_app
@@ -247,6 +249,32 @@ async def test_large_bodies_are_received_in_turns(start: Start, config: Config, 
             await client.new_session()
         assert not uploading.done()
     assert await uploading == 413
+
+
+async def test_who_holds_most_loses_requests_and_others_do_not(
+    serve: Serve, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(held, "BUDGET", 2 * 1024 * 1024)
+    client = await serve(trusted_user_header="X-User")
+    body = json.dumps({"title": "Patience"}).ljust(1024 * 1024).encode()
+
+    async def half(stack: AsyncExitStack, user: str) -> tuple[asyncio.StreamReader, asyncio.StreamWriter]:
+        connection = await stack.enter_async_context(opened(client))
+        headers = {**JSON, "X-User": user, "Content-Length": str(len(body)), "Connection": "close"}
+        connection[1].write(request("POST", "/api/chat/sessions", headers) + body[: len(body) // 2])
+        await connection[1].drain()
+        return connection
+
+    async with AsyncExitStack() as stack:
+        reader, writer = await half(stack, "patient")
+        greedy = [await half(stack, "greedy") for _ in range(8)]
+        ended = [asyncio.create_task(each.read()) for each, _ in greedy]
+        await asyncio.wait(ended, return_when=asyncio.FIRST_COMPLETED)
+        writer.write(body[len(body) // 2 :])
+        assert (await reader.readline()).startswith(b"HTTP/1.1 201")
+        for task in ended:
+            task.cancel()
+        await asyncio.gather(*ended, return_exceptions=True)
 
 
 async def test_work_on_large_bodies_leaves_half_of_the_loop() -> None:
