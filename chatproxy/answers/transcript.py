@@ -93,13 +93,13 @@ class Transcript:
         page, following = await self._messages.page(session, limit=limit, before=before)
         return [_overlaid(message, live.get(message.id)) for message in page], following
 
-    async def conversation(self, session: Session) -> AsyncGenerator[Message, None]:
-        """Yield every message, oldest first. Few are in memory at a time."""
+    async def conversation(self, session: Session, owner: str) -> AsyncGenerator[Message, None]:
+        """Yield every message, oldest first. Few are in memory at a time; owners take turns at reading."""
         after: int | None = 0
         while after is not None:
             live = self._live.answers()
             page, after = await self._messages.page_after(
-                session, limit=EXPORT_MESSAGES, size=EXPORT_BYTES, after=after
+                session, owner, limit=EXPORT_MESSAGES, size=EXPORT_BYTES, after=after
             )
             page.reverse()
             while page:  # what is yielded is not kept: it may be long, and the reader slow

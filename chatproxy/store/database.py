@@ -1,8 +1,9 @@
 """The SQLite database: the file, a fast and a slow lane for reads, and one writer that commits.
 
 Reads of the fast lane share one connection, so each must be short: single rows and pages found by an index.
-Searches take the slow lane, where each has a connection to itself, a deadline, and ends with its caller. The
-queries are in the repositories beside this module.
+Searches take the slow lane, and so do exports, a document's text that is to be indexed, and images. Each read
+has a connection to itself there, a deadline, and ends with its caller. The queries are in the repositories
+beside this module.
 """
 
 import asyncio
@@ -36,8 +37,8 @@ from chatproxy.store.writer import (
 MAX_ID: Final = 2**63 - 1  # SQLite's largest integer
 SLOW_READS: Final = 2  # at once; a user has one of them at most
 SLOW_READ_TIMEOUT: Final = 1.0  # seconds
-WAITING_READS: Final = 32  # for the slow lane
-WAITING_READS_PER_USER: Final = 16  # all people together, where users are not told apart
+WAITING_READS: Final = 256  # for the slow lane
+WAITING_READS_PER_USER: Final = 32  # all people together, where users are not told apart
 
 Row = sqlite3.Row
 T = TypeVar("T")
@@ -98,7 +99,7 @@ class Database:
     async def ping(self) -> None:
         """Raise ChatError unless the file can be read: the newest rows, and the indexes that lead to them."""
         await self.fetch(
-            "SELECT (SELECT max(activity) FROM session WHERE owner = last.owner), last.title, content FROM"
+            "SELECT (SELECT max(activity) FROM session WHERE owner = last.owner), last.title, status FROM"
             " (SELECT owner, title, key FROM session ORDER BY key DESC LIMIT 1) AS last"
             " LEFT JOIN message ON message.id = (SELECT max(id) FROM message WHERE session = last.key)"
         )
@@ -112,12 +113,17 @@ class Database:
         with translate_errors():
             return await fetch(self._reader, sql, **arguments)
 
-    async def search(self, sql: str, *, owner: str, **arguments: object) -> Sequence[Row]:
+    async def fetch_slow(self, sql: str, *, owner: str, **arguments: object) -> Sequence[Row]:
         """Return the rows of a query that may take long. It ends with its caller.
 
         Owners take turns; the owner is an argument of the query, too. Raises `overloaded` if it takes too
-        long, or if too many wait, and DamagedError.
+        long, or if too many wait.
         """
+        with translate_errors():
+            return await self._slow_lane.fetch(sql, owner=owner, **arguments)
+
+    async def search(self, sql: str, *, owner: str, **arguments: object) -> Sequence[Row]:
+        """Return the rows of a query of the index, as `fetch_slow` does. Raises DamagedError, too."""
         with translate_errors(), notice_damage():
             return await self._slow_lane.fetch(sql, owner=owner, **arguments)
 
@@ -169,7 +175,9 @@ class _SlowLane:
 
 
 def _too_many_reads() -> ChatError:
-    return ChatError("overloaded", "Too many searches are waiting; try again in a moment.", retry_after=1)
+    return ChatError(
+        "overloaded", "Too many searches and exports are waiting; try again in a moment.", retry_after=1
+    )
 
 
 @asynccontextmanager

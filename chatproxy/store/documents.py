@@ -123,26 +123,35 @@ class Documents:
 
         Raises `not_found` as `chunks` does, and `overloaded` if the owner has too many searches waiting.
         """
-        found = await self._indexes.search(owner, document.id, self._texts(document), words, limit)
+        found = await self._indexes.search(owner, document.id, self._texts(owner, document), words, limit)
         chunks = {source.chunk: source for source in await self.chunks(document, list(found))}
         return [replace(chunks[number], score=score) for number, score in found.items()]
 
-    async def _texts(self, document: Document) -> AsyncIterator[Sequence[str]]:
-        """Yield the text of all chunks, in steps. Raises `not_found` as `chunks` does."""
+    async def _texts(self, owner: str, document: Document) -> AsyncIterator[Sequence[str]]:
+        """Yield the text of all chunks, in steps; owners take turns. Raises `not_found` as `chunks` does."""
         for first in range(0, document.chunks, CHUNKS_PER_UNIT):
             numbers = range(first, min(first + CHUNKS_PER_UNIT, document.chunks))
-            yield [source.snippet for source in await self.chunks(document, numbers)]
+            arguments = _arguments(document, numbers)
+            rows = await self._database.fetch_slow(_CHUNKS, owner=owner, **arguments)
+            yield [source.snippet for source in self._sources(document, numbers, rows)]
 
     async def chunks(self, document: Document, numbers: Sequence[int]) -> list[Source]:
         """Return the chunks of those numbers, in the order of the document.
 
         Raises `not_found` if there are none: the document was deleted after its record was read.
         """
-        rows = await self._database.fetch(_CHUNKS, id=document.id, numbers=to_json(list(numbers)))
+        rows = await self._database.fetch(_CHUNKS, **_arguments(document, numbers))
+        return self._sources(document, numbers, rows)
+
+    def _sources(self, document: Document, numbers: Sequence[int], rows: Sequence[Row]) -> list[Source]:
         if numbers and document.chunks and not rows:
             self._indexes.discard(document.id)
             one_row(rows, _missing(document.id))
         return [_source(row, document) for row in rows]
+
+
+def _arguments(document: Document, numbers: Sequence[int]) -> dict[str, object]:
+    return {"id": document.id, "numbers": to_json(list(numbers))}
 
 
 def _missing(document_id: int) -> str:

@@ -181,25 +181,32 @@ class Messages:
         return [_message(row) for row in reversed(rows)], _next(rows)
 
     async def page_after(
-        self, session: Session, *, limit: int, size: int, after: int
+        self, session: Session, owner: str, *, limit: int, size: int, after: int
     ) -> tuple[list[Message], int | None]:
         """Return the first messages after that id, oldest first, and the next `after` (None: no more).
 
-        They are at most `limit`, and have at most `size` bytes of text unless there is only one.
+        They are at most `limit`, and have at most `size` bytes of text unless there is only one. Owners take
+        turns; see `Database.fetch_slow`.
         """
-        rows = await self._fetch(_LIST_AFTER, session, start=after, limit=limit, size=size)
+        rows = await self._database.fetch_slow(
+            _LIST_AFTER, owner=owner, session=session.id, start=after, limit=limit, size=size
+        )
+        if not rows:
+            await self._check_exists(session)
         return [_message(row) for row in rows], _next(rows)
 
     async def _fetch(self, sql: str, session: Session, **arguments: object) -> Sequence[Row]:
-        """Return rows of a session; raise `not_found` if it was deleted after its record was read.
+        rows = await self._database.fetch(sql, session=session.id, **arguments)
+        if not rows:
+            await self._check_exists(session)
+        return rows
+
+    async def _check_exists(self, session: Session) -> None:
+        """Raise `not_found` if the session was deleted after its record was read.
 
         Without that, a deletion in the middle would look like the end of the messages.
         """
-        rows = await self._database.fetch(sql, session=session.id, **arguments)
-        if not rows:
-            found = await self._database.fetch(_SESSION, session=session.id)
-            one_row(found, missing(session.id))
-        return rows
+        one_row(await self._database.fetch(_SESSION, session=session.id), missing(session.id))
 
     # -- for prompts
 
@@ -218,11 +225,14 @@ class Messages:
     async def images(self, session: Session, message_ids: Sequence[int], size: int) -> dict[int, list[bytes]]:
         """Return the images of those messages that have any, by message id.
 
-        Beyond `size` bytes in all, older messages are left out.
+        Beyond `size` bytes in all, older messages are left out. Sessions take turns with the owners of other
+        slow reads, so that a send waits for no search of its own user; see `Database.fetch_slow`.
         """
         found: dict[int, list[bytes]] = {}
         ids = to_json(list(message_ids))
-        for row in await self._database.fetch(_IMAGES, session=session.id, ids=ids, size=size):
+        for row in await self._database.fetch_slow(
+            _IMAGES, owner=session.id, session=session.id, ids=ids, size=size
+        ):
             found.setdefault(row["message"], []).append(row["bytes"])
         return found
 

@@ -173,13 +173,18 @@ CREATE INDEX session_deleted ON session (deleted) WHERE deleted;
 """
 
 # The index of words follows by itself (`store/search/words`): triggers only note what it has yet to follow.
-# If an earlier change of the same text is not followed yet, what the index has of it is as that one noted.
-LATER: Final = """
-    ON CONFLICT (key) DO UPDATE SET
-        version = version + 1,
-        owner = iif(removed IS NULL, excluded.owner, owner),
-        removed = ifnull(removed, excluded.removed)
-"""
+# What it has of a text that is replaced or deleted is kept until it has followed; the first such text counts.
+NOTED: Final = "ON CONFLICT (owner, key) DO UPDATE SET version = version + 1"
+OLD_OWNER: Final = "(SELECT owner FROM session WHERE key = old.session)"
+
+
+def _keep(text: str, owner: str, key: str) -> str:
+    return f"""
+    INSERT INTO removed (id, text) SELECT id, {text} FROM unindexed
+    WHERE owner = {owner} AND key = {key} AND indexed IS NOT 0 AND {text} IS NOT NULL
+    ON CONFLICT (id) DO NOTHING"""
+
+
 WORDS: Final = f"""
 DROP TRIGGER session_inserted;
 DROP TRIGGER session_changed;
@@ -190,48 +195,50 @@ DROP TRIGGER message_deleted;
 
 CREATE TABLE word_index (format TEXT NOT NULL) STRICT;
 CREATE TABLE unindexed (
-    key     INTEGER PRIMARY KEY,                -- 2 * session.key for its title, 2 * message.id + 1
-    version INTEGER NOT NULL DEFAULT 0,         -- grows with each change of this row
+    id      INTEGER PRIMARY KEY AUTOINCREMENT,  -- in the order of the first change
+    owner   TEXT NOT NULL,
+    key     INTEGER NOT NULL,                   -- 2 * session.key for its title, 2 * message.id + 1
+    version INTEGER NOT NULL DEFAULT 0,         -- grows with each change of the text
     indexed INTEGER DEFAULT 0,                  -- how many parts of the text are in the index; NULL: all
-    owner   TEXT,                               -- of the text that was removed
-    removed TEXT                                -- in the index, but not in the row any more
+    UNIQUE (owner, key)                         -- the key of a deleted session may become another owner's
+) STRICT;
+CREATE INDEX unindexed_of_owner ON unindexed (owner);
+CREATE TABLE removed (
+    id   INTEGER PRIMARY KEY,                   -- of `unindexed`; `indexed` counts parts of this text
+    text TEXT NOT NULL
 ) STRICT;
 
 CREATE TRIGGER session_inserted AFTER INSERT ON session WHEN new.title IS NOT NULL BEGIN
-    INSERT INTO unindexed (key) VALUES (2 * new.key)
-    ON CONFLICT (key) DO UPDATE SET version = version + 1;
+    INSERT INTO unindexed (owner, key) VALUES (new.owner, 2 * new.key) {NOTED};
 END;
 CREATE TRIGGER session_changed AFTER UPDATE OF title ON session WHEN old.title IS NOT new.title BEGIN
-    INSERT INTO unindexed (key, indexed, owner, removed)
-    VALUES (2 * old.key, iif(old.title IS NULL, 0, NULL), old.owner, old.title)
-    {LATER};
+    INSERT INTO unindexed (owner, key, indexed)
+    VALUES (old.owner, 2 * old.key, iif(old.title IS NULL, 0, NULL)) {NOTED};
+    {_keep("old.title", "old.owner", "2 * old.key")};
 END;
 -- Messages go first, while their owner is known.
 CREATE TRIGGER session_emptied BEFORE DELETE ON session BEGIN
     DELETE FROM message WHERE session = old.key;
 END;
 CREATE TRIGGER session_deleted AFTER DELETE ON session WHEN old.title IS NOT NULL BEGIN
-    INSERT INTO unindexed (key, indexed, owner, removed) VALUES (2 * old.key, NULL, old.owner, old.title)
-    {LATER};
+    INSERT INTO unindexed (owner, key, indexed) VALUES (old.owner, 2 * old.key, NULL) {NOTED};
+    {_keep("old.title", "old.owner", "2 * old.key")};
 END;
 
 -- The text of an answer is indexed once it has ended.
 CREATE TRIGGER message_inserted AFTER INSERT ON message WHEN new.status <> 'streaming' BEGIN
-    INSERT INTO unindexed (key) VALUES (2 * new.id + 1);
+    INSERT INTO unindexed (owner, key)
+    VALUES ((SELECT owner FROM session WHERE key = new.session), 2 * new.id + 1);
 END;
 CREATE TRIGGER message_changed AFTER UPDATE OF status, content ON message
 WHEN new.status <> 'streaming' AND (old.status = 'streaming' OR old.content IS NOT new.content) BEGIN
-    INSERT INTO unindexed (key, indexed, owner, removed) VALUES (
-        2 * old.id + 1,
-        iif(old.status = 'streaming', 0, NULL),
-        (SELECT owner FROM session WHERE key = old.session),
-        iif(old.status = 'streaming', NULL, old.content)
-    ) {LATER};
+    INSERT INTO unindexed (owner, key, indexed)
+    VALUES ({OLD_OWNER}, 2 * old.id + 1, iif(old.status = 'streaming', 0, NULL)) {NOTED};
+    {_keep("old.content", OLD_OWNER, "2 * old.id + 1")};
 END;
 CREATE TRIGGER message_deleted AFTER DELETE ON message WHEN old.status <> 'streaming' BEGIN
-    INSERT INTO unindexed (key, indexed, owner, removed) VALUES (
-        2 * old.id + 1, NULL, (SELECT owner FROM session WHERE key = old.session), old.content
-    ) {LATER};
+    INSERT INTO unindexed (owner, key, indexed) VALUES ({OLD_OWNER}, 2 * old.id + 1, NULL) {NOTED};
+    {_keep("old.content", OLD_OWNER, "2 * old.id + 1")};
 END;
 """
 

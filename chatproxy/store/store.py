@@ -17,32 +17,36 @@ from chatproxy.store.sessions import Sessions
 
 
 class Store:
-    """The repositories over one open database, and the task that removes what was deleted."""
+    """The repositories over one open database, and the tasks that work on it in the background."""
 
     def __init__(self, database: Database, words: Words) -> None:
         self.database = database
-        self._words = words
         self._deleted = asyncio.Event()
         self._deleted.set()  # an earlier process may have left something
         self.sessions = Sessions(database, words, self._deleted)
         self.messages = Messages(database)
         self.documents = Documents(database, self._deleted)
-        self._tasks = AsyncExitStack()
+        self._resources = AsyncExitStack()
 
     @classmethod
     async def open(cls, path: Path, committed: Callable[[float], None] = lambda seconds: None) -> Self:
         """Open the file at `path`, and clean up after a crash; see `Database.open`."""
-        index = Words()
+        written = asyncio.Event()
 
         def observe(seconds: float) -> None:
             committed(seconds)
-            index.wake()
+            written.set()
 
-        database = await Database.open(path, [messages.reconcile, documents.reconcile], observe)
-        store = cls(database, await index.follow(database))
-        removal = background(store._remove_deleted(), name="removal of what was deleted")
-        await store._tasks.enter_async_context(removal)
-        return store
+        async with AsyncExitStack() as resources:
+            database = await Database.open(path, [messages.reconcile, documents.reconcile], observe)
+            resources.push_async_callback(database.close)
+            words = Words(database, written)
+            await resources.enter_async_context(words.following())
+            store = cls(database, words)
+            removal = background(store._remove_deleted(), name="removal of what was deleted")
+            await resources.enter_async_context(removal)
+            store._resources = resources.pop_all()
+            return store
 
     async def _remove_deleted(self) -> None:
         while True:
@@ -54,6 +58,4 @@ class Store:
 
     async def close(self) -> None:
         """Commit all pending units, and close the file."""
-        await self._tasks.aclose()
-        await self._words.close()
-        await self.database.close()
+        await self._resources.aclose()

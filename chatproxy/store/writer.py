@@ -100,7 +100,9 @@ def chat_error(error: sqlite3.Error) -> ChatError:
         return ChatError("overloaded", "The database is busy; try again in a moment.", retry_after=1)
     if code == sqlite3.SQLITE_INTERRUPT:
         return ChatError(
-            "overloaded", "The search took too long; search for longer or rarer words.", retry_after=1
+            "overloaded",
+            "The database took too long; try again in a moment, or search for longer or rarer words.",
+            retry_after=1,
         )
     logger.error("the database failed", exc_info=error)
     return ChatError("internal", "The database failed; chatproxy's log says how.")

@@ -461,8 +461,8 @@ async def test_an_export_that_a_deletion_cuts_short_breaks_off(
     monkeypatch.setattr(transcript, "EXPORT_MESSAGES", 1)
     read = Messages.page_after
 
-    async def read_and_delete(self: Messages, of: Session, **page: int) -> Any:
-        found = await read(self, of, **page)
+    async def read_and_delete(self: Messages, of: Session, owner: str, **page: int) -> Any:
+        found = await read(self, of, owner, **page)
         if page["after"] == 0:
             await client.call("DELETE", f"{SESSIONS}/{session}", status=204)
         return found

@@ -5,7 +5,6 @@ not change.
 """
 
 import asyncio
-import re
 import sqlite3
 import weakref
 from collections import Counter
@@ -16,11 +15,11 @@ from typing import Final
 from chatproxy.errors import ChatError
 from chatproxy.fair import FairSlots
 from chatproxy.store.database import phrase
+from chatproxy.store.search.pairs import MOST_TERMS, pairs
 
 MAX_BYTES: Final = 64 * 1024 * 1024  # of all indexes that are kept
 OVERHEAD: Final = 128 * 1024  # bytes that an empty index takes
 SEARCH_SECONDS: Final = 1.0
-MAX_PAIRS: Final = 64  # per search
 
 _CREATE: Final = """
     CREATE VIRTUAL TABLE words USING fts5 (
@@ -64,7 +63,7 @@ class DocumentIndex:
         The score is BM25's, which favours words that are rare in the document. Raises `overloaded` if the
         search takes longer than SEARCH_SECONDS.
         """
-        wanted = dict.fromkeys([*words, *pairs(" ".join(words))[:MAX_PAIRS]])
+        wanted = dict.fromkeys([*words, *pairs(" ".join(words))[:MOST_TERMS]])
         any_of = " OR ".join([phrase(word) for word in wanted])
         deadline = monotonic() + SEARCH_SECONDS
         self._connection.set_progress_handler(lambda: monotonic() > deadline, 1000)
@@ -153,12 +152,3 @@ def openings(text: str) -> str:
 def _opening(line: str, _: str, rest: str) -> str:
     heading = len(line) < 80 and (not rest or line.startswith("#") or line[:1].isdecimal())
     return line if heading else " ".join(line.split(maxsplit=2)[:2])
-
-
-# Chinese and Japanese do not separate words, Korean does not separate them from their endings.
-_CJK: Final = re.compile(r"[\u3005\u3041-\u3096\u30a1-\u30fa\u30fc\u3400-\u9fff\uac00-\ud7a3]{2,}")
-
-
-def pairs(text: str) -> list[str]:
-    """Return all pairs of adjacent CJK characters, which stand in for words that the index cannot see."""
-    return [run[place : place + 2] for run in _CJK.findall(text) for place in range(len(run) - 1)]

@@ -2,8 +2,8 @@
 
 It is one FTS5 table without content. Each word is stored behind a key of its owner, so that a search reads
 only what the owner wrote, and takes no longer for what others wrote. Triggers note in `unindexed` which texts
-the index has yet to follow; `Words` follows in small steps, in the background. As the index is derived from
-the texts, nothing but a search depends on it: a damaged one is built again.
+the index has yet to follow; `Words` follows in small steps, in the background, and owners take turns. As the
+index is derived from the texts, nothing but a search depends on it: a damaged one is built again.
 
 Row 2 * key of the index has the words of a session's title, row 2 * id + 1 those of a message. A long text is
 indexed in parts, all in the same row.
@@ -12,12 +12,14 @@ indexed in parts, all in the same row.
 import asyncio
 import logging
 import re
+import sqlite3
 import unicodedata
 from collections.abc import AsyncIterator, Callable, Coroutine, Iterator, Sequence
-from contextlib import AsyncExitStack, asynccontextmanager, suppress
+from contextlib import asynccontextmanager, suppress
 from functools import partial
 from hashlib import blake2b
-from typing import Any, Final, Literal, Self, TypedDict
+from typing import Any, Final, Literal, TypedDict
+from weakref import WeakValueDictionary
 
 import aiosqlite
 
@@ -26,19 +28,30 @@ from chatproxy.errors import ChatError
 from chatproxy.store import file
 from chatproxy.store.database import Database, Row, fetch
 from chatproxy.store.file import INDEX
-from chatproxy.store.writer import STEP, Connection, DamagedError, Lane, notice_damage, translate_errors
+from chatproxy.store.search.pairs import CJK, MOST_TERMS, pairs
+from chatproxy.store.writer import (
+    STEP,
+    Connection,
+    DamagedError,
+    Lane,
+    in_thread,
+    is_damage,
+    notice_damage,
+)
 
 logger: Final = logging.getLogger(__name__)
 
 PART: Final = 32 * 1024  # characters that are indexed at once
-BATCH: Final = 64 * 1024  # characters of words, after which a unit takes no more texts
+BATCH: Final = 128 * 1024  # characters of texts and their words, after which a unit takes no more texts
 MOST_TEXTS: Final = 200  # per unit
-MOST_NOTED: Final = 10_000  # titles, and as many messages, per unit
-GATHER: Final = 0.1  # seconds between units, so that a busy server commits few of them
-CATCH_UP: Final = 1.0  # seconds that a search waits for what was committed before it
+MOST_OWNERS: Final = 50  # per unit
+KEPT: Final = 16 * 1024 * 1024  # characters of long texts that are kept from one of their parts to the next
+MOST_NOTED: Final = 1000  # per unit
+MOST_FORGOTTEN: Final = 20  # per unit
+GATHER: Final = 0.1  # seconds after a commit, so that a busy server commits few units
+CATCH_UP: Final = 0.5  # seconds that a search waits for what its owner wrote before it
 REST: Final = 2.0  # seconds after a failure, such as a full disk
 LONGEST_WORD: Final = 64  # characters; the rest of a word is not indexed
-MOST_TERMS: Final = 64  # of a search
 
 # What is in the index depends on all of these; it is built again when one changes.
 FORMAT: Final = f"1, Unicode {unicodedata.unidata_version}"
@@ -51,42 +64,40 @@ _CREATE: Final = f"""
         terms, content = '', columnsize = 0, detail = none, tokenize = 'ascii'
     )
 """
-_LAST: Final = """
-    SELECT max(last) AS last
-    FROM (SELECT max(key) AS last FROM session UNION ALL SELECT max(id) FROM message)
-"""
-_UNNOTE: Final = "DELETE FROM unindexed WHERE key BETWEEN 2 * :first AND 2 * :last + 1"
-_NOTE: Final = """
-    INSERT INTO unindexed (key)
-    SELECT 2 * key FROM session WHERE key BETWEEN :first AND :last
-    UNION ALL
-    SELECT 2 * id + 1 FROM message WHERE id BETWEEN :first AND :last AND status <> 'streaming'
-"""
-# `terms` and `parts` are the functions of this module. A NULL in `indexed` stands for all parts.
-_UNINDEXED: Final = """
-    SELECT key, version, indexed, removing, parts(text) AS parts, terms(
-        owner, text, iif(removing, ifnull(indexed, parts(text)) - 1, indexed)
-    ) AS terms FROM (
-        SELECT unindexed.key, version, indexed, removed IS NOT NULL AS removing,
-            iif(removed IS NULL, session.owner, unindexed.owner) AS owner,
-            coalesce(removed, iif(unindexed.key % 2, content, title)) AS text
-        FROM unindexed
-        LEFT JOIN message ON unindexed.key % 2 AND message.id = unindexed.key / 2
-        LEFT JOIN session ON session.key = iif(unindexed.key % 2, message.session, unindexed.key / 2)
-        ORDER BY unindexed.key LIMIT :limit
+# Of the owners of texts to index, the first from `first` on.
+_OWNERS: Final = """
+    WITH RECURSIVE waiting (owner) AS (
+        SELECT min(owner) FROM unindexed WHERE owner >= :first
+        UNION ALL
+        SELECT (SELECT min(unindexed.owner) FROM unindexed WHERE unindexed.owner > waiting.owner)
+        FROM waiting WHERE owner IS NOT NULL LIMIT :limit
     )
+    SELECT owner FROM waiting WHERE owner IS NOT NULL
 """
-_CURRENT: Final = "FROM unindexed WHERE key = :key AND version = :version"
+_UNINDEXED: Final = """
+    SELECT id, owner, key, version, indexed,
+        EXISTS (SELECT 1 FROM removed WHERE id = unindexed.id) AS removing
+    FROM unindexed WHERE owner = :owner ORDER BY id LIMIT :limit
+"""
+# As bytes, since an earlier version or another program may have written what is not UTF-8.
+_REMOVED: Final = "SELECT CAST(text AS BLOB) AS text FROM removed WHERE id = :id"
+_TITLE: Final = "SELECT CAST(title AS BLOB) AS text FROM session WHERE key = :key / 2 AND owner = :owner"
+_CONTENT: Final = "SELECT CAST(content AS BLOB) AS text FROM message WHERE id = :key / 2"
+
+_CURRENT: Final = "FROM unindexed WHERE id = :id AND version = :version"
 _EDIT: Final = f"INSERT INTO {INDEX} ({INDEX}, rowid, terms) SELECT :command, key, :terms {_CURRENT}"
-_ADVANCE: Final = """
-    UPDATE unindexed SET indexed = :indexed, removed = iif(:indexed, removed, NULL)
-    WHERE key = :key AND version = :version
+_ADVANCE: Final = "UPDATE unindexed SET indexed = :indexed WHERE id = :id AND version = :version"
+_FORGET: Final = f"DELETE FROM removed WHERE id = (SELECT id {_CURRENT})"
+
+_TITLES: Final = """
+    SELECT owner, 2 * key AS key FROM session WHERE title IS NOT NULL AND session.key > :after / 2
+    ORDER BY session.key LIMIT :limit
+"""
+_CONTENTS: Final = """
+    SELECT owner, 2 * message.id + 1 AS key FROM message JOIN session ON session.key = session
+    WHERE message.id > :after / 2 AND status <> 'streaming' ORDER BY message.id LIMIT :limit
 """
 
-# Chinese and Japanese do not separate words, Korean does not separate them from their endings.
-_CJK: Final = re.compile(
-    r"([\u3005\u3041-\u3096\u30a1-\u30fa\u30fc\u3400-\u9fff\uac00-\ud7a3\U00020000-\U0003ffff]+)"
-)
 _ASCII_WORD: Final = re.compile(r"[a-z0-9]+")
 _WORD: Final = re.compile(r"[^\W_]+")
 _REST_OF_WORD: Final = re.compile(r"\S{0,1024}")
@@ -130,7 +141,8 @@ def _indexed(text: str) -> Iterator[str]:
     """Yield words, and of a run of CJK characters each pair, and the last one, which begins no pair."""
     for run, is_cjk in _runs(text):
         if is_cjk:
-            yield from (run[place : place + 2] for place in range(len(run)))
+            yield from pairs(run)
+            yield run[-1]
         else:
             yield run[:LONGEST_WORD]
 
@@ -139,7 +151,7 @@ def _searched(text: str) -> Iterator[str]:
     """Yield words, and the pairs of a run of CJK characters; a single one is the beginning of a pair."""
     for run, is_cjk in _runs(text):
         if is_cjk and len(run) > 1:
-            yield from (run[place : place + 2] for place in range(len(run) - 1))
+            yield from pairs(run)
         else:
             yield run[:LONGEST_WORD]
 
@@ -152,7 +164,7 @@ def _runs(text: str) -> Iterator[tuple[str, bool]]:
         return
     bare = [each for each in unicodedata.normalize("NFKD", text) if not unicodedata.combining(each)]
     for found in _WORD.finditer(unicodedata.normalize("NFC", "".join(bare)).casefold()):
-        for place, run in enumerate(_CJK.split(found[0])):  # every second one is CJK
+        for place, run in enumerate(CJK.split(found[0])):  # every second one is CJK
             if run:
                 yield run, place % 2 == 1
 
@@ -163,140 +175,217 @@ def _runs(text: str) -> Iterator[tuple[str, bool]]:
 class Words:
     """Keeps the index up to date, and searches in it."""
 
-    def __init__(self) -> None:
-        self._database: Database  # set by `follow`
-        self._woken = asyncio.Event()
-        self._woken.set()
-        self._caught_up = asyncio.Event()
-        self._suspect = True
-        self._resources = AsyncExitStack()
-
-    def wake(self) -> None:
-        """Note that something was committed, which the index may have yet to follow."""
-        self._woken.set()
-        self._caught_up.clear()
-
-    async def follow(self, database: Database) -> Self:
-        """Begin to follow what is committed, and what a crash or an earlier version left unindexed.
-
-        Build the index if there is none, or one that was made in another way.
-        """
+    def __init__(self, database: Database, committed: asyncio.Event) -> None:
+        """Set `committed` after each commit, which may have brought what the index has yet to follow."""
         self._database = database
-        rows = await database.fetch("SELECT format FROM word_index")
-        if [row["format"] for row in rows] != [FORMAT]:
-            await self._rebuild(damaged=False)
-        reader = await self._resources.enter_async_context(database.reader())
-        await reader.create_function("parts", 1, parts, deterministic=True)
-        await reader.create_function("terms", 3, terms, deterministic=True)
-        await self._resources.enter_async_context(background(self._work(reader), name="words"))
-        return self
+        self._committed = committed
+        self._ready = asyncio.Event()
+        self._damaged: bool | None = None  # None: it may be
+        self._followed: WeakValueDictionary[str, asyncio.Event] = WeakValueDictionary()  # by owner
 
-    async def close(self) -> None:
-        """Stop; the next start goes on from there."""
-        await self._resources.aclose()
+    @asynccontextmanager
+    async def following(self) -> AsyncIterator[None]:
+        """Follow what is committed, while a block runs, and first what an earlier process left unindexed."""
+        async with self._database.reader() as reader, background(self._work(reader), name="words"):
+            yield
 
     async def search(self, sql: str, *, owner: str, q: str, **arguments: object) -> Sequence[Row]:
         """Return the rows of a query that finds rows of the index with `MATCH :words`.
 
-        What was committed before is found, unless there is much of it. Raises `overloaded`.
+        What the owner wrote before is found, unless there is much of it. Raises `overloaded`.
         """
         if (words := query(owner, q)) is None:
             return []
         with suppress(TimeoutError):
             async with asyncio.timeout(CATCH_UP):
-                await self._caught_up.wait()
+                await self._ready.wait()
+                await self._follow(owner)
+        if not self._ready.is_set():
+            raise _unavailable("built")
         try:
             return await self._database.search(sql, owner=owner, words=words, **arguments)
         except DamagedError as error:
-            self._suspect = True
-            self.wake()
-            raise ChatError(
-                "overloaded", "The index for searches is being repaired; search again soon.", retry_after=5
-            ) from error
+            self._damaged = None
+            self._committed.set()
+            raise _unavailable("repaired") from error
+
+    async def _follow(self, owner: str) -> None:
+        """Wait until the index has followed what the owner has written so far; others' texts do not count."""
+        (row,) = await self._database.fetch(
+            "SELECT max(id) AS newest FROM unindexed WHERE owner = :owner", owner=owner
+        )
+        while row["newest"] is not None:
+            followed = self._followed.setdefault(owner, asyncio.Event())
+            if not await self._database.fetch(
+                "SELECT 1 FROM unindexed WHERE owner = :owner AND id <= :newest LIMIT 1",
+                owner=owner,
+                newest=row["newest"],
+            ):
+                return
+            await followed.wait()
 
     async def _work(self, reader: aiosqlite.Connection) -> None:
+        texts = _Texts()
+        self._committed.set()  # an earlier process may have left some
         while True:
-            await self._woken.wait()
-            await asyncio.sleep(GATHER)
-            self._woken.clear()
             try:
-                await self._catch_up(reader)
-            except ChatError:
+                await self._prepare()
+                await self._committed.wait()
+                await asyncio.sleep(GATHER)
+                await self._catch_up(reader, texts)
+            except Exception as error:
+                if isinstance(error, DamagedError):
+                    self._damaged = True
+                elif not isinstance(error, ChatError):
+                    logger.exception("the index for searches could not follow; it will try again")
                 await asyncio.sleep(REST)
-                self.wake()
-            if not self._woken.is_set():
-                self._caught_up.set()
+                self._committed.set()
 
-    async def _catch_up(self, reader: aiosqlite.Connection) -> None:
-        """Index what is not; if the index is damaged, build it again."""
-        try:
-            with translate_errors():
-                if self._suspect and await asyncio.to_thread(file.index_is_damaged, self._database.path):
-                    raise DamagedError
-                self._suspect = False
-                while edits := await _edits(reader):
-                    await self._database.run(partial(_apply, edits=edits), size=STEP, lane=Lane.STEPS)
-        except DamagedError:
+    async def _prepare(self) -> None:
+        """Build the index if there is none, if it was made in another way, or if it is damaged."""
+        if not self._ready.is_set():
+            rows = await self._database.fetch("SELECT format FROM word_index")
+            if [row["format"] for row in rows] != [FORMAT]:
+                await self._rebuild(damaged=False)
+            self._ready.set()
+        if self._damaged is None:
+            self._damaged = await asyncio.to_thread(file.index_is_damaged, self._database.path)
+        if self._damaged:
             logger.warning("the index for searches is damaged, and is built again")
             await self._rebuild(damaged=True)
-            await asyncio.sleep(REST)  # if that did not help
+            self._damaged = False
+
+    async def _catch_up(self, reader: aiosqlite.Connection, texts: "_Texts") -> None:
+        """Index what is not."""
+        while True:
+            self._committed.clear()  # so that what is committed here does not count
+            if not (edits := await in_thread(reader, texts.edits)):
+                return
+            await self._database.run(partial(_apply, edits=edits), size=STEP, lane=Lane.STEPS)
+            for owner in {edit["owner"] for edit in edits if edit["finished"]}:
+                if followed := self._followed.pop(owner, None):
+                    followed.set()
 
     async def _rebuild(self, *, damaged: bool) -> None:
-        """Note that all texts are to be indexed, and replace the index by an empty one.
+        """Note that all texts are to be indexed from nothing, and then replace the index by an empty one.
 
-        Whatever changes meanwhile is noted, too, as nothing follows what is noted before this has ended.
+        What changes meanwhile is noted, too. After a crash, all of it is done again.
         """
-        last = await self._database.run(_begin_again, size=STEP, lane=Lane.STEPS)
-        for first in range(0, last + 1, MOST_NOTED):
-            await self._database.run(
-                partial(_note, first=first, last=first + MOST_NOTED - 1), size=STEP, lane=Lane.STEPS
-            )
-        units: list[Callable[..., Coroutine[Any, Any, None]]] = [
-            partial(_remove, name=name) for name in _OBSOLETE
-        ]
-        for unit in (*units, _create):
-            try:
-                await self._database.run(partial(unit, damaged=damaged), size=STEP, lane=Lane.STEPS)
-            except DamagedError:
-                await self._database.run(partial(unit, damaged=True), size=STEP, lane=Lane.STEPS)
+        for name in _OBSOLETE:
+            await self._despite_damage(partial(_remove, name=name), damaged=False)
+        for texts in (_TITLES, _CONTENTS):
+            last: int | None = 0
+            while last is not None:
+                last = await self._database.run(
+                    partial(_note, texts=texts, after=last), size=STEP, lane=Lane.STEPS
+                )
+        while await self._database.run(_forget_some, size=STEP, lane=Lane.STEPS):
+            pass
+        await self._despite_damage(_create, damaged=damaged)
+
+    async def _despite_damage(self, unit: Callable[..., Coroutine[Any, Any, None]], *, damaged: bool) -> None:
+        try:
+            await self._database.run(partial(unit, damaged=damaged), size=STEP, lane=Lane.STEPS)
+        except DamagedError:
+            await self._database.run(partial(unit, damaged=True), size=STEP, lane=Lane.STEPS)
+
+
+def _unavailable(state: str) -> ChatError:
+    return ChatError(
+        "overloaded", f"The index for searches is being {state}; search again soon.", retry_after=5
+    )
 
 
 class Edit(TypedDict):
     """One step towards an index that holds what a row has: `terms` to add or to delete, if any."""
 
-    key: int
+    id: int
     version: int
+    owner: str
     command: Literal["delete"] | None
-    terms: str | None
+    terms: str
     indexed: int
     finished: bool
 
 
-async def _edits(reader: aiosqlite.Connection) -> list[Edit]:
-    """Return the next steps, as many as one unit may take."""
-    edits: list[Edit] = []
-    size = 0
-    async with reader.execute(_UNINDEXED, {"limit": MOST_TEXTS}) as cursor:
-        while size < BATCH and (row := await cursor.fetchone()):
-            edits.append(_edit(row))
-            size += len(row["terms"])
-    return edits
+class _Texts:
+    """Reads what is to be indexed, in the thread of a connection, and cuts it.
+
+    A text of several parts is kept from one to the next, so that its cost grows with its length only.
+    """
+
+    def __init__(self) -> None:
+        self._first = ""  # whose turn it is: the first owner from here on
+        self._kept: dict[tuple[int, int, bool], str] = {}  # least recently used first
+
+    def edits(self, connection: sqlite3.Connection) -> list[Edit]:
+        """Return the next steps, as many as one unit may take. Owners take turns."""
+        edits: list[Edit] = []
+        size = 0
+        owners = self._owners(connection)
+        for owner in owners:
+            self._first = owner + "\0"
+            share = {"owner": owner, "limit": MOST_TEXTS // len(owners)}
+            for row in connection.execute(_UNINDEXED, share):
+                edit = self._edit(connection, row)
+                edits.append(edit)
+                size += PART * bool(edit["terms"]) + len(edit["terms"])
+                if size >= BATCH:
+                    return edits
+        return edits
+
+    def _owners(self, connection: sqlite3.Connection) -> list[str]:
+        for first in (self._first, ""):
+            rows = connection.execute(_OWNERS, {"first": first, "limit": MOST_OWNERS}).fetchall()
+            if rows:
+                return [row["owner"] for row in rows]
+        self._kept.clear()
+        return []
+
+    def _edit(self, connection: sqlite3.Connection, row: Row) -> Edit:
+        """Return the next step of a text. One that cannot be read or cut is left out of the index."""
+        edit = Edit(
+            id=row["id"],
+            version=row["version"],
+            owner=row["owner"],
+            command="delete" if row["removing"] else None,
+            terms="",
+            indexed=0,
+            finished=True,
+        )
+        try:
+            place = row["id"], row["version"], bool(row["removing"])
+            text = self._kept.pop(place) if place in self._kept else _read(connection, row)
+            count = parts(text)
+            before = count if row["indexed"] is None else row["indexed"]
+            if row["removing"]:
+                edit["indexed"] = max(0, before - 1)
+                edit["finished"] = False
+                edit["terms"] = terms(row["owner"], text, before - 1)
+                again = before > 1
+            else:
+                edit["indexed"] = before + 1
+                edit["finished"] = before + 1 >= count
+                edit["terms"] = terms(row["owner"], text, before)
+                again = not edit["finished"]
+            if again:
+                self._keep(place, text)
+        except Exception as error:
+            if isinstance(error, sqlite3.Error) and not is_damage(error):
+                raise
+            logger.exception("text %d cannot be indexed; no search finds it", row["key"])
+        return edit
+
+    def _keep(self, place: tuple[int, int, bool], text: str) -> None:
+        self._kept[place] = text
+        while len(self._kept) > 1 and sum(map(len, self._kept.values())) > KEPT:
+            del self._kept[next(iter(self._kept))]
 
 
-def _edit(row: Row) -> Edit:
-    before = row["parts"] if row["indexed"] is None else row["indexed"]
-    if row["removing"]:
-        more, after, finished = before > 0, max(0, before - 1), False
-    else:
-        more, after, finished = before < row["parts"], before + 1, before + 1 >= row["parts"]
-    return Edit(
-        key=row["key"],
-        version=row["version"],
-        command="delete" if row["removing"] else None,
-        terms=row["terms"] if more else None,
-        indexed=after,
-        finished=finished,
-    )
+def _read(connection: sqlite3.Connection, row: Row) -> str:
+    sql = _REMOVED if row["removing"] else _CONTENT if row["key"] % 2 else _TITLE
+    found = connection.execute(sql, dict(row)).fetchone()
+    return (found["text"] or b"").decode(errors="replace") if found else ""
 
 
 # -- units of work, for the writer
@@ -305,35 +394,43 @@ def _edit(row: Row) -> Edit:
 async def _apply(connection: Connection, edits: Sequence[Edit]) -> None:
     """Edit the index. A text that has changed since the edits were made is left to later ones."""
     async with _noticing_damage(connection):
-        await connection.executemany(_EDIT, [edit for edit in edits if edit["terms"] is not None])
+        await connection.executemany(_EDIT, [edit for edit in edits if edit["terms"]])
         # A savepoint makes FTS5 write what it has in memory, so that damage shows here and not at the COMMIT.
         await connection.execute("SAVEPOINT written")
         await connection.execute("RELEASE written")
     await connection.executemany(_ADVANCE, [edit for edit in edits if not edit["finished"]])
+    await connection.executemany(_FORGET, [edit for edit in edits if edit["command"] and not edit["indexed"]])
     await connection.executemany(f"DELETE {_CURRENT}", [edit for edit in edits if edit["finished"]])
 
 
-async def _begin_again(connection: Connection) -> int:
-    """Forget what is noted of the old index; return the last key of a session or message.
+async def _note(connection: Connection, texts: str, after: int) -> int | None:
+    """Note that some texts are not in the index; return the last one's key, None if it is the last of all.
 
-    Should the rest be interrupted, the next start begins again, too.
+    Triggers note what is added meanwhile.
     """
-    await connection.execute("DELETE FROM word_index")
-    await connection.execute("DELETE FROM unindexed")
-    (row,) = await fetch(connection, _LAST)
-    return row["last"] or 0
+    rows = await fetch(
+        connection,
+        f"INSERT INTO unindexed (owner, key) SELECT owner, key FROM ({texts}) WHERE true"
+        " ON CONFLICT (owner, key) DO UPDATE SET version = version + 1, indexed = 0 RETURNING key",
+        after=after,
+        limit=MOST_NOTED,
+    )
+    return max(row["key"] for row in rows) if len(rows) == MOST_NOTED else None
 
 
-async def _note(connection: Connection, first: int, last: int) -> None:
-    """Note that texts are to be indexed as a whole, whatever became of them since `_begin_again`."""
-    for sql in (_UNNOTE, _NOTE):
-        await connection.execute(sql, {"first": first, "last": last})
+async def _forget_some(connection: Connection) -> bool:
+    """Forget some texts that were removed, once all others are noted; return whether there were any."""
+    some = f"(SELECT id FROM removed ORDER BY id LIMIT {MOST_FORGOTTEN})"
+    await connection.execute(f"DELETE FROM unindexed WHERE id IN {some} AND indexed IS NOT 0")
+    cursor = await connection.execute(f"DELETE FROM removed WHERE id IN {some}")
+    return cursor.rowcount > 0
 
 
 async def _create(connection: Connection, *, damaged: bool) -> None:
     """Put an empty index in place of the old one."""
     await _remove(connection, INDEX, damaged=damaged)
     await connection.execute(_CREATE)
+    await connection.execute("DELETE FROM word_index")
     await connection.execute("INSERT INTO word_index (format) VALUES (?)", (FORMAT,))
 
 
@@ -343,10 +440,12 @@ async def _remove(connection: Connection, name: str, *, damaged: bool) -> None:
         async with _noticing_damage(connection):
             await connection.execute(f"DROP TABLE IF EXISTS {name}")
         return
-    await connection.execute("PRAGMA writable_schema = ON")
     tables = [(f"{name}{suffix}",) for suffix in ("", *_SHADOWS)]
-    await connection.executemany("DELETE FROM sqlite_schema WHERE tbl_name = ?", tables)
-    await connection.execute("PRAGMA writable_schema = RESET")
+    try:
+        await connection.execute("PRAGMA writable_schema = ON")
+        await connection.executemany("DELETE FROM sqlite_schema WHERE tbl_name = ?", tables)
+    finally:
+        await connection.execute("PRAGMA writable_schema = RESET")
 
 
 @asynccontextmanager

@@ -16,6 +16,7 @@ from chatproxy.web.api.sessions import SESSION, session_of
 from chatproxy.web.held import HELD, PIECE
 from chatproxy.web.keys import CHAT
 from chatproxy.web.operation import JSON, operation
+from chatproxy.web.security import owner
 
 routes: Final = web.RouteTableDef()
 
@@ -63,7 +64,7 @@ async def export_session(request: web.Request) -> web.StreamResponse:
     await response.prepare(request)
     waiting = bytearray(form.before(session))
     between = b""
-    async with aclosing(chat.transcript.conversation(session)) as messages:
+    async with aclosing(chat.transcript.conversation(session, owner(request))) as messages:
         try:
             async for message in messages:
                 waiting += between + form.message(message)

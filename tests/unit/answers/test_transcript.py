@@ -74,7 +74,7 @@ async def test_every_read_shows_the_live_text(
     assert await transcript.answer(session, reply.id) is answer
     assert (await transcript.message(session, reply.id)).content == "so far"
     page, _ = await transcript.page(session, limit=10, before=None)
-    pages = [message async for message in transcript.conversation(session)]
+    pages = [message async for message in transcript.conversation(session, "ann")]
     history = await transcript.history(session, limit=10, before=None)
     assert [message.content for message in page] == ["Hi", "so far"]
     assert [message.content for message in pages] == ["Hi", "so far"]
@@ -86,7 +86,7 @@ async def test_a_deletion_in_the_middle_does_not_look_like_the_end(
 ) -> None:
     monkeypatch.setattr(module, "EXPORT_MESSAGES", 1)
     await begun(store, session)
-    pages = transcript.conversation(session)
+    pages = transcript.conversation(session, "ann")
     assert (await anext(pages)).role == "user"
     await store.sessions.delete(session)
     with pytest.raises(ChatError) as refused:

@@ -81,7 +81,7 @@ async def test_searches_that_nobody_waits_for_delay_nobody(
     await asyncio.wait(searches)
     assert 0 < len(refused) < 50
     assert {str(search.exception()) for search in refused} == {
-        "Too many searches are waiting; try again in a moment."
+        "Too many searches and exports are waiting; try again in a moment."
     }
     assert all(search.cancelled() for search in searches if search not in refused)
 

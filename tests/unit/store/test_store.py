@@ -3,7 +3,7 @@ import re
 import signal
 import sqlite3
 import sys
-from collections.abc import AsyncIterator, Awaitable
+from collections.abc import AsyncIterator, Awaitable, Sequence
 from contextlib import closing
 from pathlib import Path
 from unittest.mock import AsyncMock
@@ -22,6 +22,7 @@ from chatproxy.store.records import (
     EarlierSend,
     Failure,
     Message,
+    NewDocument,
     NewTurn,
     Notice,
     Piece,
@@ -275,7 +276,7 @@ async def test_a_session_that_was_deleted_in_the_meantime(store: Store, session:
         store.messages.get(session, question),
         store.messages.get_answer(session, answer),
         store.messages.page(session, limit=10, before=None),
-        store.messages.page_after(session, limit=10, size=MANY, after=0),
+        store.messages.page_after(session, "ann", limit=10, size=MANY, after=0),
         store.messages.check_replaces(session, question),
     ):
         error = await refused(call)
@@ -503,7 +504,7 @@ async def test_pages_of_messages_from_the_beginning(store: Store, session: Sessi
     pages: list[list[str]] = []
     after: int | None = 0
     while after is not None:
-        messages, after = await store.messages.page_after(session, after=after, limit=3, size=MANY)
+        messages, after = await store.messages.page_after(session, "ann", after=after, limit=3, size=MANY)
         pages.append([message.content for message in messages])
     assert pages == [["question 0", "answer 0", "question 1"], ["answer 1"]]
 
@@ -525,7 +526,9 @@ async def test_a_page_ends_at_a_mebibyte_of_text_too(store: Store, session: Sess
     oldest_first: list[int] = []
     after: int | None = 0
     while after is not None:
-        messages, after = await store.messages.page_after(session, limit=500, size=601 * 1024, after=after)
+        messages, after = await store.messages.page_after(
+            session, "ann", limit=500, size=601 * 1024, after=after
+        )
         oldest_first.append(len(messages))
     assert oldest_first == [2, 1, 1, 2, 1, 1, 2]
 
@@ -729,7 +732,7 @@ async def test_pages_go_on_where_they_were_when_messages_are_replaced(store: Sto
     assert [message.id for message in page] == [others[0] + 1, *turn]
     page, _ = await store.messages.page(session, limit=2, before=others[1])
     assert [message.id for message in page] == [others[0], others[0] + 1]
-    assert await store.messages.page_after(session, limit=2, size=MANY, after=others[3]) == ([], None)
+    assert await store.messages.page_after(session, "ann", limit=2, size=MANY, after=others[3]) == ([], None)
     assert await store.messages.count_from(session, others[0]) == 4
     assert await store.messages.count_from(session, others[1]) == 0
     await say(store, session, "once more", "!", replaces=first)
@@ -869,6 +872,7 @@ async def test_a_probe_notices_that_conversations_cannot_be_read(
 
 
 async def test_nothing_but_a_search_scans_or_sorts(store: Store, session: Session, tmp_path: Path) -> None:
+    assert await titles(store, "word") == []  # the index is built
     statements: list[str] = []
     for connection in (store.database._reader, store.database._writer._connection):
         await connection.set_trace_callback(statements.append)
@@ -880,7 +884,7 @@ async def test_nothing_but_a_search_scans_or_sorts(store: Store, session: Sessio
     await store.sessions.page("ann", limit=10, before=None, q=None)
     await store.sessions.page("ann", limit=10, before="1", q=None)
     await store.messages.page(session, limit=10, before=None)
-    await store.messages.page_after(session, after=0, limit=10, size=MANY)
+    await store.messages.page_after(session, "ann", after=0, limit=10, size=MANY)
     await store.messages.get_answer(session, unfinished)
     await store.messages.images(session, [question], MANY)
     await store.messages.find_send(session, "c")
@@ -897,6 +901,27 @@ async def test_nothing_but_a_search_scans_or_sorts(store: Store, session: Sessio
     }
     assert slow == {}
     assert len(statements) > 50
+
+
+async def test_the_fast_lane_reads_nothing_long(store: Store, session: Session) -> None:
+    """Not even the probe, which reads of the newest message what precedes its text."""
+    question = await say(store, session, "Hi", "Hello", images=[b"1"])
+    document, _ = await store.documents.create(
+        "ann", NewDocument(title="d", media_type="text/plain", hash=b"h", size=1), chunks()
+    )
+    statements: list[str] = []
+    await store.database._reader.set_trace_callback(statements.append)
+    await store.database.ping()
+    assert [statement for statement in statements if "content" in statement] == []
+    await store.messages.page_after(session, "ann", after=0, limit=10, size=MANY)
+    await store.messages.images(session, [question], MANY)
+    found = await store.documents.search("ann", document, ["absent"], limit=9)
+    assert found == []
+    assert [name for name in ("thinking", "bytes", "[0]") if any(name in each for each in statements)] == []
+
+
+async def chunks() -> AsyncIterator[Sequence[str]]:
+    yield ["some text"]
 
 
 async def test_a_search_looks_only_at_what_it_finds(store: Store, tmp_path: Path) -> None:

@@ -1,7 +1,7 @@
 import asyncio
 import random
 import sqlite3
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 from contextlib import closing, suppress
 from itertools import pairwise
 from pathlib import Path
@@ -13,11 +13,13 @@ from msgspec.structs import replace
 from waiting import until
 
 from chatproxy.errors import ChatError
+from chatproxy.store.database import Database
 from chatproxy.store.migrations import MIGRATIONS, WORDS, migrate
 from chatproxy.store.records import NewTurn, Session
 from chatproxy.store.search import words
 from chatproxy.store.search.words import PART, parts, query, terms
 from chatproxy.store.store import Store
+from chatproxy.store.writer import Connection, DamagedError
 
 KEY = len(terms("ann", "x", 0)) - 1  # characters of an owner's key
 
@@ -45,9 +47,13 @@ async def titles(store: Store, q: str, owner: str = "ann") -> list[str | None]:
 
 
 def waiting(path: Path) -> int:
-    """Return how many texts the index has yet to follow."""
+    """Return how much is to be done: index texts, remove deleted sessions, build the index."""
     with closing(sqlite3.connect(path)) as connection:
-        (number,) = connection.execute("SELECT count(*) FROM unindexed").fetchone()
+        (number,) = connection.execute(
+            "SELECT (SELECT count(*) FROM unindexed) + (SELECT count(*) FROM session WHERE deleted)"
+            " + NOT EXISTS (SELECT 1 FROM word_index WHERE format = ?)",
+            (words.FORMAT,),
+        ).fetchone()
         return int(number)
 
 
@@ -202,6 +208,7 @@ async def test_a_search_costs_the_same_whatever_others_wrote(
 async def test_the_next_start_indexes_what_is_not(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(words, "GATHER", 60)
     store = await Store.open(path)
+    await followed(path)
     await say(store, await store.sessions.create("ann", title="Tea"), "How hot?", "80 degrees.")
     await store.close()
     assert waiting(path) == 3
@@ -346,3 +353,229 @@ async def test_an_index_that_is_damaged_later_is_noticed_by_whoever_uses_it(
             await titles(store, "word7003")
     await works(store, path, caplog)
     await store.close()
+
+
+# -- owners apart
+
+
+async def test_a_search_waits_for_its_own_texts_only(
+    store: Store, path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What another owner has yet to be indexed neither delays a search nor wakes it."""
+    await store.sessions.create("ann", title="Tea")
+    await followed(path)
+    monkeypatch.setattr(words._Texts, "edits", lambda texts, connection: [])  # nothing more is indexed
+    monkeypatch.setattr(words, "CATCH_UP", 60)
+    await store.sessions.create("bob", title="Coffee")
+    async with asyncio.timeout(10):
+        assert await titles(store, "tea") == ["Tea"]
+    search = asyncio.create_task(titles(store, "coffee", "bob"))
+    await asyncio.sleep(0.1)
+    assert not search.done()
+    search.cancel()
+
+
+async def test_a_search_does_not_wait_for_what_came_after_it(
+    store: Store, path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(words, "CATCH_UP", 60)
+    stop = asyncio.Event()
+
+    async def write() -> None:
+        while not stop.is_set():
+            await store.sessions.create("ann", title="Milk")
+
+    writing = asyncio.create_task(write())
+    await store.sessions.create("ann", title="Tea")
+    async with asyncio.timeout(20):
+        assert await titles(store, "tea") == ["Tea"]
+    stop.set()
+    await writing
+
+
+async def test_owners_take_turns_at_the_index(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A short text of one owner waits for one unit, however much another has waiting before it."""
+    with monkeypatch.context() as patch:
+        patch.setattr(words, "GATHER", 60)
+        store = await Store.open(path)
+        await followed(path)
+        session = await store.sessions.create("ann", title="Long")
+        for number in range(200):
+            await say(store, session, f"question {number}", "answer " * 5000)
+        await store.sessions.create("bob", title="Short")
+        await store.close()
+    turns: list[set[str]] = []
+    apply = words._apply
+
+    async def watched(connection: Connection, edits: Sequence[words.Edit]) -> None:
+        turns.append({edit["owner"] for edit in edits})
+        await apply(connection, edits)
+
+    monkeypatch.setattr(words, "_apply", watched)
+    store = await Store.open(path)
+    await followed(path)
+    assert "bob" in turns[0] | turns[1]
+    assert len(turns) > 20
+    await store.close()
+
+
+async def test_the_key_of_a_deleted_session_may_become_another_owners(
+    path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    store = await Store.open(path)
+    session = await store.sessions.create("ann", title="Tea")
+    await followed(path)
+    await store.close()
+    with closing(sqlite3.connect(path)) as connection, connection:
+        connection.execute("DELETE FROM session")
+        connection.execute(
+            "INSERT INTO session (key, id, owner, title, created_at, updated_at, activity)"
+            " VALUES (1, ?, 'bob', 'Coffee', '', '', 1)",
+            (session.id,),
+        )
+    store = await Store.open(path)
+    await followed(path)
+    assert indexed(path) == expected(path) != set()
+    assert await titles(store, "coffee", "bob") == ["Coffee"]
+    await store.close()
+
+
+async def test_the_index_rests_when_it_has_followed(
+    store: Store, path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Its own commits are nothing to follow."""
+    passes = 0
+    edits = words._Texts.edits
+
+    def counted(texts: words._Texts, connection: sqlite3.Connection) -> list[words.Edit]:
+        nonlocal passes
+        passes += 1
+        return edits(texts, connection)
+
+    await followed(path)
+    await asyncio.sleep(3 * words.GATHER)
+    monkeypatch.setattr(words._Texts, "edits", counted)
+    await store.sessions.create("ann", title="Tea")
+    await followed(path)
+    await asyncio.sleep(5 * words.GATHER)
+    assert passes == 2  # one finds the title, one finds nothing
+
+
+# -- cost
+
+
+async def test_indexing_and_removing_a_text_costs_as_much_as_it_is_long(
+    store: Store, path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Each text is read once, however many parts it has."""
+    read: list[int] = []
+    original = words._read
+
+    def counted(connection: sqlite3.Connection, row: sqlite3.Row) -> str:
+        text = original(connection, row)
+        read.append(len(text))
+        return text
+
+    monkeypatch.setattr(words, "_read", counted)
+    session = await store.sessions.create("ann")
+    text = "many words " * PART
+    await say(store, session, "?", text)
+    await followed(path)
+    assert [size for size in read if size > PART] == [len(text)]
+    read.clear()
+    await store.sessions.delete(session)
+    await followed(path)
+    assert [size for size in read if size > PART] == [len(text)]
+    assert indexed(path) == set()
+
+
+# -- failures
+
+
+async def test_a_text_that_cannot_be_cut_stops_no_other(
+    store: Store, path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    original = terms
+
+    def failing(owner: str, text: str | None, part: int) -> str:
+        if text == "Impossible":
+            raise ValueError
+        return original(owner, text, part)
+
+    monkeypatch.setattr(words, "terms", failing)
+    await store.sessions.create("ann", title="Impossible")
+    await store.sessions.create("ann", title="Tea")
+    await followed(path)
+    assert await titles(store, "tea") == ["Tea"]
+    assert len([record for record in caplog.records if "cannot be indexed" in record.getMessage()]) == 1
+
+
+@pytest.mark.parametrize("error", [RuntimeError(), DamagedError(), ChatError("storage_full", "Full.")])
+async def test_the_index_goes_on_after_any_failure(
+    store: Store, path: Path, monkeypatch: pytest.MonkeyPatch, error: Exception
+) -> None:
+    await followed(path)
+    monkeypatch.setattr(words, "REST", 0.05)
+    apply = words._apply
+    failures = 0
+
+    async def failing(connection: Connection, edits: Sequence[words.Edit]) -> None:
+        nonlocal failures
+        failures += 1
+        if failures < 4:
+            raise error
+        await apply(connection, edits)
+
+    monkeypatch.setattr(words, "_apply", failing)
+    await store.sessions.create("ann", title="Tea")
+    await followed(path)
+    assert await titles(store, "tea") == ["Tea"]
+    assert failures == 4
+
+
+async def test_an_index_that_cannot_be_built_stops_nothing_else(
+    store: Store, path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As on a full disk: the start succeeds, and the index is built later."""
+    session = await store.sessions.create("ann", title="Tea")
+    await followed(path)
+    await store.close()
+    monkeypatch.setattr(words, "FORMAT", "another")
+    monkeypatch.setattr(words, "REST", 0.05)
+    with monkeypatch.context() as patch:
+        patch.setattr(words, "_note", full)
+        store = await Store.open(path)
+        await say(store, await store.sessions.get("ann", session.id), "How hot?", "80 degrees.")
+        with pytest.raises(ChatError, match="being built; search again soon"):
+            await titles(store, "tea")
+    await followed(path)
+    assert await titles(store, "degrees") == ["Tea"]
+    await store.close()
+
+
+async def full(connection: Connection, texts: str, after: int) -> int | None:
+    raise ChatError("storage_full", "Full.")
+
+
+async def test_a_start_that_fails_closes_the_database(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    with monkeypatch.context() as patch:
+        patch.setattr(Database, "reader", refuse)
+        with pytest.raises(sqlite3.OperationalError):
+            await Store.open(path)
+    await (await Store.open(path)).close()  # it is not in use
+
+
+def refuse(database: Database) -> None:
+    raise sqlite3.OperationalError
+
+
+async def test_a_failure_leaves_no_schema_writable(store: Store, path: Path) -> None:
+    await followed(path)
+
+    async def remove(connection: Connection) -> object:
+        with pytest.raises(UnicodeEncodeError):
+            await words._remove(connection, "\ud800", damaged=True)
+        (row,) = await connection.execute_fetchall("PRAGMA writable_schema")
+        return row[0]
+
+    assert await store.database.run(remove) == 0
