@@ -1,8 +1,11 @@
-"""The clock of every deadline: it passes only while this process runs.
+"""The clock of deadlines: it passes only while this process runs.
 
 After a pause of the process (a stopped container, a moved machine), what arrived meanwhile still waits in the
-sockets, so nobody is late. A stretch in which the clock was not read counts as STEP at most, and the registry
-of answers reads it more often than that. Durations that are reported are those of `time.monotonic`.
+sockets, so neither Ollama nor a client is late. A stretch in which the clock was not read counts as STEP at
+most; `wait` and the registry of answers read it as often as that.
+
+Real time counts in side calls to Ollama, in searches and in a shutdown: a pause may end these early, which
+costs no answer, and they can be repeated. It also counts in durations that are reported.
 """
 
 import asyncio
@@ -34,5 +37,5 @@ async def wait(future: asyncio.Future[Any], seconds: float) -> bool:
     """Wait until a future is done, at most so many seconds; return whether it is."""
     deadline = now() + seconds
     while not future.done() and (left := deadline - now()) > 0:
-        await asyncio.wait({future}, timeout=left)
+        await asyncio.wait({future}, timeout=min(left, STEP))
     return future.done()

@@ -159,7 +159,7 @@ class GenerationRegistry:
     # -- periodic work
 
     def _tick(self) -> None:
-        clock.now()  # also where nobody else reads it
+        clock.now()  # also when there are no answers
         for generation in self:
             generation.tick()
 

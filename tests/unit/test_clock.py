@@ -36,3 +36,9 @@ async def test_what_arrives_after_a_pause_is_not_late() -> None:
 
 async def test_what_never_arrives_is_late() -> None:
     assert not await clock.wait(asyncio.get_running_loop().create_future(), 0.01)
+
+
+async def test_a_wait_keeps_time_by_itself() -> None:
+    began = time.monotonic()
+    assert not await clock.wait(asyncio.get_running_loop().create_future(), 0.5)
+    assert 0.4 < time.monotonic() - began < 1.5
