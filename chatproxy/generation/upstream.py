@@ -70,6 +70,7 @@ class UpstreamCall:
         self._models = models
         self._max_bytes = max_bytes
         self._room = max_bytes
+        self._asked_at: float | None = None  # on `clock`, when Ollama was asked first
         self._stream: ChatStream | None = None
         self._stopped = False
 
@@ -143,6 +144,7 @@ class UpstreamCall:
     async def _exchange(self, model: KnownModel) -> Line:
         state: State = "waiting" if self._models.warm(model) else "loading"
         self._answer.enter(state, eta_ms=model.measured.load_ms)
+        self._asked_at = clock.now() if self._asked_at is None else self._asked_at
         size, most_tokens = self._plan.fitted.size, self._plan.fitted.most_tokens
         async with background(self._watch_loading(model), name="loading"):
             try:
@@ -238,8 +240,8 @@ class UpstreamCall:
         )
 
     def time_limit(self, max_seconds: float) -> LimitReached | None:
-        """Return the limit that is reached if Ollama has taken that long since it was asked."""
-        if self._stream is None or clock.now() - self._stream.began < max_seconds:
+        """Return the limit that is reached if that much time has passed since Ollama was first asked."""
+        if self._asked_at is None or clock.now() - self._asked_at < max_seconds:
             return None
         return LimitReached(f"{max_seconds:g} s", "MAX_ANSWER_SECONDS")
 

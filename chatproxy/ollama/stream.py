@@ -80,8 +80,7 @@ class ChatStream(asyncio.Protocol):
         self.finished: asyncio.Future[Line] = loop.create_future()
         self.finished.add_done_callback(lambda _: self.abort())
         self.started = False  # whether any byte of a 200 response's body has arrived
-        self.began = clock.now()
-        self.last_read = self.began  # when bytes last arrived; before the first, when the request was sent
+        self.last_read = clock.now()  # when bytes last arrived; before the first, when the request was sent
         self._request = request
         self._receive = receive
         self._turns = turns

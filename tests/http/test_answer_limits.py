@@ -5,7 +5,7 @@ from itertools import repeat
 
 import pytest
 from chat_client import Serve
-from fake_ollama import FakeOllama, Script, answer, last, token
+from fake_ollama import FakeOllama, Script, answer, error, last, token
 
 
 @pytest.mark.parametrize(
@@ -69,6 +69,21 @@ async def test_an_answer_takes_no_longer_than_its_limit(
     assert given["finishReason"] == "length"
     assert "MAX_ANSWER_SECONDS" in given["warnings"][0]["message"]
     await asyncio.wait_for(fake.chats[0].closed.wait(), 10)
+
+
+async def test_another_model_has_the_rest_of_the_time_only(serve: Serve, fake: FakeOllama) -> None:
+    client = await serve(max_answer_seconds=1.5)
+    scripts = iter(
+        [
+            Script([error("out of memory")], delays=[1.2]),
+            Script(repeat(token(" word")), delays=repeat(0.05)),
+        ]
+    )
+    fake.script = lambda _: next(scripts)
+    given = await client.send(await client.new_session(), model="auto")
+    assert given["finishReason"] == "length"
+    assert [notice["code"] for notice in given["warnings"]] == ["model_fallback", "answer_limit"]
+    assert given["fullResponse"].count("word") < 20
 
 
 async def test_a_session_goes_on_after_a_limit(serve: Serve, fake: FakeOllama) -> None:
