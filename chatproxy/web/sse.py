@@ -17,7 +17,7 @@ from chatproxy.background import background
 
 SSE_HEADERS: Final = {
     "Content-Type": "text/event-stream; charset=utf-8",
-    "Cache-Control": "no-cache, no-transform",
+    "Cache-Control": "no-store, no-transform",
     "X-Accel-Buffering": "no",
 }
 SLICE: Final = 60 * 1024  # bytes per write: the most that the transport buffers for a slow client

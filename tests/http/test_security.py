@@ -248,7 +248,7 @@ async def test_no_response_can_be_shown_as_a_page(client: Client) -> None:
             cases.check("default-src 'none'" in policy, policy, method, path)
             cases.check("html" not in kind, kind, method, path)
             cases.expect("same-origin", headers.get("Cross-Origin-Resource-Policy"), method, path)
-            kept = "no-cache, no-transform" if path.endswith("/stream") else "no-store"
+            kept = "no-store, no-transform" if path.endswith("/stream") else "no-store"
             cases.expect(kept, headers.get("Cache-Control"), method, path)
 
 

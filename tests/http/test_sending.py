@@ -73,7 +73,7 @@ async def test_the_headers_forbid_buffering(client: Client) -> None:
     async with client.stream("POST", path, json={"message": "Hello"}, headers=offered) as stream:
         headers = stream.response.headers
         assert headers.getall("Content-Type") == ["text/event-stream; charset=utf-8"]
-        assert headers.getall("Cache-Control") == ["no-cache, no-transform"]
+        assert headers.getall("Cache-Control") == ["no-store, no-transform"]
         assert headers.getall("X-Accel-Buffering") == ["no"]
         assert "Content-Encoding" not in headers
         assert "Content-Length" not in headers
