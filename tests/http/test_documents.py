@@ -325,6 +325,40 @@ async def test_a_client_that_leaves_during_the_upload_leaves_nothing_behind(
     await nothing_left(client, quick_disk)
 
 
+async def test_a_file_is_read_no_further_when_its_sender_leaves(
+    client: Client, quick_disk: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    started, slow = tmp_path / "pid", tmp_path / "slow"
+    slow.write_text(f"#!/bin/sh\necho $$ > {started}.new; mv {started}.new {started}; exec sleep 60\n")
+    slow.chmod(0o700)
+    monkeypatch.setattr(worker.sys, "executable", str(slow))
+    async with opened(client) as (_, writer):
+        writer.write(request("POST", PATH, body={"title": "a", "text": "b"}))
+        await until(started.exists)
+    process = int(started.read_text())
+    await until(lambda: not Path(f"/proc/{process}").exists())
+    await nothing_left(client, quick_disk)
+
+
+async def test_a_search_ends_when_its_reader_leaves(client: Client, monkeypatch: pytest.MonkeyPatch) -> None:
+    document = await upload(client, "a.txt", b"plain words")
+    began, ended = asyncio.Event(), asyncio.Event()
+
+    async def passages(*_: object) -> None:
+        began.set()
+        try:
+            await asyncio.Event().wait()
+        finally:
+            ended.set()
+
+    monkeypatch.setattr(documents, "passages_for", passages)
+    async with asyncio.timeout(20):
+        async with opened(client) as (_, writer):
+            writer.write(request("GET", f"{PATH}/{document['id']}/search?q=words"))
+            await began.wait()
+        await ended.wait()
+
+
 @pytest.mark.parametrize(
     ("headers", "body", "code"),
     [

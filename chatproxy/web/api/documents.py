@@ -6,8 +6,8 @@ The file has no name, so nothing is left behind, however the upload ends.
 import asyncio
 import hashlib
 import re
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import AsyncIterator, Iterator, Sequence
+from contextlib import AbstractAsyncContextManager, contextmanager
 from tempfile import TemporaryFile
 from typing import Annotated, BinaryIO, Final
 from urllib.parse import unquote
@@ -22,6 +22,7 @@ from chatproxy.documents.worker import DocumentReader, overloaded
 from chatproxy.errors import ChatError
 from chatproxy.fair import has_room
 from chatproxy.prompt.passages import passages_for
+from chatproxy.store.documents import Documents
 from chatproxy.store.records import Document, NewDocument, Record, Source
 from chatproxy.web.held import HELD
 from chatproxy.web.json import (
@@ -39,6 +40,7 @@ from chatproxy.web.json import (
 from chatproxy.web.keys import CONFIG, STORE
 from chatproxy.web.operation import JSON, operation
 from chatproxy.web.security import owner
+from chatproxy.web.sse import while_present
 
 routes: Final = web.RouteTableDef()
 DOCUMENTS: Final = "/api/documents"
@@ -117,8 +119,8 @@ async def create_document(request: web.Request) -> web.StreamResponse:
         title, promised = await receive(request, file)
         size, digest = await asyncio.to_thread(_measure, file)
         content = NewDocument(title=title, media_type=promised, size=size, hash=digest)
-        async with request.app[READER].reading(user, file, promised) as chunks:
-            document, new = await documents.create(user, content, chunks)
+        reading = request.app[READER].reading(user, file, promised)
+        document, new = await while_present(request, _create(documents, user, content, reading))
     return json_response(document, status=201 if new else 200)
 
 
@@ -173,7 +175,7 @@ async def delete_document(request: web.Request) -> web.StreamResponse:
 async def search_document(request: web.Request) -> web.StreamResponse:
     document = await _document(request)
     documents, question = request.app[STORE].documents, search_text(request)
-    found = await passages_for(documents, owner(request), document, question)
+    found = await while_present(request, passages_for(documents, owner(request), document, question))
     return json_response(Sources(sources=found.sources))
 
 
@@ -199,6 +201,16 @@ def _upload(request: web.Request, user: str) -> Iterator[None]:
         yield
     finally:
         uploads.remove(user)
+
+
+async def _create(
+    documents: Documents,
+    user: str,
+    content: NewDocument,
+    reading: AbstractAsyncContextManager[AsyncIterator[Sequence[str]]],
+) -> tuple[Document, bool]:
+    async with reading as chunks:
+        return await documents.create(user, content, chunks)
 
 
 def _temporary(request: web.Request) -> BinaryIO:
