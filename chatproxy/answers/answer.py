@@ -5,7 +5,7 @@ its end already known, so that replay, resume and live streams share one code pa
 """
 
 from bisect import bisect_left, bisect_right
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from io import StringIO
 from time import monotonic
@@ -166,11 +166,14 @@ class Answer:
         self.content = Text(message.content)
         self.progress = Progress("waiting")
         self.subscribers: set[Subscriber] = set()
-        self.ended_at: float | None = None  # on `clock`; for a stored one, when it was read
+        self.ended = False  # whether subscribers may be sent the outcome
+        self.released_at: float | None = None  # on `clock`, since when only its readers hold it
+        self.when_released: Callable[[Answer], None] = lambda answer: None
         self.size = 0  # the bytes of its texts, once it has ended
         self._record = _without_texts(message)
         if message.status != "streaming":
             self.end(message)
+            self.release()
 
     @property
     def model(self) -> str | None:
@@ -186,11 +189,6 @@ class Answer:
     def cursor(self) -> Cursor:
         """The end of the text so far."""
         return Cursor(self.thinking.length, self.content.length, self.ended)
-
-    @property
-    def ended(self) -> bool:
-        """Whether subscribers may be sent the outcome."""
-        return self.ended_at is not None
 
     @property
     def message(self) -> Message:
@@ -271,9 +269,14 @@ class Answer:
     def end(self, outcome: Message) -> None:
         """Set the outcome, which has the same texts, and let subscribers read on to the terminal event."""
         self._record = _without_texts(outcome)
-        self.ended_at = clock.now()
+        self.ended = True
         self.size = self.thinking.size + self.content.size
         self.wake()
+
+    def release(self) -> None:
+        """Leave the answer to its readers, once its outcome is committed."""
+        self.released_at = clock.now()
+        self.when_released(self)
 
     def drop_subscribers(self) -> None:
         """Close the connections of all subscribers, who can resume."""

@@ -1,7 +1,8 @@
 """The answers that have readers: one object each, and a bound on the memory of those that have ended.
 
 The text of an ended answer stays in memory for as long as its slowest reader takes. When all such texts hold
-more than MAX_ENDED_BYTES together, those that were held the longest lose their readers, who can resume.
+more than MAX_ENDED_BYTES together, those that were held the longest lose their readers, who can resume. An
+answer that is not committed yet is held by its generation, so dropping its readers would free nothing.
 """
 
 import logging
@@ -27,14 +28,19 @@ class SharedAnswers:
         return self._answers.get(message_id)
 
     def add(self, answer: Answer) -> None:
-        """Share an answer; if there are too many bytes then, drop the subscribers of others."""
+        """Share an answer that is about to have a reader."""
         self._answers[answer.id] = answer
-        ended = [each for each in self._answers.values() if each.ended]
-        held = sum(each.size for each in ended)
+        answer.when_released = self._shrink
+        self._shrink(answer)
+
+    def _shrink(self, latest: Answer) -> None:
+        """If those that only readers hold have too many bytes, drop the readers of others than the latest."""
+        released = [each for each in self._answers.values() if each.released_at is not None]
+        held = sum(each.size for each in released)
         if held <= MAX_ENDED_BYTES:
             return
-        for each in sorted(ended, key=lambda each: each.ended_at or 0.0):
-            if held > MAX_ENDED_BYTES and each is not answer:
+        for each in sorted(released, key=lambda each: each.released_at or 0.0):
+            if held > MAX_ENDED_BYTES and each is not latest:
                 held -= each.size
                 self._drop(each)
 

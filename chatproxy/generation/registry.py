@@ -99,6 +99,7 @@ class GenerationRegistry:
         del self._by_answer[answer.id]
         if self._by_session.get(answer.session_id) is generation:  # else a later one has taken its place
             del self._by_session[answer.session_id]
+        answer.release()
 
     # -- finding answers
 

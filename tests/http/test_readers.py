@@ -401,6 +401,30 @@ async def test_any_number_may_read_a_finished_answer_one_after_the_other(service
 
 
 @pytest.mark.usefixtures("much")
+async def test_readers_who_lag_at_the_end_of_an_answer_give_way(
+    start: Start, config: Config, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(shared, "MAX_ENDED_BYTES", 11_000_000)  # two of these answers
+    settings = replace(config, reader_timeout=60, max_answer_bytes=8 * 1024**2)
+    service = Service(await start(create_app(settings)))
+    client, messages = service.client, list[int]()
+    with ExitStack() as opened:
+        for _ in range(3):
+            session = await client.new_session()
+            path = f"/api/chat/sessions/{session}/messages/stream"
+            opened.enter_context(unread(client, request("POST", path, body={"message": "Hello"})))
+            await until(lambda session=session: _has_answer(client, session))  # type: ignore[misc]
+            messages.append((await client.messages(session))[-1]["id"])
+        await until(lambda: service.readers(messages[0]) == 0)
+        assert [service.readers(message) for message in messages[1:]] == [1, 1]
+
+
+async def _has_answer(client: Client, session: str) -> bool:
+    shown = await client.session(session)
+    return (shown["messageCount"], shown["activeMessageId"]) == (2, None)
+
+
+@pytest.mark.usefixtures("much")
 async def test_slow_readers_of_many_answers_give_way(
     service: Service, monkeypatch: pytest.MonkeyPatch
 ) -> None:
