@@ -240,7 +240,7 @@ class LoadedConfig(Struct, frozen=True):
         files = [self.dotenv] if any(self.sources[name] == ".env" for name in secrets) else []
         if self.config.api_token is None and self.config.api_token_file is not None:
             files.append(Path(self.config.api_token_file))
-        return [path for path in files if path.exists() and path.stat().st_mode & BY_OTHERS]
+        return [path for path in files if _is_exposed(path)]
 
     def table(self) -> str:
         """Return one line `NAME value source` per setting, with secrets masked."""
@@ -250,6 +250,13 @@ class LoadedConfig(Struct, frozen=True):
         ]
         widths = [max(len(row[column]) for row in rows) for column in (0, 1)]
         return "\n".join(f"{row[0]:{widths[0]}}  {row[1]:{widths[1]}}  {row[2]}" for row in rows)
+
+
+def _is_exposed(path: Path) -> bool:
+    try:
+        return bool(path.stat().st_mode & BY_OTHERS)
+    except OSError:  # it is missing, or cannot be read by this user either; `Config.token` says so
+        return False
 
 
 def add_flags(parser: ArgumentParser) -> None:

@@ -373,6 +373,13 @@ def test_files_with_secrets_that_all_users_can_read_are_named(
     assert load({}, {"OLLAMA_API_KEY": "other"}, dotenv).exposed_files() == []
 
 
+def test_a_file_that_cannot_be_looked_at_is_reported_when_it_is_read(tmp_path: Path) -> None:
+    loaded = load({"API_TOKEN_FILE": f"{tmp_path}/{'x' * 300}"}, {}, tmp_path / ".env")
+    assert loaded.exposed_files() == []
+    with pytest.raises(StartError, match="cannot be read"):
+        _ = loaded.config.token
+
+
 def test_a_token_is_not_shown() -> None:
     assert "correct-horse-battery" not in repr(Config(api_token="correct-horse-battery"))
 
