@@ -1,4 +1,8 @@
-"""What the installed models can do: asked of Ollama once for each, few at a time, and nobody waits long."""
+"""What the installed models can do: asked of Ollama once for each, few at a time, and not waited for long.
+
+A failure of any kind is believed for a minute. It concerns one model, which a choice can do without; `Cached`
+remembers timeouts only, because without a list there is no choice at all.
+"""
 
 import asyncio
 from collections.abc import Awaitable, Callable, Iterable
@@ -9,7 +13,7 @@ from chatproxy.errors import ChatError
 from chatproxy.ollama.client import Details, Model
 
 AT_ONCE: Final = 4  # questions under way
-PATIENCE: Final = 1.0  # seconds for which callers wait for something that is asked for the first time
+PATIENCE: Final = 0.25  # seconds for which callers wait for what is asked for the first time
 RETRY: Final = 60.0  # seconds for which a failure is believed
 
 

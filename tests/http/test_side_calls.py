@@ -46,6 +46,8 @@ async def test_a_model_that_is_never_described_costs_nobody_else(fake: FakeOllam
     fake.hanging = {"m0"}
     async with serving(automatic(config)) as client:
         begun = monotonic()
+        assert (await client.ask(await client.new_session())).last["model"] == "m1"
+        assert monotonic() - begun < 1
         for _ in range(20):
             assert (await client.ask(await client.new_session())).last["model"] == "m1"
         assert (await client.call("GET", "/api/models"))["selected"]["model"] == "m1"
