@@ -103,7 +103,8 @@ class Transcript:
             )
             page.reverse()
             while page:  # what is yielded is not kept: it may be long, and the reader slow
-                yield _overlaid(page[-1], live.get(page.pop().id))
+                answer = live.get(page[-1].id)
+                yield _overlaid(page.pop(), answer)
 
     async def history(self, session: Session, *, limit: int, before: int | None) -> list[HistoryMessage]:
         """Return the last messages before that id, newest first; see `Messages.history`."""

@@ -19,7 +19,7 @@ from msgspec.structs import replace
 
 from chatproxy.errors import ChatError
 from chatproxy.models import measured
-from chatproxy.models.details import PATIENCE, DetailsCache, digest_of
+from chatproxy.models.details import DetailsCache, digest_of
 from chatproxy.models.tokens import TokenEstimate
 from chatproxy.ollama.cached import Cached
 from chatproxy.ollama.client import Details, Model, Ollama, RunningModel
@@ -28,9 +28,11 @@ from chatproxy.store.records import Measurement
 
 FRESH: Final = 3.0  # seconds for which a list of Ollama's is used as it is
 USABLE: Final = 60.0  # seconds after which callers wait for a new one
+PATIENCE: Final = 1.0  # seconds for which callers wait for a list
 LEARNED_FOR: Final = 86_400.0  # seconds
 WINDOW_FOR: Final = 600.0  # seconds; if it is larger by then, nothing else may show it
 MOST_NAMES: Final = 20  # in a sentence
+MOST_INSTALLED: Final = 100  # in an error's `installed`
 UNKNOWN_WINDOW: Final = 131_072  # tokens, if nothing names the window
 
 
@@ -141,7 +143,7 @@ class ModelCatalog:
         try:
             return await self._ollama.ps()
         except ChatError as error:
-            return self.running.last or () if error.code == "upstream_timeout" else ()
+            return (self.running.last or ()) if error.code == "upstream_timeout" else ()
 
     async def all(self) -> list[KnownModel]:
         """Return every installed model, as far as it is known.
@@ -173,7 +175,7 @@ class ModelCatalog:
                 "model_not_found",
                 f"The model {name} is not installed; type `ollama pull {name}`, or choose one of: "
                 f"{listed(names) or 'none yet'}.",
-                installed=names,
+                installed=names[:MOST_INSTALLED],
             )
         running = await self._known_running()
         others = (self._by_name.get(canonical(runner.name)) for runner in running)

@@ -303,7 +303,7 @@ export interface ErrorBody {
   assistantMessageId?: number | undefined;
   /** The text so far. */
   fullResponse?: string | undefined;
-  /** The models that are installed. */
+  /** Models that are installed, up to 100. */
   installed?: string[] | undefined;
   /** Tokens that the prompt needs. */
   neededTokens?: number | undefined;
@@ -408,7 +408,7 @@ export declare class ChatError extends Error {
   activeMessageId: number | null;
   /** The field of the request that is invalid. */
   field: string | undefined;
-  /** The models that are installed. */
+  /** Models that are installed, up to 100. */
   installed: string[] | undefined;
   /** Tokens that the prompt needs. */
   neededTokens: number | undefined;

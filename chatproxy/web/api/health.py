@@ -16,7 +16,7 @@ from chatproxy.web.keys import CHAT, METRICS, OLLAMA, REGISTRY, STORE
 from chatproxy.web.operation import operation
 
 routes: Final = web.RouteTableDef()
-OLLAMA_TIMEOUT: Final = 1.0  # seconds of a readiness probe
+OLLAMA_TIMEOUT: Final = 1.0  # seconds; short, because whatever probes has a timeout of its own
 KNOWN_FOR: Final = 1.0  # seconds until Ollama is asked again, however many probes come
 
 
