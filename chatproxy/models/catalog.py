@@ -129,8 +129,11 @@ class ModelCatalog:
         self._by_name: dict[str, Model] = {}
         self._learned: dict[str, Learned] = {}  # by digest
         self._context_window = context_window
-        for figures, estimate in map(measured.stored, measurements):
-            self._learned[figures.digest] = Learned(measured=figures, estimate=estimate, at=monotonic())
+        for row in measurements:
+            figures, estimate = measured.stored(row)
+            self._learned[row.digest] = Learned(
+                measured=figures, estimate=estimate, at=monotonic() - row.age
+            )
 
     async def close(self) -> None:
         """End the requests that are under way."""

@@ -144,8 +144,14 @@ _FINISH: Final = """
     WHERE id = :id
 """
 _MEASURED: Final = """
-    INSERT OR REPLACE INTO measurement (digest, tokens_per_second, load_ms, prompt_base, prompt_slope)
-    VALUES (:digest, :tokens_per_second, :load_ms, :prompt_base, :prompt_slope)
+    INSERT OR REPLACE INTO measurement
+        (digest, tokens_per_second, load_ms, prompt_base, prompt_slope, measured_at)
+    VALUES (:digest, :tokens_per_second, :load_ms, :prompt_base, :prompt_slope, unixepoch())
+"""
+_MEASUREMENTS: Final = """
+    SELECT digest, tokens_per_second, load_ms, prompt_base, prompt_slope,
+        max(0, unixepoch() - measured_at) AS age
+    FROM measurement
 """
 
 
@@ -275,7 +281,7 @@ class Messages:
 
     async def measurements(self) -> list[Measurement]:
         """Return the running figures of every model that has answered here."""
-        rows = await self._database.fetch("SELECT * FROM measurement")
+        rows = await self._database.fetch(_MEASUREMENTS)
         return [Measurement(**dict(row)) for row in rows]
 
 

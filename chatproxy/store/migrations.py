@@ -258,6 +258,12 @@ ALTER TABLE document ADD COLUMN deleted INTEGER NOT NULL DEFAULT 0;
 CREATE INDEX document_deleted ON document (deleted) WHERE deleted;
 """
 
+# Measurements are forgotten some time after their model's last answer, whenever the process was started.
+MEASURED_AT: Final = """
+ALTER TABLE measurement ADD COLUMN measured_at INTEGER NOT NULL DEFAULT 0;  -- Unix time, in seconds
+UPDATE measurement SET measured_at = unixepoch();
+"""
+
 MIGRATIONS: Final[Sequence[str]] = (
     CHAT,
     MEASUREMENTS,
@@ -268,6 +274,7 @@ MIGRATIONS: Final[Sequence[str]] = (
     WORDS,
     PLACES,
     DELETED_DOCUMENTS,
+    MEASURED_AT,
 )
 
 

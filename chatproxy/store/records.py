@@ -175,7 +175,8 @@ class Piece(Record, frozen=True, kw_only=True):
 class Measurement(Record, frozen=True, kw_only=True):
     """Running averages of one model on this machine, None until measured.
 
-    A prompt with n bytes of text has about `prompt_base + n * prompt_slope` tokens.
+    A prompt with n bytes of text has about `prompt_base + n * prompt_slope` tokens. `age` is in seconds, as of
+    the time at which it was read.
     """
 
     digest: str
@@ -183,3 +184,4 @@ class Measurement(Record, frozen=True, kw_only=True):
     load_ms: float | None = None
     prompt_base: float | None = None
     prompt_slope: float | None = None
+    age: float = 0.0

@@ -125,7 +125,7 @@ async def test_stored_figures_that_are_impossible_are_dropped(
     await (await Store.open(config.database_path)).close()
     digest = next(model["digest"] for model in fake.models if model["name"] == MODEL)
     with sqlite3.connect(config.database_path) as database:
-        database.execute("INSERT INTO measurement VALUES (?, ?, ?, ?, ?)", (digest, *row))
+        database.execute("INSERT INTO measurement VALUES (?, ?, ?, ?, ?, unixepoch())", (digest, *row))
     database.close()
     fake.script = honest
     async with serving(replace(config, default_model="auto")) as client:
@@ -134,6 +134,22 @@ async def test_stored_figures_that_are_impossible_are_dropped(
         assert model["tokensPerSecond"] is None
         assert model["loadMs"] in (None, 0)
         assert await histories(client, fake, await client.new_session(), 3) == [0, 2, 4]
+
+
+@pytest.mark.parametrize(("hours", "expected"), [(23, 50), (25, None), (-25, 50)])
+async def test_a_start_makes_no_figure_younger(
+    fake: FakeOllama, config: Config, hours: int, expected: float | None
+) -> None:
+    """A clock that was set back makes none older, either."""
+    await (await Store.open(config.database_path)).close()
+    digest = next(model["digest"] for model in fake.models if model["name"] == MODEL)
+    with sqlite3.connect(config.database_path) as database:
+        row = "INSERT INTO measurement VALUES (?, 50, NULL, NULL, NULL, unixepoch() - ?)"
+        database.execute(row, (digest, hours * 3600))
+    database.close()
+    async with serving(config) as client:
+        listed = (await client.call("GET", "/api/models"))["models"]
+    assert [each["tokensPerSecond"] for each in listed if each["name"] == MODEL] == [expected]
 
 
 async def test_a_model_that_was_slow_once_is_tried_again(

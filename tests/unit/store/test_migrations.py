@@ -5,7 +5,14 @@ from pathlib import Path
 import aiosqlite
 import pytest
 
-from chatproxy.store.migrations import APPLICATION_ID, DOCUMENT_INDEXES, MIGRATIONS, PLACES, migrate
+from chatproxy.store.migrations import (
+    APPLICATION_ID,
+    DOCUMENT_INDEXES,
+    MEASURED_AT,
+    MIGRATIONS,
+    PLACES,
+    migrate,
+)
 
 
 @pytest.fixture
@@ -59,6 +66,14 @@ async def test_sessions_keep_their_order_when_it_is_counted(connection: aiosqlit
     await migrate(connection)
     rows = await connection.execute_fetchall("SELECT id, activity FROM session ORDER BY owner, activity")
     assert list(rows) == [("a", 1), ("b", 2), ("c", 3), ("d", 4), ("x", 1)]
+
+
+async def test_measurements_count_as_new_when_their_time_is_kept(connection: aiosqlite.Connection) -> None:
+    await migrate(connection, MIGRATIONS[: MIGRATIONS.index(MEASURED_AT)])
+    await connection.execute("INSERT INTO measurement (digest, tokens_per_second) VALUES ('a', 50)")
+    await migrate(connection)
+    query = "SELECT tokens_per_second, unixepoch() - measured_at < 60 FROM measurement"
+    assert [tuple(row) for row in await connection.execute_fetchall(query)] == [(50, 1)]
 
 
 async def test_documents_keep_their_text_without_the_common_index(connection: aiosqlite.Connection) -> None:
