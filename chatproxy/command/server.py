@@ -13,6 +13,7 @@ from contextlib import asynccontextmanager, closing, suppress
 from typing import Final, cast
 
 from aiohttp import web
+from aiohttp.streams import EMPTY_PAYLOAD, StreamReader
 
 from chatproxy import clock, log
 from chatproxy.background import background, repeat
@@ -26,6 +27,8 @@ logger: Final = logging.getLogger(__name__)
 LOOK_INTERVAL: Final = 1.0  # seconds
 REQUEST_TIMEOUT: Final = 10.0  # seconds for a request to arrive, plus its size / SLOWEST_UPLOAD
 SLOWEST_UPLOAD: Final = 16 * 1024  # bytes per second
+MAX_HEAD: Final = 32 * 1024  # bytes of a request line and all headers; aiohttp limits only each of them
+NOT_HTTP: Final = b"\0"  # at which aiohttp refuses a request, wherever in its head
 RESERVED_FILES: Final = 64  # open files for the database, uploads and refused connections
 MAX_REFUSED: Final = 32  # refused connections kept open, so that their clients can read why
 
@@ -153,7 +156,10 @@ class Connections:
 class Connection(web.RequestHandler):
     """aiohttp's protocol, with time limits and with its errors as JSON (docs/api.md, Errors)."""
 
-    __slots__ = ("_connections", "_moved", "_received", "_responding", "_since", "_socket", "_unsent")
+    __slots__ = (
+        *("_body", "_connections", "_head", "_moved", "_received", "_responding", "_since", "_socket"),
+        "_unsent",
+    )
 
     def __init__(self, connections: Connections) -> None:
         super().__init__(
@@ -168,6 +174,8 @@ class Connection(web.RequestHandler):
         self._socket: asyncio.Transport
         self._received = 0  # bytes of the request that is arriving or being answered
         self._since: float | None = clock.now()  # when that began; None between two requests
+        self._head = 0  # bytes of a request's head that has begun to arrive
+        self._body: StreamReader = EMPTY_PAYLOAD  # of the last request whose head has arrived
         self._responding = False
         self._unsent = 0  # bytes
         self._moved = clock.now()  # when `_unsent` last changed
@@ -194,7 +202,14 @@ class Connection(web.RequestHandler):
                 self._since = clock.now()
                 self._connections.wait(self)
             self._received += len(data)
+        requests = self._request_count
         super().data_received(data)
+        if self._request_count > requests:
+            self._head, (_, self._body) = 0, self._messages[-1]
+        elif self._body.is_eof():
+            self._head += len(data)
+            if self._head > MAX_HEAD:  # what came with the end of the last request does not count
+                super().data_received(NOT_HTTP)
 
     async def finish_response(
         self, request: web.BaseRequest, resp: web.StreamResponse, start_time: float | None

@@ -16,7 +16,7 @@ import pytest
 from chat_client import Client, Stream
 from fake_ollama import FakeOllama, Gate, Script, answer, token
 from processes import SCRIPT, Process
-from sockets import Reply, exchange, request, unread
+from sockets import Reply, exchange, opened, request, unread
 from waiting import until
 
 from chatproxy import Config, create_app
@@ -85,6 +85,38 @@ async def test_an_incomplete_request_is_closed(client: Client, first: bytes) -> 
             await asyncio.sleep(0.1)
             connection.send(b"l")
         await until(lambda: is_gone(connection))
+
+
+HEAD: Final = b"GET /healthz HTTP/1.1\r\nHost: localhost\r\n"
+
+
+@pytest.mark.parametrize("end", [b"", b"\r\n", b"\r\nX"], ids=["a value", "a line", "a name"])
+@pytest.mark.parametrize("first", [b"", HEAD + b"\r\n"], ids=["first", "later"])
+async def test_a_head_without_an_end_is_refused(client: Client, first: bytes, end: bytes) -> None:
+    async with opened(client) as (reader, writer), asyncio.timeout(20):
+        writer.write(first + HEAD)
+        await writer.drain()
+        await asyncio.sleep(0.1)
+        for number in range(9):
+            writer.write(b"X-%d: %b%b" % (number, b"a" * 4000, end if number == 8 else b"\r\n"))
+            await writer.drain()
+            await asyncio.sleep(0.001)
+        received = await reader.read()
+    assert received.count(b"HTTP/1.1 200") == bool(first)
+    assert received.count(b'"code":"malformed"') == 1
+
+
+async def test_a_long_body_after_a_short_head_is_read(client: Client) -> None:
+    body = json.dumps({"title": "One", "system": "a" * 200_000}).encode()
+    async with opened(client) as (reader, writer), asyncio.timeout(20):
+        for _ in range(3):
+            writer.write(post(SESSIONS, len(body)))
+            for start in range(0, len(body), 10_000):
+                writer.write(body[start : start + 10_000])
+                await writer.drain()
+        writer.write(request("GET", "/healthz", {"Connection": "close"}))
+        received = await reader.read()
+    assert (received.count(b"HTTP/1.1 201"), received.count(b"HTTP/1.1 200")) == (3, 1)
 
 
 @pytest.mark.usefixtures("impatient")
