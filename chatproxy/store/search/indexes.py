@@ -8,14 +8,16 @@ import asyncio
 import sqlite3
 import weakref
 from collections import Counter
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Callable, Sequence
 from time import monotonic
-from typing import Final
+from typing import Final, TypeVar
 
 from chatproxy.errors import ChatError
 from chatproxy.fair import FairSlots
 from chatproxy.store.database import phrase
 from chatproxy.store.search.pairs import MOST_TERMS, pairs
+
+T = TypeVar("T")
 
 MAX_BYTES: Final = 64 * 1024 * 1024  # of all indexes that are kept
 OVERHEAD: Final = 128 * 1024  # bytes that an empty index takes
@@ -84,6 +86,7 @@ class DocumentIndexes:
 
     def __init__(self) -> None:
         self._kept: dict[int, tuple[str, DocumentIndex]] = {}  # by document, least recently used first
+        self._building: set[int] = set()  # documents
         # Apart, so that no search in an index that is kept waits for one that is being built.
         self._builds = _slots()
         self._searches = _slots()
@@ -100,18 +103,39 @@ class DocumentIndexes:
 
         Raises `overloaded` if the owner has too many searches waiting, and what `chunks` raises.
         """
-        if document_id not in self._kept:
-            async with self._builds.slot(owner):  # of which each owner has one
-                if document_id not in self._kept:
-                    self._kept[document_id] = owner, await _built(chunks)
-        self._kept[document_id] = _, index = self._kept.pop(document_id)  # as the last one used
-        self._shrink()
+        index = self._used(document_id) or await self._added(owner, document_id, chunks)
         async with self._searches.slot(owner):
-            return await asyncio.to_thread(index.search, words, limit)
+            return await _in_thread(index.search, words, limit)
+
+    def _used(self, document_id: int) -> DocumentIndex | None:
+        """Return an index that is kept, which is then the last one used."""
+        kept = self._kept.pop(document_id, None)
+        if kept is None:
+            return None
+        self._kept[document_id] = kept
+        return kept[1]
+
+    async def _added(
+        self, owner: str, document_id: int, chunks: AsyncIterator[Sequence[str]]
+    ) -> DocumentIndex:
+        """Return a new index, which is kept unless its document is deleted meanwhile."""
+        async with self._builds.slot(owner):  # of which each owner has one
+            if index := self._used(document_id):
+                return index
+            self._building.add(document_id)
+            try:
+                index = await _built(chunks)
+                if document_id in self._building:
+                    self._kept[document_id] = owner, index
+                    self._shrink()
+                return index
+            finally:
+                self._building.discard(document_id)
 
     def discard(self, document_id: int) -> None:
         """Forget the index of a document that was deleted."""
         self._kept.pop(document_id, None)
+        self._building.discard(document_id)
 
     def _shrink(self) -> None:
         """Forget indexes of the owner who has the most, least recently used first, until the rest fits."""
@@ -127,9 +151,20 @@ class DocumentIndexes:
 async def _built(chunks: AsyncIterator[Sequence[str]]) -> DocumentIndex:
     index = DocumentIndex()
     async for some in chunks:
-        await asyncio.to_thread(index.add, some)
-    await asyncio.to_thread(index.finish)
+        await _in_thread(index.add, some)
+    await _in_thread(index.finish)
     return index
+
+
+async def _in_thread(function: Callable[..., T], *arguments: object) -> T:
+    """Call a function in a thread. A caller who is cancelled waits for its end: it still takes the slot."""
+    call = asyncio.create_task(asyncio.to_thread(function, *arguments))
+    try:
+        return await asyncio.shield(call)
+    except asyncio.CancelledError:
+        await asyncio.wait({call})
+        call.exception()  # mark as retrieved
+        raise
 
 
 def _slots() -> FairSlots:

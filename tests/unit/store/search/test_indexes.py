@@ -1,12 +1,14 @@
 """The index of one document: what it finds, what it costs, and that nothing else has a part in it."""
 
 import asyncio
+from collections import Counter
 from collections.abc import AsyncIterator, Sequence
 from pathlib import Path
+from threading import Event
 from typing import Any
 
 import pytest
-from waiting import until
+from waiting import PATIENCE, until
 
 from chatproxy.errors import ChatError
 from chatproxy.store.records import NewDocument, Source
@@ -80,6 +82,39 @@ async def test_questions_share_one_build() -> None:
     kept.discard(1)
     await search(kept, chunks)
     assert chunks.reads == 2
+
+
+async def test_the_words_of_a_document_that_is_deleted_meanwhile_are_not_kept() -> None:
+    kept, chunks = DocumentIndexes(), Batches(*CHUNKS)
+    chunks.go.clear()
+    first = asyncio.create_task(search(kept, chunks))
+    await until(lambda: chunks.reads > 0)
+    kept.discard(1)
+    chunks.go.set()
+    await first
+    await search(kept, chunks)
+    assert chunks.reads == 2
+
+
+async def test_a_search_that_is_left_takes_its_slot_to_its_end(monkeypatch: pytest.MonkeyPatch) -> None:
+    kept, chunks, go, running = DocumentIndexes(), Batches(*CHUNKS), Event(), Counter[str]()
+
+    def slow(*_: object) -> dict[int, float]:
+        running["threads"] += 1
+        assert go.wait(PATIENCE)
+        running["threads"] -= 1
+        return {}
+
+    monkeypatch.setattr(DocumentIndex, "search", slow)
+    searches = [asyncio.create_task(search(kept, chunks)) for _ in range(3)]
+    for each in searches:
+        await until(lambda: running["threads"] > 0)
+        each.cancel()
+        await asyncio.sleep(0.05)
+        assert running["threads"] == 1
+    go.set()
+    await asyncio.wait(searches)
+    assert all(each.cancelled() for each in searches)
 
 
 async def test_another_asks_when_the_first_one_leaves() -> None:
