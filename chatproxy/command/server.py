@@ -8,12 +8,11 @@ that has waited for its client the longest, so that connections held idle keep n
 import asyncio
 import logging
 import resource
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager, closing, suppress
 from typing import Final, cast
 
 from aiohttp import web
-from aiohttp.streams import EMPTY_PAYLOAD, StreamReader
 
 from chatproxy import clock, log
 from chatproxy.background import background, repeat
@@ -27,7 +26,7 @@ logger: Final = logging.getLogger(__name__)
 LOOK_INTERVAL: Final = 1.0  # seconds
 REQUEST_TIMEOUT: Final = 10.0  # seconds for a request to arrive, plus its size / SLOWEST_UPLOAD
 SLOWEST_UPLOAD: Final = 16 * 1024  # bytes per second
-MAX_HEAD: Final = 32 * 1024  # bytes of a request line and all headers; aiohttp limits only each of them
+MAX_HEAD: Final = 16 * 1024  # bytes of a request line and all headers; aiohttp limits only each of them
 NOT_HTTP: Final = b"\0"  # at which aiohttp refuses a request, wherever in its head
 RESERVED_FILES: Final = 64  # open files for the database, uploads and refused connections
 MAX_REFUSED: Final = 32  # refused connections kept open, so that their clients can read why
@@ -157,8 +156,8 @@ class Connection(web.RequestHandler):
     """aiohttp's protocol, with time limits and with its errors as JSON (docs/api.md, Errors)."""
 
     __slots__ = (
-        *("_body", "_connections", "_head", "_moved", "_received", "_responding", "_since", "_socket"),
-        "_unsent",
+        *("_body_has_ended", "_connections", "_head", "_moved", "_received", "_responding", "_since"),
+        *("_socket", "_unsent"),
     )
 
     def __init__(self, connections: Connections) -> None:
@@ -175,7 +174,7 @@ class Connection(web.RequestHandler):
         self._received = 0  # bytes of the request that is arriving or being answered
         self._since: float | None = clock.now()  # when that began; None between two requests
         self._head = 0  # bytes of a request's head that has begun to arrive
-        self._body: StreamReader = EMPTY_PAYLOAD  # of the last request whose head has arrived
+        self._body_has_ended: Callable[[], bool] = lambda: True  # of the last request whose head has come
         self._responding = False
         self._unsent = 0  # bytes
         self._moved = clock.now()  # when `_unsent` last changed
@@ -205,8 +204,8 @@ class Connection(web.RequestHandler):
         requests = self._request_count
         super().data_received(data)
         if self._request_count > requests:
-            self._head, (_, self._body) = 0, self._messages[-1]
-        elif self._body.is_eof():
+            self._head, self._body_has_ended = 0, self._messages[-1][1].is_eof
+        elif self._body_has_ended():
             self._head += len(data)
             if self._head > MAX_HEAD:  # what came with the end of the last request does not count
                 super().data_received(NOT_HTTP)

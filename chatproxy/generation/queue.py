@@ -21,7 +21,7 @@ from typing import Final
 from chatproxy.errors import ChatError
 from chatproxy.fair import has_room
 
-MAX_PROMPT_BYTES: Final = 128 * 1024 * 1024  # of all prompts that wait to be sent, or for their first text
+MAX_PROMPT_BYTES: Final = 96 * 1024 * 1024  # of all prompts that wait to be sent, or for their first text
 SMALL_PROMPT: Final = 64 * 1024  # bytes; always taken, because places are few
 
 

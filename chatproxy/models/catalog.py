@@ -131,9 +131,7 @@ class ModelCatalog:
         self._context_window = context_window
         for row in measurements:
             figures, estimate = measured.stored(row)
-            self._learned[row.digest] = Learned(
-                measured=figures, estimate=estimate, at=monotonic() - row.age
-            )
+            self._learned[row.digest] = Learned(measured=figures, estimate=estimate, at=monotonic() - row.age)
 
     async def close(self) -> None:
         """End the requests that are under way."""

@@ -19,7 +19,7 @@ from aiohttp import web
 from chatproxy.errors import ChatError
 from chatproxy.web.security import owner
 
-BUDGET: Final = 128 * 1024 * 1024  # bytes
+BUDGET: Final = 64 * 1024 * 1024  # bytes
 PIECE: Final = 64 * 1024  # bytes; a response of no more is handed to the transport as a whole
 
 

@@ -3,6 +3,7 @@
 import asyncio
 import json
 import os
+import sys
 import zlib
 from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack
@@ -331,7 +332,7 @@ async def test_a_file_is_read_no_further_when_its_sender_leaves(
     started, slow = tmp_path / "pid", tmp_path / "slow"
     slow.write_text(f"#!/bin/sh\necho $$ > {started}.new; mv {started}.new {started}; exec sleep 60\n")
     slow.chmod(0o700)
-    monkeypatch.setattr(worker.sys, "executable", str(slow))
+    monkeypatch.setattr(sys, "executable", str(slow))
     async with opened(client) as (_, writer):
         writer.write(request("POST", PATH, body={"title": "a", "text": "b"}))
         await until(started.exists)

@@ -26,7 +26,7 @@
  * @property {Continuation} continuation
  */
 
-const LONG = 2048; // characters; at the end of a list's item, nobody sees the cut
+const LONG = 2048; // characters; at the end of a list's item, the cut cannot be seen
 const LONG_PARAGRAPH = 8192; // it begins a new line at each cut
 const LONG_TABLE = 8192; // the parts of a table have columns of different widths
 const LONG_CODE = 32_768; // costs the lexer little, and each part scrolls sideways by itself

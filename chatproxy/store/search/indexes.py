@@ -19,7 +19,7 @@ from chatproxy.store.search.pairs import MOST_TERMS, pairs
 
 T = TypeVar("T")
 
-MAX_BYTES: Final = 64 * 1024 * 1024  # of all indexes that are kept
+MAX_BYTES: Final = 32 * 1024 * 1024  # of all indexes that are kept
 OVERHEAD: Final = 128 * 1024  # bytes that an empty index takes
 SEARCH_SECONDS: Final = 1.0
 
