@@ -175,8 +175,8 @@ class Piece(Record, frozen=True, kw_only=True):
 class Measurement(Record, frozen=True, kw_only=True):
     """Running averages of one model on this machine, None until measured.
 
-    A prompt with n bytes of text has about `prompt_base + n * prompt_slope` tokens. `age` is in seconds, as of the
-    time at which it was read.
+    A prompt with n bytes of text has about `prompt_base + n * prompt_slope` tokens. `age` is in seconds, at
+    the time of reading.
     """
 
     digest: str

@@ -137,7 +137,7 @@ def test_prompts_are_bounded_in_bytes_until_their_answers_begin() -> None:
 
 def test_a_user_with_large_prompts_leaves_room_for_those_of_others() -> None:
     queue, megabyte = Queue(1, 512), 1024 * 1024
-    for user, most in (("a", 64), ("b", 32), ("c", 16)):
+    for user, most in (("a", 48), ("b", 24), ("c", 12)):
         for _ in range(most):
             queue.join(user, "m", megabyte)
         with pytest.raises(ChatError):
