@@ -13,13 +13,16 @@ from msgspec.structs import replace
 
 from chatproxy.answers.answer import Answer
 from chatproxy.answers.shared import SharedAnswers
-from chatproxy.errors import shutting_down
+from chatproxy.errors import ChatError, shutting_down
+from chatproxy.fair import FairSlots
 from chatproxy.store.messages import Messages
 from chatproxy.store.records import HistoryMessage, Message, Session
 
 # How much of an export is read at a time.
 EXPORT_MESSAGES: Final = 200
 EXPORT_BYTES: Final = 64 * 1024
+# Stored answers are read one at a time, in turn among sessions: they may be long, and others wait for reads.
+MAX_READS_WAITING: Final = 4096
 
 
 class LiveAnswers(Protocol):
@@ -46,6 +49,15 @@ class Transcript:
         self._messages = messages
         self._live = live
         self._reading: WeakValueDictionary[tuple[str, int], asyncio.Lock] = WeakValueDictionary()
+        self._reads = FairSlots(
+            1,
+            MAX_READS_WAITING,
+            slots_per_user=1,
+            places_per_user=MAX_READS_WAITING,
+            refusal=lambda: ChatError(
+                "overloaded", "Too many answers are being read; try again in a moment.", retry_after=1
+            ),
+        )
 
     async def answer(self, session: Session, message_id: int) -> Answer:
         """Return an answer to subscribe to, live or stored; raise `not_found` for anything else.
@@ -61,7 +73,8 @@ class Transcript:
     async def _read_answer(self, session: Session, message_id: int) -> Answer:
         waited = False
         while True:
-            message, question_id = await self._messages.get_answer(session, message_id)
+            async with self._reads.slot(session.id):
+                message, question_id = await self._messages.get_answer(session, message_id)
             if answer := self._in_memory(session, message_id):
                 return answer
             if message.status != "streaming":

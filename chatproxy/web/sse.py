@@ -80,6 +80,7 @@ class EventStream:
                 raise ConnectionResetError("the client has left")
             self._write(piece)
             del piece  # the transport has its own copy, and a slow client may keep this one for long
+            await asyncio.sleep(0)  # a socket that takes everything would keep the loop from all others
             await self._drain()
 
     def _write(self, data: bytes) -> None:
@@ -136,6 +137,7 @@ class NullSink:
 
     async def send(self, json: Iterable[bytes], cursor: str | None) -> None:
         """Discard a frame. Raises ConnectionResetError if the client has left."""
+        await asyncio.sleep(0)
         if self.gone:
             raise ConnectionResetError("the client has left")
 
