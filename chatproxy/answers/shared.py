@@ -12,7 +12,7 @@ from weakref import WeakValueDictionary
 from chatproxy import log
 from chatproxy.answers.answer import Answer
 
-MAX_ENDED_BYTES: Final = 64 * 1024 * 1024
+MAX_ENDED_BYTES: Final = 32 * 1024 * 1024
 
 logger: Final = logging.getLogger(__name__)
 

@@ -6,6 +6,7 @@ wrong.
 """
 
 import asyncio
+import ctypes
 import logging
 import os
 import shlex
@@ -32,6 +33,11 @@ from chatproxy.web.security import GATE
 logger: Final = logging.getLogger(__name__)
 
 EXPOSED: Final = "every user of this machine can read a secret in a file: make it readable for its owner only"
+# Parameters of mallopt(3), and their values.
+M_MMAP_THRESHOLD: Final = -3
+LARGE_BLOCK: Final = 256 * 1024  # bytes
+M_ARENA_MAX: Final = -8
+ARENAS: Final = 2
 NO_MODEL: Final = "answers come from the embedded stand-in for Ollama, which is not a language model"
 
 
@@ -52,6 +58,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         log.configure(loaded.config.log_format, loaded.config.log_level)
         for path in loaded.exposed_files():
             log.event(logger, logging.WARNING, EXPOSED, file=path)
+        _return_large_blocks()
         with asyncio.Runner(loop_factory=_loop_factory()) as runner:
             runner.run(serve(loaded.config, demo=options.demo, open_page=options.open))
     except StartError as error:
@@ -111,6 +118,19 @@ def _parser() -> ArgumentParser:
     parser.add_argument("--open", action="store_true", help="open the page in the browser")
     add_flags(parser)
     return parser
+
+
+def _return_large_blocks() -> None:
+    """Have the C library return large blocks to the system as soon as they are freed.
+
+    By itself, glibc raises the size from which it does so to that of the largest block freed so far, and
+    each thread of SQLite keeps memory of its own. What large bodies and answers took once would then stay
+    with the process.
+    """
+    mallopt = getattr(ctypes.CDLL(None), "mallopt", None)  # missing outside Linux
+    if mallopt is not None:
+        mallopt(M_MMAP_THRESHOLD, LARGE_BLOCK)
+        mallopt(M_ARENA_MAX, ARENAS)
 
 
 def _loop_factory() -> Callable[[], asyncio.AbstractEventLoop] | None:
