@@ -54,7 +54,7 @@ bench: .venv/.benched ## compare with nginx, Flask, FastAPI and aiohttp in BENCH
 	$(call debian,nginx,nginx-light) || echo "nginx is left out"
 	$(BIN)/python -m benchmarks.run
 
-faults: .venv/.tested ## inject faults, and count what is lost in BENCHMARKS.md (10 minutes), or some: F="one against all"
+faults: .venv/.tested ## inject faults, and count what is lost in BENCHMARKS.md (12 minutes), or some: F="one against all"
 	$(call debian,faketime,faketime)
 	PYTHONPATH=tests/support $(BIN)/python -m faults $(if $(F),"$(F)")
 

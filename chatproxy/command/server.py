@@ -201,13 +201,13 @@ class Connection(web.RequestHandler):
                 self._since = clock.now()
                 self._connections.wait(self)
             self._received += len(data)
-        requests = self._request_count
+        requests, is_head = self._request_count, self._body_has_ended()
         super().data_received(data)
         if self._request_count > requests:
             self._head, self._body_has_ended = 0, self._messages[-1][1].is_eof
-        elif self._body_has_ended():
+        elif is_head:  # what came with the end of the last body does not count
             self._head += len(data)
-            if self._head > MAX_HEAD:  # what came with the end of the last request does not count
+            if self._head > MAX_HEAD:
                 super().data_received(NOT_HTTP)
 
     async def finish_response(

@@ -37,8 +37,8 @@ from chatproxy.store.writer import (
 MAX_ID: Final = 2**63 - 1  # SQLite's largest integer
 SLOW_READS: Final = 2  # at once; a user has one of them at most
 SLOW_READ_TIMEOUT: Final = 1.0  # seconds
-WAITING_READS: Final = 256  # for the slow lane
-WAITING_READS_PER_USER: Final = 32  # all people together, where users are not told apart
+WAITING_READS: Final = 1024  # for the slow lane
+WAITING_READS_PER_USER: Final = 256  # all people together, where users are not told apart
 
 Row = sqlite3.Row
 T = TypeVar("T")

@@ -106,13 +106,15 @@ async def test_a_head_without_an_end_is_refused(client: Client, first: bytes, en
     assert received.count(b'"code":"malformed"') == 1
 
 
-async def test_a_long_body_after_a_short_head_is_read(client: Client) -> None:
+@pytest.mark.parametrize("piece", [10_000, 150_000])
+async def test_a_long_body_after_a_short_head_is_read(client: Client, piece: int) -> None:
     body = json.dumps({"title": "One", "system": "a" * 200_000}).encode()
     async with opened(client) as (reader, writer), asyncio.timeout(20):
         for _ in range(3):
             writer.write(post(SESSIONS, len(body)))
-            for start in range(0, len(body), 10_000):
-                writer.write(body[start : start + 10_000])
+            for start in range(0, len(body), piece):
+                await asyncio.sleep(0.01)  # so that it arrives by itself
+                writer.write(body[start : start + piece])
                 await writer.drain()
         writer.write(request("GET", "/healthz", {"Connection": "close"}))
         received = await reader.read()

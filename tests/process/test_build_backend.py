@@ -334,6 +334,7 @@ def test_an_editable_installation_takes_no_changed_file(checkout: Path, path: Pa
         "pip",
         "install",
         "--no-deps",
+        "--ignore-installed",  # else pip removes chatproxy from where these tests run
         "--prefix",
         path.parent / "prefix",
         "--editable",

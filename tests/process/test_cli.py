@@ -168,8 +168,9 @@ async def test_a_signal_under_running_streams(
     fake: FakeOllama, tmp_path: Path, number: signal.Signals
 ) -> None:
     fake.script = half_said()
+    command = ("env", "--default-signal=HUP", *SCRIPT)  # which these tests may be run without, under nohup
     async with (
-        Process.running(tmp_path, ollama_host=fake.url, **MODEL) as process,
+        Process.running(tmp_path, command=command, ollama_host=fake.url, **MODEL) as process,
         AsyncExitStack() as streams,
     ):
         client = process.client
