@@ -88,7 +88,7 @@ async def test_a_field_shows_its_type_and_limits(site: Site) -> None:
         ("replaces", "integer (at least 1) or null"),
         ("clientMessageId", "string (matching ^[A-Za-z0-9._:-]{1,64}$) or null"),
         ("think", "boolean or high or low or max or medium or null"),
-        ("images", "array of string (base64) or null"),
+        ("images", "array of string (4 to 16777216 characters, base64) or null"),
     ):
         await expect(sending.locator(f"dt:has(code:text-is('{field}')) + dd")).to_have_text(text)
 
