@@ -1,8 +1,7 @@
 """Stored messages with the text of live answers, over a real store."""
 
 import asyncio
-from collections.abc import AsyncIterator, Mapping
-from pathlib import Path
+from collections.abc import Mapping
 
 import pytest
 from msgspec.structs import replace
@@ -33,13 +32,6 @@ class Live:
 
 
 @pytest.fixture
-async def store(tmp_path: Path) -> AsyncIterator[Store]:
-    store = await Store.open(tmp_path / "chat.db")
-    yield store
-    await store.close()
-
-
-@pytest.fixture
 async def session(store: Store) -> Session:
     return await store.sessions.create("")
 
@@ -56,6 +48,13 @@ def transcript(store: Store, live: Live) -> Transcript:
 
 async def begun(store: Store, session: Session) -> Message:
     _, reply = await store.messages.begin(session, NewTurn(content="Hi", model="m"))
+    return reply
+
+
+async def stored(store: Store, session: Session) -> Message:
+    """An answer that has ended."""
+    reply = await begun(store, session)
+    await store.messages.finish(replace(reply, status="complete", content="Done."))
     return reply
 
 
@@ -117,8 +116,7 @@ async def test_a_live_answer_of_another_session_is_not_found(
 async def test_a_stored_answer_is_read_from_the_store(
     store: Store, session: Session, transcript: Transcript
 ) -> None:
-    reply = await begun(store, session)
-    await store.messages.finish(replace(reply, status="complete", content="Done."))
+    reply = await stored(store, session)
     answer = await transcript.answer(session, reply.id)
     assert answer.ended
     assert answer.message.content == "Done."
@@ -127,8 +125,7 @@ async def test_a_stored_answer_is_read_from_the_store(
 async def test_all_who_read_a_stored_answer_at_once_share_it(
     store: Store, session: Session, transcript: Transcript
 ) -> None:
-    reply = await begun(store, session)
-    await store.messages.finish(replace(reply, status="complete", content="Done."))
+    reply = await stored(store, session)
     first, second = await asyncio.gather(*[transcript.answer(session, reply.id) for _ in range(2)])
     assert first is second is await transcript.answer(session, reply.id)
     other = await store.sessions.create("somebody else")

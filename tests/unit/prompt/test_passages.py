@@ -1,18 +1,10 @@
 from collections.abc import AsyncIterator, Sequence
-from pathlib import Path
 
 import pytest
 
 from chatproxy.prompt.passages import NO_MATCH, Passages, passages_for, quoted
 from chatproxy.store.records import Document, NewDocument, Source
 from chatproxy.store.store import Store
-
-
-@pytest.fixture
-async def store(tmp_path: Path) -> AsyncIterator[Store]:
-    store = await Store.open(tmp_path / "retrieval.db")
-    yield store
-    await store.close()
 
 
 async def document(store: Store, *chunks: str) -> Document:

@@ -17,18 +17,6 @@ ME = "me"
 BATCH = 200
 
 
-@pytest.fixture
-def path(tmp_path: Path) -> Path:
-    return tmp_path / "documents.db"
-
-
-@pytest.fixture
-async def store(path: Path) -> AsyncIterator[Store]:
-    store = await Store.open(path)
-    yield store
-    await store.close()
-
-
 def new(content: bytes = b"1", title: str = "a.txt") -> NewDocument:
     return NewDocument(title=title, media_type="text/plain", size=7, hash=content)
 

@@ -40,13 +40,6 @@ ODD_TEXT = "a\0b 😀 \u2028 \u0085 \r\n \x1b[0m é e\u0301 \U0010ffff \ufeff"
 
 
 @pytest.fixture
-async def store(tmp_path: Path) -> AsyncIterator[Store]:
-    store = await Store.open(tmp_path / "chat.db")
-    yield store
-    await store.close()
-
-
-@pytest.fixture
 async def session(store: Store) -> Session:
     return await new_session(store)
 
