@@ -1,4 +1,4 @@
-"""Background tasks with an owner: the block that starts a task also ends it."""
+"""Work with an owner: the block that starts a task also ends it, and a block that waits can be ended."""
 
 import asyncio
 import logging
@@ -23,6 +23,22 @@ async def background(coroutine: Coroutine[Any, Any, T], *, name: str) -> AsyncIt
     finally:
         task.cancel()
         await asyncio.wait({task})
+
+
+@asynccontextmanager
+async def interruptible(error: Callable[[], Exception]) -> AsyncIterator[asyncio.Timeout]:
+    """Let others end the block, wherever it waits: at the time for which they reschedule what it is given.
+
+    The block is then left with what `error` returns. An error that is kept here would keep its traceback, and
+    with it all that the block holds.
+    """
+    try:
+        async with asyncio.timeout(None) as end:
+            yield end
+    except TimeoutError:
+        if not end.expired():
+            raise
+        raise error() from None
 
 
 async def repeat(interval: float, function: Callable[[], Awaitable[None] | None]) -> None:

@@ -16,6 +16,7 @@ from msgspec.structs import replace
 from chatproxy.answers.answer import Answer
 from chatproxy.answers.subscription import Sink, Subscription
 from chatproxy.answers.transcript import Transcript
+from chatproxy.background import interruptible
 from chatproxy.config import Config
 from chatproxy.cursor import Cursor
 from chatproxy.errors import ChatError, shutting_down
@@ -112,19 +113,15 @@ class ChatService:
         """Let a shutdown set a deadline for the block. Raises `shutting_down`."""
         if self.closing:
             raise shutting_down(AGAIN)
-        try:
-            async with asyncio.timeout(None) as deadline:
-                self._checks.add(deadline)
-                self._checked.clear()
+        async with interruptible(lambda: shutting_down(AGAIN)) as deadline:
+            self._checks.add(deadline)
+            self._checked.clear()
+            try:
                 yield
-        except TimeoutError:
-            if not deadline.expired():
-                raise
-            raise shutting_down(AGAIN) from None
-        finally:
-            self._checks.discard(deadline)
-            if not self._checks:
-                self._checked.set()
+            finally:
+                self._checks.discard(deadline)
+                if not self._checks:
+                    self._checked.set()
 
     @asynccontextmanager
     async def _exclusive(self, session_id: str) -> AsyncIterator[None]:

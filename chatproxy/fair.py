@@ -2,10 +2,13 @@
 
 import asyncio
 from collections import Counter
-from collections.abc import AsyncIterator, Callable, Sequence
+from collections.abc import AsyncIterator, Callable, Iterator, Mapping, Sequence
 from contextlib import asynccontextmanager
+from typing import TypeVar
 
 from chatproxy.errors import ChatError
+
+K = TypeVar("K")
 
 
 def has_room(user: str, taken: Sequence[str], most: int, *, per_user: int) -> bool:
@@ -16,6 +19,22 @@ def has_room(user: str, taken: Sequence[str], most: int, *, per_user: int) -> bo
     """
     mine = taken.count(user)
     return mine < per_user and len(taken) < (most if mine else 2 * most)
+
+
+def surplus(held: Mapping[K, tuple[str, int]], most: int) -> Iterator[K]:
+    """Yield what to give up until the rest is at most `most`; `held` has the user and the size of each.
+
+    It is always of the user who then has most, and that user's first.
+    """
+    left = dict(held)
+    sizes: Counter[str] = Counter()
+    for user, size in left.values():
+        sizes[user] += size
+    while sizes.total() > most:
+        ((largest, _),) = sizes.most_common(1)
+        first = next(each for each, (user, _) in left.items() if user == largest)
+        sizes[largest] -= left.pop(first)[1]
+        yield first
 
 
 class FairSlots:

@@ -20,7 +20,7 @@ import msgspec
 from msgspec import Struct
 
 from chatproxy import clock
-from chatproxy.background import background
+from chatproxy.background import background, interruptible
 from chatproxy.documents.chunks import split_text
 from chatproxy.documents.extract import extract
 from chatproxy.errors import ChatError, Details, shutting_down
@@ -93,19 +93,14 @@ class DocumentReader:
 
     @asynccontextmanager
     async def _until_closed(self) -> AsyncIterator[None]:
-        closed = shutting_down("send the document again in a moment")
         if self._closed:
-            raise closed
-        try:
-            async with asyncio.timeout(None) as wait:
-                self._waits.add(wait)
+            raise _closed()
+        async with interruptible(_closed) as wait:
+            self._waits.add(wait)
+            try:
                 yield
-        except TimeoutError:
-            if not wait.expired():
-                raise
-            raise closed from None
-        finally:
-            self._waits.discard(wait)
+            finally:
+                self._waits.discard(wait)
 
     async def _chunks(self, file: BinaryIO, promised: str) -> AsyncGenerator[list[str], None]:
         file.seek(0)
@@ -121,6 +116,10 @@ class DocumentReader:
                 raise _error(LIMIT_EXCEEDED) from error
             if await process.wait() != 0:  # the system killed it
                 raise _error(LIMIT_EXCEEDED)
+
+
+def _closed() -> ChatError:
+    return shutting_down("send the document again in a moment")
 
 
 def overloaded() -> ChatError:

@@ -5,7 +5,7 @@ from functools import cache
 from typing import Annotated, Any, Final, TypeVar, get_args
 
 import msgspec
-from msgspec import Meta, Raw, Struct, ValidationError
+from msgspec import UNSET, Meta, Raw, Struct, UnsetType, ValidationError
 from msgspec.structs import fields
 
 T = TypeVar("T", bound=Struct)
@@ -35,12 +35,12 @@ def decode(data: bytes | Raw, kind: type[T]) -> T:
 
 def decode_fields(data: bytes | Raw, kind: type[T]) -> T:
     """Decode an object that is known not to be of its type, field by field; see `decode`."""
-    found = msgspec.json.decode(data, type=_with_raw_fields(kind))
+    found = msgspec.json.decode(data, type=with_raw_fields(kind))
     values: dict[str, object] = {}
     for field in fields(kind):
-        raw: Raw = getattr(found, field.name)
+        raw: Raw | UnsetType = getattr(found, field.name)
         try:
-            if raw:
+            if raw is not UNSET:
                 values[field.name] = _decode_value(raw, field.type)
         except DECODE_ERRORS:
             if field.required or STRICT in get_args(field.type):
@@ -68,7 +68,8 @@ def _parts(kind: Any) -> Iterator[Any]:
 
 
 @cache
-def _with_raw_fields(kind: type[Struct]) -> type[Any]:
-    """Return a type with the same fields, of which nothing is decoded."""
-    raw = [(each.name, Raw, msgspec.field(name=each.encode_name, default=Raw())) for each in fields(kind)]
-    return msgspec.defstruct(kind.__name__, raw)
+def with_raw_fields(kind: type[Struct]) -> type[Struct]:
+    """Return a type with the same fields, each of which keeps the JSON that was sent, if any was."""
+    raw = [(each.name, Raw | UnsetType, UNSET) for each in fields(kind)]
+    names = {each.name: each.encode_name for each in fields(kind)}
+    return msgspec.defstruct(kind.__name__, raw, rename=names)

@@ -23,6 +23,7 @@ from chatproxy.fair import FairSlots
 from chatproxy.store import file
 from chatproxy.store.migrations import migrate
 from chatproxy.store.writer import (
+    STEP,
     Connection,
     Lane,
     Unit,
@@ -135,6 +136,15 @@ class Database:
     async def run(self, unit: Unit[T], *, size: int = 0, lane: Lane = Lane.REQUESTS) -> T:
         """Run a unit of work and return its result, once committed; see `Writer.run`."""
         return await self._writer.run(unit, size=size, lane=lane)
+
+    async def step(self, unit: Unit[T]) -> T:
+        """Run one of the units that long work is cut into."""
+        return await self.run(unit, size=STEP, lane=Lane.STEPS)
+
+    async def steps(self, unit: Unit[bool]) -> None:
+        """Run a step again for as long as it returns True."""
+        while await self.step(unit):
+            pass
 
 
 class _SlowLane:

@@ -16,7 +16,7 @@ from chatproxy.errors import ChatError
 from chatproxy.store.database import MAX_ID, Database, Row, fetch, now, one_row, split_page, to_json
 from chatproxy.store.records import Document, NewDocument, Source
 from chatproxy.store.search.indexes import DocumentIndexes
-from chatproxy.store.writer import STEP, Connection, Lane
+from chatproxy.store.writer import Connection
 
 CHUNKS_PER_UNIT: Final = 200
 
@@ -71,7 +71,7 @@ class Documents:
             count = 0
             async for batch in chunks:
                 add = partial(_add, document_id=document_id, first=count, chunks=batch)
-                await run(add, size=STEP, lane=Lane.STEPS)
+                await self._database.step(add)
                 count += len(batch)
             complete = partial(_complete, owner=owner, document_id=document_id, new=new, count=count)
             found = await run(complete)
@@ -112,9 +112,7 @@ class Documents:
     async def remove_deleted(self) -> None:
         """Remove deleted documents, and all their chunks."""
         for row in await self._database.fetch("SELECT id FROM document WHERE deleted"):
-            remove_some = partial(_remove_some, document_id=row["id"])
-            while await self._database.run(remove_some, size=STEP, lane=Lane.STEPS):
-                pass
+            await self._database.steps(partial(_remove_some, document_id=row["id"]))
 
     async def search(
         self, owner: str, document: Document, words: Sequence[str], *, limit: int
@@ -133,7 +131,8 @@ class Documents:
             numbers = range(first, min(first + CHUNKS_PER_UNIT, document.chunks))
             arguments = _arguments(document, numbers)
             rows = await self._database.fetch_slow(_CHUNKS, owner=owner, **arguments)
-            yield [source.snippet for source in self._sources(document, numbers, rows)]
+            self._check_found(document, numbers, rows)
+            yield [row["text"] for row in rows]
 
     async def chunks(self, document: Document, numbers: Sequence[int]) -> list[Source]:
         """Return the chunks of those numbers, in the order of the document.
@@ -141,13 +140,13 @@ class Documents:
         Raises `not_found` if there are none: the document was deleted after its record was read.
         """
         rows = await self._database.fetch(_CHUNKS, **_arguments(document, numbers))
-        return self._sources(document, numbers, rows)
+        self._check_found(document, numbers, rows)
+        return [_source(row, document) for row in rows]
 
-    def _sources(self, document: Document, numbers: Sequence[int], rows: Sequence[Row]) -> list[Source]:
+    def _check_found(self, document: Document, numbers: Sequence[int], rows: Sequence[Row]) -> None:
         if numbers and document.chunks and not rows:
             self._indexes.discard(document.id)
             one_row(rows, _missing(document.id))
-        return [_source(row, document) for row in rows]
 
 
 def _arguments(document: Document, numbers: Sequence[int]) -> dict[str, object]:

@@ -14,7 +14,7 @@ from chatproxy.errors import ChatError
 from chatproxy.store.database import MAX_ID, Database, Row, fetch, now, one_row
 from chatproxy.store.records import Session, SessionItem
 from chatproxy.store.search.words import Words
-from chatproxy.store.writer import STEP, Connection, Lane
+from chatproxy.store.writer import Connection
 
 LISTED: Final = "id, title, model, document_id, created_at, updated_at, message_count"
 COLUMNS: Final = f"{LISTED}, system"
@@ -130,9 +130,7 @@ class Sessions:
     async def remove_deleted(self) -> None:
         """Remove deleted sessions, and everything in them."""
         for row in await self._database.fetch("SELECT key FROM session WHERE deleted"):
-            remove_some = partial(_remove_some, key=row["key"])
-            while await self._database.run(remove_some, size=STEP, lane=Lane.STEPS):
-                pass
+            await self._database.steps(partial(_remove_some, key=row["key"]))
 
 
 async def _remove_some(connection: Connection, key: int) -> bool:

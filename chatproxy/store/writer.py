@@ -59,11 +59,6 @@ class Connection:
     def __init__(self, connection: sqlite3.Connection) -> None:
         self._connection = connection
 
-    @property
-    def in_transaction(self) -> bool:
-        """Whether a transaction is open: SQLite may roll one back by itself, as on a full disk."""
-        return self._connection.in_transaction
-
     async def execute(self, sql: str, parameters: Parameters = ()) -> sqlite3.Cursor:
         """Run one statement."""
         return self._connection.execute(sql, parameters)

@@ -8,7 +8,6 @@ Work on large bodies is done in turns, which leave the event loop at least half 
 """
 
 import asyncio
-from collections import Counter
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from time import perf_counter
@@ -16,8 +15,11 @@ from typing import Final
 
 from aiohttp import web
 
+from chatproxy.background import interruptible
 from chatproxy.errors import ChatError
+from chatproxy.fair import surplus
 from chatproxy.web.security import owner
+from chatproxy.web.sse import abort
 
 BUDGET: Final = 64 * 1024 * 1024  # bytes
 PIECE: Final = 64 * 1024  # bytes; a response of no more is handed to the transport as a whole
@@ -28,7 +30,7 @@ class Held:
 
     def __init__(self) -> None:
         self._holds: dict[Hold, None] = {}  # oldest first
-        self._sizes: Counter[str] = Counter()  # bytes by user
+        self._size = 0  # bytes of all
         self._turns = asyncio.Lock()
 
     @asynccontextmanager
@@ -41,43 +43,40 @@ class Held:
             finally:
                 await asyncio.sleep(perf_counter() - began)
 
+    async def give_way(self) -> None:
+        """Wait for a turn after a piece of a large body was received, which was the work of the turn."""
+        async with self.turn():
+            pass
+
     @asynccontextmanager
     async def holding(self, request: web.Request) -> AsyncIterator["Hold"]:
         """Count what is held for a request while the block runs.
 
         The block ends with ConnectionResetError, wherever it waits, if the request is ended.
         """
-        try:
-            async with asyncio.timeout(None) as until_ended:
-                hold = Hold(self, request, until_ended)
-                self._holds[hold] = None
-                try:
-                    yield hold
-                finally:
-                    self._remove(hold)
-        except TimeoutError:
-            if not until_ended.expired():
-                raise
-            raise ConnectionResetError("too much is held for slow clients") from None
+        async with interruptible(_held_too_long) as until_ended:
+            hold = Hold(self, request, until_ended)
+            self._holds[hold] = None
+            try:
+                yield hold
+            finally:
+                self._remove(hold)
 
     def grow(self, hold: "Hold", size: int) -> None:
         """Count more bytes, and end requests while there are too many."""
         if hold not in self._holds:  # ended
             return
         hold.size += size
-        self._sizes[hold.user] += size
-        while self._sizes.total() > BUDGET:
-            ((most, _),) = self._sizes.most_common(1)
-            oldest = next(each for each in self._holds if each.user == most)
-            self._remove(oldest)
-            oldest.end()
+        self._size += size
+        if self._size > BUDGET:
+            for each in surplus({each: (each.user, each.size) for each in self._holds}, BUDGET):
+                self._remove(each)
+                each.end()
 
     def _remove(self, hold: "Hold") -> None:
         if hold in self._holds:
             del self._holds[hold]
-            self._sizes[hold.user] -= hold.size
-            if not self._sizes[hold.user]:
-                del self._sizes[hold.user]
+            self._size -= hold.size
 
     async def write(
         self, request: web.Request, response: web.StreamResponse, body: bytes | bytearray
@@ -118,9 +117,12 @@ class Hold:
 
     def end(self) -> None:
         """End the request: close its connection, and leave the block."""
-        if self._request.transport is not None:
-            self._request.transport.abort()
+        abort(self._request)
         self._until_ended.reschedule(0)
+
+
+def _held_too_long() -> Exception:
+    return ConnectionResetError("too much is held for slow clients")
 
 
 def _user(request: web.Request) -> str:

@@ -7,14 +7,14 @@ import codecs
 import re
 from collections.abc import AsyncIterator, Iterator, Mapping
 from contextlib import asynccontextmanager, nullcontext
-from functools import cache
 from typing import Annotated, Any, Final, TypeVar, get_args, get_origin
 
 import msgspec
 from aiohttp import web
-from msgspec import UNSET, Meta, Raw, Struct, UnsetType
+from msgspec import UNSET, Meta, Raw, Struct
 
 from chatproxy.errors import ChatError
+from chatproxy.ollama.lenient import with_raw_fields
 from chatproxy.web.held import HELD, PIECE, Hold
 
 MAX_BODY: Final = 16 * 1024 * 1024  # bytes
@@ -67,7 +67,7 @@ async def _read_value(request: web.Request, hold: Hold, kind: type[T], most: int
 
 def _decoded(body: bytearray, kind: type[T]) -> T:
     try:
-        as_sent = msgspec.json.decode(body, type=_as_sent(kind))
+        as_sent = msgspec.json.decode(body, type=with_raw_fields(kind))
         _check_sizes(as_sent, kind)
         return msgspec.json.decode(msgspec.json.encode(as_sent), type=kind)
     except msgspec.ValidationError as error:
@@ -86,17 +86,6 @@ def _is_utf8(charset: str) -> bool:
         return codecs.lookup(charset).name == "utf-8"
     except (LookupError, ValueError):
         return False
-
-
-@cache
-def _as_sent(kind: type[Struct]) -> type[Struct]:
-    """Return a Struct with the fields of `kind`, each as the JSON that was sent."""
-    fields = msgspec.structs.fields(kind)
-    return msgspec.defstruct(
-        kind.__name__,
-        [(field.name, Raw | UnsetType, UNSET) for field in fields],
-        rename={field.name: field.encode_name for field in fields},
-    )
 
 
 def _check_sizes(as_sent: Struct, kind: type[Struct]) -> None:
@@ -152,8 +141,7 @@ async def _read_body(request: web.Request, hold: Hold, most: int) -> bytearray:
             raise too_large
         del piece
         if len(body) > PIECE:
-            async with request.app[HELD].turn():
-                pass  # the work was to receive the piece
+            await request.app[HELD].give_way()
     return body
 
 

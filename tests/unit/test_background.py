@@ -2,7 +2,7 @@ import asyncio
 
 import pytest
 
-from chatproxy.background import background, repeat
+from chatproxy.background import background, interruptible, repeat
 
 
 async def test_leaving_cancels_the_task_and_waits_for_its_end() -> None:
@@ -70,3 +70,19 @@ async def test_leaving_while_a_look_runs_waits_for_it_to_be_cancelled() -> None:
         await running.wait()
     assert ended
     assert task.cancelled()
+
+
+async def test_a_block_that_waits_is_ended_from_elsewhere() -> None:
+    async def waiting() -> None:
+        async with interruptible(lambda: ConnectionError("enough")) as end:
+            asyncio.get_running_loop().call_soon(end.reschedule, 0)
+            await asyncio.Event().wait()
+
+    with pytest.raises(ConnectionError, match="enough"):
+        await waiting()
+
+
+async def test_what_a_block_raises_by_itself_stays() -> None:
+    with pytest.raises(TimeoutError):
+        async with interruptible(lambda: ConnectionError("enough")):
+            raise TimeoutError

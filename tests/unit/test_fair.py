@@ -7,7 +7,7 @@ from contextlib import contextmanager
 import pytest
 
 from chatproxy.errors import ChatError
-from chatproxy.fair import FairSlots
+from chatproxy.fair import FairSlots, surplus
 
 
 def full() -> ChatError:
@@ -157,3 +157,11 @@ async def test_callers_who_leave_together() -> None:
     assert [type(result) for result in results] == [asyncio.CancelledError] * 2
     async with shares.slot("c"):
         pass
+
+
+def test_who_has_most_gives_up_first() -> None:
+    held = {"a0": ("a", 5), "b0": ("b", 3), "a1": ("a", 4), "b1": ("b", 3)}
+    assert list(surplus(held, 15)) == []
+    assert list(surplus(held, 14)) == ["a0"]
+    assert list(surplus(held, 8)) == ["a0", "b0"]
+    assert list(surplus(held, 0)) == ["a0", "b0", "a1", "b1"]

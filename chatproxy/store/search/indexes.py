@@ -7,13 +7,12 @@ not change.
 import asyncio
 import sqlite3
 import weakref
-from collections import Counter
 from collections.abc import AsyncIterator, Callable, Sequence
 from time import monotonic
 from typing import Final, TypeVar
 
 from chatproxy.errors import ChatError
-from chatproxy.fair import FairSlots
+from chatproxy.fair import FairSlots, surplus
 from chatproxy.store.database import phrase
 from chatproxy.store.search.pairs import MOST_TERMS, pairs
 
@@ -139,13 +138,9 @@ class DocumentIndexes:
 
     def _shrink(self) -> None:
         """Forget indexes of the owner who has the most, least recently used first, until the rest fits."""
-        sizes: Counter[str] = Counter()
-        for owner, index in self._kept.values():
-            sizes[owner] += index.size
-        while sizes.total() > MAX_BYTES:
-            ((most, _),) = sizes.most_common(1)
-            document_id = next(key for key, (owner, _) in self._kept.items() if owner == most)
-            sizes[most] -= self._kept.pop(document_id)[1].size
+        sizes = {document_id: (owner, index.size) for document_id, (owner, index) in self._kept.items()}
+        for document_id in surplus(sizes, MAX_BYTES):
+            del self._kept[document_id]
 
 
 async def _built(chunks: AsyncIterator[Sequence[str]]) -> DocumentIndex:

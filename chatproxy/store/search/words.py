@@ -30,10 +30,8 @@ from chatproxy.store.database import Database, Row, fetch
 from chatproxy.store.file import INDEX
 from chatproxy.store.search.pairs import CJK, MOST_TERMS, pairs
 from chatproxy.store.writer import (
-    STEP,
     Connection,
     DamagedError,
-    Lane,
     in_thread,
     is_damage,
     notice_damage,
@@ -106,14 +104,14 @@ _REST_OF_WORD: Final = re.compile(r"\S{0,1024}")
 # -- words
 
 
-def parts(text: str | None) -> int:
+def parts(text: str) -> int:
     """Return how many parts a text is indexed in."""
-    return -(-len(text or "") // PART)
+    return -(-len(text) // PART)
 
 
-def terms(owner: str, text: str | None, part: int) -> str:
+def terms(owner: str, text: str, part: int) -> str:
     """Return what is indexed of one part of a text: its words behind the owner's key, separated by spaces."""
-    if not text or part < 0:
+    if part < 0:
         return ""
     return " ".join(
         dict.fromkeys(_behind(owner, _indexed(text[_start(text, part) : _start(text, part + 1)])))
@@ -261,7 +259,7 @@ class Words:
             self._committed.clear()  # so that what is committed here does not count
             if not (edits := await in_thread(reader, texts.edits)):
                 return
-            await self._database.run(partial(_apply, edits=edits), size=STEP, lane=Lane.STEPS)
+            await self._database.step(partial(_apply, edits=edits))
             for owner in {edit["owner"] for edit in edits if edit["finished"]}:
                 if followed := self._followed.pop(owner, None):
                     followed.set()
@@ -276,18 +274,15 @@ class Words:
         for texts in (_TITLES, _CONTENTS):
             last: int | None = 0
             while last is not None:
-                last = await self._database.run(
-                    partial(_note, texts=texts, after=last), size=STEP, lane=Lane.STEPS
-                )
-        while await self._database.run(_forget_some, size=STEP, lane=Lane.STEPS):
-            pass
+                last = await self._database.step(partial(_note, texts=texts, after=last))
+        await self._database.steps(_forget_some)
         await self._despite_damage(_create, damaged=damaged)
 
     async def _despite_damage(self, unit: Callable[..., Coroutine[Any, Any, None]], *, damaged: bool) -> None:
         try:
-            await self._database.run(partial(unit, damaged=damaged), size=STEP, lane=Lane.STEPS)
+            await self._database.step(partial(unit, damaged=damaged))
         except DamagedError:
-            await self._database.run(partial(unit, damaged=True), size=STEP, lane=Lane.STEPS)
+            await self._database.step(partial(unit, damaged=True))
 
 
 def _unavailable(state: str) -> ChatError:

@@ -284,8 +284,7 @@ async def _copy(request: web.Request, part: BodyPartReader, file: BinaryIO | Non
             raise _too_large(request)
         if file is not None:
             await _write(file, piece)
-        async with request.app[HELD].turn():
-            pass  # the work was to receive the piece
+        await request.app[HELD].give_way()
 
 
 async def _write(file: BinaryIO, piece: bytes) -> None:

@@ -17,6 +17,7 @@ from chatproxy.web.held import HELD, PIECE
 from chatproxy.web.keys import CHAT
 from chatproxy.web.operation import JSON, operation
 from chatproxy.web.security import owner
+from chatproxy.web.sse import abort
 
 routes: Final = web.RouteTableDef()
 
@@ -75,8 +76,7 @@ async def export_session(request: web.Request) -> web.StreamResponse:
                     waiting = bytearray()
             await response.write(waiting + form.after)
         except ChatError:  # such as a deletion; only a broken connection shows that this is not all
-            if request.transport is not None:
-                request.transport.abort()
+            abort(request)
     return response
 
 
