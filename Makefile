@@ -7,6 +7,7 @@ PYTEST := $(BIN)/python -m pytest
 PARALLEL := --numprocesses=auto --dist=worksteal
 PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check
 INSTALLED_FROM := setup.cfg pyproject.toml build_backend.py chatproxy/static/package-lock.json chatproxy/static/vendor.sha512
+PACKAGES := tests/js/node_modules tests/clients/node_modules
 AS_ROOT := $(if $(filter 0,$(shell id -u)),,sudo -n)
 # $(call debian,command,package): install the package if the command is missing.
 debian = command -v $(1) >/dev/null || ! command -v apt-get >/dev/null || { $(AS_ROOT) apt-get update -qq && \
@@ -23,7 +24,7 @@ demo: .venv/.installed ## start chatproxy with a stand-in for Ollama
 run: .venv/.installed ## start chatproxy
 	$(BIN)/chatproxy
 
-test: .venv/.tested tests/js/node_modules ## run the quick tests, or others: T=tests/unit/test_config.py
+test: .venv/.tested $(PACKAGES) ## run the quick tests, or others: T=tests/unit/test_config.py
 	$(PYTEST) $(or $(T),$(PARALLEL) -m "not slow and not browser")
 	$(if $(T),,@echo "make test-all adds the browser's tests, slow ones and those that start processes, and the coverage.")
 
@@ -31,10 +32,10 @@ test: .venv/.tested tests/js/node_modules ## run the quick tests, or others: T=t
 # line that the first one does not, and so the first one alone measures the coverage; setup.cfg has the limit.
 test-all: test-steady test-unsteady ## run all tests, and check the coverage
 
-test-steady: .venv/.tested tests/js/node_modules
+test-steady: .venv/.tested $(PACKAGES)
 	$(PYTEST) $(PARALLEL) -m "not browser and not fault" --cov
 
-test-unsteady: .venv/.tested tests/js/node_modules
+test-unsteady: .venv/.tested $(PACKAGES)
 	$(PYTEST) $(PARALLEL) -m "browser or fault"
 
 lint: .venv/.tested ## check style and types
@@ -65,7 +66,7 @@ dist: .venv/.tested ## build the sdist and the wheel in dist/ and check them; ne
 	$(BIN)/python .ci/check_dist.py dist
 
 clean: ## remove what the other targets made
-	rm -rf .venv .demo build dist *.egg-info .coverage .mypy_cache .pytest_cache .ruff_cache .hypothesis tests/js/node_modules
+	rm -rf .venv .demo build dist *.egg-info .coverage .mypy_cache .pytest_cache .ruff_cache .hypothesis $(PACKAGES)
 
 $(BIN)/python:
 	$(PYTHON) -m venv .venv
@@ -83,6 +84,6 @@ $(BIN)/python:
 	touch $@ .venv/.tested .venv/.installed
 
 # Without npm, the tests that need these are skipped.
-tests/js/node_modules: tests/js/package.json tests/js/package-lock.json
-	! command -v npm >/dev/null || npm ci --silent --no-audit --no-fund --prefix tests/js
+$(PACKAGES): %/node_modules: %/package.json %/package-lock.json
+	! command -v npm >/dev/null || npm ci --silent --no-audit --no-fund --prefix $*
 	! test -d $@ || touch $@

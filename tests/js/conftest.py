@@ -2,13 +2,12 @@
 
 import asyncio
 import json
-import os
 import re
-import shutil
 from collections.abc import Awaitable, Callable, Iterable
 from pathlib import Path
 from typing import Final
 
+import node as nodes
 import pytest
 
 HERE: Final = Path(__file__).parent
@@ -32,22 +31,10 @@ type Difference<Described, Ours> = Same<Described, Ours> extends true
 """
 
 
-def skip(missing: str, remedy: str) -> None:
-    """Skip the test; fail in CI, where nothing may be skipped."""
-    if os.environ.get("CI"):
-        pytest.fail(f"{missing} is missing: {remedy}")
-    pytest.skip(f"{missing} is missing: {remedy}")
-
-
 @pytest.fixture
 def node() -> str:
-    """The path of Node, with the packages that the tests need installed."""
-    found = shutil.which("node")
-    if found is None:
-        skip("node", "install Node 20 or newer")
-    if not (HERE / "node_modules").is_dir():
-        skip("tests/js/node_modules", "`make test` installs it, or `npm install --prefix tests/js`")
-    return str(found)
+    """The path of Node, with the packages of this folder installed."""
+    return nodes.node(HERE)
 
 
 Compiler = Callable[..., Awaitable[str]]

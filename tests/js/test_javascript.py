@@ -6,7 +6,6 @@ stream, a fake Ollama behind them, and connections that are cut where the tests 
 
 import asyncio
 import json
-import os
 import shutil
 from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack, asynccontextmanager
@@ -19,6 +18,7 @@ from aiohttp import web
 from chat_client import serving
 from cutting_proxy import CuttingProxy
 from fake_ollama import FakeOllama, Gate, Request, Script, answer, token
+from node import run
 
 from chatproxy import Config
 
@@ -103,26 +103,6 @@ async def servers(fake: FakeOllama, config: Config, tmp_path: Path) -> AsyncIter
         }
 
 
-async def run(*command: str | Path, env: dict[str, str] | None = None) -> str:
-    """Return what the command prints; if it fails, fail with that."""
-    async with asyncio.timeout(60):
-        process = await asyncio.create_subprocess_exec(
-            *command,
-            cwd=HERE,
-            env={**os.environ, **(env or {})},
-            stdout=asyncio.subprocess.PIPE,
-            stderr=asyncio.subprocess.STDOUT,
-        )
-        try:
-            output, _ = await process.communicate()
-        finally:
-            if process.returncode is None:
-                process.kill()
-    text = output.decode(errors="replace")
-    assert process.returncode == 0, text
-    return text
-
-
 @pytest.mark.parametrize("name", sorted(path.name for path in HERE.glob("*.test.js") if path.name != LIVE))
 async def test_modules(name: str, node: str) -> None:
     await run_tests(node, name)
@@ -134,7 +114,7 @@ async def test_client_against_a_real_server(node: str, servers: dict[str, str]) 
 
 
 async def run_tests(node: str, name: str, env: dict[str, str] | None = None) -> None:
-    report = await run(node, "--test", "--test-timeout=30000", name, env=env)
+    report = await run(node, "--test", "--test-timeout=30000", name, cwd=HERE, env=env)
     assert "fail 0" in report
     assert "pass 0" not in report
 
@@ -149,6 +129,7 @@ async def test_importing_needs_no_browser(module: str, node: str) -> None:
         "for (const name of ['crypto', 'navigator', 'document', 'window', 'HTMLElement', 'customElements'])"
         " delete globalThis[name];"
         f" await import({json.dumps((STATIC / module).as_uri())});",
+        cwd=HERE,
     )
 
 
