@@ -314,10 +314,10 @@ class Answer:
 
     def terminal(self) -> Iterator[bytes]:
         """Yield the JSON of `done` or `error` in pieces; the same live and in every replay."""
-        return events.pieces(self._terminal_event(), self.content.pieces())
+        return events.pieces(self.terminal_event(), self.content.pieces())
 
-    def _terminal_event(self) -> events.Terminal:
-        """Return the terminal event without its text."""
+    def terminal_event(self) -> events.Terminal:
+        """Return `done` or `error` with an empty `full_response`, in whose place `content` is sent."""
         outcome = self._record
         if outcome.error is not None:
             return events.Error(

@@ -94,15 +94,16 @@ _encode: Final = msgspec.json.Encoder().encode
 
 
 class Frame(Struct, frozen=True, gc=False):
-    """An encoded event, and its cursor if it has one."""
+    """An event and its JSON, and its cursor if it has one."""
 
+    event: Event
     json: bytes
     cursor: str | None = None
 
 
 def frame(event: Event) -> Frame:
     """Encode an event as one line of JSON."""
-    return Frame(_on_one_line(_encode(event)), getattr(event, "cursor", None))
+    return Frame(event, _on_one_line(_encode(event)), getattr(event, "cursor", None))
 
 
 def pieces(event: Terminal, text: Iterator[str]) -> Iterator[bytes]:

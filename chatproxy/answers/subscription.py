@@ -6,7 +6,6 @@ there is room, and delays no other subscriber.
 """
 
 import asyncio
-from collections.abc import Iterable
 from typing import Protocol
 
 from msgspec.structs import replace
@@ -14,7 +13,7 @@ from msgspec.structs import replace
 from chatproxy import clock
 from chatproxy.answers import events
 from chatproxy.answers.answer import Answer
-from chatproxy.answers.events import Frame, frame
+from chatproxy.answers.events import Event, Frame, frame
 from chatproxy.cursor import Cursor
 from chatproxy.store.records import Notice
 
@@ -29,10 +28,13 @@ class Sink(Protocol):
     def push(self, frame: Frame) -> bool:
         """Take the frame at once, or return False if the socket still holds earlier data."""
 
-    async def send(self, json: Iterable[bytes], cursor: str | None) -> None:
-        """Return when the socket has taken a whole frame, whose JSON comes in pieces.
+    async def send(self, frame: Frame) -> None:
+        """Return when the socket has taken the frame. Raises ConnectionError if the client is gone."""
 
-        Raises ConnectionError if the client is gone.
+    async def end(self, answer: Answer) -> None:
+        """Return when the socket has taken the terminal event of an answer that has ended.
+
+        A long text is encoded as it is sent. Raises ConnectionError if the client is gone.
         """
 
     def abort(self) -> None:
@@ -92,16 +94,16 @@ class Subscription:
         While the subscriber is in step, this waits, and `push` sends the frames. Raises ConnectionError if
         the client disconnects first.
         """
-        await self._send(frame(self.answer.start(reset=self.reset)))
+        await self._send(self.answer.start(reset=self.reset))
         warned: set[Notice] = set()
         while True:
             while new := [notice for notice in self.answer.warnings if notice not in warned]:
                 warned.add(new[0])
-                await self._send(frame(events.Warning(code=new[0].code, message=new[0].message)))
+                await self._send(events.Warning(code=new[0].code, message=new[0].message))
             if await self._catch_up():
                 continue
             if self.answer.ended:
-                await self.sink.send(self.answer.terminal(), str(self.answer.cursor))
+                await self.sink.end(self.answer)
                 return
             self.in_step = True
             self._behind.clear()
@@ -113,16 +115,16 @@ class Subscription:
         """Send the next frame that is due; return False if there is none."""
         if step := self.answer.after(self._position):
             event, self._position = step
-            await self._send(frame(event))
+            await self._send(event)
         elif not self.answer.ended and self._sent_version != self.answer.progress.version:
             self._sent_version = self.answer.progress.version
-            await self._send(frame(self.answer.progress.event()))
+            await self._send(self.answer.progress.event())
         else:
             return False
         return True
 
-    async def _send(self, data: Frame) -> None:
-        await self.sink.send((data.json,), data.cursor)
+    async def _send(self, event: Event) -> None:
+        await self.sink.send(frame(event))
         self.sent_at = clock.now()
 
 

@@ -2,16 +2,19 @@
 
 Each frame is one `data:` line and an empty line. On GET streams, which `EventSource` reads, an `id:` line
 stands between them. The JSON contains no line breaks.
+
+An API with other words for the same events has a class of its own, derived from `EventStream`.
 """
 
 import asyncio
-from collections.abc import Coroutine, Iterable, Iterator
+from collections.abc import Coroutine, Iterable, Iterator, Mapping
 from itertools import chain
 from typing import Any, Final, TypeVar
 
 from aiohttp import web
 
 from chatproxy import clock
+from chatproxy.answers.answer import Answer
 from chatproxy.answers.events import Frame
 from chatproxy.background import background
 
@@ -32,10 +35,21 @@ class EventStream:
     The transport's high-water mark is 0, so any bytes that the socket did not take at once count as waiting.
     With `ids`, frames have an `id:` line. A client that takes nothing for `reader_timeout` seconds is
     disconnected.
+
+    A derived class overrides `encode` and `ending`. They are called once for each frame that is sent, in
+    order, so that they may keep a state.
     """
 
-    def __init__(self, request: web.Request, *, ids: bool, reader_timeout: float) -> None:
-        self.response = web.StreamResponse(headers=SSE_HEADERS)
+    def __init__(
+        self,
+        request: web.Request,
+        *,
+        reader_timeout: float,
+        ids: bool = False,
+        headers: Mapping[str, str] = {},
+    ) -> None:
+        """Prepare a stream whose head has `headers` besides SSE_HEADERS."""
+        self.response = web.StreamResponse(headers={**SSE_HEADERS, **headers})
         self._request = request
         self._transport: asyncio.Transport  # set by `open`
         self._writer = request.writer
@@ -61,21 +75,38 @@ class EventStream:
         """Close the connection at once."""
         abort(self._request)
 
+    def encode(self, frame: Frame) -> bytes:
+        """Return a frame as it is sent; nothing, if there is nothing to say."""
+        if self._ids:
+            return b"data: %b%b" % (frame.json, self._last_lines(frame.cursor))
+        return b"data: %b\n\n" % frame.json
+
+    def ending(self, answer: Answer) -> Iterable[bytes]:
+        """Return the terminal event as it is sent, in pieces of bounded size."""
+        return chain((b"data: ",), answer.terminal(), (self._last_lines(str(answer.cursor)),))
+
     def push(self, frame: Frame) -> bool:
         """Write a frame if nothing waits in the transport; return whether it was taken."""
         if self._transport.get_write_buffer_size():
             return False
         if not self._transport.is_closing():  # if it is, `Generation.tick` will notice
-            self._write(b"data: %b%b" % (frame.json, self._end(frame.cursor)))
+            self._write(self.encode(frame))
         return True
 
-    async def send(self, json: Iterable[bytes], cursor: str | None) -> None:
+    async def send(self, frame: Frame) -> None:
         """Write a frame and wait until the socket has taken it.
 
         Raises ConnectionResetError if the client has left, or takes nothing for too long.
         """
+        await self._send((self.encode(frame),))
+
+    async def end(self, answer: Answer) -> None:
+        """Write the terminal event and wait until the socket has taken it. Raises as `send` does."""
+        await self._send(self.ending(answer))
+
+    async def _send(self, pieces: Iterable[bytes]) -> None:
         await self._drain()
-        for piece in _slices(chain((b"data: ",), json, (self._end(cursor),))):
+        for piece in _slices(pieces):
             if self._transport.is_closing():
                 raise ConnectionResetError("the client has left")
             self._write(piece)
@@ -85,6 +116,8 @@ class EventStream:
 
     def _write(self, data: bytes) -> None:
         """Write as `response.write` does, but without coroutines: they take a quarter of a token's time."""
+        if not data:  # an empty chunk would end the body
+            return
         self._transport.write(b"%x\r\n%b\r\n" % (len(data), data) if self._chunked else data)
         self._writer.output_size += len(data)
 
@@ -102,7 +135,7 @@ class EventStream:
                 before = unsent
             await drained
 
-    def _end(self, cursor: str | None) -> bytes:
+    def _last_lines(self, cursor: str | None) -> bytes:
         """Return what follows a frame's JSON."""
         if self._ids and cursor is not None:
             return b"\nid: %b\n\n" % cursor.encode()
@@ -135,11 +168,14 @@ class NullSink:
         """Discard a frame."""
         return True
 
-    async def send(self, json: Iterable[bytes], cursor: str | None) -> None:
+    async def send(self, frame: Frame) -> None:
         """Discard a frame. Raises ConnectionResetError if the client has left."""
         await asyncio.sleep(0)
         if self.gone:
             raise ConnectionResetError("the client has left")
+
+    async def end(self, answer: Answer) -> None:
+        """Discard the terminal event."""
 
     def abort(self) -> None:
         """Close the connection at once."""
