@@ -193,11 +193,3 @@ def json_response(
     return web.Response(
         body=msgspec.json.encode(value), status=status, headers=headers, content_type="application/json"
     )
-
-
-def error_response(error: ChatError) -> web.Response:
-    """Return an error as its JSON response (docs/api.md, Errors)."""
-    headers = {} if error.retry_after is None else {"Retry-After": str(error.retry_after)}
-    if error.status == 401:
-        headers["WWW-Authenticate"] = "Bearer"
-    return json_response(error.body, status=error.status, headers=headers)

@@ -1,4 +1,4 @@
-"""What surrounds every request: its id, the security checks, errors as JSON, and headers."""
+"""What surrounds every request: its id, the security checks, errors in the API's own form, and headers."""
 
 import logging
 import re
@@ -13,8 +13,8 @@ from chatproxy import log
 from chatproxy.config import Config
 from chatproxy.errors import ChatError, internal
 from chatproxy.web import cors
+from chatproxy.web.faces.dialects import CHATPROXY, dialect_of
 from chatproxy.web.held import HELD, Held
-from chatproxy.web.json import error_response
 from chatproxy.web.security import CONTINUE, GATE, Gate
 
 logger: Final = logging.getLogger(__name__)
@@ -43,7 +43,7 @@ def set_up(app: web.Application, config: Config) -> None:
 
 @web.middleware
 async def guard(request: web.Request, handler: Handler) -> web.StreamResponse:
-    """Check the request, call its handler, and turn every error into the JSON of docs/api.md, Errors."""
+    """Check the request, call its handler, and answer every error as the API of its path does."""
     # The client's own id is kept, so that its log can be matched with ours.
     given = request.headers.get(REQUEST_ID, "")
     log.request_id.set(given if _REQUEST_ID_FORM.fullmatch(given) else secrets.token_hex(8))
@@ -60,14 +60,14 @@ async def _respond(request: web.Request, handler: Handler) -> web.StreamResponse
         request.app[GATE].check(request)
         return await handler(request)
     except ChatError as error:
-        return error_response(error)
+        return dialect_of(request).error_response(error)
     except web.HTTPException as error:
         return await _http_error(request, error)
     except ConnectionError:
         raise
     except Exception:
         logger.exception("a request failed by a fault of chatproxy's own")
-        return error_response(internal())
+        return dialect_of(request).error_response(internal())
 
 
 async def _expect(request: web.Request) -> None:
@@ -94,7 +94,7 @@ def refusal(error: ChatError) -> web.Response:
 
     It closes the connection.
     """
-    response = error_response(error)
+    response = CHATPROXY.error_response(error)
     response.headers.update(SECURITY_HEADERS)
     response.force_close()
     return response
@@ -112,7 +112,7 @@ async def unknown(request: web.Request) -> web.Response:
     if not allowed:
         return _not_found(request)
     methods = ", ".join(sorted(allowed))
-    response = error_response(
+    response = dialect_of(request).error_response(
         ChatError("method_not_allowed", f"{request.method[:20]} is not possible here; use {methods}.")
     )
     response.headers["Allow"] = methods
@@ -126,11 +126,11 @@ async def _http_error(request: web.Request, error: web.HTTPException) -> web.Str
     if error.status == 405:
         return await unknown(request)
     if error.status == 403:
-        return error_response(cors.refusal(request))
+        return dialect_of(request).error_response(cors.refusal(request))
     raise error
 
 
 def _not_found(request: web.Request) -> web.Response:
-    return error_response(
+    return dialect_of(request).error_response(
         ChatError("not_found", f"There is nothing at {request.path[:200]}; check the address.")
     )

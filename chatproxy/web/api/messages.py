@@ -16,7 +16,6 @@ from chatproxy.web.json import (
     Before,
     Limit,
     before_message,
-    error_response,
     json_body,
     json_response,
     limit,
@@ -182,7 +181,7 @@ async def _whole(request: web.Request, answer: Answer) -> web.StreamResponse:
         return web.Response(status=499)  # the client has disconnected and will not see it
     outcome = answer.message
     if failure := outcome.error:
-        return error_response(failure.as_error(assistantMessageId=answer.id, fullResponse=outcome.content))
+        raise failure.as_error(assistantMessageId=answer.id, fullResponse=outcome.content)
     return json_response(
         WholeAnswer(
             user_message_id=answer.question_id,

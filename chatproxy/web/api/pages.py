@@ -6,6 +6,7 @@ from typing import Final
 from aiohttp import web
 
 from chatproxy.errors import ChatError
+from chatproxy.web.faces.dialects import MOUNT
 from chatproxy.web.operation import operation
 
 routes: Final = web.RouteTableDef()
@@ -69,7 +70,7 @@ async def docs(request: web.Request) -> web.StreamResponse:
     return _file("docs/index.html")
 
 
-@routes.get("")
+@routes.get("", name=MOUNT)
 async def mount(request: web.Request) -> web.StreamResponse:
     """Redirect from the mount point in a host application to the page.
 
