@@ -11,13 +11,14 @@ from aiohttp import web
 
 from chatproxy.chat import ChatService
 from chatproxy.config import Config
+from chatproxy.generation.queue import Queue
 from chatproxy.generation.registry import GenerationRegistry
 from chatproxy.models.catalog import ModelCatalog
 from chatproxy.ollama.client import Ollama
 from chatproxy.store.store import Store
 from chatproxy.web import cors, middleware, openapi
 from chatproxy.web.api import documents, export, health, login, messages, models, pages, sessions
-from chatproxy.web.keys import CHAT, CONFIG, METRICS, MODELS, OLLAMA, REGISTRY, STORE
+from chatproxy.web.keys import CHAT, CONFIG, METRICS, MODELS, OLLAMA, QUEUE, REGISTRY, STORE
 from chatproxy.web.metrics import Metrics
 
 METHODS = ("GET", "HEAD", "POST", "PUT", "PATCH", "DELETE")
@@ -61,7 +62,8 @@ async def _lifespan(app: web.Application) -> AsyncIterator[None]:
         registry = app[REGISTRY] = await stack.enter_async_context(
             GenerationRegistry.running(config, store.messages, metrics.ended)
         )
-        app[CHAT] = ChatService(config, store, ollama, models, registry)
+        queue = app[QUEUE] = Queue(config.max_concurrent_generations, config.max_queued_generations)
+        app[CHAT] = ChatService(config, store, ollama, models, registry, queue)
         yield
 
 

@@ -21,7 +21,7 @@ from chatproxy.config import Config
 from chatproxy.cursor import Cursor
 from chatproxy.errors import ChatError, shutting_down
 from chatproxy.generation.generation import AGAIN, CANCELLED
-from chatproxy.generation.queue import Queue, Ticket
+from chatproxy.generation.queue import PROMPTS, Queue, Ticket
 from chatproxy.generation.registry import GenerationRegistry
 from chatproxy.generation.upstream import UpstreamCall
 from chatproxy.models.catalog import ModelCatalog
@@ -46,6 +46,7 @@ class ChatService:
         ollama: Ollama,
         models: ModelCatalog,
         registry: GenerationRegistry,
+        queue: Queue,
     ) -> None:
         self.transcript = Transcript(store.messages, registry)
         self._config = config
@@ -54,7 +55,7 @@ class ChatService:
         self._models = models
         self._registry = registry
         self._planner = Planner(config, store, self.transcript, models)
-        self._queue = Queue(config.max_concurrent_generations, config.max_queued_generations)
+        self._queue = queue
         self._locks: WeakValueDictionary[str, asyncio.Lock] = WeakValueDictionary()
         self._checks: set[asyncio.Timeout] = set()
         self._checked = asyncio.Event()  # no send is being checked
@@ -74,11 +75,12 @@ class ChatService:
     # -- sending
 
     async def accept(
-        self, owner: str, session: Session, request: Send, arrived: float
+        self, owner: str, session: Session, request: Send, arrived: float, *, asker: str
     ) -> asyncio.Future[Answer]:
         """Check a message, and begin its answer, or find the one that this `clientMessageId` began earlier.
 
-        `arrived` is the monotonic time of the request. If this raises or is cancelled, nothing is stored.
+        `arrived` is the monotonic time of the request; `asker` is who waits in the queue. If this raises or
+        is cancelled, nothing is stored.
         Raises the errors of docs/api.md, Sending, in that order.
         """
         async with self._checking(), self._exclusive(session.id):
@@ -94,7 +96,7 @@ class ChatService:
                     activeMessageId=busy.answer.id,
                 )
             plan = await self._planner.plan(owner, session, request)
-            ticket = self._queue.join(owner, plan.first.model.runner, plan.prompt.held_bytes)
+            ticket = self._queue.join(asker, plan.first.model.runner, plan.prompt.held_bytes, PROMPTS)
             return self._registry.begin(session.id, self._begin(session, plan, ticket, arrived))
 
     @staticmethod

@@ -4,12 +4,11 @@ Ollama produces one answer per model at a time unless configured otherwise, and 
 each model's limit is twice the most answers seen generating at once, but at least two. That keeps Ollama's
 own queue supplied; if it produces answers in parallel, this is seen and raises the limit. All others wait
 here, where their position is known. What was seen of a model is forgotten once it has nothing to do: Ollama
-may be configured otherwise by then. `max_running` and `max_waiting` apply to all models together, and so does
-the limit of the bytes that their prompts hold. Names that share a runner in Ollama (`KnownModel.runner`)
-count as one model.
+may be configured otherwise by then. `max_running` and `max_waiting` apply to all models together. Names that
+share a runner in Ollama (`KnownModel.runner`) count as one model.
 
-The order is the same for all users, but no user takes all the places (`fair.has_room`) or all the bytes: each
-may have half of those that the others leave.
+The order is the same for all who ask, but none of them takes all the places (`fair.has_room`) or all the
+bytes of a `Room`: each may have half of those that the others leave.
 """
 
 import asyncio
@@ -18,20 +17,33 @@ from collections.abc import Callable, Iterator
 from itertools import chain
 from typing import Final
 
+from msgspec import Struct
+
 from chatproxy.errors import ChatError
 from chatproxy.fair import has_room
+from chatproxy.models.catalog import Runner
 
-MAX_PROMPT_BYTES: Final = 96 * 1024 * 1024  # of all prompts that wait to be sent, or for their first text
-SMALL_PROMPT: Final = 64 * 1024  # bytes; always taken, because places are few
+SMALL: Final = 64 * 1024  # bytes; always taken, because places are few
+
+
+class Room(Struct, frozen=True):
+    """How many bytes a kind of ticket may hold: what is to be sent to Ollama, until its text begins."""
+
+    most: int
+
+
+PROMPTS: Final = Room(96 * 1024 * 1024)  # of messages of sessions
+BODIES: Final = Room(512 * 1024 * 1024)  # of requests that are passed on
 
 
 class Ticket:
     """A place in the queue, then a slot. `leave` gives up either, and is idempotent."""
 
-    def __init__(self, queue: "Queue", owner: str, model: str, prompt_bytes: int) -> None:
-        self.owner = owner
-        self.model = model
-        self.prompt_bytes = prompt_bytes  # that the answer still holds
+    def __init__(self, queue: "Queue", asker: str, runner: Runner, size: int, room: Room) -> None:
+        self.asker = asker
+        self.runner = runner
+        self.size = size  # bytes of the room that it holds
+        self.room = room
         self.position = 0  # 1 is next; 0 is not waiting
         self.ended = False  # its text is complete
         self._queue = queue
@@ -49,9 +61,9 @@ class Ticket:
         """Report that this answer's text is arriving; the queue counts how many generate at once."""
         self._queue.add_generating(self)
 
-    def discard_prompt(self) -> None:
-        """Report that the answer does not need its prompt any more."""
-        self.prompt_bytes = 0
+    def discard_body(self) -> None:
+        """Report that what was to be sent to Ollama is not needed any more."""
+        self.size = 0
 
     def text_ended(self) -> None:
         """Report that the text is complete, so that answers that start later do not count as parallel."""
@@ -62,10 +74,10 @@ class Ticket:
         """Give up the slot or the place."""
         self._queue.remove(self)
 
-    def rejoin(self, model: str) -> "Ticket":
-        """Leave, and join the queue of another model. Raises `overloaded`."""
+    def rejoin(self, runner: Runner) -> "Ticket":
+        """Leave, and join the queue of another runner. Raises `overloaded`."""
         self.leave()
-        return self._queue.add(Ticket(self._queue, self.owner, model, self.prompt_bytes))
+        return self._queue.add(Ticket(self._queue, self.asker, runner, self.size, self.room))
 
     def admit(self) -> None:
         """Grant the slot. Called by the queue."""
@@ -88,37 +100,38 @@ class Queue:
         self._waiting: list[Ticket] = []
         self._running: set[Ticket] = set()
         self._generating: set[Ticket] = set()
-        self._most_together: Counter[str] = Counter()  # by model: the most generating at once
+        self._most_together: Counter[Runner] = Counter()  # by runner: the most generating at once
 
     @property
     def waiting(self) -> int:
         """The number of tickets without a slot."""
         return len(self._waiting)
 
-    def join(self, owner: str, model: str, prompt_bytes: int) -> Ticket:
+    def join(self, asker: str, runner: Runner, size: int, room: Room) -> Ticket:
         """Return a ticket with a slot if one is free, else with the last place.
 
-        Raises `overloaded` if there is no place for the owner, or no room for the prompt.
+        It holds `size` bytes of the room. Raises `overloaded` if there is no place or no room for the asker.
         """
         held: Counter[str] = Counter()
         for other in self._tickets():
-            held[other.owner] += other.prompt_bytes
-        left_by_others = MAX_PROMPT_BYTES - held.total() + held[owner]
-        if prompt_bytes > SMALL_PROMPT and held[owner] + prompt_bytes > left_by_others // 2:
+            if other.room is room:
+                held[other.asker] += other.size
+        left_by_others = room.most - held.total() + held[asker]
+        if size > SMALL and held[asker] + size > left_by_others // 2:
             raise ChatError(
                 "overloaded",
-                "The messages that wait for an answer hold too much; try again in a few seconds.",
+                "The requests that wait for an answer hold too much; try again in a few seconds.",
                 retry_after=5,
             )
-        return self.add(Ticket(self, owner, model, prompt_bytes))
+        return self.add(Ticket(self, asker, runner, size, room))
 
     def add(self, ticket: Ticket) -> Ticket:
-        """Return a ticket as `join` does, whatever its prompt holds."""
-        owners = [other.owner for other in self._waiting]
+        """Return a ticket as `join` does, whatever it holds."""
+        askers = [other.asker for other in self._waiting]
         self._waiting.append(ticket)
         self._advance()
         if ticket in self._waiting and not has_room(
-            ticket.owner, owners, self._max_waiting, per_user=self._max_waiting
+            ticket.asker, askers, self._max_waiting, per_user=self._max_waiting
         ):
             self._waiting.remove(ticket)
             raise ChatError(
@@ -134,20 +147,20 @@ class Queue:
         self._generating.discard(ticket)
         if ticket in self._waiting:
             self._waiting.remove(ticket)
-        if all(other.model != ticket.model for other in self._tickets()):
-            self._most_together.pop(ticket.model, None)
+        if all(other.runner != ticket.runner for other in self._tickets()):
+            self._most_together.pop(ticket.runner, None)
         self._advance()
 
     def _tickets(self) -> Iterator[Ticket]:
         return chain(self._waiting, self._running)
 
     def add_generating(self, ticket: Ticket) -> None:
-        """Count a ticket whose text is arriving; a new maximum raises the model's limit."""
+        """Count a ticket whose text is arriving; a new maximum raises the runner's limit."""
         if ticket in self._running and not ticket.ended:
             self._generating.add(ticket)
-            together = sum(other.model == ticket.model for other in self._generating)
-            if together > self._most_together[ticket.model]:
-                self._most_together[ticket.model] = together
+            together = sum(other.runner == ticket.runner for other in self._generating)
+            if together > self._most_together[ticket.runner]:
+                self._most_together[ticket.runner] = together
                 self._advance()
 
     def discard_generating(self, ticket: Ticket) -> None:
@@ -156,17 +169,17 @@ class Queue:
 
     def _advance(self) -> None:
         """Give free slots to the tickets that have waited longest, and the others their positions."""
-        running = Counter(ticket.model for ticket in self._running)
+        running = Counter(ticket.runner for ticket in self._running)
         still_waiting: list[Ticket] = []
-        places: Counter[str] = Counter()
+        places: Counter[Runner] = Counter()
         for ticket in self._waiting:
-            limit = max(2, 2 * self._most_together[ticket.model])
-            if running.total() < self._max_running and running[ticket.model] < limit:
-                running[ticket.model] += 1
+            limit = max(2, 2 * self._most_together[ticket.runner])
+            if running.total() < self._max_running and running[ticket.runner] < limit:
+                running[ticket.runner] += 1
                 self._running.add(ticket)
                 ticket.admit()
             else:
                 still_waiting.append(ticket)
-                places[ticket.model] += 1
-                ticket.move_to(places[ticket.model])
+                places[ticket.runner] += 1
+                ticket.move_to(places[ticket.runner])
         self._waiting = still_waiting

@@ -49,6 +49,13 @@ class Learned(Struct, frozen=True, kw_only=True):
     at: float
 
 
+class Runner(Struct, frozen=True):
+    """What answers for a model; names with equal weights share one. A remote one runs elsewhere."""
+
+    name: str
+    remote: bool = False
+
+
 class KnownModel(Struct, frozen=True, kw_only=True):
     """One installed model.
 
@@ -79,9 +86,9 @@ class KnownModel(Struct, frozen=True, kw_only=True):
         return self.measured.tokens_per_second
 
     @property
-    def runner(self) -> str:
-        """What runs it in Ollama: names with equal weights share one runner."""
-        return self.weights or canonical(self.name)
+    def runner(self) -> Runner:
+        """What runs it in Ollama, or elsewhere."""
+        return Runner(self.weights or canonical(self.name), self.remote)
 
     @property
     def ready(self) -> bool:

@@ -6,6 +6,7 @@ from aiohttp import web
 
 from chatproxy.chat import ChatService
 from chatproxy.config import Config
+from chatproxy.generation.queue import Queue
 from chatproxy.generation.registry import GenerationRegistry
 from chatproxy.models.catalog import ModelCatalog
 from chatproxy.ollama.client import Ollama
@@ -17,5 +18,6 @@ STORE: Final = web.AppKey("STORE", Store)
 OLLAMA: Final = web.AppKey("OLLAMA", Ollama)
 MODELS: Final = web.AppKey("MODELS", ModelCatalog)
 REGISTRY: Final = web.AppKey("REGISTRY", GenerationRegistry)
+QUEUE: Final = web.AppKey("QUEUE", Queue)
 METRICS: Final = web.AppKey("METRICS", Metrics)
 CHAT: Final = web.AppKey("CHAT", ChatService)

@@ -165,6 +165,14 @@ def owner(request: web.Request) -> str:
     return user
 
 
+def asker(request: web.Request) -> str:
+    """Return who is served in turn with others: the user, or without one the peer's address.
+
+    Raises `unauthorized` as `owner` does.
+    """
+    return owner(request) or request.remote or ""
+
+
 def _normalize_host(host: str) -> str:
     """Return a host name or address in the one form in which hosts are compared."""
     name = host.lower().removeprefix("[").removesuffix("]").removesuffix(".")

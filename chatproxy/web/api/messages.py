@@ -23,7 +23,7 @@ from chatproxy.web.json import (
 )
 from chatproxy.web.keys import CHAT, CONFIG
 from chatproxy.web.operation import GATEWAY_ERRORS, JSON, operation
-from chatproxy.web.security import owner
+from chatproxy.web.security import asker, owner
 from chatproxy.web.sse import EventStream, NullSink
 
 routes: Final = web.RouteTableDef()
@@ -159,7 +159,7 @@ async def _send(request: web.Request) -> Answer:
     async with json_body(request, SendRequest) as body:
         message = await body.checked(allowed)
         del body  # unfolded, it takes much more than is counted
-        accepted = await chat.accept(owner(request), session, message, arrived)
+        accepted = await chat.accept(owner(request), session, message, arrived, asker=asker(request))
     return await chat.begun(accepted)
 
 

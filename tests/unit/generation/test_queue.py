@@ -1,15 +1,20 @@
 """Who gets a slot, and who waits at which position."""
 
 import asyncio
+from typing import Final
 
 import pytest
 
 from chatproxy.errors import ChatError
-from chatproxy.generation.queue import MAX_PROMPT_BYTES, SMALL_PROMPT, Queue, Ticket
+from chatproxy.generation.queue import BODIES, PROMPTS, SMALL, Queue, Ticket
+from chatproxy.models.catalog import Runner
+
+MODEL: Final = Runner("m")
+OTHER: Final = Runner("other")
 
 
-def join(queue: Queue, number: int, model: str = "m") -> list[Ticket]:
-    return [queue.join("u", model, 0) for _ in range(number)]
+def join(queue: Queue, number: int, model: Runner = MODEL) -> list[Ticket]:
+    return [queue.join("u", model, 0, PROMPTS) for _ in range(number)]
 
 
 def admitted(ticket: Ticket) -> bool:
@@ -49,18 +54,18 @@ def test_a_full_queue_refuses_and_keeps_nothing() -> None:
     queue = Queue(1, 2)
     tickets = join(queue, 3)
     with pytest.raises(ChatError) as refused:
-        queue.join("u", "m", 0)
+        queue.join("u", MODEL, 0, PROMPTS)
     assert (refused.value.code, refused.value.retry_after) == ("overloaded", 5)
     assert queue.waiting == 2
     tickets[2].leave()
-    assert queue.join("u", "m", 0).position == 2
+    assert queue.join("u", MODEL, 0, PROMPTS).position == 2
 
 
 def test_with_no_room_to_wait_only_free_slots_are_given() -> None:
     queue = Queue(1, 0)
-    assert admitted(queue.join("u", "m", 0))
+    assert admitted(queue.join("u", MODEL, 0, PROMPTS))
     with pytest.raises(ChatError):
-        queue.join("u", "m", 0)
+        queue.join("u", MODEL, 0, PROMPTS)
 
 
 def test_the_limit_of_a_model_is_learned() -> None:
@@ -91,7 +96,7 @@ def test_what_was_learned_is_forgotten_once_a_model_has_nothing_to_do() -> None:
 
 def test_models_wait_apart_and_count_together() -> None:
     queue = Queue(3, 512)
-    small, large = join(queue, 3, "small"), join(queue, 3, "large")
+    small, large = join(queue, 3, Runner("small")), join(queue, 3, Runner("large"))
     assert (places(small), places(large)) == ([0, 0, 1], [0, 1, 2])
     small[0].leave()
     assert (places(small[1:]), places(large)) == ([0, 0], [0, 1, 2])
@@ -117,48 +122,62 @@ def test_what_has_ended_does_not_run_together_with_what_begins() -> None:
     assert not admitted(third)
 
 
-HALF = MAX_PROMPT_BYTES // 2
+HALF = PROMPTS.most // 2
 
 
 def test_prompts_are_bounded_in_bytes_until_their_answers_begin() -> None:
     queue = Queue(1, 10)
-    first, second = queue.join("u", "m", HALF - SMALL_PROMPT - 1), queue.join("u", "m", SMALL_PROMPT + 1)
+    first, second = (
+        queue.join("u", MODEL, HALF - SMALL - 1, PROMPTS),
+        queue.join("u", MODEL, SMALL + 1, PROMPTS),
+    )
     with pytest.raises(ChatError) as refused:
-        queue.join("u", "other", SMALL_PROMPT + 1)
+        queue.join("u", OTHER, SMALL + 1, PROMPTS)
     assert (refused.value.code, refused.value.retry_after) == ("overloaded", 5)
     assert queue.waiting == 1
-    first.discard_prompt()
-    queue.join("u", "m", HALF - SMALL_PROMPT - 1)
+    first.discard_body()
+    queue.join("u", MODEL, HALF - SMALL - 1, PROMPTS)
     with pytest.raises(ChatError):
-        queue.join("u", "m", SMALL_PROMPT + 1)
+        queue.join("u", MODEL, SMALL + 1, PROMPTS)
     second.leave()
-    queue.join("u", "m", SMALL_PROMPT + 1)
+    queue.join("u", MODEL, SMALL + 1, PROMPTS)
 
 
 def test_a_user_with_large_prompts_leaves_room_for_those_of_others() -> None:
     queue, megabyte = Queue(1, 512), 1024 * 1024
     for user, most in (("a", 48), ("b", 24), ("c", 12)):
         for _ in range(most):
-            queue.join(user, "m", megabyte)
+            queue.join(user, MODEL, megabyte, PROMPTS)
         with pytest.raises(ChatError):
-            queue.join(user, "m", megabyte)
+            queue.join(user, MODEL, megabyte, PROMPTS)
     for user in "abcd":
-        queue.join(user, "m", SMALL_PROMPT)
+        queue.join(user, MODEL, SMALL, PROMPTS)
+
+
+def test_what_is_passed_on_has_a_room_of_its_own() -> None:
+    queue = Queue(1, 10)
+    queue.join("u", MODEL, HALF, PROMPTS)
+    queue.join("u", MODEL, BODIES.most // 2, BODIES)
+    for room in (PROMPTS, BODIES):
+        with pytest.raises(ChatError) as refused:
+            queue.join("u", MODEL, SMALL + 1, room)
+        assert (refused.value.code, refused.value.retry_after) == ("overloaded", 5)
+        queue.join("u", MODEL, SMALL, room)
 
 
 def test_a_prompt_that_was_taken_is_taken_along_to_another_model() -> None:
     queue = Queue(2, 10)
-    first = queue.join("a", "m", HALF)
-    queue.join("b", "m", HALF // 2)
-    assert admitted(first.rejoin("other"))
+    first = queue.join("a", MODEL, HALF, PROMPTS)
+    queue.join("b", MODEL, HALF // 2, PROMPTS)
+    assert admitted(first.rejoin(OTHER))
 
 
 def test_a_user_who_fills_the_queue_leaves_a_place_for_each_other() -> None:
     queue = Queue(1, 3)
     for _ in range(4):
-        queue.join("a", "m", 0)
-    assert [queue.join(user, "m", 0).position for user in "bcd"] == [4, 5, 6]
+        queue.join("a", MODEL, 0, PROMPTS)
+    assert [queue.join(user, MODEL, 0, PROMPTS).position for user in "bcd"] == [4, 5, 6]
     for user in "abe":  # "e" has none, but there are twice as many as there should be
         with pytest.raises(ChatError):
-            queue.join(user, "m", 0)
+            queue.join(user, MODEL, 0, PROMPTS)
     assert queue.waiting == 6
