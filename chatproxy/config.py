@@ -105,7 +105,7 @@ class Config:
         ),
     ] = ()
     api_token: Annotated[
-        str | None, Setting(values.credential, "bearer token that requests must send", secret=True)
+        str | None, Setting(values.credential, "token that requests must send", secret=True)
     ] = field(default=None, repr=False)
     api_token_file: Annotated[str | None, Setting(values.file_name, "file that contains the token")] = None
     insecure_no_token: Annotated[

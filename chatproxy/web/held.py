@@ -16,9 +16,8 @@ from typing import Final
 from aiohttp import web
 
 from chatproxy.background import interruptible
-from chatproxy.errors import ChatError
 from chatproxy.fair import surplus
-from chatproxy.web.security import owner
+from chatproxy.web.security import USER
 from chatproxy.web.sse import abort
 
 BUDGET: Final = 64 * 1024 * 1024  # bytes
@@ -106,7 +105,7 @@ class Hold:
 
     def __init__(self, held: Held, request: web.Request, until_ended: asyncio.Timeout) -> None:
         self.size = 0  # bytes
-        self.user = _user(request)
+        self.user = request.get(USER, "")  # without one on routes that are open to everyone
         self._held = held
         self._request = request
         self._until_ended = until_ended
@@ -123,14 +122,6 @@ class Hold:
 
 def _held_too_long() -> Exception:
     return ConnectionResetError("too much is held for slow clients")
-
-
-def _user(request: web.Request) -> str:
-    """Return the user, or "" where a request needs none."""
-    try:
-        return owner(request)
-    except ChatError:
-        return ""
 
 
 HELD: Final = web.AppKey("HELD", Held)

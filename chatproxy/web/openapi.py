@@ -43,6 +43,13 @@ WITH_ORIGIN: Final = ("origin_not_allowed",)
 WITH_BODY: Final = ("too_large", "unsupported_media_type", "invalid")
 WITH_PATH_PARAMETER: Final = ("not_found",)
 
+# The ways to send the token, any of which will do.
+SECURITY_SCHEMES: Final[Mapping[str, Schema]] = {
+    "bearer": {"type": "http", "scheme": "bearer", "description": "The token, if one is set."},
+    "basic": {"type": "http", "scheme": "basic", "description": "The password is the token; any user name."},
+    "apiKey": {"type": "apiKey", "in": "header", "name": "x-api-key", "description": "The token."},
+}
+
 RESPONSES: Final = {200: "OK", 201: "Created", 204: "No content"}
 # The statuses that may have the header below.
 RETRY_STATUSES: Final = frozenset({429, 503})
@@ -72,16 +79,15 @@ class OpenAPIDocument:
                 paths[path][method.lower()] = self._operation(method, path, declared)
         retryable = ", ".join(code for code in STATUS if code in RETRYABLE)
         codes = {"enum": list(STATUS), "description": f"A later attempt may succeed after {retryable}."}
-        bearer = {"type": "http", "scheme": "bearer", "description": "Required if a token is set."}
         document = {
             "openapi": "3.1.0",
             "info": {"title": "chatproxy", "version": __version__, "description": DESCRIPTION},
             "servers": [{"url": prefix or "/"}],
-            "security": [{"bearer": []}] if needs_token else [],
+            "security": [{name: []} for name in SECURITY_SCHEMES] if needs_token else [],
             "paths": paths,
             "components": {
                 "schemas": self._schemas | {"Code": codes},
-                "securitySchemes": {"bearer": bearer},
+                "securitySchemes": SECURITY_SCHEMES,
             },
         }
         return msgspec.Raw(msgspec.json.encode(document))

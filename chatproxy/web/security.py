@@ -7,7 +7,11 @@ own name resolves to this server (DNS rebinding). It cannot hide its Origin from
 
 import hmac
 import re
-from collections.abc import Mapping
+import secrets
+from base64 import b64decode
+from collections.abc import Mapping, Sequence
+from contextlib import suppress
+from hashlib import blake2b
 from ipaddress import ip_address
 from typing import Final
 
@@ -16,7 +20,6 @@ from aiohttp import web
 from chatproxy.config import Config
 from chatproxy.errors import ChatError
 from chatproxy.values import is_ip
-from chatproxy.web.keys import CONFIG
 
 HOST: Final = "host"
 ORIGIN: Final = "origin"
@@ -43,6 +46,10 @@ LOOPBACK: Final = ("localhost", "127.0.0.1", "::1")
 OWN_SITE: Final = frozenset({"same-origin", "none"})
 CONTINUE: Final = "100-continue"
 MAX_USER: Final = 256  # characters; the name is stored with each session and document
+USER: Final = web.RequestKey("USER", str)  # who asks, as the gate has found
+# Where a request may have a token; each at most once.
+AUTHORIZATION: Final = "Authorization"
+API_KEY: Final = "x-api-key"
 _HOST: Final = re.compile(r"(\[[^\s\[\]@/]+\]|[^\s:\[\]@/]+)(?::[0-9]*)?")
 _DEFAULT_PORT: Final = {"http": ":80", "https": ":443"}
 
@@ -66,7 +73,11 @@ class Gate:
         self._hosts = frozenset(map(_normalize_host, config.allowed_hosts or (*LOOPBACK, config.host)))
         self._any_address = config.beyond_loopback  # only names can be rebound
         self._origins = frozenset(config.cors_origins)
+        self._user_header = config.trusted_user_header
         self.token = config.token
+        # Digests of one length, which clients cannot foresee, are compared instead of the tokens.
+        self._key = secrets.token_bytes(32)
+        self._digest = None if self.token is None else self._digest_of(self.token.encode())
 
     def check(self, request: web.Request) -> None:
         """Raise an error unless the request may go on to its handler.
@@ -86,7 +97,7 @@ class Gate:
         is_preflight = request.method == "OPTIONS" and "Access-Control-Request-Method" in request.headers
         if CREDENTIALS not in exempt and not is_preflight:
             self._check_token(request)
-            owner(request)
+            request[USER] = self._user(request)
         if request.headers.get("Expect", CONTINUE).lower() != CONTINUE:
             raise ChatError("malformed", f"Nothing but {CONTINUE} can be expected; send no other Expect.")
         if any(each.lower() != "identity" for each in request.headers.getall("Content-Encoding", ())):
@@ -124,45 +135,78 @@ class Gate:
             )
 
     def _check_token(self, request: web.Request) -> None:
-        if self.token is None:
+        if self._digest is None:
             return
-        scheme, _, given = request.headers.get("Authorization", "").partition(" ")
-        if scheme.lower() != "bearer" or not is_secret(given.strip(), self.token):
+        offered = [self._digest_of(each) for each in _credentials(request)]
+        if not sum(hmac.compare_digest(each, self._digest) for each in offered):
             raise ChatError(
-                "unauthorized", "This server asks for its token; send it as `Authorization: Bearer <token>`."
+                "unauthorized",
+                "This server asks for its token; send it as `Authorization: Bearer <token>`, as the password"
+                f" of Basic, or as `{API_KEY}`.",
             )
+
+    def _digest_of(self, credential: bytes) -> bytes:
+        return blake2b(credential, key=self._key).digest()
+
+    def _user(self, request: web.Request) -> str:
+        """Return the user, from the header that TRUSTED_USER_HEADER names.
+
+        Without that setting there is one nameless user, "". Raises `unauthorized` unless the header occurs
+        exactly once, with a printable UTF-8 value of at most MAX_USER characters.
+        """
+        header = self._user_header
+        if header is None:
+            return ""
+        users = request.headers.getall(header, [])
+        if len(users) != 1 or not users[0].strip() or not users[0].isprintable():
+            raise ChatError(
+                "unauthorized", f"The request names no user; have the proxy in front set {header} once."
+            )
+        user = users[0].strip()
+        if len(user) > MAX_USER:
+            raise ChatError(
+                "unauthorized",
+                f"The user's name is longer than {MAX_USER} characters; have the proxy in front set {header}"
+                " to a shorter one.",
+            )
+        return user
 
 
 GATE: Final = web.AppKey("GATE", Gate)
 
 
-def is_secret(given: str, secret: str) -> bool:
-    """Return whether that is the secret. The time that it takes does not show how much of it is right."""
-    return hmac.compare_digest(given.encode(errors="surrogateescape"), secret.encode())
-
-
 def owner(request: web.Request) -> str:
-    """Return the user who owns the sessions, from the header that TRUSTED_USER_HEADER names.
+    """Return the user who asks, and who owns sessions and documents; "" is the nameless one.
 
-    Without that setting there is one nameless owner, "". Raises `unauthorized` unless the header occurs
-    exactly once, with a printable UTF-8 value of at most MAX_USER characters.
+    Raises KeyError where the gate has asked for none: on exempt routes.
     """
-    header = request.app[CONFIG].trusted_user_header
-    if header is None:
-        return ""
-    users = request.headers.getall(header, [])
-    if len(users) != 1 or not users[0].strip() or not users[0].isprintable():
-        raise ChatError(
-            "unauthorized", f"The request names no user; have the proxy in front set {header} once."
-        )
-    user = users[0].strip()
-    if len(user) > MAX_USER:
-        raise ChatError(
-            "unauthorized",
-            f"The user's name is longer than {MAX_USER} characters; have the proxy in front set {header} to a"
-            " shorter one.",
-        )
-    return user
+    return request[USER]
+
+
+def _credentials(request: web.Request) -> Sequence[bytes]:
+    """Return what a request offers as the token.
+
+    There may be several: a proxy's login may be in one header while the token is in the other. Raises
+    `unauthorized` if one of them occurs twice, because proxies differ in which one counts.
+    """
+    offered: list[bytes] = []
+    for name, read in ((AUTHORIZATION, _token_in), (API_KEY, bytes)):
+        values = request.headers.getall(name, ())
+        if len(values) > 1:
+            raise ChatError("unauthorized", f"The request has several {name} headers; send one.")
+        offered += [read(value.encode(errors="surrogateescape")) for value in values]
+    return offered
+
+
+def _token_in(authorization: bytes) -> bytes:
+    """Return the token of Bearer (RFC 6750) or the password of Basic (RFC 7617), b"" of anything else."""
+    scheme, _, given = authorization.partition(b" ")
+    if scheme.lower() == b"bearer":
+        return given.strip()
+    if scheme.lower() == b"basic":
+        with suppress(ValueError):
+            return b64decode(given.strip(), validate=True).partition(b":")[2]
+    return b""
 
 
 def asker(request: web.Request) -> str:

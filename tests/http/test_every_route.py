@@ -1,5 +1,6 @@
 """What holds on every route, tried on every route: names and origins, tokens and users, bodies and CORS."""
 
+from base64 import b64encode
 from typing import Any, Final
 
 import pytest
@@ -14,6 +15,9 @@ OURS: Final = "https://chat.example"
 OTHERS: Final = ["https://evil.example", "null", "http://chat.example", f"{OURS}.evil.example", f"{OURS}:444"]
 SENT: Final = ["Authorization", "Content-Type", "Last-Event-ID", "X-Request-Id"]  # headers a page may send
 EXPOSED: Final = {"Content-Type", "X-Request-Id", "Retry-After"}
+
+# The ways to send a token.
+WAYS: Final = ["bearer", "basic", "x-api-key"]
 
 # At the root, as the command serves it, and as a part of another application.
 anywhere = pytest.mark.parametrize("prefix", ["", "/x/y"], ids=["root", "mounted"])
@@ -35,6 +39,14 @@ async def refusal(client: Client, method: str, path: str, **more: Any) -> tuple[
 def coded(method: str, status: int, code: str) -> tuple[int, str]:
     """Return the expected refusal; the response to a HEAD has no body and so no code."""
     return status, "" if method == "HEAD" else code
+
+
+def sent(way: str, token: str) -> dict[str, str]:
+    if way == "x-api-key":
+        return {way: token}
+    return {
+        "Authorization": f"{way} {b64encode(f'ann:{token}'.encode()).decode() if way == 'basic' else token}"
+    }
 
 
 def test_the_routes_are_found() -> None:
@@ -94,9 +106,11 @@ async def test_every_route_asks_for_the_token_unless_it_is_open(serve: Serve, pr
                 continue
             cases.expect(coded(method, 401, "unauthorized"), (status, code), method, path)
             cases.expect("Bearer", headers.get("WWW-Authenticate"), method, path, "WWW-Authenticate")
-            right = {"Authorization": f"Bearer {TOKEN}"}
-            status, _ = await refusal(client, method, address(path), headers=right)
-            cases.check(status != 401, f"{status} in spite of the token", method, path)
+            for way in WAYS:
+                status, _ = await refusal(client, method, address(path), headers=sent(way, TOKEN))
+                cases.check(status != 401, f"{status} in spite of the token", method, path, way)
+                got = await refusal(client, method, address(path), headers=sent(way, TOKEN[:-1]))
+                cases.expect(coded(method, 401, "unauthorized"), got, method, path, way)
 
 
 async def test_every_route_asks_for_one_user_unless_it_is_open(serve: Serve) -> None:

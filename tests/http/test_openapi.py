@@ -152,7 +152,15 @@ async def test_at_the_root_its_server_is_the_root(client: Client) -> None:
 
 def test_it_says_which_calls_ask_for_the_token() -> None:
     with_token = document(replace(Config(), api_token="secret"))
-    assert (API["security"], with_token["security"]) == ([], [{"bearer": []}])
+    any_of: list[dict[str, Any]] = [{"bearer": []}, {"basic": []}, {"apiKey": []}]
+    assert (API["security"], with_token["security"]) == ([], any_of)
+    schemes = API["components"]["securitySchemes"]
+    assert [(schemes[name]["type"], schemes[name].get("scheme")) for each in any_of for name in each] == [
+        ("http", "bearer"),
+        ("http", "basic"),
+        ("apiKey", None),
+    ]
+    assert (schemes["apiKey"]["in"], schemes["apiKey"]["name"]) == ("header", "x-api-key")
     said = {(method, path) for method, path, operation in operations() if operation.get("security") == []}
     assert said == {(method, path) for method, path in documented() if is_open(method, path)}
 

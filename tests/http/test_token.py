@@ -1,12 +1,13 @@
 """The access token over HTTP: what is taken for it, what asks for it (each route: test_every_route.py)."""
 
 import asyncio
+from base64 import b64encode
 from typing import Final
 
 import pytest
 from chat_client import Client, Serve
 from matrix import matrix
-from sockets import opened, request
+from sockets import exchange, opened, request
 from yarl import URL
 
 TOKEN: Final = "correct-horse-battery"
@@ -53,6 +54,103 @@ async def test_only_the_token_itself_is_taken_and_its_scheme_in_any_case(client:
         for given in (f"Bearer {TOKEN}", f"bearer {TOKEN}", f"BEARER   {TOKEN}"):
             async with client.http.get(client.url(SESSIONS), headers={"Authorization": given}) as response:
                 cases.expect(200, response.status, repr(given))
+
+
+def basic(login: str) -> str:
+    return f"Basic {b64encode(login.encode()).decode()}"
+
+
+def ways(token: str) -> list[dict[str, str]]:
+    """Return the headers that send a token, in each way that there is."""
+    return [
+        {"Authorization": f"Bearer {token}"},
+        *({"Authorization": basic(f"{user}:{token}")} for user in ("chatproxy", "", "Ren\xe9")),
+        {"Authorization": basic(f"ann:{token}").replace("Basic", "basic  ")},
+        {"x-api-key": token},
+        {"X-API-KEY": f"  {token}  "},
+    ]
+
+
+WRONG_BASIC: Final = [
+    "Basic",
+    "Basic  ",
+    f"Basic {TOKEN}",
+    "Basic ====",
+    "Basic \xf6",
+    basic(TOKEN),  # without a colon
+    basic(f"{TOKEN}:"),
+    basic(f"ann:{TOKEN}x"),
+    basic(f"ann:{TOKEN}:"),
+    basic(f"ann:{TOKEN}\n"),
+    basic(f"ann:{TOKEN}")[:-3],
+    basic(f"ann:{TOKEN}").replace("Basic", "Digest"),
+    "Basic " + "A" * 8000,
+]
+WRONG_KEYS: Final = ["", " ", TOKEN[:-1], f"{TOKEN}x", f"Bearer {TOKEN}", "\xf6", TOKEN.upper(), "a" * 8000]
+
+
+async def test_it_is_taken_as_the_password_of_basic_and_as_an_api_key(client: Client) -> None:
+    """So existing clients can send it, which know one of these."""
+    with matrix() as cases:
+        for token, status in ((TOKEN, 200), (TOKEN[:-1], 401), ("", 401)):
+            for headers in ways(token):
+                async with client.http.get(client.url(SESSIONS), headers=headers) as response:
+                    cases.expect(status, response.status, headers)
+        for name, values in (("Authorization", WRONG_BASIC), ("x-api-key", WRONG_KEYS)):
+            for value in values:
+                async with client.http.get(client.url(SESSIONS), headers={name: value}) as response:
+                    got = response.status, response.headers.get("WWW-Authenticate")
+                    cases.expect((401, "Bearer"), got, name, value[:60])
+
+
+async def test_a_login_of_a_proxy_beside_the_token_does_not_count(client: Client) -> None:
+    others: list[dict[str, str]] = [
+        {"Authorization": basic("ann:secret")},
+        {"Authorization": "Negotiate YII="},
+    ]
+    with matrix() as cases:
+        for other in others:
+            for key, status in ((TOKEN, 200), (TOKEN[:-1], 401)):
+                both = other | {"x-api-key": key}
+                async with client.http.get(client.url(SESSIONS), headers=both) as response:
+                    cases.expect(status, response.status, both)
+        for key in WRONG_KEYS:
+            async with client.http.get(client.url(SESSIONS), headers=RIGHT | {"x-api-key": key}) as response:
+                cases.expect(200, response.status, "Bearer beside", key[:60])
+
+
+async def test_a_header_that_occurs_twice_is_refused(client: Client) -> None:
+    """A proxy in front may have checked the other one."""
+    right, wrong, key = f"Authorization: Bearer {TOKEN}", "Authorization: Basic OjA=", f"x-api-key: {TOKEN}"
+    with matrix() as cases:
+        for lines in (
+            [right, right],
+            [right, wrong],
+            [wrong, right],
+            [key, key],
+            [key, "X-Api-Key: 0"],
+            ["x-api-key:", key],
+            [right, key, key],
+            [wrong, "authorization:", key],
+        ):
+            head = [f"GET {URL(client.url(SESSIONS)).path} HTTP/1.1", "Host: localhost", "Connection: close"]
+            reply = await exchange(client, "\r\n".join([*head, *lines, "", ""]).encode())
+            cases.expect((401, "unauthorized"), (reply.status, reply.code), lines)
+
+
+async def test_bytes_that_are_not_text_are_no_token(client: Client) -> None:
+    with matrix() as cases:
+        for line in (
+            b"x-api-key: \xff",
+            b"Authorization: Bearer \xff",
+            b"Authorization: Basic \xff",
+            b"x-api-key: \xc3",
+        ):
+            head = (
+                f"GET {URL(client.url(SESSIONS)).path} HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n"
+            )
+            reply = await exchange(client, head.encode() + line + b"\r\n\r\n")
+            cases.expect((401, "unauthorized"), (reply.status, reply.code), line)
 
 
 async def test_it_is_not_taken_from_the_address(client: Client) -> None:
