@@ -8,7 +8,11 @@
         await chat.closed.wait()             # the other side has closed the connection
 
 `script` is how `/api/chat` answers; `instead["/api/tags"]` replaces the answer of another call in the same
-way. Nothing here waits for a time: what has to happen later waits at a `Gate` that the test opens.
+way. Ollama's other ways to ask a model, `/api/generate`, `/v1/chat/completions` and so on, answer with what a
+real Ollama sent. Their requests arrive as those of `/api/chat` do, and so does that of any other path, which
+gets Ollama's 404.
+
+Nothing here waits for a time: what has to happen later waits at a `Gate` that the test opens.
 
 The fixture `fake` runs until the end of the test. Elsewhere: `async with FakeOllama() as fake`.
 """
@@ -27,12 +31,12 @@ from typing import Any, Final, Literal, Self
 
 from aiohttp import web
 from aiohttp.test_utils import TestServer
-from recordings import reads, recorded
+from recordings import about, reads, recorded
 
 MODEL: Final = "gemma3:270m"
 NDJSON: Final = "application/x-ndjson"
 JSON: Final = "application/json; charset=utf-8"
-
+SSE: Final = "text/event-stream"
 
 # The numbers of a recorded answer, for every last line that does not name its own.
 _USAGE: Final = {
@@ -152,14 +156,63 @@ def echo(request: Request) -> Script:
 
 
 class Chat:
-    """A request to `/api/chat`, and what came of it."""
+    """A request to `/api/chat` or to another path that asks a model, and what came of it."""
 
-    def __init__(self, request: Request, headers: dict[str, str]) -> None:
-        self.request = request
-        self.headers = headers
+    def __init__(self, http: web.Request, body: bytes) -> None:
+        self.method = http.method
+        self.target = http.raw_path  # with the query, as it was sent
+        self.headers = dict(http.headers)
+        self.body = body
+        self.request: Request = _object(body)
         self.sent = 0  # pieces of the script
         self.served = False  # the script was played to its end
         self.closed = asyncio.Event()  # nothing more is sent: `served`, or the client went away
+
+
+def _object(body: bytes) -> Request:
+    """Return the JSON object that a body is, or an empty one: bodies of other kinds are for `/v1/audio`."""
+    try:
+        decoded = json.loads(body)
+    except ValueError:
+        return {}
+    return decoded if isinstance(decoded, dict) else {}
+
+
+def face(name: str, *, streams: bool = False) -> Callable[[Request], Script]:
+    """Answer as a real Ollama did on one of its other paths, whole or in pieces, as the request wants it.
+
+    `streams` is what a request that does not say gets.
+    """
+
+    def script(request: Request) -> Script:
+        return replayed(name if request.get("stream", streams) else f"{name}_not_streamed")
+
+    return script
+
+
+def replayed(name: str, **switches: Any) -> Script:
+    """Replay a recording of another path than `/api/chat`, with its status and content type."""
+    facts = about(f"faces/{name}")
+    headers = dict(facts["headers"])
+    pieces, _ = reads(f"faces/{name}")
+    return Script(pieces, status=facts["status"], content_type=headers["Content-Type"], **switches)
+
+
+# How paths that ask a model answer, but for `/api/chat`.
+_FACES: Final[dict[str, Scripted]] = {
+    "/api/generate": face("generate", streams=True),
+    "/api/embed": Script([recorded("embed")], content_type=JSON),
+    "/api/embeddings": replayed("api_embeddings"),
+    "/v1/chat/completions": face("chat_completions"),
+    "/v1/completions": face("completions"),
+    "/v1/responses": face("responses"),
+    "/v1/messages": face("messages"),
+    "/v1/embeddings": replayed("embeddings"),
+    "/v1/audio/transcriptions": replayed("transcriptions"),
+    "/v1/models": replayed("models"),
+    "/v1/models/words": replayed("model"),
+}
+_NO_SUCH_PATH: Final = Script([recorded("no_such_path")], status=404, content_type="text/plain")
 
 
 def refusing_over(window: int, text: str = "Well.", image: int = 768) -> Callable[[Request], Script]:
@@ -198,8 +251,8 @@ class FakeOllama:
         self.active = 0  # chats open now
         self.peak = 0  # the most that ever were
         self.calls: Counter[str] = Counter()  # requests by path
-        self.side_connections: set[object] = set()  # those of all calls but `/api/chat`
-        self.instead: dict[str, Script] = {}
+        self.side_connections: set[object] = set()  # those of `/api/tags`, `ps`, `show` and `version`
+        self.instead: dict[str, Scripted] = {}
         self.models: list[dict[str, Any]] = json.loads(recorded("tags"))["models"]
         self.running: list[dict[str, Any]] = json.loads(recorded("ps"))["models"]
         self.shows: dict[str, dict[str, Any]] = {
@@ -217,7 +270,7 @@ class FakeOllama:
 
     @property
     def requests(self) -> list[Request]:
-        """The bodies of the requests to `/api/chat`."""
+        """The bodies of the requests that ask a model."""
         return [chat.request for chat in self.chats]
 
     @property
@@ -225,7 +278,7 @@ class FakeOllama:
         return f"http://127.0.0.1:{self._port}"
 
     async def arrived(self, number: int = 1) -> Chat:
-        """Wait for the request of that number to `/api/chat`, counted from 1."""
+        """Wait for the request of that number that asks a model, counted from 1."""
         async with asyncio.timeout(30):
             while len(self.chats) < number:
                 self._arrival.clear()
@@ -235,11 +288,11 @@ class FakeOllama:
     async def start(self) -> Self:
         """Listen, after `stop` on the same port as before, as an Ollama that is restarted."""
         app = web.Application(client_max_size=64 * 1024**2)
-        app.router.add_post("/api/chat", self._chat)
         app.router.add_get("/api/tags", self._tags)
         app.router.add_get("/api/ps", self._ps)
         app.router.add_post("/api/show", self._show)
         app.router.add_get("/api/version", self._version)
+        app.router.add_route("*", "/{path:.*}", self._chat)
         # A client that leaves cancels its handler, as is `TestServer`'s default: that is how `closed` is set.
         self._server = await self._start(app, port=self._port, shutdown_timeout=0.01, access_log=None)
         self._port = self._server.port
@@ -257,17 +310,21 @@ class FakeOllama:
 
     async def _chat(self, http: web.Request) -> web.StreamResponse:
         self._count(http)
-        chat = Chat(await http.json(), dict(http.headers))
+        chat = Chat(http, await http.read())
         self.chats.append(chat)
         self._arrival.set()
         self.active += 1
         self.peak = max(self.peak, self.active)
         try:
-            script = self.script(chat.request) if callable(self.script) else self.script
-            return await _play(script, http, chat)
+            return await _play(self._script(http.path, chat.request), http, chat)
         finally:
             self.active -= 1
             chat.closed.set()
+
+    def _script(self, path: str, request: Request) -> Script:
+        usual = self.script if path == "/api/chat" else _FACES.get(path, _NO_SUCH_PATH)
+        script = self.instead.get(path, usual)
+        return script(request) if callable(script) else script
 
     async def _tags(self, http: web.Request) -> web.StreamResponse:
         return await self._answer(http, {"models": self.models})
@@ -291,7 +348,8 @@ class FakeOllama:
         self._count(http)
         self.side_connections.add(_transport(http).get_extra_info("peername"))
         if http.path in self.instead:
-            return await _play(self.instead[http.path], http, Chat({}, {}))
+            asked = Chat(http, await http.read())
+            return await _play(self._script(http.path, asked.request), http, asked)
         return web.json_response(body, status=status)
 
     def _count(self, http: web.Request) -> None:

@@ -1,7 +1,8 @@
-"""What a real Ollama sent, byte for byte: `data/ollama/NAME.ndjson` and `NAME.body`.
+"""What a real Ollama sent, byte for byte: `data/ollama/NAME.ndjson`, `NAME.sse` and `NAME.body`.
 
     recorded("answer_cold")                  # the bytes; reads("answer_cold") has their pieces and times
     texts("answer_cold")                     # its thinking and its content
+    recorded("faces/messages")               # what is not asked at `/api/chat`; see faces/README.md
 
 `NAME.json` holds the request, the status, and `reads`: `[milliseconds, bytes]` of each piece as it came.
 """
@@ -15,6 +16,8 @@ from typing import Any, Final
 
 DATA: Final = Path(__file__).parents[1] / "data" / "ollama"
 STREAMS: Final = sorted(path.stem for path in DATA.glob("*.ndjson"))
+# Those of other paths than `/api/chat`, in one piece or streamed.
+FACES: Final = sorted(f"faces/{path.stem}" for path in (DATA / "faces").glob("*.json"))
 # Those that end otherwise than with `done: true`.
 BROKEN: Final = {
     "ends_without_done": "upstream_incomplete",
@@ -24,8 +27,8 @@ BROKEN: Final = {
 
 
 def recorded(name: str) -> bytes:
-    stream = DATA / f"{name}.ndjson"
-    return stream.read_bytes() if stream.exists() else (DATA / f"{name}.body").read_bytes()
+    (path,) = (path for kind in ("ndjson", "sse", "body") if (path := DATA / f"{name}.{kind}").exists())
+    return path.read_bytes()
 
 
 def about(name: str) -> Any:

@@ -234,7 +234,7 @@ async def test_informational_responses_are_skipped(fake: FakeOllama) -> None:
 
 async def test_a_path_is_a_prefix(fake: FakeOllama) -> None:
     code, sentence = await outcome(await ask(fake, Reader(), path="/ollama/"))
-    assert (code, sentence) == ("upstream_error", "Ollama reports: 404: Not Found")
+    assert (code, sentence) == ("upstream_error", "Ollama reports: 404 page not found")
 
 
 async def test_ipv6() -> None:
