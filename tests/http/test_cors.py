@@ -1,18 +1,25 @@
 """Pages elsewhere may call if `CORS_ORIGINS` names their origin (each route: test_every_route.py)."""
 
+from dataclasses import replace
 from typing import Any, Final
 
 import pytest
-from chat_client import Client, Serve
+from aiohttp import web
+from chat_client import Client, Serve, Start
 from fake_ollama import FakeOllama, refused
+from matrix import matrix
 from sockets import exchange
+
+from chatproxy import Config
+from chatproxy.web import cors
+from chatproxy.web.middleware import unknown
 
 OURS: Final = "https://chat.example"
 OTHER: Final = "https://evil.example"
 SESSIONS: Final = "/api/chat/sessions"
 PREFIX: Final = "Access-Control-"
 GRANTED: Final = {"Access-Control-Allow-Origin": OURS, "Access-Control-Allow-Credentials": "true"}
-EXPOSED: Final = {"Content-Type", "X-Request-Id", "Retry-After"}
+EXPOSED: Final = {"Content-Type", "X-Request-Id", "Retry-After", "Server-Timing", "X-Resumable-Stream-Id"}
 
 
 @pytest.fixture
@@ -52,7 +59,68 @@ async def test_a_page_may_send_no_other_header(client: Client, wanted: str) -> N
     assert (status, body["code"]) == (403, "origin_not_allowed")
     refused, allowed = body["error"].split(";")
     assert refused.lower() == "pages elsewhere may not send x-forwarded-user"
-    assert "Authorization, Content-Type, Last-Event-ID, X-Request-Id" in allowed
+    assert "Authorization, Content-Type, Last-Event-ID, X-Request-Id, x-api-key" in allowed
+
+
+async def own(client: Client, method: str, wanted: str, path: str = SESSIONS) -> tuple[int, str]:
+    """Return the status and the sentence of a preflight from a page that may call."""
+    asking = {"Origin": OURS, "Access-Control-Request-Method": method}
+    headers = asking | {"Access-Control-Request-Headers": wanted}
+    async with client.http.options(client.url(path), headers=headers) as response:
+        return response.status, (
+            await response.text() if response.status == 200 else (await response.json())["error"]
+        )
+
+
+async def test_a_refused_preflight_names_the_header_even_if_more_is_wrong(client: Client) -> None:
+    with matrix() as cases:
+        for method in ("POST", "PURGE"):
+            for wanted in (
+                "x-stainless-lang",
+                "content-type,x-stainless-lang",
+                "x-api-key, x-stainless-lang",
+            ):
+                status, told = await own(client, method, wanted)
+                cases.expect(403, status, method, wanted)
+                cases.check(
+                    told.startswith("Pages elsewhere may not send x-stainless-lang;"), told, method, wanted
+                )
+        status, told = await own(client, "PURGE", "x-api-key")
+        cases.check(
+            status == 403 and told.startswith("Pages elsewhere may not use PURGE here;"), told, "method"
+        )
+        cases.expect((200, ""), await own(client, "POST", "x-api-key,, Authorization ,"), "nothing is wrong")
+
+
+# What openai-js and Anthropic's clients send.
+OF_OTHERS: Final = (
+    "authorization, content-type, x-api-key, anthropic-version, anthropic-beta, x-stainless-arch,"
+    " x-stainless-lang, x-stainless-os, x-stainless-package-version, x-stainless-retry-count,"
+    " x-stainless-runtime, x-stainless-runtime-version, x-stainless-timeout"
+)
+PATHS_OF_OTHERS: Final = [
+    "/v1/chat/completions",
+    "/v1/{path:.*}",
+    "/api/chat",
+    "/api/generate",
+    "/api/chat/ui/{id}",
+]
+
+
+async def test_clients_of_other_apis_may_send_any_header(start: Start, config: Config) -> None:
+    app = web.Application()
+    for path in PATHS_OF_OTHERS:
+        app.router.add_post(path, unknown)
+    cors.set_up(app, replace(config, cors_origins=(OURS,)))
+    client = (await start(app)).client
+    with matrix() as cases:
+        for path in PATHS_OF_OTHERS:
+            address = client.url(path.format_map({"path:.*": "models/x", "id": "1"}))
+            asking = {"Origin": OURS, "Access-Control-Request-Method": "POST"}
+            headers = asking | {"Access-Control-Request-Headers": OF_OTHERS}
+            async with client.http.options(address, headers=headers) as response:
+                allowed = response.headers.get("Access-Control-Allow-Headers", "").lower().split(",")
+            cases.expect((200, set(OF_OTHERS.split(", "))), (response.status, set(allowed)), path)
 
 
 @pytest.mark.parametrize(

@@ -13,8 +13,14 @@ TOKEN: Final = "correct-horse-battery"
 USER: Final = "X-Forwarded-User"
 OURS: Final = "https://chat.example"
 OTHERS: Final = ["https://evil.example", "null", "http://chat.example", f"{OURS}.evil.example", f"{OURS}:444"]
-SENT: Final = ["Authorization", "Content-Type", "Last-Event-ID", "X-Request-Id"]  # headers a page may send
-EXPOSED: Final = {"Content-Type", "X-Request-Id", "Retry-After"}
+SENT: Final = [
+    "Authorization",
+    "Content-Type",
+    "Last-Event-ID",
+    "X-Request-Id",
+    "x-api-key",
+]  # headers a page may send
+EXPOSED: Final = {"Content-Type", "X-Request-Id", "Retry-After", "Server-Timing", "X-Resumable-Stream-Id"}
 
 # The ways to send a token.
 WAYS: Final = ["bearer", "basic", "x-api-key"]

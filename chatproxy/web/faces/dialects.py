@@ -116,7 +116,12 @@ AI_SDK: Final = Dialect(
 def dialect_of(request: web.Request) -> Dialect:
     """Return the dialect of the request's path, relative to where the application is mounted."""
     mount = request.app.router[MOUNT].canonical.rstrip("/")
-    match request.rel_url.raw_path.removeprefix(mount).split("/")[1:]:
+    return dialect_at(request.rel_url.raw_path.removeprefix(mount))
+
+
+def dialect_at(path: str) -> Dialect:
+    """Return the dialect of a path of the application, which may have names in braces."""
+    match path.split("/")[1:]:
         case ["v1", "messages", *_]:
             return ANTHROPIC
         case ["v1", *_]:
