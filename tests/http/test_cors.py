@@ -98,13 +98,7 @@ OF_OTHERS: Final = (
     " x-stainless-lang, x-stainless-os, x-stainless-package-version, x-stainless-retry-count,"
     " x-stainless-runtime, x-stainless-runtime-version, x-stainless-timeout"
 )
-PATHS_OF_OTHERS: Final = [
-    "/v1/chat/completions",
-    "/v1/{path:.*}",
-    "/api/chat",
-    "/api/generate",
-    "/api/chat/ui/{id}",
-]
+PATHS_OF_OTHERS: Final = ["/v1/responses", "/v1/{other}", "/api/chat", "/api/generate", "/api/chat/ui/{id}"]
 
 
 async def test_clients_of_other_apis_may_send_any_header(start: Start, config: Config) -> None:
@@ -115,7 +109,7 @@ async def test_clients_of_other_apis_may_send_any_header(start: Start, config: C
     client = (await start(app)).client
     with matrix() as cases:
         for path in PATHS_OF_OTHERS:
-            address = client.url(path.format_map({"path:.*": "models/x", "id": "1"}))
+            address = client.url(path.format_map({"other": "messages", "id": "1"}))
             asking = {"Origin": OURS, "Access-Control-Request-Method": "POST"}
             headers = asking | {"Access-Control-Request-Headers": OF_OTHERS}
             async with client.http.options(address, headers=headers) as response:
