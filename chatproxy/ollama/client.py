@@ -4,7 +4,7 @@ The errors of aiohttp's client become chatproxy's here, and nowhere else.
 """
 
 import re
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from types import SimpleNamespace
 from typing import Annotated, Final, TypeVar
@@ -16,9 +16,9 @@ from msgspec import Raw, Struct, field
 from yarl import URL
 
 from chatproxy.errors import ChatError
+from chatproxy.ollama.exchange import Endpoint, Exchange, Receiver
 from chatproxy.ollama.lenient import DECODE_ERRORS, STRICT, Size, Tokens, decode
 from chatproxy.ollama.stream import ChatStream, Receive, chat_stream
-from chatproxy.ollama.turns import Turns
 from chatproxy.ollama.wire import refusal, upstream_incomplete, upstream_invalid, upstream_unavailable
 
 T = TypeVar("T", bound=Struct)
@@ -102,11 +102,8 @@ class Ollama:
     """
 
     def __init__(self, url: str, *, api_key: str | None, connect_timeout: float) -> None:
-        self._url = URL(url)
-        self._api_key = api_key
-        self._connect_timeout = connect_timeout
-        self._turns = Turns()
-        self._session = _open_session(api_key, connect_timeout)
+        self._endpoint = Endpoint(URL(url), api_key=api_key, connect_timeout=connect_timeout)
+        self._session = _open_session(self._endpoint)
 
     async def tags(self) -> list[Model]:
         """Return the installed models."""
@@ -136,14 +133,13 @@ class Ollama:
 
     async def chat(self, body: bytes, receive: Receive) -> ChatStream:
         """Open the stream of one answer; see `stream.chat_stream`."""
-        return await chat_stream(
-            self._url,
-            body,
-            receive,
-            self._turns,
-            api_key=self._api_key,
-            connect_timeout=self._connect_timeout,
-        )
+        return await chat_stream(self._endpoint, body, receive)
+
+    async def exchange(
+        self, method: str, target: str, headers: Mapping[str, str], body: bytes, receiver: Receiver
+    ) -> Exchange:
+        """Make any request; see `exchange.Endpoint.exchange`."""
+        return await self._endpoint.exchange(method, target, headers, body, receiver)
 
     async def _call(self, method: str, name: str, kind: type[T], body: bytes | None = None) -> T:
         try:
@@ -172,7 +168,11 @@ class Ollama:
         self, method: str, name: str, body: bytes | None, attempt: SimpleNamespace
     ) -> bytes:
         async with self._session.request(
-            method, self._url / "api" / name, data=body, allow_redirects=False, trace_request_ctx=attempt
+            method,
+            self._endpoint.url / "api" / name,
+            data=body,
+            allow_redirects=False,
+            trace_request_ctx=attempt,
         ) as response:
             content = await _read_body(response)
             if response.status != 200:
@@ -182,7 +182,7 @@ class Ollama:
     def _translate_error(self, error: Exception) -> ChatError:
         match error:
             case aiohttp.ClientConnectionError():  # includes connect timeouts
-                return upstream_unavailable(self._url)
+                return upstream_unavailable(self._endpoint.url)
             case TimeoutError():
                 return ChatError(
                     "upstream_timeout",
@@ -194,18 +194,18 @@ class Ollama:
                 return upstream_invalid("it is not HTTP")
 
 
-def _open_session(api_key: str | None, connect_timeout: float) -> ClientSession:
+def _open_session(endpoint: Endpoint) -> ClientSession:
     headers = {"Accept": "application/json", "Accept-Encoding": "identity", "User-Agent": "chatproxy"}
-    if api_key:
-        headers["Authorization"] = f"Bearer {api_key}"
     reuse = TraceConfig()
     reuse.on_connection_reuseconn.append(_note_reuse)
     return ClientSession(
         connector=aiohttp.TCPConnector(limit=CONNECTIONS),
         cookie_jar=aiohttp.DummyCookieJar(),
-        headers=headers,
+        headers=headers | endpoint.credentials,
         auto_decompress=False,
-        timeout=ClientTimeout(total=connect_timeout + RESPONSE_TIMEOUT, connect=connect_timeout),
+        timeout=ClientTimeout(
+            total=endpoint.connect_timeout + RESPONSE_TIMEOUT, connect=endpoint.connect_timeout
+        ),
         trace_configs=[reuse],
     )
 

@@ -27,8 +27,8 @@ from yarl import URL
 
 from chatproxy import clock
 from chatproxy.errors import ChatError
+from chatproxy.ollama.exchange import Endpoint
 from chatproxy.ollama.stream import ChatStream, chat_stream
-from chatproxy.ollama.turns import Turns
 from chatproxy.ollama.wire import MAX_LINE, Line
 
 BODY = b'{"model":"gemma3:270m","messages":[{"role":"user","content":"Hi"}]}'
@@ -64,8 +64,11 @@ class Reader:
 async def ask(
     fake: FakeOllama, receive: Callable[[Sequence[Line]], None], *, path: str = "", **settings: Any
 ) -> ChatStream:
-    settings = {"api_key": None, "connect_timeout": 5.0} | settings
-    return await chat_stream(URL(fake.url + path), BODY, receive, Turns(), **settings)
+    return await chat_stream(endpoint(fake.url + path, **settings), BODY, receive)
+
+
+def endpoint(url: str, *, api_key: str | None = None, connect_timeout: float = 5) -> Endpoint:
+    return Endpoint(URL(url), api_key=api_key, connect_timeout=connect_timeout)
 
 
 async def outcome(stream: ChatStream) -> tuple[str | None, str]:
@@ -135,10 +138,7 @@ async def test_many_at_once(fake: FakeOllama) -> None:
     messages, readers = [f"This is number {n}." for n in range(30)], [Reader() for _ in range(30)]
     bodies = [json.dumps({"model": "m", "messages": [{"content": message}]}).encode() for message in messages]
     streams = await asyncio.gather(
-        *(
-            chat_stream(URL(fake.url), body, reader, Turns(), api_key=None, connect_timeout=5)
-            for body, reader in zip(bodies, readers, strict=True)
-        )
+        *(chat_stream(endpoint(fake.url), body, reader) for body, reader in zip(bodies, readers, strict=True))
     )
     await asyncio.gather(*(stream.finished for stream in streams))
     assert [reader.content for reader in readers] == messages
@@ -249,8 +249,7 @@ async def test_ipv6() -> None:
 
     async with await asyncio.start_server(serve, "::1", 0) as server:
         port = server.sockets[0].getsockname()[1]
-        url = URL(f"http://[::1]:{port}/under")
-        stream = await chat_stream(url, BODY, Reader(), Turns(), api_key=None, connect_timeout=5)
+        stream = await chat_stream(endpoint(f"http://[::1]:{port}/under"), BODY, Reader())
         assert (await stream.finished).content == "six"
         await closed.wait()
     request, host = heads[0].split(b"\r\n")[:2]
@@ -411,33 +410,30 @@ async def test_a_refused_connection_is_unavailable(fake: FakeOllama) -> None:
 @pytest.mark.parametrize("url", ["http://no-such-host.invalid", f"http://{'x' * 70}.invalid"])
 async def test_no_such_host(url: str) -> None:
     with pytest.raises(ChatError) as caught:
-        await chat_stream(URL(url), BODY, Reader(), Turns(), api_key=None, connect_timeout=5)
+        await chat_stream(endpoint(url), BODY, Reader())
     assert caught.value.code == "upstream_unavailable"
 
 
 async def test_tls_with_a_server_that_has_none(fake: FakeOllama) -> None:
-    url = URL(fake.url.replace("http", "https"))
+    url = fake.url.replace("http", "https")
     with pytest.raises(ChatError) as caught:
-        await chat_stream(url, BODY, Reader(), Turns(), api_key=None, connect_timeout=5)
+        await chat_stream(endpoint(url), BODY, Reader())
     assert caught.value.code == "upstream_unavailable"
     assert isinstance(caught.value.__cause__, ssl.SSLError)
 
 
 async def test_a_connection_that_takes_too_long_is_unavailable() -> None:
     async with Mute.listening() as mute:
+        url = f"https://{mute.address}"
         with pytest.raises(ChatError) as caught:
-            await chat_stream(
-                URL(f"https://{mute.address}"), BODY, Reader(), Turns(), api_key=None, connect_timeout=0.05
-            )
+            await chat_stream(endpoint(url, connect_timeout=0.05), BODY, Reader())
         assert caught.value.code == "upstream_unavailable"
 
 
 async def test_cancelled_while_connecting() -> None:
     async with Mute.listening() as mute:
-        url = URL(f"https://{mute.address}")
-        asking = asyncio.create_task(
-            chat_stream(url, BODY, Reader(), Turns(), api_key=None, connect_timeout=20)
-        )
+        url = f"https://{mute.address}"
+        asking = asyncio.create_task(chat_stream(endpoint(url, connect_timeout=20), BODY, Reader()))
         await mute.connected.wait()
         asking.cancel()
         with pytest.raises(asyncio.CancelledError):
@@ -470,16 +466,6 @@ async def test_nothing_is_delivered_after_abort(fake: FakeOllama) -> None:
     stream.abort()
     await asyncio.wait_for(fake.chats[0].closed.wait(), 10)
     assert reader.content == "a"
-
-
-async def test_bytes_that_arrive_after_abort_are_dropped() -> None:
-    reader = Reader()
-    stream = ChatStream((), reader, Turns(), asyncio.get_running_loop())
-    stream.abort()  # before there is a connection
-    stream.data_received(HEAD + b"\r\n" + token("late"))
-    stream.eof_received()
-    stream.connection_lost(None)
-    assert reader.deliveries == []
 
 
 async def test_abort_from_within_receive(fake: FakeOllama) -> None:
