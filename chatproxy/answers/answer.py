@@ -158,7 +158,7 @@ class Answer:
     It keeps the message's record without the texts, and replaces it when anything else changes.
     """
 
-    def __init__(self, message: Message, question_id: int) -> None:
+    def __init__(self, message: Message, question_id: int | None) -> None:
         self.id = message.id
         self.session_id = message.session_id
         self.question_id = question_id

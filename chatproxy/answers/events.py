@@ -21,7 +21,7 @@ class Event(Struct, frozen=True, gc=False, rename="camel", tag_field="type", tag
 class Start(Event, frozen=True, kw_only=True):
     """The first event of every stream, once both rows are committed."""
 
-    user_message_id: int
+    user_message_id: int | None
     assistant_message_id: int
     sources: list[Source]
     model: str | None

@@ -202,7 +202,7 @@ export interface SendRequest {
 
 /** A finished answer as one object. */
 export interface WholeAnswer {
-  userMessageId: number;
+  userMessageId: number | null;
   assistantMessageId: number;
   fullResponse: string;
   thinking: string;
@@ -221,7 +221,7 @@ export type ChatEvent =
 
 export interface StartEvent {
   type: "start";
-  userMessageId: number;
+  userMessageId: number | null;
   assistantMessageId: number;
   sources: Source[];
   model: string | null;

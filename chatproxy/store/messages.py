@@ -8,10 +8,16 @@ pieces.
 Each message has a place in its session, from 1 on. The conversation is the newest message of each place, up
 to the session's `message_count`. What replaces a message is given its place, and becomes the end: this costs
 the same however much is superseded.
+
+What is imported, and so is complete, is gathered in units of bounded size, in a session that is not found
+until all of it is there; see `store/sessions`.
 """
 
+import asyncio
+import secrets
 import sqlite3
-from collections.abc import Mapping, Sequence
+from collections.abc import AsyncIterator, Iterator, Mapping, Sequence
+from contextlib import asynccontextmanager, contextmanager, suppress
 from functools import partial
 from typing import Any, Final
 
@@ -25,8 +31,10 @@ from chatproxy.store.records import (
     EarlierSend,
     Failure,
     HistoryMessage,
+    ImportedTurn,
     Measurement,
     Message,
+    NewSession,
     NewTurn,
     Notice,
     Piece,
@@ -34,8 +42,8 @@ from chatproxy.store.records import (
     Source,
     Usage,
 )
-from chatproxy.store.sessions import USED, missing
-from chatproxy.store.writer import Connection, Lane, size_of
+from chatproxy.store.sessions import USED, gather, gathered, gathering, give_up, missing
+from chatproxy.store.writer import STEP, Connection, Lane, size_of
 
 INTERRUPTED: Final = Failure(
     error="The server stopped in the middle of this answer; send the message again to get a whole one.",
@@ -45,6 +53,10 @@ INTERRUPTED: Final = Failure(
 TITLE_LENGTH: Final = 80  # characters
 PAGE_BYTES: Final = 1024 * 1024  # of text in a page
 PIECE_BYTES: Final = 4096  # a piece that is shorter grows
+TURNS_PER_UNIT: Final = 100  # of an import
+TURN_BYTES: Final = 1024  # what a message costs besides its text
+MAX_TURNS: Final = 10_000  # of an import into a session that exists; one unit moves them
+MAX_SYSTEM: Final = 256 * 1024  # bytes of a session's system prompt
 
 COLUMNS: Final = (
     "id, role, content, thinking, status, model, model_reason, document_id, sources, warnings, "
@@ -124,6 +136,20 @@ _SHOWN: Final = f"FROM message WHERE id = :id AND session = {_KEY} AND id = {_at
 _COUNT_FROM: Final = f"SELECT {_LENGTH} - place + 1 AS number {_SHOWN}"
 _REPLACEABLE: Final = f"SELECT place {_SHOWN} AND role = 'user'"
 
+_OWNER: Final = "SELECT owner FROM session WHERE id = :session AND NOT deleted"
+_ADOPTING: Final = "SELECT key, message_count, system FROM session WHERE id = :session AND NOT deleted"
+# Whether a session has a message that is newer than those gathered, or is being answered.
+_USED_SINCE: Final = """
+    SELECT 1 FROM message WHERE session = :key AND (
+        status = 'streaming' OR id > (SELECT min(id) FROM message WHERE session = :gathered)
+    ) LIMIT 1
+"""
+_MOVE: Final = "UPDATE message SET session = :key, place = place + :length WHERE session = :gathered"
+_LENGTHENED: Final = f"""
+    UPDATE session SET {USED}, message_count = :length, title = coalesce(title, :title), system = :system
+    WHERE key = :key
+"""
+
 # Few pieces for many checkpoints: what the outcome deletes follows from the length of the text.
 _LENGTHEN: Final = f"""
     UPDATE piece SET thinking = thinking || :thinking, content = content || :content
@@ -158,8 +184,10 @@ _MEASUREMENTS: Final = """
 class Messages:
     """The messages of sessions; see `Sessions` for who may hold a `Session`."""
 
-    def __init__(self, database: Database) -> None:
+    def __init__(self, database: Database, deleted: asyncio.Event) -> None:
+        """Set `deleted` whenever there is something for `Sessions.remove_deleted`."""
         self._database = database
+        self._deleted = deleted
 
     # -- for clients
 
@@ -167,8 +195,11 @@ class Messages:
         """Return a message, superseded or not; raise `not_found`."""
         return _message(await self._one(_GET, session, message_id, "message"))
 
-    async def get_answer(self, session: Session, message_id: int) -> tuple[Message, int]:
-        """Return an answer and the id of its question; raise `not_found` for anything else."""
+    async def get_answer(self, session: Session, message_id: int) -> tuple[Message, int | None]:
+        """Return an answer and the id of its question; raise `not_found` for anything else.
+
+        An imported answer may have no question.
+        """
         row = await self._one(_ANSWER, session, message_id, "answer")
         return _message(row), row["reply_to"]
 
@@ -279,6 +310,76 @@ class Messages:
         finish = partial(_finish, outcome=outcome, measurement=measurement)
         await self._database.run(finish, size=size, lane=Lane.ENDINGS)
 
+    # -- imports
+
+    async def import_turns(self, session: Session, turns: Sequence[ImportedTurn]) -> None:
+        """Append messages to a conversation, in their order: all of them in the end, or none.
+
+        Each `user` and `assistant` message gets the next place, in whatever order the roles are: an answer
+        replies to the last question before it, one with none before it to nothing, and a question that no
+        answer follows has none. The text of `system` messages is appended to the session's system prompt,
+        wherever they stood, as a conversation has no others. A session without a title gets one from the
+        first question.
+
+        Raises `not_found` if the session was deleted, `session_busy` if it was used meanwhile or is being
+        answered, `idempotency_conflict` if it has a `client_message_id` of these, `too_large` for more than
+        MAX_TURNS or for system messages beyond MAX_SYSTEM.
+        """
+        if len(turns) > MAX_TURNS:
+            raise ChatError("too_large", f"The history has more than {MAX_TURNS} messages; send fewer.")
+        new = NewSession(id=secrets.token_urlsafe(16))
+        owner = one_row(await self._database.fetch(_OWNER, session=session.id), missing(session.id))["owner"]
+        async with self._gathering(owner, new, turns):
+            adopt = partial(_adopt, gathered=new.id, session_id=session.id, turns=turns)
+            await self._database.run(adopt, size=STEP)
+
+    async def import_session(
+        self, owner: str, new: NewSession, turns: Sequence[ImportedTurn]
+    ) -> Session | None:
+        """Create a session with its messages, which is not found before all of it is stored.
+
+        Messages are those of `import_turns`. Return None, and do nothing, if the id exists, of any owner and
+        also while a deleted session is being removed. Raises `too_large` as `import_turns` does.
+        """
+        system = _system(new.system, turns)
+        show = partial(gathered, id=new.id, length=_length(turns), title=_title(turns), system=system)
+        async with self._gathering(owner, new, turns) as begun:
+            return await self._database.run(show) if begun else None
+
+    @asynccontextmanager
+    async def _gathering(
+        self, owner: str, new: NewSession, turns: Sequence[ImportedTurn]
+    ) -> AsyncIterator[bool]:
+        """Store messages in a session that is not found; give the block False if its id exists already.
+
+        If this or the block fails, or is cancelled, what was stored is deleted again.
+        """
+        begun = False
+
+        async def begin(connection: Connection) -> bool:
+            nonlocal begun  # even if this is cancelled before it has the result
+            begun = await gather(connection, owner, new)
+            return begun
+
+        async def end(connection: Connection) -> None:
+            if begun:
+                await give_up(connection, new.id)
+
+        try:
+            if await self._database.run(begin):
+                place, question = 0, None
+                for unit in _units(turns):
+                    add = partial(_add_turns, id=new.id, turns=unit, place=place, question=question)
+                    place, question = await self._database.run(
+                        add, size=sum(map(_size, unit)), lane=Lane.STEPS
+                    )
+            yield begun
+        except BaseException:
+            with suppress(ChatError):  # such as a full disk; the next start deletes it
+                await self._database.run(end)
+            self._deleted.set()
+            raise
+
     async def measurements(self) -> list[Measurement]:
         """Return the running figures of every model that has answered here."""
         rows = await self._database.fetch(_MEASUREMENTS)
@@ -316,13 +417,13 @@ async def _begin(connection: Connection, session_id: str, turn: NewTurn) -> tupl
     try:
         question = await _insert_question(connection, key, place, turn)
     except sqlite3.IntegrityError as error:
-        (earlier,) = await fetch(
-            connection, _EARLIER, session=session_id, client_message_id=turn.client_message_id
-        )
+        rows = await fetch(connection, _EARLIER, session=session_id, client_message_id=turn.client_message_id)
+        if not rows:
+            raise _id_taken() from error
         raise ChatError(
             "session_busy",
             "This clientMessageId is stored already; send the message again to read its answer.",
-            activeMessageId=earlier["answer_id"],
+            activeMessageId=rows[0]["answer_id"],
         ) from error
     answer = await _insert_answer(connection, key, place + 1, turn, question["id"])
     # The first turn gives the session its title.
@@ -338,6 +439,22 @@ async def _begin(connection: Connection, session_id: str, turn: NewTurn) -> tupl
         },
     )
     return _message(question), _message(answer)
+
+
+def _id_taken() -> ChatError:
+    return ChatError(
+        "idempotency_conflict",
+        "This clientMessageId is that of an imported message; use a new one for each message.",
+    )
+
+
+@contextmanager
+def _notice_id_taken() -> Iterator[None]:
+    """Raise `idempotency_conflict` if the session has one of these `clientMessageId`s already."""
+    try:
+        yield
+    except sqlite3.IntegrityError as error:
+        raise _id_taken() from error
 
 
 def _replaced_place(rows: Sequence[Row]) -> int:
@@ -365,11 +482,15 @@ async def _insert_question(connection: Connection, key: int, place: int, turn: N
         client_message_id=turn.client_message_id,
         fingerprint=turn.fingerprint,
     )
+    await _insert_images(connection, row["id"], turn.images)
+    return row
+
+
+async def _insert_images(connection: Connection, message_id: int, images: Sequence[bytes]) -> None:
     await connection.executemany(
         "INSERT INTO image (message, position, bytes) VALUES (?, ?, ?)",
-        [(row["id"], position, image) for position, image in enumerate(turn.images)],
+        [(message_id, position, image) for position, image in enumerate(images)],
     )
-    return row
 
 
 async def _insert_answer(connection: Connection, key: int, place: int, turn: NewTurn, reply_to: int) -> Row:
@@ -391,12 +512,10 @@ async def _insert_answer(connection: Connection, key: int, place: int, turn: New
 
 
 async def _insert(connection: Connection, **columns: object) -> Row:
+    columns = {"created_at": (time := now()), "updated_at": time} | columns
     names, values = ", ".join(columns), ", ".join([f":{name}" for name in columns])
-    sql = f"""
-        INSERT INTO message ({names}, created_at, updated_at) VALUES ({values}, :now, :now)
-        RETURNING {COLUMNS}
-    """
-    (row,) = await fetch(connection, sql, **columns, now=now())
+    sql = f"INSERT INTO message ({names}) VALUES ({values}) RETURNING {COLUMNS}"
+    (row,) = await fetch(connection, sql, **columns)
     return row
 
 
@@ -433,6 +552,116 @@ async def _finish(connection: Connection, outcome: Message, measurement: Measure
     await connection.execute(
         f"UPDATE session SET {USED} WHERE key = (SELECT session FROM message WHERE id = :id)", columns
     )
+
+
+# -- imports
+
+
+def _units(turns: Sequence[ImportedTurn]) -> Iterator[list[ImportedTurn]]:
+    """Yield the messages of each unit: a few, of about STEP bytes at most unless it is a single one."""
+    unit: list[ImportedTurn] = []
+    size = 0
+    for turn in turns:
+        if turn.role == "system":
+            continue
+        if unit and (len(unit) == TURNS_PER_UNIT or size + _size(turn) > STEP):
+            yield unit
+            unit, size = [], 0
+        unit.append(turn)
+        size += _size(turn)
+    if unit:
+        yield unit
+
+
+def _size(turn: ImportedTurn) -> int:
+    snippets = [source.snippet for source in turn.sources]
+    return TURN_BYTES + size_of(turn.content, turn.thinking, *turn.images, *snippets)
+
+
+def _length(turns: Sequence[ImportedTurn]) -> int:
+    """Return how many of them are messages of the conversation."""
+    return sum(turn.role != "system" for turn in turns)
+
+
+def _title(turns: Sequence[ImportedTurn]) -> str | None:
+    return next((title(turn.content) for turn in turns if turn.role == "user"), None)
+
+
+def _system(system: str | None, turns: Sequence[ImportedTurn]) -> str | None:
+    """Return the system prompt with the text of the system messages. Raises `too_large`."""
+    texts = [turn.content for turn in turns if turn.role == "system" and turn.content.strip()]
+    whole = "\n\n".join([*([system] if system else []), *texts]) if texts else system
+    if whole is not None and size_of(whole) > MAX_SYSTEM:
+        raise ChatError(
+            "too_large", f"The system messages are longer than {MAX_SYSTEM // 1024} KiB in all; shorten them."
+        )
+    return whole
+
+
+async def _add_turns(
+    connection: Connection, id: str, turns: Sequence[ImportedTurn], place: int, question: int | None
+) -> tuple[int, int | None]:
+    """Add messages to a session that is being gathered, after the one at `place`.
+
+    `question` is the id of the last question so far. Return both as they are then.
+    """
+    key = await gathering(connection, id)
+    for turn in turns:
+        place += 1
+        row = await _insert_turn(connection, key, place, turn, question)
+        await _insert_images(connection, row["id"], turn.images)
+        if turn.role == "user":
+            question = row["id"]
+    return place, question
+
+
+async def _insert_turn(
+    connection: Connection, key: int, place: int, turn: ImportedTurn, question: int | None
+) -> Row:
+    with _notice_id_taken():
+        return await _insert(
+            connection,
+            session=key,
+            place=place,
+            reply_to=question if turn.role == "assistant" else None,
+            role=turn.role,
+            status=turn.status,
+            content=turn.content,
+            thinking=turn.thinking,
+            model=turn.model,
+            model_reason=turn.model_reason,
+            sources=to_json(turn.sources),
+            warnings=to_json(turn.warnings),
+            finish_reason=turn.finish_reason,
+            usage=to_json(turn.usage),
+            error=to_json(turn.error),
+            image_count=len(turn.images),
+            client_message_id=turn.client_message_id,
+            created_at=turn.created_at or now(),
+            updated_at=turn.updated_at or turn.created_at or now(),
+        )
+
+
+async def _adopt(
+    connection: Connection, gathered: str, session_id: str, turns: Sequence[ImportedTurn]
+) -> None:
+    """Move gathered messages to the end of a conversation that nothing was added to meanwhile."""
+    rows = await fetch(connection, _ADOPTING, session=session_id)
+    key, length, system = one_row(rows, missing(session_id))
+    source = await gathering(connection, gathered)
+    columns: dict[str, object] = {"key": key, "length": length, "gathered": source}
+    if await fetch(connection, _USED_SINCE, **columns):
+        raise ChatError("session_busy", "This session was used meanwhile; read its messages, then try again.")
+    with _notice_id_taken():
+        await connection.execute(_MOVE, columns)
+    columns |= {
+        "length": length + _length(turns),
+        "title": _title(turns),
+        "system": _system(system, turns),
+        "now": now(),
+    }
+    await connection.execute(_LENGTHENED, columns)
+    await connection.execute("DELETE FROM session WHERE key = :gathered", columns)
 
 
 async def reconcile(connection: Connection) -> bool:

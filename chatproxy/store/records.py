@@ -146,6 +146,41 @@ class NewTurn(Record, frozen=True, kw_only=True):
     replaces: int | None = None
 
 
+class NewSession(Record, frozen=True, kw_only=True):
+    """A session about to be stored together with its messages. Times that are None are the present."""
+
+    id: str
+    title: str | None = None
+    model: str | None = None
+    system: str | None = None
+    created_at: str | None = None
+    updated_at: str | None = None
+
+
+class ImportedTurn(Record, frozen=True, kw_only=True):
+    """A message that was complete before it came here, such as one of another program's.
+
+    A `system` message becomes part of the session's system prompt; all others are messages. Times that are
+    None are the present.
+    """
+
+    role: Role | Literal["system"]
+    content: str
+    thinking: str = ""
+    status: Status = "complete"
+    model: str | None = None
+    model_reason: str | None = None
+    sources: list[Source] = []
+    warnings: list[Notice] = []
+    finish_reason: FinishReason | None = None
+    usage: Usage | None = None
+    error: Failure | None = None
+    images: list[bytes] = []
+    client_message_id: str | None = None
+    created_at: str | None = None
+    updated_at: str | None = None
+
+
 class HistoryMessage(Record, frozen=True, kw_only=True):
     """An earlier message, with what a prompt needs of it."""
 

@@ -1,18 +1,24 @@
 """Sessions: one row each, listed by activity and found by the words of their titles and messages.
 
 A deleted one is no longer found; everything in it is then removed in steps, by a task of the store's.
+
+What is imported is gathered in a session that is not found either, until all of it is stored. One that a
+crash left unfinished is deleted at the next start.
 """
 
 import asyncio
 import re
 import secrets
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from functools import partial
 from typing import Final
 
+from msgspec.structs import asdict
+
 from chatproxy.errors import ChatError
 from chatproxy.store.database import MAX_ID, Database, Row, fetch, now, one_row
-from chatproxy.store.records import Session, SessionItem
+from chatproxy.store.records import NewSession, Session, SessionItem
 from chatproxy.store.search.words import Words
 from chatproxy.store.writer import Connection
 
@@ -46,28 +52,49 @@ _CREATE: Final = f"""
     INSERT INTO session (id, owner, title, model, system, created_at, updated_at, activity)
     VALUES (:id, :owner, :title, :model, :system, :now, :now,
         (SELECT ifnull(max(activity), 0) + 1 FROM session WHERE owner = :owner))
-    RETURNING {COLUMNS}
+    ON CONFLICT (id) DO NOTHING RETURNING {COLUMNS}
 """
+# What `session.deleted` may be besides 0; see the top of this module.
+DELETED: Final = 1
+GATHERED: Final = 2
+# What is imported is listed after all that was there: it was used before that. Programs export what was used
+# last first.
+_GATHER: Final = f"""
+    INSERT INTO session (id, owner, title, model, system, created_at, updated_at, deleted, activity)
+    VALUES (:id, :owner, :title, :model, :system, :created_at, :updated_at, {GATHERED},
+        (SELECT ifnull(min(activity), 1) - 1 FROM session WHERE owner = :owner))
+    ON CONFLICT (id) DO NOTHING RETURNING id
+"""
+_BEING_GATHERED: Final = f"id = :id AND deleted = {GATHERED}"
+_GATHERED: Final = f"""
+    UPDATE session SET deleted = 0, message_count = :length, title = coalesce(title, :title), system = :system
+    WHERE {_BEING_GATHERED} RETURNING {COLUMNS}
+"""
+_GIVEN_UP: Final = f"UPDATE session SET deleted = {DELETED} WHERE {_BEING_GATHERED}"
+_CUT: Final = f"UPDATE session SET deleted = {DELETED} WHERE deleted AND deleted = {GATHERED}"
+_REMOVABLE: Final = f"SELECT key FROM session WHERE deleted AND deleted = {DELETED}"
 # The assignments of every UPDATE that follows the use of a session; they take `now`.
 USED: Final = """
     updated_at = :now,
     activity = (SELECT max(activity) + 1 FROM session AS own WHERE own.owner = session.owner)
 """
-_DELETE: Final = "UPDATE session SET deleted = 1 WHERE id = :id AND NOT deleted RETURNING key"
+_DELETE: Final = f"UPDATE session SET deleted = {DELETED} WHERE id = :id AND NOT deleted RETURNING key"
 # The first message of a deleted session, and its size with its images. Its pieces are those of one answer.
 _REMOVED: Final = """
     SELECT id, length(CAST(content AS BLOB)) + length(CAST(thinking AS BLOB))
         + ifnull((SELECT sum(length(bytes)) FROM image WHERE message = message.id), 0) AS size
     FROM message WHERE session = :key LIMIT 1
 """
-_CURSOR: Final = re.compile(r"[1-9][0-9]{0,17}")
+_CURSOR: Final = re.compile(r"-?[0-9]{1,18}", re.ASCII)
+# What a client may call a session: all of it stands in a path as it is.
+_ID: Final = re.compile(r"(?!\.{1,2}\Z)[A-Za-z0-9._:-]{1,44}\Z")
 
 
 class Sessions:
     """The sessions of all owners.
 
-    Only `get`, `page` and `create` take an owner. Everything else takes a `Session`, which comes only from
-    them. Another owner's session raises the same `not_found` as a missing one.
+    Only `get`, `get_or_create`, `page` and `create` take an owner. Everything else takes a `Session`, which
+    comes only from them. Another owner's session raises the same `not_found` as a missing one.
     """
 
     def __init__(self, database: Database, words: Words, deleted: asyncio.Event) -> None:
@@ -77,19 +104,44 @@ class Sessions:
         self._deleted = deleted
 
     async def create(
-        self, owner: str, *, title: str | None = None, model: str | None = None, system: str | None = None
+        self,
+        owner: str,
+        *,
+        id: str | None = None,
+        title: str | None = None,
+        model: str | None = None,
+        system: str | None = None,
     ) -> Session:
-        """Create a session under a new, unguessable id of 128 random bits."""
-        (row,) = await self._database.write(
-            _CREATE,
-            id=secrets.token_urlsafe(16),
-            owner=owner,
-            title=title,
-            model=model,
-            system=system,
-            now=now(),
+        """Create a session; without an `id`, under a new, unguessable one of 128 random bits.
+
+        An id is 1 to 44 of `A-Za-z0-9._:-`; anything else raises `invalid`. One that exists, of any owner and
+        also while a deleted session is being removed, raises `not_found`, as `get` does for another owner's.
+        """
+        name = secrets.token_urlsafe(16) if id is None else check_id(id)
+        rows = await self._database.write(
+            _CREATE, id=name, owner=owner, title=title, model=model, system=system, now=now()
         )
-        return _session(row)
+        return _session(one_row(rows, missing(name)))
+
+    async def get_or_create(
+        self,
+        owner: str,
+        session_id: str,
+        *,
+        title: str | None = None,
+        model: str | None = None,
+        system: str | None = None,
+    ) -> Session:
+        """Return the owner's session of that id as it is, or else create it.
+
+        All that ask for one id at the same time get the same session. Raises `not_found` and `invalid` as
+        `create` does.
+        """
+        with _unless_found():
+            return await self.get(owner, session_id)
+        with _unless_found():
+            return await self.create(owner, id=session_id, title=title, model=model, system=system)
+        return await self.get(owner, session_id)  # another request has created it in between
 
     async def get(self, owner: str, session_id: str) -> Session:
         """Return the owner's session; raise `not_found`."""
@@ -129,7 +181,7 @@ class Sessions:
 
     async def remove_deleted(self) -> None:
         """Remove deleted sessions, and everything in them."""
-        for row in await self._database.fetch("SELECT key FROM session WHERE deleted"):
+        for row in await self._database.fetch(_REMOVABLE):
             await self._database.steps(partial(_remove_some, key=row["key"]))
 
 
@@ -149,6 +201,65 @@ async def _remove_some(connection: Connection, key: int) -> bool:
         if removed > BYTES_PER_UNIT:
             break
     return True
+
+
+@contextmanager
+def _unless_found() -> Iterator[None]:
+    """Go on after the block if it raises `not_found`."""
+    try:
+        yield
+    except ChatError as error:
+        if error.code != "not_found":
+            raise
+
+
+def check_id(id: str) -> str:
+    """Return an id that a client chose for a session; raise `invalid` if it cannot be one."""
+    if not _ID.match(id):
+        raise ChatError(
+            "invalid",
+            "The id cannot be that of a session; use 1 to 44 letters, digits and `.`, `_`, `:` or `-`.",
+            field="id",
+        )
+    return id
+
+
+# -- units of an import
+
+
+async def gather(connection: Connection, owner: str, new: NewSession) -> bool:
+    """Begin a session that is not found before `gathered`; return False, and do nothing, if its id exists."""
+    columns = asdict(new) | {
+        "created_at": new.created_at or now(),
+        "updated_at": new.updated_at or now(),
+        "owner": owner,
+    }
+    return bool(await fetch(connection, _GATHER, **columns))
+
+
+async def gathering(connection: Connection, id: str) -> int:
+    """Return the key of a session that is being gathered; raise `not_found` if it was given up."""
+    rows = await fetch(connection, f"SELECT key FROM session WHERE {_BEING_GATHERED}", id=id)
+    return int(one_row(rows, missing(id))["key"])
+
+
+async def gathered(
+    connection: Connection, id: str, *, length: int, title: str | None, system: str | None
+) -> Session:
+    """Show a session with its `length` messages, which are all there; the title is for one without."""
+    rows = await fetch(connection, _GATHERED, id=id, length=length, title=title, system=system)
+    return _session(one_row(rows, missing(id)))
+
+
+async def give_up(connection: Connection, id: str) -> None:
+    """Delete a session if it is being gathered."""
+    await connection.execute(_GIVEN_UP, {"id": id})
+
+
+async def reconcile(connection: Connection) -> bool:
+    """Delete what a crash kept from being gathered. There is nothing more to do."""
+    await connection.execute(_CUT)
+    return False
 
 
 def missing(session_id: str) -> str:

@@ -8,7 +8,7 @@ from typing import Self
 
 from chatproxy.background import background
 from chatproxy.errors import ChatError
-from chatproxy.store import documents, messages
+from chatproxy.store import documents, messages, sessions
 from chatproxy.store.database import Database
 from chatproxy.store.documents import Documents
 from chatproxy.store.messages import Messages
@@ -24,7 +24,7 @@ class Store:
         self._deleted = asyncio.Event()
         self._deleted.set()  # an earlier process may have left something
         self.sessions = Sessions(database, words, self._deleted)
-        self.messages = Messages(database)
+        self.messages = Messages(database, self._deleted)
         self.documents = Documents(database, self._deleted)
         self._resources = AsyncExitStack()
 
@@ -38,7 +38,9 @@ class Store:
             written.set()
 
         async with AsyncExitStack() as resources:
-            database = await Database.open(path, [messages.reconcile, documents.reconcile], observe)
+            database = await Database.open(
+                path, [messages.reconcile, documents.reconcile, sessions.reconcile], observe
+            )
             resources.push_async_callback(database.close)
             words = Words(database, written)
             await resources.enter_async_context(words.following())

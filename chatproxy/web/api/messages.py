@@ -61,7 +61,7 @@ class MessagePage(Record, frozen=True, kw_only=True):
 class WholeAnswer(Record, frozen=True, kw_only=True):
     """A complete or cancelled answer in one piece."""
 
-    user_message_id: int
+    user_message_id: int | None
     assistant_message_id: int
     full_response: str
     thinking: str
