@@ -6,7 +6,7 @@ Only `command` reads them; everything else gets a finished `Config` and never lo
 import re
 import stat
 from argparse import ArgumentParser
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, fields
 from ipaddress import ip_address
 from pathlib import Path
@@ -17,6 +17,7 @@ from msgspec import Struct
 
 from chatproxy import values
 from chatproxy.errors import StartError
+from chatproxy.values import Token
 
 # Options of a message that make Ollama reload the model, for everyone who uses it. Those of the second line
 # are older Ollamas'.
@@ -107,7 +108,10 @@ class Config:
     api_token: Annotated[
         str | None, Setting(values.credential, "token that requests must send", secret=True)
     ] = field(default=None, repr=False)
-    api_token_file: Annotated[str | None, Setting(values.file_name, "file that contains the token")] = None
+    api_token_file: Annotated[
+        str | None,
+        Setting(values.file_name, "file that contains the token, or lines `name token`, each a user's"),
+    ] = None
     insecure_no_token: Annotated[
         bool, Setting(values.boolean, "allow listening beyond loopback without a token")
     ] = False
@@ -197,29 +201,39 @@ class Config:
         return self.host != "localhost"
 
     @property
-    def token(self) -> str | None:
-        """`api_token`, or else the content of `api_token_file`.
+    def tokens(self) -> Sequence[Token]:
+        """`api_token`, or else what `api_token_file` holds; requests need none if there are none.
 
-        Raises StartError if that is not a token, or beyond loopback one that is easy to guess.
+        Raises StartError if the file cannot be used, or holds beyond loopback what is easy to guess.
         """
-        token = self._read_token()
-        if token is not None and self.beyond_loopback and values.is_easy_to_guess(token):
-            raise StartError(
-                f"The token is too easy to guess for a server at {self.host}, where others can connect: "
-                f"use {values.MIN_CREDENTIAL} characters or more, such as `openssl rand -base64 24` prints."
-            )
-        return token
+        tokens = self._read_tokens()
+        for token in tokens if self.beyond_loopback else ():
+            if values.is_easy_to_guess(token.secret):
+                which = (
+                    f"The token on line {token.line} of {self.api_token_file}" if token.user else "The token"
+                )
+                raise StartError(
+                    f"{which} is too easy to guess for a server at {self.host}, where others can connect: "
+                    f"use {values.MIN_CREDENTIAL} characters or more, such as `openssl rand -base64 24` prints."
+                )
+        return tokens
 
-    def _read_token(self) -> str | None:
-        if self.api_token is not None or self.api_token_file is None:
-            return self.api_token
+    def _read_tokens(self) -> Sequence[Token]:
+        if self.api_token is not None:
+            return (Token(self.api_token),)
+        if self.api_token_file is None:
+            return ()
         name = f"The file {self.api_token_file} of API_TOKEN_FILE"
         try:
-            return values.credential(Path(self.api_token_file).read_text(encoding="utf-8"))
+            content = Path(self.api_token_file).read_text(encoding="utf-8-sig")
         except OSError as error:
             raise StartError(f"{name} cannot be read ({error.strerror}); make it readable.") from error
-        except ValueError as error:
-            raise StartError(f"{name} holds no token; write one word of printable ASCII to it.") from error
+        except UnicodeError as error:
+            raise StartError(f"{name} cannot be read; write it in UTF-8.") from error
+        try:
+            return values.tokens(content)
+        except ValueError as remedy:
+            raise StartError(f"{name} cannot be used: {remedy}.") from None
 
 
 SETTINGS: Final[Mapping[str, Setting]] = {
@@ -255,7 +269,7 @@ class LoadedConfig(Struct, frozen=True):
 def _is_exposed(path: Path) -> bool:
     try:
         return bool(path.stat().st_mode & BY_OTHERS)
-    except OSError:  # it is missing, or cannot be read by this user either; `Config.token` says so
+    except OSError:  # it is missing, or cannot be read by this user either; `Config.tokens` says so
         return False
 
 

@@ -8,14 +8,16 @@ msgspec's lax conversion is not used: it would accept `1e3` as an integer and re
 
 import math
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from ipaddress import ip_address
 from typing import Final
 
+from msgspec import Struct
 from yarl import URL
 
 SQLITE: Final = "sqlite:///"
 MIN_CREDENTIAL: Final = 16  # characters, of a token that strangers may try to guess
+MAX_USER: Final = 256  # characters of a user's name, which is stored with each session and document
 YEAR: Final = 31_536_000  # seconds; event loops overflow somewhere above it
 _INTEGER: Final = re.compile(r"[0-9]{1,9}", re.ASCII)
 _HOST_NAME: Final = re.compile(r"[a-z0-9._-]+", re.ASCII | re.IGNORECASE)
@@ -52,6 +54,59 @@ def credential(value: object) -> str:
 def is_easy_to_guess(credential: str) -> bool:
     """Return whether a program would find it by trying: it is short, or made of up to three characters."""
     return len(credential) < MIN_CREDENTIAL or len(set(credential)) < 4
+
+
+def user_name(value: object) -> str:
+    """Return the name of a user, without the spaces around it."""
+    name = str(value).strip()
+    if not name or not name.isprintable():
+        raise ValueError("use a name of printable characters")
+    if len(name) > MAX_USER:
+        raise ValueError(f"use a name of at most {MAX_USER} characters")
+    return name
+
+
+class Token(Struct, frozen=True):
+    """What a request may send for access: the user is "" if it names none; `line` is its line in a file."""
+
+    secret: str
+    user: str = ""
+    line: int = 1
+
+
+def tokens(content: str) -> tuple[Token, ...]:
+    """Return what a file of tokens holds: a single word, or lines of a user's name and a token.
+
+    Blank lines do not count, nor do those that begin with `#`. One line may have a token alone. The message
+    of the ValueError quotes nothing, because it may be a token.
+    """
+    lines = enumerate((line.split() for line in content.split("\n")), start=1)
+    is_single = len(content.split()) == 1
+    found: dict[str, Token] = {}  # by user
+    secrets: dict[str, Token] = {}
+    for number, words in lines:
+        if words and (is_single or not words[0].startswith("#")):
+            try:
+                token = _token(words, number)
+                if (other := found.setdefault(token.user, token)) is not token:
+                    raise ValueError(
+                        f"name another user than on line {other.line}"
+                        if token.user
+                        else f"name a user, as only one line may have none, such as line {other.line}"
+                    )
+                if (other := secrets.setdefault(token.secret, token)) is not token:
+                    raise ValueError(f"use another token than on line {other.line}")
+            except ValueError as remedy:
+                raise ValueError(f"on line {number}, {remedy}") from None
+    if not found:
+        raise ValueError("write a token to it, or lines of a user's name and a token")
+    return tuple(found.values())
+
+
+def _token(words: Sequence[str], line: int) -> Token:
+    if len(words) > 2:
+        raise ValueError("write one name and one token, without spaces in them")
+    return Token(credential(words[-1]), user_name(words[0]) if len(words) == 2 else "", line)
 
 
 def header_name(value: object) -> str:

@@ -74,7 +74,7 @@ async def serve(config: Config, *, demo: bool, open_page: bool) -> None:
         if number != signal.SIGHUP or signal.getsignal(number) != signal.SIG_IGN:  # as nohup leaves it
             asyncio.get_running_loop().add_signal_handler(number, stop.set)
     token_file = config.api_token_file if config.api_token is None else None
-    generates_token = config.beyond_loopback and config.token is None and not config.insecure_no_token
+    generates_token = config.beyond_loopback and not config.tokens and not config.insecure_no_token
     if generates_token:
         path = token_path(config.database_path)
         token_file = str(path)
@@ -88,7 +88,7 @@ async def serve(config: Config, *, demo: bool, open_page: bool) -> None:
         print(f"chatproxy is listening on {url}", flush=True)
         # The unspecified address means every address of this machine; loopback is one of them.
         url = url.replace("//0.0.0.0:", "//127.0.0.1:").replace("//[::]:", "//[::1]:")
-        has_token = app[GATE].token is not None
+        has_token = bool(app[GATE].tokens)
         page = url
         if has_token and (generates_token or open_page):
             page = f"{url}/#code={app[LOGIN_CODES].create()}"
@@ -96,7 +96,12 @@ async def serve(config: Config, *, demo: bool, open_page: bool) -> None:
             print(f"Open {page} to log in, once and within {CODE_LIFETIME // 60} minutes", flush=True)
             print(f"The token is in {token_file}", flush=True)
         if demo:
-            print(_instructions(url, _token_in_shell(token_file) if has_token else None), flush=True)
+            print(
+                _instructions(
+                    url, _token_in_shell(token_file, app[GATE].tokens[0].line) if has_token else None
+                ),
+                flush=True,
+            )
         if open_page:
             await asyncio.to_thread(webbrowser.open, page)
         await stop.wait()
@@ -142,9 +147,11 @@ def _loop_factory() -> Callable[[], asyncio.AbstractEventLoop] | None:
     return uvloop.new_event_loop
 
 
-def _token_in_shell(file: str | None) -> str:
+def _token_in_shell(file: str | None, line: int) -> str:
     """Return what the shell expands to the token between double quotes. The token itself is never printed."""
-    return f"$(cat {shlex.quote(os.path.abspath(file))})" if file else "$API_TOKEN"
+    if file is None:
+        return "$API_TOKEN"
+    return f"$(awk 'NR == {line} {{print $NF}}' {shlex.quote(os.path.abspath(file))})"
 
 
 def _instructions(url: str, token: str | None) -> str:

@@ -83,14 +83,15 @@ async def _findings(
 
 
 def _check_configuration(config: Config) -> Finding:
-    """Check who may connect. Raises StartError if the token cannot be read."""
+    """Check who may connect. Raises StartError if the tokens cannot be read."""
     place = f"listens on {config.host} at port {config.port}"
-    token = config.token
-    if token is not None and is_easy_to_guess(token):
+    tokens = config.tokens
+    if any(is_easy_to_guess(token.secret) for token in tokens):
         remedy = "If a proxy lets others in, use a longer one, such as `openssl rand -base64 24` prints."
         return Finding("note", "configuration", f"{place}, with a token that is easy to guess", remedy)
-    if token is not None:
-        return Finding("ok", "configuration", f"{place}, with a token")
+    if tokens:
+        count = "a token" if len(tokens) == 1 else f"{len(tokens)} tokens"
+        return Finding("ok", "configuration", f"{place}, with {count}")
     if not config.beyond_loopback:
         return Finding("ok", "configuration", f"{place}, for this machine only")
     if config.insecure_no_token:

@@ -26,8 +26,8 @@ Schema = dict[str, Any]
 DESCRIPTION: Final = (
     "chatproxy keeps conversations with Ollama's models and streams their answers. JSON is UTF-8; times are "
     "ISO 8601 in UTC with milliseconds. The server ignores unknown request fields; clients must ignore "
-    "unknown event types. Every GET also answers HEAD, except streams and exports. With TRUSTED_USER_HEADER, "
-    "a proxy names the user, and each user has their own sessions and documents."
+    "unknown event types. Every GET also answers HEAD, except streams and exports. The token or a "
+    "proxy may name a user, and each user has their own sessions and documents."
 )
 PATH_PARAMETERS: Final[Mapping[str, Any]] = {
     "sid": Annotated[str, Meta(min_length=1, max_length=64, description="The session's id.")],

@@ -19,7 +19,7 @@ from aiohttp import web
 
 from chatproxy.config import Config
 from chatproxy.errors import ChatError
-from chatproxy.values import is_ip
+from chatproxy.values import is_ip, user_name
 
 HOST: Final = "host"
 ORIGIN: Final = "origin"
@@ -45,7 +45,6 @@ LOOPBACK: Final = ("localhost", "127.0.0.1", "::1")
 # What browsers say of requests from pages of this origin, and of those that no page has made.
 OWN_SITE: Final = frozenset({"same-origin", "none"})
 CONTINUE: Final = "100-continue"
-MAX_USER: Final = 256  # characters; the name is stored with each session and document
 USER: Final = web.RequestKey("USER", str)  # who asks, as the gate has found
 # Where a request may have a token; each at most once.
 AUTHORIZATION: Final = "Authorization"
@@ -57,8 +56,8 @@ _DEFAULT_PORT: Final = {"http": ":80", "https": ":443"}
 class Gate:
     """The checks for one application. Create it after all routes have been added.
 
-    `token` is the one that requests must send, or None. Raises StartError if the configured one cannot be
-    read, or is too easy to guess.
+    `tokens` are those of which requests must send one, if there are any. Raises StartError if they cannot be
+    read, or one is too easy to guess.
     """
 
     def __init__(self, app: web.Application, config: Config) -> None:
@@ -74,10 +73,10 @@ class Gate:
         self._any_address = config.beyond_loopback  # only names can be rebound
         self._origins = frozenset(config.cors_origins)
         self._user_header = config.trusted_user_header
-        self.token = config.token
+        self.tokens = config.tokens
         # Digests of one length, which clients cannot foresee, are compared instead of the tokens.
         self._key = secrets.token_bytes(32)
-        self._digest = None if self.token is None else self._digest_of(self.token.encode())
+        self._users = [(self._digest_of(token.secret.encode()), token.user) for token in self.tokens]
 
     def check(self, request: web.Request) -> None:
         """Raise an error unless the request may go on to its handler.
@@ -96,8 +95,7 @@ class Gate:
         # Browsers send preflights without credentials.
         is_preflight = request.method == "OPTIONS" and "Access-Control-Request-Method" in request.headers
         if CREDENTIALS not in exempt and not is_preflight:
-            self._check_token(request)
-            request[USER] = self._user(request)
+            request[USER] = self._user_of_token(request) or self._user_of_proxy(request)
         if request.headers.get("Expect", CONTINUE).lower() != CONTINUE:
             raise ChatError("malformed", f"Nothing but {CONTINUE} can be expected; send no other Expect.")
         if any(each.lower() != "identity" for each in request.headers.getall("Content-Encoding", ())):
@@ -134,42 +132,45 @@ class Gate:
                 "CORS_ORIGINS.",
             )
 
-    def _check_token(self, request: web.Request) -> None:
-        if self._digest is None:
-            return
+    def _user_of_token(self, request: web.Request) -> str:
+        """Return the user whom the token names, "" if it names none, or none is needed."""
+        if not self.tokens:
+            return ""
         offered = [self._digest_of(each) for each in _credentials(request)]
-        if not sum(hmac.compare_digest(each, self._digest) for each in offered):
+        # Each is compared with all, so that the time does not show which one was right.
+        users = {
+            user for each in offered for digest, user in self._users if hmac.compare_digest(each, digest)
+        }
+        if not users:
             raise ChatError(
                 "unauthorized",
                 "This server asks for its token; send it as `Authorization: Bearer <token>`, as the password"
                 f" of Basic, or as `{API_KEY}`.",
             )
+        if len(users) > 1:
+            raise ChatError("unauthorized", "The request has the tokens of two users; send one.")
+        return users.pop()
 
     def _digest_of(self, credential: bytes) -> bytes:
         return blake2b(credential, key=self._key).digest()
 
-    def _user(self, request: web.Request) -> str:
+    def _user_of_proxy(self, request: web.Request) -> str:
         """Return the user, from the header that TRUSTED_USER_HEADER names.
 
         Without that setting there is one nameless user, "". Raises `unauthorized` unless the header occurs
-        exactly once, with a printable UTF-8 value of at most MAX_USER characters.
+        exactly once, with a name in UTF-8.
         """
         header = self._user_header
         if header is None:
             return ""
         users = request.headers.getall(header, [])
-        if len(users) != 1 or not users[0].strip() or not users[0].isprintable():
-            raise ChatError(
-                "unauthorized", f"The request names no user; have the proxy in front set {header} once."
-            )
-        user = users[0].strip()
-        if len(user) > MAX_USER:
+        try:
+            return user_name(users[0] if len(users) == 1 else "")
+        except ValueError as remedy:
             raise ChatError(
                 "unauthorized",
-                f"The user's name is longer than {MAX_USER} characters; have the proxy in front set {header}"
-                " to a shorter one.",
-            )
-        return user
+                f"The request names no user; have the proxy in front set {header} once: {remedy}.",
+            ) from None
 
 
 GATE: Final = web.AppKey("GATE", Gate)

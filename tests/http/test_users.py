@@ -1,11 +1,16 @@
-"""Behind a proxy that names the user, each user has their own sessions (each route: test_every_route.py)."""
+"""Where a proxy or a token names the user, each user has their own sessions (test_every_route.py)."""
 
+from dataclasses import replace
+from pathlib import Path
 from typing import Final
 
 import pytest
-from chat_client import Client, Serve
+from chat_client import Client, Serve, Start
 from matrix import matrix
 from sockets import exchange
+
+from chatproxy import Config, create_app
+from chatproxy.web.api.login import LOGIN_CODES
 
 SESSIONS: Final = "/api/chat/sessions"
 HEADER: Final = "X-Forwarded-User"
@@ -36,7 +41,7 @@ async def test_a_name_has_at_most_256_characters(client: Client) -> None:
     await client.new_session(headers={HEADER: "é" * 256})
     refusal = await client.call("POST", SESSIONS, status=401, headers={HEADER: "é" * 257})
     assert refusal["code"] == "unauthorized"
-    assert f"set {HEADER} to a shorter one" in refusal["error"]
+    assert f"set {HEADER} once: use a name of at most 256 characters." in refusal["error"]
 
 
 async def test_lists_and_searches_have_only_the_users_own_sessions(client: Client) -> None:
@@ -84,3 +89,96 @@ async def test_without_the_setting_the_header_is_ignored(serve: Serve) -> None:
     client = await serve()
     session = await client.new_session(headers=ANN)
     assert (await client.call("GET", f"{SESSIONS}/{session}", headers=BOB))["id"] == session
+
+
+# -- users whom their tokens name
+
+TOKENS: Final = """
+# the family
+ann ann-has-a-long-token
+Zo\xeb zoe-has-a-long-token
+"""
+SHARED: Final = "one-for-all-the-others"
+
+
+def sent(token: str, **more: str) -> dict[str, str]:
+    return {"Authorization": f"Bearer {token}"} | more
+
+
+ANNS: Final = sent("ann-has-a-long-token")
+ZOES: Final = sent("zoe-has-a-long-token")
+
+
+@pytest.fixture
+def tokens(tmp_path: Path) -> str:
+    """A file with the tokens of two users, and one that names none."""
+    path = tmp_path / "tokens"
+    path.write_text(f"{TOKENS}{SHARED}\n", encoding="utf-8")
+    return str(path)
+
+
+async def sessions_of(client: Client, headers: dict[str, str], q: str = "") -> list[str]:
+    page = await client.call("GET", SESSIONS, headers=headers, params={"q": q} if q else {})
+    return [session["id"] for session in page["sessions"]]
+
+
+async def test_a_token_names_its_user(serve: Serve, tokens: str) -> None:
+    client = await serve(api_token_file=tokens)
+    nameless = sent(SHARED)
+    anns, zoes, others = [
+        await client.new_session(headers=each, title="Diary") for each in (ANNS, ZOES, nameless)
+    ]
+    document = {"title": "a.txt", "text": "Dear diary"}
+    made = await client.call("POST", "/api/documents", status=201, headers=ANNS, json=document)
+    with matrix() as cases:
+        for headers, own in ((ANNS, anns), (ZOES, zoes), (nameless, others)):
+            cases.expect([own], await sessions_of(client, headers), "list", own)
+            cases.expect([own], await sessions_of(client, headers, "diary"), "search", own)
+            listed = await client.call("GET", "/api/documents", headers=headers)
+            expected = [made["id"]] if own == anns else []
+            cases.expect(expected, [each["id"] for each in listed["documents"]], "documents", own)
+    for headers in (ZOES, nameless):
+        await client.call("GET", f"{SESSIONS}/{anns}", status=404, headers=headers)
+    await client.call("GET", SESSIONS, status=401, headers=sent("ann"))
+    await client.call("GET", SESSIONS, status=401)
+
+
+async def test_the_user_of_a_proxy_counts_for_the_token_without_a_name_only(
+    serve: Serve, tokens: str
+) -> None:
+    """So a user with a token cannot say to be another one, and the proxy has the token without a name."""
+    client = await serve(api_token_file=tokens, trusted_user_header=HEADER)
+    anns = await client.new_session(headers=ANNS)
+    with matrix() as cases:
+        for user in ("zo\xeb", "bob", "", "\ufffd", "n" * 300):
+            cases.expect([anns], await sessions_of(client, ANNS | {HEADER: user}), "Ann as", user[:9])
+        cases.expect([anns], await sessions_of(client, sent(SHARED, **ANN)), "Ann through the proxy")
+        cases.expect([], await sessions_of(client, sent(SHARED, **BOB)), "Bob through the proxy")
+    refusal = await client.call("GET", SESSIONS, status=401, headers=sent(SHARED))
+    assert HEADER in refusal["error"]
+
+
+async def test_without_a_nameless_token_the_header_does_not_count(serve: Serve, tmp_path: Path) -> None:
+    path = tmp_path / "tokens"
+    path.write_text(TOKENS, encoding="utf-8")
+    client = await serve(api_token_file=str(path), trusted_user_header=HEADER)
+    anns = await client.new_session(headers=ANNS)
+    assert await sessions_of(client, ANNS | BOB) == [anns]
+    await client.call("GET", SESSIONS, status=401, headers=ANN)
+
+
+async def test_a_request_has_the_token_of_one_user(serve: Serve, tokens: str) -> None:
+    client = await serve(api_token_file=tokens)
+    anns = await client.new_session(headers=ANNS)
+    assert await sessions_of(client, ANNS | {"x-api-key": "ann-has-a-long-token"}) == [anns]
+    assert await sessions_of(client, ANNS | {"x-api-key": "nothing"}) == [anns]
+    for key in ("zoe-has-a-long-token", SHARED):
+        refusal = await client.call("GET", SESSIONS, status=401, headers=ANNS | {"x-api-key": key})
+        assert "tokens of two users" in refusal["error"]
+
+
+async def test_the_first_token_is_the_one_of_a_login(start: Start, config: Config, tokens: str) -> None:
+    app = create_app(replace(config, api_token_file=tokens))
+    client = (await start(app)).client
+    code = {"Login-Code": app[LOGIN_CODES].create()}
+    assert await client.call("POST", "/api/login", headers=code) == {"token": "ann-has-a-long-token"}

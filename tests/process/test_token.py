@@ -152,6 +152,12 @@ async def last_event(folder: Path, settings: dict[str, Any]) -> Any:
 @pytest.mark.skipif(shutil.which("curl") is None, reason="curl is not installed")
 async def test_the_lines_that_the_demo_prints_work_with_it(tmp_path: Path) -> None:
     """All at once, as an answer takes the demo some seconds."""
-    cases: list[dict[str, Any]] = [{"api_token": TOKEN}, {"host": "0.0.0.0"}, {"host": "::"}]
+    (tmp_path / "tokens").write_text(f"# two users\n\nann {TOKEN}  \nbob {TOKEN}-2\n")
+    cases: list[dict[str, Any]] = [
+        {"api_token": TOKEN},
+        {"host": "0.0.0.0"},
+        {"host": "::"},
+        {"api_token_file": str(tmp_path / "tokens")},
+    ]
     runs = [last_event(tmp_path / str(number), settings) for number, settings in enumerate(cases)]
-    assert [event["type"] for event in await asyncio.gather(*runs)] == ["done"] * 3
+    assert [event["type"] for event in await asyncio.gather(*runs)] == ["done"] * len(cases)

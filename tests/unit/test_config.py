@@ -6,6 +6,7 @@ import pytest
 from chatproxy import create_app
 from chatproxy.config import SETTINGS, Config, add_flags, load
 from chatproxy.errors import StartError
+from chatproxy.values import Token
 
 NOWHERE = Path("no-such-file")
 
@@ -282,7 +283,7 @@ def test_the_token_and_the_file_that_holds_it_are_one_setting(
     flags, environ = (
         {name: value.format(file=file) for name, value in each.items()} for each in (flags, environ)
     )
-    assert load(flags, environ, tmp_path / ".env").config.token == token
+    assert load(flags, environ, tmp_path / ".env").config.tokens == (Token(token),)
 
 
 def test_the_other_name_of_ollama_host() -> None:
@@ -331,9 +332,9 @@ def test_the_table_shows_each_value_with_its_source_on_one_line_and_masks_secret
 def test_a_token_may_be_kept_in_a_file(tmp_path: Path) -> None:
     path = tmp_path / "token"
     path.write_text(" correct-horse-battery\n")
-    assert Config(api_token_file=str(path)).token == "correct-horse-battery"
-    assert Config(api_token_file=str(path), api_token="other").token == "other"
-    assert Config().token is None
+    assert Config(api_token_file=str(path)).tokens == (Token("correct-horse-battery"),)
+    assert Config(api_token_file=str(path), api_token="other").tokens == (Token("other"),)
+    assert Config().tokens == ()
 
 
 @pytest.mark.parametrize("token", ["a", "fifteen-letters", "a" * 40, "abcabcabcabcabcabc"])
@@ -341,7 +342,7 @@ def test_a_token_that_can_be_guessed_is_for_loopback_only(tmp_path: Path, token:
     path = tmp_path / "token"
     path.write_text(token)
     for config in (Config(api_token=token), Config(api_token_file=str(path), host="::1")):
-        assert config.token == token
+        assert config.tokens == (Token(token),)
     for host in ("0.0.0.0", "::", "10.0.0.1", "chat.example"):
         for config in (Config(api_token=token, host=host), Config(api_token_file=str(path), host=host)):
             with pytest.raises(StartError, match=f"too easy to guess for a server at {host}, .*[.]$"):
@@ -350,7 +351,7 @@ def test_a_token_that_can_be_guessed_is_for_loopback_only(tmp_path: Path, token:
 
 @pytest.mark.parametrize("token", ["sixteen-letters-", "0123456789012345"])
 def test_a_token_of_sixteen_characters_is_for_every_address(token: str) -> None:
-    assert Config(api_token=token, host="0.0.0.0").token == token
+    assert Config(api_token=token, host="0.0.0.0").tokens == (Token(token),)
 
 
 @pytest.mark.parametrize(
@@ -377,20 +378,88 @@ def test_a_file_that_cannot_be_looked_at_is_reported_when_it_is_read(tmp_path: P
     loaded = load({"API_TOKEN_FILE": f"{tmp_path}/{'x' * 300}"}, {}, tmp_path / ".env")
     assert loaded.exposed_files() == []
     with pytest.raises(StartError, match="cannot be read"):
-        _ = loaded.config.token
+        _ = loaded.config.tokens
 
 
 def test_a_token_is_not_shown() -> None:
     assert "correct-horse-battery" not in repr(Config(api_token="correct-horse-battery"))
 
 
-@pytest.mark.parametrize("content", [None, b"", b" \n", b"two words", b"\xff", "ö".encode(), b"a\nb"])
+@pytest.mark.parametrize("content", [None, b"", b" \n", b"three words here", b"\xff", "ö".encode(), b"a\nb"])
 def test_a_token_file_without_a_token_stops_the_start(tmp_path: Path, content: bytes | None) -> None:
     path = tmp_path / "token"
     if content is not None:
         path.write_bytes(content)
     with pytest.raises(StartError, match=f"The file {path} of API_TOKEN_FILE .*[.]$"):
         create_app(Config(api_token_file=str(path)))
+
+
+ANN, BOB, ANY = "ann-has-a-long-token", "bob-has-a-long-token", "one-for-all-the-others"
+
+
+@pytest.mark.parametrize(
+    ("content", "expected"),
+    [
+        (f"ann {ANN}\nbob {BOB}\n", [Token(ANN, "ann", 1), Token(BOB, "bob", 2)]),
+        (f"ann {ANN}", [Token(ANN, "ann", 1)]),
+        (f"\ufeff# the family\r\n\r\n  Zo\xeb\t {ANN} \r\n", [Token(ANN, "Zo\xeb", 3)]),
+        (f"ann {ANN}\rbob {BOB}", [Token(ANN, "ann", 1), Token(BOB, "bob", 2)]),
+        (f"{ANY}\nann {ANN}", [Token(ANY, "", 1), Token(ANN, "ann", 2)]),
+        (f"ann {ANN}\n # {BOB}\n{ANY}\n", [Token(ANN, "ann", 1), Token(ANY, "", 3)]),
+        (f"# for all\n{ANY}\n", [Token(ANY, "", 2)]),
+        (f"\n#{ANY}\n", [Token(f"#{ANY}", "", 2)]),  # a single word is the token, as it always was
+        (f"{'n' * 256} #{ANN}", [Token(f"#{ANN}", "n" * 256, 1)]),
+    ],
+)
+def test_a_file_may_hold_a_token_for_each_user(tmp_path: Path, content: str, expected: list[Token]) -> None:
+    path = tmp_path / "tokens"
+    path.write_text(content, encoding="utf-8", newline="")
+    assert list(Config(api_token_file=str(path), host="0.0.0.0").tokens) == expected
+
+
+@pytest.mark.parametrize(
+    ("content", "line", "remedy"),
+    [
+        (f"ann {ANN}\nbob {BOB} {ANY}", 2, "write one name and one token, without spaces in them"),
+        (f"# ann\nann {ANN}\nann {BOB}", 3, "name another user than on line 2"),
+        (f"ann {ANN}\n\nbob {ANN}", 3, "use another token than on line 1"),
+        (f"ann {ANN}\n{ANN}", 2, "use another token than on line 1"),
+        (f"{ANY}\nann {ANN}\n{BOB}", 3, "name a user, as only one line may have none, such as line 1"),
+        (f"ann {ANN}\nb\0b {BOB}", 2, "use a name of printable characters"),
+        (f"ann {ANN}\n\u200bbob {BOB}", 2, "use a name of printable characters"),
+        (f"{'n' * 257} {ANN}", 1, "use a name of at most 256 characters"),
+        (f"ann {ANN}\nbob {BOB}\xf6", 2, "use the key as it was issued, in printable ASCII"),
+    ],
+)
+def test_a_line_of_the_file_that_cannot_be_used_is_named_and_not_quoted(
+    tmp_path: Path, content: str, line: int, remedy: str
+) -> None:
+    path = tmp_path / "tokens"
+    path.write_text(content, encoding="utf-8", newline="")
+    with pytest.raises(StartError) as caught:
+        create_app(Config(api_token_file=str(path)))
+    assert str(caught.value) == (
+        f"The file {path} of API_TOKEN_FILE cannot be used: on line {line}, {remedy}."
+    )
+
+
+@pytest.mark.parametrize("content", ["# nothing\n# yet\n", "", "\n \n"])
+def test_a_file_without_tokens_does_not_open_the_server(tmp_path: Path, content: str) -> None:
+    path = tmp_path / "tokens"
+    path.write_text(content)
+    with pytest.raises(StartError, match="cannot be used: write a token to it, or lines of a user's name"):
+        create_app(Config(api_token_file=str(path)))
+
+
+def test_a_users_token_that_can_be_guessed_is_for_loopback_only(tmp_path: Path) -> None:
+    path = tmp_path / "tokens"
+    path.write_text(f"ann {ANN}\nbob fifteen-letters\n")
+    assert len(Config(api_token_file=str(path)).tokens) == 2
+    with pytest.raises(
+        StartError, match=f"The token on line 2 of {path} is too easy to guess .*[.]$"
+    ) as caught:
+        create_app(Config(api_token_file=str(path), host="0.0.0.0"))
+    assert "fifteen-letters" not in str(caught.value)
 
 
 @pytest.mark.parametrize(

@@ -1,7 +1,7 @@
 """Logging in to the page: a code that is good for one login is exchanged for the token.
 
-The command prints the page's address with a code, because what is printed is kept: in a browser's history, in
-a container's log. There it soon opens nothing.
+If there are several, it is the first one. The command prints the page's address with a code, because what is
+printed is kept: in a browser's history, in a container's log. There it soon opens nothing.
 """
 
 import hmac
@@ -74,14 +74,14 @@ def set_up(app: web.Application) -> None:
     errors=("unauthorized",),
 )
 async def log_in(request: web.Request) -> web.StreamResponse:
-    """Return the token. Raises `unauthorized`.
+    """Return the first token. Raises `unauthorized`.
 
     The code comes in a header, so that no body is read for those who may be strangers.
     """
-    token = request.app[GATE].token
-    if token is None or not request.app[LOGIN_CODES].redeem(request.headers.get(HEADER, "")):
+    tokens = request.app[GATE].tokens
+    if not tokens or not request.app[LOGIN_CODES].redeem(request.headers.get(HEADER, "")):
         raise ChatError(
             "unauthorized",
             "This link has been used, or is too old; enter the token, or restart chatproxy for a new link.",
         )
-    return json_response(Token(token))
+    return json_response(Token(tokens[0].secret))
