@@ -214,7 +214,8 @@ class Config:
                 )
                 raise StartError(
                     f"{which} is too easy to guess for a server at {self.host}, where others can connect: "
-                    f"use {values.MIN_CREDENTIAL} characters or more, such as `openssl rand -base64 24` prints."
+                    f"use {values.MIN_CREDENTIAL} characters or more, such as "
+                    "`openssl rand -base64 24` prints."
                 )
         return tokens
 

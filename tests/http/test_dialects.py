@@ -45,7 +45,10 @@ def expected(dialect: Dialect, status: int, code: str, sentence: str) -> Any:
 @pytest.mark.parametrize("prefix", ["", "/v1/messages"], ids=["root", "mounted"])
 async def test_each_path_is_refused_in_its_own_words(serve: Serve, prefix: str) -> None:
     client = await serve(prefix, api_token=TOKEN)
-    no_token = "This server asks for its token; send it as `Authorization: Bearer <token>`."
+    no_token = (
+        "This server asks for its token; send it as `Authorization: Bearer <token>`, as the password"
+        " of Basic, or as `x-api-key`."
+    )
     no_name = "This server does not go by the name 'evil.example'; to use it, name it in ALLOWED_HOSTS."
     with matrix() as cases:
         for path, dialect in PATHS.items():
