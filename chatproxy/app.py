@@ -17,7 +17,7 @@ from chatproxy.models.catalog import ModelCatalog
 from chatproxy.ollama.client import Ollama
 from chatproxy.store.store import Store
 from chatproxy.web import cors, middleware, openapi
-from chatproxy.web.api import documents, export, health, login, messages, models, pages, sessions
+from chatproxy.web.api import documents, export, health, imports, login, messages, models, pages, sessions
 from chatproxy.web.keys import CHAT, CONFIG, METRICS, MODELS, OLLAMA, QUEUE, REGISTRY, STORE
 from chatproxy.web.metrics import Metrics
 
@@ -35,6 +35,7 @@ def create_app(config: Config) -> web.Application:
         app.add_routes(module.routes)
     health.set_up(app)
     documents.set_up(app)
+    imports.set_up(app)
     login.set_up(app)
     openapi.set_up(app)
     for method in METHODS:

@@ -106,6 +106,16 @@ class Transcript:
         page, following = await self._messages.page(session, limit=limit, before=before)
         return [_overlaid(message, live.get(message.id)) for message in page], following
 
+    async def versions(
+        self, session: Session, owner: str, message_id: int, *, limit: int, before: int | None
+    ) -> tuple[list[Message], int | None, int]:
+        """Return what stood where a message stands; see `Messages.versions`."""
+        live = self._live.answers()
+        page, following, total = await self._messages.versions(
+            session, owner, message_id, limit=limit, before=before
+        )
+        return [_overlaid(message, live.get(message.id)) for message in page], following, total
+
     async def conversation(self, session: Session, owner: str) -> AsyncGenerator[Message, None]:
         """Yield every message, oldest first. Few are in memory at a time; owners take turns at reading."""
         after: int | None = 0

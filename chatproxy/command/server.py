@@ -17,7 +17,7 @@ from aiohttp import web
 from chatproxy import clock, log
 from chatproxy.background import background, repeat
 from chatproxy.errors import ChatError, StartError
-from chatproxy.web.json import MAX_BODY
+from chatproxy.web.json import MAX_BODY, MAX_IMPORT
 from chatproxy.web.keys import CONFIG
 from chatproxy.web.middleware import refusal
 
@@ -44,7 +44,7 @@ async def listening(app: web.Application) -> AsyncIterator[str]:
             cast(web.Server, runner.server),
             limit=limit_connections(config.max_connections, config.max_concurrent_generations),
             reader_timeout=config.reader_timeout,
-            largest_body=max(MAX_BODY, config.max_document_bytes),
+            largest_body=max(MAX_BODY, MAX_IMPORT, config.max_document_bytes),
         )
         try:
             server = await asyncio.get_running_loop().create_server(

@@ -129,7 +129,8 @@ class Prompt(Struct, frozen=True, kw_only=True):
         """Return the history that fits, oldest first, and the number of turns left out before it."""
         fitting: list[tuple[list[HistoryMessage], int]] = []
         passed = len(self.history)
-        for turn, passed_by_then in turns(self.history):
+        whole = len(self.history) >= self.earlier
+        for turn, passed_by_then in turns(self.history, whole=whole):
             room -= self._cost(model, turn)
             if room < 0:
                 passed = fitting[-1][1] if fitting else 0
@@ -198,10 +199,11 @@ def _round_up(left_out: int, fitting: int) -> int:
     return -(-left_out // step) * step
 
 
-def turns(history: Sequence[HistoryMessage]) -> Iterator[tuple[list[HistoryMessage], int]]:
+def turns(history: Sequence[HistoryMessage], *, whole: bool) -> Iterator[tuple[list[HistoryMessage], int]]:
     """Yield questions with their answers, newest turn first, and how many messages were read by then.
 
-    Turns whose answer has no text are skipped.
+    Turns whose answer has no text are skipped. What an imported conversation has before its first question is
+    a turn as well, if the history is `whole`.
     """
     answers: list[HistoryMessage] = []
     for number, message in enumerate(history, start=1):
@@ -211,3 +213,5 @@ def turns(history: Sequence[HistoryMessage]) -> Iterator[tuple[list[HistoryMessa
         if all(answer.content.strip() for answer in answers):
             yield [message, *reversed(answers)], number
         answers = []
+    if whole and answers and all(answer.content.strip() for answer in answers):
+        yield [*reversed(answers)], len(history)

@@ -26,7 +26,7 @@ from msgspec.structs import asdict, replace
 
 from chatproxy.cursor import Cursor
 from chatproxy.errors import ChatError
-from chatproxy.store.database import Database, Row, fetch, now, one_row, to_json
+from chatproxy.store.database import MAX_ID, Database, Row, fetch, now, one_row, to_json
 from chatproxy.store.records import (
     EarlierSend,
     Failure,
@@ -126,6 +126,35 @@ _IMAGES: Final = f"""
     )
     SELECT message, bytes FROM sized JOIN image USING (message) WHERE total <= :size
     ORDER BY message, position
+"""
+# What stood where a message stands, while what is before it was the same: nothing with a lower place came in
+# between. The versions of an answer are the answers to the versions of its question.
+_VERSIONS: Final = f"""
+    WITH given AS (
+        SELECT id, place, reply_to, session FROM message WHERE id = :id AND session = {_KEY}
+    ), question AS (
+        SELECT id, place, session FROM message WHERE id = (SELECT ifnull(reply_to, id) FROM given)
+    ), other (id, place) AS (
+        SELECT id, place FROM message WHERE session = (SELECT session FROM question)
+    ), standing (id) AS (
+        SELECT other.id FROM other, question WHERE other.place = question.place AND question.place > 0
+        AND other.id > ifnull((SELECT max(other.id) FROM other, question
+            WHERE other.place BETWEEN 1 AND question.place - 1 AND other.id < question.id), 0)
+        AND other.id < ifnull((SELECT min(other.id) FROM other, question
+            WHERE other.place BETWEEN 1 AND question.place - 1 AND other.id > question.id), {MAX_ID})
+    ), version (id) AS (
+        SELECT id FROM given
+        UNION SELECT id FROM standing WHERE (SELECT reply_to FROM given) IS NULL
+        UNION SELECT message.id FROM message, given
+            WHERE message.reply_to IN standing AND message.place = given.place
+    ), page AS (
+        SELECT message.*, row_number() OVER newest AS number, sum({_BYTES}) OVER newest AS bytes
+        FROM message WHERE id IN version AND id < ifnull(:before, {MAX_ID})
+        WINDOW newest AS (ORDER BY id DESC)
+    )
+    SELECT {COLUMNS.replace("message.session", "page.session")},
+        (SELECT count(*) FROM version) AS total, id > (SELECT min(id) FROM version) AS more
+    FROM page WHERE number <= :limit AND (number = 1 OR bytes <= :size) ORDER BY id DESC
 """
 _EARLIER: Final = f"""
     SELECT question.id AS question_id, answer.id AS answer_id, question.fingerprint
@@ -231,6 +260,27 @@ class Messages:
         if not rows:
             await self._check_exists(session)
         return [_message(row) for row in rows], _next(rows)
+
+    async def versions(
+        self, session: Session, owner: str, message_id: int, *, limit: int, before: int | None
+    ) -> tuple[list[Message], int | None, int]:
+        """Return what stood where a message stands, oldest first, the next `before`, and how many there are.
+
+        Those of an answer are the answers to all versions of its question. They are the last ones before
+        that id, as many as `page` returns. Owners take turns; see `Database.fetch_slow`. Raises `not_found`.
+        """
+        await self.get(session, message_id)
+        rows = await self._database.fetch_slow(
+            _VERSIONS,
+            owner=owner,
+            session=session.id,
+            id=message_id,
+            before=before,
+            limit=limit,
+            size=PAGE_BYTES,
+        )
+        total = rows[0]["total"] if rows else 0
+        return [_message(row) for row in reversed(rows)], _next(rows), total
 
     async def _fetch(self, sql: str, session: Session, **arguments: object) -> Sequence[Row]:
         rows = await self._database.fetch(sql, session=session.id, **arguments)

@@ -131,6 +131,12 @@ class Message(Record, frozen=True, kw_only=True):
     updated_at: str
 
 
+class ExportedMessage(Message, frozen=True, kw_only=True):
+    """A message with its images, each in base64."""
+
+    images: list[bytes] = []
+
+
 class NewTurn(Record, frozen=True, kw_only=True):
     """A question about to be stored, together with its empty answer."""
 

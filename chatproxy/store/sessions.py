@@ -32,6 +32,7 @@ _GET: Final = f"SELECT {COLUMNS} FROM session WHERE id = :id AND owner = :owner 
 _PAGE: Final = """
     owner = :owner AND activity < :before AND NOT deleted ORDER BY activity DESC LIMIT :limit + 1
 """
+_IDS: Final = "SELECT id FROM session WHERE owner = :owner AND NOT deleted ORDER BY activity DESC"
 _LIST: Final = f"SELECT activity, {LISTED} FROM session WHERE {_PAGE}"
 # Whether a message is part of the conversation; see `store/messages`.
 _SHOWN: Final = """
@@ -117,7 +118,7 @@ class Sessions:
         An id is 1 to 44 of `A-Za-z0-9._:-`; anything else raises `invalid`. One that exists, of any owner and
         also while a deleted session is being removed, raises `not_found`, as `get` does for another owner's.
         """
-        name = secrets.token_urlsafe(16) if id is None else check_id(id)
+        name = secrets.token_urlsafe(16) if id is None else _checked_id(id)
         rows = await self._database.write(
             _CREATE, id=name, owner=owner, title=title, model=model, system=system, now=now()
         )
@@ -166,6 +167,10 @@ class Sessions:
         following = str(shown[-1]["activity"]) if len(rows) > limit else None
         return [_item(row) for row in shown], following
 
+    async def ids(self, owner: str) -> list[str]:
+        """Return the ids of all the owner's sessions as they are now, latest activity first."""
+        return [row["id"] for row in await self._database.fetch_slow(_IDS, owner=owner)]
+
     async def update(self, session: Session, changes: Mapping[str, str | None]) -> Session:
         """Set the columns in `changes`: title, model or system; return the new record. Raises `not_found`."""
         columns = "".join([f"{name} = :{name}, " for name in ("title", "model", "system") if name in changes])
@@ -213,9 +218,13 @@ def _unless_found() -> Iterator[None]:
             raise
 
 
-def check_id(id: str) -> str:
-    """Return an id that a client chose for a session; raise `invalid` if it cannot be one."""
-    if not _ID.match(id):
+def is_id(id: str) -> bool:
+    """Return whether a client may call a session so."""
+    return _ID.match(id) is not None
+
+
+def _checked_id(id: str) -> str:
+    if not is_id(id):
         raise ChatError(
             "invalid",
             "The id cannot be that of a session; use 1 to 44 letters, digits and `.`, `_`, `:` or `-`.",

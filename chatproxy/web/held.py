@@ -111,7 +111,7 @@ class Hold:
         self._until_ended = until_ended
 
     def grow(self, size: int) -> None:
-        """Count more bytes. This may end other requests, and this one."""
+        """Count more bytes, or fewer if `size` is negative. This may end other requests, and this one."""
         self._held.grow(self, size)
 
     def end(self) -> None:

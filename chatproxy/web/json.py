@@ -18,6 +18,7 @@ from chatproxy.ollama.lenient import with_raw_fields
 from chatproxy.web.held import HELD, PIECE, Hold
 
 MAX_BODY: Final = 16 * 1024 * 1024  # bytes
+MAX_IMPORT: Final = 512 * 1024 * 1024  # bytes of a file of conversations, which is never held as a whole
 LARGE: Final = 256 * 1024  # bytes of a body that is decoded in turn
 MAX_PAGE: Final = 500  # items
 MAX_QUERY: Final = 500  # characters; percent-encoded, they still fit into a request line
@@ -48,6 +49,13 @@ async def json_body(request: web.Request, kind: type[T], *, most: int = MAX_BODY
     last of equal names never are. Raises `too_large`, `unsupported_media_type`, `malformed` or `invalid`
     (with `field`).
     """
+    check_is_json(request)
+    async with request.app[HELD].holding(request) as hold:
+        yield await _read_value(request, hold, kind, most)
+
+
+def check_is_json(request: web.Request) -> None:
+    """Raise `unsupported_media_type` unless the body is declared as JSON in UTF-8."""
     # A page elsewhere can send `text/plain` without a preflight, but not `application/json`.
     if request.content_type != "application/json":
         raise ChatError(
@@ -55,8 +63,6 @@ async def json_body(request: web.Request, kind: type[T], *, most: int = MAX_BODY
         )
     if request.charset is not None and not _is_utf8(request.charset):
         raise ChatError("unsupported_media_type", "Send the body in UTF-8.")
-    async with request.app[HELD].holding(request) as hold:
-        yield await _read_value(request, hold, kind, most)
 
 
 async def _read_value(request: web.Request, hold: Hold, kind: type[T], most: int) -> T:

@@ -36,7 +36,18 @@ NAMES: Final = {
     "Warning": "WarningEvent",
 }
 # Schemas that neither the client nor the page uses.
-UNUSED: Final = {"Alive", "FileRequest", "Token"}
+UNUSED: Final = {
+    "Alive",
+    "ExportedMessage",
+    "FileRequest",
+    "ImportedSession",
+    "ImportResult",
+    "LeftOut",
+    "RefusedConversation",
+    "Token",
+    "VersionPage",
+    "WholeExport",
+}
 # What a field may hold in addition, because the client puts it there.
 FROM_THE_CLIENT: Final = {
     "Status.state": '"reconnecting"',

@@ -1,8 +1,8 @@
-"""Export of a session as a download, written message by message as it is read."""
+"""Exports as downloads, written message by message as they are read: of a session, or of all a user has."""
 
 import re
-from collections.abc import Callable
-from contextlib import aclosing
+from collections.abc import AsyncGenerator, AsyncIterator, Callable
+from contextlib import aclosing, asynccontextmanager
 from typing import Annotated, Final, Literal
 from urllib.parse import quote
 
@@ -11,15 +11,17 @@ from aiohttp import web
 from msgspec import Meta, Struct
 
 from chatproxy.errors import ChatError
-from chatproxy.store.records import Message, Record, Session
+from chatproxy.store.records import ExportedMessage, Message, Record, Session
 from chatproxy.web.api.sessions import SESSION, session_of
 from chatproxy.web.held import HELD, PIECE
-from chatproxy.web.keys import CHAT
+from chatproxy.web.keys import CHAT, STORE
 from chatproxy.web.operation import JSON, operation
 from chatproxy.web.security import owner
-from chatproxy.web.sse import abort
+from chatproxy.web.sse import abort, while_present
 
 routes: Final = web.RouteTableDef()
+EXPORT: Final = "/api/chat/export"
+IMAGE_BYTES: Final = 16 * 1024 * 1024  # of one conversation, which is to be small enough for an import
 
 
 class Format(Struct, frozen=True, kw_only=True):
@@ -40,6 +42,17 @@ class Export(Record, frozen=True, kw_only=True):
     messages: list[Message]
 
 
+class WholeExport(Record, frozen=True, kw_only=True):
+    """A session and its messages with their images, oldest first.
+
+    `complete` is false if the session was deleted while it was written.
+    """
+
+    session: Session
+    messages: list[ExportedMessage]
+    complete: bool
+
+
 @routes.get(f"{SESSION}/export", allow_head=False)
 @operation(
     "exportSession",
@@ -54,30 +67,115 @@ async def export_session(request: web.Request) -> web.StreamResponse:
     if wanted not in FORMATS:
         raise ChatError("invalid", "format must be json or markdown.", field="format")
     form = FORMATS[wanted]
-    chat, held = request.app[CHAT], request.app[HELD]
-    session = chat.with_activity(await session_of(request))
-    response = web.StreamResponse(
-        headers={
-            "Content-Type": f"{form.media_type}; charset=utf-8",
-            "Content-Disposition": disposition(session.title or "conversation", form.ending),
-        }
-    )
-    await response.prepare(request)
-    waiting = bytearray(form.before(session))
-    between = b""
-    async with aclosing(chat.transcript.conversation(session, owner(request))) as messages:
-        try:
+    session = request.app[CHAT].with_activity(await session_of(request))
+    title = disposition(session.title or "conversation", form.ending)
+    async with _download(request, form.media_type, title) as download:
+        await download.add(form.before(session))
+        between = b""
+        async with aclosing(download.messages(session)) as messages:
             async for message in messages:
-                waiting += between + form.message(message)
+                await download.add(between + form.message(message))
                 between = form.between
                 del message  # which may be long, and the client slow
-                if len(waiting) >= PIECE:
-                    await held.write(request, response, waiting)
-                    waiting = bytearray()
-            await response.write(waiting + form.after)
-        except ChatError:  # such as a deletion; only a broken connection shows that this is not all
-            abort(request)
-    return response
+        await download.add(form.after)
+    return download.response
+
+
+@routes.get(EXPORT, allow_head=False)
+@operation(
+    "exportAll",
+    "Export all sessions as one download, which importSessions takes.",
+    tag="sessions",
+    answers={200: list[WholeExport]},
+)
+async def export_all(request: web.Request) -> web.StreamResponse:
+    user, sessions = owner(request), request.app[STORE].sessions
+    ids = await while_present(request, sessions.ids(user))
+    async with _download(request, "application/json", disposition("chatproxy", "json")) as download:
+        between = b"["
+        for session_id in ids:
+            try:
+                session = await sessions.get(user, session_id)
+            except ChatError as error:
+                if error.code != "not_found":
+                    raise
+                continue  # deleted meanwhile
+            await download.add(between)
+            await _add_whole(download, request.app[CHAT].with_activity(session))
+            between = b",\n"
+        await download.add(b"]\n" if between == b",\n" else b"[]\n")
+    return download.response
+
+
+async def _add_whole(download: "Download", session: Session) -> None:
+    """Write a session with the images of its messages; say in the end if it was deleted meanwhile."""
+    await download.add(b'{"session":' + msgspec.json.encode(session) + b',"messages":[')
+    between, room, complete = b"", IMAGE_BYTES, b"true"
+    try:
+        async with aclosing(download.messages(session)) as messages:
+            async for message in messages:
+                images: list[bytes] = []
+                if message.image_count:
+                    images = await download.images(session, message, room)
+                    room -= sum(map(len, images))
+                await download.add(between + msgspec.json.encode(_with_images(message, images)))
+                between = b","
+                del message, images
+    except ChatError as error:
+        if error.code != "not_found":
+            raise
+        complete = b"false"
+    await download.add(b'],"complete":' + complete + b"}")
+
+
+def _with_images(message: Message, images: list[bytes]) -> ExportedMessage:
+    fields = {name: getattr(message, name) for name in Message.__struct_fields__}
+    return ExportedMessage(**fields, images=images)
+
+
+class Download:
+    """A response that is written in pieces as fast as the client takes them."""
+
+    def __init__(self, request: web.Request, response: web.StreamResponse) -> None:
+        self.response = response
+        self._request = request
+        self._waiting = bytearray()
+
+    def messages(self, session: Session) -> AsyncGenerator[Message, None]:
+        """Yield the messages of a session, in turn with other owners."""
+        return self._request.app[CHAT].transcript.conversation(session, owner(self._request))
+
+    async def images(self, session: Session, message: Message, size: int) -> list[bytes]:
+        """Return the images of a message; none if they have more than `size` bytes."""
+        found = await self._request.app[STORE].messages.images(session, [message.id], size)
+        return found.get(message.id, [])
+
+    async def add(self, part: bytes) -> None:
+        """Write a part, once there is enough for a piece."""
+        self._waiting += part
+        if len(self._waiting) >= PIECE:
+            waiting, self._waiting = self._waiting, bytearray()
+            await self._request.app[HELD].write(self._request, self.response, waiting)
+
+    async def end(self) -> None:
+        """Write what is left."""
+        await self.response.write(self._waiting)
+
+
+@asynccontextmanager
+async def _download(request: web.Request, media_type: str, disposition: str) -> AsyncIterator[Download]:
+    """Send the head of a download, and let the block write it.
+
+    If the block raises ChatError, only a broken connection shows that this is not all.
+    """
+    headers = {"Content-Type": f"{media_type}; charset=utf-8", "Content-Disposition": disposition}
+    download = Download(request, web.StreamResponse(headers=headers))
+    await download.response.prepare(request)
+    try:
+        yield download
+        await download.end()
+    except ChatError:
+        abort(request)
 
 
 def markdown_heading(session: Session) -> bytes:

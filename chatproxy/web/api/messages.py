@@ -24,7 +24,7 @@ from chatproxy.web.json import (
 from chatproxy.web.keys import CHAT, CONFIG
 from chatproxy.web.operation import GATEWAY_ERRORS, JSON, operation
 from chatproxy.web.security import asker, owner
-from chatproxy.web.sse import EventStream, NullSink
+from chatproxy.web.sse import EventStream, NullSink, while_present
 
 routes: Final = web.RouteTableDef()
 
@@ -56,6 +56,12 @@ class MessagePage(Record, frozen=True, kw_only=True):
 
     messages: list[Message]
     next: int | None
+
+
+class VersionPage(MessagePage, frozen=True, kw_only=True):
+    """Versions, oldest first. `total` is how many there are on all pages."""
+
+    total: int
 
 
 class WholeAnswer(Record, frozen=True, kw_only=True):
@@ -119,6 +125,28 @@ async def list_messages(request: web.Request) -> web.StreamResponse:
     session = await session_of(request)
     page, following = await request.app[CHAT].transcript.page(session, limit=size, before=before)
     return json_response(MessagePage(messages=page, next=following))
+
+
+@routes.get(f"{SESSION}/messages/{{mid}}/versions")
+@operation(
+    "listVersions",
+    "List what stood in a message's place, the message itself included.",
+    tag="messages",
+    query={"limit": Limit, "before": Before},
+    answers={200: VersionPage},
+    errors=("invalid", "invalid_cursor"),
+)
+async def list_versions(request: web.Request) -> web.StreamResponse:
+    session = await session_of(request)
+    reading = request.app[CHAT].transcript.versions(
+        session,
+        owner(request),
+        row_id(request, "mid", "message"),
+        limit=limit(request, default=50),
+        before=before_message(request),
+    )
+    versions, following, total = await while_present(request, reading)
+    return json_response(VersionPage(messages=versions, next=following, total=total))
 
 
 @routes.get(f"{SESSION}/messages/{{mid}}/stream", allow_head=False)
