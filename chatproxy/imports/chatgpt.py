@@ -29,7 +29,7 @@ from chatproxy.imports.conversation import (
 from chatproxy.store.records import FinishReason, ImportedTurn, Status
 
 # A mark that the page shows as a link, such as `citeturn0search1` between characters of private use.
-_CITATION: Final = re.compile("\ue200[^\ue201]{0,1000}\ue201")
+_CITATION: Final = re.compile("\ue200[^\ue200\ue201]{0,1000}\ue201")
 _SILENT: Final = ("reasoning_recap", "model_editable_context", "system_error")
 
 

@@ -33,9 +33,9 @@ from chatproxy.imports.conversation import (
 )
 from chatproxy.store.records import ImportedTurn
 
-_DETAILS: Final = re.compile(r"<details\b([^>]{0,10000})>(.*?)</details>[ \t]*\n?", re.DOTALL)
+_BEGIN: Final = "<details"
+_END: Final = "</details>"
 _TYPE: Final = re.compile(r'\btype="(\w+)"')
-_SUMMARY: Final = re.compile(r"<summary>.*?</summary>", re.DOTALL)
 _QUOTED: Final = re.compile(r"^> ?", re.MULTILINE)
 
 
@@ -157,21 +157,35 @@ def _images(files: list[Any], left_out: Counter[str]) -> list[bytes]:
 def _thinking(content: str, left_out: Counter[str]) -> tuple[str, str]:
     """Take thinking and calls of tools out of an answer's text; return both."""
     thinking: list[str] = []
-
-    def replaced(found: re.Match[str]) -> str:
-        kind = _TYPE.search(found[1])
+    kept: list[str] = []
+    at = 0
+    for start, inside, end in _details(content):
+        kind = _TYPE.search(content, start, inside)
         if kind is None or kind[1] not in {"reasoning", "tool_calls", "code_interpreter"}:
-            return found[0]
+            continue
         if kind[1] == "reasoning":
-            body = html.unescape(_SUMMARY.sub("", found[2], count=1).strip("\n"))
-            thinking.append(_QUOTED.sub("", body).strip())
+            body = content[inside : end - len(_END)].strip()
+            if body.startswith("<summary>"):
+                body = body.partition("</summary>")[2]
+            thinking.append(_QUOTED.sub("", html.unescape(body.strip("\n"))).strip())
         else:
             left_out["tools"] += 1
-        return ""
+        kept.append(content[at:start])
+        at = end
+    if not at:
+        return "", content
+    return "\n\n".join(thinking), "".join([*kept, content[at:]]).strip()
 
-    if "<details" in content:
-        content = _DETAILS.sub(replaced, content).strip()
-    return "\n\n".join(thinking), content
+
+def _details(content: str) -> Iterator[tuple[int, int, int]]:
+    """Yield where each block begins, where its inside does, and where it ends; none within another."""
+    end = 0
+    while (start := content.find(_BEGIN, end)) >= 0:
+        inside = content.find(">", start) + 1
+        end = content.find(_END, inside) + len(_END)
+        if not inside or end < inside:
+            return
+        yield start, inside, end
 
 
 def _output(message: object, thinking: str, content: str, left_out: Counter[str]) -> tuple[str, str]:

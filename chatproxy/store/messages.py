@@ -51,6 +51,7 @@ INTERRUPTED: Final = Failure(
     retryable=True,
 )
 TITLE_LENGTH: Final = 80  # characters
+TITLE_TEXT: Final = 8192  # characters of a message that a title is made of, as a text may be very long
 PAGE_BYTES: Final = 1024 * 1024  # of text in a page
 PIECE_BYTES: Final = 4096  # a piece that is shorter grows
 TURNS_PER_UNIT: Final = 100  # of an import
@@ -571,7 +572,7 @@ async def _insert(connection: Connection, **columns: object) -> Row:
 
 def title(content: str) -> str | None:
     """Return a title: the first line, cut between words if it is long; None if there is no text."""
-    lines = content.strip().splitlines()
+    lines = content.lstrip()[:TITLE_TEXT].rstrip().splitlines()
     if not lines:
         return None
     line = " ".join(lines[0].split())

@@ -86,7 +86,7 @@ _REMOVED: Final = """
         + ifnull((SELECT sum(length(bytes)) FROM image WHERE message = message.id), 0) AS size
     FROM message WHERE session = :key LIMIT 1
 """
-_CURSOR: Final = re.compile(r"-?[0-9]{1,18}", re.ASCII)
+_CURSOR: Final = re.compile(r"[1-9][0-9]{0,17}|i(0|[1-9][0-9]{0,17})", re.ASCII)
 # What a client may call a session: all of it stands in a path as it is.
 _ID: Final = re.compile(r"(?!\.{1,2}\Z)[A-Za-z0-9._:-]{1,44}\Z")
 
@@ -164,7 +164,7 @@ class Sessions:
         else:
             rows = await self._database.fetch(_LIST, owner=owner, **place)
         shown = rows[:limit]
-        following = str(shown[-1]["activity"]) if len(rows) > limit else None
+        following = _cursor(shown[-1]["activity"]) if len(rows) > limit else None
         return [_item(row) for row in shown], following
 
     async def ids(self, owner: str) -> list[str]:
@@ -284,6 +284,11 @@ def _session(row: Row) -> Session:
     return Session(**{name: row[name] for name in COLUMNS.split(", ")})
 
 
+def _cursor(activity: int) -> str:
+    """Return a place in a list; that of what was imported is marked, as its activity counts down from 0."""
+    return str(activity) if activity > 0 else f"i{-activity}"
+
+
 def _parse_before(before: str | None) -> int:
     """Return the activity of the previous page's last session. Raises `invalid_cursor`."""
     if before is None:
@@ -293,4 +298,4 @@ def _parse_before(before: str | None) -> int:
             "invalid_cursor",
             "The cursor is malformed; pass `next` of the page before, or none for the first page.",
         )
-    return int(before)
+    return -int(before[1:]) if before.startswith("i") else int(before)

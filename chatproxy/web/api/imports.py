@@ -46,6 +46,7 @@ IMPORTS: Final = web.AppKey("IMPORTS", FairSlots)
 AT_ONCE: Final = 4  # imports; one of a user
 WAITING: Final = 8  # imports of other users that wait
 MAX_CONVERSATIONS: Final = 20_000  # of one file
+SCANNED: Final = 16 * 1024  # bytes that are scanned at a time
 LISTED: Final = 1000  # conversations that a result names
 _NO_MORE: Final = bytearray()
 FORMATS: Final[Mapping[str, Format]] = {"chatproxy": own, "chatgpt": chatgpt, "openwebui": open_webui}
@@ -53,7 +54,7 @@ FORMATS: Final[Mapping[str, Format]] = {"chatproxy": own, "chatgpt": chatgpt, "o
 OF_ONE: Final = frozenset({"invalid", "too_large", "session_busy", "idempotency_conflict"})
 
 ImportFile = Annotated[
-    Any,
+    dict[str, Any] | list[dict[str, Any]],
     Meta(
         description="conversations.json of ChatGPT, an export of Open WebUI, or one of chatproxy. Up to"
         f" {MAX_IMPORT // 1024**2} MiB, of which a conversation has at most {MAX_BYTES // 1024**2}.",
@@ -192,16 +193,20 @@ class _Import:
             received += len(piece)
             if received > MAX_IMPORT:
                 raise _too_large()
-            cut, more = elements.feed(piece), True
+            for start in range(0, len(piece), SCANNED):
+                await self._feed(elements, piece[start : start + SCANNED])
             del piece
-            while more:
-                async with self._held.turn():
-                    element = next(cut, _NO_MORE)
-                more = element is not _NO_MORE
-                self._count_held(elements.held + len(element or b""))
-                if more:
-                    await self._take(element)
         elements.end()
+
+    async def _feed(self, elements: Elements, piece: bytes) -> None:
+        cut, more = elements.feed(piece), True
+        while more:
+            async with self._held.turn():
+                element = next(cut, _NO_MORE)
+            more = element is not _NO_MORE
+            self._count_held(elements.held + len(element or b""))
+            if more:
+                await self._take(element)
 
     def _count_held(self, size: int) -> None:
         self._hold.grow(size - self._hold.size)

@@ -5,6 +5,7 @@ import json
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
+from time import perf_counter
 from typing import Any, Final
 
 import msgspec
@@ -181,3 +182,34 @@ def test_images(monkeypatch: pytest.MonkeyPatch) -> None:
         "data:image/png;base64," + "YWJj" * 4,
     ):
         assert image(url) is None
+
+
+@pytest.mark.parametrize(
+    "text", ["<details ", "<details>", "<details><summary>", "\ue200", '<details type="', "> "]
+)
+def test_reading_takes_as_long_as_the_text_is(text: str) -> None:
+    """Twice the text takes twice the time: four times it, at most eight times."""
+
+    def seconds(size: int) -> float:
+        content = text * size + "</details>"
+        messages = [{"role": "assistant", "content": content}]
+        nodes = {"a": {"message": {"author": {"role": "assistant"}, "content": {"parts": [content]}}}}
+        began = perf_counter()
+        read("open_webui", {"chat": {"messages": messages}})
+        read("chatgpt", {"mapping": nodes})
+        return perf_counter() - began
+
+    short, long = (min(seconds(size) for _ in range(3)) for size in (50_000, 200_000))
+    assert long < 8 * short + 0.05
+
+
+def test_thinking_in_details() -> None:
+    content = (
+        'Before <details type="reasoning" done="true">\n<summary>Thought</summary>\n> a\n> b\n</details>\n'
+        '<details><summary>Mine</summary>kept</details> after <details type="reasoning">not closed'
+    )
+    _, (turn,) = read("open_webui", {"chat": {"messages": [{"role": "assistant", "content": content}]}})
+    assert turn.thinking == "a\nb"
+    assert turn.content == (
+        'Before \n<details><summary>Mine</summary>kept</details> after <details type="reasoning">not closed'
+    )
