@@ -486,6 +486,8 @@ async def test_a_limit_is_a_whole_number_from_1_to_500(client: Client, session: 
 
 
 BEFORE: Final = [
+    "0",
+    "-1",
     "a",
     "1.5",
     "\0",
@@ -496,10 +498,9 @@ BEFORE: Final = [
 
 
 async def test_a_cursor_that_no_page_has_given_is_invalid(client: Client, session: str) -> None:
-    no_message = ["0", "-1"]  # the activity of an imported session may be such a number
     with matrix() as cases:
-        for path, also in zip(listings(session), ([], no_message), strict=True):
-            for before in [*BEFORE, *also]:
+        for path in listings(session):
+            for before in BEFORE:
                 status, body = await sent(client, "GET", path, params={"before": before})
                 cases.expect((400, "invalid_cursor"), (status, body["code"]), path, before)
 
