@@ -142,7 +142,7 @@ class Exchange(asyncio.Protocol):
         self._answered = False  # whether the head of the final response is complete
         self._overhead = 0  # bytes since the last that belonged to a body
         self._head: Head | None = None  # what the next call of `_deliver` passes on
-        self._body: list[bytes] = []
+        self._body = b""
         self._over = False
         self._error: ChatError | None = None
 
@@ -187,14 +187,12 @@ class Exchange(asyncio.Protocol):
     def data_received(self, data: bytes) -> None:
         """Parse what one read returned, and deliver it."""
         self.last_read = clock.now()
-        if self._unread or self._paused:  # what TLS had read before the pause, or before `resume`
-            self._unread = memoryview(bytes(self._unread) + data)
-        elif len(data) <= SLICE:
+        if len(data) <= SLICE and not self._unread and not self._paused:
             self._parse(data)
-        else:
+        else:  # TLS may deliver what it had read before the pause
             self._stop_reading()
-            self._unread = memoryview(data)
-            self._go_on()
+            self._unread = memoryview(bytes(self._unread) + data)
+            self._take_turn()
 
     def eof_received(self) -> None:
         """Treat a half-closed connection as a closed one."""
@@ -281,8 +279,8 @@ class Exchange(asyncio.Protocol):
             head, self._head = self._head, None
             self._receiver.head_received(head)
         if self._body and self._receiver is not None:
-            body, self._body = self._body, []
-            self._receiver.body_received(body[0] if len(body) == 1 else b"".join(body))
+            body, self._body = self._body, b""
+            self._receiver.body_received(body)
         if self._over and self._receiver is not None:
             receiver = self._receiver
             self.abort()
@@ -319,7 +317,7 @@ class Exchange(asyncio.Protocol):
     def on_body(self, data: bytes) -> None:
         """Collect the body."""
         if not self._over:
-            self._body.append(data)
+            self._body += data  # at most SLICE
 
     def on_message_complete(self) -> None:
         """End the body where its framing says so."""
