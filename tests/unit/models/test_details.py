@@ -59,7 +59,8 @@ def installed(number: int) -> list[Model]:
 async def test_each_is_asked_for_once_and_few_at_a_time(shows: Shows) -> None:
     models = installed(300)
     await asyncio.gather(*[shows.cache.ask(models) for _ in range(50)])
-    assert (shows.known(models), shows.asked.total(), shows.most) == (300, 300, AT_ONCE)
+    await until(lambda: shows.known(models) == 300)  # on a busy machine, it takes longer than anyone waits
+    assert (shows.asked.total(), shows.most) == (300, AT_ONCE)
 
 
 async def test_one_digest_is_asked_for_under_one_name(shows: Shows) -> None:
