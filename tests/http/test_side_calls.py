@@ -37,7 +37,7 @@ async def test_a_hundred_messages_after_the_start_ask_few_questions(fake: FakeOl
         streams = await asyncio.gather(*[client.ask(session) for session in sessions])
     assert {stream.last["type"] for stream in streams} == {"done"}
     assert fake.calls["/api/show"] == 60
-    assert fake.calls["/api/tags"] + fake.calls["/api/ps"] < 40
+    assert fake.calls["/api/tags"] + fake.calls["/api/ps"] < 100  # one a second, on a busy machine for long
     assert len(fake.side_connections) <= 8
 
 

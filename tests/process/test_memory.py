@@ -122,7 +122,8 @@ async def test_large_responses_that_are_not_read(process: Process, fake: FakeOll
             assert len(await response.read()) > 4_000_000  # by now, those before it have been read, too
         await until(lambda: sum(map(is_over, slow)) > 50)
         over = [is_over(each) for each in slow]
-        assert over == sorted(over, reverse=True)  # the oldest
+        # The oldest; those that came at nearly the same time may change places.
+        assert not any(over[over.index(False) + 10 :])
     assert memory(process, "VmHWM") - before < 300 * MIB
 
 
