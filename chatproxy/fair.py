@@ -37,12 +37,60 @@ def surplus(held: Mapping[K, tuple[str, int]], most: int) -> Iterator[K]:
         yield first
 
 
-class FairSlots:
-    """Slots for work that costs much, and places in which users wait for one.
+class Turns:
+    """Whose turn it is among users who each have some slots, and wait for more.
 
-    Of those who wait, the user with the fewest slots is next, then the one who was served least recently,
-    then the one who came first. A user has at most `slots_per_user` slots and `places_per_user` places;
-    there are `places`, and a few more as `has_room` says.
+    The user with the fewest slots is next, then the one who was served least recently, then the one who came
+    first. A user who comes for the first time counts as served just before the last round, as many services
+    ago as there are others: so no others, however many, keep out one who waits for longer than that. Older
+    services make no difference to users who come back, and are forgotten.
+    """
+
+    def __init__(self) -> None:
+        self.slots: Counter[str] = Counter()  # by user
+        self._present: Counter[str] = Counter()  # by user: how many wait or have a slot
+        self._served: dict[str, int] = {}  # by user: the number of the last service
+        self._services = 0
+        self._before_last_round = 0  # the number of a service
+
+    def place(self, user: str, number: int, before: int = 0) -> tuple[int, int, int, int]:
+        """Return what orders those who wait; `number` is the order in which they came.
+
+        `before` is how many of the same user are served first. Serving those whose turn it is does not
+        change the order of the others.
+        """
+        slots = self.slots.get(user, 0)
+        return slots + before, -slots, self._served[user], number
+
+    def enter(self, user: str) -> None:
+        """Note that the user waits for a slot, or for one more."""
+        self._present[user] += 1
+        self._served.setdefault(user, self._before_last_round)
+
+    def serve(self, user: str) -> None:
+        """Note that the user, who waited, has a slot."""
+        self._services += 1
+        self._served[user] = self._services
+        self.slots[user] += 1
+
+    def leave(self, user: str, *, served: bool) -> None:
+        """Note that the user has given up a slot, or waits for one less."""
+        self._present[user] -= 1
+        self.slots[user] -= served
+        self._present, self.slots = +self._present, +self.slots
+        self._before_last_round = max(self._before_last_round, self._services - len(self._present))
+        self._served = {
+            user: number
+            for user, number in self._served.items()
+            if user in self._present or number > self._before_last_round
+        }
+
+
+class FairSlots:
+    """Slots for work that costs much, and places in which users wait for one, in their turn (`Turns`).
+
+    A user has at most `slots_per_user` slots and `places_per_user` places; there are `places`, and a few more
+    as `has_room` says.
     """
 
     def __init__(
@@ -60,9 +108,7 @@ class FairSlots:
         self._slots_per_user = slots_per_user
         self._places_per_user = places_per_user
         self._refusal = refusal
-        self._taken: Counter[str] = Counter()  # slots by user
-        self._served: dict[str, int] = {}  # when each user who waits or works was served last, as a count
-        self._count = 0
+        self._turns = Turns()
         self._waiting: list[tuple[str, asyncio.Future[None]]] = []
 
     @asynccontextmanager
@@ -72,40 +118,37 @@ class FairSlots:
         entry = (user, turn)
         others = [other for other, _ in self._waiting]
         self._waiting.append(entry)
+        self._turns.enter(user)
         self._advance()
         if not turn.done() and not has_room(user, others, self._places, per_user=self._places_per_user):
-            self._waiting.remove(entry)
+            self._withdraw(entry)
             raise self._refusal()
         try:
             await turn
             yield
         finally:
             if turn.done() and not turn.cancelled():
-                self._release(user)
+                self._turns.leave(user, served=True)
+                self._advance()
             else:
-                self._waiting.remove(entry)
+                self._withdraw(entry)
 
-    def _release(self, user: str) -> None:
-        self._taken[user] -= 1
-        self._advance()
-        self._taken = +self._taken
-        present = {*self._taken, *(other for other, _ in self._waiting)}
-        self._served = {each: count for each, count in self._served.items() if each in present}
+    def _withdraw(self, entry: tuple[str, asyncio.Future[None]]) -> None:
+        self._waiting.remove(entry)
+        self._turns.leave(entry[0], served=False)
 
     def _advance(self) -> None:
         """Give free slots to those whose turn it is."""
-        while self._taken.total() < self._slots:
+        slots = self._turns.slots
+        while slots.total() < self._slots:
             entitled = [
-                (user, turn)
-                for user, turn in self._waiting
-                if self._taken[user] < self._slots_per_user and not turn.cancelled()
+                (self._turns.place(user, number), user, turn)
+                for number, (user, turn) in enumerate(self._waiting)
+                if slots[user] < self._slots_per_user and not turn.cancelled()
             ]
             if not entitled:
                 return
-            entry = min(entitled, key=lambda entry: (self._taken[entry[0]], self._served.get(entry[0], 0)))
-            user, turn = entry
-            self._waiting.remove(entry)
-            self._count += 1
-            self._taken[user] += 1
-            self._served[user] = self._count
+            (*_, number), user, turn = min(entitled)
+            del self._waiting[number]
+            self._turns.serve(user)
             turn.set_result(None)

@@ -7,7 +7,7 @@ from contextlib import contextmanager
 import pytest
 
 from chatproxy.errors import ChatError
-from chatproxy.fair import FairSlots, surplus
+from chatproxy.fair import FairSlots, Turns, surplus
 
 
 def full() -> ChatError:
@@ -135,14 +135,46 @@ async def test_a_caller_who_is_cancelled_gives_everything_back(moment: str) -> N
     await third
 
 
-async def test_nothing_is_kept_of_users_who_have_left() -> None:
-    shares = slots(2)
-    names = [f"{chr(97 + number)}0" for number in range(20)]
-    await run_in_turn(Jobs(shares), names)
-    await settle()
-    assert not shares._waiting
-    assert not shares._served
-    assert not shares._taken
+async def test_a_user_who_comes_back_each_time_gets_no_more_than_others() -> None:
+    jobs = Jobs(slots())
+    tasks = [jobs.add(name) for name in ("d0", *(f"{user}{number}" for user in "abc" for number in range(4)))]
+    with cancelling(*tasks):
+        for number in range(12):
+            await settle()
+            jobs.end(jobs.started[number])
+            if jobs.started[number][0] == "d":  # one job at a time
+                await settle()
+                tasks.append(jobs.add(f"d{number + 1}"))
+        assert "".join(name[0] for name in jobs.started[:12]) == "dabc" * 3
+
+
+async def test_one_who_waits_is_served_however_many_new_users_come() -> None:
+    jobs = Jobs(slots())
+    with cancelling(*[jobs.add(name) for name in ("a0", "a1")]):
+        tasks = []
+        for number in range(20):
+            tasks.append(jobs.add(f"{chr(98 + number)}0"))
+            await settle()
+            jobs.end(jobs.started[-1])
+        await settle()
+        assert jobs.started.index("a1") <= 4
+        for task in tasks:
+            task.cancel()
+
+
+def test_nothing_is_kept_of_users_who_have_left() -> None:
+    turns = Turns()
+    for number in range(100):
+        turns.enter(f"user {number}")
+        turns.serve(f"user {number}")
+        if number >= 3:
+            turns.leave(f"user {number - 3}", served=True)
+    assert len(turns._served) <= 7
+    for number in range(97, 100):
+        turns.leave(f"user {number}", served=True)
+    assert not turns._served
+    assert not turns._present
+    assert not turns.slots
 
 
 async def test_callers_who_leave_together() -> None:
