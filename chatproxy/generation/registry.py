@@ -5,8 +5,6 @@ from collections.abc import AsyncIterator, Callable, Coroutine, Iterator
 from contextlib import asynccontextmanager, suppress
 from typing import Any, Final, Self
 
-from msgspec import Struct
-
 from chatproxy import clock
 from chatproxy.answers.answer import Answer
 from chatproxy.background import background, repeat
@@ -20,14 +18,6 @@ from chatproxy.store.records import Piece
 
 CHECKPOINT: Final = 0.3  # seconds; with the commit, a crash loses less than half a second of text
 LAST_COMMITS: Final = 2.0  # seconds that a shutdown waits for commits
-
-
-class Load(Struct, frozen=True):
-    """How many answers are being written, how many are queued, and how many subscribers they have."""
-
-    active: int
-    queued: int
-    subscribers: int
 
 
 class GenerationRegistry:
@@ -128,11 +118,10 @@ class GenerationRegistry:
     def __iter__(self) -> Iterator[Generation]:
         return (generation for generation in self._by_answer.values() if not generation.over)
 
-    def load(self) -> Load:
-        """Return the current load."""
-        answers = [generation.answer for generation in self]
-        queued = sum(answer.progress.state == "queued" for answer in answers)
-        return Load(len(answers) - queued, queued, sum(len(answer.subscribers) for answer in answers))
+    @property
+    def subscribers(self) -> int:
+        """The number of subscribers of answers that are being written."""
+        return sum(len(generation.answer.subscribers) for generation in self)
 
     # -- shutting down
 

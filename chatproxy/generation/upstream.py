@@ -210,8 +210,7 @@ class UpstreamCall:
             self.first_text = self.last_text
             self._unanswered = None
             self._ticket.discard_body()
-            # On the next turn of the loop, because another answer's end may still be read on this one.
-            asyncio.get_running_loop().call_soon(self._ticket.text_started)
+            self._ticket.text_started()
             self._answer.enter("generating")
         self._answer.append(thinking, content, tokens)
 

@@ -10,10 +10,11 @@ from collections.abc import Iterator, Mapping, Sequence
 from itertools import accumulate
 from typing import TYPE_CHECKING, Final
 
+from msgspec import Struct
+
 from chatproxy import __version__
 from chatproxy.errors import STATUS
 from chatproxy.generation.generation import Figures
-from chatproxy.generation.registry import Load
 
 if TYPE_CHECKING:
     from prometheus_client.core import Metric
@@ -21,6 +22,14 @@ if TYPE_CHECKING:
 MOST_MODELS: Final = 50  # label values
 OTHER: Final = "other"  # the label of all other models
 UPSTREAM_CODES: Final = tuple(code for code in STATUS if code.startswith("upstream_"))
+
+
+class Load(Struct, frozen=True):
+    """How many answers have a slot, how many wait for one, and how many subscribers there are."""
+
+    active: int
+    queued: int
+    subscribers: int
 
 
 class Histogram:

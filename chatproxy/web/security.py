@@ -211,10 +211,7 @@ def _token_in(authorization: bytes) -> bytes:
 
 
 def asker(request: web.Request) -> str:
-    """Return who is served in turn with others: the user, or without one the peer's address.
-
-    Raises `unauthorized` as `owner` does.
-    """
+    """Return who is served in turn with others: the user, or for the nameless one the peer's address."""
     return owner(request) or request.remote or ""
 
 

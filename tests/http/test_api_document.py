@@ -14,8 +14,7 @@ from prometheus_client.parser import text_string_to_metric_families
 
 from chatproxy import Config, create_app
 from chatproxy.errors import RETRYABLE, STATUS, Details
-from chatproxy.generation.registry import Load
-from chatproxy.web.metrics import Metrics
+from chatproxy.web.metrics import Load, Metrics
 from chatproxy.web.openapi import OPENAPI
 
 ROOT: Final = Path(__file__).parents[2]

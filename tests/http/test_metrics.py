@@ -14,9 +14,8 @@ from prometheus_client.parser import text_string_to_metric_families
 from chatproxy import __version__
 from chatproxy.errors import STATUS
 from chatproxy.generation.generation import Figures
-from chatproxy.generation.registry import Load
 from chatproxy.store.records import Message
-from chatproxy.web.metrics import MOST_MODELS, Histogram, Metrics
+from chatproxy.web.metrics import MOST_MODELS, Histogram, Load, Metrics
 
 # As the parser says them: a counter without its `_total`.
 NAMES: Final = {

@@ -12,7 +12,8 @@ from chatproxy.ollama.cached import Cached
 from chatproxy.ollama.client import Ollama
 from chatproxy.store.records import Record
 from chatproxy.web.json import json_response
-from chatproxy.web.keys import CHAT, METRICS, OLLAMA, REGISTRY, STORE
+from chatproxy.web.keys import CHAT, METRICS, OLLAMA, QUEUE, REGISTRY, STORE
+from chatproxy.web.metrics import Load
 from chatproxy.web.operation import operation
 
 routes: Final = web.RouteTableDef()
@@ -100,5 +101,7 @@ async def get_readiness(request: web.Request) -> web.StreamResponse:
     answers={200: {"text/plain": str}},
 )
 async def get_metrics(request: web.Request) -> web.StreamResponse:
-    page = request.app[METRICS].page(request.app[REGISTRY].load())
+    app = request.app
+    load = Load(app[QUEUE].running, app[QUEUE].waiting, app[REGISTRY].subscribers)
+    page = app[METRICS].page(load)
     return web.Response(body=page, headers={"Content-Type": "text/plain; version=0.0.4; charset=utf-8"})

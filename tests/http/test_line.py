@@ -1,0 +1,92 @@
+"""The line in front of Ollama: users take turns, with the positions that they are told."""
+
+from contextlib import AsyncExitStack
+from typing import Final
+
+import aiohttp
+import pytest
+from chat_client import Client, Serve, Stream
+from fake_ollama import FakeOllama, Gate, Script, answer
+
+HEADER: Final = "X-Forwarded-User"
+
+
+class Crowd:
+    """Streams of several users, which are closed with the stack."""
+
+    def __init__(self, client: Client, stack: AsyncExitStack) -> None:
+        self.client = client
+        self._stack = stack
+
+    async def send(self, user: str, message: str) -> Stream:
+        headers = {HEADER: user}
+        session = await self.client.new_session(headers=headers)
+        path = f"/api/chat/sessions/{session}/messages/stream"
+        sending = self.client.stream("POST", path, json={"message": message}, headers=headers)
+        return await self._stack.enter_async_context(sending)
+
+
+async def position(stream: Stream) -> int:
+    """Return the next position that the stream is told."""
+    status = await stream.until("status")
+    assert status["state"] == "queued", status
+    return int(status["position"])
+
+
+def asked(fake: FakeOllama) -> list[str]:
+    """Return the messages in the order in which Ollama got them."""
+    return [request["messages"][-1]["content"] for request in fake.requests]
+
+
+@pytest.mark.parametrize("slots", [1, 2])
+async def test_a_message_behind_a_hundred_of_another_user_is_next(
+    serve: Serve, fake: FakeOllama, slots: int
+) -> None:
+    fake.script = Script(answer("Hi"), head=(head := Gate()))
+    client = await serve(trusted_user_header=HEADER, max_concurrent_generations=slots)
+    connector = aiohttp.TCPConnector(limit=0)
+    async with aiohttp.ClientSession(connector=connector) as http, AsyncExitStack() as stack:
+        crowd = Crowd(Client(http, client.base), stack)
+        for number in range(100):
+            last = await crowd.send("ann", f"ann {number}")
+        assert await position(last) == 100 - slots
+        bobs = await crowd.send("bob", "bob")
+        assert await position(bobs) == 1
+        assert await position(last) == 101 - slots
+        head.open()
+        await bobs.rest()
+        assert asked(fake).index("bob") == slots
+        await last.rest()
+
+
+async def test_users_take_turns_and_are_told_their_positions(serve: Serve, fake: FakeOllama) -> None:
+    fake.script = Script(answer("Hi"), head=(head := Gate()))
+    client = await serve(trusted_user_header=HEADER, max_concurrent_generations=2)
+    async with AsyncExitStack() as stack:
+        crowd = Crowd(client, stack)
+        streams = {name: await crowd.send(name[:3], name) for name in ("ann 0", "ann 1", "ann 2", "ann 3")}
+        assert [await position(streams[name]) for name in ("ann 2", "ann 3")] == [1, 2]
+        streams["bob 0"] = await crowd.send("bob", "bob 0")
+        assert [await position(streams[name]) for name in ("bob 0", "ann 2", "ann 3")] == [1, 2, 3]
+        streams["bob 1"] = await crowd.send("bob", "bob 1")
+        streams["eve 0"] = await crowd.send("eve", "eve 0")
+        assert [await position(streams[name]) for name in ("bob 1", "eve 0")] == [2, 2]
+        head.open()
+        for stream in streams.values():
+            assert (await stream.rest())[-1]["type"] == "done"
+    assert asked(fake)[2:4] == ["bob 0", "eve 0"]
+    for name in ("ann", "bob"):  # each user's own, in the order in which they came
+        own = [message for message in asked(fake) if message.startswith(name)]
+        assert own == sorted(own)
+
+
+async def test_without_users_addresses_take_turns(serve: Serve, fake: FakeOllama) -> None:
+    fake.script = Script(answer("Hi"), head=(head := Gate()))
+    client = await serve(max_concurrent_generations=1)
+    elsewhere = aiohttp.TCPConnector(local_addr=("127.0.0.2", 0))
+    async with aiohttp.ClientSession(connector=elsewhere) as http, AsyncExitStack() as stack:
+        crowd, other = Crowd(client, stack), Crowd(Client(http, client.base), stack)
+        for number in range(5):
+            await crowd.send("", f"here {number}")
+        assert await position(await other.send("", "there")) == 1
+        head.open()
