@@ -63,7 +63,9 @@ async def _lifespan(app: web.Application) -> AsyncIterator[None]:
         registry = app[REGISTRY] = await stack.enter_async_context(
             GenerationRegistry.running(config, store.messages, metrics.ended)
         )
-        queue = app[QUEUE] = Queue(config.max_concurrent_generations, config.max_queued_generations)
+        queue = app[QUEUE] = Queue(
+            config.max_concurrent_generations, config.max_queued_generations, config.ollama_num_parallel
+        )
         app[CHAT] = ChatService(config, store, ollama, models, registry, queue)
         yield
 

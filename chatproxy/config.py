@@ -124,6 +124,13 @@ class Config:
     max_queued_generations: Annotated[
         int, Setting(values.integer(0), "answers waiting in the queue; more are rejected (503)")
     ] = 512
+    ollama_num_parallel: Annotated[
+        int | None,
+        Setting(
+            values.ollama_parallel,
+            "requests that Ollama runs at once for each model, as in its environment; unset: learned",
+        ),
+    ] = None
     max_subscribers: Annotated[
         int, Setting(values.integer(1), "subscribers of one answer; more are rejected (429)")
     ] = 256

@@ -235,6 +235,15 @@ def ollama_url(value: object) -> str:
     return f"{scheme.lower() if separator else 'http'}://{host}:{port}/{path}".rstrip("/")
 
 
+def ollama_parallel(value: object) -> int | None:
+    """Return how many requests Ollama runs at once, read as Ollama reads OLLAMA_NUM_PARALLEL.
+
+    It is at least 1. What is no whole number (`envconfig.Uint`) counts as unset, None.
+    """
+    digits = re.fullmatch(r"0*([0-9]{1,20})", str(value).strip().strip("\"'"), re.ASCII)
+    return max(1, int(digits[1])) if digits and int(digits[1]) < 2**64 else None
+
+
 def is_ip(host: str) -> bool:
     """Return whether this is an IPv4 or IPv6 address, without brackets."""
     try:

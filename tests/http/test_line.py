@@ -1,7 +1,7 @@
 """The line in front of Ollama: users take turns, with the positions that they are told."""
 
 from contextlib import AsyncExitStack
-from typing import Final
+from typing import Any, Final
 
 import aiohttp
 import pytest
@@ -90,3 +90,22 @@ async def test_without_users_addresses_take_turns(serve: Serve, fake: FakeOllama
             await crowd.send("", f"here {number}")
         assert await position(await other.send("", "there")) == 1
         head.open()
+
+
+@pytest.mark.parametrize(("number", "running"), [(1, 1), (3, 3), ("'3' ", 3), ("0", 1), ("four", 2), ("", 2)])
+async def test_so_many_of_a_model_go_to_ollama_at_once(
+    serve: Serve, fake: FakeOllama, number: Any, running: int
+) -> None:
+    fake.script = Script(answer("Hi"), head=(head := Gate()))
+    client = await serve(**({"ollama_num_parallel": number} if number else {}))
+    async with AsyncExitStack() as stack:
+        crowd = Crowd(client, stack)
+        streams = [await crowd.send("", f"message {place}") for place in range(5)]
+        assert [await position(stream) for stream in streams[running:]] == list(range(1, 6 - running))
+        await fake.arrived(running)
+        assert fake.active == running
+        head.open()
+        for stream in streams:
+            await stream.rest()
+    if number and number != "four":
+        assert fake.peak == running

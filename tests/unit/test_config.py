@@ -183,6 +183,26 @@ def test_what_means_neither() -> None:
 
 
 @pytest.mark.parametrize(
+    ("given", "read"),
+    [
+        ("4", 4),
+        (4, 4),
+        (' "4" ', 4),
+        ("'4'", 4),
+        ("00004", 4),
+        ("0", 1),
+        (str(2**64 - 1), 2**64 - 1),
+        *[
+            (wrong, None)
+            for wrong in ("four", "-1", "+4", "4.5", "1_000", "' 4'", '""', str(2**64), "9" * 5000)
+        ],
+    ],
+)
+def test_the_parallelism_is_read_as_ollama_reads_it(given: object, read: int | None) -> None:
+    assert Config(ollama_num_parallel=given).ollama_num_parallel == read  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize(
     ("setting", "given"),
     [
         ("port", "65536"),
