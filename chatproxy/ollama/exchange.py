@@ -172,7 +172,8 @@ class Exchange(asyncio.Protocol):
             self.abort()
             return
         # asyncio and uvloop both set TCP_NODELAY.
-        self._transport.writelines((self._request, self._take_piece()))
+        request, self._request = self._request, b""
+        self._transport.writelines((request, self._take_piece()))
         self._send()
 
     def pause_writing(self) -> None:
