@@ -20,6 +20,8 @@ from chatproxy.web import cors, middleware, openapi
 from chatproxy.web.api import documents, export, health, imports, login, messages, models, pages, sessions
 from chatproxy.web.keys import CHAT, CONFIG, METRICS, MODELS, OLLAMA, QUEUE, REGISTRY, STORE
 from chatproxy.web.metrics import Metrics
+from chatproxy.web.passing import routes as passing
+from chatproxy.web.passing.passage import PASSAGES, Passages
 
 METHODS = ("GET", "HEAD", "POST", "PUT", "PATCH", "DELETE")
 
@@ -31,7 +33,7 @@ def create_app(config: Config) -> web.Application:
     """
     app = web.Application(middlewares=[middleware.guard])
     app[CONFIG] = config
-    for module in (sessions, messages, models, export, pages):
+    for module in (sessions, messages, models, export, pages, passing):
         app.add_routes(module.routes)
     health.set_up(app)
     documents.set_up(app)
@@ -67,9 +69,11 @@ async def _lifespan(app: web.Application) -> AsyncIterator[None]:
             config.max_concurrent_generations, config.max_queued_generations, config.ollama_num_parallel
         )
         app[CHAT] = ChatService(config, store, ollama, models, registry, queue)
+        app[PASSAGES] = await stack.enter_async_context(Passages.running())
         yield
 
 
 async def _end_answers(app: web.Application) -> None:
-    """Send every stream its terminal event while the clients are still connected."""
+    """Send every stream its end while the clients are still connected."""
+    app[PASSAGES].close()
     await app[CHAT].close()

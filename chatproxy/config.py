@@ -80,6 +80,10 @@ class Config:
     default_model: Annotated[
         str, Setting(values.token, "name of the default model, or auto to choose one for each message")
     ] = "auto"
+    passthrough: Annotated[
+        bool,
+        Setting(values.boolean, "off: Ollama's, OpenAI's and Anthropic's APIs are not passed on to Ollama"),
+    ] = True
     system_prompt: Annotated[
         str | None, Setting(values.text, "system prompt of sessions that have none of their own")
     ] = None

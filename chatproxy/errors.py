@@ -13,6 +13,7 @@ STATUS: Final[Mapping[str, int]] = {
     "unauthorized": 401,
     "host_not_allowed": 403,
     "origin_not_allowed": 403,
+    "managed_elsewhere": 403,
     "not_found": 404,
     "method_not_allowed": 405,
     "session_busy": 409,

@@ -20,6 +20,7 @@ from chatproxy.errors import ChatError, StartError
 from chatproxy.web.json import MAX_BODY, MAX_IMPORT
 from chatproxy.web.keys import CONFIG
 from chatproxy.web.middleware import refusal
+from chatproxy.web.passing.passage import SLOTS
 
 logger: Final = logging.getLogger(__name__)
 
@@ -42,7 +43,7 @@ async def listening(app: web.Application) -> AsyncIterator[str]:
         await runner.setup()
         connections = Connections(
             cast(web.Server, runner.server),
-            limit=limit_connections(config.max_connections, config.max_concurrent_generations),
+            limit=limit_connections(config.max_connections, config.max_concurrent_generations + SLOTS),
             reader_timeout=config.reader_timeout,
             largest_body=max(MAX_BODY, MAX_IMPORT, config.max_document_bytes),
         )

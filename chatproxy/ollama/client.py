@@ -136,7 +136,12 @@ class Ollama:
         return await chat_stream(self._endpoint, body, receive)
 
     async def exchange(
-        self, method: str, target: str, headers: Mapping[str, str], body: bytes, receiver: Receiver
+        self,
+        method: str,
+        target: str,
+        headers: Mapping[str, str],
+        body: bytes | bytearray,
+        receiver: Receiver,
     ) -> Exchange:
         """Make any request; see `exchange.Endpoint.exchange`."""
         return await self._endpoint.exchange(method, target, headers, body, receiver)

@@ -71,7 +71,12 @@ class Endpoint:
         self._turns = Turns()
 
     async def exchange(
-        self, method: str, target: str, headers: Mapping[str, str], body: bytes, receiver: Receiver
+        self,
+        method: str,
+        target: str,
+        headers: Mapping[str, str],
+        body: bytes | bytearray,
+        receiver: Receiver,
     ) -> "Exchange":
         """Send a request and return its exchange; `receiver` is not called before that.
 
@@ -122,7 +127,13 @@ class Exchange(asyncio.Protocol):
     """
 
     def __init__(
-        self, head: bytes, body: bytes, receiver: Receiver, turns: Turns, *, bodiless: bool = False
+        self,
+        head: bytes,
+        body: bytes | bytearray,
+        receiver: Receiver,
+        turns: Turns,
+        *,
+        bodiless: bool = False,
     ) -> None:
         self.last_read = clock.now()
         self._request = head

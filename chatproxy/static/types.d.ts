@@ -318,6 +318,7 @@ export type ServerErrorCode =
   | "unauthorized"
   | "host_not_allowed"
   | "origin_not_allowed"
+  | "managed_elsewhere"
   | "not_found"
   | "method_not_allowed"
   | "session_busy"

@@ -68,7 +68,7 @@ class Held:
         hold.size += size
         self._size += size
         if self._size > BUDGET:
-            for each in surplus({each: (each.user, each.size) for each in self._holds}, BUDGET):
+            for each in surplus({each: (each.user, each.size) for each in self._holds if each.size}, BUDGET):
                 self._remove(each)
                 each.end()
 

@@ -17,7 +17,7 @@ from chatproxy.errors import ChatError
 from chatproxy.ollama.lenient import with_raw_fields
 from chatproxy.web.held import HELD, PIECE, Hold
 
-MAX_BODY: Final = 16 * 1024 * 1024  # bytes
+MAX_BODY: Final = 32 * 1024 * 1024  # bytes
 MAX_IMPORT: Final = 512 * 1024 * 1024  # bytes of a file of conversations, which is never held as a whole
 LARGE: Final = 256 * 1024  # bytes of a body that is decoded in turn
 MAX_PAGE: Final = 500  # items
@@ -66,7 +66,7 @@ def check_is_json(request: web.Request) -> None:
 
 
 async def _read_value(request: web.Request, hold: Hold, kind: type[T], most: int) -> T:
-    body = await _read_body(request, hold, most)
+    body = await read_body(request, hold, most)
     async with request.app[HELD].turn() if len(body) > LARGE else nullcontext():
         return _decoded(body, kind)
 
@@ -134,7 +134,7 @@ def _size(raw: Raw) -> int:
     return len(msgspec.json.decode(raw, type=str).encode()) if sent[:1].tobytes() == b'"' else len(sent)
 
 
-async def _read_body(request: web.Request, hold: Hold, most: int) -> bytearray:
+async def read_body(request: web.Request, hold: Hold, most: int = MAX_BODY) -> bytearray:
     """Return the body, and stop reading at `most` bytes. Raises `too_large`."""
     too_large = ChatError("too_large", f"The body is larger than {most // 1024**2} MiB; send less.")
     if (request.content_length or 0) > most:

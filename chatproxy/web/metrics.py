@@ -57,6 +57,7 @@ class Metrics:
     def __init__(self) -> None:
         self._models: set[str] = set()
         self._generations: Counter[tuple[str, ...]] = Counter()
+        self._passed: Counter[tuple[str, ...]] = Counter()
         self._tokens: Counter[tuple[str, ...]] = Counter()
         self._errors: Counter[tuple[str, ...]] = Counter({(code,): 0 for code in UPSTREAM_CODES})
         self._time_to_first_token = Histogram(0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60, 120, 360)
@@ -83,6 +84,14 @@ class Metrics:
         if figures.text_duration is not None and figures.tokens > 1:
             self._inter_token_gap.observe(figures.text_duration / (figures.tokens - 1))
 
+    def passed(self, *, api: str, model: str, installed: bool, outcome: str, tokens: int, code: str) -> None:
+        """Count a request that was passed on; `code` is that of the error that ended it, or empty."""
+        label = self._label(model, installed)
+        self._passed[api, label, outcome] += 1
+        self._tokens[label,] += tokens
+        if code in UPSTREAM_CODES:
+            self._errors[code,] += 1
+
     def _label(self, model: str, real: bool) -> str:
         """Return the model's name if it was ever `real`, else OTHER, because clients can send any name."""
         if real and len(self._models) < MOST_MODELS:
@@ -99,6 +108,7 @@ class Metrics:
 
     def _counters(self) -> "Iterator[Metric]":
         yield _counter("generations", "Answers that ended.", ("outcome", "model"), self._generations)
+        yield _counter("passed", "Requests passed on to Ollama.", ("api", "model", "outcome"), self._passed)
         yield _counter("tokens", "Tokens of answers.", ("model",), self._tokens)
         yield _counter("upstream_errors", "Answers that failed because of Ollama.", ("code",), self._errors)
 

@@ -15,6 +15,7 @@ from chatproxy.errors import ChatError, internal
 from chatproxy.web import cors
 from chatproxy.web.faces.dialects import CHATPROXY, dialect_of
 from chatproxy.web.held import HELD, Held
+from chatproxy.web.passing.routes import refusal_of_management
 from chatproxy.web.security import CONTINUE, GATE, Gate
 
 logger: Final = logging.getLogger(__name__)
@@ -101,7 +102,7 @@ def refusal(error: ChatError) -> web.Response:
 
 
 async def unknown(request: web.Request) -> web.Response:
-    """Answer 404 or 405; the catch-all route.
+    """Answer 404 or 405, or 403 for what is managed elsewhere; the catch-all route.
 
     aiohttp would answer without it, but aiohttp-cors adds its headers to the responses of routes only.
     """
@@ -109,6 +110,8 @@ async def unknown(request: web.Request) -> web.Response:
     for resource in request.app.router.resources():
         if not any(route.handler is unknown for route in resource):
             allowed |= (await resource.resolve(request))[1]
+    if error := refusal_of_management(request):
+        return dialect_of(request).error_response(error)
     if not allowed:
         return _not_found(request)
     methods = ", ".join(sorted(allowed))

@@ -2,7 +2,7 @@
 
 import re
 from collections import defaultdict
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from functools import cached_property
 from typing import Annotated, Any, Final
 
@@ -13,6 +13,7 @@ from msgspec import Meta
 from chatproxy import __version__
 from chatproxy.errors import RETRYABLE, STATUS, ErrorBody
 from chatproxy.prompt.request import RowId
+from chatproxy.web.faces.dialects import Dialect, dialect_at
 from chatproxy.web.json import json_response
 from chatproxy.web.keys import CONFIG
 from chatproxy.web.operation import JSON, Operation, by_media_type, operation, operation_of
@@ -33,6 +34,8 @@ PATH_PARAMETERS: Final[Mapping[str, Any]] = {
     "sid": Annotated[str, Meta(min_length=1, max_length=64, description="The session's id.")],
     "mid": Annotated[RowId, Meta(description="The message's id.")],
     "id": Annotated[RowId, Meta(description="The document's id.")],
+    "model": Annotated[str, Meta(min_length=1, max_length=512, description="The model's name in Ollama.")],
+    "rest": Annotated[str, Meta(min_length=1, max_length=1024, description="The rest of the path.")],
     "path": Annotated[str, Meta(min_length=1, max_length=1024, description="The file's path.")],
 }
 # Error codes that follow from an operation's method, path and body.
@@ -114,7 +117,7 @@ class OpenAPIDocument:
                 str(status): {"description": RESPONSES[status], "content": self._content(kind)}
                 for status, kind in declared.answers.items()
             }
-            | self._errors(_error_codes(method, path, declared)),
+            | self._errors(_error_codes(method, path, declared), dialect_at(path)),
         }
         if CREDENTIALS in EXEMPT.get(path, ()):
             described["security"] = []
@@ -136,21 +139,26 @@ class OpenAPIDocument:
             for media_type, each in by_media_type(kind).items()
         }
 
-    def _errors(self, codes: Iterable[str]) -> Schema:
-        """Return one response per status, with the codes that it can have."""
+    def _errors(self, codes: Iterable[str], dialect: Dialect) -> Schema:
+        """Return one response per status, with the codes that it can have, in the form of the path's API."""
         by_status: dict[int, list[str]] = defaultdict(list)
         for code in STATUS:
             if code in codes:
                 by_status[STATUS[code]].append(code)
-        body = self._schema(ErrorBody)
+        media_type = dialect.media_type.partition(";")[0]
+        body = self._schema(dialect.body)
         return {
             str(status): {
                 "description": ", ".join(those),
-                "content": {JSON: {"schema": {**body, "properties": {"code": {"enum": those}}}}},
+                "content": {media_type: {"schema": {**body, **self._with_codes(dialect, those)}}},
                 "headers": RETRY_AFTER if status in RETRY_STATUSES else {},
             }
             for status, those in by_status.items()
         }
+
+    @staticmethod
+    def _with_codes(dialect: Dialect, codes: Sequence[str]) -> Schema:
+        return {"properties": {"code": {"enum": codes}}} if dialect.body is ErrorBody else {}
 
     def _schema(self, kind: Any, *, sent: bool = False) -> Schema:
         """Return the schema of a type; add those of the types that it names to the document.

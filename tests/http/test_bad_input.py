@@ -20,7 +20,7 @@ JSON: Final = {"Content-Type": "application/json"}
 BODIES: Final = ("create", "change", "messages", "stream", "documents")
 REFUSALS: Final = {400, 404, 413, 415, 422}
 MAX_BODY: Final = {"create": 2 * 1024 * 1024, "change": 2 * 1024 * 1024}
-LARGEST_BODY: Final = 16 * 1024 * 1024
+LARGEST_BODY: Final = 32 * 1024 * 1024
 MAX_MESSAGE: Final = 256 * 1024
 
 

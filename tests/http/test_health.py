@@ -107,10 +107,18 @@ async def test_head_is_get_without_the_body(client: Client, path: str) -> None:
 
 
 async def test_the_root_is_a_page(client: Client) -> None:
-    async with client.http.get(client.url("/")) as response:
+    browser = {"Accept": "text/html,application/xhtml+xml,*/*;q=0.8"}
+    async with client.http.get(client.url("/"), headers=browser) as response:
         assert response.status == 200
-        assert response.content_type.startswith("text/")
+        assert response.content_type == "text/html"
+        assert response.headers["Vary"] == "Accept"
         assert "chatproxy" in await response.text()
+
+
+async def test_clients_of_ollama_know_the_root(client: Client) -> None:
+    async with client.http.get(client.url("/")) as response:
+        assert (response.status, await response.text()) == (200, "Ollama is running")
+        assert response.headers["Vary"] == "Accept"
 
 
 # -- errors about addresses

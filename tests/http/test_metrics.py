@@ -20,6 +20,7 @@ from chatproxy.web.metrics import MOST_MODELS, Histogram, Load, Metrics
 # As the parser says them: a counter without its `_total`.
 NAMES: Final = {
     "chatproxy_generations": "counter",
+    "chatproxy_passed": "counter",
     "chatproxy_active_generations": "gauge",
     "chatproxy_queued_generations": "gauge",
     "chatproxy_subscribers": "gauge",

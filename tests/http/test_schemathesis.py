@@ -27,10 +27,16 @@ OTHERS: Final = {502, 503, 504, 507}
 API: Final = json.loads(bytes(create_app(Config())[OPENAPI].content))
 
 
+# Of these, bodies and answers are Ollama's.
+PASSED: Final = {"ollama", "openai", "anthropic"}
+
+
 def ways() -> Iterator[tuple[str, str, GenerationMode]]:
     """Yield each call with valid requests and, if anything can be wrong with one, with invalid ones."""
     for path, methods in API["paths"].items():
         for method, operation in methods.items():
+            if not PASSED.isdisjoint(operation["tags"]):
+                continue
             yield method.upper(), path, GenerationMode.POSITIVE
             if operation["parameters"] or "requestBody" in operation:
                 yield method.upper(), path, GenerationMode.NEGATIVE

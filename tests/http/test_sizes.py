@@ -234,7 +234,7 @@ async def test_large_bodies_are_received_in_turns(start: Start, config: Config, 
 
     async def body() -> AsyncIterator[bytes]:
         yield b'--x\r\nContent-Disposition: form-data; name="file"; filename="a.txt"\r\n\r\n'
-        for _ in range(20):
+        for _ in range(40):
             yield b"x" * 1024 * 1024
 
     async def upload() -> int:

@@ -23,13 +23,13 @@ MODULES: Final = sorted(path for path in STATIC.rglob("*.js") if "vendor" not in
     ],
 )
 async def test_files_have_their_type_and_are_revalidated(client: Client, path: str, media_type: str) -> None:
-    url = client.url(path)
-    async with client.http.get(url) as response:
+    url, accepted = client.url(path), {"Accept": media_type}
+    async with client.http.get(url, headers=accepted) as response:
         assert response.status == 200
         assert response.headers["Content-Type"] == media_type
         assert response.headers["Referrer-Policy"] == "no-referrer"
         etag = response.headers["ETag"]
-    async with client.http.get(url, headers={"If-None-Match": etag}) as response:
+    async with client.http.get(url, headers={**accepted, "If-None-Match": etag}) as response:
         assert response.status == 304
     async with client.http.head(url) as response:
         assert response.status == 200

@@ -38,11 +38,17 @@ NAMES: Final = {
 # Schemas that neither the client nor the page uses.
 UNUSED: Final = {
     "Alive",
+    "AnthropicError",
+    "AnthropicErrorBody",
     "ExportedMessage",
     "FileRequest",
     "ImportedSession",
     "ImportResult",
     "LeftOut",
+    "ModelForm",
+    "ModelRequest",
+    "OpenAIError",
+    "OpenAIErrorBody",
     "RefusedConversation",
     "Token",
     "VersionPage",

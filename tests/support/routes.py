@@ -18,6 +18,8 @@ OPEN: Final = {"/", "", "/healthz", "/readyz", "/static/{path}", "/docs", "/open
 LOGIN: Final = ("POST", "/api/login")
 # By any `Host`: a probe knows the server by an address of the machine's.
 ANY_HOST: Final = {"/healthz", "/readyz", "/metrics"}
+# Of Ollama, which knows no users; the names in them are its own.
+PASSED: Final = {"/v1/models/{model}", "/v1/{rest}"}
 NOT_FOUND: Final = "/{path}"  # what answers where there is nothing
 
 Route = tuple[str, str]
@@ -49,7 +51,8 @@ FILE: Final = "page/page.js"
 
 def address(path: str) -> str:
     """Fill in the names in a path; there are no such session, message and document."""
-    return path.format_map({"sid": "none", "mid": "1", "id": "1", "path": FILE})
+    names = {"sid": "none", "mid": "1", "id": "1", "path": FILE, "model": "none", "rest": "none"}
+    return path.format_map(names)
 
 
 async def existing(client: Client, headers: Mapping[str, str] | None = None) -> dict[str, Any]:
@@ -59,4 +62,5 @@ async def existing(client: Client, headers: Mapping[str, str] | None = None) -> 
     sent = await client.call("POST", path, headers=headers, json={"message": "Hello"})
     text = {"title": "Rainbows", "text": f"Bent light {session}"}
     document = await client.call("POST", "/api/documents", status=201, headers=headers, json=text)
-    return {"sid": session, "mid": sent["assistantMessageId"], "id": document["id"], "path": FILE}
+    ids = {"sid": session, "mid": sent["assistantMessageId"], "id": document["id"]}
+    return {**ids, "path": FILE, "model": "words", "rest": "models"}

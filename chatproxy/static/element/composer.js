@@ -3,7 +3,7 @@
 
 import { h, icon, iconButton } from "../dom/dom.js";
 
-const MAX_BYTES = 10 * 1024 * 1024; // of all images; in base64 they have to fit in a request of 16 MiB
+const MAX_BYTES = 10 * 1024 * 1024; // of all images; in base64 they have to fit in a request of 32 MiB
 
 /** @typedef {import("../chat-interface.js").ImageAttachment} ImageAttachment */
 

@@ -7,6 +7,7 @@ from aiohttp import web
 
 from chatproxy.errors import ChatError
 from chatproxy.web.faces.dialects import MOUNT
+from chatproxy.web.keys import CONFIG
 from chatproxy.web.operation import operation
 
 routes: Final = web.RouteTableDef()
@@ -49,13 +50,16 @@ HTML: Final = {"text/html": str}
 @routes.get("/")
 @operation(
     "getPage",
-    "The chat page.",
+    "The chat page, for what accepts HTML; for all others, that Ollama is running.",
     tag="pages",
-    answers={200: HTML},
+    answers={200: {**HTML, "text/plain": str}},
 )
 async def page(request: web.Request) -> web.StreamResponse:
-    """Return the chat page."""
-    return _file("page/index.html")
+    """Return the chat page, or to clients of Ollama what it says at this address, by which they know it."""
+    is_page = "text/html" in request.headers.get("Accept", "") or not request.app[CONFIG].passthrough
+    response = _file("page/index.html") if is_page else web.Response(text="Ollama is running")
+    response.headers["Vary"] = "Accept"
+    return response
 
 
 @routes.get("/docs")
@@ -96,6 +100,6 @@ async def file(request: web.Request) -> web.StreamResponse:
     return _file(name)
 
 
-def _file(name: str) -> web.FileResponse:
+def _file(name: str) -> web.StreamResponse:
     path = FILES[name]
     return web.FileResponse(path, headers={**FILE_HEADERS, "Content-Type": MEDIA_TYPES[path.suffix]})

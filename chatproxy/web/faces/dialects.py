@@ -11,7 +11,7 @@ import msgspec
 from aiohttp import web
 from msgspec import Struct
 
-from chatproxy.errors import ChatError
+from chatproxy.errors import ChatError, ErrorBody
 from chatproxy.web.operation import JSON
 
 MOUNT: Final = "mount"  # the name of the route at the mount point
@@ -37,16 +37,45 @@ TYPES: Final[Mapping[int, str]] = {
 }
 
 
+class OpenAIErrorBody(Struct, frozen=True):
+    """What is wrong: one sentence that says what to do, and the field that it is about."""
+
+    message: str
+    type: str
+    param: str | None
+    code: str
+
+
+class OpenAIError(Struct, frozen=True):
+    """An error as OpenAI's clients read it."""
+
+    error: OpenAIErrorBody
+
+
+class AnthropicErrorBody(Struct, frozen=True):
+    """What is wrong: one sentence that says what to do."""
+
+    type: str
+    message: str
+
+
+class AnthropicError(Struct, frozen=True, tag_field="type", tag="error"):
+    """An error as Anthropic's clients read it."""
+
+    error: AnthropicErrorBody
+
+
 class Dialect(Struct, frozen=True, kw_only=True):
     """The errors of one API.
 
-    `encode` returns the body of an error, and `frame` makes a frame of it. `has_code` is false where the
-    body has no place for the code, which a header then carries. `sdk_retries` says that the API's own clients
-    repeat a request that failed unless a header says otherwise.
+    `encode` returns the body of an error, which is of type `body`; `frame` makes a frame of it. `has_code` is
+    false where the body has no place for the code, which a header then carries. `sdk_retries` says that
+    the API's own clients repeat a request that failed unless a header says otherwise.
     """
 
     name: str
     encode: Callable[[ChatError], bytes]
+    body: Any = ErrorBody
     frame: bytes = b"data: %b\n\n"
     media_type: str = JSON
     has_code: bool = True
@@ -79,18 +108,12 @@ def _ollama(error: ChatError) -> bytes:
 
 
 def _openai(error: ChatError) -> bytes:
-    said: Mapping[str, Any] = {
-        "message": error.sentence,
-        "type": _type(error),
-        "param": None,
-        "code": error.code,
-    }
-    return msgspec.json.encode({"error": said})
+    said = OpenAIErrorBody(error.sentence, _type(error), error.details.get("field"), error.code)
+    return msgspec.json.encode(OpenAIError(said))
 
 
 def _anthropic(error: ChatError) -> bytes:
-    said = {"type": _type(error), "message": error.sentence}
-    return msgspec.json.encode({"type": "error", "error": said})
+    return msgspec.json.encode(AnthropicError(AnthropicErrorBody(_type(error), error.sentence)))
 
 
 def _type(error: ChatError) -> str:
@@ -103,20 +126,30 @@ def _sentence(error: ChatError) -> bytes:
 
 CHATPROXY: Final = Dialect(name="chatproxy", encode=_chatproxy)
 OLLAMA: Final = Dialect(name="ollama", encode=_ollama, frame=b"%b\n")
-OPENAI: Final = Dialect(name="openai", encode=_openai, sdk_retries=True)
+OPENAI: Final = Dialect(name="openai", encode=_openai, body=OpenAIError, sdk_retries=True)
 ANTHROPIC: Final = Dialect(
-    name="anthropic", encode=_anthropic, frame=b"event: error\ndata: %b\n\n", sdk_retries=True
+    name="anthropic",
+    encode=_anthropic,
+    body=AnthropicError,
+    frame=b"event: error\ndata: %b\n\n",
+    has_code=False,
+    sdk_retries=True,
 )
 # `useChat` shows the body of a refusal as it is.
 AI_SDK: Final = Dialect(
-    name="ai_sdk", encode=_sentence, media_type="text/plain; charset=utf-8", has_code=False
+    name="ai_sdk", encode=_sentence, body=str, media_type="text/plain; charset=utf-8", has_code=False
 )
 
 
 def dialect_of(request: web.Request) -> Dialect:
-    """Return the dialect of the request's path, relative to where the application is mounted."""
+    """Return the dialect of the request's path."""
+    return dialect_at(path_of(request))
+
+
+def path_of(request: web.Request) -> str:
+    """Return the request's path as it was sent, relative to where the application is mounted."""
     mount = request.app.router[MOUNT].canonical.rstrip("/")
-    return dialect_at(request.rel_url.raw_path.removeprefix(mount))
+    return request.rel_url.raw_path.removeprefix(mount)
 
 
 def dialect_at(path: str) -> Dialect:

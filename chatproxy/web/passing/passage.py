@@ -1,0 +1,475 @@
+"""A request on its way to Ollama, and the response on its way back: the same bytes, as they come.
+
+    body ─> a place in the queue ─> Exchange ─> head ─> the client
+                                        └──── bytes ─────> its socket
+
+Ollama's connection calls `Passage` directly, and that writes to the client's socket, so no task is woken for
+a read. If the socket does not take everything, nothing more is read from Ollama until it has. One timer looks
+at all requests that are under way: for clients that have left or take nothing, and for an Ollama that is
+silent.
+
+A stream that ends without its own end gets one frame more, an error in the form of its API; any other
+response that is not whole breaks off.
+"""
+
+import asyncio
+import logging
+import re
+from collections.abc import AsyncIterator, Coroutine, Iterator, Mapping
+from contextlib import AsyncExitStack, asynccontextmanager, contextmanager, nullcontext
+from time import monotonic
+from typing import Any, Final, Self
+from urllib.parse import unquote
+
+from aiohttp import web
+
+from chatproxy import clock, log
+from chatproxy.background import background, interruptible, repeat
+from chatproxy.config import Config
+from chatproxy.errors import ChatError, shutting_down
+from chatproxy.fair import FairSlots
+from chatproxy.generation.queue import BODIES, Ticket
+from chatproxy.models.catalog import KnownModel, Runner, canonical
+from chatproxy.ollama.exchange import Exchange, Head
+from chatproxy.ollama.wire import upstream_incomplete, upstream_invalid
+from chatproxy.web.faces.dialects import dialect_at, path_of
+from chatproxy.web.held import HELD
+from chatproxy.web.json import LARGE
+from chatproxy.web.keys import CONFIG, METRICS, MODELS, OLLAMA, QUEUE
+from chatproxy.web.metrics import UPSTREAM_CODES
+from chatproxy.web.passing.asked import Asked, asked
+from chatproxy.web.passing.tail import Tail
+from chatproxy.web.security import asker
+from chatproxy.web.sse import abort, has_left
+
+logger: Final = logging.getLogger(__name__)
+
+TICK: Final = 0.1  # seconds
+# What waits in the queue, by the model's runner, and whether its answer is streamed unless it is said.
+QUEUED: Final[Mapping[str, bool]] = {
+    "/api/chat": True,
+    "/api/generate": True,
+    "/api/embed": False,
+    "/api/embeddings": False,
+    "/v1/chat/completions": False,
+    "/v1/completions": False,
+    "/v1/embeddings": False,
+    "/v1/responses": False,
+    "/v1/messages": False,
+    "/v1/audio/transcriptions": False,
+}
+# The streams whose last line is known. Of any other, the framing says whether it is whole.
+WITH_LAST_LINE: Final = frozenset(
+    {
+        *("/api/chat", "/api/generate"),
+        *("/v1/chat/completions", "/v1/completions", "/v1/responses", "/v1/messages"),
+    }
+)
+NDJSON: Final = "application/x-ndjson"
+STREAMS: Final = (NDJSON, "text/event-stream")  # media types
+# All others, such as cookies, credentials and the Origin, end here.
+REQUEST_HEADERS: Final = ("Accept", "Content-Type", "User-Agent", "anthropic-version", "anthropic-beta")
+RESPONSE_HEADERS: Final = ("content-type", "cache-control", "retry-after")
+ONE_PIECE_TIMEOUT: Final = 3600.0  # seconds; until an answer in one piece is complete, Ollama sends nothing
+# What does not wait in the queue takes one of these slots.
+SLOTS: Final = 32
+SLOTS_PER_ASKER: Final = 16
+PLACES: Final = 256
+LOGGED: Final = 200  # characters of a name
+
+
+class Passages:
+    """The requests of one application that are under way: a timer for all, and their end at a shutdown."""
+
+    def __init__(self) -> None:
+        self.slots = FairSlots(
+            SLOTS,
+            PLACES,
+            slots_per_user=SLOTS_PER_ASKER,
+            places_per_user=PLACES,
+            refusal=lambda: ChatError(
+                "overloaded", "Too many requests are under way; try again in a few seconds.", retry_after=5
+            ),
+        )
+        self._open: set[Passage] = set()
+        self._closing = False
+
+    @classmethod
+    @asynccontextmanager
+    async def running(cls) -> AsyncIterator[Self]:
+        """Yield an object whose timer runs."""
+        passages = cls()
+        async with background(repeat(TICK, passages._tick), name="passages"):
+            yield passages
+
+    @contextmanager
+    def watching(self, passage: "Passage") -> Iterator[None]:
+        """Watch a request while the block runs. Raises `shutting_down`."""
+        if self._closing:
+            raise _shutdown()
+        self._open.add(passage)
+        try:
+            yield
+        finally:
+            self._open.discard(passage)
+
+    def close(self) -> None:
+        """End every request, with an error in its API's form."""
+        self._closing = True
+        for passage in self._open:
+            passage.stop(_shutdown())
+
+    def _tick(self) -> None:
+        clock.now()  # also when nothing is under way
+        for passage in self._open:
+            passage.tick()
+
+
+PASSAGES: Final = web.AppKey("PASSAGES", Passages)
+
+
+def forward(request: web.Request, body: bytes | bytearray) -> Coroutine[Any, Any, web.StreamResponse]:
+    """Return the coroutine that passes a request on, whose body has been read, and returns the response.
+
+    This is no coroutine itself, so that its caller can let go of the body before it waits. Raises `not_found`
+    if nothing is passed on, or if the path leads elsewhere.
+    """
+    check_is_on(request.app[CONFIG])
+    return Passage(request, body).run()
+
+
+def check_is_on(config: Config) -> None:
+    """Raise `not_found` unless requests are passed on."""
+    if not config.passthrough:
+        raise ChatError(
+            "not_found",
+            "Nothing is passed on to Ollama here; to have its APIs at this address, set PASSTHROUGH=on.",
+        )
+
+
+class Passage:
+    """One request that is passed on; the `Receiver` of its exchange."""
+
+    def __init__(self, request: web.Request, body: bytes | bytearray) -> None:
+        self._request = request
+        self._app = request.app
+        self._config = request.app[CONFIG]
+        self._body = body
+        self._size = len(body)
+        path = path_of(request)
+        self._target = path + (f"?{query}" if (query := request.rel_url.raw_query_string) else "")
+        self._path = _plain(path)
+        self._dialect = dialect_at(self._path)
+        self._began = monotonic()
+        self._waited = 0.0  # seconds in the queue
+        self._ticket: Ticket | None = None
+        self._known: KnownModel | None = None
+        self._model = ""
+        self._streams = False  # whether the answer comes as a stream, as far as is known
+        self._media_type = ""
+        self._interruption: asyncio.Timeout | None = None  # of the time before Ollama's head
+        self._exchange: Exchange | None = None
+        self._head: Head | None = None
+        self._response: web.StreamResponse | None = None  # once its head is sent
+        self._transport: asyncio.Transport  # the client's, from then on
+        self._is_chunked = False
+        self._early: list[bytes] = []  # what of the body came before that
+        self._tail = Tail()
+        self._bytes = 0  # of the body of the response
+        self._changed = asyncio.Event()  # for `_relay`
+        self._is_full = False  # the socket has not taken everything, and nothing is read from Ollama
+        self._resumed = 0.0  # when that was over, on `clock`
+        self._unsent = 0  # bytes
+        self._moved = clock.now()  # when `_unsent` last changed
+        self._over = False
+        self._error: Exception | None = None  # once it is over; None: the framing says that the body is whole
+        self._outcome = "cancelled"
+
+    async def run(self) -> web.StreamResponse:
+        """Pass the request on, and return the response, which has been sent."""
+        try:
+            async with AsyncExitStack() as place:
+                with self._app[PASSAGES].watching(self):
+                    return await self._pass(place)
+        except ChatError as error:
+            self._error = error
+            self._outcome = "failed" if error.code in UPSTREAM_CODES else "refused"
+            raise
+        finally:
+            if self._exchange is not None:
+                self._exchange.abort()
+            self._note()
+
+    def stop(self, error: Exception) -> None:
+        """End the request: a ChatError is what the client gets to see."""
+        if self._over:
+            return
+        self._end(error)
+        if self._exchange is not None:
+            self._exchange.abort()
+        if self._interruption is not None:
+            self._interruption.reschedule(0)
+
+    def tick(self) -> None:
+        """End the request if the client has left, takes nothing, or Ollama is silent for too long."""
+        if self._over and not self._is_full:
+            return
+        if has_left(self._request):
+            self.stop(ConnectionResetError("the client has left"))
+        elif self._is_stuck():
+            abort(self._request)
+            self.stop(ConnectionResetError("the client took nothing for too long"))
+        elif error := self._timeout():
+            self.stop(error)
+
+    # Called by the exchange.
+
+    def head_received(self, head: Head) -> None:
+        """Take the head. The body has to wait until the client has it."""
+        assert self._exchange is not None, "it calls this"
+        self._exchange.pause()
+        self._head = head
+        headers = dict(head.headers)
+        self._media_type = headers.get("content-type", "").partition(";")[0].strip().lower()
+        self._streams = head.status == 200 and self._media_type in STREAMS and "content-length" not in headers
+        if self._ticket is not None:
+            self._ticket.discard_body()
+        self._changed.set()
+
+    def body_received(self, data: bytes) -> None:
+        """Pass on what one read brought."""
+        if self._ticket is not None and self._streams and not self._bytes:
+            self._ticket.text_started()
+        self._bytes += len(data)
+        self._tail.feed(data)
+        if self._response is None:
+            self._early.append(data)
+            return
+        self._write(data)
+        if self._transport.get_write_buffer_size():
+            assert self._exchange is not None, "it calls this"
+            self._exchange.pause()
+            self._is_full = True
+            self._changed.set()
+
+    def ended(self, error: ChatError | None) -> None:
+        """Take the end."""
+        self._end(error)
+
+    def _end(self, error: Exception | None) -> None:
+        self._over = True
+        self._error = error
+        if self._ticket is not None:
+            self._ticket.text_ended()
+        self._changed.set()
+
+    # Until Ollama's head is there.
+
+    async def _pass(self, place: AsyncExitStack) -> web.StreamResponse:
+        async with interruptible(self._cause) as self._interruption:
+            try:
+                await self._ask(place)
+                await self._wait_for_head()
+            finally:
+                self._interruption = None
+        return await self._respond(self._answered())
+
+    def _cause(self) -> Exception:
+        assert self._error is not None, "`stop` has set it"
+        return self._error
+
+    def _answered(self) -> Head:
+        if self._head is None:
+            raise self._cause()
+        headers = dict(self._head.headers)
+        if headers.get("content-encoding", "identity").lower() != "identity":
+            raise upstream_invalid("it is compressed, which was not asked for")
+        return self._head
+
+    async def _ask(self, place: AsyncExitStack) -> None:
+        """Wait for a place, and send the request. The body is counted until it is sent."""
+        who = asker(self._request)
+        async with self._app[HELD].holding(self._request) as hold:
+            hold.grow(self._size)
+            if self._path not in QUEUED:
+                await place.enter_async_context(self._app[PASSAGES].slots.slot(who))
+                await self._send()
+                await self._wait_for_head()
+                return
+            wanted = await self._read()
+            self._model = wanted.model
+            self._streams = QUEUED[self._path] if wanted.stream is None else wanted.stream
+            runner = await self._runner()
+            joined = monotonic()
+            self._ticket = self._app[QUEUE].join(who, runner, self._size, BODIES)
+            place.callback(self._ticket.leave)
+        await self._ticket.wait_for_slot(lambda position: None)
+        self._waited = monotonic() - joined
+        await self._send()
+
+    async def _wait_for_head(self) -> None:
+        while not (self._head or self._over):
+            self._changed.clear()
+            await self._changed.wait()
+
+    async def _read(self) -> Asked:
+        async with self._app[HELD].turn() if self._size > LARGE else nullcontext():
+            return asked(self._body, self._request.headers.get("Content-Type", ""))
+
+    async def _runner(self) -> Runner:
+        """Return what answers for the model; a name that is not installed, or none, has a line of its own."""
+        if self._model:
+            try:
+                self._known = await self._app[MODELS].find(self._model)
+                return self._known.runner
+            except ChatError:
+                pass
+        return Runner(canonical(self._model))
+
+    async def _send(self) -> None:
+        headers = {
+            name: ", ".join(values)
+            for name in REQUEST_HEADERS
+            if (values := self._request.headers.getall(name, ()))
+        }
+        body, self._body = self._body, b""  # from here on, the exchange alone holds it
+        self._exchange = await self._app[OLLAMA].exchange(
+            self._request.method, self._target, headers, body, self
+        )
+
+    # From then on.
+
+    async def _respond(self, head: Head) -> web.StreamResponse:
+        assert self._exchange is not None, "it has sent the head"
+        given = dict(head.headers)
+        response = web.StreamResponse(status=head.status)
+        for name in RESPONSE_HEADERS:
+            if name in given:
+                response.headers[name] = given[name]
+        response.headers["X-Accel-Buffering"] = "no"
+        response.headers["Server-Timing"] = f"queue;dur={self._waited * 1000:.0f}"
+        if "content-length" in given:
+            response.content_length = int(given["content-length"])
+        await response.prepare(self._request)
+        if self._request.transport is None:
+            raise ConnectionResetError("the client left before the response began")
+        self._transport = self._request.transport
+        self._transport.set_write_buffer_limits(high=0)
+        self._is_chunked = "Transfer-Encoding" in response.headers
+        self._response = response
+        for data in self._early:
+            self._write(data)
+        self._early.clear()
+        if not self._over:
+            self._exchange.resume()
+        await self._relay(self._exchange)
+        self._finish()
+        return response
+
+    async def _relay(self, exchange: Exchange) -> None:
+        """Wait until all has been written; whenever the socket is full, until it has room."""
+        while True:
+            if self._is_full:
+                await self._request.writer.drain()
+                self._is_full = False
+                self._resumed = clock.now()
+                if not self._over:
+                    exchange.resume()
+            elif self._over:
+                return
+            else:
+                self._changed.clear()
+                await self._changed.wait()
+
+    def _write(self, data: bytes) -> None:
+        """Write as `response.write` does, but without coroutines."""
+        if not self._transport.is_closing():
+            self._transport.write(b"%x\r\n%b\r\n" % (len(data), data) if self._is_chunked else data)
+            self._request.writer.output_size += len(data)
+
+    def _finish(self) -> None:
+        """Say how the response ends."""
+        if isinstance(self._error, ConnectionError):
+            raise self._error
+        if self._is_whole():
+            status = self._head.status if self._head is not None else 0
+            self._outcome = "complete" if status < 400 else "refused"
+            return
+        self._outcome = "failed"
+        if not self._streams:
+            abort(self._request)
+            raise ConnectionResetError("the response breaks off where Ollama's did")
+        if not isinstance(self._error, ChatError):
+            self._error = upstream_incomplete()
+        is_ndjson = self._media_type == NDJSON
+        before = self._tail.before_line() if is_ndjson else self._tail.before_event()
+        self._write(before + self._dialect.last_frame(self._error))
+
+    def _is_whole(self) -> bool:
+        if not self._streams or self._path not in WITH_LAST_LINE:
+            return self._error is None
+        return self._tail.is_last_line() if self._media_type == NDJSON else self._tail.is_last_event()
+
+    # The timer.
+
+    def _is_stuck(self) -> bool:
+        """Return whether the client has taken nothing for READER_TIMEOUT, although something waits."""
+        if self._response is None:
+            return False
+        unsent = self._transport.get_write_buffer_size()
+        if unsent == 0 or unsent != self._unsent:
+            self._unsent, self._moved = unsent, clock.now()
+        return clock.now() - self._moved > self._config.reader_timeout
+
+    def _timeout(self) -> ChatError | None:
+        """Return `upstream_timeout` if Ollama has been silent for too long."""
+        if self._exchange is None or self._over or self._is_full:
+            return None
+        is_one_piece = self._path in QUEUED and not self._streams
+        limit = ONE_PIECE_TIMEOUT if is_one_piece else self._config.first_token_timeout
+        if clock.now() - max(self._exchange.last_read, self._resumed) < limit:
+            return None
+        remedy = "have the answer streamed" if is_one_piece else "raise FIRST_TOKEN_TIMEOUT"
+        return ChatError("upstream_timeout", f"Ollama sent nothing for {limit:g} s; try again, or {remedy}.")
+
+    def _note(self) -> None:
+        """Count the request, and log it: nothing of what it says."""
+        is_complete = self._outcome == "complete"
+        model = self._known.name if self._known is not None else self._model
+        self._app[METRICS].passed(
+            api=self._dialect.name,
+            model=model,
+            installed=self._known is not None and self._known.tags is not None,
+            outcome=self._outcome,
+            tokens=self._tail.tokens if is_complete and self._path in QUEUED else 0,
+            code=self._error.code if self._outcome == "failed" and isinstance(self._error, ChatError) else "",
+        )
+        status = self._head.status if self._head is not None else getattr(self._error, "status", 499)
+        log.event(
+            logger,
+            logging.INFO,
+            "request passed on",
+            api=self._dialect.name,
+            path=self._path[:LOGGED],
+            model=model[:LOGGED],
+            outcome=self._outcome,
+            status=status,
+            bytes=self._bytes,
+            queueMs=round(self._waited * 1000),
+            ms=round((monotonic() - self._began) * 1000),
+        )
+
+
+def _shutdown() -> ChatError:
+    return shutting_down("try again in a moment")
+
+
+def _plain(path: str) -> str:
+    """Return a path as Ollama understands it, so that no spelling of it is taken for another one.
+
+    Raises `not_found` for one that a proxy in front of Ollama may shorten.
+    """
+    plain = unquote(path, errors="replace")
+    if any(segment in {"", ".", ".."} for segment in re.split(r"[/\\]", plain)[1:]):
+        raise ChatError("not_found", f"There is nothing at {path[:200]}; check the address.")
+    return plain
