@@ -363,6 +363,13 @@ async def test_passed_requests_and_their_tokens_are_counted(client: Client, fake
     ]
 
 
+async def test_a_stream_that_says_that_it_failed_is_left_as_it_is(client: Client, fake: FakeOllama) -> None:
+    fake.script = Script(lines := [token("Hello"), b'{"error":"unexpected EOF"}'])
+    assert (await call(client, "POST", "/api/chat", json=CHAT)).body == b"".join(lines)
+    (counted,) = await metrics(client, "chatproxy_passed_total")
+    assert 'outcome="failed"' in counted
+
+
 async def test_the_log_has_no_text(
     client: Client, fake: FakeOllama, caplog: pytest.LogCaptureFixture
 ) -> None:

@@ -145,9 +145,8 @@ function success([status, { description, content = {} }]) {
 }
 
 /** @param {[string, ApiResponse]} response by status */
-function failure([status, { content = {} }]) {
-  const [body] = Object.values(content);
-  const codes = body?.schema.properties?.code?.enum ?? [];
+function failure([status, { description }]) {
+  const codes = description.split(", "); // not all APIs have them in the body
   return [h("dt", {}, code(status)), h("dd", {}, ...join(", ", codes.map(code)))];
 }
 

@@ -393,7 +393,10 @@ class Passage:
             raise self._error
         if self._is_whole():
             status = self._head.status if self._head is not None else 0
-            self._outcome = "complete" if status < 400 else "refused"
+            if self._streams and self._tail.is_error:
+                self._outcome = "failed"
+            else:
+                self._outcome = "complete" if status < 400 else "refused"
             return
         self._outcome = "failed"
         if not self._streams:

@@ -26,6 +26,8 @@ _LAST_EVENT_BEGINS: Final = re.compile(
 _LAST_EVENT_ENDS: Final = re.compile(
     rb'"type": ?"(?:message_stop|error|response\.(?:completed|failed|incomplete))"\}[\r\n]{2,4}\Z'
 )
+_ERROR_BEGINS: Final = re.compile(rb'(?:data:\s*)?\{\s*"(?:error"|type"\s*:\s*"error")')
+_ERROR_ENDS: Final = re.compile(rb'"type"\s*:\s*"response\.failed"\s*\}\s*\Z')
 _TOKENS: Final = re.compile(
     rb'[{,] ?"(?:eval_count|completion_tokens|output_tokens)": ?([0-9]{1,9})(?![0-9])'
 )
@@ -54,6 +56,11 @@ class Tail:
         """The number of tokens of an answer that is whole; 0 if it does not say."""
         found = _TOKENS.findall(self._last)
         return int(found[-1]) if found else 0
+
+    @property
+    def is_error(self) -> bool:
+        """Whether a stream that has its own end says there that it failed."""
+        return bool(_ERROR_BEGINS.match(self._line) or _ERROR_ENDS.search(self._last))
 
     def is_last_line(self) -> bool:
         """Return whether NDJSON ends with the line that Ollama writes last, or with an error."""

@@ -118,3 +118,16 @@ def test_tokens_are_those_of_the_last_count() -> None:
         assert fed(recorded(f"faces/{name}"), 100).tokens == (0 if name == "completions" else 20), name
         assert fed(recorded(f"faces/{name}_not_streamed"), 100).tokens == 20
     assert fed(recorded("faces/generate"), 100).tokens == 20
+
+
+def test_an_end_may_be_an_error() -> None:
+    for body in (
+        b'{"done":false}\n{"error":"unexpected EOF"}',
+        b'data: {"error":{"message":"no"}}\n\n',
+        b'event: error\ndata: {"type":"error","error":{}}\n\n',
+        b'event: response.failed\ndata: {"response":{},"type":"response.failed"}\n\n',
+    ):
+        assert fed(body, 7).is_error
+    for name in EVENTS:
+        assert not fed(recorded(f"faces/{name}"), 100).is_error
+    assert not fed(recorded("faces/generate"), 100).is_error
