@@ -95,6 +95,9 @@ class ChatService:
                     "This session's last message is still being answered; wait for that, or cancel it.",
                     activeMessageId=busy.answer.id,
                 )
+            if request.follows is not None:
+                following = await self._store.messages.following(session, request.follows)
+                request = replace(request, replaces=following)
             plan = await self._planner.plan(owner, session, request)
             ticket = self._queue.join(asker, plan.first.model.runner, plan.prompt.held_bytes, PROMPTS)
             return self._registry.begin(session.id, self._begin(session, plan, ticket, arrived))
@@ -152,7 +155,8 @@ class ChatService:
         except BaseException:
             ticket.leave()
             raise
-        answer = Answer(reply, question.id)
+        request = plan.prompt.request
+        answer = Answer(reply, question.id, asked=request.asked, unattended=request.unattended)
         call = UpstreamCall(
             answer, plan, ticket, self._ollama, self._models, max_bytes=self._config.max_answer_bytes
         )

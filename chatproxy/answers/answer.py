@@ -11,7 +11,7 @@ from io import StringIO
 from time import monotonic
 from typing import Final, Protocol
 
-from msgspec import UNSET
+from msgspec import UNSET, Raw
 from msgspec.structs import replace
 
 from chatproxy import clock
@@ -80,10 +80,10 @@ class Text:
             return piece
         return piece.encode()[:MAX_FRAME].decode(errors="ignore")
 
-    def pieces(self) -> Iterator[str]:
-        """Yield the text in such pieces, from its beginning to its end."""
+    def pieces(self, end: int | None = None) -> Iterator[str]:
+        """Yield the text in such pieces, from its beginning to a position; by default, to its end."""
         position = 0
-        while piece := self.piece(position):
+        while piece := self.piece(position)[: None if end is None else end - position]:
             position += len(piece)
             yield piece
 
@@ -158,12 +158,27 @@ class Answer:
     It keeps the message's record without the texts, and replaces it when anything else changes.
     """
 
-    def __init__(self, message: Message, question_id: int | None) -> None:
+    def __init__(
+        self,
+        message: Message,
+        question_id: int | None,
+        thought: int | None = None,
+        asked: Raw | None = None,
+        *,
+        unattended: bool = False,
+    ) -> None:
+        """Begin an answer, or take one that has ended. For `thought` and `asked`, see `StoredAnswer`.
+
+        An `unattended` one goes on for any time without subscribers.
+        """
         self.id = message.id
         self.session_id = message.session_id
         self.question_id = question_id
         self.thinking = Text(message.thinking)
         self.content = Text(message.content)
+        self.thought = thought  # None while the thinking before the content may grow
+        self.asked = asked
+        self.unattended = unattended
         self.progress = Progress("waiting")
         self.subscribers: set[Subscriber] = set()
         self.ended = False  # whether subscribers may be sent the outcome
@@ -179,6 +194,11 @@ class Answer:
     def model(self) -> str | None:
         """The model that writes or wrote it."""
         return self._record.model
+
+    @property
+    def record(self) -> Message:
+        """The message without its texts, which are in `thinking` and `content`."""
+        return self._record
 
     @property
     def warnings(self) -> Sequence[Notice]:
@@ -221,6 +241,8 @@ class Answer:
             self.thinking.append(thinking)
             self._push(events.Thinking, thinking)
         if content:
+            if self.thought is None:
+                self.thought = self.thinking.length
             self.content.append(content)
             self._push(events.Chunk, content)
 
@@ -270,6 +292,8 @@ class Answer:
         """Set the outcome, which has the same texts, and let subscribers read on to the terminal event."""
         self._record = _without_texts(outcome)
         self.ended = True
+        if self.thought is None:
+            self.thought = self.thinking.length
         self.size = self.thinking.size + self.content.size
         self.wake()
 

@@ -103,7 +103,7 @@ class Frame(Struct, frozen=True, gc=False):
 
 def frame(event: Event) -> Frame:
     """Encode an event as one line of JSON."""
-    return Frame(event, _on_one_line(_encode(event)), getattr(event, "cursor", None))
+    return Frame(event, to_json(event), getattr(event, "cursor", None))
 
 
 def pieces(event: Terminal, text: Iterator[str]) -> Iterator[bytes]:
@@ -111,19 +111,21 @@ def pieces(event: Terminal, text: Iterator[str]) -> Iterator[bytes]:
 
     A long text is encoded as it is sent, so that no reader has a copy of it.
     """
-    head, key, tail = _on_one_line(_encode(event)).partition(b'"fullResponse":"')
+    head, key, tail = to_json(event).partition(b'"fullResponse":"')
     yield head + key
     for piece in text:
-        yield _on_one_line(_encode(piece))[1:-1]
+        yield to_json(piece)[1:-1]
     yield tail
 
 
-def _on_one_line(json: bytes) -> bytes:
-    """Escape what some clients take for the end of a line: U+0085, U+2028 and U+2029.
+def to_json(value: object) -> bytes:
+    """Encode a value as one line of JSON.
 
-    JSON escapes CR and LF. In UTF-8, the bytes of these three are part of no other character, and in JSON,
-    they occur only within strings.
+    JSON escapes CR and LF. What else some clients take for the end of a line is escaped here: U+0085, U+2028
+    and U+2029. In UTF-8, their bytes are part of no other character, and in JSON, they occur only within
+    strings.
     """
+    json = _encode(value)
     if json.isascii():
         return json
     return (

@@ -74,11 +74,11 @@ class Transcript:
         waited = False
         while True:
             async with self._reads.slot(session.id):
-                message, question_id = await self._messages.get_answer(session, message_id)
+                stored = await self._messages.get_answer(session, message_id)
             if answer := self._in_memory(session, message_id):
                 return answer
-            if message.status != "streaming":
-                answer = Answer(message, question_id)
+            if stored.message.status != "streaming":
+                answer = Answer(stored.message, stored.question_id, stored.thought, stored.asked)
                 self.shared.add(answer)
                 return answer
             if beginning := self._live.beginning(session.id):

@@ -170,7 +170,7 @@ class Generation:
                 return await self._commit(outcome)
 
     async def _commit(self, outcome: Message) -> None:
-        await self._messages.finish(outcome, self._call.measurement)
+        await self._messages.finish(outcome, self._call.measurement, self.answer.thought)
 
     def _release(self, outcome: Message) -> None:
         self._call.release_slot()
@@ -241,7 +241,7 @@ class Generation:
         if self._unwatched is None:
             self._unwatched = now
         grace = self._config.disconnect_grace_seconds
-        if grace is not None and now - self._unwatched >= grace:
+        if grace is not None and not self.answer.unattended and now - self._unwatched >= grace:
             self.end(CANCELLED)
 
     def _send_status(self) -> None:
@@ -266,6 +266,7 @@ class Generation:
             message_id=self.answer.id,
             thinking=self.answer.thinking.part(self._saved.thinking, reached.thinking),
             content=self.answer.content.part(self._saved.content, reached.content),
+            thought=None if self._saved.content else self.answer.thought,
         )
         return piece, reached
 

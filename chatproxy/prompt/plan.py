@@ -73,6 +73,7 @@ class Plan(Struct, frozen=True):
             client_message_id=request.client_message_id,
             fingerprint=request.fingerprint,
             replaces=request.replaces,
+            asked=request.asked,
         )
 
 
@@ -141,8 +142,8 @@ class Planner:
         return Plan(prompt, choices, prompt.fit(first), passages)
 
     async def _images(self, session: Session, request: Send) -> Sequence[bytes]:
-        """Return the message's own images, or else those of the message that it replaces."""
-        if request.images or request.replaces is None:
+        """Return the message's own images, or else those of the message that it is another version of."""
+        if request.images or request.replaces is None or request.follows is not None:
             return request.images
         kept = await self._store.messages.images(session, [request.replaces], IMAGE_BYTES)
         return kept.get(request.replaces, [])

@@ -156,6 +156,9 @@ class Send(Struct, frozen=True, kw_only=True):
     `options` and `format` stay encoded: unfolded, they take thirty times as much. `num_predict` is that of
     the options. `fingerprint` is a hash of all fields, which sends with one `clientMessageId` must have in
     common; None without such an id.
+
+    A Response has three more: `follows` is the answer that it goes on after, which supersedes what came after
+    that; for `asked` and `unattended`, see `answers.answer.Answer`.
     """
 
     message: str
@@ -171,6 +174,9 @@ class Send(Struct, frozen=True, kw_only=True):
     client_message_id: str | None = None
     fingerprint: str | None = None
     replaces: int | None = None
+    follows: int | None = None
+    asked: Raw | None = None
+    unattended: bool = False
 
 
 def _encoded(value: object) -> Raw | None:

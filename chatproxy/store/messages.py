@@ -22,6 +22,7 @@ from functools import partial
 from typing import Any, Final
 
 import msgspec
+from msgspec import Raw
 from msgspec.structs import asdict, replace
 
 from chatproxy.cursor import Cursor
@@ -40,6 +41,7 @@ from chatproxy.store.records import (
     Piece,
     Session,
     Source,
+    StoredAnswer,
     Usage,
 )
 from chatproxy.store.sessions import USED, gather, gathered, gathering, give_up, missing
@@ -76,7 +78,8 @@ _KEY: Final = "(SELECT key FROM session WHERE id = :session AND NOT deleted)"
 _LENGTH: Final = "(SELECT message_count FROM session WHERE id = :session AND NOT deleted)"
 _GET: Final = f"SELECT {COLUMNS} FROM message WHERE id = :id AND session = {_KEY}"
 _ANSWER: Final = (
-    f"SELECT {COLUMNS}, reply_to FROM message WHERE id = :id AND session = {_KEY} AND role = 'assistant'"
+    f"SELECT {COLUMNS}, reply_to, thought, asked FROM message"
+    f" WHERE id = :id AND session = {_KEY} AND role = 'assistant'"
 )
 _BYTES: Final = " + ".join(  # length() of a text would stop at NUL
     [f"length(CAST({name} AS BLOB))" for name in ("content", "thinking", "sources")]
@@ -165,6 +168,11 @@ _EARLIER: Final = f"""
 _SHOWN: Final = f"FROM message WHERE id = :id AND session = {_KEY} AND id = {_at('message.place')}"
 _COUNT_FROM: Final = f"SELECT {_LENGTH} - place + 1 AS number {_SHOWN}"
 _REPLACEABLE: Final = f"SELECT place {_SHOWN} AND role = 'user'"
+# What a session was used for besides an answer and its question; what was imported before it does not count.
+_BESIDES: Final = f"""
+    SELECT 1 FROM message WHERE session = {_KEY} AND id <> :id AND (id > :id OR asked IS NOT NULL) LIMIT 1
+"""
+_FOLLOWING: Final = f"SELECT {_at('message.place + 1')} AS following {_SHOWN} AND role = 'assistant'"
 
 _OWNER: Final = "SELECT owner FROM session WHERE id = :session AND NOT deleted"
 _ADOPTING: Final = "SELECT key, message_count, system FROM session WHERE id = :session AND NOT deleted"
@@ -190,12 +198,13 @@ _ADD_PIECE: Final = """
     INSERT INTO piece (message, thinking, content)
     SELECT id, :thinking, :content FROM message WHERE id = :message_id AND status = 'streaming'
 """
+_THOUGHT: Final = "UPDATE message SET thought = :thought WHERE id = :message_id AND thought IS NULL"
 _FINISH: Final = """
     UPDATE message SET
         status = :status, thinking = :thinking, content = :content,
         model = :model, model_reason = :model_reason,
         sources = :sources, warnings = :warnings,
-        finish_reason = :finish_reason, usage = :usage, error = :error,
+        finish_reason = :finish_reason, usage = :usage, error = :error, thought = ifnull(:thought, thought),
         updated_at = :now
     WHERE id = :id
 """
@@ -225,13 +234,15 @@ class Messages:
         """Return a message, superseded or not; raise `not_found`."""
         return _message(await self._one(_GET, session, message_id, "message"))
 
-    async def get_answer(self, session: Session, message_id: int) -> tuple[Message, int | None]:
-        """Return an answer and the id of its question; raise `not_found` for anything else.
-
-        An imported answer may have no question.
-        """
+    async def get_answer(self, session: Session, message_id: int) -> StoredAnswer:
+        """Return an answer; raise `not_found` for anything else."""
         row = await self._one(_ANSWER, session, message_id, "answer")
-        return _message(row), row["reply_to"]
+        return StoredAnswer(
+            message=_message(row),
+            question_id=row["reply_to"],
+            thought=row["thought"],
+            asked=None if row["asked"] is None else Raw(row["asked"].encode()),
+        )
 
     async def _one(self, sql: str, session: Session, message_id: int, noun: str) -> Row:
         rows = await self._fetch(sql, session, id=message_id)
@@ -334,6 +345,25 @@ class Messages:
         rows = await self._database.fetch(_EARLIER, session=session.id, client_message_id=client_message_id)
         return EarlierSend(**dict(rows[0])) if rows else None
 
+    async def is_alone(self, session: Session, answer_id: int) -> bool:
+        """Return whether an answer is the first and only one that was asked for in its session."""
+        return not await self._database.fetch(_BESIDES, session=session.id, id=answer_id)
+
+    async def following(self, session: Session, answer_id: int) -> int | None:
+        """Return the id of the message after an answer of the conversation, None if it is the last one.
+
+        Raises `invalid` if the answer was superseded.
+        """
+        rows = await self._fetch(_FOLLOWING, session, id=answer_id)
+        if not rows:
+            raise ChatError(
+                "invalid",
+                "The conversation went on without this answer; go on after a later one, or send the whole"
+                " conversation as input.",
+            )
+        following: int | None = rows[0]["following"]
+        return following
+
     async def check_replaces(self, session: Session, replaces: int) -> None:
         """Raise `invalid` unless that is a user message of the conversation as it stands."""
         _replaced_place(await self._fetch(_REPLACEABLE, session, id=replaces))
@@ -355,10 +385,15 @@ class Messages:
         size = sum(size_of(piece.thinking, piece.content) for piece in pieces)
         await self._database.run(partial(_checkpoint, pieces=pieces), size=size, lane=Lane.ENDINGS)
 
-    async def finish(self, outcome: Message, measurement: Measurement | None = None) -> None:
-        """Store how an answer ended, and what it showed about its model. A deleted answer is not an error."""
+    async def finish(
+        self, outcome: Message, measurement: Measurement | None = None, thought: int | None = None
+    ) -> None:
+        """Store how an answer ended, and what it showed about its model; for `thought`, see `StoredAnswer`.
+
+        A deleted answer is not an error.
+        """
         size = size_of(outcome.thinking, outcome.content, *[source.snippet for source in outcome.sources])
-        finish = partial(_finish, outcome=outcome, measurement=measurement)
+        finish = partial(_finish, outcome=outcome, measurement=measurement, thought=thought)
         await self._database.run(finish, size=size, lane=Lane.ENDINGS)
 
     # -- imports
@@ -559,6 +594,7 @@ async def _insert_answer(connection: Connection, key: int, place: int, turn: New
         sources=to_json(turn.sources),
         warnings=to_json(turn.warnings),
         image_count=0,
+        asked=None if turn.asked is None else bytes(turn.asked).decode(),
     )
 
 
@@ -586,9 +622,16 @@ async def _checkpoint(connection: Connection, pieces: Sequence[Piece]) -> None:
     for piece in pieces:
         if not (await connection.execute(_LENGTHEN, asdict(piece))).rowcount:
             await connection.execute(_ADD_PIECE, asdict(piece))
+        if piece.thought is not None:
+            await connection.execute(_THOUGHT, asdict(piece))
 
 
-async def _finish(connection: Connection, outcome: Message, measurement: Measurement | None = None) -> None:
+async def _finish(
+    connection: Connection,
+    outcome: Message,
+    measurement: Measurement | None = None,
+    thought: int | None = None,
+) -> None:
     if measurement is not None:
         await connection.execute(_MEASURED, asdict(measurement))
     columns = asdict(outcome) | {
@@ -596,6 +639,7 @@ async def _finish(connection: Connection, outcome: Message, measurement: Measure
         "warnings": to_json(outcome.warnings),
         "usage": to_json(outcome.usage),
         "error": to_json(outcome.error),
+        "thought": thought,
         "now": now(),
     }
     await connection.execute(_FINISH, columns)

@@ -264,6 +264,12 @@ ALTER TABLE measurement ADD COLUMN measured_at INTEGER NOT NULL DEFAULT 0;  -- U
 UPDATE measurement SET measured_at = unixepoch();
 """
 
+# What a kept Response needs to be told again in the same words.
+RESPONSES: Final = """
+ALTER TABLE message ADD COLUMN thought INTEGER;  -- code points of thinking before the content; NULL: all
+ALTER TABLE message ADD COLUMN asked TEXT;       -- what it repeats of its request, as JSON; NULL: no Response
+"""
+
 MIGRATIONS: Final[Sequence[str]] = (
     CHAT,
     MEASUREMENTS,
@@ -275,6 +281,7 @@ MIGRATIONS: Final[Sequence[str]] = (
     PLACES,
     DELETED_DOCUMENTS,
     MEASURED_AT,
+    RESPONSES,
 )
 
 

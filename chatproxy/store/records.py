@@ -2,7 +2,7 @@
 
 from typing import Annotated, Literal, Self, Unpack
 
-from msgspec import Meta, Struct
+from msgspec import Meta, Raw, Struct
 
 from chatproxy.errors import ChatError, Details
 
@@ -150,6 +150,20 @@ class NewTurn(Record, frozen=True, kw_only=True):
     client_message_id: str | None = None
     fingerprint: str | None = None
     replaces: int | None = None
+    asked: Raw | None = None
+
+
+class StoredAnswer(Struct, frozen=True, kw_only=True):
+    """An answer, the id of its question, which an imported one may lack, and what only a Response shows.
+
+    `thought` is how many code points of thinking come before the first of the content; None: all. `asked` is
+    what a Response repeats of its request; None if it was asked for in another way.
+    """
+
+    message: Message
+    question_id: int | None
+    thought: int | None
+    asked: Raw | None
 
 
 class NewSession(Record, frozen=True, kw_only=True):
@@ -206,11 +220,12 @@ class EarlierSend(Record, frozen=True, kw_only=True):
 
 
 class Piece(Record, frozen=True, kw_only=True):
-    """The text that an answer has gained since its last checkpoint."""
+    """The text that an answer has gained since its last checkpoint; `thought`, once content has begun."""
 
     message_id: int
     thinking: str
     content: str
+    thought: int | None = None
 
 
 class Measurement(Record, frozen=True, kw_only=True):

@@ -134,7 +134,8 @@ async def test_appends_messages_in_their_order(store: Store) -> None:
     assert (question.created_at, question.image_count, question.client_message_id) == (LONG_AGO, 1, "c")
     assert (reply.status, reply.thinking, reply.model, reply.created_at) == ("complete", "hm", "m", LONG_AGO)
     assert await store.messages.images(session, [question.id], 100) == {question.id: [b"picture"]}
-    assert await store.messages.get_answer(session, reply.id) == (reply, question.id)
+    stored = await store.messages.get_answer(session, reply.id)
+    assert (stored.message, stored.question_id) == (reply, question.id)
     session = await store.sessions.get("ann", session.id)
     assert (session.message_count, session.title) == (4, "before")
     assert await ids(store, "because") == [session.id]
@@ -160,9 +161,9 @@ async def test_any_order_of_roles(store: Store) -> None:
     session = await store.sessions.get("ann", session.id)
     assert session.system == "Be brief.\n\nSpeak French.\n\nNow German."
     assert (session.message_count, session.title) == (6, "one")
-    assert (await store.messages.get_answer(session, greeting.id))[1] is None
+    assert (await store.messages.get_answer(session, greeting.id)).question_id is None
     for answer in (first, second):
-        assert (await store.messages.get_answer(session, answer.id))[1] == two.id
+        assert (await store.messages.get_answer(session, answer.id)).question_id == two.id
 
 
 async def test_what_was_imported_is_replaced_like_anything_else(store: Store) -> None:

@@ -11,6 +11,7 @@ from chatproxy.store.migrations import (
     MEASURED_AT,
     MIGRATIONS,
     PLACES,
+    RESPONSES,
     migrate,
 )
 
@@ -83,6 +84,20 @@ async def test_documents_keep_their_text_without_the_common_index(connection: ai
     assert [tuple(row) for row in await connection.execute_fetchall("SELECT * FROM chunk")] == [
         (1048576, "Rent")
     ]
+
+
+async def test_answers_that_were_stored_are_no_responses(connection: aiosqlite.Connection) -> None:
+    await migrate(connection, MIGRATIONS[: MIGRATIONS.index(RESPONSES)])
+    await connection.execute(
+        "INSERT INTO session (id, owner, created_at, updated_at) VALUES ('a', 'ann', '', '')"
+    )
+    await connection.execute(
+        "INSERT INTO message (session, place, role, status, content, sources, warnings, image_count,"
+        " created_at, updated_at) VALUES (1, 1, 'assistant', 'complete', 'Hi', '[]', '[]', 0, '', '')"
+    )
+    await migrate(connection)
+    rows = await connection.execute_fetchall("SELECT content, thought, asked FROM message")
+    assert list(rows) == [("Hi", None, None)]
 
 
 async def test_conversations_stay_as_they_are_when_messages_get_places(

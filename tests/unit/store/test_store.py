@@ -579,7 +579,8 @@ async def test_a_turn(store: Store, session: Session) -> None:
     assert await shown(store, session) == [question, answer]
 
     await store.messages.checkpoint([Piece(message_id=answer.id, thinking="hm", content="x")])
-    assert await store.messages.get_answer(session, answer.id) == (answer, question.id)
+    stored = await store.messages.get_answer(session, answer.id)
+    assert (stored.message, stored.question_id) == (answer, question.id)
 
     usage = Usage(prompt_tokens=1, tokens_per_second=2.5)
     await store.messages.finish(
@@ -610,6 +611,29 @@ async def test_a_turn(store: Store, session: Session) -> None:
         updated_at=finished.updated_at,
     )
     assert (await refused(store.messages.get_answer(session, question.id))).code == "not_found"
+
+
+async def test_where_the_thinking_before_the_content_ends_is_kept(store: Store, session: Session) -> None:
+    _, answer = await begin(store, session)
+    for content, thought in (("", None), ("x", 2), ("y", None)):
+        piece = Piece(message_id=answer, thinking="hm", content=content, thought=thought)
+        await store.messages.checkpoint([piece])
+    assert (await store.messages.get_answer(session, answer)).thought == 2
+    await finish(store, session, answer, "xy")
+    assert (await store.messages.get_answer(session, answer)).thought == 2
+
+
+async def test_what_follows_an_answer(store: Store, session: Session) -> None:
+    _, first = await begin(store, session)
+    assert await store.messages.is_alone(session, first)
+    question, second = await begin(store, session)
+    assert await store.messages.following(session, first) == question
+    assert await store.messages.following(session, second) is None
+    assert not await store.messages.is_alone(session, first)
+    replacing, _ = await begin(store, session, replaces=question)
+    assert await store.messages.following(session, first) == replacing
+    for gone in (second, question, 99):
+        assert (await refused(store.messages.following(session, gone))).code == "invalid"
 
 
 async def test_an_outcome_takes_the_place_of_its_pieces(
