@@ -18,6 +18,7 @@ from chatproxy.ollama.client import Ollama
 from chatproxy.store.store import Store
 from chatproxy.web import cors, middleware, openapi
 from chatproxy.web.api import documents, export, health, imports, login, messages, models, pages, sessions
+from chatproxy.web.faces import responses
 from chatproxy.web.keys import CHAT, CONFIG, METRICS, MODELS, OLLAMA, QUEUE, REGISTRY, STORE
 from chatproxy.web.metrics import Metrics
 from chatproxy.web.passing import routes as passing
@@ -33,7 +34,7 @@ def create_app(config: Config) -> web.Application:
     """
     app = web.Application(middlewares=[middleware.guard])
     app[CONFIG] = config
-    for module in (sessions, messages, models, export, pages, passing):
+    for module in (sessions, messages, models, export, pages, responses, passing):
         app.add_routes(module.routes)
     health.set_up(app)
     documents.set_up(app)

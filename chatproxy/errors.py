@@ -10,6 +10,7 @@ from typing import Final, TypedDict, Unpack
 STATUS: Final[Mapping[str, int]] = {
     "malformed": 400,
     "invalid_cursor": 400,
+    "unsupported_parameter": 400,
     "unauthorized": 401,
     "host_not_allowed": 403,
     "origin_not_allowed": 403,

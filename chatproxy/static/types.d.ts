@@ -315,6 +315,7 @@ export interface ErrorBody {
 export type ServerErrorCode =
   | "malformed"
   | "invalid_cursor"
+  | "unsupported_parameter"
   | "unauthorized"
   | "host_not_allowed"
   | "origin_not_allowed"

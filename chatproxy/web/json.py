@@ -6,7 +6,7 @@ The limits are chatproxy's own, so that they also hold in a host application wit
 import codecs
 import re
 from collections.abc import AsyncIterator, Iterator, Mapping
-from contextlib import asynccontextmanager, nullcontext
+from contextlib import asynccontextmanager, contextmanager, nullcontext
 from typing import Annotated, Any, Final, TypeVar, get_args, get_origin
 
 import msgspec
@@ -68,18 +68,29 @@ def check_is_json(request: web.Request) -> None:
 async def _read_value(request: web.Request, hold: Hold, kind: type[T], most: int) -> T:
     body = await read_body(request, hold, most)
     async with request.app[HELD].turn() if len(body) > LARGE else nullcontext():
-        return _decoded(body, kind)
+        return decoded(body, kind)
 
 
-def _decoded(body: bytearray, kind: type[T]) -> T:
-    try:
+def decoded(body: bytes | bytearray, kind: type[T]) -> T:
+    """Return a body as a value of type `kind`; see `json_body`."""
+    with reading_json():
         as_sent = msgspec.json.decode(body, type=with_raw_fields(kind))
         _check_sizes(as_sent, kind)
         return msgspec.json.decode(msgspec.json.encode(as_sent), type=kind)
+
+
+@contextmanager
+def reading_json(field: str = "") -> Iterator[None]:
+    """Raise what msgspec finds wrong in a body as `invalid` (with `field`) or `malformed`.
+
+    What is decoded is the body, or a field of it.
+    """
+    try:
+        yield
     except msgspec.ValidationError as error:
         problem, _, path = str(error).partition(" - at `$")
         problem = problem[:1].lower() + problem[1:]
-        field = path.rstrip("`").lstrip(".") or "body"
+        field = (field + path.rstrip("`")).lstrip(".") or "body"
         raise ChatError("invalid", f"{field} cannot be used: {problem}.", field=field) from error
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
         raise ChatError(

@@ -36,6 +36,7 @@ PATH_PARAMETERS: Final[Mapping[str, Any]] = {
     "id": Annotated[RowId, Meta(description="The document's id.")],
     "model": Annotated[str, Meta(min_length=1, max_length=512, description="The model's name in Ollama.")],
     "rest": Annotated[str, Meta(min_length=1, max_length=1024, description="The rest of the path.")],
+    "rid": Annotated[str, Meta(min_length=1, max_length=128, description="The Response's id.")],
     "path": Annotated[str, Meta(min_length=1, max_length=1024, description="The file's path.")],
 }
 # Error codes that follow from an operation's method, path and body.

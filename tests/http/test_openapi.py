@@ -149,6 +149,13 @@ def test_operation_ids_and_tags_stay_as_generated_clients_know_them() -> None:
             "passPost",
         },
         "anthropic": {"anthropicMessage"},
+        "responses": {
+            "createResponse",
+            "getResponse",
+            "deleteResponse",
+            "cancelResponse",
+            "listInputItems",
+        },
         "operations": {"getHealth", "getReadiness", "getMetrics"},
         "pages": {"getPage", "getDocs", "getStaticFile", "getOpenAPI", "logIn"},
     }

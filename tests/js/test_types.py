@@ -35,8 +35,15 @@ NAMES: Final = {
     "Thinking": "ThinkingEvent",
     "Warning": "WarningEvent",
 }
+# Schemas of OpenAI's API, which has clients of its own.
+OPENAI: Final = {
+    *("Response", "ResponseEvent", "ResponseFailure", "ResponseRequest", "ResponseUsage"),
+    *("CachedTokens", "Deleted", "IncompleteDetails", "InputItems", "InputMessage", "InputText"),
+    *("ReasoningConfig", "ReasoningTokens", "TextConfig", "TextFormat"),
+}
 # Schemas that neither the client nor the page uses.
 UNUSED: Final = {
+    *OPENAI,
     "Alive",
     "AnthropicError",
     "AnthropicErrorBody",

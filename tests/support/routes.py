@@ -52,7 +52,7 @@ FILE: Final = "page/page.js"
 def address(path: str) -> str:
     """Fill in the names in a path; there are no such session, message and document."""
     names = {"sid": "none", "mid": "1", "id": "1", "path": FILE, "model": "none", "rest": "none"}
-    return path.format_map(names)
+    return path.format_map({**names, "rid": "resp_none_1"})
 
 
 async def existing(client: Client, headers: Mapping[str, str] | None = None) -> dict[str, Any]:
@@ -62,5 +62,7 @@ async def existing(client: Client, headers: Mapping[str, str] | None = None) -> 
     sent = await client.call("POST", path, headers=headers, json={"message": "Hello"})
     text = {"title": "Rainbows", "text": f"Bent light {session}"}
     document = await client.call("POST", "/api/documents", status=201, headers=headers, json=text)
-    ids = {"sid": session, "mid": sent["assistantMessageId"], "id": document["id"]}
+    asked = {"input": "Hello", "store": True}
+    response = await client.call("POST", "/v1/responses", headers=headers, json=asked)
+    ids = {"sid": session, "mid": sent["assistantMessageId"], "id": document["id"], "rid": response["id"]}
     return {**ids, "path": FILE, "model": "words", "rest": "models"}
