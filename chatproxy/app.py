@@ -54,7 +54,7 @@ async def _lifespan(app: web.Application) -> AsyncIterator[None]:
     config = app[CONFIG]
     metrics = app[METRICS] = Metrics()
     async with AsyncExitStack() as stack:
-        store = app[STORE] = await Store.open(config.database_path, metrics.committed)
+        store = app[STORE] = await Store.open(config.database_path, metrics.committed, config.user)
         stack.push_async_callback(store.close)
         ollama = app[OLLAMA] = Ollama(
             config.ollama_host, api_key=config.ollama_api_key, connect_timeout=config.connect_timeout

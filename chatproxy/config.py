@@ -122,6 +122,12 @@ class Config:
     trusted_user_header: Annotated[
         str | None, Setting(values.header_name, "header with the user's name, set by a trusted proxy")
     ] = None
+    fold_user_names: Annotated[
+        bool,
+        Setting(
+            values.boolean, "true: forms of a user's name that differ in case or Unicode only are one user"
+        ),
+    ] = False
     max_concurrent_generations: Annotated[
         int, Setting(values.integer(1), "answers generated at once; more wait in a queue")
     ] = 64
@@ -211,6 +217,10 @@ class Config:
             return not ip_address(self.host).is_loopback
         return self.host != "localhost"
 
+    def user(self, name: str) -> str:
+        """Return a user's name in the form in which names are compared and stored."""
+        return values.folded(name) if self.fold_user_names else name
+
     @property
     def tokens(self) -> Sequence[Token]:
         """`api_token`, or else what `api_token_file` holds; requests need none if there are none.
@@ -243,7 +253,7 @@ class Config:
         except UnicodeError as error:
             raise StartError(f"{name} cannot be read; write it in UTF-8.") from error
         try:
-            return values.tokens(content)
+            return values.tokens(content, self.user)
         except ValueError as remedy:
             raise StartError(f"{name} cannot be used: {remedy}.") from None
 

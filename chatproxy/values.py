@@ -11,6 +11,7 @@ import re
 from collections.abc import Callable, Sequence
 from ipaddress import ip_address
 from typing import Final
+from unicodedata import normalize
 
 from msgspec import Struct
 from yarl import URL
@@ -66,6 +67,11 @@ def user_name(value: object) -> str:
     return name
 
 
+def folded(name: str) -> str:
+    """Return what is equal for canonical caseless matches of a name (Unicode, D145), in NFC."""
+    return normalize("NFC", normalize("NFD", name).casefold())
+
+
 class Token(Struct, frozen=True):
     """What a request may send for access: the user is "" if it names none; `line` is its line in a file."""
 
@@ -74,11 +80,12 @@ class Token(Struct, frozen=True):
     line: int = 1
 
 
-def tokens(content: str) -> tuple[Token, ...]:
+def tokens(content: str, user_form: Callable[[str], str] = str) -> tuple[Token, ...]:
     """Return what a file of tokens holds: a single word, or lines of a user's name and a token.
 
-    Blank lines do not count, nor do those that begin with `#`. One line may have a token alone. The message
-    of the ValueError quotes nothing, because it may be a token.
+    Blank lines do not count, nor do those that begin with `#`. One line may have a token alone. Names are
+    compared in the form that `user_form` returns. The message of the ValueError quotes nothing, because it
+    may be a token.
     """
     lines = enumerate((line.split() for line in content.split("\n")), start=1)
     is_single = len(content.split()) == 1
@@ -87,7 +94,7 @@ def tokens(content: str) -> tuple[Token, ...]:
     for number, words in lines:
         if words and (is_single or not words[0].startswith("#")):
             try:
-                token = _token(words, number)
+                token = _token(words, number, user_form)
                 if (other := found.setdefault(token.user, token)) is not token:
                     raise ValueError(
                         f"name another user than on line {other.line}"
@@ -103,10 +110,11 @@ def tokens(content: str) -> tuple[Token, ...]:
     return tuple(found.values())
 
 
-def _token(words: Sequence[str], line: int) -> Token:
+def _token(words: Sequence[str], line: int, user_form: Callable[[str], str]) -> Token:
     if len(words) > 2:
         raise ValueError("write one name and one token, without spaces in them")
-    return Token(credential(words[-1]), user_name(words[0]) if len(words) == 2 else "", line)
+    user = user_form(user_name(words[0])) if len(words) == 2 else ""
+    return Token(credential(words[-1]), user, line)
 
 
 def header_name(value: object) -> str:

@@ -8,7 +8,7 @@ from typing import Self
 
 from chatproxy.background import background
 from chatproxy.errors import ChatError
-from chatproxy.store import documents, messages, sessions
+from chatproxy.store import documents, messages, owners, sessions
 from chatproxy.store.database import Database
 from chatproxy.store.documents import Documents
 from chatproxy.store.messages import Messages
@@ -29,8 +29,16 @@ class Store:
         self._resources = AsyncExitStack()
 
     @classmethod
-    async def open(cls, path: Path, committed: Callable[[float], None] = lambda seconds: None) -> Self:
-        """Open the file at `path`, and clean up after a crash; see `Database.open`."""
+    async def open(
+        cls,
+        path: Path,
+        committed: Callable[[float], None] = lambda seconds: None,
+        owner_form: Callable[[str], str] = str,
+    ) -> Self:
+        """Open the file at `path`, and clean up after a crash; see `Database.open`.
+
+        `owner_form` returns the form of an owner's name that the file is to have.
+        """
         written = asyncio.Event()
 
         def observe(seconds: float) -> None:
@@ -38,9 +46,8 @@ class Store:
             written.set()
 
         async with AsyncExitStack() as resources:
-            database = await Database.open(
-                path, [messages.reconcile, documents.reconcile, sessions.reconcile], observe
-            )
+            reconcile = [messages.reconcile, documents.reconcile, sessions.reconcile]
+            database = await Database.open(path, [*reconcile, owners.renaming(owner_form)], observe)
             resources.push_async_callback(database.close)
             words = Words(database, written)
             await resources.enter_async_context(words.following())

@@ -73,6 +73,7 @@ class Gate:
         self._any_address = config.beyond_loopback  # only names can be rebound
         self._origins = frozenset(config.cors_origins)
         self._user_header = config.trusted_user_header
+        self._user_form = config.user
         self.tokens = config.tokens
         # Digests of one length, which clients cannot foresee, are compared instead of the tokens.
         self._key = secrets.token_bytes(32)
@@ -165,7 +166,7 @@ class Gate:
             return ""
         users = request.headers.getall(header, [])
         try:
-            return user_name(users[0] if len(users) == 1 else "")
+            return self._user_form(user_name(users[0] if len(users) == 1 else ""))
         except ValueError as remedy:
             raise ChatError(
                 "unauthorized",

@@ -5,9 +5,10 @@ from pathlib import Path
 from typing import Final
 
 import pytest
-from chat_client import Client, Serve, Start
+from chat_client import Client, Serve, Server, Start
 from matrix import matrix
 from sockets import exchange
+from waiting import until
 
 from chatproxy import Config, create_app
 from chatproxy.web.api.login import LOGIN_CODES
@@ -182,3 +183,44 @@ async def test_the_first_token_is_the_one_of_a_login(start: Start, config: Confi
     client = (await start(app)).client
     code = {"Login-Code": app[LOGIN_CODES].create()}
     assert await client.call("POST", "/api/login", headers=code) == {"token": "ann-has-a-long-token"}
+
+
+# -- names in one form
+
+
+@pytest.mark.parametrize("is_one", [False, True])
+async def test_names_of_a_proxy_and_of_tokens_are_compared_in_one_form(
+    serve: Serve, tokens: str, is_one: bool
+) -> None:
+    client = await serve(api_token_file=tokens, trusted_user_header=HEADER, fold_user_names=is_one)
+    zoes = await client.new_session(headers=ZOES)
+    document = {"title": "a.txt", "text": "Dear diary"}
+    await client.call("POST", "/api/documents", status=201, headers=ZOES, json=document)
+    with matrix() as cases:
+        for name in ("ZOË", "zoe\u0308", "zoë", " ZoË "):
+            headers = sent(SHARED, **{HEADER: name})
+            expected = [zoes] if is_one else []
+            cases.expect(expected, await sessions_of(client, headers), name, "sessions")
+            listed = (await client.call("GET", "/api/documents", headers=headers))["documents"]
+            cases.expect(len(expected), len(listed), name, "documents")
+        cases.expect([], await sessions_of(client, sent(SHARED, **{HEADER: "zoe"})), "another letter")
+
+
+async def test_what_was_stored_is_found_once_names_are_folded(start: Start, config: Config) -> None:
+    sessions = {}
+    async with Server(create_app(replace(config, trusted_user_header=HEADER))) as server:
+        for name in ("Ann", "ANN", "ann", "Bob"):
+            headers = {HEADER: name}
+            sessions[name] = await server.client.new_session(headers=headers, title=f"Diary of {name}")
+    folding = replace(config, trusted_user_header=HEADER, fold_user_names=True)
+    client = (await start(create_app(folding))).client
+    assert set(await sessions_of(client, ANN)) == {sessions[name] for name in ("Ann", "ANN", "ann")}
+    assert await sessions_of(client, BOB) == [sessions["Bob"]]
+
+    async def is_found() -> bool:
+        async with client.http.get(client.url(SESSIONS), headers=ANN, params={"q": "diary"}) as response:
+            body = await response.json()  # 503 while the index is being built again
+        return {session["id"] for session in body.get("sessions", [])} == set(sessions.values())
+
+    del sessions["Bob"]
+    await until(is_found)

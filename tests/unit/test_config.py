@@ -463,6 +463,14 @@ def test_a_line_of_the_file_that_cannot_be_used_is_named_and_not_quoted(
     )
 
 
+def test_two_forms_of_a_name_are_one_user_where_names_are_folded(tmp_path: Path) -> None:
+    path = tmp_path / "tokens"
+    path.write_text(f"Zo\xeb {ANN}\nZOE\u0308 {BOB}\n", encoding="utf-8")
+    assert [token.user for token in Config(api_token_file=str(path)).tokens] == ["Zo\xeb", "ZOE\u0308"]
+    with pytest.raises(StartError, match="on line 2, name another user than on line 1"):
+        create_app(Config(api_token_file=str(path), fold_user_names=True))
+
+
 @pytest.mark.parametrize("content", ["# nothing\n# yet\n", "", "\n \n"])
 def test_a_file_without_tokens_does_not_open_the_server(tmp_path: Path, content: str) -> None:
     path = tmp_path / "tokens"

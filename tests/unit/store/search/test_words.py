@@ -220,6 +220,27 @@ async def test_another_way_of_cutting_builds_the_index_again(
     await again.close()
 
 
+async def test_the_words_of_an_owner_follow_a_new_form_of_the_name(store: Store, path: Path) -> None:
+    """Whether they were indexed or not; and nothing stays under the old form, also of what is deleted."""
+    for owner in ("Ann", "ANN", "ann", "bob"):
+        session = await store.sessions.create(owner, title=f"Tea of {owner}")
+        await say(store, session, f"question of {owner}", f"answer {owner} " * 9999)
+    await followed(path)
+    deleted = await store.sessions.create("ANN", title="Secret")
+    await say(store, deleted, "a secret", "another secret")
+    await store.sessions.delete(deleted)
+    late = await store.sessions.create("Ann", title="Late tea")
+    await say(store, late, "late", "later")
+    await store.close()
+    again = await Store.open(path, owner_form=str.lower)
+    await followed(path)
+    assert indexed(path) == expected(path) != set()
+    assert set(await titles(again, "tea")) == {"Tea of Ann", "Tea of ANN", "Tea of ann", "Late tea"}
+    assert await titles(again, "secret") == []
+    assert await titles(again, "tea", "Ann") == []
+    await again.close()
+
+
 @pytest.mark.parametrize("table", [None, "message_words_data", "session_words_config"])
 async def test_a_database_of_an_earlier_version_is_indexed(path: Path, table: str | None) -> None:
     """Even if its own index is damaged."""
