@@ -3,14 +3,16 @@
 import asyncio
 import json
 from collections.abc import AsyncIterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, Final
 
 import pytest
-from chat_client import Client, Serve
+from chat_client import Client, Serve, Server, Start
 from fake_ollama import FakeOllama, Script, answer
 from waiting import until
 
+from chatproxy import Config, create_app
 from chatproxy.imports import elements
 from chatproxy.store.messages import Messages
 from chatproxy.web.api import imports
@@ -183,6 +185,26 @@ async def test_users_have_their_own(serve: Serve) -> None:
         ids |= {each["sessionId"] for each in result["sessions"]}
     assert len(ids) == 4
     await client.call("GET", f"/api/chat/sessions/{ids.pop()}", status=404, headers={"X-User": "eve"})
+
+
+async def test_what_another_form_of_a_name_imported_is_known_once_names_are_folded(
+    start: Start, config: Config
+) -> None:
+    config = replace(config, trusted_user_header="X-User")
+    ids: dict[str, list[str]] = {}
+    async with Server(create_app(config)) as server:
+        for user in ("Ann", "ann", "BOB"):  # two of them the same file
+            for _ in range(2):  # and again
+                result = await imported(server.client, data("chatgpt"), headers={"X-User": user})
+                ids.setdefault(user, [each["sessionId"] for each in result["sessions"]])
+                assert ids[user] == [each["sessionId"] for each in result["sessions"]]
+            assert result["known"] == 2
+    assert len({id for each in ids.values() for id in each}) == 6
+    client = (await start(create_app(replace(config, fold_user_names=True)))).client
+    for user, before in (("ANN", ids["Ann"]), ("bob", ids["BOB"])):
+        result = await imported(client, data("chatgpt"), headers={"X-User": user})
+        assert (result["imported"], result["known"]) == (0, 2)
+        assert [each["sessionId"] for each in result["sessions"]] == before
 
 
 # -- what is not in order

@@ -22,6 +22,7 @@ from chatproxy.imports.conversation import SENTENCES, Conversation, Fields, fiel
 from chatproxy.imports.elements import MAX_BYTES, Elements
 from chatproxy.store.records import Failure, ImportedTurn, NewSession, Record, Session
 from chatproxy.store.sessions import is_id
+from chatproxy.values import folded
 from chatproxy.web.api.sessions import SESSIONS
 from chatproxy.web.held import HELD, Hold
 from chatproxy.web.json import MAX_IMPORT, check_is_json, json_response
@@ -237,7 +238,7 @@ class _Import:
                 self._refusals.append(refusal)
 
     async def _store_it(self, index: int, name: str, conversation: Conversation, element: bytearray) -> None:
-        ids = [await asyncio.to_thread(_derived_id, self._user, name, conversation.id, element)]
+        ids = await asyncio.to_thread(_derived_ids, self._user, name, conversation.id, element)
         if name == "chatproxy" and conversation.id is not None and is_id(conversation.id):
             ids.insert(0, conversation.id)
         known = [session for id in ids if (session := await self._existing(id))]
@@ -312,11 +313,18 @@ def _timed(
     return timed, timed[0].created_at if timed else time, time
 
 
-def _derived_id(user: str, name: str, id: str | None, element: bytearray) -> str:
-    """Return the id of the session that a conversation becomes: the same one each time, for each user."""
+def _derived_ids(user: str, name: str, id: str | None, element: bytearray) -> list[str]:
+    """Return the ids of the session that a conversation becomes: the same ones each time, for each user.
+
+    The first one is the same for all forms of the user's name, so that it is found again once they are one
+    user. The second one is for a user of whose name another form has the first.
+    """
     what = id.encode() if id is not None else hashlib.sha256(element).digest()
-    digest = hashlib.blake2b(b"\0".join([user.encode(), name.encode(), what]), digest_size=16).digest()
-    return base64.urlsafe_b64encode(digest).decode().rstrip("=")
+    ids = []
+    for whose in (folded(user), f"{user}\0"):
+        digest = hashlib.blake2b(b"\0".join([whose.encode(), name.encode(), what]), digest_size=16).digest()
+        ids.append(base64.urlsafe_b64encode(digest).decode().rstrip("="))
+    return ids
 
 
 def _too_large() -> ChatError:
