@@ -54,7 +54,7 @@ INTERRUPTED: Final = Failure(
 )
 TITLE_LENGTH: Final = 80  # characters
 TITLE_TEXT: Final = 8192  # characters of a message that a title is made of, as a text may be very long
-PAGE_BYTES: Final = 1024 * 1024  # of text in a page
+PAGE_BYTES: Final = 1024 * 1024  # of texts in a page
 PIECE_BYTES: Final = 4096  # a piece that is shorter grows
 TURNS_PER_UNIT: Final = 100  # of an import
 TURN_BYTES: Final = 1024  # what a message costs besides its text
@@ -82,7 +82,10 @@ _ANSWER: Final = (
     f" WHERE id = :id AND session = {_KEY} AND role = 'assistant'"
 )
 _BYTES: Final = " + ".join(  # length() of a text would stop at NUL
-    [f"length(CAST({name} AS BLOB))" for name in ("content", "thinking", "sources")]
+    [
+        f"length(CAST(ifnull({name}, '') AS BLOB))"
+        for name in ("content", "thinking", "sources", "warnings", "error")
+    ]
 )
 
 
@@ -669,8 +672,8 @@ def _units(turns: Sequence[ImportedTurn]) -> Iterator[list[ImportedTurn]]:
 
 
 def _size(turn: ImportedTurn) -> int:
-    snippets = [source.snippet for source in turn.sources]
-    return TURN_BYTES + size_of(turn.content, turn.thinking, *turn.images, *snippets)
+    more = map(to_json, (turn.sources, turn.warnings, turn.error))
+    return TURN_BYTES + size_of(turn.content, turn.thinking, turn.model_reason, *turn.images, *more)
 
 
 def _length(turns: Sequence[ImportedTurn]) -> int:

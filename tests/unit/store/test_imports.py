@@ -10,9 +10,18 @@ from waiting import until
 
 from chatproxy.errors import ChatError
 from chatproxy.store import messages
-from chatproxy.store.records import ImportedTurn, Message, NewSession, NewTurn, Session
+from chatproxy.store.records import (
+    Failure,
+    ImportedTurn,
+    Message,
+    NewSession,
+    NewTurn,
+    Notice,
+    Session,
+    Source,
+)
 from chatproxy.store.store import Store
-from chatproxy.store.writer import Lane, Unit, Writer
+from chatproxy.store.writer import STEP, Lane, Unit, Writer
 
 LONG_AGO = "2024-05-06T07:08:09.123Z"
 
@@ -306,3 +315,36 @@ async def test_bounds(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
     assert await refused(store.messages.import_turns(session, long)) == "too_large"
     assert await refused(store.messages.import_session("ann", NewSession(id="n"), long)) == "too_large"
     assert await store.sessions.get("ann", session.id) == session
+
+
+LONG = "x" * 200 * 1024
+
+
+@pytest.mark.parametrize(
+    "fields",
+    [
+        {"warnings": [Notice(code="a", message=LONG)]},
+        {"error": Failure(error=LONG, code="a", retryable=True)},
+        {"sources": [Source(document_id=0, title=LONG, chunk=0, snippet="", score=0)]},
+    ],
+    ids=lambda fields: next(iter(fields)),
+)
+async def test_all_that_a_message_has_counts_in_units_and_pages(
+    store: Store, monkeypatch: pytest.MonkeyPatch, fields: dict[str, object]
+) -> None:
+    sizes, run = [], store.database.run
+
+    async def noted(unit: Unit[object], *, size: int = 0, lane: Lane = Lane.REQUESTS) -> object:
+        if "turns" in getattr(unit, "keywords", ()):
+            sizes.append(size)
+        return await run(unit, size=size, lane=lane)
+
+    monkeypatch.setattr(store.database, "run", noted)
+    new = NewSession(id="n" * 22)
+    session = await store.messages.import_session("ann", new, [assistant("x", **fields)] * 12)
+    assert session is not None
+    assert len(sizes) == 3
+    assert all(200 * 1024 * 4 < size <= STEP for size in sizes[:-1])
+    page, following = await store.messages.page(session, limit=100, before=None)
+    assert following == page[0].id
+    assert len(page) == 5
