@@ -96,6 +96,7 @@ class Endpoint:
         fields.update(own)
         request = encode_head(method, f"{self._prefix}{target}", fields)
         exchange = Exchange(request, body, receiver, self._turns, bodiless=method == "HEAD")
+        del body  # an error's traceback refers to these names, and the task that connects to the error
         try:
             await self._connect(exchange)
         except (OSError, UnicodeError) as error:  # OSError includes TLS and timeouts; UnicodeError: bad host

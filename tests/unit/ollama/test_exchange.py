@@ -1,9 +1,11 @@
 """One HTTP exchange with servers that send exactly these bytes."""
 
 import asyncio
+import gc
 import socket
 import struct
 import tracemalloc
+import weakref
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from contextlib import asynccontextmanager, suppress
 
@@ -477,3 +479,29 @@ async def test_the_connection_is_closed_at_the_end() -> None:
         await ask(server, reader := Reader())
         await asyncio.wait_for(server.gone.wait(), 10)
     assert reader.outcome == (200, b"hello", None)
+
+
+@pytest.mark.parametrize("loop", [asyncio.new_event_loop, uvloop.new_event_loop])
+def test_a_body_that_could_not_be_sent_is_let_go(loop: Callable[[], asyncio.AbstractEventLoop]) -> None:
+    class Body(bytearray):
+        """One that can be watched."""
+
+    async def send() -> weakref.ref[Body]:
+        with socket.socket() as unused:
+            unused.bind(("127.0.0.1", 0))
+            url = URL(f"http://127.0.0.1:{unused.getsockname()[1]}")
+            endpoint = Endpoint(url, api_key=None, connect_timeout=5)
+            body = Body(b"x" * 1000)
+            watched = weakref.ref(body)
+            sending = endpoint.exchange("POST", "/", {}, body, Reader())
+            del body
+            with pytest.raises(ChatError, match="cannot be reached"):
+                await sending
+            return watched
+
+    gc.disable()  # it would free cycles, but rarely does
+    try:
+        with asyncio.Runner(loop_factory=loop) as runner:
+            assert runner.run(send())() is None
+    finally:
+        gc.enable()
