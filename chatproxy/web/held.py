@@ -1,13 +1,15 @@
 """What is held in memory for clients that are slow to send or to read, bounded over all of them.
 
 Request bodies count while they arrive, those of messages until these have been checked, too, and large
-responses until the client has taken them. Beyond the budget, requests of the user for whom most is held are
-ended, the oldest first: clients that are fast are never refused because of slow ones.
+responses until the client has taken them. A large body waits for room for a moment, which fast clients make in
+that time. Beyond the budget, requests of the user for whom most is held are ended, the oldest first: fast
+clients are never refused because of slow ones.
 
 Work on large bodies is done in turns, which leave the event loop at least half of its time.
 """
 
 import asyncio
+from collections import deque
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from time import perf_counter
@@ -23,6 +25,9 @@ from chatproxy.web.sse import abort
 BUDGET: Final = 64 * 1024 * 1024  # bytes
 PIECE: Final = 64 * 1024  # bytes; a response of no more is handed to the transport as a whole
 
+LARGE: Final = 256 * 1024  # bytes; a body of more waits for room, and is decoded in turn
+PATIENCE: Final = 2.0  # seconds that it waits at most; if there is no room by then, others are slow
+
 
 class Held:
     """The bytes held for all clients."""
@@ -30,6 +35,8 @@ class Held:
     def __init__(self) -> None:
         self._holds: dict[Hold, None] = {}  # oldest first
         self._size = 0  # bytes of all
+        self._expected = 0  # bytes of all large bodies that were admitted
+        self._waiting: deque[tuple[Hold, int, asyncio.Future[None]]] = deque()
         self._turns = asyncio.Lock()
 
     @asynccontextmanager
@@ -61,6 +68,33 @@ class Held:
             finally:
                 self._remove(hold)
 
+    async def admit(self, hold: "Hold", size: int) -> None:
+        """Wait until a body of that size fits beside those admitted before it, at most PATIENCE seconds."""
+        if size <= LARGE:
+            return
+        admitted = asyncio.get_running_loop().create_future()
+        place = hold, size, admitted
+        self._waiting.append(place)
+        self._admit_next()
+        try:
+            await asyncio.wait({admitted}, timeout=PATIENCE)
+        finally:
+            if not admitted.done():
+                self._waiting.remove(place)
+                self._expect(hold, size)
+                self._admit_next()
+
+    def _admit_next(self) -> None:
+        while self._waiting and (not self._expected or self._expected + self._waiting[0][1] <= BUDGET):
+            hold, size, admitted = self._waiting.popleft()
+            self._expect(hold, size)
+            admitted.set_result(None)
+
+    def _expect(self, hold: "Hold", size: int) -> None:
+        if hold in self._holds:
+            hold.expected = size
+            self._expected += size
+
     def grow(self, hold: "Hold", size: int) -> None:
         """Count more bytes, and end requests while there are too many."""
         if hold not in self._holds:  # ended
@@ -76,6 +110,8 @@ class Held:
         if hold in self._holds:
             del self._holds[hold]
             self._size -= hold.size
+            self._expected -= hold.expected
+            self._admit_next()
 
     async def write(
         self, request: web.Request, response: web.StreamResponse, body: bytes | bytearray
@@ -105,6 +141,7 @@ class Hold:
 
     def __init__(self, held: Held, request: web.Request, until_ended: asyncio.Timeout) -> None:
         self.size = 0  # bytes
+        self.expected = 0  # bytes of its body, if that is large and was admitted
         self.user = request.get(USER, "")  # without one on routes that are open to everyone
         self._held = held
         self._request = request
@@ -113,6 +150,10 @@ class Hold:
     def grow(self, size: int) -> None:
         """Count more bytes, or fewer if `size` is negative. This may end other requests, and this one."""
         self._held.grow(self, size)
+
+    async def admit(self, size: int) -> None:
+        """Wait a moment until there is room for a body of that size."""
+        await self._held.admit(self, size)
 
     def end(self) -> None:
         """End the request: close its connection, and leave the block."""

@@ -15,11 +15,10 @@ from msgspec import UNSET, Meta, Raw, Struct
 
 from chatproxy.errors import ChatError
 from chatproxy.ollama.lenient import with_raw_fields
-from chatproxy.web.held import HELD, PIECE, Hold
+from chatproxy.web.held import HELD, LARGE, PIECE, Hold
 
 MAX_BODY: Final = 32 * 1024 * 1024  # bytes
 MAX_IMPORT: Final = 512 * 1024 * 1024  # bytes of a file of conversations, which is never held as a whole
-LARGE: Final = 256 * 1024  # bytes of a body that is decoded in turn
 MAX_PAGE: Final = 500  # items
 MAX_QUERY: Final = 500  # characters; percent-encoded, they still fit into a request line
 
@@ -150,6 +149,7 @@ async def read_body(request: web.Request, hold: Hold, most: int = MAX_BODY) -> b
     too_large = ChatError("too_large", f"The body is larger than {most // 1024**2} MiB; send less.")
     if (request.content_length or 0) > most:
         raise too_large
+    await hold.admit(most if request.content_length is None else request.content_length)
     body = bytearray()
     async for piece in request.content.iter_any():
         hold.grow(len(piece))

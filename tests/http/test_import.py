@@ -4,6 +4,7 @@ import asyncio
 import json
 from collections.abc import AsyncIterator
 from dataclasses import replace
+from io import BytesIO
 from pathlib import Path
 from typing import Any, Final
 
@@ -25,7 +26,7 @@ JSON: Final = {"Content-Type": "application/json"}
 async def imported(client: Client, file: bytes | Any, status: int = 200, **more: Any) -> Any:
     body = file if isinstance(file, bytes) else json.dumps(file).encode()
     headers = {**JSON, **more.pop("headers", {})}
-    return await client.call("POST", IMPORT, status=status, data=body, headers=headers, **more)
+    return await client.call("POST", IMPORT, status=status, data=BytesIO(body), headers=headers, **more)
 
 
 def data(name: str) -> bytes:
@@ -250,9 +251,13 @@ async def test_what_came_before_a_fault_stays(client: Client) -> None:
 
 
 async def test_bounds(client: Client, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(elements, "MAX_BYTES", 1000)
-    result = await imported(client, [chat(1, "x" * 2000), chat(2, "Q")])
+    with monkeypatch.context() as patch:
+        patch.setattr(elements, "MAX_BYTES", 1000)
+        result = await imported(client, [chat(1, "x" * 2000), chat(2, "Q")])
     assert [each["code"] for each in result["refusals"]] == ["too_large"]
+    result = await imported(client, [chat(1, "Q", "x" * (4 * 1024 * 1024 + 1)), chat(2, "Q")])
+    assert (result["known"], [each["code"] for each in result["refusals"]]) == (1, ["too_large"])
+    assert "longer than 4 MiB" in result["refusals"][0]["error"]
     monkeypatch.setattr(imports, "MAX_CONVERSATIONS", 2)
     result = await imported(client, [chat(number, "Q") for number in range(3, 7)])
     assert (result["imported"], result["stopped"]["code"]) == (2, "too_large")

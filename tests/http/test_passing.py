@@ -304,6 +304,20 @@ async def is_queued(client: Client, number: int) -> bool:
     return b"\nchatproxy_queued_generations %d.0\n" % number in page
 
 
+async def test_names_that_are_not_installed_share_a_line(serve: Serve, fake: FakeOllama) -> None:
+    """Also one that Ollama takes for another: it reads the last `model`, in any case of its letters."""
+    client = await serve(ollama_num_parallel="1")
+    fake.script = Script(answer("Hello"), head=(head := Gate()))
+    bodies = [b'{"model": "%b", "MODEL": "%b"}' % (name, MODEL.encode()) for name in (b"a", b"b", b"c")]
+    calls = [
+        asyncio.create_task(call(client, "POST", "/api/chat", data=body)) for body in [*bodies, b"{", b""]
+    ]
+    await until(lambda: is_queued(client, 4))
+    assert len(fake.requests) == 1
+    head.open()
+    assert [(await each).status for each in calls].count(200) >= 3
+
+
 async def test_a_full_line_says_when_to_come_again(serve: Serve, fake: FakeOllama) -> None:
     client = await serve(max_queued_generations=0)
     gate = Gate()

@@ -9,6 +9,7 @@ import base64
 import hashlib
 from collections import Counter
 from collections.abc import Mapping, Sequence
+from contextlib import nullcontext
 from typing import Annotated, Any, Final, Protocol
 
 from aiohttp import web
@@ -22,9 +23,10 @@ from chatproxy.imports.conversation import SENTENCES, Conversation, Fields, fiel
 from chatproxy.imports.elements import MAX_BYTES, Elements
 from chatproxy.store.records import Failure, ImportedTurn, NewSession, Record, Session
 from chatproxy.store.sessions import is_id
+from chatproxy.store.writer import size_of
 from chatproxy.values import folded
 from chatproxy.web.api.sessions import SESSIONS
-from chatproxy.web.held import HELD, Hold
+from chatproxy.web.held import HELD, LARGE, Hold
 from chatproxy.web.json import MAX_IMPORT, check_is_json, json_response
 from chatproxy.web.keys import STORE
 from chatproxy.web.operation import operation
@@ -44,9 +46,12 @@ class Format(Protocol):
 
 routes: Final = web.RouteTableDef()
 IMPORTS: Final = web.AppKey("IMPORTS", FairSlots)
+# Decoded, a conversation takes several times its size, until it is stored: one large one at a time.
+ONE_LARGE: Final = web.AppKey("ONE_LARGE", asyncio.Lock)
 AT_ONCE: Final = 4  # imports; one of a user
 WAITING: Final = 8  # imports of other users that wait
 MAX_CONVERSATIONS: Final = 20_000  # of one file
+MAX_TEXT: Final = 4 * 1024 * 1024  # bytes of one message, as an answer has by default
 SCANNED: Final = 16 * 1024  # bytes that are scanned at a time
 LISTED: Final = 1000  # conversations that a result names
 _NO_MORE: Final = bytearray()
@@ -112,7 +117,8 @@ class ImportResult(Record, frozen=True, kw_only=True):
 
 
 def set_up(app: web.Application) -> None:
-    """Add the route, and the limit of imports at a time."""
+    """Add the route, and the limits of imports at a time."""
+    app[ONE_LARGE] = asyncio.Lock()
     app[IMPORTS] = FairSlots(
         AT_ONCE,
         WAITING,
@@ -155,6 +161,7 @@ class _Import:
         self._request = request
         self._store = request.app[STORE]
         self._held = request.app[HELD]
+        self._one_large = request.app[ONE_LARGE]
         self._hold = hold
         self._user = user
         self._index = 0  # of the next conversation in the file
@@ -224,11 +231,12 @@ class _Import:
         try:
             if element is None:
                 raise ChatError("too_large", "This conversation is too large to be imported; leave it out.")
-            async with self._held.turn():
-                # In a thread, as a large one takes longer than the loop may wait.
-                name, conversation = await asyncio.to_thread(_recognised, element)
-            title = conversation.title
-            await self._store_it(index, name, conversation, element)
+            async with self._one_large if len(element) > LARGE else nullcontext():
+                async with self._held.turn():
+                    # In a thread, as a large one takes longer than the loop may wait.
+                    name, conversation = await asyncio.to_thread(_recognised, element)
+                title = conversation.title
+                await self._store_it(index, name, conversation, element)
         except ChatError as error:
             if error.code not in OF_ONE:
                 raise
@@ -246,7 +254,7 @@ class _Import:
             self._note("known", index, known[0], conversation)
             return
         async with self._held.turn():
-            turns = await asyncio.to_thread(list, conversation.turns)
+            turns = await asyncio.to_thread(_turns, conversation)
         if not turns and name != "chatproxy":
             raise unreadable("This conversation has no messages")
         turns, first, last = _timed(turns, conversation.created_at or conversation.updated_at)
@@ -264,7 +272,9 @@ class _Import:
                 self._left_out.update(conversation.left_out)
                 return
         raise ChatError(
-            "session_busy", "This conversation was just deleted; import the file again in a moment."
+            "session_busy",
+            "The session of this conversation is being deleted; import the file again in a moment. If that "
+            "does not help, another user has its id; change the `id` in the file.",
         )
 
     async def _existing(self, id: str) -> Session | None:
@@ -297,6 +307,19 @@ def _recognised(element: bytearray) -> tuple[str, Conversation]:
         if form.is_mine(found):
             return name, form.read(found)
     raise unreadable("This is no conversation of ChatGPT, Open WebUI or chatproxy")
+
+
+def _turns(conversation: Conversation) -> Sequence[ImportedTurn]:
+    """Return the messages. Raises `invalid`, and `too_large` if one is longer than MAX_TEXT."""
+    turns = []
+    for turn in conversation.turns:
+        if size_of(turn.content, turn.thinking) > MAX_TEXT:
+            raise ChatError(
+                "too_large",
+                f"A message of this conversation is longer than {MAX_TEXT // 1024**2} MiB; leave it out.",
+            )
+        turns.append(turn)
+    return turns
 
 
 def _timed(

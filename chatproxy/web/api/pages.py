@@ -56,7 +56,7 @@ HTML: Final = {"text/html": str}
 )
 async def page(request: web.Request) -> web.StreamResponse:
     """Return the chat page, or to clients of Ollama what it says at this address, by which they know it."""
-    is_page = "text/html" in request.headers.get("Accept", "") or not request.app[CONFIG].passthrough
+    is_page = "text/html" in request.headers.get("Accept", "").lower() or not request.app[CONFIG].passthrough
     response = _file("page/index.html") if is_page else web.Response(text="Ollama is running")
     response.headers["Vary"] = "Accept"
     return response

@@ -34,8 +34,8 @@ from chatproxy.web.faces.response_request import (
     question_of,
     unsupported,
 )
-from chatproxy.web.held import HELD
-from chatproxy.web.json import LARGE, decoded, json_response, read_body
+from chatproxy.web.held import HELD, LARGE
+from chatproxy.web.json import decoded, json_response, read_body
 from chatproxy.web.keys import CHAT, CONFIG, STORE
 from chatproxy.web.operation import JSON, operation
 from chatproxy.web.passing.passage import forward

@@ -29,12 +29,11 @@ from chatproxy.config import Config
 from chatproxy.errors import ChatError, shutting_down
 from chatproxy.fair import FairSlots
 from chatproxy.generation.queue import BODIES, Ticket
-from chatproxy.models.catalog import KnownModel, Runner, canonical
+from chatproxy.models.catalog import KnownModel, Runner
 from chatproxy.ollama.exchange import Exchange, Head
 from chatproxy.ollama.wire import upstream_incomplete, upstream_invalid
 from chatproxy.web.faces.dialects import dialect_at, path_of
-from chatproxy.web.held import HELD
-from chatproxy.web.json import LARGE
+from chatproxy.web.held import HELD, LARGE
 from chatproxy.web.keys import CONFIG, METRICS, MODELS, OLLAMA, QUEUE
 from chatproxy.web.metrics import UPSTREAM_CODES
 from chatproxy.web.passing.asked import Asked, asked
@@ -76,6 +75,7 @@ SLOTS: Final = 32
 SLOTS_PER_ASKER: Final = 16
 PLACES: Final = 256
 LOGGED: Final = 200  # characters of a name
+UNKNOWN: Final = Runner("")  # answers for what is not installed
 
 
 class Passages:
@@ -199,6 +199,8 @@ class Passage:
             if self._exchange is not None:
                 self._exchange.abort()
             self._note()
+            # The error's traceback holds this object, which would keep the body until the cycle is found.
+            self._body, self._error = b"", None
 
     def stop(self, error: Exception) -> None:
         """End the request: a ChatError is what the client gets to see."""
@@ -317,14 +319,18 @@ class Passage:
             return asked(self._body, self._request.headers.get("Content-Type", ""))
 
     async def _runner(self) -> Runner:
-        """Return what answers for the model; a name that is not installed, or none, has a line of its own."""
+        """Return what answers for the model.
+
+        Names that are not installed share one line, so that inventing names, or writing one that Ollama reads
+        differently, gives nobody more slots.
+        """
         if self._model:
             try:
                 self._known = await self._app[MODELS].find(self._model)
                 return self._known.runner
             except ChatError:
                 pass
-        return Runner(canonical(self._model))
+        return UNKNOWN
 
     async def _send(self) -> None:
         headers = {

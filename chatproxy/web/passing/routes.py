@@ -134,6 +134,6 @@ routes: Final = [
             messages=HELLO,
         ),
     ),
-    web.get("/v1/{rest:.+}", _passed("passGet", "Whatever else Ollama has there.", tag="openai")),
-    web.post("/v1/{rest:.+}", _passed("passPost", "Whatever else Ollama has there.", tag="openai")),
+    web.get("/v1/{rest:.+}", _passed("passGet", "Pass any other GET below /v1 on.", tag="openai")),
+    web.post("/v1/{rest:.+}", _passed("passPost", "Pass any other POST below /v1 on.", tag="openai")),
 ]
