@@ -19,10 +19,10 @@ from chatproxy.store.store import Store
 from chatproxy.web import cors, middleware, openapi
 from chatproxy.web.api import documents, export, health, imports, login, messages, models, pages, sessions
 from chatproxy.web.faces import responses
+from chatproxy.web.faces.passing import routes as passing
+from chatproxy.web.faces.passing.passage import PASSAGES, Passages
 from chatproxy.web.keys import CHAT, CONFIG, METRICS, MODELS, OLLAMA, QUEUE, REGISTRY, STORE
 from chatproxy.web.metrics import Metrics
-from chatproxy.web.passing import routes as passing
-from chatproxy.web.passing.passage import PASSAGES, Passages
 
 METHODS = ("GET", "HEAD", "POST", "PUT", "PATCH", "DELETE")
 

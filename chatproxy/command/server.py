@@ -17,10 +17,10 @@ from aiohttp import web
 from chatproxy import clock, log
 from chatproxy.background import background, repeat
 from chatproxy.errors import ChatError, StartError
+from chatproxy.web.faces.passing.passage import SLOTS
 from chatproxy.web.json import MAX_BODY, MAX_IMPORT
 from chatproxy.web.keys import CONFIG
 from chatproxy.web.middleware import refusal
-from chatproxy.web.passing.passage import SLOTS
 
 logger: Final = logging.getLogger(__name__)
 

@@ -1,9 +1,9 @@
 """What is held in memory for clients that are slow to send or to read, bounded over all of them.
 
 Request bodies count while they arrive, those of messages until these have been checked, too, and large
-responses until the client has taken them. A large body waits for room for a moment, which fast clients make in
-that time. Beyond the budget, requests of the user for whom most is held are ended, the oldest first: fast
-clients are never refused because of slow ones.
+responses until the client has taken them. A large body waits for room for a moment, in which fast clients
+make it. Beyond the budget, requests of the user for whom most is held are ended, the oldest first: clients
+that are fast are never refused because of slow ones.
 
 Work on large bodies is done in turns, which leave the event loop at least half of its time.
 """

@@ -14,8 +14,8 @@ from chatproxy.config import Config
 from chatproxy.errors import ChatError, internal
 from chatproxy.web import cors
 from chatproxy.web.faces.dialects import CHATPROXY, dialect_of
+from chatproxy.web.faces.passing.routes import refusal_of_management
 from chatproxy.web.held import HELD, Held
-from chatproxy.web.passing.routes import refusal_of_management
 from chatproxy.web.security import CONTINUE, GATE, Gate
 
 logger: Final = logging.getLogger(__name__)

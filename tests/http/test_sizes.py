@@ -387,6 +387,7 @@ async def test_what_waits_to_be_checked_is_bounded(
 ) -> None:
     """Beyond the budget, the oldest messages are given up as half-sent bodies are, and not stored."""
     monkeypatch.setattr(held, "BUDGET", 1024 * 1024)
+    monkeypatch.setattr(held, "PATIENCE", 0)
     fake.instead["/api/tags"] = Script([json.dumps({"models": fake.models}).encode()], head=(gate := Gate()))
     client = await serve()
     images = [b64encode(b"a" * 300 * 1024).decode()]

@@ -20,6 +20,7 @@ from chatproxy.answers.events import Frame
 from chatproxy.errors import ChatError
 from chatproxy.store.records import Session
 from chatproxy.web.api.messages import SENDING
+from chatproxy.web.faces.passing.passage import forward
 from chatproxy.web.faces.response_events import (
     Response,
     ResponseEvent,
@@ -38,7 +39,6 @@ from chatproxy.web.held import HELD, LARGE
 from chatproxy.web.json import decoded, json_response, read_body
 from chatproxy.web.keys import CHAT, CONFIG, STORE
 from chatproxy.web.operation import JSON, operation
-from chatproxy.web.passing.passage import forward
 from chatproxy.web.security import asker, owner
 from chatproxy.web.sse import EventStream, NullSink
 

@@ -5,7 +5,7 @@ from typing import Final
 
 import pytest
 
-from chatproxy.web.passing.asked import MAX_NAME, Asked, asked
+from chatproxy.web.faces.passing.asked import MAX_NAME, Asked, asked
 
 FORM: Final = "multipart/form-data; boundary=x-1"
 

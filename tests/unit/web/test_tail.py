@@ -6,7 +6,7 @@ from typing import Any, Final
 import pytest
 from recordings import BROKEN, DATA, recorded
 
-from chatproxy.web.passing.tail import SIZE, Tail
+from chatproxy.web.faces.passing.tail import SIZE, Tail
 
 WHOLE: Final = sorted(path.stem for path in DATA.glob("*.ndjson") if path.stem not in BROKEN)
 EVENTS: Final = ("chat_completions", "completions", "responses", "messages")

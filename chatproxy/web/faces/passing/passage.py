@@ -33,11 +33,11 @@ from chatproxy.models.catalog import KnownModel, Runner
 from chatproxy.ollama.exchange import Exchange, Head
 from chatproxy.ollama.wire import upstream_incomplete, upstream_invalid
 from chatproxy.web.faces.dialects import dialect_at, path_of
+from chatproxy.web.faces.passing.asked import Asked, asked
+from chatproxy.web.faces.passing.tail import Tail
 from chatproxy.web.held import HELD, LARGE
 from chatproxy.web.keys import CONFIG, METRICS, MODELS, OLLAMA, QUEUE
 from chatproxy.web.metrics import UPSTREAM_CODES
-from chatproxy.web.passing.asked import Asked, asked
-from chatproxy.web.passing.tail import Tail
 from chatproxy.web.security import asker
 from chatproxy.web.sse import abort, has_left
 

@@ -11,12 +11,12 @@ from msgspec import UNSET, Meta, Struct, UnsetType
 
 from chatproxy.errors import ChatError
 from chatproxy.web.faces.dialects import path_of
+from chatproxy.web.faces.passing.asked import FORM, MAX_NAME
+from chatproxy.web.faces.passing.passage import NDJSON, check_is_on, forward
 from chatproxy.web.held import HELD
 from chatproxy.web.json import read_body
 from chatproxy.web.keys import CONFIG
 from chatproxy.web.operation import GATEWAY_ERRORS, JSON, operation
-from chatproxy.web.passing.asked import FORM, MAX_NAME
-from chatproxy.web.passing.passage import NDJSON, check_is_on, forward
 
 # By the first segments of the path. Those below `experimental` spend the operator's account.
 MANAGEMENT: Final = (
