@@ -147,6 +147,9 @@ async def test_models_are_managed_elsewhere(client: Client, fake: FakeOllama) ->
                     body = await reader.readuntil(b"}")
                 cases.expect(b"HTTP/1.1 403 Forbidden", head.partition(b"\r\n")[0], method, path)
                 cases.check(b'"code":"managed_elsewhere"' in body, repr(body), method, path)
+            for method in ("HEAD", "OPTIONS", "PROPFIND"):
+                got = await exchange(client, request(method, path, CLOSE))
+                cases.expect(403, got.status, method, path)
         for path in (
             "/v1/../api/delete",
             "/v1/%2e%2e/api/delete",

@@ -147,7 +147,10 @@ def replay(name: str, *, pace: float = 0, **switches: Any) -> Script:
 
 
 def greet(request: Request) -> Script:
-    return Script(answer("Hello from a fake.", model=request["model"]))
+    words = "Hello from a fake."
+    if request.get("stream") is False:
+        return Script([last(words, model=request["model"])], content_type=JSON)
+    return Script(answer(words, model=request["model"]))
 
 
 def echo(request: Request) -> Script:
