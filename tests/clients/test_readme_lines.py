@@ -19,7 +19,7 @@ WORDS: Final = "".join(f"w{number} " for number in range(20))
 GREETING: Final = "Hello from a fake."
 SECTION: Final = README.partition("\n## With what you already use\n")[2]
 # The lines of the section's first table.
-LINES: Final = re.findall(r"^\| .+ \| `(.+)` \|$", SECTION.partition("\n\nThe tests")[0], re.MULTILINE)
+LINES: Final = re.findall(r"^\| .+ \| `(.+)` \|$", SECTION.partition("\n\nPrograms have")[0], re.MULTILINE)
 ASKED: Final[list[Any]] = [{"role": "user", "content": "Say words."}]
 
 # By module, how the client that the line makes is asked, and what it answers.
