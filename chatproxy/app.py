@@ -18,7 +18,7 @@ from chatproxy.ollama.client import Ollama
 from chatproxy.store.store import Store
 from chatproxy.web import cors, middleware, openapi
 from chatproxy.web.api import documents, export, health, imports, login, messages, models, pages, sessions
-from chatproxy.web.faces import responses
+from chatproxy.web.faces import ai_sdk, responses
 from chatproxy.web.faces.passing import routes as passing
 from chatproxy.web.faces.passing.passage import PASSAGES, Passages
 from chatproxy.web.keys import CHAT, CONFIG, METRICS, MODELS, OLLAMA, QUEUE, REGISTRY, STORE
@@ -40,6 +40,7 @@ def create_app(config: Config) -> web.Application:
     documents.set_up(app)
     imports.set_up(app)
     login.set_up(app)
+    ai_sdk.set_up(app)
     openapi.set_up(app)
     for method in METHODS:
         app.router.add_route(method, "/{path:.*}", middleware.unknown)

@@ -183,6 +183,19 @@ class ChatService:
         with answer.subscribed_by(subscription), suppress(ConnectionError):
             yield subscription
 
+    async def under_way(self, session: Session) -> Answer | None:
+        """Return the answer that is being written, if there is one; wait for one that is about to begin."""
+        if beginning := self._registry.beginning(session.id):
+            await asyncio.wait({beginning})
+        busy = self._registry.of_session(session.id)
+        return None if busy is None else busy.answer
+
+    async def cancel_unwatched(self, session: Session) -> None:
+        """Stop the answer that is being written if all who watched it have left, unless it is unattended."""
+        busy = self._registry.of_session(session.id)
+        if busy is not None and not busy.answer.watched and not busy.answer.unattended:
+            await busy.stop(CANCELLED)
+
     async def cancel(self, session: Session, message_id: int) -> Message:
         """Stop an answer and return it with its text so far. Idempotent. Raises `not_found`."""
         await self.transcript.answer(session, message_id)  # waits for one that is about to begin

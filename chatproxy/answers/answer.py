@@ -220,6 +220,11 @@ class Answer:
             self._record, thinking=str(self.thinking), content=str(self.content), cursor=str(self.cursor)
         )
 
+    @property
+    def watched(self) -> bool:
+        """Whether a subscriber is still connected."""
+        return any(not subscriber.gone for subscriber in self.subscribers)
+
     @contextmanager
     def subscribed_by(self, subscriber: Subscriber) -> Iterator[None]:
         """Send frames to a subscriber while the block runs."""

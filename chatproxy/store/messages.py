@@ -43,6 +43,7 @@ from chatproxy.store.records import (
     Source,
     StoredAnswer,
     Usage,
+    Version,
 )
 from chatproxy.store.sessions import USED, gather, gathered, gathering, give_up, missing
 from chatproxy.store.writer import STEP, Connection, Lane, size_of
@@ -167,6 +168,20 @@ _EARLIER: Final = f"""
     SELECT question.id AS question_id, answer.id AS answer_id, question.fingerprint
     FROM message AS question JOIN message AS answer ON answer.reply_to = question.id
     WHERE question.session = {_KEY} AND question.client_message_id = :client_message_id
+"""
+# The range is that of an index; of what is in it, `versions` end in digits only.
+_VERSION: Final = f"""
+    SELECT question.id AS question_id, answer.id AS answer_id, question.fingerprint,
+        question.id IS {_at("question.place")} AS is_shown, question.place + 1 = {_LENGTH} AS is_last
+    FROM message AS question LEFT JOIN message AS answer ON answer.reply_to = question.id
+    WHERE question.id = (
+        SELECT max(id) FROM message WHERE session = {_KEY} AND role = 'user' AND (
+            client_message_id = :first OR id = :row OR (
+                client_message_id >= :prefix || '0' AND client_message_id < :prefix || ':'
+                AND trim(substr(client_message_id, length(:prefix) + 1), '0123456789') = ''
+            )
+        )
+    )
 """
 _SHOWN: Final = f"FROM message WHERE id = :id AND session = {_KEY} AND id = {_at('message.place')}"
 _COUNT_FROM: Final = f"SELECT {_LENGTH} - place + 1 AS number {_SHOWN}"
@@ -366,6 +381,19 @@ class Messages:
             )
         following: int | None = rows[0]["following"]
         return following
+
+    async def find_version(
+        self, session: Session, *, first: str, prefix: str, row: int | None
+    ) -> Version | None:
+        """Return the newest question that has one of these, if there is one.
+
+        Its `clientMessageId` is `first`, or `prefix` and digits, or its id is `row`.
+        """
+        rows = await self._database.fetch(_VERSION, session=session.id, first=first, prefix=prefix, row=row)
+        if not rows:
+            return None
+        found = dict(rows[0])
+        return Version(**found | {name: bool(found[name]) for name in ("is_shown", "is_last")})
 
     async def check_replaces(self, session: Session, replaces: int) -> None:
         """Raise `invalid` unless that is a user message of the conversation as it stands."""

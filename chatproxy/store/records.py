@@ -219,6 +219,19 @@ class EarlierSend(Record, frozen=True, kw_only=True):
     fingerprint: str | None
 
 
+class Version(Record, frozen=True, kw_only=True):
+    """The newest of the questions that a client knows by one id, and its answer, if it has one.
+
+    `is_shown` is whether it is part of the conversation, `is_last` whether nothing follows its answer there.
+    """
+
+    question_id: int
+    answer_id: int | None
+    fingerprint: str | None
+    is_shown: bool
+    is_last: bool
+
+
 class Piece(Record, frozen=True, kw_only=True):
     """The text that an answer has gained since its last checkpoint; `thought`, once content has begun."""
 

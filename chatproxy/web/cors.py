@@ -14,7 +14,14 @@ from chatproxy.web.keys import CONFIG
 # Those that pages may send to chatproxy's own routes. Clients of other APIs have more of their own.
 HEADERS: Final = ("Authorization", "Content-Type", "Last-Event-ID", "X-Request-Id", "x-api-key")
 # Those of responses that pages may read.
-EXPOSED: Final = ("Content-Type", "X-Request-Id", "Retry-After", "Server-Timing", "X-Resumable-Stream-Id")
+EXPOSED: Final = (
+    "Content-Type",
+    "X-Request-Id",
+    "Retry-After",
+    "Server-Timing",
+    "X-Error-Code",
+    "X-Resumable-Stream-Id",
+)
 # What takes any header.
 LENIENT: Final = web.AppKey("LENIENT", frozenset[web.AbstractResource])
 

@@ -19,7 +19,10 @@ OTHER: Final = "https://evil.example"
 SESSIONS: Final = "/api/chat/sessions"
 PREFIX: Final = "Access-Control-"
 GRANTED: Final = {"Access-Control-Allow-Origin": OURS, "Access-Control-Allow-Credentials": "true"}
-EXPOSED: Final = {"Content-Type", "X-Request-Id", "Retry-After", "Server-Timing", "X-Resumable-Stream-Id"}
+EXPOSED: Final = {
+    *("Content-Type", "X-Request-Id", "Retry-After", "Server-Timing"),
+    *("X-Error-Code", "X-Resumable-Stream-Id"),
+}
 
 
 @pytest.fixture

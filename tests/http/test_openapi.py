@@ -127,6 +127,7 @@ def test_operation_ids_and_tags_stay_as_generated_clients_know_them() -> None:
             "searchDocument",
         },
         "models": {"listModels"},
+        "ai-sdk": {"sendUIMessage", "listUIMessages", "resumeUIMessageStream", "stopUIMessage"},
         "ollama": {
             "ollamaChat",
             "ollamaGenerate",

@@ -20,6 +20,8 @@ LOGIN: Final = ("POST", "/api/login")
 ANY_HOST: Final = {"/healthz", "/readyz", "/metrics"}
 # Of Ollama, which knows no users; the names in them are its own.
 PASSED: Final = {"/v1/models/{model}", "/v1/{rest}"}
+# Of a chat that does not exist yet, or is another user's: as of one without messages, with this status.
+EMPTY: Final = {"/api/chat/ui/{sid}": 200, "/api/chat/ui/{sid}/stream": 204}
 NOT_FOUND: Final = "/{path}"  # what answers where there is nothing
 
 Route = tuple[str, str]

@@ -1,7 +1,7 @@
 """Exports as downloads, written message by message as they are read: of a session, or of all a user has."""
 
 import re
-from collections.abc import AsyncGenerator, AsyncIterator, Callable
+from collections.abc import AsyncGenerator, AsyncIterator, Callable, Mapping
 from contextlib import aclosing, asynccontextmanager
 from typing import Annotated, Final, Literal
 from urllib.parse import quote
@@ -69,7 +69,7 @@ async def export_session(request: web.Request) -> web.StreamResponse:
     form = FORMATS[wanted]
     session = request.app[CHAT].with_activity(await session_of(request))
     title = disposition(session.title or "conversation", form.ending)
-    async with _download(request, form.media_type, title) as download:
+    async with downloading(request, form.media_type, {"Content-Disposition": title}) as download:
         await download.add(form.before(session))
         between = b""
         async with aclosing(download.messages(session)) as messages:
@@ -91,7 +91,8 @@ async def export_session(request: web.Request) -> web.StreamResponse:
 async def export_all(request: web.Request) -> web.StreamResponse:
     user, sessions = owner(request), request.app[STORE].sessions
     ids = await while_present(request, sessions.ids(user))
-    async with _download(request, "application/json", disposition("chatproxy", "json")) as download:
+    title = disposition("chatproxy", "json")
+    async with downloading(request, JSON, {"Content-Disposition": title}) as download:
         between = b"["
         for session_id in ids:
             try:
@@ -163,13 +164,15 @@ class Download:
 
 
 @asynccontextmanager
-async def _download(request: web.Request, media_type: str, disposition: str) -> AsyncIterator[Download]:
-    """Send the head of a download, and let the block write it.
+async def downloading(
+    request: web.Request, media_type: str, headers: Mapping[str, str] = {}
+) -> AsyncIterator[Download]:
+    """Send the head of a response, and let the block write it.
 
     If the block raises ChatError, only a broken connection shows that this is not all.
     """
-    headers = {"Content-Type": f"{media_type}; charset=utf-8", "Content-Disposition": disposition}
-    download = Download(request, web.StreamResponse(headers=headers))
+    response = web.StreamResponse(headers={"Content-Type": f"{media_type}; charset=utf-8", **headers})
+    download = Download(request, response)
     await download.response.prepare(request)
     try:
         yield download

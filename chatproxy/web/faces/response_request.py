@@ -4,9 +4,7 @@ What would change the meaning of a request, and cannot be done here, is refused 
 are not known are ignored.
 """
 
-import binascii
 import re
-from base64 import b64decode
 from collections.abc import Collection, Sequence
 from typing import Annotated, Any, Final, Literal
 
@@ -27,6 +25,7 @@ from chatproxy.prompt.request import (
     at_most,
 )
 from chatproxy.store.records import ImportedTurn
+from chatproxy.web.faces.data_urls import image_in
 from chatproxy.web.faces.response_events import Asked
 from chatproxy.web.json import MAX_BODY, reading_json
 
@@ -38,7 +37,6 @@ EFFORTS: Final = {"none": False, "minimal": "low", "xhigh": "max"}
 
 Thought = Literal["none", "minimal", "low", "medium", "high", "xhigh", "max"]
 _IMAGE: Final = re.compile(rb'"data:image[^"]*"')
-_DATA_URL: Final = re.compile(r"data:image/[^;,]*;base64,", re.ASCII | re.IGNORECASE)
 
 
 class TextFormat(Struct, frozen=True, omit_defaults=True, kw_only=True):
@@ -289,16 +287,14 @@ def _turn(item: Item, field: str) -> ImportedTurn | None:
 
 
 def _image(part: Part, field: str) -> bytes:
-    given = part.image_url or ""
-    prefix = _DATA_URL.match(given)
-    if prefix is None:
+    try:
+        image = image_in(part.image_url or "")
+    except ValueError:
+        raise _invalid(field, "the image is not in base64") from None
+    if image is None:
         raise unsupported(
             field, "Images cannot be fetched from elsewhere; send each as a data URL in base64."
         )
-    try:
-        image = b64decode(given[prefix.end() :], validate=True)
-    except binascii.Error:
-        raise _invalid(field, "the image is not in base64") from None
     if not 0 < len(image) <= MAX_IMAGE:
         raise _invalid(field, f"an image has at most {MAX_IMAGE // 1024**2} MiB, and is not empty")
     return image

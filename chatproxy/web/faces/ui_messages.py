@@ -1,0 +1,226 @@
+"""The AI SDK's words: an answer as a stream of UI message chunks, and stored messages as UI messages.
+
+Clients refuse chunks with keys or types that they do not know, so that what is sent here is what `ai` 5.0.110
+knows, and nothing else. What only chatproxy has comes as `data-…` chunks.
+"""
+
+import re
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any, Final, Literal, assert_never
+
+import msgspec
+from msgspec import UNSET, Struct, UnsetType
+
+from chatproxy.answers import events
+from chatproxy.answers.answer import Answer
+from chatproxy.answers.events import Frame
+from chatproxy.store.records import Failure, FinishReason, Message, Notice, Record, Source, Usage
+from chatproxy.web.faces.data_urls import data_url, kind_of
+from chatproxy.web.sse import EventStream
+
+MEDIA_TYPE: Final = "text/plain"  # of a passage, whatever its document was
+
+_ID: Final = re.compile(r"[A-Za-z0-9._:-]{1,44}", re.ASCII)
+_ROW: Final = re.compile(r"(row-)?([1-9][0-9]{0,17})", re.ASCII)
+_VERSION: Final = re.compile(r":[0-9]+\Z", re.ASCII)
+
+
+class Provided(Struct, frozen=True):
+    """What only chatproxy knows of a source: all of it."""
+
+    chatproxy: Source
+
+
+class TextPart(Struct, frozen=True, kw_only=True, tag_field="type", tag="text"):
+    """Text of a message."""
+
+    text: str
+    state: Literal["done"] | UnsetType = UNSET
+
+
+class FilePart(Record, frozen=True, kw_only=True, tag_field="type", tag="file"):
+    """An image of a question, as a data URL."""
+
+    media_type: str
+    url: str
+
+
+class ReasoningPart(Struct, frozen=True, kw_only=True, tag_field="type", tag="reasoning"):
+    """What a model thought."""
+
+    text: str
+    state: Literal["done"] = "done"
+
+
+class SourcePart(Record, frozen=True, kw_only=True, tag_field="type", tag="source-document"):
+    """A passage that an answer drew on."""
+
+    source_id: str
+    media_type: str
+    title: str
+    provider_metadata: Provided
+
+
+class WarningPart(Struct, frozen=True, kw_only=True, tag_field="type", tag="data-warning"):
+    """Something that the reader should know."""
+
+    id: str
+    data: Notice
+
+
+class UIMetadata(Record, frozen=True, kw_only=True, omit_defaults=True):
+    """The metadata of an answer: what the chunks `start` and `finish` say of it, and why it failed."""
+
+    session_id: str
+    user_message_id: int | None
+    model: str | None
+    finish_reason: FinishReason | UnsetType = UNSET
+    usage: Usage | UnsetType | None = UNSET
+    error: Failure | UnsetType = UNSET
+
+
+class UIMessage(Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """A message as `useChat` has it."""
+
+    id: str
+    role: Literal["user", "assistant"]
+    parts: list[TextPart | FilePart | ReasoningPart | SourcePart | WarningPart]
+    metadata: UIMetadata | UnsetType = UNSET
+
+
+class UIMessageStream(EventStream):
+    """A stream of UI message chunks; see docs/api.md, The AI SDK."""
+
+    _open = ""  # the part that is being written: text or reasoning
+
+    def encode(self, frame: Frame) -> bytes:
+        """Return the chunks of an event."""
+        match frame.event:
+            case events.Chunk(content=text):
+                return self._write_part("text", text)
+            case events.Thinking(content=text):
+                return self._write_part("reasoning", text)
+            case events.Status() as status:
+                data = msgspec.to_builtins(status)
+                del data["type"]
+                return _chunk({"type": "data-status", "data": data, "transient": True})
+            case events.Warning(code=code, message=message):
+                return _chunk(
+                    {"type": "data-warning", "id": code, "data": {"code": code, "message": message}}
+                )
+            case events.Start() as start:
+                metadata = UIMetadata(
+                    session_id=start.session_id, user_message_id=start.user_message_id, model=start.model
+                )
+                answer_id = str(start.assistant_message_id)
+                return _chunk({"type": "start", "messageId": answer_id, "messageMetadata": metadata})
+        return b""
+
+    def ending(self, answer: Answer) -> Iterator[bytes]:
+        """Yield the chunks that end an answer."""
+        yield self._close_part()
+        match answer.terminal_event():
+            case events.Error(error=sentence):
+                yield _chunk({"type": "error", "errorText": sentence})
+            case events.Done() as done:
+                for source in done.sources:
+                    yield _chunk(source_part(source))
+                reason = done.finish_reason
+                if reason == "cancelled":
+                    yield _chunk({"type": "abort"})
+                metadata = {"finishReason": reason, "model": done.model, "usage": done.usage}
+                said = "other" if reason == "cancelled" else reason
+                yield _chunk({"type": "finish", "finishReason": said, "messageMetadata": metadata})
+            case unknown:
+                assert_never(unknown)
+        yield b"data: [DONE]\n\n"
+
+    def _write_part(self, kind: str, text: str) -> bytes:
+        delta = _chunk({"type": f"{kind}-delta", "id": kind, "delta": text})
+        if kind == self._open:
+            return delta
+        closed = self._close_part()
+        self._open = kind
+        return closed + _chunk({"type": f"{kind}-start", "id": kind}) + delta
+
+    def _close_part(self) -> bytes:
+        kind, self._open = self._open, ""
+        return _chunk({"type": f"{kind}-end", "id": kind}) if kind else b""
+
+
+def _chunk(chunk: Mapping[str, Any] | Struct) -> bytes:
+    return b"data: %b\n\n" % events.to_json(chunk)
+
+
+def source_part(source: Source) -> SourcePart:
+    """Return a source as a part of a message, which is also its chunk."""
+    return SourcePart(
+        source_id=f"{source.document_id}-{source.chunk}",
+        media_type=MEDIA_TYPE,
+        title=source.title,
+        provider_metadata=Provided(chatproxy=source),
+    )
+
+
+def ui_message(message: Message, images: Sequence[bytes], question_id: int | None) -> UIMessage:
+    """Return a stored message with its images; `question_id` is that of the last question up to it."""
+    parts: list[TextPart | FilePart | ReasoningPart | SourcePart | WarningPart]
+    if message.role == "user":
+        parts = [FilePart(media_type=kind_of(image), url=data_url(image)) for image in images]
+        parts.append(TextPart(text=message.content))
+        return UIMessage(id=ui_id(message), role="user", parts=parts)
+    parts = [WarningPart(id=notice.code, data=notice) for notice in message.warnings]
+    if message.thinking:
+        parts.append(ReasoningPart(text=message.thinking))
+    if message.content:
+        parts.append(TextPart(text=message.content, state="done"))
+    if message.error is None:
+        parts += [source_part(source) for source in message.sources]
+    metadata = UIMetadata(
+        session_id=message.session_id,
+        user_message_id=question_id,
+        model=message.model,
+        finish_reason=message.finish_reason or UNSET,
+        usage=UNSET if message.finish_reason is None else message.usage,
+        error=message.error or UNSET,
+    )
+    return UIMessage(id=ui_id(message), role="assistant", parts=parts, metadata=metadata)
+
+
+# -- ids
+#
+# A question has the id that its client gave it; one that was sent without, `row-{its row}`. What replaces it
+# is another question here, but has the same id there. Because an id has at most one answer, it is stored as
+# a version: `{id}:{row that it replaced}`, of up to 64 characters. An answer has its row's.
+
+
+def ui_id(message: Message) -> str:
+    """Return the id that clients know a message by."""
+    name = _VERSION.sub("", message.client_message_id or "")
+    if is_id(name):
+        return name
+    return str(message.id) if message.role == "assistant" else f"row-{message.id}"
+
+
+def is_id(name: str) -> bool:
+    """Return whether a client may call a message that."""
+    return _ID.fullmatch(name) is not None
+
+
+def question_row(name: str) -> int | None:
+    """Return the row of a question that is known by it; None for a client's own id."""
+    form = _ROW.fullmatch(name)
+    return int(form[2]) if form and form[1] else None
+
+
+def answer_row(name: str) -> int | None:
+    """Return the row of an answer that is known by it; None for a client's own id."""
+    form = _ROW.fullmatch(name)
+    return int(form[2]) if form and not form[1] else None
+
+
+def stored_id(name: str, replaced: int | None = None) -> str:
+    """Return the `clientMessageId` of a question that the client calls `name`, and of a version of it."""
+    if replaced is None:
+        return f"{name}:0" if _VERSION.search(name) else name  # or else it would look like a version
+    return f"{name}:{replaced}"
