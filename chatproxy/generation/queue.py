@@ -55,15 +55,18 @@ class Ticket:
         self.position = 0  # 1 is next; 0 is not waiting
         self.ended = False  # its text is complete
         self._queue = queue
-        self._admitted = asyncio.Event()
+        self._is_admitted = False
+        self._admission: asyncio.Future[None] | None = None  # only while it waits: tickets are many
         self._moved: Callable[[int], None] = lambda position: None
 
     async def wait_for_slot(self, moved: Callable[[int], None]) -> None:
         """Wait for a slot. `moved` is called with the position: now, and whenever it changes."""
-        if not self._admitted.is_set():
+        if not self._is_admitted:
             self._moved = moved
             moved(self.position)
-            await self._admitted.wait()
+            self._admission = asyncio.get_running_loop().create_future()
+            await self._admission
+            self._admission = None
 
     def text_started(self) -> None:
         """Report that this answer's text is arriving; the queue counts how many generate at once.
@@ -92,7 +95,9 @@ class Ticket:
     def admit(self) -> None:
         """Grant the slot. Called by the queue."""
         self.position = 0
-        self._admitted.set()
+        self._is_admitted = True
+        if self._admission is not None and not self._admission.done():
+            self._admission.set_result(None)
 
     def move_to(self, position: int) -> None:
         """Set the position. Called by the queue."""

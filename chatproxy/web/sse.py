@@ -190,7 +190,8 @@ def abort(request: web.Request) -> None:
 
 def has_left(request: web.Request) -> bool:
     """Return whether the client has closed the connection."""
-    return request.transport is None or request.transport.is_closing()
+    transport = request.transport
+    return transport is None or transport.is_closing()
 
 
 async def while_present(request: web.Request, work: Coroutine[Any, Any, T]) -> T:

@@ -34,6 +34,7 @@ from chatproxy.ollama.exchange import Exchange, Head
 from chatproxy.ollama.wire import upstream_incomplete, upstream_invalid
 from chatproxy.web.faces.dialects import dialect_at, path_of
 from chatproxy.web.faces.passing.asked import Asked, asked
+from chatproxy.web.faces.passing.outlet import Outlet
 from chatproxy.web.faces.passing.tail import Tail
 from chatproxy.web.held import HELD, LARGE
 from chatproxy.web.keys import CONFIG, METRICS, MODELS, OLLAMA, QUEUE
@@ -43,7 +44,7 @@ from chatproxy.web.sse import abort, has_left
 
 logger: Final = logging.getLogger(__name__)
 
-TICK: Final = 0.1  # seconds
+TICK: Final = 0.2  # seconds
 # What waits in the queue, by the model's runner, and whether its answer is streamed unless it is said.
 QUEUED: Final[Mapping[str, bool]] = {
     "/api/chat": True,
@@ -120,9 +121,9 @@ class Passages:
             passage.stop(_shutdown())
 
     def _tick(self) -> None:
-        clock.now()  # also when nothing is under way
+        now = clock.now()  # also when nothing is under way
         for passage in self._open:
-            passage.tick()
+            passage.tick(now)
 
 
 PASSAGES: Final = web.AppKey("PASSAGES", Passages)
@@ -169,18 +170,15 @@ class Passage:
         self._media_type = ""
         self._interruption: asyncio.Timeout | None = None  # of the time before Ollama's head
         self._exchange: Exchange | None = None
-        self._head: Head | None = None
-        self._response: web.StreamResponse | None = None  # once its head is sent
-        self._transport: asyncio.Transport  # the client's, from then on
-        self._is_chunked = False
+        self._head: Head | None = None  # until it is sent on
+        self._status = 0  # from then on
+        self._outlet: Outlet | None = None  # once the client has the head
         self._early: list[bytes] = []  # what of the body came before that
         self._tail = Tail()
         self._bytes = 0  # of the body of the response
-        self._changed = asyncio.Event()  # for `_relay`
+        self._change: asyncio.Future[None] | None = None  # what `run` waits for
         self._is_full = False  # the socket has not taken everything, and nothing is read from Ollama
         self._resumed = 0.0  # when that was over, on `clock`
-        self._unsent = 0  # bytes
-        self._moved = clock.now()  # when `_unsent` last changed
         self._over = False
         self._error: Exception | None = None  # once it is over; None: the framing says that the body is whole
         self._outcome = "cancelled"
@@ -212,16 +210,16 @@ class Passage:
         if self._interruption is not None:
             self._interruption.reschedule(0)
 
-    def tick(self) -> None:
+    def tick(self, now: float) -> None:
         """End the request if the client has left, takes nothing, or Ollama is silent for too long."""
         if self._over and not self._is_full:
             return
         if has_left(self._request):
             self.stop(ConnectionResetError("the client has left"))
-        elif self._is_stuck():
+        elif self._outlet is not None and self._outlet.is_stuck(now, self._config.reader_timeout):
             abort(self._request)
             self.stop(ConnectionResetError("the client took nothing for too long"))
-        elif error := self._timeout():
+        elif error := self._timeout(now):
             self.stop(error)
 
     # Called by the exchange.
@@ -236,23 +234,21 @@ class Passage:
         self._streams = head.status == 200 and self._media_type in STREAMS and "content-length" not in headers
         if self._ticket is not None:
             self._ticket.discard_body()
-        self._changed.set()
+        self._changed()
 
     def body_received(self, data: bytes) -> None:
         """Pass on what one read brought."""
-        if self._ticket is not None and self._streams and not self._bytes:
+        if not self._bytes and self._ticket is not None and self._streams:
             self._ticket.text_started()
         self._bytes += len(data)
         self._tail.feed(data)
-        if self._response is None:
+        if self._outlet is None:
             self._early.append(data)
-            return
-        self._write(data)
-        if self._transport.get_write_buffer_size():
+        elif not self._outlet.write(data):
             assert self._exchange is not None, "it calls this"
             self._exchange.pause()
             self._is_full = True
-            self._changed.set()
+            self._changed()
 
     def ended(self, error: ChatError | None) -> None:
         """Take the end."""
@@ -263,7 +259,15 @@ class Passage:
         self._error = error
         if self._ticket is not None:
             self._ticket.text_ended()
-        self._changed.set()
+        self._changed()
+
+    def _changed(self) -> None:
+        if self._change is not None and not self._change.done():
+            self._change.set_result(None)
+
+    async def _next_change(self) -> None:
+        self._change = asyncio.get_running_loop().create_future()
+        await self._change
 
     # Until Ollama's head is there.
 
@@ -274,7 +278,10 @@ class Passage:
                 await self._wait_for_head()
             finally:
                 self._interruption = None
-        return await self._respond(self._answered())
+        response, outlet = await self._begin(self._answered())
+        await self._relay(outlet)
+        self._finish(outlet)
+        return response
 
     def _cause(self) -> Exception:
         assert self._error is not None, "`stop` has set it"
@@ -311,8 +318,7 @@ class Passage:
 
     async def _wait_for_head(self) -> None:
         while not (self._head or self._over):
-            self._changed.clear()
-            await self._changed.wait()
+            await self._next_change()
 
     async def _read(self) -> Asked:
         async with self._app[HELD].turn() if self._size > LARGE else nullcontext():
@@ -345,7 +351,8 @@ class Passage:
 
     # From then on.
 
-    async def _respond(self, head: Head) -> web.StreamResponse:
+    async def _begin(self, head: Head) -> tuple[web.StreamResponse, Outlet]:
+        """Send the response's head and what has come of its body."""
         assert self._exchange is not None, "it has sent the head"
         given = dict(head.headers)
         response = web.StreamResponse(status=head.status)
@@ -357,52 +364,38 @@ class Passage:
         if "content-length" in given:
             response.content_length = int(given["content-length"])
         await response.prepare(self._request)
-        if self._request.transport is None:
-            raise ConnectionResetError("the client left before the response began")
-        self._transport = self._request.transport
-        self._transport.set_write_buffer_limits(high=0)
-        self._is_chunked = "Transfer-Encoding" in response.headers
-        self._response = response
+        self._outlet = outlet = Outlet(self._request, response)
         for data in self._early:
-            self._write(data)
+            outlet.write(data)
         self._early.clear()
         if not self._over:
             self._exchange.resume()
-        await self._relay(self._exchange)
-        self._finish()
-        return response
+        self._status, self._head = head.status, None
+        return response, outlet
 
-    async def _relay(self, exchange: Exchange) -> None:
+    async def _relay(self, outlet: Outlet) -> None:
         """Wait until all has been written; whenever the socket is full, until it has room."""
         while True:
             if self._is_full:
-                await self._request.writer.drain()
+                await outlet.drain()
                 self._is_full = False
                 self._resumed = clock.now()
-                if not self._over:
-                    exchange.resume()
+                if not self._over and self._exchange is not None:
+                    self._exchange.resume()
             elif self._over:
                 return
             else:
-                self._changed.clear()
-                await self._changed.wait()
+                await self._next_change()
 
-    def _write(self, data: bytes) -> None:
-        """Write as `response.write` does, but without coroutines."""
-        if not self._transport.is_closing():
-            self._transport.write(b"%x\r\n%b\r\n" % (len(data), data) if self._is_chunked else data)
-            self._request.writer.output_size += len(data)
-
-    def _finish(self) -> None:
+    def _finish(self, outlet: Outlet) -> None:
         """Say how the response ends."""
         if isinstance(self._error, ConnectionError):
             raise self._error
         if self._is_whole():
-            status = self._head.status if self._head is not None else 0
             if self._streams and self._tail.is_error:
                 self._outcome = "failed"
             else:
-                self._outcome = "complete" if status < 400 else "refused"
+                self._outcome = "complete" if self._status < 400 else "refused"
             return
         self._outcome = "failed"
         if not self._streams:
@@ -412,7 +405,7 @@ class Passage:
             self._error = upstream_incomplete()
         is_ndjson = self._media_type == NDJSON
         before = self._tail.before_line() if is_ndjson else self._tail.before_event()
-        self._write(before + self._dialect.last_frame(self._error))
+        outlet.write(before + self._dialect.last_frame(self._error))
 
     def _is_whole(self) -> bool:
         if not self._streams or self._path not in WITH_LAST_LINE:
@@ -421,22 +414,13 @@ class Passage:
 
     # The timer.
 
-    def _is_stuck(self) -> bool:
-        """Return whether the client has taken nothing for READER_TIMEOUT, although something waits."""
-        if self._response is None:
-            return False
-        unsent = self._transport.get_write_buffer_size()
-        if unsent == 0 or unsent != self._unsent:
-            self._unsent, self._moved = unsent, clock.now()
-        return clock.now() - self._moved > self._config.reader_timeout
-
-    def _timeout(self) -> ChatError | None:
+    def _timeout(self, now: float) -> ChatError | None:
         """Return `upstream_timeout` if Ollama has been silent for too long."""
         if self._exchange is None or self._over or self._is_full:
             return None
         is_one_piece = self._path in QUEUED and not self._streams
         limit = ONE_PIECE_TIMEOUT if is_one_piece else self._config.first_token_timeout
-        if clock.now() - max(self._exchange.last_read, self._resumed) < limit:
+        if now - max(self._exchange.last_read, self._resumed) < limit:
             return None
         remedy = "have the answer streamed" if is_one_piece else "raise FIRST_TOKEN_TIMEOUT"
         return ChatError("upstream_timeout", f"Ollama sent nothing for {limit:g} s; try again, or {remedy}.")
@@ -453,7 +437,7 @@ class Passage:
             tokens=self._tail.tokens if is_complete and self._path in QUEUED else 0,
             code=self._error.code if self._outcome == "failed" and isinstance(self._error, ChatError) else "",
         )
-        status = self._head.status if self._head is not None else getattr(self._error, "status", 499)
+        status = self._status or getattr(self._error, "status", 499)
         log.event(
             logger,
             logging.INFO,

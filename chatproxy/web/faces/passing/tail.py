@@ -37,12 +37,21 @@ class Tail:
     """The end of a body, so far."""
 
     def __init__(self) -> None:
+        self._new = b""  # what has come since the last look
         self._last = b""  # bytes of the body
         self._line = b""  # the first bytes of the last line that has any
         self._is_closed = False  # whether that line has its newline
 
     def feed(self, data: bytes) -> None:
-        """Note what has come."""
+        """Note what has come. It is looked at by the piece, because a look at each token costs too much."""
+        self._new += data
+        if len(self._new) >= SIZE:
+            self._look()
+
+    def _look(self) -> None:
+        if not self._new:
+            return
+        data, self._new = self._new, b""
         self._last = data[-SIZE:] if len(data) >= SIZE else (self._last + data)[-SIZE:]
         text = data.rstrip(b"\r\n")
         if text:
@@ -54,16 +63,19 @@ class Tail:
     @property
     def tokens(self) -> int:
         """The number of tokens of an answer that is whole; 0 if it does not say."""
+        self._look()
         found = _TOKENS.findall(self._last)
         return int(found[-1]) if found else 0
 
     @property
     def is_error(self) -> bool:
         """Whether a stream that has its own end says there that it failed."""
+        self._look()
         return bool(_ERROR_BEGINS.match(self._line) or _ERROR_ENDS.search(self._last))
 
     def is_last_line(self) -> bool:
         """Return whether NDJSON ends with the line that Ollama writes last, or with an error."""
+        self._look()
         is_long = len(self._line) == SIZE
         end = self._last.rstrip() if is_long else self._line
         if not (self._is_closed or (self._may_be_closed(end) if is_long else _is_json(end))):
@@ -80,6 +92,7 @@ class Tail:
 
     def is_last_event(self) -> bool:
         """Return whether Server-Sent Events end with a last one, and with the empty line that ends it."""
+        self._look()
         if not self._last.endswith((b"\n\n", b"\r\n\r\n")):
             return False
         if self._line == _DONE or _LAST_EVENT_BEGINS.match(self._line):
@@ -88,10 +101,12 @@ class Tail:
 
     def before_line(self) -> bytes:
         """Return what has to stand between NDJSON so far and another line."""
+        self._look()
         return b"" if self._last.endswith(b"\n") or not self._last else b"\n"
 
     def before_event(self) -> bytes:
         """Return what has to stand between Server-Sent Events so far and another event."""
+        self._look()
         if self._last.endswith((b"\n\n", b"\r\n\r\n")) or not self._last:
             return b""
         return b"\n" if self._last.endswith(b"\n") else b"\n\n"
