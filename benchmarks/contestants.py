@@ -21,6 +21,7 @@ import aiohttp
 from benchmarks import machine
 
 PEERS: Final = Path(__file__).with_name("peers")
+COMMAND: Final = Path(__file__).parent.parent / "proxy.py"
 BIN: Final = Path(sys.executable).parent
 MAX_STREAMS: Final = 10_000  # the limit set for every contestant that has one
 START_TIMEOUT: Final = 20.0  # seconds
@@ -134,7 +135,7 @@ def _chatproxy(place: Place) -> list[str]:
         "max-subscribers": MAX_STREAMS,
     }
     flags = [part for name, value in settings.items() for part in (f"--{name}", str(value))]
-    return [str(BIN / "chatproxy"), *flags]
+    return [sys.executable, str(COMMAND), *flags]
 
 
 def _flask(place: Place) -> list[str]:
@@ -154,10 +155,11 @@ def _aiohttp(place: Place) -> list[str]:
 DIRECT: Final = Contestant("direct", lambda place: [], _ollama_requests)
 NGINX: Final = Contestant("nginx", _nginx, _ollama_requests, needs="nginx")
 CHATPROXY: Final = Contestant("chatproxy", _chatproxy, _chatproxy_requests)
+PASSING: Final = Contestant("chatproxy, passed on", _chatproxy, _ollama_requests)  # Ollama's own API
 FLASK: Final = Contestant("Flask + requests", _flask, _peer_requests, needs="gunicorn", max_streams=500)
 FASTAPI: Final = Contestant("FastAPI + httpx", _fastapi, _peer_requests, needs="fastapi")
 AIOHTTP: Final = Contestant("aiohttp", _aiohttp, _peer_requests)
-ALL: Final = (DIRECT, NGINX, CHATPROXY, AIOHTTP, FASTAPI, FLASK)
+ALL: Final = (DIRECT, NGINX, CHATPROXY, PASSING, AIOHTTP, FASTAPI, FLASK)
 
 
 @dataclass(frozen=True)
@@ -186,11 +188,16 @@ class Stage:
                 await _kill(process)
 
     async def _start(self, contestant: Contestant, place: Place) -> Process:
-        variables = {"PATH": os.environ["PATH"], "PORT": str(place.port), "OLLAMA": str(place.ollama)}
+        variables = {
+            "PATH": os.environ["PATH"],
+            "PYTHONPATH": str(PEERS),
+            "PORT": str(place.port),
+            "OLLAMA": str(place.ollama),
+        }
         with (place.folder / "log").open("ab") as log:
             return await asyncio.create_subprocess_exec(
                 *contestant.command(place),
-                cwd=place.folder if contestant is CHATPROXY else PEERS,
+                cwd=place.folder,
                 env=variables,
                 stdout=log,
                 stderr=log,

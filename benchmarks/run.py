@@ -20,7 +20,7 @@ from typing import Final
 import uvloop
 
 from benchmarks import contestants, documents, fake_ollama, figures, machine, markdown_stream, report, tables
-from benchmarks.contestants import CHATPROXY, DIRECT, NGINX, Contestant, Stage
+from benchmarks.contestants import CHATPROXY, DIRECT, NGINX, PASSING, Contestant, Stage
 from benchmarks.measure import OVERLOADED, RATE, Sample, climb, first_token, under_load
 from benchmarks.tables import OwnFigures, Round, Rounds
 
@@ -28,10 +28,10 @@ FILE: Final = Path(__file__).parent.parent / "BENCHMARKS.md"
 TIME_LIMIT: Final = 8 * 60.0  # seconds
 ABOUT: Final = """
 `make bench` gives the proxy one core, and the others to the fake Ollama and the readers, which are the same
-for all proxies. chatproxy runs as its command does, with the database on disk. Every token carries the time
-it was sent. Its delay includes everything else that is busy on the machine, so compare it with the delay of
-`direct`, which has no proxy. Figures are medians of rounds in which the contestants take turns; ratios are
-medians of the ratios within a round.
+for all proxies. chatproxy runs as its command does, with the database on disk; "passed on" is the same
+process, asked by Ollama's own API. Every token carries the time it was sent. Its delay includes everything
+else that is busy on the machine, so compare it with the delay of `direct`, which has no proxy. Figures are
+medians of rounds in which the contestants take turns; ratios are medians of the ratios within a round.
 """.strip()
 
 
@@ -105,7 +105,7 @@ class Bench:
         """Measure everything, and return the tables with their headings."""
         scale = self._scale
         some = await self._rounds(self._installed, scale.some)
-        leaders = [each for each in self._installed if each in (DIRECT, NGINX, CHATPROXY)]
+        leaders = [each for each in self._installed if each in (DIRECT, NGINX, CHATPROXY, PASSING)]
         many = await self._rounds(leaders, scale.many)
         most = await self._most()
         own = await self._own(some, many)

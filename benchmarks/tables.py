@@ -9,7 +9,7 @@ from statistics import median
 from typing import Final
 
 from benchmarks import documents as texts
-from benchmarks.contestants import CHATPROXY, DIRECT, FASTAPI, NGINX
+from benchmarks.contestants import CHATPROXY, DIRECT, FASTAPI, NGINX, PASSING
 from benchmarks.figures import Cost, HistoryCost, ResumeResult
 from benchmarks.load import TIMEOUT
 from benchmarks.markdown_stream import Smoothness
@@ -106,6 +106,11 @@ def ratio(rounds: Rounds, name: str, other: str) -> float | None:
     return _median([cost / beside for cost, beside in costs if beside])
 
 
+def _memory(rounds: Rounds, name: str) -> float | None:
+    """Return KiB per stream."""
+    return _median([turn.loaded.memory / 1024 for turn in rounds[name] if turn])
+
+
 def _median(values: Sequence[float]) -> float | None:
     return median(values) if values else None
 
@@ -146,8 +151,10 @@ def _relative_figures(some: Rounds, many: Rounds, own: OwnFigures) -> Iterable[S
     yield _row(f"CPU per token {for_some}, times FastAPI", ratio(some, name, FASTAPI.name), 0.33, "", 2)
     yield _row(f"CPU per token {for_many}, times nginx", ratio(many, name, NGINX.name), 2.0, "", 2)
     yield _row(f"delay {for_many}, 99%", _median([load.sample.p99 for load in loads]), 20, " ms")
-    memory = _median([load.memory / 1024 for load in loads])
-    yield _row(f"memory per stream {for_many}", memory, 64, " KiB")
+    yield _row(f"memory per stream {for_many}", _memory(many, name), 64, " KiB")
+    passed = "of what is passed on"
+    yield _row(f"CPU per token {passed}, times nginx", ratio(some, PASSING.name, NGINX.name), 1.6, "", 2)
+    yield _row(f"memory per stream {passed}", _memory(many, PASSING.name), 25, " KiB")
     yield _row("first token, later than direct by", _median(added), 3, " ms", 2)
 
 
