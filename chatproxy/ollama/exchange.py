@@ -322,14 +322,17 @@ class Exchange(asyncio.Protocol):
         status = self._parser.get_status_code()
         if self._answered or status < 200:  # informational (RFC 9110, 15.2): the final response follows
             return
+        if any(name == "transfer-encoding" and value.lower() != "chunked" for name, value in self._headers):
+            self._end(upstream_invalid("its transfer coding was not asked for"))
+            return
         self._answered = True
         self._head, self._headers = Head(status, self._headers), []
         if self._bodiless or status in {204, 304}:
             self._end(None)
 
     def on_body(self, data: bytes) -> None:
-        """Collect the body."""
-        if not self._over:
+        """Collect the body; one before the final head, of a status that HTTP does not have, is dropped."""
+        if self._answered and not self._over:
             self._body += data  # at most SLICE
 
     def on_message_complete(self) -> None:

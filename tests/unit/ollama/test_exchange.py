@@ -2,12 +2,16 @@
 
 import asyncio
 import gc
+import shutil
 import socket
+import ssl
 import struct
+import subprocess
 import tracemalloc
 import weakref
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from contextlib import asynccontextmanager, suppress
+from pathlib import Path
 
 import pytest
 import uvloop
@@ -19,7 +23,7 @@ from waiting import until
 from yarl import URL
 
 from chatproxy.errors import ChatError
-from chatproxy.ollama.exchange import MAX_HEAD, PIECE, SLICE, Endpoint, Exchange, Head
+from chatproxy.ollama.exchange import MAX_HEAD, PIECE, SLICE, Endpoint, Exchange, Head, _tls
 from chatproxy.ollama.turns import Turns
 
 OK = b"HTTP/1.1 200 OK\r\n"
@@ -308,6 +312,74 @@ async def test_a_reset_ends_no_body() -> None:
     assert isinstance(reader.ends[0].__cause__, ConnectionResetError)
 
 
+@pytest.mark.parametrize("length", [0, 10, 30, len(FRAMINGS["chunked"]) - 30])
+def test_a_reset_at_any_time_is_an_answer_that_stopped(length: int) -> None:
+    async def run() -> None:
+        async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+            writer.write(FRAMINGS["chunked"][:length])
+            await reader.readexactly(2)
+            no_linger = struct.pack("ii", 1, 0)
+            writer.get_extra_info("socket").setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, no_linger)
+
+        reader = await received(serve)
+        assert reader.outcome[2] == "upstream_incomplete"
+
+    on_both_loops(run)
+
+
+@pytest.fixture
+def certificate(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> ssl.SSLContext:
+    """Return the context of a server for localhost that exchanges trust."""
+    if shutil.which("openssl") is None:
+        pytest.skip("openssl is not installed")
+    key, chain = tmp_path / "key", tmp_path / "chain"
+    names = ["-subj", "/CN=localhost", "-addext", "subjectAltName=DNS:localhost"]
+    kind = ["-x509", "-newkey", "rsa:2048", "-nodes"]
+    files = ["-keyout", str(key), "-out", str(chain)]
+    subprocess.run(["openssl", "req", *kind, *files, *names], check=True, capture_output=True)
+    monkeypatch.setenv("SSL_CERT_FILE", str(chain))
+    context = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
+    context.load_cert_chain(chain, key)
+    return context
+
+
+def test_over_tls_it_is_the_same(certificate: ssl.SSLContext) -> None:
+    long = bytes(range(256)) * 8192
+    cases = {
+        **{name: (response, None) for name, response in FRAMINGS.items()},
+        "long": (OK + b"Content-Length: %d\r\n\r\n" % len(long) + long, None),
+        "cut": (OK + b"Content-Length: 6\r\n\r\nhello", "upstream_incomplete"),
+    }
+
+    async def over_tls(response: bytes) -> Reader:
+        async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+            assert await reader.readexactly(len(long)) == long
+            await sending(response)(reader, writer)
+
+        def pause() -> None:
+            exchange.pause()
+            exchange.resume()
+
+        server = Server(serve)
+        async with await asyncio.start_server(server, "localhost", 0, ssl=certificate) as listening:
+            server.url = f"https://localhost:{listening.sockets[0].getsockname()[1]}"
+            exchange = await ask(server, reader := Reader(pause), body=long)
+            await asyncio.wait_for(reader.over.wait(), 10)
+        return reader
+
+    async def run() -> None:
+        for name, (response, code) in cases.items():
+            reader = await over_tls(response)
+            assert reader.outcome[2] == code, name
+            assert reader.body == (await received(sending(response))).body, name
+
+    _tls.cache_clear()
+    try:
+        on_both_loops(run)
+    finally:
+        _tls.cache_clear()
+
+
 @pytest.mark.parametrize(
     "garbage",
     [
@@ -316,17 +388,34 @@ async def test_a_reset_ends_no_body() -> None:
         OK + b"Content-Length: 5\r\nTransfer-Encoding: chunked\r\n\r\n",
         OK + b"Transfer-Encoding: chunked\r\n\r\n2\r\nhe\r\nzz\r\n",
         b"HTTP/1.1 101 Switching Protocols\r\nConnection: Upgrade\r\nUpgrade: h2c\r\n\r\n",
+        OK + b"Transfer-Encoding: gzip, chunked\r\n\r\n5\r\nhello\r\n0\r\n\r\n",
+        OK + b"Transfer-Encoding: gzip\r\nTransfer-Encoding: chunked\r\n\r\n5\r\nhello\r\n0\r\n\r\n",
+        OK + b"Transfer-Encoding: identity\r\n\r\nhello",
+        OK + b"Content-Length: -5\r\n\r\nhello",
+        OK + b"Content-Length: 99999999999999999999999\r\n\r\nhello",
+        OK + b"Transfer-Encoding: chunked\r\n\r\nfffffffffffffffffffff\r\nhello",
+        OK + b"Transfer-Encoding: chunked\r\n\r\n5\r\nhello0\r\n\r\n",
+        OK + b"Content-Type: a\r\n b\r\nContent-Length: 5\r\n\r\nhello",
+        OK + b"Content-Type: a\x01b\r\nContent-Length: 5\r\n\r\nhello",
+        b"HTTP/1.1 100 Continue\r\nContent-Length: 3\r\n\r\nbad" + FRAMINGS["length"],
         OK + b"X: " + b"x" * MAX_HEAD,
         b"HTTP/1.1 100 Continue\r\n\r\n" * 3000,
         OK + b"Transfer-Encoding: chunked\r\n\r\n1;" + b"x" * MAX_HEAD,
         OK + b"Transfer-Encoding: chunked\r\n\r\n0\r\nX: " + b"x" * 2 * MAX_HEAD,
     ],
-    ids=range(9),
+    ids=range(19),
 )
 async def test_what_is_not_http_or_never_ends(garbage: bytes) -> None:
     reader = await received(holding(garbage))
     assert reader.outcome[2] == "upstream_invalid"
     assert b"hello".startswith(reader.body)
+
+
+async def test_a_status_that_http_does_not_have_is_no_answer() -> None:
+    early = b"HTTP/1.1 099 Early\r\nContent-Length: 3\r\n\r\nbad"
+    for pieces in ((early + FRAMINGS["length"],), by_byte(early + FRAMINGS["length"])):
+        assert (await received(sending(*pieces))).outcome == (200, b"hello", None)
+    assert (await received(holding(early * 2000))).outcome == (None, b"", "upstream_invalid")
 
 
 async def test_what_follows_the_body_is_ignored() -> None:
