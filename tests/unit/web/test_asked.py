@@ -47,10 +47,24 @@ def test_the_model_of_a_form_is_read() -> None:
     file = (
         b'Content-Disposition: form-data; name="file"; filename="model"\r\n\r\n' + b"\0name=model\r\n" * 100
     )
-    for name in (b'name="model"', b"name=model", b'filename="a"; name="model"'):
+    for name in (b'name="model"', b"name=model", b'x="a"; name="model"'):
         field = b"content-disposition: form-data; " + name + b"\r\nContent-Type: text/plain\r\n\r\nwhisper:1"
         assert asked(form(file, field), FORM) == Asked("whisper:1")
     assert asked(form(file), FORM) == Asked()
     assert asked(form(file), "multipart/form-data") == Asked()
     assert asked(form(file), "multipart/form-data; boundary=\udcff") == Asked()
     assert asked(form(*[file] * 1000, field), FORM) == Asked()
+
+
+def test_what_only_looks_like_the_model_of_a_form_is_not() -> None:
+    disposition = b'Content-Disposition: form-data; name="model"'
+    other, model = disposition + b"\r\n\r\nother", disposition + b"\r\n\r\nwhisper:1"
+    content = b'Content-Disposition: form-data; name="file"; filename="a"\r\n\r\n'
+    for before in (
+        content + b"--x-10\r\n" + other,
+        content + b"a--x-1\r\n" + other,
+        disposition + b'; filename="a"\r\n\r\nother',
+    ):
+        assert asked(form(before, model), FORM) == Asked("whisper:1")
+    assert asked(b"before --x-1\r\n" + other + b"\r\n" + form(model), FORM) == Asked("whisper:1")
+    assert asked(form(content) + form(other), FORM) == Asked()

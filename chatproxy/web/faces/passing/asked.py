@@ -61,9 +61,15 @@ def _model_of_form(body: bytes | bytearray, boundary: str) -> str:
     for _ in range(MOST_FIELDS):
         if place < 0:
             break
-        _, _, field = bytes(body[place : place + MAX_HEAD]).partition(b"\r\n")
-        head, _, value = field.partition(b"\r\n\r\n")
-        if message_from_bytes(head).get_param("name", header="content-disposition") == "model":
-            return value.partition(b"\r\n")[0][:MAX_NAME].decode(errors="replace")
-        place = body.find(separator, place + len(separator))
+        start = place + len(separator)
+        rest, _, field = bytes(body[start : start + MAX_HEAD]).partition(b"\n")
+        if place == 0 or body[place - 1 : place] == b"\n":  # elsewhere it is part of a field
+            if rest.rstrip() == b"--":
+                break
+            head, _, value = field.partition(b"\r\n\r\n")
+            described = message_from_bytes(head)
+            name = described.get_param("name", header="content-disposition")
+            if not rest.strip() and name == "model" and described.get_filename() is None:
+                return value.partition(b"\r\n")[0][:MAX_NAME].decode(errors="replace")
+        place = body.find(separator, start)
     return ""
