@@ -81,6 +81,9 @@ async def test_what_ollama_refuses_passes_untouched(client: Client, fake: FakeOl
     assert (got.status, got.body) == (404, recorded("no_such_path"))
     assert fake.chats[-1].target == "/v1/none?beta=%26&x"
     assert (await call(client, "HEAD", "/api/tags")).body == b""
+    fake.instead["/v1/chat/completions"] = Script([b"data: [DONE]\n\n"], content_type=SSE)
+    head = await exchange(client, request("HEAD", "/v1/chat/completions", CLOSE))
+    assert (head.status, head.body) == (200, b"")
 
 
 @pytest.mark.parametrize("prefix", ["", "/x/y"], ids=["root", "mounted"])
@@ -156,6 +159,8 @@ async def test_models_are_managed_elsewhere(client: Client, fake: FakeOllama) ->
             "/v1/x%2f..%2fdelete",
             "/v1//models",
             "/v1/x%5c..",
+            "/v1/%252e%252e/api/delete",
+            "/v1/..;/api/delete",
         ):
             got = await exchange(client, request("POST", path, CLOSE))
             cases.expect(404, got.status, path)

@@ -231,7 +231,12 @@ class Passage:
         self._head = head
         headers = dict(head.headers)
         self._media_type = headers.get("content-type", "").partition(";")[0].strip().lower()
-        self._streams = head.status == 200 and self._media_type in STREAMS and "content-length" not in headers
+        self._streams = (
+            head.status == 200
+            and self._request.method != "HEAD"  # whose response has no body to end
+            and self._media_type in STREAMS
+            and "content-length" not in headers
+        )
         if self._ticket is not None:
             self._ticket.discard_body()
         self._changed()
@@ -463,6 +468,7 @@ def _plain(path: str) -> str:
     Raises `not_found` for one that a proxy in front of Ollama may shorten.
     """
     plain = unquote(path, errors="replace")
-    if any(segment in {"", ".", ".."} for segment in re.split(r"[/\\]", plain)[1:]):
+    segments = re.split(r"[/\\]", unquote(plain, errors="replace"))[1:]  # some proxies decode twice
+    if any(segment.partition(";")[0] in {"", ".", ".."} for segment in segments):
         raise ChatError("not_found", f"There is nothing at {path[:200]}; check the address.")
     return plain
