@@ -101,7 +101,8 @@ class Planner:
         Raises, in the order of docs/api.md, Sending: `invalid` for `replaces`, `not_found` for the document,
         then `model_not_found`, `no_models`, `no_suitable_model` or `upstream_…`, then `message_too_long`.
         """
-        if request.replaces is not None:
+        # What comes after an imported answer may be another one.
+        if request.replaces is not None and request.follows is None:
             await self._store.messages.check_replaces(session, request.replaces)
         passages = await self._passages(owner, session, request)
         named = selection.named(request.model, session.model, self._config.default_model)

@@ -141,11 +141,12 @@ _VERSIONS: Final = f"""
     WITH given AS (
         SELECT id, place, reply_to, session FROM message WHERE id = :id AND session = {_KEY}
     ), question AS (
-        SELECT id, place, session FROM message WHERE id = (SELECT ifnull(reply_to, id) FROM given)
-    ), other (id, place) AS (
-        SELECT id, place FROM message WHERE session = (SELECT session FROM question)
+        SELECT id, place, role, session FROM message WHERE id = (SELECT ifnull(reply_to, id) FROM given)
+    ), other (id, place, role) AS (
+        SELECT id, place, role FROM message WHERE session = (SELECT session FROM question)
     ), standing (id) AS (
         SELECT other.id FROM other, question WHERE other.place = question.place AND question.place > 0
+        AND other.role = question.role
         AND other.id > ifnull((SELECT max(other.id) FROM other, question
             WHERE other.place BETWEEN 1 AND question.place - 1 AND other.id < question.id), 0)
         AND other.id < ifnull((SELECT min(other.id) FROM other, question
@@ -185,7 +186,8 @@ _VERSION: Final = f"""
 """
 _SHOWN: Final = f"FROM message WHERE id = :id AND session = {_KEY} AND id = {_at('message.place')}"
 _COUNT_FROM: Final = f"SELECT {_LENGTH} - place + 1 AS number {_SHOWN}"
-_REPLACEABLE: Final = f"SELECT place {_SHOWN} AND role = 'user'"
+_SHOWN_PLACE: Final = f"SELECT place {_SHOWN}"
+_REPLACEABLE: Final = f"{_SHOWN_PLACE} AND role = 'user'"
 # What a session was used for besides an answer and its question; what was imported before it does not count.
 _BESIDES: Final = f"""
     SELECT 1 FROM message WHERE session = {_KEY} AND id <> :id AND (id > :id OR asked IS NOT NULL) LIMIT 1
@@ -404,7 +406,7 @@ class Messages:
     async def begin(self, session: Session, turn: NewTurn) -> tuple[Message, Message]:
         """Commit the question, and its answer as `streaming`; supersede what the question replaces.
 
-        Raises `not_found` if the session was deleted, `invalid` if `replaces` names no user message, and
+        Raises `not_found` if the session was deleted, `invalid` if `replaces` is not in the conversation, and
         `session_busy` if the turn's `client_message_id` is stored already.
         """
         size = size_of(turn.content, *turn.images, *[source.snippet for source in turn.sources])
@@ -529,7 +531,7 @@ async def _begin(connection: Connection, session_id: str, turn: NewTurn) -> tupl
     if turn.replaces is None:
         place += 1
     else:
-        rows = await fetch(connection, _REPLACEABLE, session=session_id, id=turn.replaces)
+        rows = await fetch(connection, _SHOWN_PLACE, session=session_id, id=turn.replaces)
         place = _replaced_place(rows)
     try:
         question = await _insert_question(connection, key, place, turn)

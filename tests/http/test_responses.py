@@ -128,6 +128,19 @@ async def test_images_stay_with_their_message(client: Client, fake: FakeOllama) 
     assert [message.get("images") for message in fake.requests[-1]["messages"]] == [None, None, None]
 
 
+async def test_a_conversation_goes_on_between_two_answers(client: Client, fake: FakeOllama) -> None:
+    spoken = [("user", "one"), ("assistant", "two"), ("assistant", "three"), ("user", "four")]
+    first = await create(client, input=[{"role": role, "content": content} for role, content in spoken])
+    session = first["id"].removeprefix("resp_").rpartition("_")[0]
+    two = (await client.messages(session))[1]["id"]
+    await create(client, previous_response_id=f"resp_{session}_{two}", input="other")
+    assert [message["content"] for message in fake.requests[-1]["messages"]] == ["one", "two", "other"]
+    shown = await client.messages(session)
+    assert [message["content"] for message in shown] == ["one", "two", "other", "Hello from a fake."]
+    path = f"{SESSIONS}/{session}/messages/{shown[2]['id']}/versions"
+    assert [each["content"] for each in (await client.call("GET", path))["messages"]] == ["other"]
+
+
 async def test_two_may_not_follow_one_response_at_once(client: Client, fake: FakeOllama) -> None:
     first = await create(client)
     fake.script = Script(answer("One two"), gate=(gate := Gate()))
