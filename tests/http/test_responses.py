@@ -219,6 +219,19 @@ async def test_a_waiting_call_may_be_left(client: Client, fake: FakeOllama) -> N
     assert (await client.messages(session["id"]))[-1]["content"] == "One two"
 
 
+async def test_a_response_may_be_asked_for_by_head(client: Client, fake: FakeOllama) -> None:
+    response = await create(client)
+    whole = await client.call("GET", f"{RESPONSES}/{response['id']}")
+    for query in ({}, {"stream": "true"}):
+        path = client.url(f"{RESPONSES}/{response['id']}")
+        async with client.http.head(path, params=query) as head:
+            assert (head.status, head.content_type) == (200, "application/json")
+            assert head.content_length == len(json.dumps(whole, ensure_ascii=False, separators=(",", ":")))
+    async with client.http.head(client.url(f"{RESPONSES}/resp_x_1")) as head:
+        assert head.status == 404
+    assert len(fake.chats) == 1  # nothing was passed on
+
+
 # -- what is not kept
 
 

@@ -159,7 +159,7 @@ async def create_response(request: web.Request) -> web.StreamResponse:
     return _object(answer)
 
 
-@routes.get(RESPONSE, allow_head=False)
+@routes.get(RESPONSE)
 @operation(
     "getResponse",
     "Get a Response as it is now, or stream its events.",
@@ -171,7 +171,8 @@ async def create_response(request: web.Request) -> web.StreamResponse:
 async def get_response(request: web.Request) -> web.StreamResponse:
     after = _starting_after(request)
     _, answer = await _find(request, request.match_info["rid"])
-    if request.query.get("stream", "").lower() in _TRUE:
+    # HEAD is allowed, as it would be passed on to Ollama otherwise; it has nothing to stream.
+    if request.query.get("stream", "").lower() in _TRUE and request.method == "GET":
         return await _stream(request, answer, after=after)
     return _object(answer)
 
