@@ -12,6 +12,7 @@ import msgspec
 from msgspec import Raw, Struct
 
 from chatproxy.errors import ChatError
+from chatproxy.ollama.lenient import mended
 from chatproxy.store.records import ImportedTurn
 
 MAX_MESSAGES: Final = 20_000  # of one conversation
@@ -60,9 +61,15 @@ def unreadable(what: str) -> ChatError:
 
 
 def decoded(raw: Raw | bytearray, kind: type[T]) -> T:
-    """Return a part of a file as a value of this type. Raises `invalid`."""
+    """Return a part of a file as a value of this type, with U+FFFD for each half of a character.
+
+    Raises `invalid`.
+    """
     try:
-        return msgspec.json.decode(raw, type=kind)
+        try:
+            return msgspec.json.decode(raw, type=kind)
+        except msgspec.DecodeError:
+            return msgspec.json.decode(mended(raw), type=kind)
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
         raise unreadable(f"This conversation cannot be read ({_problem(error)})") from error
 

@@ -1,5 +1,6 @@
 """Another program's JSON, read leniently: a value of the wrong type is unknown, and spoils nothing else."""
 
+import re
 from collections.abc import Iterator
 from functools import cache
 from typing import Annotated, Any, Final, TypeVar, get_args
@@ -9,6 +10,10 @@ from msgspec import UNSET, Meta, Raw, Struct, UnsetType, ValidationError
 from msgspec.structs import fields
 
 T = TypeVar("T", bound=Struct)
+
+# A character beyond U+FFFF is two escapes in JSON. Programs that cut texts by UTF-16 write one alone.
+_HALF: Final = re.compile(rb"(\\(?<!\\\\)(?:\\\\)*+u)(?:[dD][89abAB]..\\u[dD][c-fC-F]..|([dD][89a-fA-F]..))")
+MAX_ESCAPES: Final = 250_000  # of JSON that is mended, as the event loop may have to wait for it
 
 STRICT: Final = "strict"  # marks a field without which the rest is worthless: `Annotated[str, STRICT]`
 
@@ -73,3 +78,14 @@ def with_raw_fields(kind: type[Struct]) -> type[Struct]:
     raw = [(each.name, Raw | UnsetType, UNSET) for each in fields(kind)]
     names = {each.name: each.encode_name for each in fields(kind)}
     return msgspec.defstruct(kind.__name__, raw, rename=names)
+
+
+def mended(data: bytes | bytearray | Raw) -> bytes:
+    """Return JSON with U+FFFD for each half of a character, which msgspec refuses and others read.
+
+    Nothing is changed beyond MAX_ESCAPES.
+    """
+    given = bytes(data)
+    if given.count(b"\\") > MAX_ESCAPES:
+        return given
+    return _HALF.sub(lambda found: found[1] + b"fffd" if found[2] else found[0], given)

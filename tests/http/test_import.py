@@ -157,6 +157,20 @@ async def test_the_conversation_goes_on(client: Client, fake: FakeOllama) -> Non
     assert stream.events[0]["userMessageId"] is None
 
 
+async def test_half_a_character_spoils_no_conversation(client: Client) -> None:
+    """Programs that cut texts by UTF-16 leave half of a character, which no text in UTF-8 has."""
+    contents = ["cut \ud83c", "\udf08 \ud83c\ud83c\udf08", "\\\ud83c \\ud83c \\n\ud83c"]
+    file = chat(1, *contents)
+    file["chat"]["title"] = "Rain \ud83c"
+    (session,) = (await imported(client, file))["sessions"]
+    assert session["title"] == "Rain \ufffd"
+    assert await texts(client, session["sessionId"]) == [
+        "user: cut \ufffd",
+        "assistant: \ufffd \ufffd🌈",
+        "user: \\\ufffd \\ud83c \\n\ufffd",
+    ]
+
+
 # -- again
 
 
@@ -224,7 +238,7 @@ async def test_what_another_form_of_a_name_imported_is_known_once_names_are_fold
         (b'{"name": "ann"}', 422, "no conversation of"),
         (b'{"session": {}, "messages": []}', 422, "missing required field"),
         (b'{"chat": {"messages": []}}', 422, "no messages"),
-        (b'{"chat": {"messages": [{"role": "user", "content": "\\ud800"}]}}', 422, "valid JSON"),
+        (b'{"chat": {"messages": [{"role": "user", "content": "\\ud80"}]}}', 422, "valid JSON"),
         (b'{"mapping": {"a": {"parent": "b"}, "b": {"parent": "a"}}}', 422, "circle"),
         (b'{"mapping": ' + b"[" * 100_000 + b"]" * 100_000 + b"}", 422, "deeply"),
     ],
