@@ -22,6 +22,7 @@ from chatproxy.imports.conversation import (
     listed,
     name,
     text,
+    title,
     unreadable,
     value,
     when,
@@ -57,7 +58,7 @@ def read(found: Fields) -> Conversation:
     left_out["branches"] += len(nodes) - len(path)
     return Conversation(
         id=name(value(found.get("conversation_id"))) or name(value(found.get("id"))),
-        title=name(value(found.get("title"))),
+        title=title(value(found.get("title"))),
         created_at=when(value(found.get("create_time"))),
         updated_at=when(value(found.get("update_time"))),
         turns=_turns((value(fields(nodes[id]).get("message")) for id in path), model, left_out),

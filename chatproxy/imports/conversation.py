@@ -19,7 +19,8 @@ MAX_MESSAGES: Final = 20_000  # of one conversation
 MAX_SYSTEM: Final = 128 * 1024  # characters of instructions that become the system prompt
 MAX_IMAGE: Final = 12 * 1024 * 1024  # bytes
 MAX_IMAGES: Final = 32  # of a message
-MAX_NAME: Final = 512  # characters of a model's name, and of a title
+MAX_NAME: Final = 512  # characters of a model's name
+MAX_TITLE: Final = 500  # characters
 
 # What can be left out, and the sentence that says so.
 SENTENCES: Final[Mapping[str, str]] = {
@@ -124,6 +125,11 @@ def text(found: object) -> str:
 def name(found: object) -> str | None:
     """Return a name, cut if it is long; None for anything else."""
     return text(found)[:MAX_NAME].strip() or None
+
+
+def title(found: object) -> str | None:
+    """Return a title, cut if it is long; None for anything else."""
+    return text(found)[:MAX_TITLE].strip() or None
 
 
 def when(found: object) -> str | None:

@@ -26,6 +26,7 @@ from chatproxy.imports.conversation import (
     listed,
     name,
     text,
+    title,
     too_many,
     unreadable,
     value,
@@ -76,7 +77,7 @@ def read(found: Fields) -> Conversation:
     models = [name(model) for model in listed(value(chat.get("models")))]
     return Conversation(
         id=name(value(found.get("id"))) or name(value(chat.get("id"))),
-        title=name(value(found.get("title"))) or name(value(chat.get("title"))),
+        title=title(value(found.get("title"))) or title(value(chat.get("title"))),
         created_at=when(value(found.get("created_at"))) or when(value(chat.get("timestamp"))),
         updated_at=when(value(found.get("updated_at"))),
         turns=_turns(map(value, messages), prompts, next(iter(models), None), left_out),

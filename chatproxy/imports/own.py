@@ -12,6 +12,7 @@ from chatproxy.imports.conversation import (
     MAX_IMAGE,
     MAX_IMAGES,
     MAX_MESSAGES,
+    MAX_TITLE,
     Conversation,
     Fields,
     decoded,
@@ -45,7 +46,7 @@ def read(found: Fields) -> Conversation:
     left_out["documents"] += session.document_id is not None
     return Conversation(
         id=session.id,
-        title=name(session.title),
+        title=(session.title or "")[:MAX_TITLE] or None,
         model=name(session.model),
         system=session.system,
         created_at=when(session.created_at),

@@ -45,7 +45,7 @@ async def filled(client: Client, fake: FakeOllama) -> None:
     """One session of every kind of message."""
     for shown in fake.shows.values():
         shown["capabilities"] = [*shown["capabilities"], "vision"]
-    await client.new_session(title="Empty", system="Be brief.", model="gemma3:270m")
+    await client.new_session(title=" Empty\n", system="Be brief.", model="gemma3:270m")
     session = await client.new_session()
     picture = b64encode(b"the sun").decode()
     fake.script = says("Bright", thinking="hm")

@@ -171,6 +171,24 @@ async def test_half_a_character_spoils_no_conversation(client: Client) -> None:
     ]
 
 
+async def test_a_long_title_is_cut_to_what_a_session_may_have(client: Client) -> None:
+    nodes = {"a": {"message": {"author": {"role": "user"}, "content": {"parts": ["Hi"]}}}}
+    own = {"id": "own", "model": None, "documentId": None, "messageCount": 0, "system": None}
+    own |= {"createdAt": "", "updatedAt": ""}
+    long = "Rainbow " * 200_000
+    file = [
+        {"mapping": nodes, "title": long},
+        {"chat": {"title": long, "messages": [{"role": "user", "content": "Hi"}]}},
+        {"session": {**own, "title": long}, "messages": []},
+    ]
+    sessions = (await imported(client, file))["sessions"]
+    assert len(sessions) == 3
+    for session in sessions:
+        path, title = f"/api/chat/sessions/{session['sessionId']}", session["title"]
+        assert long.startswith(title)
+        assert (await client.call("PATCH", path, json={"title": title}))["title"] == title
+
+
 # -- again
 
 
