@@ -254,6 +254,7 @@ async def test_what_another_form_of_a_name_imported_is_known_once_names_are_fold
         (b'[{"mapping": nonsense}]', 422, "valid JSON"),
         (b'[{"mapping": {"a": "\xff"}}]', 422, "no messages|valid JSON"),
         (b'{"name": "ann"}', 422, "no conversation of"),
+        (b'[{"name": "ann"}, {"name": ', 400, "in the middle"),
         (b'{"session": {}, "messages": []}', 422, "missing required field"),
         (b'{"chat": {"messages": []}}', 422, "no messages"),
         (b'{"chat": {"messages": [{"role": "user", "content": "\\ud80"}]}}', 422, "valid JSON"),

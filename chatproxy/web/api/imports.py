@@ -171,16 +171,17 @@ class _Import:
         self._refusals: list[RefusedConversation] = []
 
     async def run(self) -> ImportResult:
-        """Read the file. Raises what is wrong with it if nothing in it was a conversation."""
+        """Read the file. Raises what is wrong with it if nothing in it can be imported."""
         stopped: ChatError | None = None
         try:
             await self._read()
         except ChatError as error:
             stopped = error
-        if not self._sessions and not self._refusals and stopped is not None:
-            raise stopped
-        if not self._sessions and self._refusals and stopped is None:
-            raise ChatError(self._refusals[0].code, self._refusals[0].error)
+        if not self._sessions:
+            if stopped is not None:
+                raise stopped
+            if self._refusals:
+                raise ChatError(self._refusals[0].code, self._refusals[0].error)
         return ImportResult(
             imported=self._counts["imported"],
             known=self._counts["known"],
