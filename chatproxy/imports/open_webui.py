@@ -37,6 +37,8 @@ from chatproxy.store.records import ImportedTurn
 _BEGIN: Final = "<details"
 _END: Final = "</details>"
 _TYPE: Final = re.compile(r'\btype="(\w+)"')
+# What an answer may have beside its text: why it failed, and one answer made of those of several models.
+_BESIDES: Final = ("error", "merged")
 _QUOTED: Final = re.compile(r"^> ?", re.MULTILINE)
 
 
@@ -107,6 +109,7 @@ def _turns(
             left_out["images"] += len(images)
             thinking, content = _thinking(content, left_out)
             thinking, content = _output(message, thinking, content, left_out)
+            left_out["other"] += sum(bool(get(message, part)) for part in _BESIDES)
             if not content.strip() and not thinking.strip():
                 continue
             is_whole = get(message, "done") is not False
@@ -129,6 +132,7 @@ def _content(content: object, left_out: Counter[str]) -> tuple[str, list[bytes]]
     """Return the text and the images of a message's content, which is a text or a list of parts."""
     if isinstance(content, str):
         return content, []
+    left_out["other"] += content is not None and not isinstance(content, list)
     texts: list[str] = []
     images: list[bytes] = []
     for part in listed(content):

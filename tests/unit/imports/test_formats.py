@@ -203,6 +203,20 @@ def test_reading_takes_as_long_as_the_text_is(text: str) -> None:
     assert long < 8 * short + 0.05
 
 
+def test_what_an_answer_has_beside_its_text_is_counted() -> None:
+    asked = {"role": "user", "content": "Hi"}
+    for message in (
+        {"role": "assistant", "content": "", "error": {"content": "Connection refused"}},
+        {"role": "assistant", "content": "Hello", "error": True},
+        {"role": "assistant", "content": "Hello", "merged": {"status": True, "content": "Both"}},
+        {"role": "assistant", "content": {"text": "Hello"}},
+    ):
+        found, _ = read("open_webui", {"chat": {"messages": [asked, message]}})
+        assert +found.left_out == {"other": 1}, message
+    found, _ = read("open_webui", {"chat": {"messages": [asked, {"role": "assistant", "content": None}]}})
+    assert +found.left_out == {}
+
+
 def test_thinking_in_details() -> None:
     content = (
         'Before <details type="reasoning" done="true">\n<summary>Thought</summary>\n> a\n> b\n</details>\n'
