@@ -66,7 +66,6 @@ class Asked(Struct, frozen=True, kw_only=True, omit_defaults=True):
     temperature: float | None = None
     text: Raw = Raw(b'{"format":{"type":"text"}}')
     top_p: float | None = None
-    user: str | None = None
 
 
 class IncompleteDetails(Struct, frozen=True):
@@ -139,7 +138,7 @@ class Response(Struct, frozen=True, kw_only=True):
     tools: list[dict[str, Any]] = []
     top_p: float | None
     truncation: Literal["auto"] = "auto"
-    user: str | None
+    user: None = None
 
 
 class ResponseEvent(Struct, frozen=True):
