@@ -360,6 +360,14 @@ async def test_a_malformed_number_is_refused(sdk: AsyncOpenAI, given: str) -> No
         await sdk.responses.retrieve(response.id, stream=True, extra_query={"starting_after": given})
 
 
+async def test_a_schema_is_not_forgotten(client: Client, sdk: AsyncOpenAI) -> None:
+    for without in ({}, {"schema": None}):
+        with pytest.raises(openai.UnprocessableEntityError, match="json_schema needs one") as refused:
+            await create(sdk, text={"format": {"type": "json_schema", "name": "n", **without}})
+        assert refused.value.param == "text.format.schema"
+    assert (await client.call("GET", "/api/chat/sessions"))["sessions"] == []
+
+
 async def test_a_refused_request_leaves_no_session(client: Client, sdk: AsyncOpenAI) -> None:
     with pytest.raises(openai.UnprocessableEntityError, match="is not installed"):
         await create(sdk, model="nobody:1b")

@@ -99,7 +99,7 @@ class ResponseRequest(Struct, frozen=True, kw_only=True):
     top_logprobs: Annotated[Raw | UnsetType, at_most(MAX_JSON, "Not possible here.", enum=[None, 0])] = UNSET
 
     def check(self) -> None:
-        """Raise `unsupported_parameter` for what cannot be done here."""
+        """Raise `unsupported_parameter` for what cannot be done here, `invalid` for a missing schema."""
         advice = {
             "conversation": "go on with previous_response_id instead",
             "prompt": "send the text itself as instructions and input",
@@ -109,6 +109,9 @@ class ResponseRequest(Struct, frozen=True, kw_only=True):
             value = getattr(self, name)
             if value is not UNSET and bytes(value) not in {b"null", b"0"}:
                 raise unsupported(name, f"{name} is not possible here; {instead}.")
+        wanted = self.text.format if self.text else None
+        if wanted is not None and wanted.type == "json_schema" and wanted.schema is None:
+            raise _invalid("text.format.schema", "a json_schema needs one")
         if self.store is False:
             raise unsupported(
                 "store", "background and previous_response_id need a Response that is kept; send store: true."
