@@ -186,7 +186,7 @@ async def test_any_answer_of_a_session_is_a_response(client: Client) -> None:
         ([{"role": "tool", "content": "Hi"}], 422, "input[0].role"),
         ([{"role": "user", "content": [{"type": "input_text", "text": 7}]}], 422, "input[0]"),
         ({}, 422, "input"),
-        (None, 422, "input"),
+        (None, 422, "expected `str | array`, got `null`"),
         ("", 422, "says something"),
         ([{"role": "user", "content": [{"type": "input_image", "image_url": IMAGE}] * 33}], 422, "32 images"),
     ],

@@ -225,18 +225,14 @@ def is_kept(body: bytes | bytearray) -> bool:
 def question_of(given: Raw) -> Question:
     """Return what an input asks. Raises `invalid`, `too_large` or `unsupported_parameter`."""
     raw = memoryview(given)
-    if raw[0] == ord('"'):
-        turns = [ImportedTurn(role="user", content=msgspec.json.decode(given, type=str))]
-    else:
-        images = sum(image.end() - image.start() for image in _IMAGE.finditer(raw))
-        if len(raw) - images > MAX_INPUT:
-            raise ChatError("too_large", TOO_LONG)
-        with reading_json("input"):
-            items = msgspec.json.decode(given, type=list[Item])
-        turns = [
-            turn for number, item in enumerate(items) if (turn := _turn(item, f"input[{number}]")) is not None
-        ]
-    return _question(turns)
+    images = sum(image.end() - image.start() for image in _IMAGE.finditer(raw))
+    if raw[0] == ord("[") and len(raw) - images > MAX_INPUT:
+        raise ChatError("too_large", TOO_LONG)
+    with reading_json("input"):
+        said = msgspec.json.decode(given, type=str | list[Item])
+    items = [Item(role="user", content=said)] if isinstance(said, str) else said
+    turns = [_turn(item, f"input[{number}]") for number, item in enumerate(items)]
+    return _question([turn for turn in turns if turn is not None])
 
 
 def unsupported(field: str, sentence: str) -> ChatError:
