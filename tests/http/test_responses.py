@@ -268,6 +268,18 @@ async def test_a_body_that_is_no_json_is_judged_by_ollama(client: Client, fake: 
     assert (await client.call("GET", SESSIONS))["sessions"] == []
 
 
+@pytest.mark.parametrize(
+    "kept", [b'"store": true', b'"background": true', b'"previous_response_id": "resp_x_1"']
+)
+async def test_half_a_character_is_no_reason_to_keep_nothing(
+    client: Client, fake: FakeOllama, kept: bytes
+) -> None:
+    body = b'{"input": "cut \\ud83c", %b}' % kept
+    refused = await client.call("POST", RESPONSES, status=400, data=BytesIO(body), headers=JSON)
+    assert refused["error"]["code"] == "malformed"
+    assert not fake.chats
+
+
 async def test_only_what_is_kept_is_there_without_passing(serve: Serve, fake: FakeOllama) -> None:
     client = await serve(passthrough=False)
     response = await create(client)
