@@ -161,9 +161,9 @@ _VERSIONS: Final = f"""
         FROM message WHERE id IN version AND id < ifnull(:before, {MAX_ID})
         WINDOW newest AS (ORDER BY id DESC)
     )
-    SELECT {COLUMNS.replace("message.session", "page.session")},
-        (SELECT count(*) FROM version) AS total, id > (SELECT min(id) FROM version) AS more
-    FROM page WHERE number <= :limit AND (number = 1 OR bytes <= :size) ORDER BY id DESC
+    SELECT {COLUMNS.replace("message.session", "page.session")}, total, id > first AS more
+    FROM (SELECT count(*) AS total, min(id) AS first FROM version)
+    LEFT JOIN page ON number <= :limit AND (number = 1 OR bytes <= :size) ORDER BY id DESC
 """
 _EARLIER: Final = f"""
     SELECT question.id AS question_id, answer.id AS answer_id, question.fingerprint
@@ -311,8 +311,8 @@ class Messages:
             limit=limit,
             size=PAGE_BYTES,
         )
-        total = rows[0]["total"] if rows else 0
-        return [_message(row) for row in reversed(rows)], _next(rows), total
+        page = [row for row in rows if row["id"] is not None]  # an empty page is a row with the total alone
+        return [_message(row) for row in reversed(page)], _next(page), rows[0]["total"]
 
     async def _fetch(self, sql: str, session: Session, **arguments: object) -> Sequence[Row]:
         rows = await self._database.fetch(sql, session=session.id, **arguments)

@@ -63,6 +63,12 @@ async def test_pages(client: Client, fake: FakeOllama) -> None:
             break
         before = {"before": page["next"]}
     assert seen == ["0", "1", "2", "3", "4"]
+    first = page["messages"][0]["id"]
+    assert await versions(client, session, question, before=first) == {
+        "messages": [],
+        "next": None,
+        "total": 5,
+    }
 
 
 async def test_only_of_a_session_of_the_user(serve: Serve, fake: FakeOllama) -> None:
