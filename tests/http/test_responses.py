@@ -9,6 +9,7 @@ from functools import partial
 from io import BytesIO
 from pathlib import Path
 from typing import Any, Final
+from unittest.mock import AsyncMock
 
 import pytest
 from chat_client import Client, Serve, serving
@@ -17,6 +18,8 @@ from waiting import until
 
 import chatproxy
 from chatproxy import Config
+from chatproxy.errors import ChatError
+from chatproxy.store.messages import Messages
 from chatproxy.web.json import MAX_BODY
 
 RESPONSES: Final = "/v1/responses"
@@ -206,6 +209,20 @@ async def test_large_images_are_no_long_input(client: Client, fake: FakeOllama) 
     response = await create(client, input=[{"role": "user", "content": [image]}])
     assert response["status"] == "completed"
     assert fake.requests[-1]["messages"][-1]["images"] == [picture]
+
+
+async def test_a_response_that_cannot_be_stored_leaves_nothing(
+    client: Client, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    first = await create(client)
+    full = ChatError("storage_full", "The disk is full; make room.")
+    with monkeypatch.context() as patch:
+        patch.setattr(Messages, "begin", AsyncMock(side_effect=full))
+        for more in ({}, {"background": True, "stream": True}, {"previous_response_id": first["id"]}):
+            refused = await create(client, status=507, **more)
+            assert refused["error"]["code"] == "storage_full"
+    (session,) = (await client.call("GET", SESSIONS))["sessions"]
+    assert session["messageCount"] == 2
 
 
 async def test_a_waiting_call_may_be_left(client: Client, fake: FakeOllama) -> None:

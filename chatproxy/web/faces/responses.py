@@ -4,7 +4,6 @@ A Response may be read again, watched from any of its events on, cancelled and f
 are kept is in `response_request.is_kept`; all others are passed on to Ollama.
 """
 
-import asyncio
 import re
 from collections.abc import Iterable
 from contextlib import nullcontext
@@ -144,13 +143,12 @@ async def create_response(request: web.Request) -> web.StreamResponse:
                 wanted = replace(wanted, input=Raw())  # it may be large, and the answer may take long
         if kept:
             del body
-            accepted = await _accept(request, wanted, question, arrived)
+            answer = await _begin(request, wanted, question, arrived)
             del question
     if not kept:
         passing = forward(request, body)
         del body
         return await passing
-    answer = await request.app[CHAT].begun(accepted)
     if wanted.stream:
         return await _stream(request, answer, after=-1)
     if not wanted.background:
@@ -229,9 +227,7 @@ async def list_input_items(request: web.Request) -> web.StreamResponse:
     )
 
 
-async def _accept(
-    request: web.Request, wanted: ResponseRequest, question: Question, arrived: float
-) -> asyncio.Future[Answer]:
+async def _begin(request: web.Request, wanted: ResponseRequest, question: Question, arrived: float) -> Answer:
     """Check a request, and begin its answer, in a new session unless it follows another Response."""
     chat, store, user = request.app[CHAT], request.app[STORE], owner(request)
     allowed = request.app[CONFIG].allowed_options
@@ -244,15 +240,21 @@ async def _accept(
             )
         message = await wanted.send(question, session.system, allowed)
         message = replace(message, follows=previous.id)
-        return await chat.accept(user, session, message, arrived, asker=asker(request))
+        return await chat.begun(await chat.accept(user, session, message, arrived, asker=asker(request)))
     message = await wanted.send(question, None, allowed)
     session = await store.sessions.create(user)
     try:
         if question.earlier:
             await store.messages.import_turns(session, question.earlier)
-        return await chat.accept(user, session, message, arrived, asker=asker(request))
+        accepted = await chat.accept(user, session, message, arrived, asker=asker(request))
     except BaseException:
         await chat.delete_session(session)  # nothing is kept of what was refused
+        raise
+    try:
+        return await chat.begun(accepted)
+    except ChatError:
+        if not accepted.cancelled():  # what was may be stored all the same
+            await chat.delete_session(session)
         raise
 
 
