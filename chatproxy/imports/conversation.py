@@ -12,7 +12,7 @@ import msgspec
 from msgspec import Raw, Struct
 
 from chatproxy.errors import ChatError
-from chatproxy.ollama.lenient import mended
+from chatproxy.ollama.lenient import decode_halves
 from chatproxy.store.records import ImportedTurn
 
 MAX_MESSAGES: Final = 20_000  # of one conversation
@@ -67,10 +67,7 @@ def decoded(raw: Raw | bytearray, kind: type[T]) -> T:
     Raises `invalid`.
     """
     try:
-        try:
-            return msgspec.json.decode(raw, type=kind)
-        except msgspec.DecodeError:
-            return msgspec.json.decode(mended(raw), type=kind)
+        return decode_halves(raw, kind)
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
         raise unreadable(f"This conversation cannot be read ({_problem(error)})") from error
 

@@ -9,6 +9,7 @@ import msgspec
 from msgspec import UNSET, Meta, Raw, Struct, UnsetType, ValidationError
 from msgspec.structs import fields
 
+S = TypeVar("S")
 T = TypeVar("T", bound=Struct)
 
 # A character beyond U+FFFF is two escapes in JSON. Programs that cut texts by UTF-16 write one alone.
@@ -78,6 +79,17 @@ def with_raw_fields(kind: type[Struct]) -> type[Struct]:
     raw = [(each.name, Raw | UnsetType, UNSET) for each in fields(kind)]
     names = {each.name: each.encode_name for each in fields(kind)}
     return msgspec.defstruct(kind.__name__, raw, rename=names)
+
+
+def decode_halves(data: bytes | bytearray | Raw, kind: type[S]) -> S:
+    """Decode JSON as Ollama reads it, in which half a character is U+FFFD.
+
+    Raises what is in `DECODE_ERRORS`.
+    """
+    try:
+        return msgspec.json.decode(data, type=kind)
+    except msgspec.DecodeError:
+        return msgspec.json.decode(mended(data), type=kind)
 
 
 def mended(data: bytes | bytearray | Raw) -> bytes:

@@ -13,7 +13,7 @@ from msgspec import UNSET, Meta, Raw, Struct, UnsetType
 from msgspec.structs import replace
 
 from chatproxy.errors import ChatError
-from chatproxy.ollama.lenient import DECODE_ERRORS, mended
+from chatproxy.ollama.lenient import DECODE_ERRORS, decode_halves
 from chatproxy.prompt.request import (
     MAX_IMAGE,
     MAX_IMAGES,
@@ -208,10 +208,7 @@ def is_kept(body: bytes | bytearray) -> bool:
     Raises `unsupported_parameter` for tools with what Ollama cannot do.
     """
     try:
-        try:
-            kind = msgspec.json.decode(body, type=Kind)
-        except msgspec.DecodeError:  # Ollama reads half a character, and would not keep the Response
-            kind = msgspec.json.decode(mended(body), type=Kind)
+        kind = decode_halves(body, Kind)
     except DECODE_ERRORS:
         return False
     follows = bytes(kind.previous_response_id) not in {b"null", b'""'}

@@ -10,7 +10,7 @@ from typing import Final
 import msgspec
 from msgspec import Raw, Struct
 
-from chatproxy.ollama.lenient import DECODE_ERRORS
+from chatproxy.ollama.lenient import DECODE_ERRORS, decode_halves
 
 FORM: Final = "multipart/form-data"
 MAX_NAME: Final = 1024  # bytes; what is longer is no model's name
@@ -40,8 +40,8 @@ def asked(body: bytes | bytearray, content_type: str) -> Asked:
     if described.get_content_type() == FORM:
         return Asked(model=_model_of_form(body, described.get_boundary("")))
     try:
-        fields = msgspec.json.decode(body, type=_Fields)
-    except (*DECODE_ERRORS, RecursionError):
+        fields = decode_halves(body, _Fields)
+    except DECODE_ERRORS:
         return Asked()
     stream = {b"true": True, b"false": False}.get(bytes(memoryview(fields.stream)[:5]))
     return Asked(model=_text(fields.model), stream=stream)
