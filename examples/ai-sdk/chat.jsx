@@ -2,7 +2,7 @@
 
 import { useChat } from "@ai-sdk/react";
 import { DefaultChatTransport, generateId } from "ai";
-import { useState } from "react";
+import { useRef, useState } from "react";
 import { createRoot } from "react-dom/client";
 
 const api = "http://127.0.0.1:11435/api/chat/ui";
@@ -11,6 +11,7 @@ const transport = new DefaultChatTransport({ api });
 function Chat({ id, earlier }) {
   const [text, setText] = useState("");
   const [waiting, setWaiting] = useState({});
+  const input = useRef(null);
   const { messages, sendMessage, regenerate, status, error } = useChat({
     id,
     messages: earlier,
@@ -19,13 +20,25 @@ function Chat({ id, earlier }) {
     onData: (part) => part.type === "data-status" && setWaiting(part.data),
   });
   const busy = status === "submitted" || status === "streaming";
+  const problem = error?.message ?? messages.at(-1)?.metadata?.error?.error; // the latter after a reload
+
+  // Each of these removes its button, which would take the focus with it.
+  const again = () => {
+    input.current.focus();
+    setWaiting({});
+    regenerate();
+  };
 
   // `stop()` of `useChat` only leaves, as a reload does. This ends the answer, in every tab that shows it.
-  const stop = () => fetch(`${api}/${id}/stop`, { method: "POST" });
+  const stop = () => {
+    input.current.focus();
+    fetch(`${api}/${id}/stop`, { method: "POST" });
+  };
 
   const send = (event) => {
     event.preventDefault();
-    if (text.trim() === "") return;
+    input.current.focus();
+    if (busy || text.trim() === "") return;
     setWaiting({});
     sendMessage({ text });
     setText("");
@@ -43,13 +56,19 @@ function Chat({ id, earlier }) {
       {busy && waiting.state !== "generating" && (
         <output>{waiting.position ? `Number ${waiting.position} in the queue…` : "Waiting…"}</output>
       )}
-      {error && (
+      {problem && (
         <p role="alert">
-          {error.message} <button onClick={() => regenerate()}>Try again</button>
+          {problem} <button onClick={again}>Try again</button>
         </p>
       )}
       <form onSubmit={send}>
-        <input aria-label="Message" value={text} onChange={(event) => setText(event.target.value)} />
+        <input
+          ref={input}
+          autoFocus
+          aria-label="Message"
+          value={text}
+          onChange={(event) => setText(event.target.value)}
+        />
         {busy ? (
           <button key="stop" type="button" onClick={stop}>
             Stop
@@ -57,8 +76,8 @@ function Chat({ id, earlier }) {
         ) : (
           <button key="send">Send</button>
         )}
+        <a href="?">New chat</a>
       </form>
-      <a href="?">New chat</a>
     </main>
   );
 }
@@ -80,5 +99,12 @@ function Part({ type, text, title, url, data }) {
 // The chat's id is in the address, so that a reload shows the same one. It is made with the first message.
 const id = new URLSearchParams(location.search).get("id") ?? generateId();
 history.replaceState(null, "", `?id=${id}`);
-const earlier = await (await fetch(`${api}/${id}`)).json();
-createRoot(document.getElementById("chat")).render(<Chat id={id} earlier={earlier} />);
+const root = createRoot(document.getElementById("chat"));
+try {
+  const response = await fetch(`${api}/${id}`);
+  if (!response.ok) throw new Error(await response.text());
+  root.render(<Chat id={id} earlier={await response.json()} />);
+} catch (error) {
+  const hint = `Start chatproxy with CORS_ORIGINS=${location.origin}, and reload this page.`;
+  root.render(<p role="alert">{error instanceof TypeError ? hint : error.message}</p>);
+}

@@ -91,6 +91,7 @@ async def test_the_example_of_the_ai_sdk(browser: Browser, node: str, tmp_path: 
     async with served(example, tmp_path) as (url, fake), opened(browser, url) as (page, faults):
         messages = page.locator("article")
         reply = page.locator("article.assistant > div")
+        field = page.get_by_label("Message")
         fake.script = Script(answer(TEXT, thinking="Hm."), gate=(gate := Gate()))
         await ask(page, "Hello")
         await expect(page.get_by_text("Waiting…")).to_be_visible()
@@ -115,12 +116,26 @@ async def test_the_example_of_the_ai_sdk(browser: Browser, node: str, tmp_path: 
         await ask(page, "More")
         gate.let(2)
         await expect(reply.last).to_have_text("word0 🌈", use_inner_text=True)
+        await field.fill("Too early")
+        await field.press("Enter")
         await page.get_by_role("button", name="Stop").click()
         await (await fake.arrived(2)).closed.wait()
         await expect(page.get_by_role("button", name="Send")).to_be_visible()
+        await expect(field).to_be_focused()
+        await expect(field).to_have_value("Too early")
         await page.reload()
         await expect(reply.last).to_have_text("word0 🌈", use_inner_text=True)
         assert await messages.count() == 4
+
+        fake.script = Script(answer(TEXT)[:2], end="cut")
+        await ask(page, "And more")
+        await expect(page.get_by_role("alert")).to_contain_text("stopped before its end")
+        await page.reload()
+        await expect(page.get_by_role("alert")).to_contain_text("stopped before its end")
+        fake.script = Script(answer(TEXT))
+        await page.get_by_role("button", name="Try again").click()
+        await expect(reply.last).to_have_text(TEXT, use_inner_text=True)
+        assert await messages.count() == 6
         assert faults == []
 
 
