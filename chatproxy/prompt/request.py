@@ -23,10 +23,12 @@ MAX_KEEP_ALIVE: Final = 2**63 // 10**9  # seconds, of Go's longest duration
 def at_most(limit: int, description: str, **schema: Any) -> Meta:
     """Return the Meta of a field of at most `limit` bytes, which `web/json.read_json` checks.
 
-    A text counts in UTF-8, any other JSON as it was sent. `schema` is what OpenAPI shows besides.
+    A text counts in UTF-8, any other JSON as it was sent. `schema` is what OpenAPI shows besides; if that
+    names all values, nobody needs the limit.
     """
+    size = f"{limit // 1024**2} MiB" if limit % 1024**2 == 0 else f"{limit // 1024} KiB"
     return Meta(
-        description=f"{description} Up to {limit // 1024} KiB.",
+        description=description if "enum" in schema else f"{description} Up to {size}.",
         extra={"max_bytes": limit},
         extra_json_schema=schema,
     )

@@ -55,7 +55,10 @@ const VARIABLES = /** @type {Record<string, string>} */ ({
   mid: "MESSAGE",
   id: "DOCUMENT",
   path: "FILE",
+  rid: "RESPONSE",
 });
+// The tags that are names.
+const TITLES = /** @type {Record<string, string>} */ ({ openai: "OpenAI", "ai-sdk": "AI SDK" });
 
 /** @param {Api} api */
 function render(api) {
@@ -65,9 +68,10 @@ function render(api) {
   const endpoints = endpointsOf(api);
   for (const tag of new Set(endpoints.map(tagOf))) {
     const tagged = endpoints.filter((endpoint) => tagOf(endpoint) === tag);
-    operations.append(h("h2", {}, tag), ...tagged.map((endpoint) => endpointArticle(endpoint, api)));
+    const title = TITLES[tag] ?? tag;
+    operations.append(h("h2", {}, title), ...tagged.map((endpoint) => endpointArticle(endpoint, api)));
     contents.append(
-      h("h2", {}, tag),
+      h("h2", {}, title),
       h("ul", {}, ...tagged.map((endpoint) => h("li", {}, endpointLink(endpoint)))),
     );
   }
@@ -105,9 +109,9 @@ function endpointArticle(endpoint, api) {
     "article",
     { id: operation.operationId, "aria-label": `${method} ${path}` },
     h("h3", {}, h("span", { class: "method" }, method), " ", h("code", {}, path)),
-    h("p", {}, operation.summary),
+    h("p", {}, ...prose(operation.summary)),
     ...section("Parameters", operation.parameters.map(parameter)),
-    ...bodies.flatMap(([type, { schema }]) => section(`Request body: ${type}`, fieldsOf(schema, api))),
+    ...bodies.flatMap(([type, { schema }]) => requestBody(type, schema, api)),
     ...section("Responses", responses.filter(([status]) => status < "400").map(success)),
     ...section("Errors", responses.filter(([status]) => status >= "400").map(failure)),
     h("div", { class: "curl" }, h("code", {}, command), copyButton(command, `${method} ${path}`)),
@@ -121,11 +125,23 @@ const section = (title, rows) => (rows.length === 0 ? [] : [h("h4", {}, title), 
 const parameter = ({ name, in: place, required, schema, description }) =>
   field(name, { ...schema, description }, required, place);
 
-/** @param {Schema} schema @param {Api} api */
-function fieldsOf(schema, api) {
-  const { properties = {}, required = [] } =
-    (schema.$ref && api.components.schemas[nameOf(schema.$ref)]) || schema;
-  return Object.entries(properties).map(([name, property]) => field(name, property, required.includes(name)));
+/**
+ * Describe a body by its fields, or in words if it has none of its own.
+ *
+ * @param {string} type
+ * @param {Schema} schema
+ * @param {Api} api
+ */
+function requestBody(type, schema, api) {
+  const body = (schema.$ref && api.components.schemas[nameOf(schema.$ref)]) || schema;
+  const { properties, required = [], description = "" } = body;
+  const title = `Request body: ${type}`;
+  if (!properties) return [h("h4", {}, title), h("p", {}, ...prose(description))];
+  const fields = Object.entries(properties);
+  return section(
+    title,
+    fields.map(([name, property]) => field(name, property, required.includes(name))),
+  );
 }
 
 /** @param {string} name @param {Schema} schema @param {boolean} required @param {string} [place] */
@@ -223,7 +239,8 @@ const needsToken = (operation, api) => (operation.security ?? api.security).leng
 /** @param {Endpoint} endpoint @param {boolean} withToken */
 function curl({ method, path, operation }, withToken) {
   const { example } = operation.requestBody?.content["application/json"] ?? {};
-  const streams = "text/event-stream" in (operation.responses[200]?.content ?? {});
+  const answers = Object.keys(operation.responses[200]?.content ?? {});
+  const streams = answers.some((type) => ["text/event-stream", "application/x-ndjson"].includes(type));
   const url = BASE_URL + path.replace(/{(\w+)}/g, (_, name) => `$${VARIABLES[name] ?? name.toUpperCase()}`);
   return [
     streams ? "curl -N" : "curl",
