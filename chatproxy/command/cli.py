@@ -33,6 +33,7 @@ from chatproxy.web.security import GATE
 logger: Final = logging.getLogger(__name__)
 
 EXPOSED: Final = "every user of this machine can read a secret in a file: make it readable for its owner only"
+UNUSED: Final = "API_TOKEN is set, so what API_TOKEN_FILE holds does not count: unset one of the two"
 # Parameters of mallopt(3), and their values.
 M_MMAP_THRESHOLD: Final = -3
 LARGE_BLOCK: Final = 256 * 1024  # bytes
@@ -58,6 +59,8 @@ def main(argv: Sequence[str] | None = None) -> int:
         log.configure(loaded.config.log_format, loaded.config.log_level)
         for path in loaded.exposed_files():
             log.event(logger, logging.WARNING, EXPOSED, file=path)
+        if loaded.config.api_token is not None and loaded.config.api_token_file is not None:
+            log.event(logger, logging.WARNING, UNUSED, file=loaded.config.api_token_file)
         _return_large_blocks()
         with asyncio.Runner(loop_factory=_loop_factory()) as runner:
             runner.run(serve(loaded.config, demo=options.demo, open_page=options.open))

@@ -52,6 +52,9 @@ def greet(name: str) -> str:
 
 print(greet("world"))
 ```"""
+ONLY_CHAT: Final = (
+    "the stand-in of --demo answers /api/chat only; install Ollama, and start chatproxy without --demo"
+)
 DISCLAIMER: Final = (
     "I am a stand-in for Ollama, **not a language model**: I only rearrange your words. "
     "For real answers, install [Ollama](https://ollama.com), run `ollama pull llama3.2`, "
@@ -159,7 +162,16 @@ class DemoOllama:
             web.get("/api/ps", self.ps),
             web.post("/api/show", self.show),
             web.post("/api/chat", self.chat),
+            web.route("*", "/{path:.*}", self.unknown),
         ]
+
+    async def unknown(self, request: web.Request) -> web.Response:
+        """Say what is missing, in the form of the API that is asked for."""
+        if request.path.startswith("/v1/"):  # OpenAI's form and Anthropic's in one
+            error = {"type": "not_found_error", "message": ONLY_CHAT}
+            text = msgspec.json.encode({"type": "error", "error": error}).decode()
+            raise web.HTTPNotFound(text=text, content_type="application/json")
+        raise _error(web.HTTPNotFound, ONLY_CHAT)
 
     async def root(self, request: web.Request) -> web.Response:
         """Report that it is running, in Ollama's words."""

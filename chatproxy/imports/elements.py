@@ -131,7 +131,7 @@ class Elements:
     def _check_gap(self, gap: bytes) -> None:
         if gap.strip():
             raise not_json(
-                f"After byte {self._position} of the file there is something else than conversations"
+                f"After byte {self._position} of the file there is something other than conversations"
             )
 
     def _between(self, mark: int) -> None:
@@ -142,7 +142,7 @@ class Elements:
             self._ended = True
         elif mark != ord(",") or not self._is_array or self._ended:
             raise not_json(
-                f"After byte {self._position} of the file there is something else than conversations"
+                f"After byte {self._position} of the file there is something other than conversations"
             )
 
     def _keep(self, data: bytes) -> None:

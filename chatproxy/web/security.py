@@ -145,8 +145,8 @@ class Gate:
         if not users:
             raise ChatError(
                 "unauthorized",
-                "This server asks for its token; send it as `Authorization: Bearer <token>`, as the password"
-                f" of Basic, or as `{API_KEY}`.",
+                "The token is missing or wrong; send this server's as `Authorization: Bearer <token>`, as the"
+                f" password of Basic, or as `{API_KEY}`.",
             )
         if len(users) > 1:
             raise ChatError("unauthorized", "The request has the tokens of two users; send one.")

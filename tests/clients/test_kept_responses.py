@@ -253,7 +253,9 @@ async def test_what_is_not_kept_is_not_found(sdk: AsyncOpenAI) -> None:
             sdk.responses.delete(id),
             create(sdk, previous_response_id=id),
         ):
-            with pytest.raises(openai.NotFoundError, match="was not kept; send store: true with the first"):
+            with pytest.raises(
+                openai.NotFoundError, match="was not kept, or was deleted; send store: true with the first"
+            ):
                 await call
 
 

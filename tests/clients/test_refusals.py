@@ -55,7 +55,7 @@ async def refusals(serve: Serve, fake: FakeOllama, tmp_path: Path) -> AsyncItera
     first = asyncio.create_task(holding(full))
     await fake.arrived()
     yield [
-        Refused(401, "This server asks for its token", client.base, key="wrong"),
+        Refused(401, "The token is missing or wrong", client.base, key="wrong"),
         Refused(
             403, "Pages from https://evil.example", client.base, headers={"Origin": "https://evil.example"}
         ),
@@ -221,7 +221,7 @@ async def test_every_api_takes_the_token_in_every_way(serve: Serve, fake: FakeOl
                     cases.expect(opens, response.status < 300, path, headers)
                     if not opens:
                         said = sentence(await response.json())
-                        cases.check("This server asks for its token" in said, said, path, headers)
+                        cases.check("The token is missing or wrong" in said, said, path, headers)
                         cases.expect(401, response.status, path, headers)
     assert len(fake.chats) == sum(opens for _, opens in CREDENTIALS) * 3
 
@@ -244,5 +244,5 @@ async def test_each_client_sends_the_token_in_its_own_way(serve: Serve) -> None:
     errors = (ollama.ResponseError, openai.AuthenticationError, anthropic.AuthenticationError)
     for way in ways:
         assert await asyncio.to_thread(way, TOKEN)
-        with pytest.raises(errors, match="This server asks for its token"):
+        with pytest.raises(errors, match="The token is missing or wrong"):
             await asyncio.to_thread(way, "wrong")

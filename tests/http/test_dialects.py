@@ -46,8 +46,8 @@ def expected(dialect: Dialect, status: int, code: str, sentence: str) -> Any:
 async def test_each_path_is_refused_in_its_own_words(serve: Serve, prefix: str) -> None:
     client = await serve(prefix, api_token=TOKEN)
     no_token = (
-        "This server asks for its token; send it as `Authorization: Bearer <token>`, as the password"
-        " of Basic, or as `x-api-key`."
+        "The token is missing or wrong; send this server's as `Authorization: Bearer <token>`, as the"
+        " password of Basic, or as `x-api-key`."
     )
     no_name = "This server does not go by the name 'evil.example'; to use it, name it in ALLOWED_HOSTS."
     with matrix() as cases:

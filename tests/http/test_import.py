@@ -249,7 +249,7 @@ async def test_what_another_form_of_a_name_imported_is_known_once_names_are_fold
         (b"", 400, "empty"),
         (b"PK\x03\x04\0\0\0", 400, "conversations.json"),
         (b"<html></html>", 400, "web page"),
-        (b"[[1]]", 400, "something else"),
+        (b"[[1]]", 400, "something other"),
         (b'[{"mapping": ', 400, "in the middle"),
         (b'[{"mapping": nonsense}]', 422, "valid JSON"),
         (b'[{"mapping": {"a": "\xff"}}]', 422, "no messages|valid JSON"),
@@ -278,7 +278,7 @@ async def test_what_came_before_a_fault_stays(client: Client) -> None:
     result = await imported(client, b"[" + good + b"," + bad + b',{"id":"w2"},' + good + b", oh")
     assert (result["imported"], result["known"], result["refused"]) == (1, 1, 2)
     assert [(each["index"], each["code"]) for each in result["refusals"]] == [(1, "invalid"), (2, "invalid")]
-    assert "something else" in result["stopped"]["error"]
+    assert "something other" in result["stopped"]["error"]
     assert result["stopped"]["code"] == "malformed"
     assert await titles(client) == ["Chat 1"]
 

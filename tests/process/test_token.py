@@ -72,6 +72,15 @@ def test_one_that_can_be_guessed_is_refused_beyond_loopback(tmp_path: Path, sett
     assert "fifteen-letters" not in run.stderr
 
 
+async def test_a_file_with_tokens_that_do_not_count_is_reported(fake: FakeOllama, tmp_path: Path) -> None:
+    (tmp_path / "given").write_text(f"ann {TOKEN}")
+    (tmp_path / "given").chmod(0o600)
+    settings = {"ollama_host": fake.url, "api_token": f"another-{TOKEN}", "api_token_file": "given"}
+    async with Process.running(tmp_path, **settings) as process:
+        await process.client.call("GET", SESSIONS, status=401, headers=RIGHT)
+        assert "API_TOKEN is set, so what API_TOKEN_FILE holds does not count" in process.said
+
+
 async def test_a_file_with_a_secret_that_all_users_can_read_is_reported(
     fake: FakeOllama, tmp_path: Path
 ) -> None:

@@ -33,7 +33,7 @@ from chatproxy.web.faces.ui_messages import (
     stored_id,
     ui_message,
 )
-from chatproxy.web.faces.ui_request import ChatRequest, Sent, question, split, turns
+from chatproxy.web.faces.ui_request import IDS, ChatRequest, Sent, question, split, turns
 from chatproxy.web.held import HELD, LARGE
 from chatproxy.web.json import json_body
 from chatproxy.web.keys import CHAT, CONFIG, STORE
@@ -200,8 +200,10 @@ async def _session(request: web.Request) -> Session | None:
     try:
         return await request.app[STORE].sessions.get(owner(request), name)
     except ChatError as error:
-        if error.code != "not_found" or not is_id(name):
+        if error.code != "not_found":
             raise
+        if not is_id(name):
+            raise ChatError("not_found", f"There is no such chat; its id is {IDS}.") from None
         return None
 
 

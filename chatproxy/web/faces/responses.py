@@ -272,7 +272,7 @@ async def _find(request: web.Request, rid: str, **field: str) -> tuple[Session, 
             raise
     raise ChatError(
         "not_found",
-        f"The response {rid[:MAX_ID]} was not kept; send store: true with the first.",
+        f"The response {rid[:MAX_ID]} was not kept, or was deleted; send store: true with the first.",
         **field,  # type: ignore[arg-type]
     )
 

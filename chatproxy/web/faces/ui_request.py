@@ -38,7 +38,7 @@ class ChatRequest(Struct, frozen=True, kw_only=True, rename="camel"):
     """What `useChat` sends. Unknown fields are ignored."""
 
     id: Annotated[
-        str, Meta(min_length=1, max_length=64, description=f"The chat's id, which is the session's: {IDS}.")
+        str, Meta(min_length=1, max_length=44, description=f"The chat's id, which is the session's: {IDS}.")
     ]
     messages: Annotated[
         Raw | UnsetType,

@@ -198,3 +198,13 @@ async def test_an_answer_stops_when_its_reader_leaves() -> None:
             with pytest.raises(TimeoutError):
                 await http.post("/api/chat", json=asking("Hello"))
         await asyncio.gather(*asyncio.all_tasks() - before, return_exceptions=True)
+
+
+async def test_what_it_does_not_answer_is_refused_in_each_apis_form(http: aiohttp.ClientSession) -> None:
+    sentence = (
+        "the stand-in of --demo answers /api/chat only; install Ollama, and start chatproxy without --demo"
+    )
+    assert await refusal(http, "/api/generate", b"{}") == (404, {"error": sentence})
+    error = {"type": "not_found_error", "message": sentence}
+    for path in ("/v1/chat/completions", "/v1/messages"):
+        assert await refusal(http, path, b"{}") == (404, {"type": "error", "error": error})
