@@ -351,6 +351,32 @@ async def test_an_answer_that_ends_after_a_list_left_it_out_is_in_the_stream(
     await chat.nothing_to_resume()
 
 
+async def test_each_of_several_tabs_is_sent_what_its_list_left_out(chat: Chat, fake: FakeOllama) -> None:
+    fake.script = Script(answer("One two"), gate=(gate := Gate()))
+    async with chat.sending(text("m1", "Hi")) as first:
+        await first.until("start")
+        for _ in range(2):
+            assert await chat.ids() == ["m1"]
+        gate.open()
+        await first.rest()
+    for _ in range(2):
+        assert await chat.resumed() == "One two"
+    await chat.nothing_to_resume()
+
+
+async def test_a_refused_reader_can_come_again_after_the_end(serve: Serve, fake: FakeOllama) -> None:
+    chat = Chat(await serve(max_subscribers=1))
+    fake.script = Script(answer("One two"), gate=(gate := Gate()))
+    async with chat.sending(text("m1", "Hi")) as first:
+        await first.until("start")
+        assert await chat.ids() == ["m1"]
+        async with chat.client.http.get(chat.client.url(f"{CHAT}/c1/stream")) as refused:
+            assert refused.status == 429
+        gate.open()
+        await first.rest()
+    assert await chat.resumed() == "One two"
+
+
 async def test_what_a_client_has_lost_is_in_the_stream(chat: Chat, fake: FakeOllama) -> None:
     fake.script = Script(answer("One two"), gate=(gate := Gate()))
     async with chat.sending(text("m1", "Hi")) as first:

@@ -58,7 +58,7 @@ class Chats:
 
     def __init__(self) -> None:
         self._locks: WeakValueDictionary[tuple[str, str], asyncio.Lock] = WeakValueDictionary()
-        self._unread: dict[str, int] = {}
+        self._unread: dict[str, tuple[int, int]] = {}  # by session: an answer, and how many ask for it
 
     def lock(self, user: str, chat_id: str) -> asyncio.Lock:
         """Return the lock with which messages of a chat are accepted one at a time."""
@@ -70,14 +70,25 @@ class Chats:
         Otherwise, an answer that ends between a list, which leaves it out, and the call for its stream would
         be in neither.
         """
-        self._unread.pop(session_id, None)
-        self._unread[session_id] = answer_id
+        known, clients = self._unread.pop(session_id, (answer_id, 0))
+        self._unread[session_id] = answer_id, clients + 1 if known == answer_id else 1
         if len(self._unread) > MAX_UNREAD:
             del self._unread[next(iter(self._unread))]
 
-    def take_unread(self, session_id: str) -> int | None:
-        """Return the answer that was left unread, and forget it."""
-        return self._unread.pop(session_id, None)
+    def unread(self, session_id: str) -> int | None:
+        """Return the answer that a client was not sent all of."""
+        return self._unread[session_id][0] if session_id in self._unread else None
+
+    def read(self, session_id: str) -> None:
+        """Note that one of these clients is sent the answer."""
+        answer_id, clients = self._unread.pop(session_id, (0, 0))
+        if clients > 1:
+            self._unread[session_id] = answer_id, clients - 1
+
+    def forget_unread(self, session_id: str, answer_id: int | None = None) -> None:
+        """Note that an answer, or whichever it is, is in a list or not the last one now."""
+        if answer_id is None or answer_id == self.unread(session_id):
+            self._unread.pop(session_id, None)
 
 
 CHATS: Final = web.AppKey("CHATS", Chats)
@@ -128,12 +139,12 @@ async def list_messages(request: web.Request) -> web.StreamResponse:
     async with downloading(request, JSON) as download:
         between, question_id, room = b"[", None, IMAGE_BYTES
         if session is not None:
-            chats.take_unread(session.id)
             async with aclosing(download.messages(session)) as messages:
                 async for message in messages:
                     if message.status == "streaming":
                         chats.leave_unread(session.id, message.id)
                         continue
+                    chats.forget_unread(session.id, message.id)
                     images: list[bytes] = []
                     if message.role == "user":
                         question_id = message.id
@@ -160,14 +171,14 @@ async def resume(request: web.Request) -> web.StreamResponse:
     session, chat, chats = await _session(request), request.app[CHAT], request.app[CHATS]
     if session is None:
         return web.Response(status=204)
-    unread = chats.take_unread(session.id)
     answer = await chat.under_way(session)
-    if answer is None and unread is not None:
+    if answer is None and (unread := chats.unread(session.id)) is not None:
         answer = await chat.transcript.answer(session, unread)
     if answer is None:
         return web.Response(status=204)
     stream = _stream(request, session.id)
     with chat.subscribed(answer, stream, None) as subscription:
+        chats.read(session.id)
         await stream.open()
         await subscription.run()
         return stream.response
@@ -236,7 +247,7 @@ async def _answer(request: web.Request, user: str, body: ChatRequest, arrived: f
     await chat.cancel_unwatched(session)
     accepted = await chat.accept(user, session, send, arrived, asker=asker(request))
     answer = await chat.begun(accepted)
-    request.app[CHATS].take_unread(session.id)  # of an answer that is not the last one now
+    request.app[CHATS].forget_unread(session.id)
     return answer
 
 
