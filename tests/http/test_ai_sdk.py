@@ -590,6 +590,30 @@ async def test_a_list_of_nothing_is_not_unfolded(chat: Chat, inner: bytes) -> No
     assert peaks[0] < 1.5 * peaks[1]
 
 
+LAST: Final = b'{"id":"m","role":"user","parts":[%b{"type":"text","text":"Hi"}]}'
+UNFOLDED: Final = {
+    "messages": b'"messages":[%b%b]' % (b"1," * 1_000_000, LAST % b""),
+    "parts": b'"message":' + LAST % (b'{"type":""},' * 1_000_000),
+}
+
+
+@pytest.mark.parametrize("inner", UNFOLDED.values(), ids=UNFOLDED)
+async def test_what_was_unfolded_is_not_kept(client: Client, fake: FakeOllama, inner: bytes) -> None:
+    """While a message is checked, no more than the body counts as held."""
+    fake.instead["/api/tags"] = Script(head=(head := Gate()))
+    body = b'{"id":"%b",%b}' % ((await client.new_session()).encode(), inner)
+    path, headers = client.url(CHAT), {"Content-Type": "application/json"}
+    tracemalloc.start()
+    async with asyncio.TaskGroup() as tasks:
+        sent = tasks.create_task(client.http.post(path, data=BytesIO(body), headers=headers))
+        await until(lambda: fake.calls["/api/tags"] > 0)
+        held, _ = tracemalloc.get_traced_memory()
+        head.open()
+    tracemalloc.stop()
+    assert sent.result().status == 200
+    assert held < 4 * len(body)
+
+
 async def test_a_history_has_limits(chat: Chat) -> None:
     history = [text("", "Hi")] * 10_001
     status, _, sentence = await chat.refusal(*history, text("m1", "Hi"))

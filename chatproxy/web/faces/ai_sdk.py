@@ -7,7 +7,6 @@ answer by leaving, so that one which nobody watches does not keep them from goin
 """
 
 import asyncio
-from collections.abc import Sequence
 from contextlib import AbstractAsyncContextManager, ExitStack, aclosing, nullcontext
 from time import monotonic
 from typing import Final
@@ -15,7 +14,6 @@ from weakref import WeakValueDictionary
 
 import msgspec
 from aiohttp import web
-from msgspec import Raw
 from msgspec.structs import replace
 
 from chatproxy.answers.answer import Answer
@@ -33,7 +31,7 @@ from chatproxy.web.faces.ui_messages import (
     stored_id,
     ui_message,
 )
-from chatproxy.web.faces.ui_request import IDS, ChatRequest, Sent, question, split, turns
+from chatproxy.web.faces.ui_request import IDS, ChatRequest, question, turns
 from chatproxy.web.held import HELD, LARGE
 from chatproxy.web.json import json_body
 from chatproxy.web.keys import CHAT, CONFIG, STORE
@@ -227,23 +225,22 @@ async def _answer(request: web.Request, user: str, body: ChatRequest, arrived: f
     """Return the answer to the last message: a new one, or that of the same message sent before."""
     chat, messages = request.app[CHAT], request.app[STORE].messages
     async with _turn(request, body):
-        history, message = split(body)
-        asked = question(body, message)
+        name, asked = question(body)
     send = await asked.checked(request.app[CONFIG].allowed_options)
-    session = await _get_or_create(request, user, body, history, message)
+    session = await _get_or_create(request, user, body, name)
     version = await messages.find_version(
-        session, first=stored_id(message.id), prefix=f"{message.id}:", row=question_row(message.id)
+        session, first=stored_id(name), prefix=f"{name}:", row=question_row(name)
     )
     if version is not None:
         if version.answer_id is not None and not await _is_new(request, session, body, send, version):
             return await chat.transcript.answer(session, version.answer_id)
         send = replace(
             send,
-            client_message_id=stored_id(message.id, version.question_id),
+            client_message_id=stored_id(name, version.question_id),
             replaces=version.question_id if version.is_shown else None,
         )
     else:
-        send = replace(send, client_message_id=stored_id(message.id))
+        send = replace(send, client_message_id=stored_id(name))
     await chat.cancel_unwatched(session)
     accepted = await chat.accept(user, session, send, arrived, asker=asker(request))
     answer = await chat.begun(accepted)
@@ -270,9 +267,7 @@ async def _is_new(
     return answer.question_id == version.question_id  # or else it has been written again already
 
 
-async def _get_or_create(
-    request: web.Request, user: str, body: ChatRequest, history: Sequence[Raw], message: Sent
-) -> Session:
+async def _get_or_create(request: web.Request, user: str, body: ChatRequest, name: str) -> Session:
     """Return the session of a chat, made if it is new, with what the client has of it before the message."""
     store = request.app[STORE]
     try:
@@ -281,7 +276,7 @@ async def _get_or_create(
         if error.code != "not_found":
             raise
     async with _turn(request, body):
-        earlier = turns(history, message)
+        earlier = turns(body, name)
     session = await store.messages.import_session(user, NewSession(id=body.id), earlier) if earlier else None
     return session or await store.sessions.get_or_create(user, body.id)
 

@@ -88,33 +88,19 @@ class Sent(Struct, frozen=True):
     parts: list[Part]
 
 
-def split(body: ChatRequest) -> tuple[Sequence[Raw], Sent]:
-    """Return the history and the last message. Raises `invalid` or `too_large`."""
+def question(body: ChatRequest) -> tuple[str, SendRequest]:
+    """Return the client's id of the last message, and that message as chatproxy's own API would be sent it.
+
+    Nothing is replaced by it. What is unfolded here may take much more than it did in the body, so nothing of
+    it is kept. Raises `invalid` or `too_large`.
+    """
     if not is_id(body.id) or body.id in {".", ".."}:
         _refuse("id", f"use {IDS}")
-    if body.messages is not UNSET and body.message is not UNSET:
-        _refuse("message", "it is the last of `messages`; send one of the two")
-    if any(bytes(raw).count(b",") > MAX_COMMAS for raw in (body.messages, body.message) if raw is not UNSET):
-        raise ChatError("too_large", f"messages has too much in it; {ONLY_THE_LAST}")
-    if body.messages is not UNSET:
-        *history, last = _decoded(body.messages, list[Raw]) or _refuse("messages", "there are none")
-    elif body.message is not UNSET:
-        history, last = [], body.message
-    else:
-        _refuse("messages", "they are absent")
-    message = _decoded(last, Sent)
+    message = _decoded(_split(body)[1], Sent)
     if message.role != "user":
         _refuse("messages", f"the last one has the role {message.role}; send a message of the user's")
     if not is_id(message.id):
         _refuse("messages", f"the id of the last one is not {IDS}")
-    return history, message
-
-
-def question(body: ChatRequest, message: Sent) -> SendRequest:
-    """Return the last message as chatproxy's own API would be sent it.
-
-    Its id is the client's, and nothing is replaced. Raises `invalid` or `too_large`.
-    """
     texts: list[str] = []
     images: list[bytes] = []
     for part in message.parts:
@@ -129,7 +115,7 @@ def question(body: ChatRequest, message: Sent) -> SendRequest:
         raise ChatError("too_large", f"The message is longer than {MAX_MESSAGE // 1024} KiB; shorten it.")
     if len(images) > MAX_IMAGES:
         _refuse("parts", f"there are more than {MAX_IMAGES} images")
-    return SendRequest(
+    return message.id, SendRequest(
         message=text,
         documentId=body.document_id,
         model=body.model,
@@ -141,15 +127,16 @@ def question(body: ChatRequest, message: Sent) -> SendRequest:
     )
 
 
-def turns(history: Sequence[Raw], last: Sent) -> list[ImportedTurn]:
-    """Return the text of a conversation before its last message, under the client's ids.
+def turns(body: ChatRequest, last: str) -> list[ImportedTurn]:
+    """Return the text of a conversation before its last message, which is `last`, under the client's ids.
 
     Raises `invalid` or `too_large`.
     """
+    history, _ = _split(body)
     if len(history) > MAX_TURNS:
         raise ChatError("too_large", f"There are more than {MAX_TURNS} messages; {ONLY_THE_LAST}")
     found: list[ImportedTurn] = []
-    used = {last.id}
+    used = {last}
     for raw in history:
         message = _decoded(raw, Sent)
         text = "\n".join([part.text for part in message.parts if part.type == "text"])
@@ -163,6 +150,20 @@ def turns(history: Sequence[Raw], last: Sent) -> list[ImportedTurn]:
             name = stored_id(message.id) if known else None
             found.append(ImportedTurn(role=message.role, content=text, client_message_id=name))
     return found
+
+
+def _split(body: ChatRequest) -> tuple[Sequence[Raw], Raw]:
+    """Return the history and the last message. Raises `invalid` or `too_large`."""
+    if body.messages is not UNSET and body.message is not UNSET:
+        _refuse("message", "it is the last of `messages`; send one of the two")
+    if any(bytes(raw).count(b",") > MAX_COMMAS for raw in (body.messages, body.message) if raw is not UNSET):
+        raise ChatError("too_large", f"messages has too much in it; {ONLY_THE_LAST}")
+    if body.message is not UNSET:
+        return [], body.message
+    if body.messages is UNSET:
+        _refuse("messages", "they are absent")
+    *history, last = _decoded(body.messages, list[Raw]) or _refuse("messages", "there are none")
+    return history, last
 
 
 def _image(part: Part) -> bytes:
