@@ -61,7 +61,8 @@ def _turns(messages: Iterable[Raw], left_out: Counter[str]) -> Iterator[Imported
     for raw in messages:
         message = decoded(raw, ExportedMessage)
         unfinished = message.status == "streaming"
-        client_id = message.client_message_id
+        # Of a version (`web/faces/ui_messages`), what clients know it by; what it replaced is not here.
+        client_id = message.client_message_id and message.client_message_id.partition("/")[0]
         if client_id is not None and (client_id in used or not _CLIENT_MESSAGE_ID.fullmatch(client_id)):
             client_id = None
         used |= {client_id} if client_id is not None else set()

@@ -170,7 +170,7 @@ _EARLIER: Final = f"""
     FROM message AS question JOIN message AS answer ON answer.reply_to = question.id
     WHERE question.session = {_KEY} AND question.client_message_id = :client_message_id
 """
-# The range is that of an index; of what is in it, `versions` end in digits only.
+# The range is that of an index; what begins with `prefix` goes on with digits.
 _VERSION: Final = f"""
     SELECT question.id AS question_id, answer.id AS answer_id, question.fingerprint,
         question.id IS {_at("question.place")} AS is_shown, question.place + 1 = {_LENGTH} AS is_last
@@ -178,8 +178,7 @@ _VERSION: Final = f"""
     WHERE question.id = (
         SELECT max(id) FROM message WHERE session = {_KEY} AND role = 'user' AND (
             client_message_id = :first OR id = :row OR (
-                client_message_id >= :prefix || '0' AND client_message_id < :prefix || ':'
-                AND trim(substr(client_message_id, length(:prefix) + 1), '0123456789') = ''
+                client_message_id >= :prefix AND client_message_id < :prefix || ':'
             )
         )
     )
@@ -389,7 +388,7 @@ class Messages:
     ) -> Version | None:
         """Return the newest question that has one of these, if there is one.
 
-        Its `clientMessageId` is `first`, or `prefix` and digits, or its id is `row`.
+        Its `clientMessageId` is `first`, or `prefix` and digits, as nothing else begins, or its id is `row`.
         """
         rows = await self._database.fetch(_VERSION, session=session.id, first=first, prefix=prefix, row=row)
         if not rows:

@@ -223,7 +223,7 @@ async def test_a_question_is_answered_again_under_its_id(chat: Chat, fake: FakeO
         ("user", "Hi"),
         ("assistant", rows[1]["content"]),
     ]
-    assert rows[0]["clientMessageId"].startswith("m1:")
+    assert rows[0]["clientMessageId"].startswith("m1/")
 
 
 async def test_an_edited_question_keeps_its_id_and_what_follows_it_is_gone(
@@ -253,6 +253,27 @@ async def test_questions_without_an_id_of_a_client_have_one_all_the_same(client:
     await chat.send(text(question, "Hello again"), trigger="regenerate-message")
     assert (await chat.ids())[0] == question
     assert len(await client.messages(chat.name)) == 2
+
+
+async def test_ids_that_look_alike_are_not_taken_for_versions(client: Client) -> None:
+    chat = Chat(client, await client.new_session())
+    for number in (1, 2, 3):
+        await client.ask(chat.name, f"Question {number}", clientMessageId=f"m:{number}")
+    assert (await chat.ids())[::2] == ["m:1", "m:2", "m:3"]
+    await chat.send(text("m:2", "Question 2"), trigger="regenerate-message")
+    assert (await chat.ids())[::2] == ["m:1", "m:2"]
+
+
+async def test_an_edited_question_keeps_its_id_in_an_import(chat: Chat) -> None:
+    await chat.send(text("m1", "One"))
+    await chat.send(text("m1", "Uno"), messageId="m1")
+    exported = await chat.client.call("GET", "/api/chat/export")
+    await chat.client.call("DELETE", "/api/chat/sessions/c1", status=204)
+    done = await chat.client.call("POST", "/api/chat/sessions/import", json=exported)
+    again = Chat(chat.client, done["sessions"][0]["sessionId"])
+    assert (await again.ids())[0] == "m1"
+    await again.send(text("m1", "Eins"), messageId="m1")
+    assert (await again.messages())[0] == text("m1", "Eins")
 
 
 @pytest.mark.parametrize("name", ["a:1", "a:0", "1", "row", "a:b:12", "x" * 44])

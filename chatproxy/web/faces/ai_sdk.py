@@ -23,12 +23,12 @@ from chatproxy.store.records import NewSession, Session, Version
 from chatproxy.web.api.export import IMAGE_BYTES, downloading
 from chatproxy.web.api.messages import SENDING
 from chatproxy.web.faces.ui_messages import (
+    VERSION,
     UIMessage,
     UIMessageStream,
     answer_row,
     is_id,
     question_row,
-    stored_id,
     ui_message,
 )
 from chatproxy.web.faces.ui_request import IDS, ChatRequest, question, turns
@@ -228,19 +228,15 @@ async def _answer(request: web.Request, user: str, body: ChatRequest, arrived: f
         name, asked = question(body)
     send = await asked.checked(request.app[CONFIG].allowed_options)
     session = await _get_or_create(request, user, body, name)
-    version = await messages.find_version(
-        session, first=stored_id(name), prefix=f"{name}:", row=question_row(name)
-    )
+    version = await messages.find_version(session, first=name, prefix=name + VERSION, row=question_row(name))
     if version is not None:
         if version.answer_id is not None and not await _is_new(request, session, body, send, version):
             return await chat.transcript.answer(session, version.answer_id)
         send = replace(
             send,
-            client_message_id=stored_id(name, version.question_id),
+            client_message_id=f"{name}{VERSION}{version.question_id}",
             replaces=version.question_id if version.is_shown else None,
         )
-    else:
-        send = replace(send, client_message_id=stored_id(name))
     await chat.cancel_unwatched(session)
     accepted = await chat.accept(user, session, send, arrived, asker=asker(request))
     answer = await chat.begun(accepted)

@@ -19,10 +19,10 @@ from chatproxy.web.faces.data_urls import data_url, kind_of
 from chatproxy.web.sse import EventStream
 
 MEDIA_TYPE: Final = "text/plain"  # of a passage, whatever its document was
+VERSION: Final = "/"  # in the stored id of a question that replaced another; in none that a client gave
 
 _ID: Final = re.compile(r"[A-Za-z0-9._:-]{1,44}", re.ASCII)
 _ROW: Final = re.compile(r"(row-)?([1-9][0-9]{0,17})", re.ASCII)
-_VERSION: Final = re.compile(r":[0-9]+\Z", re.ASCII)
 
 
 class Provided(Struct, frozen=True):
@@ -191,12 +191,12 @@ def ui_message(message: Message, images: Sequence[bytes], question_id: int | Non
 #
 # A question has the id that its client gave it; one that was sent without, `row-{its row}`. What replaces it
 # is another question here, but has the same id there. Because an id has at most one answer, it is stored as
-# a version: `{id}:{row that it replaced}`, of up to 64 characters. An answer has its row's.
+# a version: `{id}/{row that it replaced}`. An answer has its row's.
 
 
 def ui_id(message: Message) -> str:
     """Return the id that clients know a message by."""
-    name = _VERSION.sub("", message.client_message_id or "")
+    name = (message.client_message_id or "").partition(VERSION)[0]
     if is_id(name):
         return name
     return str(message.id) if message.role == "assistant" else f"row-{message.id}"
@@ -217,10 +217,3 @@ def answer_row(name: str) -> int | None:
     """Return the row of an answer that is known by it; None for a client's own id."""
     form = _ROW.fullmatch(name)
     return int(form[2]) if form and not form[1] else None
-
-
-def stored_id(name: str, replaced: int | None = None) -> str:
-    """Return the `clientMessageId` of a question that the client calls `name`, and of a version of it."""
-    if replaced is None:
-        return f"{name}:0" if _VERSION.search(name) else name  # or else it would look like a version
-    return f"{name}:{replaced}"

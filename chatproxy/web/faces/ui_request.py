@@ -23,7 +23,7 @@ from chatproxy.store.records import ImportedTurn
 from chatproxy.store.writer import size_of
 from chatproxy.web.api.imports import MAX_TEXT
 from chatproxy.web.faces.data_urls import image_in
-from chatproxy.web.faces.ui_messages import is_id, stored_id
+from chatproxy.web.faces.ui_messages import is_id
 from chatproxy.web.json import MAX_BODY, reading_json
 
 # Each message and each part is followed by a comma. So lists of nothing, too, unfold to some 100 MiB at most.
@@ -147,7 +147,7 @@ def turns(body: ChatRequest, last: str) -> list[ImportedTurn]:
         if text:
             known = is_id(message.id) and message.id not in used
             used.add(message.id)
-            name = stored_id(message.id) if known else None
+            name = message.id if known else None
             found.append(ImportedTurn(role=message.role, content=text, client_message_id=name))
     return found
 
