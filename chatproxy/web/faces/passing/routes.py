@@ -58,10 +58,6 @@ def refusal_of_management(request: web.Request) -> ChatError | None:
     path = path_of(request)
     if not any(path == each or path.startswith(f"{each}/") for each in MANAGEMENT):
         return None
-    try:
-        check_is_on(request.app[CONFIG])
-    except ChatError as error:
-        return error
     return ChatError(
         "managed_elsewhere",
         "Models are managed where Ollama runs, not through chatproxy; run `ollama` there.",
