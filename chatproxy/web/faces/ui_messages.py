@@ -167,7 +167,8 @@ def ui_message(message: Message, images: Sequence[bytes], question_id: int | Non
     parts: list[TextPart | FilePart | ReasoningPart | SourcePart | WarningPart]
     if message.role == "user":
         parts = [FilePart(media_type=kind_of(image), url=data_url(image)) for image in images]
-        parts.append(TextPart(text=message.content))
+        if message.content or not images:  # which may have been left out
+            parts.append(TextPart(text=message.content))
         return UIMessage(id=ui_id(message), role="user", parts=parts)
     parts = [WarningPart(id=notice.code, data=notice) for notice in message.warnings]
     if message.thinking:
