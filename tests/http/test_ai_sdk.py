@@ -635,6 +635,23 @@ async def test_what_was_unfolded_is_not_kept(client: Client, fake: FakeOllama, i
     assert held < 4 * len(body)
 
 
+async def test_histories_that_come_at_once_are_unfolded_in_turn(client: Client) -> None:
+    """Of each who asks, the next one is read once the one before it is stored."""
+    history, headers = [text("", "Hi")] * 1_000, {"Content-Type": "application/json"}
+    peaks = []
+    for number in (2, 10):
+        chats = [
+            {"id": f"{number}-{each}", "messages": [*history, text("m", "Hi")]} for each in range(number)
+        ]
+        bodies = [BytesIO(json.dumps(chat).encode()) for chat in chats]
+        tracemalloc.start()
+        sending = [client.http.post(client.url(CHAT), data=body, headers=headers) for body in bodies]
+        assert {response.status for response in await asyncio.gather(*sending)} == {200}
+        peaks.append(tracemalloc.get_traced_memory()[1])
+        tracemalloc.stop()
+    assert peaks[1] < 3 * peaks[0]
+
+
 async def test_a_history_has_limits(chat: Chat) -> None:
     history = [text("", "Hi")] * 10_001
     status, _, sentence = await chat.refusal(*history, text("m1", "Hi"))

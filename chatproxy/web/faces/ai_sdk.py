@@ -18,6 +18,7 @@ from msgspec.structs import replace
 
 from chatproxy.answers.answer import Answer
 from chatproxy.errors import ChatError
+from chatproxy.fair import FairSlots
 from chatproxy.prompt.request import Send
 from chatproxy.store.records import NewSession, Session, Version
 from chatproxy.web.api.export import IMAGE_BYTES, downloading
@@ -41,6 +42,9 @@ from chatproxy.web.security import asker, owner
 routes: Final = web.RouteTableDef()
 PATH: Final = "/api/chat/ui"
 MAX_UNREAD: Final = 10_000
+# Unfolded, a history takes several times its size, until it is stored: so many at once, one of each who asks.
+HISTORIES: Final = 4
+PLACES: Final = 256
 CHUNKS: Final = {"text/event-stream": str}
 EXAMPLE: Final = {
     "id": "rainbows",
@@ -52,11 +56,20 @@ EXAMPLE: Final = {
 
 
 class Chats:
-    """What calls for the same chat have to know of each other."""
+    """What calls for chats have to know of each other."""
 
     def __init__(self) -> None:
         self._locks: WeakValueDictionary[tuple[str, str], asyncio.Lock] = WeakValueDictionary()
         self._unread: dict[str, tuple[int, int]] = {}  # by session: an answer, and how many ask for it
+        self.histories = FairSlots(
+            HISTORIES,
+            PLACES,
+            slots_per_user=1,
+            places_per_user=PLACES,
+            refusal=lambda: ChatError(
+                "overloaded", "Too many conversations are being stored; try again in a moment.", retry_after=5
+            ),
+        )
 
     def lock(self, user: str, chat_id: str) -> asyncio.Lock:
         """Return the lock with which messages of a chat are accepted one at a time."""
@@ -271,10 +284,12 @@ async def _get_or_create(request: web.Request, user: str, body: ChatRequest, nam
     except ChatError as error:
         if error.code != "not_found":
             raise
-    async with _turn(request, body):
-        earlier = turns(body, name)
-    session = await store.messages.import_session(user, NewSession(id=body.id), earlier) if earlier else None
-    return session or await store.sessions.get_or_create(user, body.id)
+    async with request.app[CHATS].histories.slot(asker(request)):
+        async with _turn(request, body):
+            earlier = turns(body, name)
+        if earlier:
+            await store.messages.import_session(user, NewSession(id=body.id), earlier)
+        return await store.sessions.get_or_create(user, body.id)
 
 
 def _turn(request: web.Request, body: ChatRequest) -> AbstractAsyncContextManager[None]:
