@@ -70,8 +70,8 @@ def config(fake: FakeOllama, quick_disk: Path) -> Config:
 
 
 @pytest.fixture
-def start(aiohttp_client: AiohttpClient) -> Start:
-    """Start an application; see chat_client.py."""
+def start(quick_disk: Path, aiohttp_client: AiohttpClient) -> Start:
+    """Start an application; see chat_client.py. It is stopped before its disk is removed."""
 
     async def start(app: web.Application, prefix: str = "", **runner: Any) -> Server:
         server = Server(app, prefix, **runner)
