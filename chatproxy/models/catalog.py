@@ -20,6 +20,7 @@ from msgspec.structs import replace
 from chatproxy.errors import ChatError
 from chatproxy.models import measured
 from chatproxy.models.details import DetailsCache, digest_of
+from chatproxy.models.purpose import Purpose, purpose_of
 from chatproxy.models.tokens import TokenEstimate
 from chatproxy.ollama.cached import Cached
 from chatproxy.ollama.client import Details, Model, Ollama, RunningModel
@@ -62,7 +63,8 @@ class KnownModel(Struct, frozen=True, kw_only=True):
     `is_described` says whether Ollama has said what it can do. `size` is the number of parameters, 0 until
     known. `window` is the one in force, in tokens, None until known; `expected_window` is the one that Ollama
     named last, or else the one that the model was trained for. `warm` means loaded; `in_memory` means wholly
-    in the fastest memory. `tags` is its entry in Ollama's list.
+    in the fastest memory. `has_system` says whether it has a system prompt of its own. A token needs the
+    share `active` of its weights. `tags` is its entry in Ollama's list.
     """
 
     name: str
@@ -72,6 +74,9 @@ class KnownModel(Struct, frozen=True, kw_only=True):
     remote: bool = False
     is_described: bool = True
     capabilities: frozenset[str] = frozenset()
+    purpose: Purpose = Purpose.GENERAL
+    has_system: bool = False
+    active: float = 1.0
     window: int | None = None
     expected_window: int | None = None
     warm: bool = False
@@ -240,6 +245,9 @@ class ModelCatalog:
             remote=model.remote,
             is_described=known is not None,
             capabilities=details.capabilities,
+            purpose=purpose_of(model.name, details),
+            has_system=bool(details.system),
+            active=details.active,
             window=self._context_window or (runner and runner.context_length) or details.window,
             expected_window=learned.window
             or details.trained_window

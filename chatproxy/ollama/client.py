@@ -6,6 +6,7 @@ The errors of aiohttp's client become chatproxy's here, and nowhere else.
 import re
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
+from functools import lru_cache
 from types import SimpleNamespace
 from typing import Annotated, Final, TypeVar
 
@@ -13,6 +14,7 @@ import aiohttp
 import msgspec
 from aiohttp import ClientResponse, ClientSession, ClientTimeout, TraceConfig, TraceConnectionReuseconnParams
 from msgspec import Raw, Struct, field
+from msgspec.structs import astuple, fields
 from yarl import URL
 
 from chatproxy.errors import ChatError
@@ -26,6 +28,8 @@ T = TypeVar("T", bound=Struct)
 RESPONSE_TIMEOUT: Final = 10.0  # seconds; none of these calls computes anything
 CONNECTIONS: Final = 8  # at once; the callers ask for few things at a time
 MAX_BODY: Final = 2 * 1024 * 1024  # bytes; 5,000 models take as much
+SHARED: Final = 0.05  # of the weights of a mixture of experts, roughly: what belongs to no expert
+SYSTEM_SHOWN: Final = 500  # characters of a model's system prompt
 
 
 class ModelDetails(Struct, frozen=True):
@@ -67,17 +71,34 @@ class Details(Struct, frozen=True):
     """What `/api/show` adds about a model (Ollama API, "Show model information").
 
     `window` is the `num_ctx` that the model sets, if any, and `trained_window` the one that it was trained
-    for, both in tokens. Names with equal `weights` share one runner.
+    for, both in tokens. Names with equal `weights` share one runner. A token needs the share `active` of the
+    weights.
+
+    `system` is the beginning of the model's own system prompt, `parent` the model that it was made from here,
+    and `basename` what its maker calls it. `has_examples` says whether it begins with messages of its own,
+    and `continues` whether its template is the prompt and nothing else.
     """
 
     capabilities: frozenset[str] = frozenset()
     window: int | None = None
     trained_window: int | None = None
     weights: str | None = None
+    active: float = 1.0
+    family: str = ""
+    basename: str = ""
+    system: str = ""
+    parent: str = ""
+    has_examples: bool = False
+    continues: bool = False
 
 
 class _Models(Struct, frozen=True):
     models: Annotated[list[Raw] | None, STRICT] = None
+
+
+class _ShownDetails(Struct, frozen=True):
+    family: str | None = None
+    parent_model: str | None = None
 
 
 class _Show(Struct, frozen=True):
@@ -85,10 +106,30 @@ class _Show(Struct, frozen=True):
     parameters: str | None = None
     model_info: Raw = Raw(b"{}")  # which may list every tensor
     modelfile: str | None = None
+    template: str | None = None
+    system: str | None = None
+    messages: list[Raw] | None = None
+    details: _ShownDetails | None = None
 
 
 class _ModelInfo(Struct, frozen=True):
     architecture: str | None = field(name="general.architecture", default=None)
+    basename: str | None = field(name="general.basename", default=None)
+
+
+class _Architecture(Struct, frozen=True):
+    """What `model_info` says under names that begin with the architecture."""
+
+    context_length: Tokens | None = None
+    expert_count: Tokens | None = None
+    expert_used_count: Tokens | None = None
+
+    @property
+    def active(self) -> float:
+        """The share of the weights that a token needs: that of its experts, and what all tokens share."""
+        if not self.expert_count or not self.expert_used_count:
+            return 1.0
+        return min(1.0, self.expert_used_count / self.expert_count + SHARED)
 
 
 class _Version(Struct, frozen=True):
@@ -116,11 +157,21 @@ class Ollama:
     async def show(self, name: str) -> Details:
         """Return what a model can do. Also raises `model_not_found`."""
         found = await self._call("POST", "show", _Show, msgspec.json.encode({"model": name}))
+        info, architecture = _model_info(found.model_info)
+        details = found.details or _ShownDetails()
+        modelfile = found.modelfile or ""
         return Details(
             capabilities=frozenset(found.capabilities or ()),
             window=_num_ctx(found.parameters or ""),
-            trained_window=_trained_window(found.model_info),
-            weights=_weights(found.modelfile or ""),
+            trained_window=architecture.context_length,
+            weights=_weights(modelfile),
+            active=architecture.active,
+            family=details.family or "",
+            basename=info.basename or "",
+            system=(found.system or "").strip()[:SYSTEM_SHOWN],
+            parent=_parent(details.parent_model or ""),
+            has_examples=bool(found.messages),
+            continues=_is_bare(found.template or "") and not _has_renderer(modelfile),
         )
 
     async def version(self) -> str:
@@ -245,14 +296,35 @@ def _num_ctx(parameters: str) -> int | None:
     return int(found[1]) if found else None
 
 
-def _trained_window(model_info: Raw) -> int | None:
-    """Return the window of show's `model_info`, whose name begins with the architecture."""
+def _model_info(model_info: Raw) -> tuple[_ModelInfo, _Architecture]:
+    """Return what show's `model_info` says of any model, and what it says of this one's architecture."""
     try:
-        name = f"{decode(model_info, _ModelInfo).architecture}.context_length"
-        kind = msgspec.defstruct("_Window", [("length", Tokens | None, field(name=name, default=None))])
-        return getattr(decode(model_info, kind), "length", None)
+        info = decode(model_info, _ModelInfo)
+        return info, _Architecture(*astuple(decode(model_info, _named_after(info.architecture))))
     except DECODE_ERRORS:
-        return None
+        return _ModelInfo(), _Architecture()
+
+
+@lru_cache(maxsize=64)
+def _named_after(architecture: str | None) -> type[Struct]:
+    """Return a type with the fields of _Architecture, by their full names."""
+    known = [(each.name, each.type, each.default) for each in fields(_Architecture)]
+    return msgspec.defstruct("_Named", known, rename={name: f"{architecture}.{name}" for name, *_ in known})
+
+
+def _parent(name: str) -> str:
+    """Return the name of the model that one was made from; a file that it was made from is none."""
+    return "" if "sha256-" in name else name
+
+
+def _is_bare(template: str) -> bool:
+    """Return whether a template only repeats the prompt, so that the model goes on with it."""
+    return re.fullmatch(r"\s*\{\{-?\s*\.Prompt\s*-?\}\}\s*", template) is not None
+
+
+def _has_renderer(modelfile: str) -> bool:
+    """Return whether Ollama renders conversations by code of its own instead of the template."""
+    return re.search(r"^RENDERER\s", modelfile, re.MULTILINE) is not None
 
 
 def _weights(modelfile: str) -> str | None:

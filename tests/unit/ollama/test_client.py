@@ -66,9 +66,20 @@ async def test_version(ollama: Ollama) -> None:
 @pytest.mark.parametrize(
     ("name", "details"),
     [
-        ("gemma3:270m", Details(frozenset({"completion"}), None, 32768, GEMMA)),
-        ("thinker:270m", Details(frozenset({"completion", "thinking"}), None, 32768, GEMMA)),
-        ("all-minilm:22m", Details(frozenset({"embedding"}), None, 512, MINILM)),
+        (
+            "gemma3:270m",
+            Details(frozenset({"completion"}), None, 32768, GEMMA, family="gemma3", basename="gemma-3"),
+        ),
+        (
+            "thinker:270m",
+            Details(
+                frozenset({"completion", "thinking"}), None, 32768, GEMMA, family="gemma3", basename="gemma-3"
+            ),
+        ),
+        (
+            "all-minilm:22m",
+            Details(frozenset({"embedding"}), None, 512, MINILM, family="bert", continues=True),
+        ),
     ],
 )
 async def test_show(ollama: Ollama, name: str, details: Details) -> None:
@@ -132,15 +143,73 @@ async def test_a_value_of_another_type_is_unknown(fake: FakeOllama, ollama: Olla
     fake.models[0]["details"] = details
     assert (await ollama.tags(), await ollama.ps()) == (tags, running)
     shown = fake.shows["gemma3:270m"]
-    for name in ("capabilities", "parameters", "model_info", "modelfile"):
+    for name in (
+        "capabilities",
+        "parameters",
+        "model_info",
+        "modelfile",
+        "template",
+        "system",
+        "messages",
+        "details",
+    ):
         fake.shows["gemma3:270m"] = {**shown, name: value}
         found_details = await ollama.show("gemma3:270m")
         assert found_details.weights == (None if name == "modelfile" else GEMMA)
     fake.shows["gemma3:270m"] = {
         **shown,
-        "model_info": {"general.architecture": "gemma3", "gemma3.context_length": value},
+        "model_info": {
+            "general.architecture": "gemma3",
+            "general.basename": value,
+            "gemma3.context_length": value,
+            "gemma3.expert_count": value,
+            "gemma3.expert_used_count": value,
+        },
     }
-    assert (await ollama.show("gemma3:270m")).trained_window is None
+    found_details = await ollama.show("gemma3:270m")
+    assert (found_details.trained_window, found_details.active) == (None, 1.0)
+
+
+@pytest.mark.parametrize(
+    ("shown", "expected"),
+    [
+        ({"system": "You are a captain.\n"}, {"system": "You are a captain."}),
+        ({"system": "x" * 10_000}, {"system": "x" * 500}),
+        ({"messages": [{"role": "user", "content": "Ahoy!"}]}, {"has_examples": True}),
+        ({"messages": []}, {"has_examples": False}),
+        ({"details": {"family": "llama", "parent_model": "llama3.2:latest"}}, {"parent": "llama3.2:latest"}),
+        ({"details": {"parent_model": "/root/.ollama/models/blobs/sha256-0123"}}, {"parent": ""}),
+        ({"template": "{{ .Prompt }}"}, {"continues": True}),
+        ({"template": "{{- .Prompt -}}\n"}, {"continues": True}),
+        ({"template": "{{ .System }} {{ .Prompt }}"}, {"continues": False}),
+        ({"template": ""}, {"continues": False}),
+        (
+            {"template": "{{ .Prompt }}", "modelfile": "FROM x\nTEMPLATE {{ .Prompt }}\nRENDERER qwen3-vl\n"},
+            {"continues": False},
+        ),
+        (
+            {
+                "model_info": {
+                    "general.architecture": "gptoss",
+                    "gptoss.expert_count": 32,
+                    "gptoss.expert_used_count": 4,
+                }
+            },
+            {"active": 0.175},
+        ),
+        ({"model_info": {"general.architecture": "a", "a.expert_count": 8}}, {"active": 1.0}),
+        (
+            {"model_info": {"general.architecture": "a", "a.expert_count": 8, "a.expert_used_count": 8}},
+            {"active": 1.0},
+        ),
+    ],
+)
+async def test_what_tells_a_models_purpose_and_pace(
+    fake: FakeOllama, ollama: Ollama, shown: dict[str, object], expected: dict[str, object]
+) -> None:
+    fake.shows["gemma3:270m"] |= shown
+    found = await ollama.show("gemma3:270m")
+    assert {name: getattr(found, name) for name in expected} == pytest.approx(expected)
 
 
 @pytest.mark.parametrize("unreadable", UNREADABLE)
