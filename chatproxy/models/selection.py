@@ -13,27 +13,36 @@ it can do is eligible only if no other one is.
 Of the eligible models, the first by these rules is selected:
 
 1. the model of the session's last answer, so that a conversation keeps its voice;
-2. for a demanding message (a prompt of over 2,000 tokens with its history, or one about a document), the
-   largest that answers at a readable pace of 8 tokens a second, or whose pace is unknown;
-3. a loaded model, and among those one that is wholly in the fastest memory;
-4. the one that would complete 200 tokens soonest, as measured here, including the time to load it;
-5. without measurements, the smallest.
+2. one that was made to converse, rather than for embeddings, function calls, guarding or drafts;
+3. one that is loaded within a minute: minutes are too long a wait for the answer to a "Hello";
+4. a general one, rather than a character or one for a subject such as code (`purpose`); a system prompt of
+   its own makes any model a character beside another that has the same weights and none;
+5. one that answers at a readable pace of 8 tokens a second;
+6. of these, the largest. If that is not loaded, and one that is has three quarters of its size or more,
+   that one, best of all if it is wholly in the fastest memory;
+7. the one that would complete 200 tokens soonest, including the time to load it.
 
-Each rule decides only among models that are equal by the rules before it; the name decides last.
+Each rule decides only among models that are equal by the rules before it; the name decides last. Times are
+those measured here, or else estimated from what was measured of others by size (`pace`).
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from itertools import groupby
 from typing import Final
 
 from msgspec import Struct
 
 from chatproxy.errors import ChatError
 from chatproxy.models.catalog import KnownModel, canonical, listed
+from chatproxy.models.pace import Machine, Pace
+from chatproxy.models.purpose import Purpose
 
 AUTO: Final = "auto"
-DEMANDING: Final = 2000  # tokens in the prompt
 READABLE: Final = 8.0  # tokens per second
+LONGEST_LOAD: Final = 60.0  # seconds
 TYPICAL: Final = 200  # tokens in an answer
+AS_LARGE: Final = 0.75  # of the size of another model
+_ACTIONS: Final = {"vision": "see images", "thinking": "think"}
 
 
 class Choice(Struct, frozen=True):
@@ -48,16 +57,55 @@ class Need(Struct, frozen=True, kw_only=True):
 
     `least(model, window)` returns how many tokens cannot be left out, by the model's own estimate, including
     the reserve for an answer in a window of that many tokens. `surely` is how many these are for any model.
-    `whole` is the tokens of everything, roughly. `last_model` wrote the session's last answer.
+    `last_model` wrote the session's last answer.
     """
 
     least: Callable[[KnownModel, int], int] = lambda model, window: 0
     surely: int = 0
-    whole: int = 0
     images: bool = False
     think: bool = False
-    document: bool = False
     last_model: str | None = None
+
+    @property
+    def capabilities(self) -> frozenset[str]:
+        """What Ollama has to say that the model can do."""
+        wanted = (("vision", self.images), ("thinking", self.think))
+        return frozenset({"completion", *(name for name, is_wanted in wanted if is_wanted)})
+
+
+class Candidate(Struct, frozen=True):
+    """An eligible model, how fast it is here, and what it is made for beside the others."""
+
+    model: KnownModel
+    pace: Pace
+    purpose: Purpose
+    is_last: bool
+
+    @property
+    def is_soon(self) -> bool:
+        """Whether it is loaded within a minute."""
+        return self.pace.load <= LONGEST_LOAD
+
+    @property
+    def is_fast(self) -> bool:
+        """Whether it is, and one can then read along."""
+        return self.is_soon and self.pace.tokens_per_second >= READABLE
+
+    @property
+    def rank(self) -> tuple[bool, ...]:
+        """Its place by rules 1 to 5; the lower, the better."""
+        return (
+            not self.is_last,
+            self.purpose is Purpose.NO_CHAT,
+            not self.is_soon,
+            self.purpose is not Purpose.GENERAL,
+            not self.is_fast,
+        )
+
+    @property
+    def seconds(self) -> float:
+        """How long a typical answer takes, to a tenth."""
+        return round(self.pace.load + TYPICAL / self.pace.tokens_per_second, 1)
 
 
 def named(requested: str | None, of_session: str | None, default: str) -> tuple[str, str] | None:
@@ -79,7 +127,8 @@ def rank(models: Sequence[KnownModel], need: Need) -> list[Choice]:
     """
     if not models:
         raise ChatError(
-            "no_models", "No model is installed; type `ollama pull gemma3` where Ollama runs, and try again."
+            "no_models",
+            "No model is installed; type `ollama pull gemma3` where Ollama runs, and try again.",
         )
     eligible = _eligible(models, need)
     possible = [model for model in eligible if not surely_too_long(model, need)]
@@ -91,9 +140,9 @@ def rank(models: Sequence[KnownModel], need: Need) -> list[Choice]:
         reason = "the largest window here" if len(possible) > 1 else _only_reason(models, need)
         possible.sort(key=lambda model: (-(model.window or 0), model.name))
         return [Choice(model, reason) for model in possible]
-    ranked = sorted(fitting, key=lambda model: _order(model, need))
-    reason_for = _reasons(fitting, models, need)
-    return [Choice(model, reason_for(model)) for model in ranked]
+    ranked = _ranked(_candidates(fitting, models, need))
+    first = _reason(ranked, models, need)
+    return [Choice(each.model, first if each is ranked[0] else "the next best") for each in ranked]
 
 
 def surely_too_long(model: KnownModel, need: Need) -> bool:
@@ -114,81 +163,113 @@ def too_long(model: KnownModel, needed: int) -> ChatError:
 
 
 def _eligible(models: Sequence[KnownModel], need: Need) -> list[KnownModel]:
-    wanted = {"completion"} | ({"vision"} if need.images else set()) | ({"thinking"} if need.think else set())
+    wanted = need.capabilities
     local = [model for model in models if not model.remote]
     eligible = [model for model in local if model.is_described and wanted <= model.capabilities]
     eligible = eligible or [model for model in local if not model.is_described]
     if not eligible:
-        what = {"vision": "see images", "thinking": "think"}
-        lacking = " and ".join(what[name] for name in sorted(wanted & what.keys(), reverse=True)) or "chat"
+        names = listed([model.name for model in models])
         raise ChatError(
             "no_suitable_model",
-            f"None of the installed models can {lacking} ({listed([model.name for model in models])}); "
+            f"None of the installed models can {_actions(wanted)} ({names}); "
             "install one that can with `ollama pull`, or name a model.",
         )
     return eligible
+
+
+def _actions(capabilities: frozenset[str]) -> str:
+    """Return what a model with these capabilities can do, for a sentence."""
+    return " and ".join(_ACTIONS[name] for name in _ACTIONS if name in capabilities) or "chat"
 
 
 def _fits(model: KnownModel, need: Need) -> bool:
     return model.window is None or need.least(model, model.window) <= model.window
 
 
-def _order(model: KnownModel, need: Need) -> tuple[float | str, ...]:
+def _candidates(
+    fitting: Sequence[KnownModel], models: Sequence[KnownModel], need: Need
+) -> Iterator[Candidate]:
+    machine = Machine(models)
+    general = [model for model in models if model.purpose is Purpose.GENERAL and not model.has_system]
+    plain = {model.weights for model in general if model.weights}
+    last = need.last_model and canonical(need.last_model)
+    for model in fitting:
+        is_character = model.has_system and model.weights in plain
+        purpose = max(model.purpose, Purpose.SPECIAL) if is_character else model.purpose
+        yield Candidate(model, machine.pace(model), purpose, canonical(model.name) == last)
+
+
+def _ranked(candidates: Iterable[Candidate]) -> list[Candidate]:
+    """Return the candidates, best first."""
+    ranked: list[Candidate] = []
+    for _, equal in groupby(sorted(candidates, key=lambda each: each.rank), key=lambda each: each.rank):
+        for rivals in _by_size(equal):
+            ranked += sorted(rivals, key=_order)
+    return ranked
+
+
+def _by_size(candidates: Iterable[Candidate]) -> Iterator[list[Candidate]]:
+    """Yield those that rule 6 takes for equally large together, the largest first.
+
+    Those that are not fast are all together, because only the time counts among them.
+    """
+    rivals: list[Candidate] = []
+    for each in sorted(candidates, key=lambda each: -each.model.size):
+        if rivals and each.is_fast and each.model.size < AS_LARGE * rivals[0].model.size:
+            yield rivals
+            rivals = []
+        rivals.append(each)
+    yield rivals
+
+
+def _order(candidate: Candidate) -> tuple[float | str, ...]:
+    """Return a key for the order among rivals."""
+    model, by_size = candidate.model, candidate.is_fast
     return (
-        not _is_last(model, need),
-        _is_demanding(need) and not _is_readable(model),
-        -model.size if _is_demanding(need) and _is_readable(model) else 0.0,
-        not model.warm,
-        not (model.warm and model.in_memory),
-        _seconds(model),
-        model.size or float("inf"),
+        by_size and not model.warm,
+        by_size and not (model.warm and model.in_memory),
+        -model.size if by_size else 0.0,
+        candidate.seconds,
         model.name,
     )
 
 
-def _is_last(model: KnownModel, need: Need) -> bool:
-    return need.last_model is not None and canonical(need.last_model) == canonical(model.name)
+def _reason(ranked: Sequence[Candidate], models: Sequence[KnownModel], need: Need) -> str:
+    """Return why the first one is selected, in words for the reader."""
+    first = ranked[0]
+    if first.is_last:
+        return "answered last in this session"
+    if len(ranked) == 1:
+        return _only_reason(models, need)
+    kind = {Purpose.GENERAL: "general model", Purpose.SPECIAL: "chat model"}.get(first.purpose, "model")
+    qualities = _qualities(len(ranked), models, need)
+    alike = [each for each in ranked[1:] if each.purpose is first.purpose]
+    if first.purpose is Purpose.GENERAL and not alike:
+        return f"the only {kind}{qualities} here"
+    pace = first.pace
+    about = "" if pace.measured else "about "
+    rate = "" if pace.assumed else f": {about}{pace.tokens_per_second:.0f} tokens/s"
+    if not first.is_fast:
+        limit = "of those that load within a minute" if first.is_soon else "here"
+        return f"the soonest {kind}{qualities} {limit}{rate}"
+    place = "" if pace.assumed else " here"
+    if all(each.model.size < first.model.size for each in alike if each.is_fast):
+        does = "is" if pace.measured else "should be"
+        return f"the largest {kind}{qualities} that {does} fast enough{place}{rate}"
+    does = "are" if pace.measured else "should be"
+    loaded = "already loaded, and " if first.model.warm else ""
+    return f"{loaded}one of the largest {kind}s{qualities} that {does} fast enough{place}{rate}"
 
 
-def _is_demanding(need: Need) -> bool:
-    return need.document or need.whole > DEMANDING
-
-
-def _is_readable(model: KnownModel) -> bool:
-    return model.tokens_per_second is None or model.tokens_per_second >= READABLE
-
-
-def _seconds(model: KnownModel) -> float:
-    """Return the seconds that a typical answer takes; infinity if the model was not measured."""
-    if not model.tokens_per_second:
-        return float("inf")
-    load = 0.0 if model.warm else (model.measured.load_ms or 0.0) / 1000
-    return load + TYPICAL / model.tokens_per_second
-
-
-def _reasons(
-    fitting: Sequence[KnownModel], models: Sequence[KnownModel], need: Need
-) -> Callable[[KnownModel], str]:
-    """Return a function that names the rule that ranked a model, in words for the reader."""
-    fastest = max((other.tokens_per_second or 0.0 for other in models if not other.remote), default=0.0)
-    only = _only_reason(models, need) if len(fitting) == 1 else None
-    is_demanding = _is_demanding(need)
-
-    def reason_for(model: KnownModel) -> str:
-        if _is_last(model, need):
-            return "answered last in this session"
-        if only is not None:
-            return only
-        if is_demanding and _is_readable(model):
-            return "the largest here that answers at a readable pace"
-        if model.warm:
-            return "already loaded"
-        if model.tokens_per_second:
-            what = "fastest installed here" if model.tokens_per_second >= fastest else "soonest here"
-            return f"{what}: {model.tokens_per_second:.0f} tokens/s"
-        return "the smallest installed"
-
-    return reason_for
+def _qualities(fitting: int, models: Sequence[KnownModel], need: Need) -> str:
+    """Return what the models that could be selected have, and others may not have."""
+    words = {"vision": "vision", "thinking": "thinking", "window": "a large enough window"}
+    local = [model for model in models if not model.remote]
+    able = [model for model in local if model.is_described and need.capabilities <= model.capabilities]
+    wanted = need.capabilities | ({"window"} if fitting < len(able) else set())
+    having = " and ".join(words[name] for name in words if name in wanted)
+    described = " described so far" if able and not all(model.is_described for model in local) else ""
+    return (f" with {having}" if having else "") + described
 
 
 def _only_reason(models: Sequence[KnownModel], need: Need) -> str:
@@ -199,6 +280,8 @@ def _only_reason(models: Sequence[KnownModel], need: Need) -> str:
         return "needs thinking"
     if len(chatting) > 1:
         return "needs a large window"
-    if not all(model.is_described for model in models):
+    if len(models) == 1:
+        return "the only one installed"
+    if chatting and not all(model.is_described for model in models):
         return "the only one that Ollama has described so far"
-    return "the only one installed"
+    return "the only one here that can chat"

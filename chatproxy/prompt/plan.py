@@ -19,7 +19,7 @@ from chatproxy.models.catalog import KnownModel, ModelCatalog
 from chatproxy.models.selection import Choice
 from chatproxy.models.tokens import size_of
 from chatproxy.prompt.passages import Passages, passages_for
-from chatproxy.prompt.prompt import DEMANDING_BYTES, IMAGE_TOKENS, FittedPrompt, Prompt
+from chatproxy.prompt.prompt import IMAGE_TOKENS, FittedPrompt, Prompt
 from chatproxy.prompt.request import Send
 from chatproxy.store.records import HistoryMessage, NewTurn, Notice, Session
 from chatproxy.store.store import Store
@@ -131,7 +131,7 @@ class Planner:
         if reason:
             choices = [Choice(models[0], reason)]
         else:
-            prompt = await self._with_history(session, prompt, DEMANDING_BYTES)
+            prompt = await self._with_history(session, prompt, 1)  # which says what answered last
             choices = selection.rank(models, prompt.need())
         first = choices[0].model
         prompt = await self._with_history(session, prompt, first.most_text)

@@ -16,8 +16,8 @@ import msgspec
 from msgspec import Struct
 
 from chatproxy.models.catalog import KnownModel
-from chatproxy.models.selection import DEMANDING, Need, surely_too_long, too_long
-from chatproxy.models.tokens import LONGEST, SLOPE, UNSENT, TokenEstimate, size_of
+from chatproxy.models.selection import Need, surely_too_long, too_long
+from chatproxy.models.tokens import LONGEST, UNSENT, size_of
 from chatproxy.ollama.wire import ChatMessage, ChatRequest
 from chatproxy.prompt.passages import quoted
 from chatproxy.prompt.request import Send
@@ -27,7 +27,6 @@ IMAGE_TOKENS: Final = 768  # per image, roughly, whatever its size
 MOST_IMAGE_TOKENS: Final = 16_384  # that one image can have
 TRUNCATED: Final = "history_truncated"
 MAX_RESERVE: Final = 2048  # tokens kept free for the answer
-DEMANDING_BYTES: Final = int(DEMANDING / SLOPE)  # a history of this size makes any message demanding
 
 Images = Mapping[int, Sequence[bytes]]
 
@@ -98,10 +97,8 @@ class Prompt(Struct, frozen=True, kw_only=True):
         return Need(
             least=lambda model, window: self._least(model, window, size),
             surely=size // LONGEST,
-            whole=TokenEstimate().tokens(self._size(self.history)) + IMAGE_TOKENS * len(self.images),
             images=bool(self.images),
             think=bool(self.request.think),
-            document=bool(self.sources),
             last_model=next((answer.model for answer in answers), None),
         )
 

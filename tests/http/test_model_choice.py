@@ -41,6 +41,7 @@ from chatproxy.web.keys import MODELS
 
 ECHO, THINKER = "echo:270m", "thinker:270m"  # ECHO has the weights of MODEL
 COLD = Script(answer("Late."), delays=[3.0, 0.0])
+LOADED = "already loaded, and one of the largest general models that should be fast enough"
 
 
 @pytest.fixture
@@ -89,7 +90,7 @@ async def test_the_first_token_comes_from_the_warm_one(fake: FakeOllama, auto: C
     fake.script = by_model(gemma3=saying("Soon."), thinker=COLD)
     stream = await auto.ask(await auto.new_session())
     assert asked(fake) == [MODEL]
-    assert (stream.events[0]["model"], stream.events[0]["modelReason"]) == (MODEL, "already loaded")
+    assert (stream.events[0]["model"], stream.events[0]["modelReason"]) == (MODEL, LOADED)
     assert stream.text() == "Soon."
 
 
@@ -107,7 +108,7 @@ async def test_a_conversation_keeps_its_model(fake: FakeOllama, auto: Client) ->
         ("THINKER:270m", MODEL, (THINKER, "named in the request")),
         (None, "echo:270M", (ECHO, "this session's model")),
         (None, None, (MODEL, "the default here")),
-        ("auto", ECHO, (MODEL, "already loaded")),
+        ("auto", ECHO, (MODEL, LOADED)),
     ],
 )
 async def test_a_name_is_followed(
@@ -118,7 +119,7 @@ async def test_a_name_is_followed(
     expected: tuple[str, str],
 ) -> None:
     fake.models = [model for model in fake.models if model["name"] != ECHO or session_says]
-    fake.shows[ECHO] = {**fake.shows[ECHO], "capabilities": []}  # which a named one is not asked for
+    fake.shows[ECHO] = {**fake.shows[ECHO], "capabilities": []}  # as of an older Ollama, which does not say
     session = await client.new_session(model=session_says)
     sent = await client.send(session, model=request_says)
     assert (sent["model"], sent["modelReason"]) == expected
@@ -145,6 +146,36 @@ async def test_a_refusal_stores_nothing(
     refusal = await auto.refused(session, status, json={"message": "Hello", **body})
     assert refusal["code"] == code
     assert (await auto.messages(session), fake.chats) == ([], [])
+
+
+IMAGE = b64encode(b"image").decode()
+
+
+@pytest.mark.parametrize(("body", "able"), [({"think": True}, THINKER), ({"images": [IMAGE]}, ECHO)])
+async def test_auto_gets_a_model_that_can(
+    fake: FakeOllama, auto: Client, body: dict[str, Any], able: str
+) -> None:
+    fake.shows[ECHO] = {**fake.shows[ECHO], "capabilities": ["completion", "vision"]}
+    sent = await auto.send(await auto.new_session(), **body)
+    assert sent["model"] == able
+
+
+async def test_a_choice_asks_nothing_more_of_ollama(fake: FakeOllama, auto: Client) -> None:
+    session = await auto.new_session()
+    await auto.ask(session)
+    shown = fake.calls["/api/show"]
+    assert shown == len(fake.models)
+    for _ in range(5):
+        await auto.ask(session)
+    assert fake.calls["/api/show"] == shown
+
+
+async def test_the_captain_does_not_answer_a_hello(fake: FakeOllama, auto: Client) -> None:
+    captain = {**fake.models[2], "name": "captain:latest", "digest": "captain"}
+    fake.models = [captain, fake.models[2]]
+    fake.shows["captain:latest"] = {**fake.shows[MODEL], "system": "You are a captain. Answer as one."}
+    sent = await auto.send(await auto.new_session())
+    assert (sent["model"], sent["modelReason"]) == (MODEL, "the only general model here")
 
 
 async def test_a_model_installed_meanwhile_is_found(fake: FakeOllama, client: Client) -> None:
@@ -811,7 +842,7 @@ async def test_the_list_of_models(fake: FakeOllama, client: Client) -> None:
         ([], None),
         (["all-minilm:22m"], None),
         ([MODEL], {"model": MODEL, "reason": "the only one installed"}),
-        ([MODEL, THINKER], {"model": MODEL, "reason": "already loaded"}),
+        ([MODEL, THINKER], {"model": MODEL, "reason": LOADED}),
     ],
 )
 async def test_the_list_says_what_would_be_chosen(

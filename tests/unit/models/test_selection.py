@@ -8,14 +8,18 @@ import pytest
 from chatproxy.errors import ChatError
 from chatproxy.models import selection
 from chatproxy.models.catalog import KnownModel
+from chatproxy.models.purpose import Purpose
 from chatproxy.models.selection import Need, rank
 from chatproxy.store.records import Measurement
 
-LOADED = "already loaded"
-LARGEST = "the largest here that answers at a readable pace"
-SMALLEST = "the smallest installed"
 ONLY = "the only one installed"
+ONLY_CHAT = "the only one here that can chat"
 LAST = "answered last in this session"
+ASSUMED = "the largest general model that should be fast enough"
+LARGEST = "the largest general model that is fast enough here"
+ESTIMATED = "the largest general model that should be fast enough here"
+ONE_OF = "one of the largest general models that should be fast enough"
+LOADED = f"already loaded, and {ONE_OF}"
 
 
 def known(name: str, billions: float = 1, *can: str, **more: Any) -> KnownModel:
@@ -39,19 +43,20 @@ def surely(tokens: int) -> Need:
 
 small, large = known("small", 1), known("large", 8)
 warm_small, warm_large = known("small", 1, warm=True), known("large", 8, warm=True)
-fast, slow = known("fast", 8, rate=41.4), known("slow", 1, rate=5.0)
+giant = known("giant", 70)
 seer = known("seer", 4, "vision")
 thinker = known("thinker", 4, "thinking")
 both = known("both", 8, "vision", "thinking")
 embedder = known("embedder", 0.02, capabilities=frozenset({"embedding"}))
 cloud = known("cloud", 400, "vision", "thinking", remote=True, warm=True)
-demanding = Need(whole=2001)
+coder = known("coder", 8, purpose=Purpose.SPECIAL)
+guard = known("guard", 8, purpose=Purpose.NO_CHAT)
 
 CHOICES = [
     # who can answer at all
     ("one model is the one", [small], Need(), "small", ONLY),
-    ("embedding is not answering", [embedder, small], Need(), "small", ONLY),
-    ("nothing is sent elsewhere unasked", [cloud, small], Need(), "small", ONLY),
+    ("embedding is not answering", [embedder, small], Need(), "small", ONLY_CHAT),
+    ("nothing is sent elsewhere unasked", [cloud, small], Need(), "small", ONLY_CHAT),
     ("images need a model that sees", [small, seer], Need(images=True), "seer", "needs images"),
     ("also where another one is warm", [warm_small, seer], Need(images=True), "seer", "needs images"),
     (
@@ -69,7 +74,13 @@ CHOICES = [
         "both",
         "needs images",
     ),
-    ("of several that see, the smallest", [both, seer, small], Need(images=True), "seer", SMALLEST),
+    (
+        "of several that see, the largest",
+        [both, seer, known("blind", 9)],
+        Need(images=True),
+        "both",
+        "the largest general model with vision that should be fast enough",
+    ),
     (
         "a window that is too small rules out",
         [known("narrow", 1, window=4096), known("wide", 8, window=32768)],
@@ -78,32 +89,32 @@ CHOICES = [
         "needs a large window",
     ),
     (
+        "of several windows that are large enough, the largest model",
+        [known("narrow", 9, window=4096), known("wide", 8, window=32768), known("b", 1, window=32768)],
+        needing(4000),
+        "wide",
+        "the largest general model with a large enough window that should be fast enough",
+    ),
+    (
         "a window that just holds it is enough",
-        [known("narrow", 1, window=4096), known("wide", 8, window=32768)],
+        [known("narrow", 8, window=4096), known("wide", 1, window=32768)],
         needing(3072),
         "narrow",
-        SMALLEST,
+        ASSUMED,
     ),
     (
         "an unknown window rules nobody out",
-        [small, known("wide", 8, window=32768)],
+        [large, known("wide", 1, window=32768)],
         needing(9000),
-        "small",
-        SMALLEST,
+        "large",
+        ASSUMED,
     ),
     (
         "the trained window rules nobody out",
-        [known("narrow", 1, expected_window=512), large],
+        [known("narrow", 8, expected_window=512), small],
         needing(9000),
         "narrow",
-        SMALLEST,
-    ),
-    (
-        "history rules nobody out",
-        [known("narrow", 1, window=4096, warm=True), known("wide", 8, window=32768)],
-        needing(10, whole=1999),
-        "narrow",
-        LOADED,
+        ASSUMED,
     ),
     (
         "where none seems large enough the largest decides",
@@ -113,133 +124,207 @@ CHOICES = [
         "the largest window here",
     ),
     ("also where it is the only one", [known("a", 1, window=4096)], needing(3073), "a", ONLY),
+    (
+        "one that is not described is only asked if no other can be",
+        [known("new", 8, capabilities=frozenset(), is_described=False), small],
+        Need(),
+        "small",
+        "the only one that Ollama has described so far",
+    ),
+    (
+        "and the reason is not that it is the largest of all",
+        [known("new", 9, capabilities=frozenset(), is_described=False), small, large],
+        Need(),
+        "large",
+        "the largest general model described so far that should be fast enough",
+    ),
+    (
+        "of those that are not described, the largest",
+        [
+            known(name, size, capabilities=frozenset(), is_described=False)
+            for name, size in (("a", 1), ("b", 8))
+        ],
+        Need(),
+        "b",
+        ASSUMED,
+    ),
     # 1: the session's last model
-    ("the last one stays", [small, large], Need(last_model="large"), "large", LAST),
-    ("also where another is warm", [warm_small, large], Need(last_model="large"), "large", LAST),
-    ("also where another is larger", [small, large], Need(last_model="small", whole=5000), "small", LAST),
+    ("the last one stays", [small, large], Need(last_model="small"), "small", LAST),
+    ("also where another is warm", [small, warm_large], Need(last_model="small"), "small", LAST),
+    ("also where it does not chat", [small, guard], Need(last_model="guard"), "guard", LAST),
+    ("also where it takes minutes", [small, giant], Need(last_model="giant"), "giant", LAST),
     (
         "names match in any case",
-        [small, known("Large:latest", 8)],
-        Need(last_model="large"),
-        "Large:latest",
+        [known("Small:latest", 1), large],
+        Need(last_model="small"),
+        "Small:latest",
         LAST,
     ),
     (
         "another tag is another model",
-        [small, known("large:8b", 8)],
-        Need(last_model="large"),
+        [known("small:1b", 1), large],
+        Need(last_model="small"),
+        "large",
+        ASSUMED,
+    ),
+    ("one that is gone is not waited for", [small, large], Need(last_model="gone"), "large", ASSUMED),
+    (
+        "one that runs elsewhere does not qualify",
+        [small, cloud],
+        Need(last_model="cloud"),
         "small",
-        SMALLEST,
+        ONLY_CHAT,
     ),
-    ("one that is gone is not waited for", [small, large], Need(last_model="gone"), "small", SMALLEST),
-    ("one that runs elsewhere does not qualify", [small, cloud], Need(last_model="cloud"), "small", ONLY),
-    # 2: a demanding message
-    ("a long prompt gets the largest", [warm_small, large], demanding, "large", LARGEST),
-    ("2,000 tokens are not long", [warm_small, large], Need(whole=2000), "small", LOADED),
-    ("a document is demanding", [warm_small, large], Need(document=True), "large", LARGEST),
-    ("8 tokens a second are readable", [small, known("large", 8, rate=8.0)], demanding, "large", LARGEST),
-    ("less is not", [small, known("large", 8, rate=7.9)], demanding, "small", LARGEST),
-    ("of equally large ones a warm one", [known("a", 8), known("b", 8, warm=True)], demanding, "b", LARGEST),
+    # 2: one that converses
+    ("no guard", [guard, small], Need(), "small", "the only general model here"),
     (
-        "of equally large and cold ones the soonest",
-        [known("a", 8, rate=10.0), known("b", 8, rate=20.0)],
-        demanding,
+        "even before a giant",
+        [guard, giant],
+        Need(),
+        "giant",
+        "the only general model here",
+    ),
+    (
+        "a guard if there is nothing else",
+        [guard, known("b", 1, purpose=Purpose.NO_CHAT)],
+        Need(),
+        "guard",
+        "the largest model that should be fast enough",
+    ),
+    # 3: one that is loaded within a minute
+    ("no giant", [giant, small], Need(), "small", ASSUMED),
+    (
+        "unless it is loaded",
+        [known("giant", 70, warm=True, rate=9.0), small],
+        Need(),
+        "giant",
+        f"{LARGEST}: 9 tokens/s",
+    ),
+    (
+        "a coder sooner than a giant",
+        [coder, giant],
+        Need(),
+        "coder",
+        "the largest chat model that should be fast enough",
+    ),
+    (
+        "of giants the one that is soonest",
+        [giant, known("b", 60)],
+        Need(),
         "b",
-        LARGEST,
+        "the soonest general model here",
     ),
     (
-        "where none is readable, a warm one",
+        "a minute is not minutes",
+        [known("a", 8, rate=20.0, load_ms=60_000.0), known("b", 1, rate=50.0)],
+        Need(),
+        "a",
+        f"{LARGEST}: 20 tokens/s",
+    ),
+    (
+        "more than one may be",
+        [known("a", 8, rate=20.0, load_ms=60_001.0), known("b", 1, rate=50.0)],
+        Need(),
+        "b",
+        f"{LARGEST}: 50 tokens/s",
+    ),
+    # 4: a general one
+    ("no coder", [coder, small], Need(), "small", "the only general model here"),
+    (
+        "no character beside the same weights without one",
+        [known("a", 1, weights="w", has_system=True), known("b", 1, weights="w")],
+        Need(),
+        "b",
+        "the only general model here",
+    ),
+    (
+        "but one that has weights of its own",
+        [known("a", 8, weights="v", has_system=True), known("b", 1, weights="w")],
+        Need(),
+        "a",
+        ASSUMED,
+    ),
+    (
+        "the only one that sees is not the only one",
+        [known("a", 1, "vision"), known("b", 8, "vision", purpose=Purpose.SPECIAL), large],
+        Need(images=True),
+        "a",
+        "the only general model with vision here",
+    ),
+    # 5: a readable pace
+    (
+        "8 tokens a second are readable",
+        [small, known("b", 8, rate=8.0)],
+        Need(),
+        "b",
+        f"{LARGEST}: 8 tokens/s",
+    ),
+    ("less is not", [small, known("b", 8, rate=7.9)], Need(), "small", f"{ESTIMATED}: about 63 tokens/s"),
+    (
+        "where none is readable, the soonest",
         [known("a", 8, rate=3.0), known("b", 1, rate=2.0, warm=True)],
-        demanding,
+        Need(),
+        "a",
+        "the soonest general model of those that load within a minute: 3 tokens/s",
+    ),
+    (
+        "loading counts",
+        [known("a", 8, rate=3.0, load_ms=50_000.0), known("b", 1, rate=2.0, warm=True)],
+        Need(),
         "b",
-        LOADED,
+        "the soonest general model of those that load within a minute: 2 tokens/s",
     ),
     (
         "a readable one of unknown size before one that crawls",
-        [known("a", 0), known("b", 8, rate=2.0, warm=True)],
-        demanding,
-        "a",
-        LARGEST,
-    ),
-    # 3: a warm one
-    ("a warm one", [small, warm_large], Need(), "large", LOADED),
-    (
-        "also where a cold one is faster",
-        [warm_large, known("a", 1, rate=100.0, load_ms=100)],
-        Need(),
-        "large",
-        LOADED,
-    ),
-    (
-        "of warm ones that in the fastest memory",
-        [warm_small, known("large", 8, warm=True, in_memory=True)],
-        Need(),
-        "large",
-        LOADED,
-    ),
-    (
-        "of warm ones the soonest",
-        [known("a", 1, warm=True, rate=10.0), known("b", 8, warm=True, rate=20.0)],
-        Need(),
-        "b",
-        LOADED,
-    ),
-    (
-        "of warm ones one that was measured",
-        [warm_small, known("b", 8, warm=True, rate=20.0)],
-        Need(),
-        "b",
-        LOADED,
-    ),
-    ("of warm ones the smallest", [warm_small, warm_large], Need(), "small", LOADED),
-    # 4: the soonest through
-    ("the fastest", [fast, slow], Need(), "fast", "fastest installed here: 41 tokens/s"),
-    (
-        "loading counts",  # 5 + 200 / 40 against 0 + 200 / 21
-        [known("a", 1, rate=40.0, load_ms=5000.0), known("b", 1, rate=21.0)],
-        Need(),
-        "b",
-        "soonest here: 21 tokens/s",
-    ),
-    (
-        "but not for a warm one",
-        [known("a", 1, rate=40.0, load_ms=5000.0, warm=True), known("b", 1, rate=21.0, warm=True)],
+        [known("a", 0, rate=9.0), known("b", 8, rate=2.0, warm=True)],
         Need(),
         "a",
+        f"{LARGEST}: 9 tokens/s",
+    ),
+    (
+        "what runs elsewhere says nothing",
+        [small, large, known("cloud", 8, remote=True, rate=1.0)],
+        Need(),
+        "large",
+        ASSUMED,
+    ),
+    # 6: the largest, or a loaded one that is about as large
+    ("the largest", [large, small], Need(), "large", ASSUMED),
+    ("though another is loaded", [large, warm_small], Need(), "large", ASSUMED),
+    ("a loaded one of three quarters", [large, known("b", 6, warm=True)], Need(), "b", LOADED),
+    ("not of less", [large, known("b", 5.9, warm=True)], Need(), "large", ASSUMED),
+    ("of equally large ones a loaded one", [known("a", 8), known("b", 8, warm=True)], Need(), "b", LOADED),
+    (
+        "of loaded ones that in the fastest memory",
+        [known("a", 8, warm=True), known("b", 7, warm=True, in_memory=True)],
+        Need(),
+        "b",
         LOADED,
     ),
     (
-        "one that was measured before one that was not",
-        [small, fast],
+        "of loaded ones the largest",
+        [known("a", 7, warm=True), warm_large],
         Need(),
-        "fast",
-        "fastest installed here: 41 tokens/s",
+        "large",
+        ASSUMED,
     ),
+    ("one of unknown size is not the largest", [known("a", 0), small], Need(), "small", ASSUMED),
+    # 7: the soonest, and at last the name
     (
-        "a faster one may be unable",
-        [known("a", 1, rate=40.0), known("b", 1, "vision", rate=21.0), seer],
-        Need(images=True),
-        "b",
-        "soonest here: 21 tokens/s",
-    ),
-    (
-        "what runs elsewhere is not here",
-        [fast, slow, known("cloud", 400, remote=True, rate=90.0)],
-        Need(),
-        "fast",
-        "fastest installed here: 41 tokens/s",
-    ),
-    (
-        "of equally fast ones the smallest",
-        [known("a", 8, rate=20.0), known("b", 1, rate=20.0)],
+        "of equally large ones the soonest",
+        [known("a", 8, rate=10.0), known("b", 8, rate=20.0)],
         Need(),
         "b",
-        "fastest installed here: 20 tokens/s",
+        "one of the largest general models that are fast enough here: 20 tokens/s",
     ),
-    # 5: the smallest, and at last the name
-    ("the smallest", [large, small], Need(), "small", SMALLEST),
-    ("one of unknown size is not the smallest", [known("a", 0), small, large], Need(), "small", SMALLEST),
-    ("of equally small ones the first by name", [known("b"), known("a")], Need(), "a", SMALLEST),
+    (
+        "with the time to load it",  # 5 + 200 / 40 against 1 + 200 / 25
+        [known("a", 8, rate=40.0, load_ms=5000.0), known("b", 8, rate=25.0, load_ms=1000.0)],
+        Need(),
+        "b",
+        "one of the largest general models that are fast enough here: 25 tokens/s",
+    ),
+    ("of equal ones the first by name", [known("b"), known("a")], Need(), "a", ONE_OF),
 ]
 
 
@@ -284,14 +369,25 @@ def test_too_long_names_the_numbers_of_the_largest_window() -> None:
 
 
 def test_those_who_come_after_the_first_are_in_order_too() -> None:
-    models = [small, known("b", 2, rate=20.0), known("c", 4, warm=True), known("d", 8)]
-    ranked = rank(models, Need(last_model="d"))
-    assert [choice.model.name for choice in ranked] == ["d", "c", "b", "small"]
+    models = [guard, coder, giant, small, known("slow", 9, rate=5.0), known("c", 4, warm=True), large]
+    ranked = rank(models, Need(last_model="coder"))
+    assert [choice.model.name for choice in ranked] == [
+        "coder",
+        "c",
+        "small",
+        "large",
+        "slow",
+        "giant",
+        "guard",
+    ]
 
 
 def test_time_is_linear_in_the_number_of_models() -> None:
     def seconds(number: int) -> float:
-        models = [known(f"m{each}", each % 70, rate=float(1 + each % 50)) for each in range(number)]
+        models = [
+            known(f"m{each}", each % 70, rate=float(1 + each % 50) if each % 2 else None)
+            for each in range(number)
+        ]
         start = process_time()
         rank(models, Need())
         return process_time() - start
