@@ -14,7 +14,7 @@ import pytest
 from aiohttp import web
 from aiohttp.test_utils import TestClient
 from chat_client import TIMEOUT, Client, Serve, Server, Start, mounted
-from fake_ollama import FakeOllama
+from fake_ollama import MODEL, FakeOllama
 from hypothesis import settings
 from pytest_aiohttp import AiohttpClient, AiohttpServer
 
@@ -49,6 +49,12 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 @pytest.fixture
 async def fake(aiohttp_server: AiohttpServer) -> FakeOllama:
     return await FakeOllama(aiohttp_server).start()
+
+
+@pytest.fixture
+def sees(fake: FakeOllama) -> None:
+    """The model that sessions get accepts images."""
+    fake.shows[MODEL]["capabilities"].append("vision")
 
 
 @pytest.fixture

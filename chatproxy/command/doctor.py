@@ -70,6 +70,7 @@ async def _findings(
         yield Finding("ok", "Ollama", f"{await ollama.version()} at {config.ollama_host}")
         if named := selection.named(None, None, config.default_model):
             model = await models.find(named[0])
+            await selection.check_named(model, Need(), models)
         else:
             model = selection.rank(await models.all(), Need())[0].model
         names = ", ".join(each.name for each in await models.all())

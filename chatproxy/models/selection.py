@@ -1,7 +1,8 @@
 """The rules by which a model is selected.
 
 A name in the request takes precedence over the session's, and that over `DEFAULT_MODEL`. A named model is
-used as it is. If the name is "auto", chatproxy selects.
+used as it is, unless Ollama says that it cannot do what the message needs. If the name is "auto", chatproxy
+selects.
 
 A model is eligible if it completes text and runs on this machine; if it has vision, for a message with
 images; if it can think, when thinking is requested; and if its window holds what cannot be left out (system
@@ -33,7 +34,7 @@ from typing import Final
 from msgspec import Struct
 
 from chatproxy.errors import ChatError
-from chatproxy.models.catalog import KnownModel, canonical, listed
+from chatproxy.models.catalog import KnownModel, ModelCatalog, canonical, listed
 from chatproxy.models.pace import Machine, Pace
 from chatproxy.models.purpose import Purpose
 
@@ -43,6 +44,7 @@ LONGEST_LOAD: Final = 60.0  # seconds
 TYPICAL: Final = 200  # tokens in an answer
 AS_LARGE: Final = 0.75  # of the size of another model
 _ACTIONS: Final = {"vision": "see images", "thinking": "think"}
+_WITHOUT: Final = {"vision": "without images", "thinking": "without `think`"}
 
 
 class Choice(Struct, frozen=True):
@@ -118,6 +120,18 @@ def named(requested: str | None, of_session: str | None, default: str) -> tuple[
         if name is not None:
             return None if name.lower() == AUTO else (name, reason)
     return None
+
+
+async def check_named(model: KnownModel, need: Need, catalog: ModelCatalog) -> None:
+    """Raise `no_suitable_model` if Ollama has said that a named model cannot do what the message needs."""
+    if not model.capabilities or need.capabilities <= model.capabilities:
+        return
+    lacking = need.capabilities - model.capabilities
+    able = [other.name for other in await catalog.all() if need.capabilities <= other.capabilities]
+    others = f"choose one of: {listed(able)}" if able else "install another one with `ollama pull`"
+    without = " and ".join(_WITHOUT[name] for name in _WITHOUT if name in lacking)
+    remedy = others if "completion" in lacking else f"send the message {without}, or {others}"
+    raise ChatError("no_suitable_model", f"The model {model.name} cannot {_actions(lacking)}; {remedy}.")
 
 
 def rank(models: Sequence[KnownModel], need: Need) -> list[Choice]:

@@ -129,6 +129,7 @@ class Planner:
             sources=passages.sources,
         )
         if reason:
+            await selection.check_named(models[0], prompt.need(), self._models)
             choices = [Choice(models[0], reason)]
         else:
             prompt = await self._with_history(session, prompt, 1)  # which says what answered last

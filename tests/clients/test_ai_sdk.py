@@ -32,6 +32,7 @@ class Answers:
         return Script(answer(f"to {asked}", thinking="Hm 🌈"))
 
 
+@pytest.mark.usefixtures("sees")
 @pytest.mark.parametrize("version", ["5.0.110", "5", "6", "7", "assistant-ui"])
 async def test_use_chat(client: Client, fake: FakeOllama, node: str, version: str) -> None:
     fake.script = Answers()

@@ -376,6 +376,7 @@ async def test_a_refused_request_leaves_no_session(client: Client, sdk: AsyncOpe
     assert (await client.call("GET", "/api/chat/sessions"))["sessions"] == []
 
 
+@pytest.mark.usefixtures("sees")
 async def test_items_become_a_conversation(client: Client, sdk: AsyncOpenAI, fake: FakeOllama) -> None:
     earlier = await ended(sdk, await create(sdk))
     pixel = "iVBORw0KGgo="

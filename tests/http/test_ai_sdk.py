@@ -528,6 +528,7 @@ async def test_sources_and_warnings_are_parts(chat: Chat) -> None:
 # -- what is sent
 
 
+@pytest.mark.usefixtures("sees")
 async def test_images_of_a_message_are_passed_on(chat: Chat, fake: FakeOllama) -> None:
     file = {"type": "file", "mediaType": "image/png", "url": IMAGE, "filename": "a.png"}
     await chat.send({"id": "m1", "role": "user", "parts": [file, {"type": "text", "text": "What is it?"}]})

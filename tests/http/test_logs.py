@@ -136,6 +136,7 @@ async def test_neither_text_nor_secrets_are_logged(
     assert [word for word in (*SAID, *SECRETS) if word in written.getvalue()] == []
 
 
+@pytest.mark.usefixtures("sees")
 async def test_an_internal_error_is_logged_without_the_text(
     client: Client, config: Config, written: StringIO
 ) -> None:

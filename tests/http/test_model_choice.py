@@ -37,9 +37,10 @@ from chatproxy.models.tokens import size_of
 from chatproxy.store.messages import Messages
 from chatproxy.store.records import NewTurn
 from chatproxy.store.store import Store
-from chatproxy.web.keys import MODELS
+from chatproxy.web.keys import MODELS, STORE
 
 ECHO, THINKER = "echo:270m", "thinker:270m"  # ECHO has the weights of MODEL
+EMBEDDER = "all-minilm:22m"
 COLD = Script(answer("Late."), delays=[3.0, 0.0])
 LOADED = "already loaded, and one of the largest general models that should be fast enough"
 
@@ -151,6 +152,85 @@ async def test_a_refusal_stores_nothing(
 IMAGE = b64encode(b"image").decode()
 
 
+@pytest.mark.parametrize("named", ["in the request", "in the session", "by default"])
+@pytest.mark.parametrize(
+    ("model", "body", "code", "sentence"),
+    [
+        (
+            MODEL,
+            {"think": "high"},
+            "no_suitable_model",
+            f"The model {MODEL} cannot think; send the message without `think`, or choose one of: {THINKER}.",
+        ),
+        (
+            THINKER,
+            {"images": [IMAGE]},
+            "no_suitable_model",
+            f"The model {THINKER} cannot see images; send the message without images, or install another one"
+            " with `ollama pull`.",
+        ),
+        (
+            MODEL,
+            {"think": True, "images": [IMAGE]},
+            "no_suitable_model",
+            f"The model {MODEL} cannot see images and think; send the message without images and without"
+            " `think`, or install another one with `ollama pull`.",
+        ),
+        (
+            EMBEDDER,
+            {},
+            "no_suitable_model",
+            f"The model {EMBEDDER} cannot chat; choose one of: {ECHO}, {MODEL}, {THINKER}.",
+        ),
+        (
+            "gemma3:27b",
+            {},
+            "model_not_found",
+            "The model gemma3:27b is not installed; type `ollama pull gemma3:27b`, or choose one of: "
+            f"{EMBEDDER}, {ECHO}, {MODEL}, {THINKER}.",
+        ),
+    ],
+)
+async def test_what_a_named_model_cannot_do_is_refused_beforehand(
+    fake: FakeOllama, config: Config, named: str, model: str, body: dict[str, Any], code: str, sentence: str
+) -> None:
+    default = model if named == "by default" else MODEL
+    app = create_app(replace(config, default_model=default))
+    async with Server(app) as server:
+        client = server.client
+        session = await client.new_session()
+        if named == "in the session":  # as an older version, or an import, may have stored it
+            store = app[STORE]
+            await store.sessions.update(await store.sessions.get("", session), {"model": model})
+        if named == "in the request":
+            body = {"model": model, **body}
+        refusal = await client.refused(session, 422, json={"message": "Hello", **body})
+        assert (refusal["code"], refusal["error"]) == (code, sentence)
+        assert (await client.messages(session), fake.chats) == ([], [])
+
+
+async def test_images_of_the_message_that_is_replaced_count(fake: FakeOllama, client: Client) -> None:
+    fake.shows[MODEL]["capabilities"] = ["completion", "vision"]
+    session = await client.new_session()
+    sent = await client.send(session, images=[IMAGE])
+    refusal = await client.refused(
+        session, 422, json={"message": "Again", "model": THINKER, "replaces": sent["userMessageId"]}
+    )
+    assert (refusal["code"], len(fake.chats)) == ("no_suitable_model", 1)
+    assert (await client.messages(session))[0]["content"] == "Hello"
+
+
+async def test_no_thinking_is_no_need_to_think(fake: FakeOllama, client: Client) -> None:
+    await client.send(await client.new_session(), think=False)
+    assert fake.requests[0]["think"] is False
+
+
+async def test_a_named_model_that_is_not_described_is_asked(fake: FakeOllama, client: Client) -> None:
+    fake.hanging.add(MODEL)
+    await client.send(await client.new_session(), think=True)
+    assert fake.requests[0]["think"] is True
+
+
 @pytest.mark.parametrize(("body", "able"), [({"think": True}, THINKER), ({"images": [IMAGE]}, ECHO)])
 async def test_auto_gets_a_model_that_can(
     fake: FakeOllama, auto: Client, body: dict[str, Any], able: str
@@ -158,6 +238,34 @@ async def test_auto_gets_a_model_that_can(
     fake.shows[ECHO] = {**fake.shows[ECHO], "capabilities": ["completion", "vision"]}
     sent = await auto.send(await auto.new_session(), **body)
     assert sent["model"] == able
+
+
+@pytest.mark.parametrize(
+    ("model", "code"), [("gemma3:27b", "model_not_found"), (EMBEDDER, "no_suitable_model")]
+)
+async def test_a_session_cannot_have_a_model_that_cannot_answer(
+    client: Client, model: str, code: str
+) -> None:
+    refusal = await client.call("POST", "/api/chat/sessions", status=422, json={"model": model})
+    assert refusal["code"] == code
+    assert (await client.call("GET", "/api/chat/sessions"))["sessions"] == []
+    session = await client.new_session(title="Old", model=MODEL)
+    url = f"/api/chat/sessions/{session}"
+    assert (await client.call("PATCH", url, status=422, json={"title": "New", "model": model})) == refusal
+    kept = await client.call("GET", url)
+    assert (kept["title"], kept["model"]) == ("Old", MODEL)
+
+
+@pytest.mark.parametrize("model", ["auto", "AUTO", MODEL.upper(), THINKER, None])
+async def test_a_session_can_have_any_other_model(client: Client, model: str | None) -> None:
+    session = await client.new_session(model=model)
+    changed = await client.call("PATCH", f"/api/chat/sessions/{session}", json={"model": model})
+    assert changed["model"] == model
+
+
+async def test_without_ollama_a_session_can_have_any_model(fake: FakeOllama, client: Client) -> None:
+    await fake.stop()
+    assert await client.new_session(model="whatever")
 
 
 async def test_a_choice_asks_nothing_more_of_ollama(fake: FakeOllama, auto: Client) -> None:
@@ -850,6 +958,11 @@ async def test_the_list_says_what_would_be_chosen(
 ) -> None:
     fake.models = [model for model in fake.models if model["name"] in models]
     assert (await auto.call("GET", "/api/models"))["selected"] == selected
+
+
+async def test_the_list_selects_no_default_that_cannot_chat(config: Config) -> None:
+    async with serving(replace(config, default_model=EMBEDDER)) as client:
+        assert (await client.call("GET", "/api/models"))["selected"] is None
 
 
 async def test_without_ollama_there_is_no_list(fake: FakeOllama, client: Client) -> None:

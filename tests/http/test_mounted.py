@@ -95,6 +95,7 @@ async def test_an_answer_can_be_cancelled(client: Client, fake: FakeOllama) -> N
     assert stream.last["finishReason"] == "cancelled"
 
 
+@pytest.mark.usefixtures("sees")
 async def test_the_hosts_limit_on_bodies_does_not_apply(client: Client, fake: FakeOllama) -> None:
     session = await client.new_session()
     image = "YWJj" * 200_000

@@ -321,9 +321,10 @@ async def test_options_are_passed_on_exactly(serve: Serve, fake: FakeOllama) -> 
 
 async def test_each_form_of_an_option_is_passed_on(serve: Serve, fake: FakeOllama) -> None:
     client = await serve(allowed_options=("keep_alive",))
-    forms = (
-        {"think": True},
-        {"think": "high"},
+    thinker = {"model": "thinker:270m"}
+    forms: tuple[dict[str, Any], ...] = (
+        {"think": True, **thinker},
+        {"think": "high", **thinker},
         {"format": "json"},
         {"keep_alive": "10m"},
         {"keep_alive": -1},

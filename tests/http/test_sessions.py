@@ -141,7 +141,7 @@ async def test_an_update_sets_fields_null_clears_them_and_absent_ones_stay(
 ) -> None:
     given: dict[str, Any] = {"title": "Trip", "model": MODEL, "system": "Be brief."}
     path = f"{SESSIONS}/{await client.new_session(**given)}"
-    for value in ("other", None):
+    for value in ("echo:270m" if field == "model" else "other", None):
         changed = await client.call("PATCH", path, json={field: value})
         assert {name: changed[name] for name in given} == given | {field: value}
         assert await client.call("GET", path) == changed
@@ -305,6 +305,7 @@ async def test_search_follows_changes(client: Client, library: dict[str, str]) -
 # -- messages
 
 
+@pytest.mark.usefixtures("sees")
 async def test_a_message_has_all_its_fields(client: Client, fake: FakeOllama) -> None:
     fake.script = Script(answer("Hello world", thinking="Hm, so"))
     session = await client.new_session()

@@ -13,7 +13,7 @@ from waiting import until
 from chatproxy import Config
 from chatproxy.generation import upstream
 
-OTHER: Final = "all-minilm:22m"
+OTHER: Final = "thinker:270m"
 
 
 def install(fake: FakeOllama, number: int) -> None:

@@ -128,6 +128,7 @@ async def refusal(client: Client, session: str, **body: Any) -> tuple[int, str]:
     return response.status, error["error"]
 
 
+@pytest.mark.usefixtures("sees")
 async def test_what_a_message_brings_besides_is_bounded(client: Client) -> None:
     session = await client.new_session()
     long = "é" * (128 * 1024)
@@ -382,6 +383,7 @@ async def test_a_keep_alive_that_ollama_refuses_is_refused_first(client: Client)
             cases.check(sentence.startswith("keep_alive cannot be used"), sentence, given)
 
 
+@pytest.mark.usefixtures("sees")
 async def test_what_waits_to_be_checked_is_bounded(
     serve: Serve, fake: FakeOllama, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -407,6 +409,7 @@ async def test_what_waits_to_be_checked_is_bounded(
             cases.check(bool((await send(session))["fullResponse"]), "not answered", session)
 
 
+@pytest.mark.usefixtures("sees")
 async def test_kept_images_are_read_late_and_for_few_messages_at_once(
     client: Client, monkeypatch: pytest.MonkeyPatch
 ) -> None:

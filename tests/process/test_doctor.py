@@ -175,6 +175,9 @@ async def test_a_model_that_is_missing_or_slow(fake: FakeOllama, tmp_path: Path)
     run = await doctor(tmp_path, ollama_host=fake.url, default_model="none:1b")
     assert run.returncode == 1
     assert "`ollama pull none:1b`" in run.stdout
+    run = await doctor(tmp_path, ollama_host=fake.url, default_model="all-minilm:22m")
+    assert run.returncode == 1
+    assert "all-minilm:22m cannot chat; choose one of: echo:270m" in run.stdout
     fake.script = Script(answer("Hi", eval_count=16, eval_duration=32_000_000_000))
     run = await doctor(tmp_path, ollama_host=fake.url)
     assert (run.returncode, marks(run.stdout)["answer"]) == (0, "note")

@@ -70,7 +70,9 @@ async def _selected(request: web.Request, models: list[KnownModel]) -> Choice | 
         if named is None:
             return selection.rank(models, Need())[0]
         name, reason = named
-        return Choice(await request.app[MODELS].find(name), reason)
+        model = await request.app[MODELS].find(name)
+        await selection.check_named(model, Need(), request.app[MODELS])
+        return Choice(model, reason)
     except ChatError:
         return None
 

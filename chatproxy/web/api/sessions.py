@@ -7,10 +7,12 @@ from aiohttp import web
 from msgspec import UNSET, Meta, Struct, UnsetType
 
 from chatproxy.errors import ChatError
+from chatproxy.models import selection
+from chatproxy.models.selection import Need
 from chatproxy.prompt.request import ModelName, SystemPrompt
 from chatproxy.store.records import Record, Session, SessionItem
 from chatproxy.web.json import MAX_QUERY, Limit, json_response, limit, read_json, search_text
-from chatproxy.web.keys import CHAT, STORE
+from chatproxy.web.keys import CHAT, MODELS, STORE
 from chatproxy.web.operation import operation
 from chatproxy.web.security import owner
 from chatproxy.web.sse import while_present
@@ -19,6 +21,7 @@ routes: Final = web.RouteTableDef()
 SESSIONS: Final = "/api/chat/sessions"
 SESSION: Final = f"{SESSIONS}/{{sid}}"
 MAX_BODY: Final = 2 * 1024 * 1024  # bytes; JSON's escapes make up to six bytes of one
+MODEL_ERRORS: Final = ("model_not_found", "no_suitable_model")
 MAX_WORDS: Final = 32  # of a search; each is looked up as a beginning
 
 
@@ -65,10 +68,12 @@ PAGE: Final = {
     body_optional=True,
     example={"title": "Rainbows"},
     answers={201: Session},
+    errors=MODEL_ERRORS,
 )
 async def create_session(request: web.Request) -> web.StreamResponse:
     user = owner(request)
     given = (await read_json(request, SessionRequest, most=MAX_BODY)).given() if request.can_read_body else {}
+    await _check_model(request, given.get("model"))
     return json_response(await request.app[STORE].sessions.create(user, **given), status=201)
 
 
@@ -115,10 +120,12 @@ async def get_session(request: web.Request) -> web.StreamResponse:
     body=SessionRequest,
     example={"title": "Rainbows", "model": "auto"},
     answers={200: Session},
+    errors=MODEL_ERRORS,
 )
 async def update_session(request: web.Request) -> web.StreamResponse:
     session = await session_of(request)
     changes = (await read_json(request, SessionRequest, most=MAX_BODY)).given()
+    await _check_model(request, changes.get("model"))
     session = await request.app[STORE].sessions.update(session, changes)
     return json_response(request.app[CHAT].with_activity(session))
 
@@ -138,6 +145,16 @@ async def delete_session(request: web.Request) -> web.StreamResponse:
 async def session_of(request: web.Request) -> Session:
     """Return the session that the path names; raise `not_found` if the user has no such session."""
     return await request.app[STORE].sessions.get(owner(request), request.match_info["sid"])
+
+
+async def _check_model(request: web.Request, name: str | None) -> None:
+    """Raise `model_not_found` or `no_suitable_model` for a model that cannot answer in a session.
+
+    Without Ollama's list, a name is trusted.
+    """
+    if name is not None and selection.named(name, None, selection.AUTO):
+        models = request.app[MODELS]
+        await selection.check_named(await models.find(name), Need(), models)
 
 
 def _search_words(request: web.Request) -> str | None:
