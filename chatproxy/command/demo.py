@@ -16,6 +16,7 @@ import msgspec
 from aiohttp import web
 from msgspec import Struct
 
+from chatproxy.models.selection import SUGGESTED
 from chatproxy.ollama.wire import ChatMessage
 
 PACE: Final = 30.0  # words per second
@@ -57,7 +58,7 @@ ONLY_CHAT: Final = (
 )
 DISCLAIMER: Final = (
     "I am a stand-in for Ollama, **not a language model**: I only rearrange your words. "
-    "For real answers, install [Ollama](https://ollama.com), run `ollama pull llama3.2`, "
+    f"For real answers, install [Ollama](https://ollama.com), run `ollama pull {SUGGESTED}`, "
     "and start chatproxy without `--demo`."
 )
 

@@ -39,6 +39,7 @@ from chatproxy.models.pace import Machine, Pace
 from chatproxy.models.purpose import Purpose
 
 AUTO: Final = "auto"
+SUGGESTED: Final = "llama3.2"  # what to install first
 READABLE: Final = 8.0  # tokens per second
 LONGEST_LOAD: Final = 60.0  # seconds
 TYPICAL: Final = 200  # tokens in an answer
@@ -142,7 +143,7 @@ def rank(models: Sequence[KnownModel], need: Need) -> list[Choice]:
     if not models:
         raise ChatError(
             "no_models",
-            "No model is installed; type `ollama pull gemma3` where Ollama runs, and try again.",
+            f"No model is installed; type `ollama pull {SUGGESTED}` where Ollama runs, and try again.",
         )
     eligible = _eligible(models, need)
     possible = [model for model in eligible if not surely_too_long(model, need)]

@@ -9,7 +9,7 @@ from typing import Any, Final
 
 import pytest
 from chat_client import Client, Serve
-from fake_ollama import FakeOllama, Script, answer, error, token
+from fake_ollama import MODEL, FakeOllama, Script, answer, error, token
 from matrix import matrix
 from openapi_schema_validator import OAS31Validator
 from openapi_spec_validator import validate
@@ -18,6 +18,7 @@ from routes import NOT_FOUND, existing, is_open, routes
 from chatproxy import Config, create_app
 from chatproxy.answers import events
 from chatproxy.errors import STATUS
+from chatproxy.models.selection import SUGGESTED
 from chatproxy.web.openapi import OPENAPI
 
 SESSIONS: Final = "/api/chat/sessions"
@@ -201,7 +202,10 @@ def test_it_says_which_calls_ask_for_the_token() -> None:
 # -- what it says of requests
 
 
-async def test_its_examples_are_accepted(client: Client) -> None:
+async def test_its_examples_are_accepted(client: Client, fake: FakeOllama) -> None:
+    """They name the model that the README says to install."""
+    fake.models.append({**fake.models[2], "name": f"{SUGGESTED}:latest"})
+    fake.shows[SUGGESTED] = fake.shows[MODEL]
     with matrix() as cases:
         for method, path, operation in operations():
             if body := operation.get("requestBody", {}).get("content", {}).get("application/json"):

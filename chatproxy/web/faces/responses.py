@@ -17,6 +17,7 @@ from msgspec.structs import replace
 from chatproxy.answers.answer import Answer
 from chatproxy.answers.events import Frame
 from chatproxy.errors import ChatError
+from chatproxy.models.selection import SUGGESTED
 from chatproxy.store.records import Session
 from chatproxy.web.api.messages import SENDING
 from chatproxy.web.faces.passing.passage import forward
@@ -126,7 +127,7 @@ class ResponseStream(EventStream):
     "Create a Response: kept with `store`, `background` or a previous one, else Ollama's.",
     tag="responses",
     body=ResponseRequest,
-    example={"model": "gemma3:270m", "input": "Why are there rainbows?", "store": True},
+    example={"model": SUGGESTED, "input": "Why are there rainbows?", "store": True},
     answers={200: {JSON: Response, **STREAM}},
     errors=("unsupported_parameter", "not_found", *SENDING),
 )

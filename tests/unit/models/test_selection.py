@@ -1,5 +1,7 @@
 """Which model answers, and why: every rule, every tie, every refusal, in tables."""
 
+import re
+from pathlib import Path
 from time import process_time
 from typing import Any
 
@@ -12,6 +14,7 @@ from chatproxy.models.purpose import Purpose
 from chatproxy.models.selection import Need, rank
 from chatproxy.store.records import Measurement
 
+TEXTS = {".html", ".js", ".md", ".py", ".ts", ".yaml"}
 ONLY = "the only one installed"
 ONLY_CHAT = "the only one here that can chat"
 LAST = "answered last in this session"
@@ -412,3 +415,13 @@ def test_which_name_counts(
     requested: str | None, of_session: str | None, default: str, expected: tuple[str, str] | None
 ) -> None:
     assert selection.named(requested, of_session, default) == expected
+
+
+def test_one_model_is_suggested_everywhere() -> None:
+    root = Path(__file__).parents[3]
+    files = [root / "README.md", root / "compose.yaml"]
+    for folder in ("chatproxy", "deploy", "docs", "examples"):
+        files += [path for path in (root / folder).rglob("*.*") if path.suffix in TEXTS]
+    lines = [re.findall(r"ollama pull ([\w.:/-]+)", path.read_text(encoding="utf-8")) for path in files]
+    names = [name for found in lines for name in found]
+    assert names.count(selection.SUGGESTED) == len(names) > 4

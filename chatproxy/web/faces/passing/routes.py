@@ -10,6 +10,7 @@ from aiohttp.typedefs import Handler
 from msgspec import UNSET, Meta, Struct, UnsetType
 
 from chatproxy.errors import ChatError
+from chatproxy.models.selection import SUGGESTED
 from chatproxy.web.faces.dialects import path_of
 from chatproxy.web.faces.passing.asked import FORM, MAX_NAME
 from chatproxy.web.faces.passing.passage import NDJSON, check_is_on, forward
@@ -76,7 +77,7 @@ def _passed(id: str, summary: str, *, tag: str, answer: Any = ANY, **more: Any) 
 
 def _asking(id: str, summary: str, *, tag: str, answer: Any = ANY, **example: Any) -> Handler:
     """Return a handler of requests that ask a model."""
-    example = {"model": "gemma3:270m", **example}
+    example = {"model": SUGGESTED, **example}
     return _passed(id, summary, tag=tag, answer=answer, body=ModelRequest, example=example)
 
 
