@@ -1,10 +1,12 @@
 """Split a document's text into chunks, the units that a search finds and an answer cites."""
 
 import re
-from collections.abc import Iterator
-from typing import Final
+from bisect import bisect_right
+from collections.abc import Iterator, Sequence
+from typing import Final, NamedTuple
 
 MAX_CHUNK: Final = 1000  # characters
+MAX_HEADING: Final = 100  # characters of one that is shown
 MIN_CHUNK: Final = 500  # characters before a boundary may end a chunk
 OVERLAP: Final = 100  # characters repeated from the previous chunk, so that no sentence is lost to a cut
 
@@ -24,17 +26,55 @@ _BOUNDARIES: Final = (
 _WORD_START: Final = re.compile(r"\s(?=\S)")
 
 
-def split_text(text: str) -> Iterator[str]:
-    """Yield the chunks of a text in order, stripped and never empty.
+# What may be a heading that is shown: the only line of a paragraph, or a line that Markdown marks as one.
+_LINE: Final = re.compile(r"\n(?:\n[^\n]{2,200}+(?=\n\n)|#{2,6} [^\n]{1,200}+(?=\n))")
+# "7.1. Rent", "§ 3 Rent", "Chapter 4. Rent", but no sentence of a numbered list.
+_NUMBERED: Final = re.compile(
+    r"(?:§ ?|[^\W\d_]{4,9} )?[1-9][0-9]?(?:\.[0-9]+)*\.? {1,3}[^\W\d_].*[^.,;:!?。]|第[^ ]{1,4}[章条節节].*"
+)
+
+
+class Chunk(NamedTuple):
+    """A part of a text, the page on which it begins, from 1, and the heading below which it does."""
+
+    text: str
+    page: int | None = None
+    heading: str | None = None
+
+
+def split_text(text: str, pages: Sequence[int] = ()) -> Iterator[Chunk]:
+    """Yield the chunks of a text in order, stripped and never empty; `pages` are where its pages begin.
 
     Each chunk but the last starts more than MIN_CHUNK - OVERLAP characters after the one before, which bounds
-    their number.
+    their number. One that begins above the first heading gets that, if it is in the chunk.
     """
+    headings = _headings(text)
+    heading, following = None, next(headings, None)
+    for start, end in _spans(text):
+        while following and (following[0] <= start or (heading is None and following[0] < end)):
+            heading, following = following[1], next(headings, None)
+        yield Chunk(text[start:end], bisect_right(pages, start) or None, heading)
+
+
+def _headings(text: str) -> Iterator[tuple[int, str]]:
+    """Yield where each heading begins, and what it says."""
+    for found in _LINE.finditer(f"\n\n{text}"):
+        line = found[0].strip()
+        if line.startswith("#") or line.isupper() or _NUMBERED.fullmatch(line):
+            said = " ".join(line.lstrip("#").split())
+            shown = said if len(said) <= MAX_HEADING else f"{said[: MAX_HEADING - 1]}…"
+            if shown:
+                yield found.end() - len(found[0].lstrip()) - 2, shown
+
+
+def _spans(text: str) -> Iterator[tuple[int, int]]:
+    """Yield where each chunk begins and ends, without white space around it."""
     start = 0
     while start < len(text):
         end, at_heading = _find_end(text, start)
         if chunk := text[start:end].strip():
-            yield chunk
+            first = text.index(chunk[0], start)
+            yield first, first + len(chunk)
         if at_heading or end == len(text):
             start = end
         else:  # overlap, from the start of a word if there is one

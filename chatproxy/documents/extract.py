@@ -7,7 +7,7 @@ can stop.
 import re
 import unicodedata
 import zipfile
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from html.parser import HTMLParser
 from pathlib import PurePosixPath
 from typing import BinaryIO, Final
@@ -42,10 +42,11 @@ _MEDIA_TYPES: Final[Mapping[str, str]] = {
 
 
 class ExtractedText(Struct, frozen=True):
-    """The text of a file, as `clean` returns it."""
+    """The text of a file, as `clean` returns it, and where its pages begin in it, if it has any."""
 
     media_type: str
     text: str
+    pages: Sequence[int] = ()
 
 
 def media_type(name: str) -> str:
@@ -67,12 +68,23 @@ def extract(file: BinaryIO, promised: str) -> ExtractedText:
     text = _READERS.get(promised, _read_text)(file)
     if len(text.encode("utf-8", "replace")) > MAX_TEXT:
         raise ChatError("too_large", f"The file holds more than {MAX_TEXT} bytes of text; send it in parts.")
-    text = clean(text)
+    has_pages = promised == "application/pdf"
+    parts = [clean(part) for part in (text.split(_PAGE_END) if has_pages else [text])]
+    text = "\n\n".join(filter(None, parts))
     if not text:
         raise _invalid("There is no text in the file; a scan has to go through text recognition first.")
-    return ExtractedText(promised, text)
+    return ExtractedText(promised, text, list(_starts(parts)) if has_pages else ())
 
 
+def _starts(parts: Iterable[str]) -> Iterator[int]:
+    """Yield where each part begins, if those with text are joined with an empty line."""
+    place = 0
+    for part in parts:
+        yield place
+        place += len(part) + 2 if part else 0
+
+
+_PAGE_END: Final = "\f"
 _LINE_ENDS: Final = re.compile(r"\r\n?|[\x0b\x85\u2028]")
 _PARAGRAPH_ENDS: Final = re.compile(r"[\f\u2029]")
 _CONTROLS: Final = re.compile(r"[\x00-\x08\x0e-\x1f\x7f-\x9f\ufeff\ud800-\udfff]")
@@ -206,7 +218,7 @@ _HYPHENATED: Final = re.compile(r"(\w)-\n([a-zß-ÿ])")
 
 
 def _read_pdf(file: BinaryIO) -> str:
-    """Return the text page by page. Raises `invalid` if the file is encrypted or damaged."""
+    """Return the text, with _PAGE_END between pages. Raises `invalid` for an encrypted or damaged file."""
     if b"%PDF-" not in file.read(1024):
         raise _wrong_type("a PDF")
     try:
@@ -219,14 +231,15 @@ def _read_pdf(file: BinaryIO) -> str:
         reader = PdfReader(file)
         if reader.is_encrypted and not reader.decrypt(""):
             raise encrypted
-        text = "\n\n".join([page.extract_text() for page in reader.pages])
+        pages = [page.extract_text().replace(_PAGE_END, "\n\n") for page in reader.pages]
     except (ChatError, MemoryError):
         raise
     except DependencyError:
         raise encrypted from None  # by a cipher for which pypdf needs another package
     except Exception as error:  # pypdf raises exceptions of every kind for damaged files
         raise _damaged("PDF") from error
-    return _HYPHENATED.sub(r"\1\2", unicodedata.normalize("NFKC", text))  # NFKC: ligatures become letters
+    text = unicodedata.normalize("NFKC", _PAGE_END.join(pages))  # ligatures become letters
+    return _HYPHENATED.sub(r"\1\2", text)
 
 
 def _read_docx(file: BinaryIO) -> str:

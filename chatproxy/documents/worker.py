@@ -21,7 +21,7 @@ from msgspec import Struct
 
 from chatproxy import clock
 from chatproxy.background import background, interruptible
-from chatproxy.documents.chunks import split_text
+from chatproxy.documents.chunks import Chunk, split_text
 from chatproxy.documents.extract import extract
 from chatproxy.errors import ChatError, Details, shutting_down
 from chatproxy.fair import FairSlots
@@ -71,7 +71,7 @@ class DocumentReader:
     @asynccontextmanager
     async def reading(
         self, user: str, file: BinaryIO, promised: str
-    ) -> AsyncIterator[AsyncIterator[list[str]]]:
+    ) -> AsyncIterator[AsyncIterator[list[Chunk]]]:
         """Give the block the chunks of a file, in batches.
 
         `promised` is what `extract.media_type` returned for the file's name. Raises `overloaded` if too many
@@ -102,13 +102,13 @@ class DocumentReader:
             finally:
                 self._waits.discard(wait)
 
-    async def _chunks(self, file: BinaryIO, promised: str) -> AsyncGenerator[list[str], None]:
+    async def _chunks(self, file: BinaryIO, promised: str) -> AsyncGenerator[list[Chunk], None]:
         file.seek(0)
         deadline = clock.now() + TIMEOUT
         async with _process(file, promised) as process:
             try:
                 while line := await _line(process, deadline):
-                    batch = msgspec.json.decode(line, type=list[str] | Refusal)
+                    batch = msgspec.json.decode(line, type=list[Chunk] | Refusal)
                     if isinstance(batch, Refusal):
                         raise _error(batch)
                     yield batch
@@ -174,14 +174,15 @@ def main() -> None:
     os.nice(NICENESS)
     _limit_resources()
     try:
-        chunks = split_text(extract(sys.stdin.buffer, sys.argv[1]).text)
+        extracted = extract(sys.stdin.buffer, sys.argv[1])
+        chunks = split_text(extracted.text, extracted.pages)
         while batch := list(islice(chunks, BATCH)):
             _write(batch)
     except ChatError as error:
         _write(Refusal(error.code, error.sentence, error.details))
 
 
-def _write(value: list[str] | Refusal) -> None:
+def _write(value: list[Chunk] | Refusal) -> None:
     sys.stdout.buffer.write(msgspec.json.encode(value) + b"\n")
 
 

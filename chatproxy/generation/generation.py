@@ -23,6 +23,7 @@ from chatproxy.cursor import Cursor
 from chatproxy.errors import ChatError, internal, shutting_down
 from chatproxy.generation.upstream import LimitReached, UpstreamCall
 from chatproxy.ollama.wire import Line
+from chatproxy.prompt.passages import with_citations
 from chatproxy.store.messages import Messages
 from chatproxy.store.records import Failure, FinishReason, Message, Notice, Piece, Status, Usage
 
@@ -180,9 +181,11 @@ class Generation:
         self._observe(self._figures(outcome))
 
     def _outcome(self, ending: Ending) -> Message:
+        message = self.answer.message
         return replace(
-            self.answer.message,
+            message,
             status=ending.status,
+            sources=with_citations(message.sources, message.content),
             cursor=str(replace(self.answer.cursor, end=True)),
             finish_reason=ending.finish_reason,
             usage=self._usage(ending.last),

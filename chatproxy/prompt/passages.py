@@ -5,12 +5,14 @@ the document") is about the whole document, and gets chunks spread evenly over i
 """
 
 import hashlib
+import re
 from collections.abc import Sequence
 from itertools import count
 from string import ascii_lowercase
 from typing import Final
 
 from msgspec import Struct
+from msgspec.structs import replace
 
 from chatproxy.prompt.search_terms import search_terms
 from chatproxy.store.documents import Documents
@@ -87,3 +89,12 @@ def _key(texts: Sequence[str]) -> str:
 
 def _letters(number: int) -> str:
     return "".join([ascii_lowercase[number // 26**place % 26] for place in range(4)])
+
+
+_CITATION: Final = re.compile(r"\[([0-9]{1,2}(?:, ?[0-9]{1,2})*)\]")
+
+
+def with_citations(sources: Sequence[Source], answer: str) -> list[Source]:
+    """Return the sources of an answer, each with whether its text cites it, as [1] or [1, 2]."""
+    cited = {int(number) for found in _CITATION.finditer(answer) for number in found[1].split(",")}
+    return [replace(source, cited=number in cited) for number, source in enumerate(sources, start=1)]

@@ -94,6 +94,14 @@ export interface Source {
   /** The text of the passage. */
   snippet: string;
   score: number;
+  /** The page of the file, from 1; null if it has none. */
+  page: number | null;
+  /** The heading that the passage begins below, as far as one is known. */
+  heading: string | null;
+  /** Where in the snippet the words are that were found: from, and up to, code points. */
+  found: [number, number][];
+  /** Whether the answer cites it; null until its end, and in searches. */
+  cited: boolean | null;
 }
 
 /** Best match first. */

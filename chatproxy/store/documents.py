@@ -14,8 +14,9 @@ from msgspec.structs import asdict, replace
 
 from chatproxy.errors import ChatError
 from chatproxy.store.database import MAX_ID, Database, Row, fetch, now, one_row, split_page, to_json
-from chatproxy.store.records import Document, NewDocument, Source
+from chatproxy.store.records import Document, NewChunk, NewDocument, Source
 from chatproxy.store.search.indexes import DocumentIndexes
+from chatproxy.store.search.places import places_of
 from chatproxy.store.writer import Connection
 
 CHUNKS_PER_UNIT: Final = 200
@@ -32,7 +33,7 @@ _DELETE_OWN: Final = f"{_DELETE} AND owner = :owner AND complete RETURNING id"
 _EXISTS: Final = "EXISTS (SELECT 1 FROM document WHERE id = :id AND complete)"
 # `numbers` is a JSON array.
 _CHUNKS: Final = f"""
-    SELECT value AS number, text
+    SELECT value AS number, text, page, heading
     FROM json_each(:numbers) JOIN chunk ON chunk.key = (:id << 20) + value
     WHERE {_EXISTS} ORDER BY value
 """
@@ -57,7 +58,7 @@ class Documents:
         self._deleted = deleted
 
     async def create(
-        self, owner: str, new: NewDocument, chunks: AsyncIterator[Sequence[str]]
+        self, owner: str, new: NewDocument, chunks: AsyncIterator[Sequence[NewChunk]]
     ) -> tuple[Document, bool]:
         """Store a document; return it, and whether it is new: an owner has each content only once.
 
@@ -117,13 +118,18 @@ class Documents:
     async def search(
         self, owner: str, document: Document, words: Sequence[str], *, limit: int
     ) -> list[Source]:
-        """Return the chunks that hold any of the words, best first; see `DocumentIndex.search`.
+        """Return the chunks that hold any of the words, best first, and where; see `DocumentIndex.search`.
 
         Raises `not_found` as `chunks` does, and `overloaded` if the owner has too many searches waiting.
         """
         found = await self._indexes.search(owner, document.id, self._texts(owner, document), words, limit)
-        chunks = {source.chunk: source for source in await self.chunks(document, list(found))}
-        return [replace(chunks[number], score=score) for number, score in found.items()]
+        chunks = await self.chunks(document, list(found))
+        places = await asyncio.to_thread(places_of, words, [each.snippet for each in chunks])
+        sources = {
+            each.chunk: replace(each, score=found[each.chunk], found=some)
+            for each, some in zip(chunks, places, strict=True)
+        }
+        return [sources[number] for number in found]
 
     async def _texts(self, owner: str, document: Document) -> AsyncIterator[Sequence[str]]:
         """Yield the text of all chunks, in steps; owners take turns. Raises `not_found` as `chunks` does."""
@@ -167,6 +173,8 @@ def _source(row: Row, document: Document) -> Source:
         title=document.title,
         chunk=row["number"],
         snippet=row["text"],
+        page=row["page"],
+        heading=row["heading"],
         score=0.0,
     )
 
@@ -186,10 +194,11 @@ async def _begin(connection: Connection, owner: str, new: NewDocument) -> int:
     return int(row["id"])
 
 
-async def _add(connection: Connection, document_id: int, first: int, chunks: Sequence[str]) -> None:
+async def _add(connection: Connection, document_id: int, first: int, chunks: Sequence[NewChunk]) -> None:
     """Add chunks; `first` is the number of the first one."""
     await connection.executemany(
-        "INSERT INTO chunk (key, text) VALUES (?, ?)", enumerate(chunks, start=(document_id << 20) + first)
+        "INSERT INTO chunk (key, text, page, heading) VALUES (?, ?, ?, ?)",
+        [(key, *chunk) for key, chunk in enumerate(chunks, start=(document_id << 20) + first)],
     )
 
 

@@ -270,6 +270,12 @@ ALTER TABLE message ADD COLUMN thought INTEGER;  -- code points of thinking befo
 ALTER TABLE message ADD COLUMN asked TEXT;       -- what it repeats of its request, as JSON; NULL: no Response
 """
 
+# Where in its document a chunk is, as far as that is known.
+PLACES_OF_CHUNKS: Final = """
+ALTER TABLE chunk ADD COLUMN page INTEGER;
+ALTER TABLE chunk ADD COLUMN heading TEXT;
+"""
+
 MIGRATIONS: Final[Sequence[str]] = (
     CHAT,
     MEASUREMENTS,
@@ -282,6 +288,7 @@ MIGRATIONS: Final[Sequence[str]] = (
     DELETED_DOCUMENTS,
     MEASURED_AT,
     RESPONSES,
+    PLACES_OF_CHUNKS,
 )
 
 

@@ -39,6 +39,15 @@ class Source(Record, frozen=True, kw_only=True):
     chunk: int
     snippet: str
     score: float
+    page: Annotated[int | None, Meta(description="Of the file, from 1; null if it has none.")] = None
+    heading: Annotated[str | None, Meta(description="The heading that the passage begins below.")] = None
+    found: Annotated[
+        list[tuple[int, int]],
+        Meta(description="Where in the snippet the words are that were found: from, and up to, code points."),
+    ] = []
+    cited: Annotated[
+        bool | None, Meta(description="Whether the answer cites it; null until its end, and in searches.")
+    ] = None
 
 
 class Document(Record, frozen=True, kw_only=True):
@@ -50,6 +59,9 @@ class Document(Record, frozen=True, kw_only=True):
     bytes: int
     chunks: int
     created_at: str
+
+
+NewChunk = tuple[str, int | None, str | None]  # a text, its page and its heading
 
 
 class NewDocument(Record, frozen=True, kw_only=True):

@@ -1,11 +1,14 @@
 """Answers from a document: what is in the prompt, what the reader gets, what is stored."""
 
+from pathlib import Path
 from typing import Any
 
 import pytest
+from aiohttp import FormData
 from chat_client import Client
-from fake_ollama import FakeOllama, refusing_over
+from fake_ollama import FakeOllama, Script, answer, refusing_over
 
+DATA = Path(__file__).parents[1] / "data" / "documents"
 TEXT = "\n\n".join(
     [
         "The lighthouse of Ardnavar was built of granite in 1846 and is forty metres high. " * 8,
@@ -30,8 +33,8 @@ async def test_passages_are_in_the_prompt_and_in_the_sources(client: Client, fak
     start, done = stream.events[0], stream.last
     assert "Morag Sinclair" in start["sources"][0]["snippet"]
     assert {source["documentId"] for source in start["sources"]} == {number}
-    assert done["sources"] == start["sources"]
-    assert (await last_message(client, session))["sources"] == start["sources"]
+    assert done["sources"] == [{**source, "cited": False} for source in start["sources"]]
+    assert (await last_message(client, session))["sources"] == done["sources"]
 
     asked = fake.requests[0]["messages"][-1]
     assert asked["role"] == "user"
@@ -108,4 +111,48 @@ async def test_passages_left_out_are_no_sources(client: Client, fake: FakeOllama
     told = fake.requests[-1]["messages"][-1]["content"]
     quoted = [source for source in stream.events[0]["sources"] if source["snippet"] in told]
     assert 0 < len(quoted) < len(stream.events[0]["sources"])
-    assert stream.last["sources"] == (await last_message(client, session))["sources"] == quoted
+    assert stream.last["sources"] == (await last_message(client, session))["sources"]
+    assert stream.last["sources"] == [{**source, "cited": False} for source in quoted]
+
+
+LEASE = "\n\n".join(
+    [
+        f"# {subject}\n\n{about} " + f"Paragraphs of {subject} are long, and repeat themselves. " * 12
+        for subject, about in (
+            ("Parties", "The landlord lets a flat to the tenant."),
+            ("Rent", "It is due on the first of each month."),
+            ("Deposit", "Three months are paid, and the landlord decides what is kept of them."),
+            ("Keys", "Two are handed over."),
+            ("Repairs", "Small ones are the business of the tenant."),
+            ("Pets", "Cats may stay."),
+            ("Garden", "The lawn is mown by the landlord."),
+            ("Notice", "Three months before the end of a quarter, in writing."),
+        )
+    ]
+)
+
+
+async def test_sources_say_what_was_found_where_and_whether_it_is_cited(
+    client: Client, fake: FakeOllama
+) -> None:
+    fake.script = Script(answer("It is kept [1], more or less [3, 4] or [17]."))
+    session, number = await client.new_session(), await document(client, "# 🔑 Keys\n\n" + LEASE)
+    stream = await client.ask(session, "Deposits for the keys?", document_id=number)
+    start, sources = stream.events[0], stream.last["sources"]
+    assert [source["cited"] for source in start["sources"]] == [None] * len(sources)
+    cited = [number for number, source in enumerate(sources, start=1) if source["cited"]]
+    assert cited == [number for number in (1, 3, 4) if number <= len(sources)]
+    words = {source["snippet"][begin:end].lower() for source in sources for begin, end in source["found"]}
+    assert words == {"keys", "deposit"}
+    assert {source["heading"] for source in sources if source["found"]} >= {"Keys", "Deposit"}
+
+
+async def test_pages_of_a_pdf_are_named(client: Client) -> None:
+    form = FormData()
+    form.add_field("file", (DATA / "fhs.pdf").read_bytes(), filename="fhs.pdf")
+    made = await client.call("POST", "/api/documents", status=201, data=form)
+    path = f"/api/documents/{made['id']}/search"
+    found = await client.call("GET", path, params={"q": "What is /srv for?"})
+    assert 0 < found["sources"][0]["page"] < 50
+    pages = [source["page"] for source in sorted(found["sources"], key=lambda source: source["chunk"])]
+    assert pages == sorted(pages)

@@ -76,6 +76,10 @@ async def test_upload_read_search_list_delete(client: Client) -> None:
         "chunk": 0,
         "snippet": text,
         "score": source["score"],
+        "page": None,
+        "heading": None,
+        "found": [[34, 38]],
+        "cited": None,
     }
     await client.call("DELETE", f"{PATH}/1", status=204)
     for method, path in (("GET", f"{PATH}/1"), ("DELETE", f"{PATH}/1"), ("GET", f"{PATH}/1/search")):

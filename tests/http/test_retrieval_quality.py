@@ -12,6 +12,7 @@ from typing import Any
 import pytest
 from chat_client import Client
 
+from chatproxy.documents.chunks import Chunk
 from chatproxy.documents.extract import media_type
 from chatproxy.documents.worker import DocumentReader
 from chatproxy.prompt.passages import passages_for
@@ -31,9 +32,9 @@ async def stored(store: Store, name: str) -> tuple[Document, list[str]]:
     chunks: list[str] = []
     new = NewDocument(title=name, media_type=media_type(name), size=path.stat().st_size, hash=name.encode())
 
-    async def noted(batches: AsyncIterator[list[str]]) -> AsyncIterator[list[str]]:
+    async def noted(batches: AsyncIterator[list[Chunk]]) -> AsyncIterator[list[Chunk]]:
         async for batch in batches:
-            chunks.extend(batch)
+            chunks.extend([chunk.text for chunk in batch])
             yield batch
 
     with path.open("rb") as file:

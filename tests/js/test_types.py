@@ -163,6 +163,8 @@ def typescript(schema: Schema) -> str:
         return " | ".join(map(typescript, schema["anyOf"]))
     if "enum" in schema:
         return " | ".join(map(json.dumps, schema["enum"]))
+    if "prefixItems" in schema:
+        return f"[{', '.join(map(typescript, schema['prefixItems']))}]"
     if schema.get("type") == "array":
         return f"Array<{typescript(schema['items'])}>"
     simple = {"integer": "number", "object": "Record<string, unknown>"}

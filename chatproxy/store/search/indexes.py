@@ -22,11 +22,11 @@ MAX_BYTES: Final = 32 * 1024 * 1024  # of all indexes that are kept
 OVERHEAD: Final = 128 * 1024  # bytes that an empty index takes
 SEARCH_SECONDS: Final = 1.0
 
-_CREATE: Final = """
-    CREATE VIRTUAL TABLE words USING fts5 (
-        text, openings, content = '', tokenize = 'porter unicode61 remove_diacritics 2'
-    )
-"""
+TOKENIZER: Final = "porter unicode61 remove_diacritics 2"
+
+_CREATE: Final = (
+    f"CREATE VIRTUAL TABLE words USING fts5 (text, openings, content = '', tokenize = '{TOKENIZER}')"
+)
 _INSERT: Final = "INSERT INTO words (rowid, text, openings) VALUES (?, ?, ?)"
 _SIZE: Final = "SELECT page_count * page_size FROM pragma_page_count(), pragma_page_size()"
 _SEARCH: Final = "SELECT rowid, -rank FROM words WHERE words MATCH ? ORDER BY rank LIMIT ?"
@@ -64,12 +64,10 @@ class DocumentIndex:
         The score is BM25's, which favours words that are rare in the document. Raises `overloaded` if the
         search takes longer than SEARCH_SECONDS.
         """
-        wanted = dict.fromkeys([*words, *pairs(" ".join(words))[:MOST_TERMS]])
-        any_of = " OR ".join([phrase(word) for word in wanted])
         deadline = monotonic() + SEARCH_SECONDS
         self._connection.set_progress_handler(lambda: monotonic() > deadline, 1000)
         try:
-            return dict(self._connection.execute(_SEARCH, (any_of, limit)).fetchall())
+            return dict(self._connection.execute(_SEARCH, (any_of(words), limit)).fetchall())
         except sqlite3.OperationalError as error:
             if error.sqlite_errorcode != sqlite3.SQLITE_INTERRUPT:
                 raise
@@ -160,6 +158,12 @@ async def _in_thread(function: Callable[..., T], *arguments: object) -> T:
         await asyncio.wait({call})
         call.exception()  # mark as retrieved
         raise
+
+
+def any_of(words: Sequence[str]) -> str:
+    """Return an FTS5 query for any of the words. CJK characters are searched for in pairs."""
+    wanted = dict.fromkeys([*words, *pairs(" ".join(words))[:MOST_TERMS]])
+    return " OR ".join([phrase(word) for word in wanted])
 
 
 def _slots() -> FairSlots:

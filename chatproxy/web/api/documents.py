@@ -23,7 +23,7 @@ from chatproxy.errors import ChatError
 from chatproxy.fair import has_room
 from chatproxy.prompt.passages import passages_for
 from chatproxy.store.documents import Documents
-from chatproxy.store.records import Document, NewDocument, Record, Source
+from chatproxy.store.records import Document, NewChunk, NewDocument, Record, Source
 from chatproxy.web.held import HELD
 from chatproxy.web.json import (
     MAX_BODY,
@@ -207,7 +207,7 @@ async def _create(
     documents: Documents,
     user: str,
     content: NewDocument,
-    reading: AbstractAsyncContextManager[AsyncIterator[Sequence[str]]],
+    reading: AbstractAsyncContextManager[AsyncIterator[Sequence[NewChunk]]],
 ) -> tuple[Document, bool]:
     async with reading as chunks:
         return await documents.create(user, content, chunks)

@@ -217,6 +217,9 @@ def test_pdf() -> None:
     with (DATA / "fhs.pdf").open("rb") as file:
         found = extract(file, "application/pdf")
     assert "/srv contains site-specific data which is served by this system" in found.text
+    assert len(found.pages) == 50
+    assert found.text[found.pages[1] :].startswith("Filesystem Hierarchy Standard")
+    assert extract(BytesIO(b"a\fb"), "text/plain").pages == ()
 
 
 @pytest.mark.parametrize(("password", "words"), [("", "no text"), ("secret", "password")])

@@ -16,6 +16,7 @@ from waiting import pause, until
 import chatproxy
 from chatproxy import clock
 from chatproxy.documents import worker
+from chatproxy.documents.chunks import Chunk
 from chatproxy.documents.worker import LIMIT_EXCEEDED, MAX_PROCESSES, DocumentReader, Refusal
 from chatproxy.errors import ChatError
 
@@ -40,7 +41,7 @@ async def read(
     with path.open("rb") as file:
         file.read()  # wherever it stands
         async with reader.reading(user, file, promised) as batches:
-            return [chunk async for batch in batches for chunk in batch]
+            return [chunk.text async for batch in batches for chunk in batch]
 
 
 async def test_reads_and_cuts(text: Path) -> None:
@@ -90,11 +91,11 @@ class Slow:
         self.go, self.ended = asyncio.Event(), asyncio.Event()
         monkeypatch.setattr(DocumentReader, "_chunks", self.chunks)
 
-    async def chunks(self, *_: object) -> AsyncIterator[list[str]]:
+    async def chunks(self, *_: object) -> AsyncIterator[list[Chunk]]:
         self.begun.put_nowait(None)
         try:
             await self.go.wait()
-            yield ["Hello"]
+            yield [Chunk("Hello")]
         finally:
             self.ended.set()
 
@@ -185,7 +186,7 @@ async def test_a_pause_of_this_process_refuses_no_file(
 ) -> None:
     (begun := tmp_path / "begun").mkdir()
     (tmp_path / "stand_in.py").write_text(
-        f"import os, time\nos.rmdir({str(begun)!r})\ntime.sleep(0.2)\nprint('[\"Hello\"]')"
+        f"import os, time\nos.rmdir({str(begun)!r})\ntime.sleep(0.2)\nprint('[[\"Hello\", null, null]]')"
     )
     monkeypatch.setattr(worker, "__name__", "stand_in")
     monkeypatch.syspath_prepend(str(tmp_path))
@@ -208,7 +209,7 @@ async def test_the_process_has_no_secrets_in_its_environment(
     assert "API_TOKEN" not in names.read_text().split()
 
 
-def run(monkeypatch: pytest.MonkeyPatch, content: bytes, promised: str) -> list[str] | Refusal:
+def run(monkeypatch: pytest.MonkeyPatch, content: bytes, promised: str) -> list[Chunk] | Refusal:
     """Run the part of the process in this one."""
     written = BytesIO()
     limits: list[int] = []
@@ -230,11 +231,11 @@ def run(monkeypatch: pytest.MonkeyPatch, content: bytes, promised: str) -> list[
     assert {resource.RLIMIT_CPU, resource.RLIMIT_AS, resource.RLIMIT_FSIZE} <= set(limits)
     assert gc_disabled
     assert priorities == [10]
-    return msgspec.json.decode(written.getvalue(), type=list[str] | Refusal)
+    return msgspec.json.decode(written.getvalue(), type=list[Chunk] | Refusal)
 
 
 def test_the_process_writes_the_text_or_a_refusal(monkeypatch: pytest.MonkeyPatch) -> None:
-    assert run(monkeypatch, b"Hello", "text/plain") == ["Hello"]
+    assert run(monkeypatch, b"Hello", "text/plain") == [Chunk("Hello")]
     refusal = run(monkeypatch, b"", "text/plain")
     assert isinstance(refusal, Refusal)
     assert (refusal.code, refusal.details) == ("invalid", LIMIT_EXCEEDED.details)

@@ -3,7 +3,8 @@ from string import ascii_lowercase
 
 import pytest
 
-from chatproxy.prompt.passages import NO_MATCH, Passages, passages_for, quoted
+from chatproxy.documents.chunks import Chunk
+from chatproxy.prompt.passages import NO_MATCH, Passages, passages_for, quoted, with_citations
 from chatproxy.store.records import Document, NewDocument, Source
 from chatproxy.store.store import Store
 
@@ -14,8 +15,8 @@ async def document(store: Store, *chunks: str) -> Document:
     return created
 
 
-async def one_batch(chunks: Sequence[str]) -> AsyncIterator[Sequence[str]]:
-    yield chunks
+async def one_batch(chunks: Sequence[str]) -> AsyncIterator[Sequence[Chunk]]:
+    yield [Chunk(chunk) for chunk in chunks]
 
 
 def numbers(found: Passages) -> list[int]:
@@ -100,6 +101,19 @@ def test_what_surrounds_five_passages_is_short() -> None:
     """It had 1,450 bytes, 426 tokens of Llama 2. These are 143 tokens at most, with the worst of 400 keys."""
     text = quoted([source("", title="")] * 5)
     assert len(text.encode()) < 400
+
+
+@pytest.mark.parametrize(
+    ("answer", "cited"),
+    [
+        ("It is 100 [1].", [True, False, False]),
+        ("[2][3] and [2, 3] and [1,9]", [True, True, True]),
+        ("[0] [4] [a] 1 (2) [ 3 ] [1-3] [123]", [False, False, False]),
+        ("", [False, False, False]),
+    ],
+)
+def test_citations(answer: str, cited: list[bool]) -> None:
+    assert [each.cited for each in with_citations([source("x")] * 3, answer)] == cited
 
 
 def test_nothing_to_quote() -> None:

@@ -8,6 +8,7 @@ from unittest.mock import AsyncMock
 import pytest
 from waiting import until
 
+from chatproxy.documents.chunks import Chunk
 from chatproxy.errors import ChatError
 from chatproxy.store import documents
 from chatproxy.store.records import Document, NewDocument
@@ -21,9 +22,9 @@ def new(content: bytes = b"1", title: str = "a.txt") -> NewDocument:
     return NewDocument(title=title, media_type="text/plain", size=7, hash=content)
 
 
-async def batches(*chunks: str) -> AsyncIterator[Sequence[str]]:
+async def batches(*chunks: str) -> AsyncIterator[Sequence[Chunk]]:
     for first in range(0, len(chunks), BATCH):
-        yield chunks[first : first + BATCH]
+        yield [Chunk(chunk) for chunk in chunks[first : first + BATCH]]
 
 
 async def created(store: Store, *chunks: str, content: bytes = b"1", owner: str = ME) -> Document:
@@ -121,8 +122,9 @@ async def test_search(store: Store) -> None:
         "apples and pears",
     )
     assert found[0].score > found[1].score > 0
-    assert [source.chunk for source in await store.documents.search(ME, document, ["pear"], limit=1)] == [1]
-    assert [source.chunk for source in await store.documents.search(ME, document, ["apfel"], limit=9)] == [2]
+    for word, limit, expected in (("pear", 1, [1]), ("apfel", 9, [2])):
+        found = await store.documents.search(ME, document, [word], limit=limit)
+        assert [source.chunk for source in found] == expected
     assert await store.documents.search(ME, document, ["another"], limit=9) == []
 
 
@@ -218,11 +220,11 @@ async def test_a_removal_goes_on_after_a_restart(path: Path) -> None:
 async def test_a_removal_leaves_what_is_being_stored(store: Store, path: Path) -> None:
     gone = await created(store, *["gone"] * BATCH, content=b"2")
 
-    async def slow() -> AsyncIterator[Sequence[str]]:
-        yield ["one"]
+    async def slow() -> AsyncIterator[Sequence[Chunk]]:
+        yield [Chunk("one")]
         await store.documents.delete(ME, gone.id)
         await until(lambda: rows(path) == {"document": 1, "chunk": 1})
-        yield ["two"]
+        yield [Chunk("two")]
 
     document, _ = await store.documents.create(ME, new(), slow())
     assert [found.snippet for found in await store.documents.chunks(document, [0, 1])] == ["one", "two"]

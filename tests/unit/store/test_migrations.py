@@ -82,7 +82,7 @@ async def test_documents_keep_their_text_without_the_common_index(connection: ai
     await connection.execute("INSERT INTO chunk (key, text, openings) VALUES (1048576, 'Rent', 'Rent')")
     await migrate(connection)
     assert [tuple(row) for row in await connection.execute_fetchall("SELECT * FROM chunk")] == [
-        (1048576, "Rent")
+        (1048576, "Rent", None, None)
     ]
 
 

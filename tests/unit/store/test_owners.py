@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 from msgspec.structs import replace
 
+from chatproxy.documents.chunks import Chunk
 from chatproxy.errors import ChatError
 from chatproxy.store import owners
 from chatproxy.store.records import NewDocument, NewTurn
@@ -47,8 +48,8 @@ def activities(path: Path) -> list[tuple[str, int]]:
         return connection.execute("SELECT owner, activity FROM session").fetchall()
 
 
-async def chunks(*texts: str) -> AsyncIterator[Sequence[str]]:
-    yield texts
+async def chunks(*texts: str) -> AsyncIterator[Sequence[Chunk]]:
+    yield [Chunk(text) for text in texts]
 
 
 async def test_the_sessions_of_all_forms_are_merged_by_the_time_of_their_use(

@@ -13,6 +13,7 @@ from damage import damage
 from msgspec.structs import replace
 from waiting import until
 
+from chatproxy.documents.chunks import Chunk
 from chatproxy.errors import ChatError, StartError
 from chatproxy.store import messages, sessions
 from chatproxy.store.database import SLOW_READS
@@ -938,8 +939,8 @@ async def test_the_fast_lane_reads_nothing_long(store: Store, session: Session) 
     assert [name for name in ("thinking", "bytes", "[0]") if any(name in each for each in statements)] == []
 
 
-async def chunks() -> AsyncIterator[Sequence[str]]:
-    yield ["some text"]
+async def chunks() -> AsyncIterator[Sequence[Chunk]]:
+    yield [Chunk("some text")]
 
 
 async def test_a_search_looks_only_at_what_it_finds(store: Store, tmp_path: Path) -> None:

@@ -13,7 +13,7 @@ from itertools import islice
 from pathlib import Path
 from typing import Final
 
-from chatproxy.documents.chunks import split_text
+from chatproxy.documents.chunks import Chunk, split_text
 from chatproxy.store.records import NewDocument
 from chatproxy.store.store import Store
 from chatproxy.store.writer import Connection
@@ -97,7 +97,7 @@ async def _fill(store: Store, scale: float) -> None:
             await add(name, f"{name}-{number}", first_id(name, number), int(LONG * scale), text)
 
 
-async def _batches(text: str) -> AsyncIterator[Sequence[str]]:
+async def _batches(text: str) -> AsyncIterator[Sequence[Chunk]]:
     chunks = split_text(text)
     while batch := list(islice(chunks, 200)):
         yield batch

@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 from waiting import PATIENCE, until
 
+from chatproxy.documents.chunks import Chunk
 from chatproxy.errors import ChatError
 from chatproxy.store.records import NewDocument, Source
 from chatproxy.store.search import indexes
@@ -19,8 +20,8 @@ from chatproxy.store.store import Store
 CHUNKS = ("A zebra and a lion.", "The zebra sleeps.", "A lion, a lion.", "Nothing of the kind.")
 
 
-async def one_batch(*chunks: str) -> AsyncIterator[Sequence[str]]:
-    yield chunks
+async def one_batch(*chunks: str) -> AsyncIterator[Sequence[Chunk]]:
+    yield [Chunk(chunk) for chunk in chunks]
 
 
 async def found(store: Store, owner: str, content: bytes = b"1") -> list[Source]:
