@@ -1,7 +1,8 @@
 """The passages of a document that a question is answered from, and how a prompt quotes them.
 
-A question with search terms gets the chunks that hold them. One without ("what is this about?", "summarise
-the document") is about the whole document, and gets chunks spread evenly over it.
+A question gets the chunks that hold its search terms, and those of the questions that it follows up on. If
+there are no terms ("what is this about?", "summarise the document"), it is about the whole document, and gets
+chunks spread evenly over it.
 """
 
 import hashlib
@@ -14,7 +15,7 @@ from typing import Final
 from msgspec import Struct
 from msgspec.structs import replace
 
-from chatproxy.prompt.search_terms import search_terms
+from chatproxy.prompt.search_terms import queries
 from chatproxy.store.documents import Documents
 from chatproxy.store.records import Document, Notice, Source
 
@@ -37,14 +38,23 @@ NO_MATCH: Final = Notice(
 
 
 async def passages_for(
-    documents: Documents, owner: str, document: Document, question: str, *, limit: int = 5
+    documents: Documents,
+    owner: str,
+    document: Document,
+    question: str,
+    earlier: Sequence[str] = (),
+    *,
+    limit: int = 5,
 ) -> Passages:
-    """Return up to `limit` passages of the owner's document for a question."""
-    words = search_terms(question)
-    if not words:
+    """Return up to `limit` passages of the owner's document for a question.
+
+    `earlier` are the questions about it that came before, newest first.
+    """
+    asked = queries(question, earlier)
+    if not asked:
         spread = await documents.chunks(document, _spread(document.chunks, limit))
         return Passages(document.id, spread)
-    if found := await documents.search(owner, document, words, limit=limit):
+    if found := await documents.search(owner, document, asked, limit=limit):
         return Passages(document.id, found)
     opening = await documents.chunks(document, range(limit))
     return Passages(document.id, opening, NO_MATCH)

@@ -5,6 +5,7 @@ window may hold.
 """
 
 from collections.abc import Sequence
+from itertools import takewhile
 from typing import Final
 
 from msgspec import UNSET, Struct
@@ -26,6 +27,7 @@ from chatproxy.store.store import Store
 
 FIRST_PAGE: Final = 64  # messages of the history at most; each further page at most doubles what was read
 IMAGE_BYTES: Final = 16 * 1024 * 1024  # in one prompt
+LOOKED_BACK: Final = 16  # messages in which a question about a document may find what it goes on from
 MAX_READS_WAITING: Final = 512
 READS: Final = 4  # conversations read at once, as nothing counts what is read before the queue does
 # Of the history in one prompt, however large the window is.
@@ -162,11 +164,24 @@ class Planner:
             return Passages()
         try:
             document = await self._store.documents.get(owner, document_id)
-            return await passages_for(self._store.documents, owner, document, request.message)
+            earlier = await self._earlier_questions(owner, session, request, document_id)
+            return await passages_for(self._store.documents, owner, document, request.message, earlier)
         except ChatError as error:
             if named is not UNSET or error.code != "not_found":
                 raise
             return Passages(notice=DOCUMENT_GONE)
+
+    async def _earlier_questions(
+        self, owner: str, session: Session, request: Send, document_id: int
+    ) -> list[str]:
+        """Return the last questions that were asked about the document without a break, newest first."""
+        async with self._reads.slot(owner):
+            history = await self._transcript.history(session, limit=LOOKED_BACK, before=request.replaces)
+        questions = [message for message in history if message.role == "user"]
+        return [
+            message.content
+            for message in takewhile(lambda message: message.document_id == document_id, questions)
+        ]
 
     async def _with_history(self, session: Session, prompt: Prompt, size: int) -> Prompt:
         """Return the prompt with at least `size` bytes of the history, or all that one prompt may have."""

@@ -15,7 +15,7 @@ from msgspec.structs import asdict, replace
 from chatproxy.errors import ChatError
 from chatproxy.store.database import MAX_ID, Database, Row, fetch, now, one_row, split_page, to_json
 from chatproxy.store.records import Document, NewChunk, NewDocument, Source
-from chatproxy.store.search.indexes import DocumentIndexes
+from chatproxy.store.search.indexes import DocumentIndexes, Query
 from chatproxy.store.search.places import places_of
 from chatproxy.store.writer import Connection
 
@@ -116,15 +116,17 @@ class Documents:
             await self._database.steps(partial(_remove_some, document_id=row["id"]))
 
     async def search(
-        self, owner: str, document: Document, words: Sequence[str], *, limit: int
+        self, owner: str, document: Document, queries: Sequence[Query], *, limit: int
     ) -> list[Source]:
         """Return the chunks that hold any of the words, best first, and where; see `DocumentIndex.search`.
 
         Raises `not_found` as `chunks` does, and `overloaded` if the owner has too many searches waiting.
         """
-        found = await self._indexes.search(owner, document.id, self._texts(owner, document), words, limit)
+        found = await self._indexes.search(owner, document.id, self._texts(owner, document), queries, limit)
         chunks = await self.chunks(document, list(found))
-        places = await asyncio.to_thread(places_of, words, [each.snippet for each in chunks])
+        places = await asyncio.to_thread(
+            places_of, [word for query in queries for word in query.words], [each.snippet for each in chunks]
+        )
         sources = {
             each.chunk: replace(each, score=found[each.chunk], found=some)
             for each, some in zip(chunks, places, strict=True)

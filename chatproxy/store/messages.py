@@ -124,7 +124,7 @@ _BEFORE: Final = f"iif(:start IS NULL, {_LENGTH}, min({_PLACE} - 1, {_LENGTH}))"
 _AFTER: Final = f"ifnull({_PLACE}, 0) + 1"
 _LIST: Final = _page(COLUMNS, _BEFORE, -1)
 _LIST_AFTER: Final = _page(COLUMNS, _AFTER, +1)
-_HISTORY: Final = _page("id, role, content, image_count, model", _BEFORE, -1)
+_HISTORY: Final = _page("id, role, content, image_count, model, document_id", _BEFORE, -1)
 _IMAGES: Final = f"""
     WITH sized (message, total) AS (
         SELECT message, sum(sum(length(bytes))) OVER (ORDER BY message DESC) FROM image

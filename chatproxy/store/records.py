@@ -221,6 +221,7 @@ class HistoryMessage(Record, frozen=True, kw_only=True):
     content: str
     image_count: int
     model: str | None
+    document_id: int | None = None
 
 
 class EarlierSend(Record, frozen=True, kw_only=True):

@@ -132,6 +132,61 @@ LEASE = "\n\n".join(
 )
 
 
+def subjects(stream: Any) -> list[str]:
+    return [source["heading"] for source in stream.last["sources"]]
+
+
+@pytest.mark.parametrize(
+    "question",
+    [
+        "Why?",
+        "Tell me more about it.",
+        "Can you explain that in more detail?",
+        "Warum?",
+        "为什么",
+        "もっと詳しく",
+    ],
+)
+async def test_a_question_without_words_of_its_own_keeps_the_passages(client: Client, question: str) -> None:
+    session, number = await client.new_session(), await document(client, LEASE)
+    first = await client.ask(session, "What is the deposit?", document_id=number)
+    assert subjects(first)[0] == "Deposit"
+    again = await client.ask(session, question)
+    assert subjects(again)[0] == "Deposit"
+    assert "document_no_match" not in [event.get("code") for event in again.events]
+    third = await client.ask(session, question)
+    assert third.last["sources"] == again.last["sources"]
+
+
+async def test_a_question_with_words_of_its_own_is_joined_with_those_before(client: Client) -> None:
+    session, number = await client.new_session(), await document(client, LEASE)
+    await client.ask(session, "What is the deposit?", document_id=number)
+    assert subjects(await client.ask(session, "Who resolves quarrels?"))[0] == "Deposit"  # no word is there
+    other = await client.ask(session, "What about pets?")
+    assert subjects(other)[0] == "Pets"
+    assert "Deposit" in subjects(other)
+    assert len(subjects(await client.ask(session, "Summarise the document."))) == 5
+    assert "Deposit" not in subjects(await client.ask(session, "Give me a summary."))[:1]
+
+
+async def test_a_thread_ends_where_the_document_changes(client: Client) -> None:
+    session = await client.new_session()
+    lease, lighthouse = await document(client, LEASE), await document(client)
+    await client.ask(session, "What is the deposit?", document_id=lease)
+    other = await client.ask(session, "Why?", document_id=lighthouse)
+    assert [source["chunk"] for source in other.last["sources"]] == [0, 1, 2]
+    assert all(source["found"] == [] for source in other.last["sources"])
+    back = await client.ask(session, "Why?", document_id=lease)
+    assert "Deposit" not in subjects(back)[:1]
+
+
+async def test_another_version_of_a_question_does_not_follow_the_first(client: Client) -> None:
+    session, number = await client.new_session(), await document(client, LEASE)
+    first = await client.ask(session, "What is the deposit?", document_id=number)
+    again = await client.ask(session, "And now?", replaces=first.events[0]["userMessageId"])
+    assert all(source["found"] == [] for source in again.last["sources"])
+
+
 async def test_sources_say_what_was_found_where_and_whether_it_is_cited(
     client: Client, fake: FakeOllama
 ) -> None:

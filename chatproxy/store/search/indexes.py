@@ -11,10 +11,12 @@ from collections.abc import AsyncIterator, Callable, Sequence
 from time import monotonic
 from typing import Final, TypeVar
 
+from msgspec import Struct
+
 from chatproxy.errors import ChatError
 from chatproxy.fair import FairSlots, surplus
 from chatproxy.store.database import phrase
-from chatproxy.store.search.pairs import MOST_TERMS, pairs
+from chatproxy.store.search.pairs import CJK, MOST_TERMS, pairs
 
 T = TypeVar("T")
 
@@ -29,7 +31,22 @@ _CREATE: Final = (
 )
 _INSERT: Final = "INSERT INTO words (rowid, text, openings) VALUES (?, ?, ?)"
 _SIZE: Final = "SELECT page_count * page_size FROM pragma_page_count(), pragma_page_size()"
-_SEARCH: Final = "SELECT rowid, -rank FROM words WHERE words MATCH ? ORDER BY rank LIMIT ?"
+_FOUND: Final = "SELECT rowid + ? AS number, -rank * ? AS score FROM words WHERE words MATCH ?"
+_SEARCH: Final = """
+    SELECT number, sum(score) FROM ({found}) WHERE number < ?
+    GROUP BY number ORDER BY 2 DESC, number LIMIT ?
+"""
+
+
+class Query(Struct, frozen=True):
+    """Words to search for, and the weight of what they find.
+
+    `following` is the weight that the chunk after one that is found gets: what is asked for may go on there.
+    """
+
+    words: Sequence[str]
+    weight: float = 1.0
+    following: float = 0.0
 
 
 class DocumentIndex:
@@ -47,7 +64,7 @@ class DocumentIndex:
     def add(self, chunks: Sequence[str]) -> None:
         """Add the next chunks; `search` calls them by number, from 0."""
         rows = [
-            (number, text, "\n".join([openings(text), *pairs(text)]))
+            (number, text, "\n".join([openings(text), *pairs(text, ends=True)]))
             for number, text in enumerate(chunks, start=self._count)
         ]
         self._connection.executemany(_INSERT, rows)
@@ -58,16 +75,26 @@ class DocumentIndex:
         self._connection.commit()
         self.size = OVERHEAD + self._connection.execute(_SIZE).fetchone()[0]
 
-    def search(self, words: Sequence[str], limit: int) -> dict[int, float]:
+    def search(self, queries: Sequence[Query], limit: int) -> dict[int, float]:
         """Return the scores of chunks that hold any of the words, by number, best first.
 
-        The score is BM25's, which favours words that are rare in the document. Raises `overloaded` if the
-        search takes longer than SEARCH_SECONDS.
+        The score is BM25's, which favours words that are rare in the document, times the weight. Raises
+        `overloaded` if the search takes longer than SEARCH_SECONDS.
         """
+        found = [
+            (after, weight, any_of(query.words))
+            for query in queries
+            for after, weight in enumerate((query.weight, query.following))
+            if weight
+        ]
+        if not found:
+            return {}
+        sql = _SEARCH.format(found=" UNION ALL ".join([_FOUND] * len(found)))
+        arguments = [value for each in found for value in each]
         deadline = monotonic() + SEARCH_SECONDS
         self._connection.set_progress_handler(lambda: monotonic() > deadline, 1000)
         try:
-            return dict(self._connection.execute(_SEARCH, (any_of(words), limit)).fetchall())
+            return dict(self._connection.execute(sql, (*arguments, self._count, limit)).fetchall())
         except sqlite3.OperationalError as error:
             if error.sqlite_errorcode != sqlite3.SQLITE_INTERRUPT:
                 raise
@@ -93,7 +120,7 @@ class DocumentIndexes:
         owner: str,
         document_id: int,
         chunks: AsyncIterator[Sequence[str]],
-        words: Sequence[str],
+        queries: Sequence[Query],
         limit: int,
     ) -> dict[int, float]:
         """Return what `DocumentIndex.search` does; build the index from `chunks` if it is not kept.
@@ -102,7 +129,7 @@ class DocumentIndexes:
         """
         index = self._used(document_id) or await self._added(owner, document_id, chunks)
         async with self._searches.slot(owner):
-            return await _in_thread(index.search, words, limit)
+            return await _in_thread(index.search, queries, limit)
 
     def _used(self, document_id: int) -> DocumentIndex | None:
         """Return an index that is kept, which is then the last one used."""
@@ -162,8 +189,9 @@ async def _in_thread(function: Callable[..., T], *arguments: object) -> T:
 
 def any_of(words: Sequence[str]) -> str:
     """Return an FTS5 query for any of the words. CJK characters are searched for in pairs."""
-    wanted = dict.fromkeys([*words, *pairs(" ".join(words))[:MOST_TERMS]])
-    return " OR ".join([phrase(word) for word in wanted])
+    terms = [*words, *pairs(" ".join(words))[:MOST_TERMS]]
+    beginnings = [f"{phrase(word)}*" for word in words if len(word) == 1 and CJK.match(word)]  # of pairs
+    return " OR ".join(dict.fromkeys([*map(phrase, terms), *beginnings]))
 
 
 def _slots() -> FairSlots:

@@ -11,6 +11,8 @@ CJK: Final = re.compile(
 )
 
 
-def pairs(text: str) -> list[str]:
-    """Return all pairs of adjacent CJK characters."""
-    return [run[place : place + 2] for run in CJK.findall(text) for place in range(len(run) - 1)]
+def pairs(text: str, *, ends: bool = False) -> list[str]:
+    """Return all pairs of adjacent CJK characters, and with `ends` the last ones, which begin no pair."""
+    return [
+        run[place : place + 2] for run in CJK.findall(text) for place in range(len(run) - (0 if ends else 1))
+    ]

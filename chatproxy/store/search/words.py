@@ -139,8 +139,7 @@ def _indexed(text: str) -> Iterator[str]:
     """Yield words, and of a run of CJK characters each pair, and the last one, which begins no pair."""
     for run, is_cjk in _runs(text):
         if is_cjk:
-            yield from pairs(run)
-            yield run[-1]
+            yield from pairs(run, ends=True)
         else:
             yield run[:LONGEST_WORD]
 

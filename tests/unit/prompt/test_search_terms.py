@@ -2,7 +2,7 @@ from time import process_time
 
 import pytest
 
-from chatproxy.prompt.search_terms import MAX_QUESTION, MAX_TERMS, search_terms
+from chatproxy.prompt.search_terms import MAX_EARLIER, MAX_QUESTION, MAX_TERMS, queries, search_terms
 
 
 @pytest.mark.parametrize(
@@ -54,6 +54,83 @@ def test_about_the_whole(question: str) -> None:
 )
 def test_words(question: str, expected: list[str]) -> None:
     assert search_terms(question) == expected
+
+
+@pytest.mark.parametrize(
+    ("question", "expected"),
+    [
+        ("谁卖蜂蜜", ["谁卖蜂蜜"]),
+        ("丢了书怎么赔", ["丢", "书", "赔"]),
+        ("如何申请读者证", ["申请读者证"]),
+        ("駅からの送迎バスはありますか", ["駅", "送迎バス"]),
+        ("刺青があっても大丈夫ですか", ["刺青"]),
+    ],
+)
+def test_words_that_no_space_parts(question: str, expected: list[str]) -> None:
+    assert search_terms(question) == expected
+
+
+@pytest.mark.parametrize(
+    "question",
+    [
+        "Why?",
+        "And then?",
+        "Can you explain that in more detail?",
+        "Tell me more about it.",
+        "Give me an example.",
+        "What does that mean?",
+        "Please elaborate",
+        "Summarise that",
+        "Warum?",
+        "Kannst du das genauer erklären?",
+        "Erzähl mir mehr darüber",
+        "Pourquoi ?",
+        "Tu peux expliquer plus en détail ?",
+        "¿Por qué?",
+        "Cuéntame más",
+        "Perché?",
+        "Waarom?",
+        "为什么",
+        "能详细说明一下吗",
+        "なぜですか",
+        "もっと詳しく教えてください。",
+        "왜?",
+        "더 자세히 설명해 주세요",
+    ],
+)
+def test_one_without_words_of_its_own_asks_for_what_was_asked_before(question: str) -> None:
+    (asked,) = queries(question, ["Who pays the rent?"])
+    assert (asked.words, asked.weight) == (["pays", "rent"], 1)
+    assert queries(question, []) == []
+
+
+@pytest.mark.parametrize(
+    "question",
+    ["Summarise the document", "What is this contract about?", "Give me an overview", "总结这份文件"],
+)
+def test_one_about_the_whole_goes_on_from_nothing(question: str) -> None:
+    assert queries(question, ["Who pays the rent?"]) == []
+
+
+@pytest.mark.parametrize(
+    ("question", "weight"),
+    [("What about pets?", 0.5), ("How long does it take?", 1), ("Und danach im Mai?", 1)],
+)
+def test_earlier_words_count_less_unless_a_question_points_back(question: str, weight: float) -> None:
+    own, earlier = queries(question, ["The rent?"])
+    assert (own.weight, own.following) == (1, 0)
+    assert (earlier.words, earlier.weight, earlier.following) == (["rent"], weight, weight / 2)
+
+
+def test_words_count_once_and_few_questions_do() -> None:
+    asked = queries("Is rent due?", ["Why?", "Rent? Pay!", "Why?", "the rent", "pets", "keys", "cats"])
+    assert [query.words for query in asked] == [
+        ["rent", "due", "rent due"],
+        ["pay", "rent pay"],
+        ["pets"],
+        ["keys"],
+    ]
+    assert len(asked) == 1 + MAX_EARLIER
 
 
 def test_long_questions_count_at_their_ends() -> None:

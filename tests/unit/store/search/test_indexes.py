@@ -14,7 +14,7 @@ from chatproxy.documents.chunks import Chunk
 from chatproxy.errors import ChatError
 from chatproxy.store.records import NewDocument, Source
 from chatproxy.store.search import indexes
-from chatproxy.store.search.indexes import DocumentIndex, DocumentIndexes
+from chatproxy.store.search.indexes import DocumentIndex, DocumentIndexes, Query
 from chatproxy.store.store import Store
 
 CHUNKS = ("A zebra and a lion.", "The zebra sleeps.", "A lion, a lion.", "Nothing of the kind.")
@@ -27,7 +27,7 @@ async def one_batch(*chunks: str) -> AsyncIterator[Sequence[Chunk]]:
 async def found(store: Store, owner: str, content: bytes = b"1") -> list[Source]:
     new = NewDocument(title="a.txt", media_type="text/plain", size=1, hash=content)
     document, _ = await store.documents.create(owner, new, one_batch(*CHUNKS))
-    return await store.documents.search(owner, document, ["zebra", "lion"], limit=9)
+    return await store.documents.search(owner, document, [Query(["zebra", "lion"])], limit=9)
 
 
 async def test_scores_do_not_depend_on_other_documents(tmp_path: Path) -> None:
@@ -73,7 +73,7 @@ class Batches:
 
 
 async def search(kept: DocumentIndexes, chunks: Batches, document: int = 1, owner: str = "me") -> list[int]:
-    return list(await kept.search(owner, document, chunks(), ["lion"], 9))
+    return list(await kept.search(owner, document, chunks(), [Query(["lion"])], 9))
 
 
 async def test_questions_share_one_build() -> None:
@@ -172,7 +172,7 @@ def test_a_search_ends_after_a_while(monkeypatch: pytest.MonkeyPatch) -> None:
     index.finish()
     monkeypatch.setattr(indexes, "SEARCH_SECONDS", 0)
     with pytest.raises(ChatError, match="fewer words") as refused:
-        index.search(["a", "b", "c"], 5)
+        index.search([Query(["a", "b", "c"])], 5)
     assert (refused.value.code, refused.value.retry_after) == ("overloaded", 1)
     monkeypatch.undo()
-    assert len(index.search(["a", "b", "c"], 5)) == 5
+    assert len(index.search([Query(["a", "b", "c"])], 5)) == 5

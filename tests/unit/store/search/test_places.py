@@ -14,6 +14,7 @@ from chatproxy.store.search.places import MOST_PLACES, places_of
         (["notice", "notice period"], "The notice period; a notice.", ["notice period", "notice"]),
         (["蜂蜜"], "他卖蜂蜜 蜂蜜甜", ["蜂蜜", "蜂蜜"]),
         (["卖蜂蜜"], "他卖蜂蜜", ["卖蜂蜜"]),
+        (["书"], "图书馆", ["书"]),
         (['"', "NEAR(", "*", "\0"], 'A "quote" *', []),
         (["absent"], "Nothing of it.", []),
         ([], "Nothing of it.", []),
