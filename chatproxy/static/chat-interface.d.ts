@@ -149,6 +149,9 @@ export interface Labels {
   thinking: string;
   sources: string;
   source: (number: number, title: string) => string;
+  page: (page: number) => string;
+  cited: string;
+  uncited: string;
   stopped: string;
   interrupted: string;
   truncated: string;

@@ -946,3 +946,45 @@ async def test_a_moved_element_resumes_the_answer(site: Site) -> None:
     gate.open()
     await expect(page.locator(ANSWER)).to_have_text("one two")
     await eventually(lambda: site.fake.active == 0)
+
+
+# -- sources
+
+
+def source(number: int, **more: Any) -> dict[str, Any]:
+    snippet = "\U0001f511 first\n" + "a line\n" * 60 + f"The rent {number} is due.\n" + "a line\n" * 60
+    begin = snippet.index("rent")
+    return {
+        **{"documentId": 1, "title": "lease.pdf", "chunk": number, "snippet": snippet, "score": 1.0},
+        **{"page": None, "heading": None, "found": [[begin, begin + 4]], "cited": None},
+        **more,
+    }
+
+
+async def test_a_source_shows_what_was_found(site: Site) -> None:
+    need_marked()
+    sources = [source(1, page=7, heading="Rent"), source(2, heading="Rent"), source(3)]
+    page = await scripted(site, {**START, "sources": sources}, chunk("So it is [1, 2], [3] and [1, 9]."))
+    chips = page.locator("chat-interface .chip")
+    await expect(chips).to_have_text(["1 lease.pdf p. 7", "2 lease.pdf Rent", "3 lease.pdf"])
+    await page.locator("chat-interface a.reference").nth(1).click()
+    await expect(chips.nth(1)).to_be_focused()
+    mark = page.locator("chat-interface .snippet mark")
+    await expect(mark).to_have_text("rent")
+    await expect(mark).to_be_in_viewport()
+    assert await page.locator("chat-interface .snippet").text_content() == sources[1]["snippet"]
+    await expect(page.locator("chat-interface a.reference")).to_have_text(["1", "2", "3"])
+
+    # At the end it is known what is cited; the passage that is read stays.
+    cited = [{**each, "cited": number != 2} for number, each in enumerate(sources)]
+    await say(page, done("So it is [1, 2], [3] and [1, 9].", sources=cited))
+    await expect(chips).to_have_text(
+        ["1 lease.pdf p. 7 Cited", "2 lease.pdf Rent Cited", "3 lease.pdf Not cited"]
+    )
+    await expect(chips.nth(1)).to_be_focused()
+    await expect(chips.nth(1)).to_have_attribute("aria-expanded", "true")
+    await expect(chips.first).to_have_attribute("title", "Source 1: lease.pdf · p. 7 · Rent · Cited")
+    await expect(mark).to_be_in_viewport()
+    await chips.nth(2).click()
+    await expect(mark).to_be_in_viewport()
+    assert await page.locator("chat-interface .snippet").text_content() == sources[2]["snippet"]

@@ -134,7 +134,7 @@ async def test_an_upload_shows_progress_holds_messages_back_and_can_be_cancelled
     documents = (await site.client.call("GET", "/api/documents"))["documents"]
     assert [document["title"] for document in documents] == ["short.txt"]
     await page.locator(BUTTON).click()
-    await expect(page.locator(CHIP)).to_have_text("1 short.txt")
+    await expect(page.locator(CHIP)).to_have_text("1 short.txt Not cited")
 
 
 async def test_names_keep_their_direction_inside_sentences(site: Site) -> None:
@@ -215,7 +215,7 @@ async def test_document_id_follows_the_session_and_is_sent_when_it_changes(site:
     async with page.expect_request("**/messages/stream") as sent:
         await site.ask(page, "More honey?")
     assert "documentId" not in ((await sent.value).post_data_json or {})
-    await expect(page.locator(CHIP)).to_have_text(["1 bees", "1 bees"])
+    await expect(page.locator(CHIP)).to_have_text(["1 bees Not cited"] * 2)
 
     await page.locator("#sessions a", has_text="second").click()
     await attribute(page, None)
@@ -231,7 +231,7 @@ async def test_document_id_follows_the_session_and_is_sent_when_it_changes(site:
     async with page.expect_request("**/messages/stream") as sent:
         await site.ask(page, "And tar?")
     assert ((await sent.value).post_data_json or {})["documentId"] == ships
-    await expect(page.locator(CHIP).last).to_have_text("1 ships")
+    await expect(page.locator(CHIP).last).to_have_text("1 ships Not cited")
     await attribute(page, str(ships))
     assert (await site.client.session(session))["documentId"] == ships
     assert (await site.client.session(other))["documentId"] is None
@@ -363,7 +363,7 @@ async def test_keys_choose_a_document(site: Site) -> None:
     await expect(page.locator(NAME)).to_have_text("bees")
     await keys.type("Honey?")
     await keys.press("Enter")
-    await expect(page.locator(CHIP)).to_have_text("1 bees")
+    await expect(page.locator(CHIP)).to_have_text("1 bees Not cited")
 
 
 @pytest.mark.parametrize(("scheme", "width"), [("light", 1200), ("dark", 320)])

@@ -236,9 +236,10 @@ async def test_hostile_titles(site: Site) -> None:
 async def test_hostile_sources_warnings_errors_models_and_thoughts(site: Site) -> None:
     session = await site.new_session()
     sources = [
-        {"documentId": n, "title": text, "chunk": n, "snippet": text, "score": 1.0}
+        {"documentId": n, "title": text, "chunk": n, "snippet": text, "score": 1.0, "page": None, "heading": text,
+         "found": [[0, 2], [-5, 1], [1, 9], [9, 4], [9, 1e9], [2, 3]], "cited": n % 2 == 0}
         for n, text in enumerate(HOSTILE)
-    ]
+    ]  # fmt: skip
     message: dict[str, Any] = {
         "id": 1, "sessionId": session, "role": "assistant", "status": "failed", "cursor": None, "documentId": None,
         "content": " ".join(f"[{number}]" for number in range(1, len(HOSTILE) + 1)), "thinking": "\n".join(HOSTILE),

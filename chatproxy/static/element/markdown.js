@@ -285,7 +285,7 @@ export function safeUrl(address) {
 }
 
 /**
- * Turn each `[1]` that names a source into a link to it.
+ * Turn each `[1]` or `[1, 2]` that names sources into links to them.
  *
  * @param {string} words
  * @param {Context} context
@@ -293,9 +293,13 @@ export function safeUrl(address) {
 function withReferences(words, context) {
   const { reference } = context;
   if (!reference || !words.includes("[")) return text(words);
-  const parts = words.split(/\[(\d{1,3})\]/); // every second one is a number
+  const parts = words.split(/\[(\d{1,3}(?:, ?\d{1,3})*)\]/); // every second one is a number, or several
   return fragment(
-    parts.map((part, index) => (index % 2 ? (reference(Number(part)) ?? text(`[${part}]`)) : text(part))),
+    parts.map((part, index) => {
+      if (index % 2 === 0) return text(part);
+      const links = part.split(",").map((number) => reference(Number(number)));
+      return links.every((link) => link !== null) ? fragment(links) : text(`[${part}]`);
+    }),
   );
 }
 

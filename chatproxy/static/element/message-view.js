@@ -82,7 +82,7 @@ export class MessageView {
     this.#updateThinking();
     this.#updateContent();
     this.#placeCursor();
-    this.#footer.replaceChildren(...this.#footerParts());
+    this.#updateFooter();
   }
 
   remove() {
@@ -120,7 +120,8 @@ export class MessageView {
     const key = JSON.stringify(sources);
     if (key === this.#sourcesKey) return;
     this.#sourcesKey = key;
-    this.#sources = sources.length ? new Sources(sources, this.#context.labels) : null;
+    if (sources.length) (this.#sources ??= new Sources(this.#context.labels)).show(sources);
+    else this.#sources = null;
   }
 
   /** Append what the content has gained. If it does not continue what is shown, start over. */
@@ -177,6 +178,17 @@ export class MessageView {
   }
 
   // -- below the text
+
+  /** Replace what is below the text, around the sources, which stay as they are read: focused, scrolled. */
+  #updateFooter() {
+    const parts = this.#footerParts();
+    const kept = this.#sources?.element;
+    if (kept?.parentElement !== this.#footer) return this.#footer.replaceChildren(...parts);
+    for (const child of [...this.#footer.children]) if (child !== kept) child.remove();
+    const place = parts.indexOf(kept);
+    kept.before(...parts.slice(0, place));
+    kept.after(...parts.slice(place + 1));
+  }
 
   #footerParts() {
     const { role, status, warnings } = this.#message;

@@ -1,6 +1,6 @@
-// The sources of an answer: a row of chips. One at a time shows its passage below the row.
+// The sources of an answer: a row of chips. One at a time shows its passage below the row, with what was found marked.
 
-import { h } from "../dom/dom.js";
+import { h, icon } from "../dom/dom.js";
 
 /**
  * @typedef {import("../types.js").Source} Source
@@ -8,19 +8,33 @@ import { h } from "../dom/dom.js";
  */
 
 export class Sources {
-  #sources;
   #labels;
-  #chips;
+  /** @type {Source[]} */
+  #sources = [];
+  /** @type {HTMLElement[]} */
+  #chips = [];
+  #list;
   #snippet = h("blockquote", { class: "snippet", dir: "auto", hidden: true, tabindex: 0 });
+  #shown = ""; // the snippet that is open
 
-  /** @param {Source[]} sources @param {Labels} labels */
-  constructor(sources, labels) {
-    this.#sources = sources;
+  /** @param {Labels} labels */
+  constructor(labels) {
     this.#labels = labels;
-    this.#chips = sources.map((source, index) => this.#chip(source, index + 1));
-    const items = this.#chips.map((chip) => h("li", {}, chip));
-    const list = h("ul", { "aria-label": labels.sources }, ...items);
-    this.element = h("div", { class: "sources", part: "sources" }, list, this.#snippet);
+    this.#list = h("ul", { "aria-label": labels.sources });
+    this.element = h("div", { class: "sources", part: "sources" }, this.#list, this.#snippet);
+  }
+
+  /**
+   * Show other sources, or more about the same ones. Chips stay, with their focus, as links in the answer name them.
+   *
+   * @param {Source[]} sources
+   */
+  show(sources) {
+    this.#sources = sources;
+    while (this.#chips.length < sources.length) this.#addChip();
+    for (const chip of this.#chips.splice(sources.length)) chip.parentElement?.remove();
+    this.#chips.forEach((chip, index) => this.#describe(chip, index + 1));
+    this.#showSnippet();
   }
 
   /**
@@ -30,33 +44,84 @@ export class Sources {
    */
   reference(number) {
     const source = this.#sources[number - 1];
-    const chip = this.#chips[number - 1];
-    if (!source || !chip) return null;
+    if (!source) return null;
     const label = this.#labels.source(number, source.title);
     const attributes = { class: "reference", href: `#source-${number}`, title: label, "aria-label": label };
     const link = h("a", attributes, String(number));
     link.addEventListener("click", (event) => {
       event.preventDefault(); // the chip is in a shadow tree, which no fragment reaches
-      if (chip.getAttribute("aria-expanded") !== "true") chip.click();
-      chip.focus();
+      const chip = this.#chips[number - 1];
+      if (chip?.getAttribute("aria-expanded") !== "true") chip?.click();
+      chip?.focus();
     });
     return link;
   }
 
-  /** @param {Source} source @param {number} number */
-  #chip(source, number) {
-    const title = this.#labels.source(number, source.title);
-    const attributes = { type: "button", class: "chip", dir: "auto", "aria-expanded": "false", title };
-    const chip = h("button", attributes, h("b", {}, String(number)), " ", source.title);
-    chip.addEventListener("click", () => this.#toggle(chip, source));
-    return chip;
+  #addChip() {
+    const chip = h("button", { type: "button", class: "chip", dir: "auto", "aria-expanded": "false" });
+    chip.addEventListener("click", () => {
+      const open = chip.getAttribute("aria-expanded") !== "true";
+      for (const other of this.#chips) other.setAttribute("aria-expanded", String(open && other === chip));
+      this.#showSnippet();
+    });
+    this.#chips.push(chip);
+    this.#list.append(h("li", {}, chip));
   }
 
-  /** @param {HTMLElement} chip @param {Source} source */
-  #toggle(chip, source) {
-    const open = chip.getAttribute("aria-expanded") !== "true";
-    for (const other of this.#chips) other.setAttribute("aria-expanded", String(open && other === chip));
-    this.#snippet.textContent = open ? source.snippet : "";
-    this.#snippet.hidden = !open;
+  /**
+   * Write on a chip what its source is: number, title, page or heading, and whether the answer cites it.
+   *
+   * @param {HTMLElement} chip
+   * @param {number} number
+   */
+  #describe(chip, number) {
+    const labels = this.#labels;
+    const { title, page, heading, cited } = /** @type {Source} */ (this.#sources[number - 1]);
+    const place = page ? labels.page(page) : heading;
+    const state = cited ? labels.cited : cited === false ? labels.uncited : null;
+    chip.title = [labels.source(number, title), page && labels.page(page), heading, state].filter(Boolean).join(" · ");
+    chip.classList.toggle("uncited", cited === false);
+    const parts = [
+      h("b", {}, String(number)),
+      h("span", { class: "title" }, title),
+      ...(place ? [h("span", { class: page ? "place page" : "place" }, place)] : []),
+      ...(cited ? [icon("check")] : []),
+      ...(state ? [h("span", { class: "unseen" }, state)] : []),
+    ];
+    chip.replaceChildren(...parts.flatMap((part) => [part, " "]));
   }
+
+  #showSnippet() {
+    const open = this.#chips.findIndex((chip) => chip.getAttribute("aria-expanded") === "true");
+    const source = this.#sources[open];
+    const shown = source ? JSON.stringify([source.snippet, source.found]) : "";
+    if (shown === this.#shown) return;
+    this.#shown = shown;
+    this.#snippet.hidden = !source;
+    this.#snippet.replaceChildren(...(source ? marked(source) : []));
+    if (!source) return;
+    this.#snippet.scrollIntoView({ block: "nearest" });
+    const mark = this.#snippet.querySelector("mark");
+    const top = (/** @type {Element} */ element) => element.getBoundingClientRect().top;
+    this.#snippet.scrollTop = 0;
+    const above = this.#snippet.clientHeight / 3; // some of what comes before it stays in view
+    if (mark) this.#snippet.scrollTop = top(mark) - top(this.#snippet) - above;
+  }
+}
+
+/**
+ * Return a passage in pieces, those that were found as `<mark>`. Places count code points.
+ *
+ * @param {Source} source
+ */
+function marked({ snippet, found }) {
+  const characters = [...snippet];
+  const pieces = [];
+  let end = 0;
+  for (const [from, to] of found ?? []) {
+    if (from < end || to <= from) continue;
+    pieces.push(characters.slice(end, from).join(""), h("mark", {}, characters.slice(from, to).join("")));
+    end = to;
+  }
+  return [...pieces, characters.slice(end).join("")];
 }

@@ -118,10 +118,15 @@ li.continued { list-style: none; }
 .sources { margin-block-start: .75rem; }
 .sources ul { display: flex; flex-wrap: wrap; gap: .4rem; list-style: none; padding: 0; margin: 0; min-inline-size: 0; }
 .sources li { min-inline-size: 0; max-inline-size: 100%; }
-.chip { max-inline-size: min(18rem, 100%); overflow: hidden; text-overflow: ellipsis; white-space: nowrap; border: 1px solid var(--line);
+.chip { display: inline-flex; align-items: center; gap: .35rem; max-inline-size: min(20rem, 100%); white-space: nowrap; border: 1px solid var(--line);
   border-radius: 2rem; padding: .15rem .75rem; font-size: .82rem; color: var(--muted); }
+.chip :is(.title, .place) { overflow: hidden; text-overflow: ellipsis; min-inline-size: 2.5rem; }
+.chip .title { flex: 0 3 auto; } .chip .page { flex: none; }
+.chip .place::before { content: "· "; }
+.chip.uncited { border-style: dashed; }
 .chip:hover, .chip[aria-expanded="true"] { color: var(--text); background: var(--soft); }
 .snippet { margin-block: .6rem 0; font-size: .88rem; white-space: pre-wrap; max-block-size: 14rem; overflow: auto; overflow-wrap: anywhere; }
+.snippet mark { background: color-mix(in srgb, var(--accent) 22%, transparent); color: var(--text); border-radius: .2em; }
 .actions { display: flex; flex-wrap: wrap; align-items: center; gap: .15rem; margin-block-start: .4rem; color: var(--muted); min-block-size: 1.9rem; }
 .assistant .actions { margin-inline-start: -.45rem; }
 .actions button { padding: .4rem; border-radius: .5rem; font-size: .95rem; }
