@@ -84,7 +84,7 @@ class ChatService:
         Raises the errors of docs/api.md, Sending, in that order.
         """
         async with self._checking(), self._exclusive(session.id):
-            session = await self._store.sessions.get(owner, session.id)
+            session, counts = await self._store.sessions.get_counted(owner, session.id)
             if earlier := await self._earlier(session, request):
                 found: asyncio.Future[Answer] = asyncio.get_running_loop().create_future()
                 found.set_result(earlier)
@@ -98,7 +98,7 @@ class ChatService:
             if request.follows is not None:
                 following = await self._store.messages.following(session, request.follows)
                 request = replace(request, replaces=following)
-            plan = await self._planner.plan(owner, session, request)
+            plan = await self._planner.plan(owner, session, request, counts)
             ticket = self._queue.join(asker, plan.first.model.runner, plan.prompt.held_bytes, PROMPTS)
             return self._registry.begin(session.id, self._begin(session, plan, ticket, arrived))
 

@@ -171,7 +171,8 @@ class Generation:
                 return await self._commit(outcome)
 
     async def _commit(self, outcome: Message) -> None:
-        await self._messages.finish(outcome, self._call.measurement, self.answer.thought)
+        call = self._call
+        await self._messages.finish(outcome, call.measurement, self.answer.thought, call.counts)
 
     def _release(self, outcome: Message) -> None:
         self._call.release_slot()

@@ -2,7 +2,7 @@
 
 A model that chatproxy chose and that fails before its first token is replaced by the next best one, once. A
 prompt that Ollama rejects as too long is fitted again, with the numbers that Ollama gave, and if they do not
-help, without anything that can be left out. That a message is too long is Ollama's word.
+help twice, without anything that can be left out. That a message is too long is Ollama's word.
 """
 
 import asyncio
@@ -21,6 +21,7 @@ from chatproxy.generation.queue import Ticket
 from chatproxy.models.catalog import KnownModel, ModelCatalog
 from chatproxy.models.measured import possible
 from chatproxy.models.selection import Choice, too_long
+from chatproxy.models.tokens import learned
 from chatproxy.ollama.client import Ollama
 from chatproxy.ollama.stream import ChatStream
 from chatproxy.ollama.wire import Line, OllamaError, RefusalError
@@ -62,6 +63,7 @@ class UpstreamCall:
         self.first_text: float | None = None  # monotonic times of thinking or answer text
         self.last_text: float | None = None
         self.measurement: Measurement | None = None  # what the answer showed about its model
+        self.counts = plan.prompt.counts  # what Ollama counted in this session, this answer included
         self._answer = answer
         self._choices = plan.first, plan.second
         self._unanswered: Plan | None = plan  # until the first text: it may hold megabytes of images
@@ -107,7 +109,7 @@ class UpstreamCall:
 
     async def _ask(self, model: KnownModel) -> Line:
         await self._ticket.wait_for_slot(lambda position: self._answer.enter("queued", position=position))
-        ways = iter((Prompt.fit, Prompt.bare))
+        ways = iter((Prompt.fit, Prompt.fit, Prompt.bare))
         while True:
             try:
                 return await self._exchange(model)
@@ -123,9 +125,9 @@ class UpstreamCall:
         if refused.window is None or refused.prompt_tokens is None:
             raise refused
         fitted = self._plan.fitted
-        model = self._models.refused(
-            model, fitted.size, fitted.tokens, window=refused.window, tokens=refused.prompt_tokens
-        )
+        model = self._models.refused(model, refused.window)
+        self.counts = learned(self.counts, self._answer.id, model.id, fitted.size, refused.prompt_tokens)
+        self._unanswered = replace(self._plan, prompt=replace(self._plan.prompt, counts=self.counts))
         for way in ways:
             shorter = way(self._plan.prompt, model)
             if shorter.most_tokens < fitted.most_tokens:
@@ -158,7 +160,8 @@ class UpstreamCall:
             except ChatError:
                 self._stream = None  # no timeout applies to it any more
                 raise
-        self.measurement = self._models.measurement(model, last, size)
+        self.measurement = self._models.measurement(model, last)
+        self.counts = learned(self.counts, self._answer.id, model.id, size, last.prompt_eval_count)
         return last
 
     async def _watch_loading(self, model: KnownModel) -> None:

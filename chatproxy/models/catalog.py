@@ -21,7 +21,6 @@ from chatproxy.errors import ChatError
 from chatproxy.models import measured
 from chatproxy.models.details import DetailsCache, digest_of
 from chatproxy.models.purpose import Purpose, purpose_of
-from chatproxy.models.tokens import TokenEstimate
 from chatproxy.ollama.cached import Cached
 from chatproxy.ollama.client import Details, Model, Ollama, RunningModel
 from chatproxy.ollama.wire import Line
@@ -35,6 +34,7 @@ WINDOW_FOR: Final = 600.0  # seconds; if it is larger by then, nothing else may 
 MOST_NAMES: Final = 20  # in a sentence
 MOST_INSTALLED: Final = 100  # in an error's `installed`
 UNKNOWN_WINDOW: Final = 131_072  # tokens, if nothing names the window
+ID_LENGTH: Final = 12  # of the ids in `ollama list`
 
 
 class Learned(Struct, frozen=True, kw_only=True):
@@ -44,7 +44,6 @@ class Learned(Struct, frozen=True, kw_only=True):
     """
 
     measured: Measurement
-    estimate: TokenEstimate = TokenEstimate()
     window: int | None = None
     window_at: float = 0.0
     at: float
@@ -82,7 +81,6 @@ class KnownModel(Struct, frozen=True, kw_only=True):
     warm: bool = False
     in_memory: bool = False
     measured: Measurement = Measurement(digest="")
-    estimate: TokenEstimate = TokenEstimate()
     tags: Model | None = None
 
     @property
@@ -111,9 +109,9 @@ class KnownModel(Struct, frozen=True, kw_only=True):
         return self.window or self.expected_window or UNKNOWN_WINDOW
 
     @property
-    def most_text(self) -> int:
-        """The most bytes of text that could fit its window."""
-        return int(self.likely_window / self.estimate.slope)
+    def id(self) -> str:
+        """What names it beside what it counted: its id in `ollama list`, or its name if it has none."""
+        return self.digest[:ID_LENGTH] if self.digest else canonical(self.name)
 
 
 def canonical(name: str) -> str:
@@ -142,8 +140,7 @@ class ModelCatalog:
         self._learned: dict[str, Learned] = {}  # by digest
         self._context_window = context_window
         for row in measurements:
-            figures, estimate = measured.stored(row)
-            self._learned[row.digest] = Learned(measured=figures, estimate=estimate, at=monotonic() - row.age)
+            self._learned[row.digest] = Learned(measured=measured.stored(row), at=monotonic() - row.age)
 
     async def close(self) -> None:
         """End the requests that are under way."""
@@ -255,7 +252,6 @@ class ModelCatalog:
             warm=runner is not None,
             in_memory=runner is not None and (runner.size_vram or 0) >= (runner.size or 1),
             measured=learned.measured,
-            estimate=learned.estimate,
             tags=model,
         )
 
@@ -278,8 +274,8 @@ class ModelCatalog:
 
     # -- what answers show about their models
 
-    def measurement(self, model: KnownModel, last: Line, size: int | None) -> Measurement | None:
-        """Update the running figures with this answer's and return them; `size` as in `FittedPrompt`.
+    def measurement(self, model: KnownModel, last: Line) -> Measurement | None:
+        """Update the running figures with this answer's and return them.
 
         `last` has no more than what is `possible`.
         """
@@ -289,37 +285,21 @@ class ModelCatalog:
         after = self._learned[model.digest] = replace(
             before,
             measured=measured.updated(before.measured, last),
-            estimate=before.estimate.learned(size, tokens) if size and tokens else before.estimate,
             window=None if (tokens or 0) > (before.window or 0) else before.window,
             at=monotonic(),
         )
         if measured.real_load_ms(last) or not self.warm(model):
             self.running.refresh()  # it is loaded now, and its window is in force
-        if after.estimate == TokenEstimate():
-            return after.measured
-        return replace(after.measured, prompt_base=after.estimate.base, prompt_slope=after.estimate.slope)
+        return after.measured
 
-    def refused(
-        self, model: KnownModel, size: int | None, expected: int, *, window: int, tokens: int
-    ) -> KnownModel:
-        """Return the model with the window and the token count that Ollama named when it refused a prompt.
-
-        `size` is None if the prompt had images, from which nothing is learned; what this prompt took beyond
-        `expected` is then added to the estimate of the next one.
-        """
+    def refused(self, model: KnownModel, window: int) -> KnownModel:
+        """Return the model with the window that Ollama named when it refused a prompt."""
         if model.digest is not None:
-            before = self._learned_about(model.digest)
-            learned = before.estimate.learned(size, tokens) if size else before.estimate
             now = monotonic()
-            self._learned[model.digest] = replace(
-                before, estimate=learned, window=window, window_at=now, at=now
-            )
+            before = self._learned_about(model.digest)
+            self._learned[model.digest] = replace(before, window=window, window_at=now, at=now)
         self.running.refresh()  # a model that has counted tokens is loaded, so the list names its window
-        if size:
-            estimate = model.estimate.learned(size, tokens)
-        else:
-            estimate = replace(model.estimate, base=model.estimate.base + max(0, tokens - expected))
-        return replace(model, window=window, warm=True, estimate=estimate)
+        return replace(model, window=window, warm=True)
 
     def _learned_about(self, digest: str) -> Learned:
         """Return what was learned and still counts."""

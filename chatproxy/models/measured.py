@@ -9,7 +9,6 @@ from typing import Final
 
 from msgspec.structs import replace
 
-from chatproxy.models.tokens import STEEPEST, TEMPLATE, UNSENT, TokenEstimate
 from chatproxy.ollama.wire import Line
 from chatproxy.store.records import Measurement
 
@@ -18,6 +17,7 @@ MIN_TOKENS: Final = 8  # a shorter answer says nothing about the speed
 FASTEST: Final = 100_000  # tokens per second
 REAL_LOAD_MS: Final = 100  # Ollama reports about 1 ms, never 0, for a model that was loaded already
 LONGEST_LOAD_MS: Final = 3_600_000
+UNWRITTEN: Final = 256  # tokens of an answer that may have no text: marks of the template
 
 
 def possible(last: Line, *, prompt: int, window: int | None, answer: int) -> Line:
@@ -29,7 +29,7 @@ def possible(last: Line, *, prompt: int, window: int | None, answer: int) -> Lin
     prompted, answered = last.prompt_eval_count, last.eval_count
     if prompted is not None and not 0 < prompted <= min(prompt, window or prompt):
         last = replace(last, prompt_eval_count=None)
-    if answered is not None and not bool(answer) <= answered <= answer + TEMPLATE:
+    if answered is not None and not bool(answer) <= answered <= answer + UNWRITTEN:
         last = replace(last, eval_count=None)
     if (last.tokens_per_second or 0) > FASTEST:
         last = replace(last, eval_duration=None)
@@ -52,19 +52,14 @@ def real_load_ms(last: Line) -> int | None:
     return load if load is not None and REAL_LOAD_MS <= load <= LONGEST_LOAD_MS else None
 
 
-def stored(measured: Measurement) -> tuple[Measurement, TokenEstimate]:
-    """Return what was measured before the start, and the estimate that it has, without what is impossible."""
-    base, slope = measured.prompt_base, measured.prompt_slope
-    estimate = TokenEstimate()
-    if _is_within(base, UNSENT) and _is_within(slope, STEEPEST) and slope:
-        estimate = TokenEstimate(base or 0.0, slope)
+def stored(measured: Measurement) -> Measurement:
+    """Return what was measured before the start, without what is impossible."""
     rate, load = measured.tokens_per_second, measured.load_ms
-    kept = Measurement(
+    return Measurement(
         digest=measured.digest,
         tokens_per_second=rate if rate and _is_within(rate, FASTEST) else None,
         load_ms=load if _is_within(load, LONGEST_LOAD_MS) else None,
     )
-    return kept, estimate
 
 
 def _is_within(value: float | None, most: float) -> bool:

@@ -58,7 +58,7 @@ class Choice(Struct, frozen=True):
 class Need(Struct, frozen=True, kw_only=True):
     """What a message requires of a model.
 
-    `least(model, window)` returns how many tokens cannot be left out, by the model's own estimate, including
+    `least(model, window)` returns how many tokens cannot be left out, as far as can be told, including
     the reserve for an answer in a window of that many tokens. `surely` is how many these are for any model.
     `last_model` wrote the session's last answer.
     """

@@ -4,7 +4,7 @@ A prompt consists of the message with its images, passages of the document, and 
 window may hold.
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from itertools import takewhile
 from typing import Final
 
@@ -18,11 +18,11 @@ from chatproxy.fair import FairSlots
 from chatproxy.models import selection
 from chatproxy.models.catalog import KnownModel, ModelCatalog
 from chatproxy.models.selection import Choice
-from chatproxy.models.tokens import size_of
+from chatproxy.models.tokens import IMAGE_TOKENS
 from chatproxy.prompt.passages import Passages, passages_for
-from chatproxy.prompt.prompt import IMAGE_TOKENS, FittedPrompt, Prompt
+from chatproxy.prompt.prompt import FittedPrompt, Prompt
 from chatproxy.prompt.request import Send
-from chatproxy.store.records import HistoryMessage, NewTurn, Notice, Session
+from chatproxy.store.records import HistoryMessage, NewTurn, Notice, PromptCount, Session
 from chatproxy.store.store import Store
 
 FIRST_PAGE: Final = 64  # messages of the history at most; each further page at most doubles what was read
@@ -97,8 +97,8 @@ class Planner:
             ),
         )
 
-    async def plan(self, owner: str, session: Session, request: Send) -> Plan:
-        """Return the plan of an answer.
+    async def plan(self, owner: str, session: Session, request: Send, counts: Sequence[PromptCount]) -> Plan:
+        """Return the plan of an answer; `counts` are those of the session's prompts.
 
         Raises, in the order of docs/api.md, Sending: `invalid` for `replaces`, `not_found` for the document,
         then `model_not_found`, `no_models`, `no_suitable_model` or `upstream_…`, then `message_too_long`.
@@ -110,12 +110,13 @@ class Planner:
         named = selection.named(request.model, session.model, self._config.default_model)
         models = [await self._models.find(named[0])] if named else await self._models.all()
         async with self._reads.slot(owner):
-            return await self._read(session, request, passages, models, named[1] if named else None)
+            return await self._read(session, request, counts, passages, models, named[1] if named else None)
 
     async def _read(
         self,
         session: Session,
         request: Send,
+        counts: Sequence[PromptCount],
         passages: Passages,
         models: Sequence[KnownModel],
         reason: str | None,
@@ -129,15 +130,16 @@ class Planner:
             images=images,
             earlier=session.message_count - (replaced or 0),
             sources=passages.sources,
+            counts=counts,
         )
         if reason:
             await selection.check_named(models[0], prompt.need(), self._models)
             choices = [Choice(models[0], reason)]
-        else:
-            prompt = await self._with_history(session, prompt, 1)  # which says what answered last
+        else:  # the history says what answered last
+            prompt = await self._with_history(session, prompt, lambda prompt: not prompt.history)
             choices = selection.rank(models, prompt.need())
         first = choices[0].model
-        prompt = await self._with_history(session, prompt, first.most_text)
+        prompt = await self._with_history(session, prompt, lambda prompt: prompt.may_hold_more(first))
         ids = _with_images(prompt.history, [choice.model for choice in choices[:2]])
         if ids:
             room = IMAGE_BYTES - sum(map(len, images))
@@ -183,19 +185,22 @@ class Planner:
             for message in takewhile(lambda message: message.document_id == document_id, questions)
         ]
 
-    async def _with_history(self, session: Session, prompt: Prompt, size: int) -> Prompt:
-        """Return the prompt with at least `size` bytes of the history, or all that one prompt may have."""
-        history = list(prompt.history)
-        left = min(size, HISTORY_BYTES) - sum(size_of(message.content) for message in history)
-        while len(history) < min(prompt.earlier, HISTORY_MESSAGES) and left > 0:
-            before = history[-1].id if history else prompt.request.replaces
-            limit = min(max(FIRST_PAGE, len(history)), HISTORY_MESSAGES - len(history))
+    async def _with_history(
+        self, session: Session, prompt: Prompt, wants_more: Callable[[Prompt], bool]
+    ) -> Prompt:
+        """Return the prompt with more history while it `wants_more`, and may have it."""
+        while (
+            (read := len(prompt.history)) < min(prompt.earlier, HISTORY_MESSAGES)
+            and prompt.history_size.bytes < HISTORY_BYTES
+            and wants_more(prompt)
+        ):
+            before = prompt.history[-1].id if read else prompt.request.replaces
+            limit = min(max(FIRST_PAGE, read), HISTORY_MESSAGES - read)
             page = await self._transcript.history(session, limit=limit, before=before)
             if not page:
                 break
-            history += page
-            left -= sum(size_of(message.content) for message in page)
-        return replace(prompt, history=history)
+            prompt = prompt.with_history(page)
+        return prompt
 
 
 def _with_images(history: Sequence[HistoryMessage], models: Sequence[KnownModel]) -> list[int]:

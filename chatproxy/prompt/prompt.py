@@ -2,29 +2,41 @@
 
 It has the system prompt, the history, the passages of a document, and the message. If that is too long, the
 oldest turns (a question with its answer) are left out first, a few at a time; then passages are, the worst
-first. What seems too long even then is sent, because tokens are only estimated here, and counted by Ollama.
+first. Tokens are only estimated here, and counted by Ollama: nothing is left out while it may fit, and what
+seems too long even then is sent.
 
 An answer that was cut short stays in; one without text is left out with its question. Thinking is not sent
 back, and images are sent only to models with vision. The passages are in the user's message, so that what
 comes before them stays the same from turn to turn, and Ollama need not evaluate it again.
 """
 
+from bisect import bisect_right
 from collections.abc import Iterator, Mapping, Sequence
-from typing import Final
+from itertools import accumulate
+from typing import Final, Self
 
 import msgspec
 from msgspec import Struct
+from msgspec.structs import replace
 
 from chatproxy.models.catalog import KnownModel
 from chatproxy.models.selection import Need, surely_too_long, too_long
-from chatproxy.models.tokens import LONGEST, UNSENT, size_of
+from chatproxy.models.tokens import (
+    A_PROMPT,
+    LONGEST,
+    MOST_IMAGE_TOKENS,
+    NOTHING,
+    UNSENT,
+    Size,
+    TokenEstimate,
+    size_of,
+    total,
+)
 from chatproxy.ollama.wire import ChatMessage, ChatRequest
 from chatproxy.prompt.passages import quoted
 from chatproxy.prompt.request import Send
-from chatproxy.store.records import HistoryMessage, Notice, Source
+from chatproxy.store.records import HistoryMessage, Notice, PromptCount, Source
 
-IMAGE_TOKENS: Final = 768  # per image, roughly, whatever its size
-MOST_IMAGE_TOKENS: Final = 16_384  # that one image can have
 TRUNCATED: Final = "history_truncated"
 MAX_RESERVE: Final = 2048  # tokens kept free for the answer
 
@@ -32,16 +44,11 @@ Images = Mapping[int, Sequence[bytes]]
 
 
 class FittedPrompt(Struct, frozen=True, kw_only=True):
-    """A request to `/api/chat`, of about `tokens` tokens, and of `most_tokens` at most.
-
-    `size` is that of its texts in bytes, as `size_of` counts them; None if it has images, whose tokens would
-    distort the estimate. `left_out` counts turns.
-    """
+    """A request to `/api/chat`, of `most_tokens` at most. `left_out` counts turns."""
 
     request: ChatRequest
-    tokens: int
     most_tokens: int
-    size: int | None
+    size: Size
     left_out: int
     sources: Sequence[Source]
 
@@ -68,7 +75,8 @@ class Prompt(Struct, frozen=True, kw_only=True):
     """Everything that may be sent, before it is fitted to a model's window.
 
     `history` is newest first, and may be only the newer part of the `earlier` messages that the conversation
-    has. `history_images` are by message id. `sources` are best first.
+    has; `sizes` has the size of each, by its id, and `with_history` sets both. `history_images` are by
+    message id. `sources` are best first. `counts` are what Ollama counted in earlier prompts of the session.
     """
 
     request: Send
@@ -78,6 +86,13 @@ class Prompt(Struct, frozen=True, kw_only=True):
     history: Sequence[HistoryMessage] = ()
     history_images: Images = {}
     sources: Sequence[Source] = ()
+    counts: Sequence[PromptCount] = ()
+    sizes: Mapping[int, Size] = {}
+
+    def with_history(self, more: Sequence[HistoryMessage]) -> Self:
+        """Return the prompt with more messages, from before those that it has."""
+        sizes = {**self.sizes, **{past.id: size_of(past.content) for past in more}}
+        return replace(self, history=[*self.history, *more], sizes=sizes)
 
     @property
     def held_bytes(self) -> int:
@@ -85,7 +100,8 @@ class Prompt(Struct, frozen=True, kw_only=True):
         images = [self.images, *self.history_images.values()]
         passed_on = [json for json in (self.request.options, self.request.format) if json is not None]
         return (
-            self._size(self.history)
+            self._size.bytes
+            + self.history_size.bytes
             + sum(len(image) for some in images for image in some)
             + sum(len(memoryview(json)) for json in passed_on)
         )
@@ -93,10 +109,10 @@ class Prompt(Struct, frozen=True, kw_only=True):
     def need(self) -> Need:
         """Return what the prompt requires of a model."""
         answers = (message for message in self.history if message.role == "assistant")
-        size = self._size(())
+        size = self._size
         return Need(
-            least=lambda model, window: self._least(model, window, size),
-            surely=size // LONGEST,
+            least=lambda model, window: self.estimate(model).tokens(size) + self._reserve(window),
+            surely=size.bytes // LONGEST,
             images=bool(self.images),
             think=bool(self.request.think),
             last_model=next((answer.model for answer in answers), None),
@@ -107,32 +123,49 @@ class Prompt(Struct, frozen=True, kw_only=True):
 
         Raises `message_too_long` if the window is known and cannot hold what cannot be left out.
         """
-        size = self._size(())
         if surely_too_long(model, need := self.need()):
             raise too_long(model, need.least(model, model.likely_window))
-        room: float = model.likely_window - self._least(model, model.likely_window, size)
-        sources = self.sources
-        while sources and model.estimate.more(len(quoted(sources).encode())) > room:
+        room = model.likely_window - self._reserve(model.likely_window)
+        estimate = self.estimate(model)
+        fixed, sources = self._size, self.sources
+        while sources and estimate.tokens(fixed + _size_of(sources)) > room:
             sources = sources[:-1]
-        room -= model.estimate.more(len(quoted(sources).encode()))
-        kept, left_out = self._fit_history(model, room)
+        kept, left_out = self._fit_history(model, estimate, fixed + _size_of(sources), room)
         return self._build(model, kept, sources, left_out)
+
+    def may_hold_more(self, model: KnownModel) -> bool:
+        """Return whether the model's window may hold a longer history."""
+        return self.estimate(model).least(self._size + self.history_size) <= model.likely_window
+
+    def estimate(self, model: KnownModel) -> TokenEstimate:
+        """Return how the model counts this conversation's prompts."""
+        answers = {past.id for past in self.history if past.role == "assistant" and past.content.strip()}
+        return TokenEstimate.of(self.counts, model.id, answers)
+
+    @property
+    def history_size(self) -> Size:
+        """The size of the history, without its images."""
+        return total(self.sizes.values())
 
     def bare(self, model: KnownModel) -> FittedPrompt:
         """Return the prompt without anything that can be left out."""
         return self._build(model, (), (), self.earlier // 2)
 
-    def _fit_history(self, model: KnownModel, room: float) -> tuple[list[HistoryMessage], int]:
-        """Return the history that fits, oldest first, and the number of turns left out before it."""
-        fitting: list[tuple[list[HistoryMessage], int]] = []
+    def _fit_history(
+        self, model: KnownModel, estimate: TokenEstimate, size: Size, room: int
+    ) -> tuple[list[HistoryMessage], int]:
+        """Return the history that fits, oldest first, and the number of turns left out before it.
+
+        All of it is kept if it may fit. Else as much as will fit, as far as can be told. `size` is that of
+        everything else.
+        """
+        fitting = list(turns(self.history, whole=len(self.history) >= self.earlier))
+        sizes = [total(self._sent(model, past) for past in turn) for turn, _ in fitting]
         passed = len(self.history)
-        whole = len(self.history) >= self.earlier
-        for turn, passed_by_then in turns(self.history, whole=whole):
-            room -= self._cost(model, turn)
-            if room < 0:
-                passed = fitting[-1][1] if fitting else 0
-                break
-            fitting.append((turn, passed_by_then))
+        if estimate.least(size + total(sizes)) > room:
+            reached = list(accumulate(sizes, initial=size))[1:]
+            del fitting[bisect_right(reached, room, key=estimate.most) :]
+            passed = fitting[-1][1] if fitting else 0
         left_out = _round_up((self.earlier - passed) // 2, len(fitting))
         newer = self.earlier - 2 * left_out
         kept = [turn for turn, passed_by_then in fitting if passed_by_then <= newer]
@@ -157,33 +190,35 @@ class Prompt(Struct, frozen=True, kw_only=True):
             keep_alive=self.request.keep_alive,
         )
         pictures = sum(len(message.images) for message in messages)
-        size = self._size(history) + len(passages.encode())
+        size = self._size + _size_of(sources) + total(self._sent(model, past) for past in history)
         return FittedPrompt(
             request=request,
-            tokens=model.estimate.tokens(size) + IMAGE_TOKENS * pictures,
-            most_tokens=size + UNSENT + MOST_IMAGE_TOKENS * pictures,
-            size=None if pictures else size,
+            most_tokens=size.bytes + UNSENT + MOST_IMAGE_TOKENS * pictures,
+            size=size,
             left_out=left_out,
             sources=sources,
         )
 
-    def _least(self, model: KnownModel, window: int, size: int) -> int:
-        """Return the tokens of what cannot be left out, the reserve included; its text has `size` bytes."""
+    def _reserve(self, window: int) -> int:
+        """Return the tokens to keep free for the answer in a window of so many."""
         wanted = self.request.num_predict
-        if wanted is not None and wanted > 0:
-            reserve = min(wanted, window // 2)
-        else:
-            reserve = min(window // 4, MAX_RESERVE)
-        return model.estimate.tokens(size) + IMAGE_TOKENS * len(self.images) + reserve
+        return min(wanted, window // 2) if wanted and wanted > 0 else min(window // 4, MAX_RESERVE)
 
-    def _size(self, history: Sequence[HistoryMessage]) -> int:
-        texts = [self.request.message, *([self.system] if self.system else [])]
-        return sum(map(size_of, texts)) + sum(size_of(past.content) for past in history)
+    @property
+    def _size(self) -> Size:
+        """The size of what cannot be left out."""
+        system = size_of(self.system) if self.system else NOTHING
+        return A_PROMPT + system + size_of(self.request.message, images=len(self.images))
 
-    def _cost(self, model: KnownModel, turn: Sequence[HistoryMessage]) -> float:
-        """Return the tokens that a turn adds."""
-        pictures = sum(len(self.history_images.get(past.id, ())) for past in turn) if model.sees else 0
-        return model.estimate.more(sum(size_of(past.content) for past in turn)) + IMAGE_TOKENS * pictures
+    def _sent(self, model: KnownModel, past: HistoryMessage) -> Size:
+        """Return the size of an earlier message as that model is sent it."""
+        images = len(self.history_images.get(past.id, ())) if model.sees else 0
+        return self.sizes[past.id] + size_of("", messages=0, images=images) if images else self.sizes[past.id]
+
+
+def _size_of(sources: Sequence[Source]) -> Size:
+    """Return the size of the passages in the question."""
+    return size_of(quoted(sources), messages=0)
 
 
 def _round_up(left_out: int, fitting: int) -> int:

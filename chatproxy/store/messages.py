@@ -39,6 +39,7 @@ from chatproxy.store.records import (
     NewTurn,
     Notice,
     Piece,
+    PromptCount,
     Session,
     Source,
     StoredAnswer,
@@ -229,12 +230,11 @@ _FINISH: Final = """
 """
 _MEASURED: Final = """
     INSERT OR REPLACE INTO measurement
-        (digest, tokens_per_second, load_ms, prompt_base, prompt_slope, measured_at)
-    VALUES (:digest, :tokens_per_second, :load_ms, :prompt_base, :prompt_slope, unixepoch())
+        (digest, tokens_per_second, load_ms, measured_at)
+    VALUES (:digest, :tokens_per_second, :load_ms, unixepoch())
 """
 _MEASUREMENTS: Final = """
-    SELECT digest, tokens_per_second, load_ms, prompt_base, prompt_slope,
-        max(0, unixepoch() - measured_at) AS age
+    SELECT digest, tokens_per_second, load_ms, max(0, unixepoch() - measured_at) AS age
     FROM measurement
 """
 
@@ -418,14 +418,18 @@ class Messages:
         await self._database.run(partial(_checkpoint, pieces=pieces), size=size, lane=Lane.ENDINGS)
 
     async def finish(
-        self, outcome: Message, measurement: Measurement | None = None, thought: int | None = None
+        self,
+        outcome: Message,
+        measurement: Measurement | None = None,
+        thought: int | None = None,
+        counts: Sequence[PromptCount] | None = None,
     ) -> None:
         """Store how an answer ended, and what it showed about its model; for `thought`, see `StoredAnswer`.
 
-        A deleted answer is not an error.
+        `counts` become the session's, unless None. A deleted answer is not an error.
         """
         size = size_of(outcome.thinking, outcome.content, *[source.snippet for source in outcome.sources])
-        finish = partial(_finish, outcome=outcome, measurement=measurement, thought=thought)
+        finish = partial(_finish, outcome=outcome, measurement=measurement, thought=thought, counts=counts)
         await self._database.run(finish, size=size, lane=Lane.ENDINGS)
 
     # -- imports
@@ -663,6 +667,7 @@ async def _finish(
     outcome: Message,
     measurement: Measurement | None = None,
     thought: int | None = None,
+    counts: Sequence[PromptCount] | None = None,
 ) -> None:
     if measurement is not None:
         await connection.execute(_MEASURED, asdict(measurement))
@@ -672,12 +677,15 @@ async def _finish(
         "usage": to_json(outcome.usage),
         "error": to_json(outcome.error),
         "thought": thought,
+        "counts": to_json(counts),
         "now": now(),
     }
     await connection.execute(_FINISH, columns)
     await connection.execute("DELETE FROM piece WHERE message = ?", (outcome.id,))
     await connection.execute(
-        f"UPDATE session SET {USED} WHERE key = (SELECT session FROM message WHERE id = :id)", columns
+        f"UPDATE session SET {USED}, prompt_counts = ifnull(:counts, prompt_counts)"
+        " WHERE key = (SELECT session FROM message WHERE id = :id)",
+        columns,
     )
 
 

@@ -276,6 +276,13 @@ ALTER TABLE chunk ADD COLUMN page INTEGER;
 ALTER TABLE chunk ADD COLUMN heading TEXT;
 """
 
+# What a prompt has in tokens is estimated from what was counted in the same session.
+PROMPT_COUNTS: Final = """
+ALTER TABLE session ADD COLUMN prompt_counts TEXT;  -- the latest ones, as JSON
+ALTER TABLE measurement DROP COLUMN prompt_base;
+ALTER TABLE measurement DROP COLUMN prompt_slope;
+"""
+
 MIGRATIONS: Final[Sequence[str]] = (
     CHAT,
     MEASUREMENTS,
@@ -289,6 +296,7 @@ MIGRATIONS: Final[Sequence[str]] = (
     MEASURED_AT,
     RESPONSES,
     PLACES_OF_CHUNKS,
+    PROMPT_COUNTS,
 )
 
 

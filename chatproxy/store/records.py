@@ -257,13 +257,19 @@ class Piece(Record, frozen=True, kw_only=True):
 class Measurement(Record, frozen=True, kw_only=True):
     """Running averages of one model on this machine, None until measured.
 
-    A prompt with n bytes of text has about `prompt_base + n * prompt_slope` tokens. `age` is in seconds, at
-    the time of reading.
+    `age` is in seconds, at the time of reading.
     """
 
     digest: str
     tokens_per_second: float | None = None
     load_ms: float | None = None
-    prompt_base: float | None = None
-    prompt_slope: float | None = None
     age: float = 0.0
+
+
+class PromptCount(Record, frozen=True, kw_only=True):
+    """How many tokens Ollama counted in the prompt for an answer; `size` is a `models.tokens.Size`."""
+
+    answer: int
+    model: str
+    size: tuple[int, ...]
+    tokens: int

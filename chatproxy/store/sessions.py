@@ -9,16 +9,17 @@ crash left unfinished is deleted at the next start.
 import asyncio
 import re
 import secrets
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from functools import partial
 from typing import Final
 
+import msgspec
 from msgspec.structs import asdict
 
 from chatproxy.errors import ChatError
 from chatproxy.store.database import MAX_ID, Database, Row, fetch, now, one_row
-from chatproxy.store.records import NewSession, Session, SessionItem
+from chatproxy.store.records import NewSession, PromptCount, Session, SessionItem
 from chatproxy.store.search.words import Words
 from chatproxy.store.writer import Connection
 
@@ -29,6 +30,7 @@ MESSAGES_PER_UNIT: Final = 100
 BYTES_PER_UNIT: Final = 1024 * 1024
 
 _GET: Final = f"SELECT {COLUMNS} FROM session WHERE id = :id AND owner = :owner AND NOT deleted"
+_GET_COUNTED: Final = _GET.replace(COLUMNS, f"{COLUMNS}, prompt_counts")
 _PAGE: Final = """
     owner = :owner AND activity < :before AND NOT deleted ORDER BY activity DESC LIMIT :limit + 1
 """
@@ -94,8 +96,9 @@ _ID: Final = re.compile(r"(?!\.{1,2}\Z)[A-Za-z0-9._:-]{1,44}\Z")
 class Sessions:
     """The sessions of all owners.
 
-    Only `get`, `get_or_create`, `page` and `create` take an owner. Everything else takes a `Session`, which
-    comes only from them. Another owner's session raises the same `not_found` as a missing one.
+    Only `get`, `get_counted`, `get_or_create`, `page` and `create` take an owner. Everything else takes a
+    `Session`, which comes only from them. Another owner's session raises the same `not_found` as a missing
+    one.
     """
 
     def __init__(self, database: Database, words: Words, deleted: asyncio.Event) -> None:
@@ -149,6 +152,16 @@ class Sessions:
         return _session(
             one_row(await self._database.fetch(_GET, id=session_id, owner=owner), missing(session_id))
         )
+
+    async def get_counted(self, owner: str, session_id: str) -> tuple[Session, Sequence[PromptCount]]:
+        """Return the owner's session, and the latest counts of its prompts, oldest first.
+
+        Raises `not_found`.
+        """
+        rows = await self._database.fetch(_GET_COUNTED, id=session_id, owner=owner)
+        row = one_row(rows, missing(session_id))
+        counts = row["prompt_counts"]
+        return _session(row), msgspec.json.decode(counts, type=list[PromptCount]) if counts else ()
 
     async def page(
         self, owner: str, *, limit: int, before: str | None, q: str | None

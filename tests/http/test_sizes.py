@@ -6,7 +6,7 @@ import json
 import re
 import tracemalloc
 from base64 import b64encode
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator, Iterator, Sequence
 from contextlib import AsyncExitStack
 from functools import partial
 from io import BytesIO
@@ -31,7 +31,7 @@ from chatproxy.prompt import plan
 from chatproxy.prompt.plan import Plan, Planner
 from chatproxy.prompt.request import Send
 from chatproxy.store.messages import Messages
-from chatproxy.store.records import Session
+from chatproxy.store.records import PromptCount, Session
 from chatproxy.web import held
 from chatproxy.web.openapi import PATH_PARAMETERS
 from chatproxy.web.operation import by_media_type, operation_of
@@ -197,10 +197,12 @@ async def test_what_is_passed_on_to_ollama_is_kept_encoded(
     body = f'{{"message":"a","options":{{"a":[{items}]}},"format":{{"a":[{items}]}}}}'.encode()
     planned, go, begin = list[Session](), asyncio.Event(), Planner.plan
 
-    async def plan_later(planner: Planner, owner: str, session: Session, send: Send) -> Plan:
+    async def plan_later(
+        planner: Planner, owner: str, session: Session, send: Send, counts: Sequence[PromptCount]
+    ) -> Plan:
         planned.append(session)
         await go.wait()
-        return await begin(planner, owner, session, send)
+        return await begin(planner, owner, session, send, counts)
 
     async def are_waiting() -> bool:
         return all([(await client.session(session))["activeMessageId"] for session in sessions])

@@ -15,8 +15,6 @@ from chatproxy.errors import ChatError
 from chatproxy.models.catalog import KnownModel, ModelCatalog, canonical, parameters
 from chatproxy.ollama.client import Ollama
 from chatproxy.ollama.wire import Line
-from chatproxy.store.records import Measurement
-from chatproxy.store.store import Store
 
 ECHO = "echo:270m"  # the weights of MODEL under another name
 THINKER = "thinker:270m"
@@ -217,11 +215,11 @@ async def test_until_then_one_that_a_refusal_named_is_expected(
     fake.running = []
     model = await models.find(MODEL)
     assert (model.window, model.expected_window, model.likely_window) == (None, 32768, 32768)
-    learned = models.refused(model, 20_000, 6000, window=4096, tokens=5371)
-    assert (learned.window, learned.warm, learned.estimate.tokens(20_000)) == (4096, True, 5371)
+    learned = models.refused(model, 4096)
+    assert (learned.window, learned.warm) == (4096, True)
     again = await models.find(MODEL)
     # It may be another one when the model is loaded anew: good for fitting, not for refusing a message.
-    assert (again.window, again.expected_window, again.estimate) == (None, 4096, learned.estimate)
+    assert (again.window, again.expected_window) == (None, 4096)
     assert await window(models, THINKER) is None
     with_num_ctx(fake, ECHO, 2048)
     assert await window(models, ECHO) == 2048
@@ -234,10 +232,10 @@ async def test_the_first_figures_count_whole_later_ones_a_third(
     fake: FakeOllama, models: ModelCatalog
 ) -> None:
     model = await models.find(MODEL)
-    first = models.measurement(model, ended(rate=50, load_ms=3000), None)
+    first = models.measurement(model, ended(rate=50, load_ms=3000))
     assert first is not None
     assert (first.tokens_per_second, first.load_ms) == (50, 3000)
-    second = models.measurement(model, ended(rate=20, load_ms=6000), None)
+    second = models.measurement(model, ended(rate=20, load_ms=6000))
     assert second is not None
     assert (second.tokens_per_second, second.load_ms) == (40, 4000)
     assert (await models.find(MODEL)).measured == second
@@ -256,36 +254,20 @@ async def test_the_first_figures_count_whole_later_ones_a_third(
 async def test_what_says_nothing_is_not_counted(
     models: ModelCatalog, last: Line, rate: float | None, load: float | None
 ) -> None:
-    measured = models.measurement(await models.find(MODEL), last, None)
+    measured = models.measurement(await models.find(MODEL), last)
     assert measured is not None
     assert (measured.tokens_per_second, measured.load_ms) == (rate, load)
 
 
-async def test_a_prompt_without_a_size_teaches_the_gauge_nothing(models: ModelCatalog) -> None:
-    model = await models.find(MODEL)
-    models.measurement(model, ended(prompt=5000), None)
-    assert (await models.find(MODEL)).estimate == model.estimate
-    models.measurement(model, ended(prompt=5000), 10_000)
-    assert (await models.find(MODEL)).estimate.tokens(10_000) == 5000
-
-
-async def test_images_that_cost_more_are_made_room_for_once(models: ModelCatalog) -> None:
-    model = await models.find(MODEL)
-    costlier = models.refused(model, None, 4000, window=4096, tokens=5000).estimate
-    assert costlier.tokens(10_000) == model.estimate.tokens(10_000) + 1000
-    assert models.refused(model, None, 5001, window=4096, tokens=5000).estimate == model.estimate
-    assert (await models.find(MODEL)).estimate == model.estimate
-
-
 async def test_one_taken_on_trust_is_not_measured(models: ModelCatalog) -> None:
-    assert models.measurement(KnownModel(name="whatever"), ended(prompt=5), 10) is None
+    assert models.measurement(KnownModel(name="whatever"), ended(prompt=5)) is None
 
 
 async def test_an_answer_shows_what_is_loaded_now(fake: FakeOllama, models: ModelCatalog) -> None:
     fake.running = []
     model = await models.find(MODEL)
     fake.running = [running(window=8192)]
-    models.measurement(model, ended(), None)
+    models.measurement(model, ended())
     await until(lambda: fake.calls["/api/ps"] == 2)
     await models.loaded(model, 0)
     assert await window(models) == 8192
@@ -293,10 +275,10 @@ async def test_an_answer_shows_what_is_loaded_now(fake: FakeOllama, models: Mode
 
 async def test_an_answer_of_a_warm_model_asks_for_no_list(fake: FakeOllama, models: ModelCatalog) -> None:
     model = await models.find(MODEL)
-    models.measurement(model, ended(), None)
+    models.measurement(model, ended())
     await asyncio.sleep(0.05)
     assert fake.calls["/api/ps"] == 1
-    models.measurement(model, ended(load_ms=3000), None)  # it had been unloaded
+    models.measurement(model, ended(load_ms=3000))  # it had been unloaded
     await until(lambda: fake.calls["/api/ps"] == 2)
 
 
@@ -315,20 +297,6 @@ async def test_figures_survive_a_restart(fake: FakeOllama, config: Config) -> No
         assert await figures(client) == (100, 2000)
     async with serving(config) as client:
         assert await figures(client) == (100, 2000)
-    store = await Store.open(config.database_path)
-    (kept,) = await store.messages.measurements()
-    await store.close()
-    assert kept.digest == fake.models[2]["digest"]
-    assert kept.prompt_base is not None
-    assert kept.prompt_slope is not None
-    assert kept.prompt_base + kept.prompt_slope * (1000 + 16) == pytest.approx(700)
-
-
-async def test_a_kept_gauge_is_used(fake: FakeOllama) -> None:
-    digest = fake.models[2]["digest"]
-    kept = Measurement(digest=digest, prompt_base=100, prompt_slope=0.5)
-    async with opening(fake, measurements=[kept]) as models:
-        assert (await models.find(MODEL)).estimate.tokens(1000) == 600
 
 
 # -- what is asked of Ollama

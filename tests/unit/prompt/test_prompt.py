@@ -4,6 +4,7 @@ import asyncio
 import json
 from base64 import b64encode
 from itertools import pairwise
+from math import ceil
 from typing import Any
 
 import pytest
@@ -12,20 +13,42 @@ from hypothesis import strategies as st
 
 from chatproxy.errors import ChatError
 from chatproxy.models.catalog import KnownModel
-from chatproxy.models.tokens import LONGEST, OF_A_MESSAGE, TokenEstimate
-from chatproxy.prompt.prompt import IMAGE_TOKENS, MAX_RESERVE, FittedPrompt, Prompt
+from chatproxy.models.tokens import IMAGE_TOKENS, LONGEST, OF_A_MESSAGE, Size, TokenEstimate
+from chatproxy.prompt.prompt import MAX_RESERVE, FittedPrompt, Prompt
 from chatproxy.prompt.request import Send, SendRequest
 from chatproxy.store.records import HistoryMessage
 
-EXACT = TokenEstimate(base=0, slope=1)  # a token for each byte
 Said = tuple[str, str]
 
 
+class Line(TokenEstimate, frozen=True):
+    """Expects no more and no less than these."""
+
+    base: float = 0
+    slope: float = 1
+
+    def _estimated(self, size: Size, more: float, less: float) -> int:
+        return ceil(self.base + self.slope * size.bytes) + IMAGE_TOKENS * size[7]
+
+
+class Estimated(KnownModel, frozen=True, kw_only=True):
+    line: Line
+
+
+class Estimating(Prompt, frozen=True, kw_only=True):
+    def estimate(self, model: KnownModel) -> TokenEstimate:
+        assert isinstance(model, Estimated)
+        return model.line
+
+
+EXACT = Line()  # a token for each byte
+
+
 def known(
-    window: int | None = 4096, *can: str, estimate: TokenEstimate = EXACT, trained: int | None = None
+    window: int | None = 4096, *can: str, estimate: Line = EXACT, trained: int | None = None
 ) -> KnownModel:
-    return KnownModel(
-        name="m", window=window, expected_window=trained, estimate=estimate, capabilities=frozenset(can)
+    return Estimated(
+        name="m", window=window, expected_window=trained, line=estimate, capabilities=frozenset(can)
     )
 
 
@@ -50,14 +73,13 @@ def prompt(
         )
         for number, text in enumerate(said)
     ]
-    return Prompt(
+    return Estimating(
         request=send(message=message, **request),
         system=system,
         images=[b"image"] * images,
-        history=past[::-1],
         history_images={number: [b"image"] * count for number, count in (pictured or {}).items()},
         earlier=len(past) if earlier is None else earlier,
-    )
+    ).with_history(past[::-1])
 
 
 def send(**request: Any) -> Send:
@@ -154,7 +176,7 @@ def test_system_prompt_and_images_count_as_what_cannot_be_left_out() -> None:
 
 
 def test_what_seems_too_long_is_sent_all_the_same_without_what_can_be_left_out() -> None:
-    wrong = TokenEstimate(base=4000, slope=1)
+    wrong = Line(base=4000)
     fitted = prompt(sized(100), message="Now?", system="Be kind.").fit(known(estimate=wrong))
     assert told(fitted) == ["Be kind.", "Now?"]
     assert fitted.left_out == 1
@@ -235,14 +257,17 @@ def test_earlier_images_cost_their_room_where_they_are_sent(can: list[str], kept
     assert questions(fitted) == kept
 
 
-def test_a_prompt_with_images_teaches_the_gauge_nothing() -> None:
-    assert prompt(("q", "a"), pictured={0: 1}).fit(known(4096, "vision")).size is None
-    assert prompt(images=1).fit(known(4096, "vision")).size is None
-    assert prompt(("q", "a"), pictured={0: 1}).fit(known()).size == 1 + 1 + 4 + 3 * OF_A_MESSAGE
+def test_a_prompt_has_the_size_of_all_that_is_sent() -> None:
+    sizes = [
+        prompt(("q1", "a"), pictured={0: 2}, images=1, system="Be kind.").fit(model).size
+        for model in (known(4096, "vision"), known())
+    ]
+    assert sizes == [(12, 1, 2, 0, 0, 0, 4, images, 1) for images in (3, 1)]
+    assert sizes[0].bytes == len("Be kind.q1aNow?") + 4 * OF_A_MESSAGE
 
 
 texts = st.text(st.characters(codec="utf-8"), max_size=300)
-gauges = st.builds(TokenEstimate, st.floats(0, 300), st.floats(0.1, 1))
+lines = st.builds(Line, base=st.floats(0, 300), slope=st.floats(0.1, 1))
 
 
 @given(
@@ -250,17 +275,16 @@ gauges = st.builds(TokenEstimate, st.floats(0, 300), st.floats(0.1, 1))
     message=st.text(min_size=1, max_size=300),
     system=st.none() | texts,
     window=st.integers(400, 6000),
-    estimate=gauges,
+    estimate=lines,
 )
 def test_a_prompt_stays_within_its_window_and_tells_the_newest_run_of_turns(
-    turns: list[Said], message: str, system: str | None, window: int, estimate: TokenEstimate
+    turns: list[Said], message: str, system: str | None, window: int, estimate: Line
 ) -> None:
     asked, model = prompt(*turns, message=message, system=system), known(window, estimate=estimate)
     fitted = asked.fit(model)
     if asked.need().least(model, window) > window:
         assert told(fitted) == [*([system] if system else []), message]
         return
-    assert fitted.size is not None
     assert estimate.tokens(fitted.size) + min(window // 4, MAX_RESERVE) <= window + 1  # rounding
     newest = turns[fitted.left_out :]
     history = [text for question, answer in newest if answer.strip() for text in (question, answer)]

@@ -11,6 +11,7 @@ from chatproxy.store.migrations import (
     MEASURED_AT,
     MIGRATIONS,
     PLACES,
+    PROMPT_COUNTS,
     RESPONSES,
     migrate,
 )
@@ -75,6 +76,18 @@ async def test_measurements_count_as_new_when_their_time_is_kept(connection: aio
     await migrate(connection)
     query = "SELECT tokens_per_second, unixepoch() - measured_at < 60 FROM measurement"
     assert [tuple(row) for row in await connection.execute_fetchall(query)] == [(50, 1)]
+
+
+async def test_sessions_start_without_counts_and_measurements_stay(connection: aiosqlite.Connection) -> None:
+    await migrate(connection, MIGRATIONS[: MIGRATIONS.index(PROMPT_COUNTS)])
+    await connection.execute(
+        "INSERT INTO session (id, owner, created_at, updated_at) VALUES ('a', 'ann', '', '')"
+    )
+    await connection.execute("INSERT INTO measurement VALUES ('a', 50, 900, 12.5, 0.25, 7)")
+    await migrate(connection)
+    assert await value(connection, "SELECT prompt_counts FROM session") is None
+    rows = await connection.execute_fetchall("SELECT * FROM measurement")
+    assert [tuple(row) for row in rows] == [("a", 50, 900, 7)]
 
 
 async def test_documents_keep_their_text_without_the_common_index(connection: aiosqlite.Connection) -> None:
