@@ -604,6 +604,23 @@ async def test_the_newest_warning_of_each_kind_is_shown(site: Site) -> None:
     await expect(notes).to_have_text(["It is gone.", "More was left out."])
 
 
+async def test_that_history_was_cut_is_said_where_it_began(site: Site) -> None:
+    """Once, also after a reload, and not under each answer that goes on without the oldest turns."""
+    site.fake.running[0]["context_length"] = 600
+    site.fake.script = Script(answer("Well, well. " * 400))
+    page = await site.open()
+    for number in range(1, 5):
+        await site.ask(page, f"Question {number}")
+        await expect(page.locator(ANSWER)).to_have_count(number)
+        await expect(page.locator("chat-interface .assistant .regenerate")).to_have_count(number)
+    notes = page.locator("chat-interface .assistant").locator(".note", has_text="left out")
+    for _ in range(2):
+        await expect(notes).to_have_count(3)
+        await expect(notes.locator("visible=true")).to_have_count(1)
+        await expect(notes.first).to_be_visible()
+        await page.reload()
+
+
 # -- images
 
 

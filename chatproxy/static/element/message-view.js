@@ -77,7 +77,9 @@ export class MessageView {
 
   /** Show whatever has changed in the message, except text that was appended. */
   update() {
-    this.element.dataset.status = this.#message.status;
+    const { status, warnings } = this.#message;
+    this.element.dataset.status = status;
+    this.element.classList.toggle("shortened", warnings.some(isShortened));
     this.#updateSources();
     this.#updateThinking();
     this.#updateContent();
@@ -196,7 +198,9 @@ export class MessageView {
     const images = role === "user" ? this.#images() : null;
     return [
       ...(images ? [images] : []),
-      ...warnings.map(({ message }) => h("p", { class: "note" }, message)),
+      ...warnings.map((warning) =>
+        h("p", { class: isShortened(warning) ? "note where-shortened" : "note" }, warning.message),
+      ),
       ...(note ? [h("p", { class: "note" }, note)] : []),
       ...(status === "failed" ? [this.#failure()] : []),
       ...(this.#sources ? [this.#sources.element] : []),
@@ -327,4 +331,13 @@ export class MessageView {
     this.#footer.hidden = true;
     field.focus();
   }
+}
+
+/**
+ * Return whether a warning says that the history was cut. Where it goes on to be, `styles.js` hides it.
+ *
+ * @param {{code: string}} warning
+ */
+function isShortened({ code }) {
+  return code === "history_truncated";
 }

@@ -111,6 +111,7 @@ li.continued { list-style: none; }
 .status[hidden] { display: block !important; visibility: hidden; }
 .note, .facts { color: var(--muted); font-size: .85rem; }
 .note { margin: .5rem 0 0; }
+.shortened + .user + .shortened .where-shortened { display: none; }
 .failure { display: flex; flex-wrap: wrap; align-items: center; gap: .5rem 1rem; margin-block-start: .5rem; padding: .6rem .9rem;
   border: 1px solid color-mix(in srgb, var(--danger) 45%, transparent); border-radius: .75rem; color: var(--danger); font-size: .92rem; }
 .failure p { margin: 0; flex: 1 1 14rem; overflow-wrap: anywhere; }
