@@ -186,7 +186,8 @@ _VERSION: Final = f"""
 """
 _SHOWN: Final = f"FROM message WHERE id = :id AND session = {_KEY} AND id = {_at('message.place')}"
 _COUNT_FROM: Final = f"SELECT {_LENGTH} - place + 1 AS number {_SHOWN}"
-_SHOWN_PLACE: Final = f"SELECT place {_SHOWN}"
+_FIRST: Final = 1  # the place of a conversation's first message
+_SHOWN_PLACE: Final = f"SELECT place, CASE place WHEN {_FIRST} THEN content END AS first {_SHOWN}"
 _REPLACEABLE: Final = f"{_SHOWN_PLACE} AND role = 'user'"
 # What a session was used for besides an answer and its question; what was imported before it does not count.
 _BESIDES: Final = f"""
@@ -531,11 +532,12 @@ def _message(row: Row) -> Message:
 async def _begin(connection: Connection, session_id: str, turn: NewTurn) -> tuple[Message, Message]:
     rows = await fetch(connection, _SESSION, session=session_id)
     key, place = one_row(rows, missing(session_id))
+    edited = None  # what the first message was
     if turn.replaces is None:
         place += 1
     else:
         rows = await fetch(connection, _SHOWN_PLACE, session=session_id, id=turn.replaces)
-        place = _replaced_place(rows)
+        place, edited = _replaced_place(rows), rows[0]["first"]
     try:
         question = await _insert_question(connection, key, place, turn)
     except sqlite3.IntegrityError as error:
@@ -548,12 +550,13 @@ async def _begin(connection: Connection, session_id: str, turn: NewTurn) -> tupl
             activeMessageId=rows[0]["answer_id"],
         ) from error
     answer = await _insert_answer(connection, key, place + 1, turn, question["id"])
-    # The first turn gives the session its title.
+    # The first turn gives the session its title, and its new version a new one, unless somebody named it.
     await connection.execute(
         f"UPDATE session SET {USED}, message_count = :length, document_id = :document_id,"
-        " title = coalesce(title, :title) WHERE key = :key",
+        " title = coalesce(CASE WHEN title = :old_title THEN :title END, title, :title) WHERE key = :key",
         {
             "now": now(),
+            "old_title": None if edited is None else title(edited),
             "length": place + 1,
             "document_id": turn.document_id,
             "title": title(turn.content),

@@ -266,3 +266,16 @@ async def test_the_first_question_names_the_session_and_a_later_one_does_not(
     session, questions = await talked(client, fake)
     await client.ask(session, "Better", replaces=questions[1])
     assert (await client.session(session))["title"] == "Q1"
+
+
+async def test_a_new_version_of_the_first_question_renames_the_session_unless_somebody_named_it(
+    client: Client, fake: FakeOllama
+) -> None:
+    session, questions = await talked(client, fake)
+    fake.script = says("New")
+    await client.ask(session, "Better", replaces=questions[0])
+    assert (await client.session(session))["title"] == "Better"
+    (edited, _) = await client.messages(session)
+    await client.call("PATCH", f"/api/chat/sessions/{session}", json={"title": "Talk"})
+    await client.ask(session, "Best", replaces=edited["id"])
+    assert (await client.session(session))["title"] == "Talk"
