@@ -116,6 +116,23 @@ _NO_ERROR: Final = frozenset({b"", b"null", b"false", b"0", b'""', b"{}", b"[]"}
 _MISSING_MODEL: Final = re.compile(r"""model ['"]?([^\s'"]+)['"]? (?:was )?not found""")
 _PROMPT_TOKENS: Final = re.compile(rb'n_prompt_tokens\\*": ?([0-9]{1,15})')
 _WINDOW: Final = re.compile(rb'n_ctx\\*": ?([0-9]{1,15})')
+# What to do about errors whose words do not say it. Ollama's runner is a process of its own, which may end.
+_REMEDIES: Final = (
+    (
+        re.compile(
+            r"out of memory|system memory|cudaMalloc|failed to allocate|insufficient memory", re.IGNORECASE
+        ),
+        "; free some memory where Ollama runs, or choose a smaller model.",
+    ),
+    (
+        re.compile(
+            r"unexpected EOF|has terminated|has exited|no longer running|connection (?:reset|refused)"
+            r"|forcibly closed|broken pipe",
+            re.IGNORECASE,
+        ),
+        "; its model has stopped working: try again, and if that does not help, look into Ollama's log.",
+    ),
+)
 _MAX_ERROR_TEXT: Final = 1000  # characters
 _EMPTY_ERROR: Final = "Ollama broke off the answer without saying why; look into its log."
 
@@ -183,7 +200,7 @@ def parse(line: bytes) -> Line:
         raise _not_a_line() from cause
     if not parsed.error or bytes(parsed.error) in _NO_ERROR:
         return parsed
-    sentence = _reported(_error_text(_shown(parsed.error))) or _EMPTY_ERROR
+    sentence = _reported(_error_text(_shown(parsed.error)), 200) or _EMPTY_ERROR
     raise OllamaError("upstream_error", sentence, status=200, body=line)
 
 
@@ -322,8 +339,11 @@ def _shown(raw: Raw) -> str:
         return ""
 
 
-def _reported(text: str) -> str:
-    return text and f"Ollama reports: {text}"
+def _reported(text: str, status: int) -> str:
+    """Return Ollama's words for a reader; below 400 and from 500 on, they are not about the request."""
+    is_failure = not 400 <= status < 500
+    remedy = next((remedy for words, remedy in _REMEDIES if is_failure and words.search(text)), "")
+    return text and f"Ollama reports: {text}{remedy}"
 
 
 def _refusal_sentence(status: int, text: str) -> str:
@@ -339,7 +359,7 @@ def _refusal_sentence(status: int, text: str) -> str:
             "Ollama rejected the request's Host (403); set OLLAMA_HOST to an address that it serves, "
             "or OLLAMA_HOST and OLLAMA_ORIGINS where Ollama itself is started."
         )
-    return _reported(text) or (
+    return _reported(text, status) or (
         f"Ollama answered with status {status} and no explanation; look into its log, "
         "and check that OLLAMA_HOST is its address."
     )

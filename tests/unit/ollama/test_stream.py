@@ -313,7 +313,8 @@ async def test_a_body_cut_after_done_is_complete(fake: FakeOllama) -> None:
 
 async def test_an_error_line(fake: FakeOllama) -> None:
     script = Script([token("a") + token("b") + error("out of memory") + token("c")], end="hang")
-    assert await played(fake, script) == ("ab", "upstream_error", "Ollama reports: out of memory")
+    remedy = "; free some memory where Ollama runs, or choose a smaller model."
+    assert await played(fake, script) == ("ab", "upstream_error", f"Ollama reports: out of memory{remedy}")
 
 
 @pytest.mark.parametrize(

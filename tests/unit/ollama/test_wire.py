@@ -308,7 +308,10 @@ def test_an_empty_error_is_none(line: bytes) -> None:
 
 def test_the_recorded_error_line() -> None:
     _, error = read([recorded("runner_killed")])
-    assert str(error) == "Ollama reports: an error was encountered while running the model: unexpected EOF"
+    assert str(error) == (
+        "Ollama reports: an error was encountered while running the model: unexpected EOF; its model has"
+        " stopped working: try again, and if that does not help, look into Ollama's log."
+    )
 
 
 @pytest.mark.parametrize(
