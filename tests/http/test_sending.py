@@ -501,5 +501,5 @@ async def test_a_send_reads_its_session_twice_and_its_document_once(start: Start
     reads: list[str] = []
     await app[STORE].database._reader.set_trace_callback(reads.append)
     await client.send(session, "What about rainbows?", document_id=document["id"], clientMessageId="a")
-    assert sum(sql.startswith(f"SELECT {sessions.COLUMNS} FROM session") for sql in reads) == 2, reads
+    assert sum(sql.startswith(f"SELECT {sessions.COLUMNS}") for sql in reads) == 2, reads
     assert sum(sql.startswith(f"SELECT {documents.COLUMNS} FROM document") for sql in reads) == 1, reads

@@ -374,8 +374,17 @@ async def test_a_search_waits_for_its_own_texts_only(
     """What another owner has yet to be indexed neither delays a search nor wakes it."""
     await store.sessions.create("ann", title="Tea")
     await followed(path)
-    monkeypatch.setattr(words._Texts, "edits", lambda texts, connection: [])  # nothing more is indexed
+    looks = 0
+
+    def no_edits(texts: object, connection: object) -> list[object]:
+        nonlocal looks
+        looks += 1
+        return []
+
+    monkeypatch.setattr(words._Texts, "edits", no_edits)  # nothing more is indexed
     monkeypatch.setattr(words, "CATCH_UP", 60)
+    await store.sessions.create("eve", title="Milk")
+    await until(lambda: looks > 0)  # a look that began before may have found it
     await store.sessions.create("bob", title="Coffee")
     async with asyncio.timeout(10):
         assert await titles(store, "tea") == ["Tea"]
