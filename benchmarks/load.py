@@ -14,6 +14,7 @@ _STAMP_SIZE: Final = 14  # bytes
 _END: Final = re.compile(rb'"done": ?true|"type": ?"done"')
 _CURSOR: Final = re.compile(rb'"cursor":"([0-9.]+)"')
 _ANSWER: Final = re.compile(rb'"assistantMessageId":([0-9]+)')
+LATEST: Final = 4096  # bytes that hold a cursor that came in several reads, if there is one
 TIMEOUT: Final = 15.0  # seconds, for all streams to start
 MAX_OPENING: Final = 32  # streams opened at a time, so that they do not wait for each other in a queue
 
@@ -56,7 +57,7 @@ class StreamReader(asyncio.Protocol):
         now = monotonic_ns() // 1000
         if not self.seen:
             self._opening += data
-        self._latest = data
+        self._latest = data if _CURSOR.search(data) else (self._latest + data)[-LATEST:]
         unread = self._rest + data
         if over := _END.search(unread):
             unread = unread[: over.start()]  # the rest repeats the answer
