@@ -55,7 +55,8 @@ async def _lifespan(app: web.Application) -> AsyncIterator[None]:
     config = app[CONFIG]
     metrics = app[METRICS] = Metrics()
     async with AsyncExitStack() as stack:
-        store = app[STORE] = await Store.open(config.database_path, metrics.committed, config.user)
+        owner_form = config.user if config.fold_user_names else None
+        store = app[STORE] = await Store.open(config.database_path, metrics.committed, owner_form)
         stack.push_async_callback(store.close)
         ollama = app[OLLAMA] = Ollama(
             config.ollama_host, api_key=config.ollama_api_key, connect_timeout=config.connect_timeout

@@ -33,11 +33,11 @@ class Store:
         cls,
         path: Path,
         committed: Callable[[float], None] = lambda seconds: None,
-        owner_form: Callable[[str], str] = str,
+        owner_form: Callable[[str], str] | None = None,
     ) -> Self:
         """Open the file at `path`, and clean up after a crash; see `Database.open`.
 
-        `owner_form` returns the form of an owner's name that the file is to have.
+        `owner_form` returns the form of an owner's name that the file is to have; None keeps all.
         """
         written = asyncio.Event()
 
@@ -47,7 +47,8 @@ class Store:
 
         async with AsyncExitStack() as resources:
             reconcile = [messages.reconcile, documents.reconcile, sessions.reconcile]
-            database = await Database.open(path, [*reconcile, owners.renaming(owner_form)], observe)
+            rename = [] if owner_form is None else [owners.renaming(owner_form)]
+            database = await Database.open(path, [*reconcile, *rename], observe)
             resources.push_async_callback(database.close)
             words = Words(database, written)
             await resources.enter_async_context(words.following())
