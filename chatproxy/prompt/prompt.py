@@ -128,9 +128,11 @@ class Prompt(Struct, frozen=True, kw_only=True):
         room = model.likely_window - self._reserve(model.likely_window)
         estimate = self.estimate(model)
         fixed, sources = self._size, self.sources
-        while sources and estimate.tokens(fixed + _size_of(sources)) > room:
+        size = fixed + _size_of(quoted(sources))
+        while sources and estimate.tokens(size) > room:
             sources = sources[:-1]
-        kept, left_out = self._fit_history(model, estimate, fixed + _size_of(sources), room)
+            size = fixed + _size_of(quoted(sources))
+        kept, left_out = self._fit_history(model, estimate, size, room)
         return self._build(model, kept, sources, left_out)
 
     def may_hold_more(self, model: KnownModel) -> bool:
@@ -190,7 +192,7 @@ class Prompt(Struct, frozen=True, kw_only=True):
             keep_alive=self.request.keep_alive,
         )
         pictures = sum(len(message.images) for message in messages)
-        size = self._size + _size_of(sources) + total(self._sent(model, past) for past in history)
+        size = self._size + _size_of(passages) + total(self._sent(model, past) for past in history)
         return FittedPrompt(
             request=request,
             most_tokens=size.bytes + UNSENT + MOST_IMAGE_TOKENS * pictures,
@@ -216,9 +218,9 @@ class Prompt(Struct, frozen=True, kw_only=True):
         return self.sizes[past.id] + size_of("", messages=0, images=images) if images else self.sizes[past.id]
 
 
-def _size_of(sources: Sequence[Source]) -> Size:
-    """Return the size of the passages in the question."""
-    return size_of(quoted(sources), messages=0)
+def _size_of(passages: str) -> Size:
+    """Return the size of quoted passages, which are a part of the question."""
+    return size_of(passages, messages=0)
 
 
 def _round_up(left_out: int, fitting: int) -> int:
