@@ -115,6 +115,11 @@ class ChatError(Exception):
         return {"error": self.sentence, "code": self.code, **self.details}
 
 
+def unusable(field: str, problem: str) -> ChatError:
+    """Return `invalid` for a field of a request; `problem` says what is wrong with it, or what to do."""
+    return ChatError("invalid", f"{field} cannot be used: {problem}.", field=field)
+
+
 def internal() -> ChatError:
     """Return the error for an unexpected exception, which the caller logs."""
     return ChatError("internal", "Something went wrong in chatproxy; its log says what.")

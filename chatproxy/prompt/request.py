@@ -11,7 +11,7 @@ from msgspec import UNSET, Meta, Raw, Struct, UnsetType
 from msgspec.structs import replace
 
 from chatproxy.config import OPERATORS_OPTIONS, RELOADING
-from chatproxy.errors import ChatError
+from chatproxy.errors import ChatError, unusable
 
 MAX_MESSAGE: Final = 256 * 1024  # bytes of UTF-8; also of a system prompt
 MAX_JSON: Final = 64 * 1024  # bytes of what is passed on to Ollama; unfolded, it takes thirty times as much
@@ -201,8 +201,4 @@ def _duration(given: str | float | None) -> str | float | None:
     parts = _PART.findall(given) if _DURATION.fullmatch(given) else []
     if parts and sum(float(number) * _UNITS[unit] for number, unit in parts) <= MAX_KEEP_ALIVE:
         return given
-    raise ChatError(
-        "invalid",
-        "keep_alive cannot be used: send a number of seconds, or a duration such as 10m or 1h30m.",
-        field="keep_alive",
-    )
+    raise unusable("keep_alive", "send a number of seconds, or a duration such as 10m or 1h30m")

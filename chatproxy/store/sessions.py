@@ -9,8 +9,7 @@ crash left unfinished is deleted at the next start.
 import asyncio
 import re
 import secrets
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Mapping, Sequence
 from functools import partial
 from typing import Final
 
@@ -96,9 +95,8 @@ _ID: Final = re.compile(r"(?!\.{1,2}\Z)[A-Za-z0-9._:-]{1,44}\Z")
 class Sessions:
     """The sessions of all owners.
 
-    Only `get`, `get_counted`, `get_or_create`, `page` and `create` take an owner. Everything else takes a
-    `Session`, which comes only from them. Another owner's session raises the same `not_found` as a missing
-    one.
+    Only `find`, `get`, `get_counted`, `get_or_create`, `page` and `create` take an owner. Everything else
+    takes a `Session`, which comes only from them. Another owner's session is as missing as one that is none.
     """
 
     def __init__(self, database: Database, words: Words, deleted: asyncio.Event) -> None:
@@ -141,10 +139,13 @@ class Sessions:
         All that ask for one id at the same time get the same session. Raises `not_found` and `invalid` as
         `create` does.
         """
-        with _unless_found():
-            return await self.get(owner, session_id)
-        with _unless_found():
+        if session := await self.find(owner, session_id):
+            return session
+        try:
             return await self.create(owner, id=session_id, title=title, model=model, system=system)
+        except ChatError as error:
+            if error.code != "not_found":
+                raise
         return await self.get(owner, session_id)  # another request has created it in between
 
     async def get(self, owner: str, session_id: str) -> Session:
@@ -152,6 +153,11 @@ class Sessions:
         return _session(
             one_row(await self._database.fetch(_GET, id=session_id, owner=owner), missing(session_id))
         )
+
+    async def find(self, owner: str, session_id: str) -> Session | None:
+        """Return the owner's session, if there is one."""
+        rows = await self._database.fetch(_GET, id=session_id, owner=owner)
+        return _session(rows[0]) if rows else None
 
     async def get_counted(self, owner: str, session_id: str) -> tuple[Session, Sequence[PromptCount]]:
         """Return the owner's session, and the latest counts of its prompts, oldest first.
@@ -219,16 +225,6 @@ async def _remove_some(connection: Connection, key: int) -> bool:
         if removed > BYTES_PER_UNIT:
             break
     return True
-
-
-@contextmanager
-def _unless_found() -> Iterator[None]:
-    """Go on after the block if it raises `not_found`."""
-    try:
-        yield
-    except ChatError as error:
-        if error.code != "not_found":
-            raise
 
 
 def is_id(id: str) -> bool:

@@ -11,7 +11,7 @@ Work on large bodies is done in turns, which leave the event loop at least half 
 import asyncio
 from collections import deque
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from contextlib import AbstractAsyncContextManager, asynccontextmanager, nullcontext
 from time import perf_counter
 from typing import Final
 
@@ -48,6 +48,10 @@ class Held:
                 yield
             finally:
                 await asyncio.sleep(perf_counter() - began)
+
+    def turn_for(self, size: int) -> AbstractAsyncContextManager[None]:
+        """Work on a body of that size: on a large one in turn, on any other at once."""
+        return self.turn() if size > LARGE else nullcontext()
 
     async def give_way(self) -> None:
         """Wait for a turn after a piece of a large body was received, which was the work of the turn."""

@@ -6,16 +6,16 @@ The limits are chatproxy's own, so that they also hold in a host application wit
 import codecs
 import re
 from collections.abc import AsyncIterator, Iterator, Mapping
-from contextlib import asynccontextmanager, contextmanager, nullcontext
+from contextlib import asynccontextmanager, contextmanager
 from typing import Annotated, Any, Final, TypeVar, get_args, get_origin
 
 import msgspec
 from aiohttp import web
 from msgspec import UNSET, Meta, Raw, Struct
 
-from chatproxy.errors import ChatError
+from chatproxy.errors import ChatError, unusable
 from chatproxy.ollama.lenient import with_raw_fields
-from chatproxy.web.held import HELD, LARGE, PIECE, Hold
+from chatproxy.web.held import HELD, PIECE, Hold
 
 MAX_BODY: Final = 32 * 1024 * 1024  # bytes
 MAX_IMPORT: Final = 512 * 1024 * 1024  # bytes of a file of conversations, which is never held as a whole
@@ -66,7 +66,7 @@ def check_is_json(request: web.Request) -> None:
 
 async def _read_value(request: web.Request, hold: Hold, kind: type[T], most: int) -> T:
     body = await read_body(request, hold, most)
-    async with request.app[HELD].turn() if len(body) > LARGE else nullcontext():
+    async with request.app[HELD].turn_for(len(body)):
         return decoded(body, kind)
 
 
@@ -90,7 +90,7 @@ def reading_json(field: str = "") -> Iterator[None]:
         problem, _, path = str(error).partition(" - at `$")
         problem = problem[:1].lower() + problem[1:]
         field = (field + path.rstrip("`")).lstrip(".") or "body"
-        raise ChatError("invalid", f"{field} cannot be used: {problem}.", field=field) from error
+        raise unusable(field, problem) from error
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
         raise ChatError(
             "malformed", "The body is not valid JSON in UTF-8; check how it is encoded."
@@ -114,11 +114,7 @@ def _check_sizes(as_sent: Struct, kind: type[Struct]) -> None:
                 raise ChatError("too_large", sentence)
         for most in _lengths(field.type):
             if raw is not UNSET and bytes(raw).count(b",") >= most:  # as in base64 there is none
-                raise ChatError(
-                    "invalid",
-                    f"{field.encode_name} cannot be used: expected `array` of length <= {most}.",
-                    field=field.encode_name,
-                )
+                raise unusable(field.encode_name, f"expected `array` of length <= {most}")
 
 
 def _limits(hint: Any) -> Iterator[int]:

@@ -95,12 +95,9 @@ async def export_all(request: web.Request) -> web.StreamResponse:
     async with downloading(request, JSON, {"Content-Disposition": title}) as download:
         between = b"["
         for session_id in ids:
-            try:
-                session = await sessions.get(user, session_id)
-            except ChatError as error:
-                if error.code != "not_found":
-                    raise
-                continue  # deleted meanwhile
+            session = await sessions.find(user, session_id)
+            if session is None:  # deleted meanwhile
+                continue
             await download.add(between)
             await _add_whole(download, request.app[CHAT].with_activity(session))
             between = b",\n"

@@ -250,7 +250,9 @@ class _Import:
         ids = await asyncio.to_thread(_derived_ids, self._user, name, conversation.id, element)
         if name == "chatproxy" and conversation.id is not None and is_id(conversation.id):
             ids.insert(0, conversation.id)
-        known = [session for id in ids if (session := await self._existing(id))]
+        known = [
+            session for id in ids if (session := await self._store.sessions.find(self._user, id)) is not None
+        ]
         if known:
             self._note("known", index, known[0], conversation)
             return
@@ -277,14 +279,6 @@ class _Import:
             "The session of this conversation is being deleted; import the file again in a moment. If that "
             "does not help, another user has its id; change the `id` in the file.",
         )
-
-    async def _existing(self, id: str) -> Session | None:
-        try:
-            return await self._store.sessions.get(self._user, id)
-        except ChatError as error:
-            if error.code != "not_found":
-                raise
-            return None
 
     def _note(self, outcome: str, index: int, session: Session, conversation: Conversation) -> None:
         self._counts[outcome] += 1

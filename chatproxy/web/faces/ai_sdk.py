@@ -7,7 +7,7 @@ answer by leaving, so that one which nobody watches does not keep them from goin
 """
 
 import asyncio
-from contextlib import AbstractAsyncContextManager, ExitStack, aclosing, nullcontext
+from contextlib import ExitStack, aclosing
 from time import monotonic
 from typing import Final
 from weakref import WeakValueDictionary
@@ -33,7 +33,7 @@ from chatproxy.web.faces.ui_messages import (
     ui_message,
 )
 from chatproxy.web.faces.ui_request import IDS, ChatRequest, question, turns
-from chatproxy.web.held import HELD, LARGE
+from chatproxy.web.held import HELD
 from chatproxy.web.json import json_body
 from chatproxy.web.keys import CHAT, CONFIG, STORE
 from chatproxy.web.operation import JSON, operation
@@ -219,14 +219,10 @@ async def _session(request: web.Request) -> Session | None:
     Raises `not_found` for an id that no chat can have.
     """
     name = request.match_info["sid"]
-    try:
-        return await request.app[STORE].sessions.get(owner(request), name)
-    except ChatError as error:
-        if error.code != "not_found":
-            raise
-        if not is_id(name):
-            raise ChatError("not_found", f"There is no such chat; its id is {IDS}.") from None
-        return None
+    session = await request.app[STORE].sessions.find(owner(request), name)
+    if session is None and not is_id(name):
+        raise ChatError("not_found", f"There is no such chat; its id is {IDS}.")
+    return session
 
 
 def _stream(request: web.Request, chat_id: str) -> UIMessageStream:
@@ -237,7 +233,7 @@ def _stream(request: web.Request, chat_id: str) -> UIMessageStream:
 async def _answer(request: web.Request, user: str, body: ChatRequest, arrived: float) -> Answer:
     """Return the answer to the last message: a new one, or that of the same message sent before."""
     chat, messages = request.app[CHAT], request.app[STORE].messages
-    async with _turn(request, body):
+    async with request.app[HELD].turn_for(body.size):
         name, asked = question(body)
     send = await asked.checked(request.app[CONFIG].allowed_options)
     session = await _get_or_create(request, user, body, name)
@@ -279,18 +275,11 @@ async def _is_new(
 async def _get_or_create(request: web.Request, user: str, body: ChatRequest, name: str) -> Session:
     """Return the session of a chat, made if it is new, with what the client has of it before the message."""
     store = request.app[STORE]
-    try:
-        return await store.sessions.get(user, body.id)
-    except ChatError as error:
-        if error.code != "not_found":
-            raise
+    if session := await store.sessions.find(user, body.id):
+        return session
     async with request.app[CHATS].histories.slot(asker(request)):
-        async with _turn(request, body):
+        async with request.app[HELD].turn_for(body.size):
             earlier = turns(body, name)
         if earlier:
             await store.messages.import_session(user, NewSession(id=body.id), earlier)
         return await store.sessions.get_or_create(user, body.id)
-
-
-def _turn(request: web.Request, body: ChatRequest) -> AbstractAsyncContextManager[None]:
-    return request.app[HELD].turn() if body.size > LARGE else nullcontext()

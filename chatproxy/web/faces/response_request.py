@@ -12,7 +12,7 @@ import msgspec
 from msgspec import UNSET, Meta, Raw, Struct, UnsetType
 from msgspec.structs import replace
 
-from chatproxy.errors import ChatError
+from chatproxy.errors import ChatError, unusable
 from chatproxy.ollama.lenient import DECODE_ERRORS, decode_halves
 from chatproxy.prompt.request import (
     MAX_IMAGE,
@@ -112,7 +112,7 @@ class ResponseRequest(Struct, frozen=True, kw_only=True):
                 raise unsupported(name, f"{name} is not possible here; {instead}.")
         wanted = self.text.format if self.text else None
         if wanted is not None and wanted.type == "json_schema" and wanted.schema is None:
-            raise _invalid("text.format.schema", "a json_schema needs one")
+            raise unusable("text.format.schema", "a json_schema needs one")
         if self.store is False:
             raise unsupported(
                 "store", "background and previous_response_id need a Response that is kept; send store: true."
@@ -246,7 +246,7 @@ def _question(turns: Sequence[ImportedTurn]) -> Question:
         raise ChatError("too_large", TOO_LONG)
     spoken = [turn for turn in turns if turn.role != "system"]
     if not spoken or spoken[-1].role != "user" or not (spoken[-1].content or spoken[-1].images):
-        raise _invalid("input", "input has to end with a message of the user's that says something")
+        raise unusable("input", "input has to end with a message of the user's that says something")
     last = spoken[-1]
     if len(last.content.encode()) > MAX_MESSAGE:
         raise ChatError("too_large", f"input's last message is longer than {MAX_MESSAGE // 1024} KiB.")
@@ -266,7 +266,7 @@ def _turn(item: Item, field: str) -> ImportedTurn | None:
         raise unsupported(f"{field}.type", f"Only messages can be sent here; leave the {item.type[:40]} out.")
     role = "system" if item.role == "developer" else item.role
     if role not in {"user", "assistant", "system"}:
-        raise _invalid(f"{field}.role", "a role is user, assistant, system or developer")
+        raise unusable(f"{field}.role", "a role is user, assistant, system or developer")
     content = item.content or ""
     parts = [Part("input_text", content)] if isinstance(content, str) else content
     texts: list[str] = []
@@ -282,7 +282,7 @@ def _turn(item: Item, field: str) -> ImportedTurn | None:
                 f"A part of the type {part.type[:40]} is not possible here; send text or images.",
             )
     if len(images) > MAX_IMAGES:
-        raise _invalid(field, f"a message has at most {MAX_IMAGES} images")
+        raise unusable(field, f"a message has at most {MAX_IMAGES} images")
     return ImportedTurn(role=role, content="\n".join(texts), images=images)  # type: ignore[arg-type]
 
 
@@ -290,18 +290,14 @@ def _image(part: Part, field: str) -> bytes:
     try:
         image = image_in(part.image_url or "")
     except ValueError:
-        raise _invalid(field, "the image is not in base64") from None
+        raise unusable(field, "the image is not in base64") from None
     if image is None:
         raise unsupported(
             field, "Images cannot be fetched from elsewhere; send each as a data URL in base64."
         )
     if not 0 < len(image) <= MAX_IMAGE:
-        raise _invalid(field, f"an image has at most {MAX_IMAGE // 1024**2} MiB, and is not empty")
+        raise unusable(field, f"an image has at most {MAX_IMAGE // 1024**2} MiB, and is not empty")
     return image
-
-
-def _invalid(field: str, problem: str) -> ChatError:
-    return ChatError("invalid", f"{field} cannot be used: {problem}.", field=field)
 
 
 def _raw(value: object) -> Raw:

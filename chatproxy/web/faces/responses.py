@@ -6,7 +6,6 @@ are kept is in `response_request.is_kept`; all others are passed on to Ollama.
 
 import re
 from collections.abc import Iterable
-from contextlib import nullcontext
 from time import monotonic
 from typing import Annotated, Final, Literal
 
@@ -35,7 +34,7 @@ from chatproxy.web.faces.response_request import (
     question_of,
     unsupported,
 )
-from chatproxy.web.held import HELD, LARGE
+from chatproxy.web.held import HELD
 from chatproxy.web.json import decoded, json_response, read_body
 from chatproxy.web.keys import CHAT, CONFIG, STORE
 from chatproxy.web.operation import JSON, operation
@@ -135,7 +134,7 @@ async def create_response(request: web.Request) -> web.StreamResponse:
     arrived = monotonic()
     async with request.app[HELD].holding(request) as hold:
         body = await read_body(request, hold)
-        async with request.app[HELD].turn() if len(body) > LARGE else nullcontext():
+        async with request.app[HELD].turn_for(len(body)):
             kept = is_kept(body)
             if kept:
                 wanted = decoded(body, ResponseRequest)

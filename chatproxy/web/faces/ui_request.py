@@ -6,7 +6,7 @@ from typing import Annotated, Any, Final, Literal, NoReturn, TypeVar
 import msgspec
 from msgspec import UNSET, Meta, Raw, Struct, UnsetType
 
-from chatproxy.errors import ChatError
+from chatproxy.errors import ChatError, unusable
 from chatproxy.prompt.request import (
     MAX_IMAGE,
     MAX_IMAGES,
@@ -188,4 +188,4 @@ def _decoded(raw: Raw, kind: type[T]) -> T:
 
 
 def _refuse(field: str, cause: str) -> NoReturn:
-    raise ChatError("invalid", f"{field} cannot be used: {cause}.", field=field)
+    raise unusable(field, cause)

@@ -16,7 +16,7 @@ import asyncio
 import logging
 import re
 from collections.abc import AsyncIterator, Coroutine, Iterator, Mapping
-from contextlib import AsyncExitStack, asynccontextmanager, contextmanager, nullcontext
+from contextlib import AsyncExitStack, asynccontextmanager, contextmanager
 from time import monotonic
 from typing import Any, Final, Self
 from urllib.parse import unquote
@@ -36,7 +36,7 @@ from chatproxy.web.faces.dialects import dialect_at, path_of
 from chatproxy.web.faces.passing.asked import Asked, asked
 from chatproxy.web.faces.passing.outlet import Outlet
 from chatproxy.web.faces.passing.tail import Tail
-from chatproxy.web.held import HELD, LARGE
+from chatproxy.web.held import HELD
 from chatproxy.web.keys import CONFIG, METRICS, MODELS, OLLAMA, QUEUE
 from chatproxy.web.metrics import UPSTREAM_CODES
 from chatproxy.web.security import asker
@@ -326,7 +326,7 @@ class Passage:
             await self._next_change()
 
     async def _read(self) -> Asked:
-        async with self._app[HELD].turn() if self._size > LARGE else nullcontext():
+        async with self._app[HELD].turn_for(self._size):
             return asked(self._body, self._request.headers.get("Content-Type", ""))
 
     async def _runner(self) -> Runner:
