@@ -32,7 +32,7 @@ from waiting import until
 from chatproxy import Config, create_app
 from chatproxy.errors import ChatError
 from chatproxy.generation import upstream
-from chatproxy.models import catalog
+from chatproxy.models import catalog, details
 from chatproxy.store.messages import Messages
 from chatproxy.store.records import NewTurn
 from chatproxy.store.store import Store
@@ -42,6 +42,12 @@ ECHO, THINKER = "echo:270m", "thinker:270m"  # ECHO has the weights of MODEL
 EMBEDDER = "all-minilm:22m"
 COLD = Script(answer("Late."), delays=[3.0, 0.0])
 LOADED = "already loaded, and one of the largest general models that should be fast enough"
+
+
+@pytest.fixture(autouse=True)
+def patient(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Wait for what Ollama says of a model on a busy machine, too; `test_side_calls` is for what is late."""
+    monkeypatch.setattr(details, "PATIENCE", 2.0)
 
 
 @pytest.fixture
