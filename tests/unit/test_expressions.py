@@ -6,15 +6,16 @@ repeat, or any two of its characters, thousands of times.
 
 import ast
 import re
+from collections import deque
 from collections.abc import Callable, Iterator
 from functools import partial
 from itertools import product
 from pathlib import Path
 from re import _constants, _parser
-from time import process_time
 from typing import Any, Final
 
 import pytest
+from cost import seconds
 
 import chatproxy
 
@@ -169,24 +170,15 @@ def _text(start: str, turn: str, end: str, as_bytes: bool, turns: int) -> Any:
 def is_linear(pattern: "re.Pattern[Any]", scanning: bool, text: Callable[[int], Any]) -> bool:
     """Return whether the time grows no faster than the text."""
 
-    def seconds(turns: int) -> float:
+    def taken(turns: int) -> float:
         given = text(turns)
-        best = float("inf")
-        for _ in range(5):
-            began = process_time()
-            if scanning:
-                for _ in pattern.finditer(given):
-                    pass
-            else:
-                pattern.fullmatch(given)
-            best = min(best, process_time() - began)
-            if best < FLOOR:
-                break
-        return best
+        if scanning:
+            return seconds(lambda: deque(pattern.finditer(given), maxlen=0), FLOOR)
+        return seconds(lambda: pattern.fullmatch(given), FLOOR)
 
     for turns in (20, 128, 512, 2048):
-        if (taken := seconds(turns)) > FLOOR:  # few turns that take so long would take for ever, if doubled
-            return turns > 200 and seconds(2 * turns) < 3 * taken
+        if (once := taken(turns)) > FLOOR:  # few turns that take so long would take for ever, if doubled
+            return turns > 200 and taken(2 * turns) < 3 * once
     return True
 
 

@@ -2,10 +2,10 @@
 
 import re
 from pathlib import Path
-from time import process_time
 from typing import Any
 
 import pytest
+from cost import seconds
 
 from chatproxy.errors import ChatError
 from chatproxy.models import selection
@@ -386,17 +386,15 @@ def test_those_who_come_after_the_first_are_in_order_too() -> None:
 
 
 def test_time_is_linear_in_the_number_of_models() -> None:
-    def seconds(number: int) -> float:
-        models = [
+    few, many = [
+        [
             known(f"m{each}", each % 70, rate=float(1 + each % 50) if each % 2 else None)
             for each in range(number)
         ]
-        start = process_time()
-        rank(models, Need())
-        return process_time() - start
-
-    seconds(100)
-    assert seconds(4000) < 4 * 8 * seconds(500)  # eight times the models; quadratic would be 64
+        for number in (500, 4000)
+    ]
+    eightfold = seconds(lambda: rank(many, Need())) / seconds(lambda: rank(few, Need()))
+    assert eightfold < 32  # quadratic would be 64
 
 
 @pytest.mark.parametrize(

@@ -1,10 +1,10 @@
 import json
 from collections.abc import Callable
 from itertools import chain, pairwise
-from time import process_time
 from typing import Final
 
 import pytest
+from cost import seconds
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from matrix import matrix
@@ -268,14 +268,13 @@ def test_a_long_line_is_not_gathered_past_the_limit() -> None:
 
 
 def test_time_is_linear_in_single_bytes() -> None:
-    def seconds(size: int) -> float:
-        buffer, start = LineBuffer(), process_time()
+    def feed(size: int) -> None:
+        buffer = LineBuffer()
         for _ in range(size):
             list(buffer.feed(b" "))
-        return process_time() - start
 
-    seconds(10_000)
-    assert seconds(1_000_000) < 400 * seconds(25_000)  # 40 times the bytes; quadratic would be 1600
+    fortyfold = seconds(lambda: feed(400_000)) / seconds(lambda: feed(10_000))
+    assert fortyfold < 400  # quadratic would be 1600
 
 
 # -- errors in Ollama's words
