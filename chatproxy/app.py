@@ -68,8 +68,10 @@ async def _lifespan(app: web.Application) -> AsyncIterator[None]:
         registry = app[REGISTRY] = await stack.enter_async_context(
             GenerationRegistry.running(config, store.messages, metrics.ended)
         )
-        queue = app[QUEUE] = Queue(
-            config.max_concurrent_generations, config.max_queued_generations, config.ollama_num_parallel
+        queue = app[QUEUE] = await stack.enter_async_context(
+            Queue.open(
+                config.max_concurrent_generations, config.max_queued_generations, config.ollama_num_parallel
+            )
         )
         app[CHAT] = ChatService(config, store, ollama, models, registry, queue)
         app[PASSAGES] = await stack.enter_async_context(Passages.running())

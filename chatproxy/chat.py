@@ -21,10 +21,12 @@ from chatproxy.config import Config
 from chatproxy.cursor import Cursor
 from chatproxy.errors import ChatError, shutting_down
 from chatproxy.generation.generation import AGAIN, CANCELLED
-from chatproxy.generation.queue import PROMPTS, Queue, Ticket
+from chatproxy.generation.line import Ticket
+from chatproxy.generation.queue import PROMPTS, Queue
 from chatproxy.generation.registry import GenerationRegistry
 from chatproxy.generation.upstream import UpstreamCall
 from chatproxy.models.catalog import ModelCatalog
+from chatproxy.models.pace import pace_of
 from chatproxy.ollama.client import Ollama
 from chatproxy.prompt.plan import Plan, Planner
 from chatproxy.prompt.request import Send
@@ -99,7 +101,8 @@ class ChatService:
                 following = await self._store.messages.following(session, request.follows)
                 request = replace(request, replaces=following)
             plan = await self._planner.plan(owner, session, request, counts)
-            ticket = self._queue.join(asker, plan.first.model.runner, plan.prompt.held_bytes, PROMPTS)
+            first, size = plan.first.model, plan.prompt.held_bytes
+            ticket = self._queue.join(asker, first.runner, size, PROMPTS, pace_of(first))
             return self._registry.begin(session.id, self._begin(session, plan, ticket, arrived))
 
     @staticmethod

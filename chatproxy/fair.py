@@ -73,6 +73,11 @@ class Turns:
         self._served[user] = self._services
         self.slots[user] += 1
 
+    def give_back(self, user: str) -> None:
+        """Note that the user waits for a slot again that was given in vain."""
+        self.slots[user] -= 1
+        self.slots = +self.slots
+
     def leave(self, user: str, *, served: bool) -> None:
         """Note that the user has given up a slot, or waits for one less."""
         self._present[user] -= 1

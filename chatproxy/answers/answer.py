@@ -94,36 +94,36 @@ class Text:
 class Progress:
     """What `status` events report about an unfinished answer."""
 
-    __slots__ = ("eta_ms", "position", "since", "state", "tokens", "version")
+    __slots__ = ("due", "position", "since", "state", "tokens", "version")
 
     def __init__(self, state: State) -> None:
         self.state = state
         self.since = monotonic()
         self.position: int | None = None
-        self.eta_ms: float | None = None  # how long loading the model has taken here
+        self.due: float | None = None  # when the state will probably end
         self.tokens = 0
         self.version = 0  # counts changes, so that a subscriber knows whether it was sent the latest
 
     def enter(self, state: State, *, position: int | None = None, eta_ms: float | None = None) -> None:
-        """Change the state, or the place within it. `since` moves only when the state changes."""
+        """Change the state, or the place within it, or how long it will probably go on from now."""
+        now = monotonic()
         if state != self.state:
             self.state = state
-            self.since = monotonic()
+            self.since = now
         self.position = position
-        self.eta_ms = eta_ms
+        self.due = None if eta_ms is None else now + eta_ms / 1000
         self.version += 1
 
     def event(self) -> events.Status:
         """Return the `status` event as of now."""
-        elapsed = monotonic() - self.since
+        now = monotonic()
+        elapsed = now - self.since
         writing = self.state == "generating"
         return events.Status(
             state=self.state,
             position=UNSET if self.position is None else self.position,
             elapsed_ms=round(elapsed * 1000),
-            eta_ms=UNSET
-            if self.eta_ms is None or self.state != "loading"
-            else max(0, round(self.eta_ms - elapsed * 1000)),
+            eta_ms=UNSET if self.due is None else max(0, round((self.due - now) * 1000)),
             tokens=self.tokens if writing else UNSET,
             tokens_per_second=round(self.tokens / elapsed, 1) if writing and elapsed > 0.5 else UNSET,
         )

@@ -1,8 +1,12 @@
 """One answer's call to Ollama: the slot, the model, the prompt and the connection.
 
-A model that chatproxy chose and that fails before its first token is replaced by the next best one, once. A
-prompt that Ollama rejects as too long is fitted again, with the numbers that Ollama gave, and if they do not
-help twice, without anything that can be left out. That a message is too long is Ollama's word.
+Ollama says nothing until the first token, so what the answer waits for until then is told from what is known:
+others, whose turn comes first (`Ticket.position`); that the model is loaded; that the prompt is read.
+
+If Ollama has no room for the request, it waits for a slot again, at the head of the line. A model that
+chatproxy chose and that fails before its first token is replaced by the next best one, once. A prompt that
+Ollama rejects as too long is fitted again, with the numbers that Ollama gave, and if they do not help twice,
+without anything that can be left out. That a message is too long is Ollama's word.
 """
 
 import asyncio
@@ -14,12 +18,12 @@ from msgspec.structs import replace
 
 from chatproxy import clock
 from chatproxy.answers.answer import Answer
-from chatproxy.answers.events import State
 from chatproxy.background import background
 from chatproxy.errors import ChatError
-from chatproxy.generation.queue import Ticket
+from chatproxy.generation.line import Ticket
 from chatproxy.models.catalog import KnownModel, ModelCatalog
 from chatproxy.models.measured import possible
+from chatproxy.models.pace import pace_of
 from chatproxy.models.selection import Choice, too_long
 from chatproxy.models.tokens import learned
 from chatproxy.ollama.client import Ollama
@@ -72,7 +76,10 @@ class UpstreamCall:
         self._models = models
         self._max_bytes = max_bytes
         self._room = max_bytes
-        self._asked_at: float | None = None  # on `clock`, when Ollama was asked first
+        self._model = plan.first.model  # that is asked
+        self._loaded = False  # whether it probably is
+        self._turn_at: float | None = None  # on `clock`, when it was this answer's turn first
+        self._refused: tuple[float, ChatError] | None = None  # when Ollama had no room first, on `clock`
         self._stream: ChatStream | None = None
         self._stopped = False
 
@@ -100,7 +107,7 @@ class UpstreamCall:
 
     def _fall_back(self, first: Choice, second: Choice, error: ChatError) -> None:
         try:
-            self._ticket = self._ticket.rejoin(second.model.runner)
+            self._ticket = self._ticket.rejoin(second.model.runner, pace_of(second.model))
         except ChatError:  # the queue is full; the first model's error says more
             raise error from None
         message = f"{first.model.name} failed ({error.sentence}); {second.model.name} answers instead."
@@ -108,13 +115,41 @@ class UpstreamCall:
         self._answer.fall_back(second.model.name, f"{first.model.name} failed", notice)
 
     async def _ask(self, model: KnownModel) -> Line:
-        await self._ticket.wait_for_slot(lambda position: self._answer.enter("queued", position=position))
+        self._model, self._loaded = model, self._models.warm(model)
+        self._ticket.follow(self._report)
+        self._report()
         ways = iter((Prompt.fit, Prompt.fit, Prompt.bare))
         while True:
+            await self._ticket.wait_for_slot()
             try:
                 return await self._exchange(model)
             except RefusalError as refused:
-                model = self._shorten(model, refused, ways)
+                if refused.is_busy:
+                    self._wait_again(refused)
+                else:
+                    model = self._model = self._shorten(model, refused, ways)
+
+    def _wait_again(self, refused: RefusalError) -> None:
+        """Give the slot back, because Ollama had no room for the request."""
+        self._turn_at = None
+        if self._refused is None:
+            self._refused = clock.now(), refused
+        self._ticket.refused()
+
+    def _report(self) -> None:
+        """Report what the answer waits for."""
+        if self.first_text is not None:
+            return
+        if position := self._ticket.position:
+            self._answer.enter("queued", position=position, eta_ms=self._ticket.eta_ms)
+            return
+        if self._turn_at is None:
+            self._turn_at = clock.now()
+            self._loaded = self._models.warm(self._model)
+        if self._loaded:
+            self._answer.enter("waiting")
+        else:
+            self._answer.enter("loading", eta_ms=self._model.measured.load_ms)
 
     def _shorten(self, model: KnownModel, refused: RefusalError, ways: Iterator[Fit]) -> KnownModel:
         """Fit the prompt again, in the next of these ways that makes it shorter.
@@ -144,9 +179,6 @@ class UpstreamCall:
         self._answer.refit(fitted.sources, list(warnings.values()))
 
     async def _exchange(self, model: KnownModel) -> Line:
-        state: State = "waiting" if self._models.warm(model) else "loading"
-        self._answer.enter(state, eta_ms=model.measured.load_ms)
-        self._asked_at = clock.now() if self._asked_at is None else self._asked_at
         size, most_tokens = self._plan.fitted.size, self._plan.fitted.most_tokens
         async with background(self._watch_loading(model), name="loading"):
             try:
@@ -165,20 +197,19 @@ class UpstreamCall:
         return last
 
     async def _watch_loading(self, model: KnownModel) -> None:
-        """Report `loading` or `waiting` until the first token; Ollama sends nothing on the stream until then.
+        """Look until the first token whether the model is loaded.
 
-        Its list of loaded models also shows if a model that was believed to be loaded has to be loaded again.
+        One that was believed to be may have to be loaded again.
         """
         loaded = model.remote
         while not loaded:
             await asyncio.sleep(LOADING_POLL)
-            if self.first_text is None:
-                loaded = await self._models.loaded(model, LOADING_POLL)
             if self.first_text is not None:
                 return
-            state: State = "waiting" if loaded else "loading"
-            if state != self._answer.progress.state:
-                self._answer.enter(state, eta_ms=model.measured.load_ms)
+            loaded = await self._models.loaded(model, LOADING_POLL)
+            if loaded != self._loaded:
+                self._loaded = loaded
+                self._report()
 
     def _receive(self, lines: Sequence[Line]) -> None:
         """Append what one read brought. The connection calls this directly; no task is woken.
@@ -229,12 +260,21 @@ class UpstreamCall:
         self._ticket.leave()
 
     def timeout_error(self, first_token_timeout: float, token_timeout: float) -> ChatError | None:
-        """Return `upstream_timeout` if Ollama has been silent for too long; the limits are in seconds."""
+        """Return `upstream_timeout` if Ollama has been silent for too long; the limits are in seconds.
+
+        While it answers others first, it is not. If it has had no room for too long, this is what it said.
+        """
+        now = clock.now()
         if self._stream is None:
-            return None
+            if self._refused is None:
+                return None
+            since, refused = self._refused
+            return refused if now - since >= first_token_timeout else None
         started = self._stream.started
+        if self._ticket.position and not started:
+            return None
         limit = token_timeout if started else first_token_timeout
-        if clock.now() - self._stream.last_read < limit:
+        if now - max(self._stream.last_read, self._ticket.turn_at or 0.0) < limit:
             return None
         setting = "TOKEN_TIMEOUT" if started else "FIRST_TOKEN_TIMEOUT"
         return ChatError(
@@ -242,8 +282,8 @@ class UpstreamCall:
         )
 
     def time_limit(self, max_seconds: float) -> LimitReached | None:
-        """Return the limit that is reached if that much time has passed since Ollama was first asked."""
-        if self._asked_at is None or clock.now() - self._asked_at < max_seconds:
+        """Return the limit that is reached if that much time has passed since it was this answer's turn."""
+        if self._turn_at is None or clock.now() - self._turn_at < max_seconds:
             return None
         return LimitReached(f"{max_seconds:g} s", "MAX_ANSWER_SECONDS")
 

@@ -23,6 +23,7 @@ ASSUMED_LOADING: Final = 0.25e9  # bytes per second of a disk
 PER_PARAMETER: Final = 0.5  # bytes at least, whatever the size of the file is said to be
 START: Final = 1.0  # seconds that loading takes whatever the size
 FAR: Final = 5.0  # how many times larger than one that was seen loading
+TYPICAL: Final = 200  # tokens in an answer
 
 
 class Pace(Struct, frozen=True):
@@ -35,6 +36,14 @@ class Pace(Struct, frozen=True):
     load: float
     measured: bool = False
     assumed: bool = False
+
+    @property
+    def answer(self) -> float:
+        """How many seconds a typical answer takes, without loading."""
+        return TYPICAL / self.tokens_per_second
+
+
+UNKNOWN: Final = Pace(tokens_per_second=10.0, load=0.0, assumed=True)  # if nothing is known
 
 
 class _Sample(NamedTuple):
@@ -78,6 +87,13 @@ class Machine:
         if estimated is None:
             return START + assumed
         return START + (max(estimated, assumed) if size > FAR * self._loads[-1].size else estimated)
+
+
+def pace_of(model: KnownModel | None) -> Pace:
+    """Return how fast a model is, as far as can be told without the others; None is one not installed."""
+    if model is None or (model.tokens_per_second is None and (model.remote or model.tags is None)):
+        return UNKNOWN
+    return Machine([model]).pace(model)
 
 
 def _scaled(samples: Sequence[_Sample], size: float) -> float | None:

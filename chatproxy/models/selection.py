@@ -42,7 +42,6 @@ AUTO: Final = "auto"
 SUGGESTED: Final = "llama3.2"  # what to install first
 READABLE: Final = 8.0  # tokens per second
 LONGEST_LOAD: Final = 60.0  # seconds
-TYPICAL: Final = 200  # tokens in an answer
 AS_LARGE: Final = 0.75  # of the size of another model
 _ACTIONS: Final = {"vision": "see images", "thinking": "think"}
 _WITHOUT: Final = {"vision": "without images", "thinking": "without `think`"}
@@ -108,7 +107,7 @@ class Candidate(Struct, frozen=True):
     @property
     def seconds(self) -> float:
         """How long a typical answer takes, to a tenth."""
-        return round(self.pace.load + TYPICAL / self.pace.tokens_per_second, 1)
+        return round(self.pace.load + self.pace.answer, 1)
 
 
 def named(requested: str | None, of_session: str | None, default: str) -> tuple[str, str] | None:

@@ -242,13 +242,15 @@ class RefusalError(OllamaError):
     """A response of Ollama's with another status than 200.
 
     If it says that the prompt does not fit, `prompt_tokens` and `window` are the two numbers it named,
-    in tokens.
+    in tokens. `is_busy` says that it has no room for the request now, as in "maximum pending requests
+    exceeded".
     """
 
     def __init__(
         self, code: str, sentence: str, *, status: int, body: bytes, retryable: bool | None = None
     ) -> None:
         super().__init__(code, sentence, status=status, body=body, retryable=retryable)
+        self.is_busy = status == 503 and bool(unwrap(body))
         self.prompt_tokens = _find_number(_PROMPT_TOKENS, body)
         self.window = _find_number(_WINDOW, body)
 

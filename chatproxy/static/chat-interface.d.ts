@@ -156,7 +156,8 @@ export interface Labels {
   interrupted: string;
   truncated: string;
   starting: string;
-  queued: (position: number) => string;
+  /** `seconds` is an estimate of how long it takes until it is this answer's turn, if there is one. */
+  queued: (position: number, seconds?: number) => string;
   loading: (seconds: number) => string;
   waiting: (seconds: number) => string;
   generating: (tokensPerSecond: number) => string;

@@ -243,10 +243,11 @@ export interface StatusEvent {
   type: "status";
   /** "reconnecting" comes from the client, which lost the connection; possibly before `start`. */
   state: "queued" | "loading" | "waiting" | "generating" | "reconnecting";
-  /** The place in the queue, from 1. */
+  /** The place in the queue: 1 is next. */
   position?: number | undefined;
   /** Since the state began. */
   elapsedMs: number;
+  /** How long the state will probably go on. */
   etaMs?: number | undefined;
   tokens?: number | undefined;
   tokensPerSecond?: number | undefined;

@@ -25,11 +25,15 @@ UPSTREAM_CODES: Final = tuple(code for code in STATUS if code.startswith("upstre
 
 
 class Load(Struct, frozen=True):
-    """How many answers have a slot, how many wait for one, and how many subscribers there are."""
+    """How many answers are produced, how many wait for others, and how many subscribers there are.
+
+    `eta` is the seconds until it is probably the turn of all who wait.
+    """
 
     active: int
     queued: int
     subscribers: int
+    eta: float = 0.0
 
 
 class Histogram:
@@ -140,6 +144,7 @@ def _gauges(load: Load) -> "Iterator[Metric]":
 
     yield GaugeMetricFamily("chatproxy_active_generations", "Answers being generated.", load.active)
     yield GaugeMetricFamily("chatproxy_queued_generations", "Answers waiting in the queue.", load.queued)
+    yield GaugeMetricFamily("chatproxy_queue_eta_seconds", "Until all that wait have their turn.", load.eta)
     yield GaugeMetricFamily("chatproxy_subscribers", "Readers of unfinished answers.", load.subscribers)
     build = GaugeMetricFamily("chatproxy_build_info", "Version of chatproxy.", labels=("version",))
     build.add_metric((__version__,), 1)

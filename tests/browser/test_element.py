@@ -560,6 +560,14 @@ async def test_the_status_line_follows_the_status_events(site: Site) -> None:
     status = page.locator(STATUS)
     await expect(status).to_have_text("Queued, 3rd in line")
     await page.clock.pause_at("2100-01-01")  # from here on, the test moves the clock
+    await say(page, queued | {"position": 2, "etaMs": 130_000})
+    await expect(status).to_have_text("Queued, 2nd in line, about 2 min")
+    await say(page, queued | {"position": 1, "etaMs": 31_000})
+    await expect(status).to_have_text("Queued, 1st in line, about 35 s")
+    await page.clock.run_for(3000)
+    await expect(status).to_have_text("Queued, 1st in line, about 30 s")
+    await page.clock.run_for(30_000)  # it is late, and nobody knows how much
+    await expect(status).to_have_text("Queued, 1st in line")
     await say(page, {"type": "status", "state": "loading", "elapsedMs": 12_000})
     await expect(status).to_have_text("Loading model, 12 s")
     await page.clock.run_for(1000)

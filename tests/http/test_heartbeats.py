@@ -113,8 +113,9 @@ async def test_a_status_has_no_cursor(lively: Client, fake: FakeOllama) -> None:
     assert [set(status) - allowed for status in statuses] == [set()] * len(statuses)
 
 
-async def test_a_change_of_state_is_sent_at_once(client: Client, fake: FakeOllama) -> None:
+async def test_a_change_of_state_is_sent_at_once(serve: Serve, fake: FakeOllama) -> None:
     """This server's heartbeats are ten seconds apart, so that none is among these."""
+    client = await serve(ollama_num_parallel=2)
     gates = [Gate() for _ in range(3)]
     scripts = [Script(answer("One two."), head=gate) for gate in gates]
     fake.script = lambda request: scripts[len(fake.chats) - 1]

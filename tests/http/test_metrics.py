@@ -23,6 +23,7 @@ NAMES: Final = {
     "chatproxy_passed": "counter",
     "chatproxy_active_generations": "gauge",
     "chatproxy_queued_generations": "gauge",
+    "chatproxy_queue_eta_seconds": "gauge",
     "chatproxy_subscribers": "gauge",
     "chatproxy_time_to_first_token_seconds": "histogram",
     "chatproxy_tokens": "counter",
@@ -132,6 +133,7 @@ async def test_gauges_count_what_is_in_progress(serve: Serve, fake: FakeOllama) 
             found = await samples(client)
             assert found["chatproxy_active_generations"] == 1
             assert found["chatproxy_queued_generations"] == 1
+            assert found["chatproxy_queue_eta_seconds"] > 0
             assert found["chatproxy_subscribers"] == 3
         await client.cancel(first, stream.answer_id)
         await fake.arrived(2)
@@ -139,8 +141,8 @@ async def test_gauges_count_what_is_in_progress(serve: Serve, fake: FakeOllama) 
         await waiting.rest()
     found = await samples(client)
     assert outcomes(found) == {one("cancelled"): 1, one("complete"): 1}
-    names = ("active_generations", "queued_generations", "subscribers")
-    assert [found[f"chatproxy_{name}"] for name in names] == [0, 0, 0]
+    names = ("active_generations", "queued_generations", "queue_eta_seconds", "subscribers")
+    assert [found[f"chatproxy_{name}"] for name in names] == [0, 0, 0, 0]
 
 
 @pytest.fixture

@@ -124,8 +124,8 @@ def fault(request: pytest.FixtureRequest) -> Fault:
 
 @pytest.fixture
 async def impatient(serve: Serve, fault: Fault) -> Client:
-    """A server that waits a second for Ollama if the fault is a silence; otherwise as long as it takes."""
-    limit = 1.0 if fault.code == "upstream_timeout" else 60.0
+    """A server that waits a second for Ollama if the fault is a silence or a full queue; else a minute."""
+    limit = 1.0 if fault.code == "upstream_timeout" or fault is FAULTS["503"] else 60.0
     return await serve(first_token_timeout=limit, token_timeout=limit)
 
 
@@ -175,7 +175,8 @@ async def test_a_fault_ends_a_waiting_request_with_a_status(
 
 
 @pytest.mark.parametrize("name", REFUSALS)
-async def test_a_refusal_is_in_ollamas_own_words(client: Client, fake: FakeOllama, name: str) -> None:
+async def test_a_refusal_is_in_ollamas_own_words(serve: Serve, fake: FakeOllama, name: str) -> None:
+    client = await serve(first_token_timeout=1.0)
     status = about(name)["status"]
     fake.script = Script([recorded(name)], status=status, content_type=JSON)
     stream = await client.ask(await client.new_session())

@@ -11,6 +11,14 @@ const ENDINGS = /** @type {Record<Intl.LDMLPluralRule, string>} */ ({
 /** @param {number} number */
 const ordinal = (number) => `${number}${ENDINGS[ordinals.select(number)]}`;
 
+/**
+ * Say a time that is only estimated.
+ *
+ * @param {number} seconds
+ */
+const about = (seconds) =>
+  seconds < 60 ? `about ${Math.ceil(seconds / 5) * 5} s` : `about ${Math.round(seconds / 60)} min`;
+
 /** @typedef {import("../chat-interface.js").Labels} Labels */
 
 /** @type {Labels} */
@@ -50,7 +58,8 @@ export const labels = {
   interrupted: "Interrupted: the server stopped before this answer was complete.",
   truncated: "Cut off at the length limit.",
   starting: "Sending",
-  queued: (position) => `Queued, ${ordinal(position)} in line`,
+  queued: (position, seconds) =>
+    `Queued, ${ordinal(position)} in line${seconds === undefined ? "" : `, ${about(seconds)}`}`,
   loading: (seconds) => `Loading model, ${seconds} s`,
   waiting: (seconds) => `Reading prompt, ${seconds} s`,
   generating: (tokensPerSecond) => `${tokensPerSecond.toFixed(tokensPerSecond < 10 ? 1 : 0)} tokens/s`,

@@ -15,6 +15,7 @@ export class StatusLine {
   #status = null;
   #thinking = false; // whether the newest text was
   #since = 0;
+  #due = NaN; // when the state will probably be over
   /** @type {ReturnType<typeof setInterval> | undefined} */
   #timer;
 
@@ -30,6 +31,7 @@ export class StatusLine {
     if (lost) this.onnotice(this.labels.reconnecting);
     this.#status = status;
     this.#since = performance.now() - (status.elapsedMs ?? 0);
+    this.#due = performance.now() + (status.etaMs ?? NaN);
     this.#timer ??= setInterval(() => this.#render(), 1000);
     this.#render();
   }
@@ -65,11 +67,12 @@ export class StatusLine {
     const { labels } = this;
     const { state, position, tokensPerSecond } = this.#status;
     const seconds = Math.floor((performance.now() - this.#since) / 1000);
+    const left = Math.ceil((this.#due - performance.now()) / 1000);
     switch (state) {
       case "starting":
         return labels.starting;
       case "queued":
-        return labels.queued(position ?? 1);
+        return labels.queued(position ?? 1, left > 0 ? left : undefined);
       case "loading":
         return labels.loading(seconds);
       case "waiting":

@@ -102,6 +102,7 @@ async def get_readiness(request: web.Request) -> web.StreamResponse:
 )
 async def get_metrics(request: web.Request) -> web.StreamResponse:
     app = request.app
-    load = Load(app[QUEUE].running, app[QUEUE].waiting, app[REGISTRY].subscribers)
+    queue = app[QUEUE]
+    load = Load(queue.active, queue.queued, app[REGISTRY].subscribers, queue.eta)
     page = app[METRICS].page(load)
     return web.Response(body=page, headers={"Content-Type": "text/plain; version=0.0.4; charset=utf-8"})

@@ -10,8 +10,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from chatproxy.errors import ChatError
-from chatproxy.generation.queue import BODIES, PROMPTS, SMALL, Queue, Ticket
+from chatproxy.generation.line import Ticket
+from chatproxy.generation.queue import BODIES, PROMPTS, SMALL, Queue
 from chatproxy.models.catalog import Runner
+from chatproxy.models.pace import UNKNOWN
 
 MODEL: Final = Runner("m")
 OTHER: Final = Runner("other")
@@ -22,7 +24,7 @@ def join(queue: Queue, number: int, model: Runner = MODEL) -> list[Ticket]:
 
 
 def admitted(ticket: Ticket) -> bool:
-    return ticket.position == 0
+    return ticket.has_slot
 
 
 def places(tickets: list[Ticket]) -> list[int]:
@@ -37,18 +39,17 @@ def test_first_come_first_served() -> None:
     assert [admitted(ticket) for ticket in tickets[1:]] == [True, False, False]
 
 
-async def test_a_waiting_ticket_is_called_with_its_position_whenever_it_changes() -> None:
+async def test_a_ticket_is_called_whenever_its_position_changes() -> None:
     tickets = join(Queue(1, 10), 4)
     positions: dict[int, list[int]] = {number: [] for number in range(4)}
-    waiting = [
-        asyncio.create_task(ticket.wait_for_slot(positions[number].append))
-        for number, ticket in enumerate(tickets)
-    ]
+    for number, ticket in enumerate(tickets):
+        ticket.follow(lambda ticket=ticket, told=positions[number]: told.append(ticket.position))  # type: ignore[misc]
+    waiting = [asyncio.create_task(ticket.wait_for_slot()) for ticket in tickets]
     await asyncio.sleep(0)
     tickets[2].leave()  # gives up waiting: only the one behind it moves
     tickets[0].leave()
     await asyncio.gather(waiting[0], waiting[1])
-    assert positions == {0: [], 1: [1], 2: [2], 3: [3, 2, 1]}
+    assert positions == {0: [], 1: [0], 2: [], 3: [2, 1]}
     assert not waiting[3].done()
     for task in waiting[2:]:
         task.cancel()
@@ -131,9 +132,11 @@ def test_what_runs_elsewhere_is_bound_by_the_limit_of_all_alone(parallel: int | 
 def test_models_wait_apart_and_count_together() -> None:
     queue = Queue(3, 512)
     small, large = join(queue, 3, Runner("small")), join(queue, 3, Runner("large"))
-    assert (places(small), places(large)) == ([0, 0, 1], [0, 1, 2])
+    assert [admitted(ticket) for ticket in (*small, *large)] == [True, True, False, True, False, False]
+    assert (places(small), places(large)) == ([0, 1, 2], [0, 1, 2])
     small[0].leave()
-    assert (places(small[1:]), places(large)) == ([0, 0], [0, 1, 2])
+    assert [admitted(ticket) for ticket in (*small[1:], *large)] == [True, True, True, False, False]
+    assert (places(small[1:]), places(large)) == ([0, 1], [0, 1, 2])
 
 
 async def test_leaving_twice_is_leaving_once() -> None:
@@ -150,13 +153,14 @@ async def test_leaving_twice_is_leaving_once() -> None:
 async def test_what_has_ended_does_not_run_together_with_what_begins() -> None:
     """Ollama runs one at a time here, and the end of one came in one read with its beginning."""
     queue = Queue(10, 10)
-    first, second, third = join(queue, 3)
+    first, second, third, fourth = join(queue, 4)
     first.text_started()
     await asyncio.sleep(0)
     second.text_ended()
     second.text_started()
     await asyncio.sleep(0)
-    assert not admitted(third)
+    assert admitted(third)
+    assert not admitted(fourth)
 
 
 HALF = PROMPTS.most // 2
@@ -206,7 +210,7 @@ def test_a_prompt_that_was_taken_is_taken_along_to_another_model() -> None:
     queue = Queue(2, 10)
     first = queue.join("a", MODEL, HALF, PROMPTS)
     queue.join("b", MODEL, HALF // 2, PROMPTS)
-    assert admitted(first.rejoin(OTHER))
+    assert admitted(first.rejoin(OTHER, UNKNOWN))
 
 
 def test_a_user_who_fills_the_queue_leaves_a_place_for_each_other() -> None:
@@ -307,11 +311,11 @@ class Model:
 
     def step(self, act: Callable[[], list[Ticket]]) -> None:
         """Let `act` change something; it returns the tickets that are new."""
-        waiting = [ticket for ticket in self.tickets if ticket.position]
+        waiting = [ticket for ticket in self.tickets if not admitted(ticket)]
         self.tickets += act()
         self.most_askers = max(self.most_askers, len({ticket.asker for ticket in self.tickets}))
         self.check_positions()
-        self.check_grants([ticket for ticket in waiting if not ticket.position and ticket in self.tickets])
+        self.check_grants([ticket for ticket in waiting if admitted(ticket) and ticket in self.tickets])
 
     def leave(self, ticket: Ticket) -> list[Ticket]:
         self.tickets.remove(ticket)
@@ -319,14 +323,15 @@ class Model:
         return []
 
     def check_positions(self) -> None:
-        running = Counter(ticket.runner for ticket in self.tickets if not ticket.position)
+        running = Counter(ticket.runner for ticket in self.tickets if admitted(ticket))
         for runner in {ticket.runner for ticket in self.tickets}:
             line = [ticket for ticket in self.tickets if ticket.runner == runner and ticket.position]
             assert sorted(places(line)) == list(range(1, len(line) + 1))
             for asker in {ticket.asker for ticket in line}:
                 own = [ticket.position for ticket in line if ticket.asker == asker]
                 assert own == sorted(own)
-            if line:
+            assert max(places([ticket for ticket in self.tickets if admitted(ticket)])) <= 1
+            if not all(admitted(ticket) for ticket in line):
                 assert running[runner] == 2 or running.total() == self.most_running
         assert (self.queue.running, self.queue.waiting) == (
             running.total(),
@@ -336,14 +341,14 @@ class Model:
     def check_grants(self, granted: list[Ticket]) -> None:
         for ticket in granted:
             line = [other for other in self.tickets if other.runner == ticket.runner]
-            slots = Counter(other.asker for other in line if not other.position and other not in granted)
-            others = [other for other in line if other.position or other in granted]
+            slots = Counter(other.asker for other in line if admitted(other) and other not in granted)
+            others = [other for other in line if not admitted(other) or other in granted]
             assert slots[ticket.asker] <= min(slots[other.asker] for other in others) + len(granted) - 1
-        with_slot = {ticket.asker for ticket in self.tickets if not ticket.position}
-        in_line = {(ticket.asker, ticket.runner) for ticket in self.tickets if not ticket.position}
-        full = Counter(ticket.runner for ticket in self.tickets if not ticket.position)
+        with_slot = {ticket.asker for ticket in self.tickets if admitted(ticket)}
+        in_line = {(ticket.asker, ticket.runner) for ticket in self.tickets if admitted(ticket)}
+        full = Counter(ticket.runner for ticket in self.tickets if admitted(ticket))
         for ticket in self.tickets:
-            if not ticket.position:
+            if admitted(ticket):
                 continue
             here = sum(other.runner == ticket.runner for other in granted)
             if (ticket.asker, ticket.runner) in in_line or (
@@ -357,7 +362,7 @@ class Model:
             first = all(
                 other is ticket or other.number > ticket.number
                 for other in self.tickets
-                if other.position and other.runner == ticket.runner and other.asker == ticket.asker
+                if not admitted(other) and other.runner == ticket.runner and other.asker == ticket.asker
             )
             if first:
                 assert self.passed_over[ticket] <= 5 * self.most_askers
@@ -373,7 +378,7 @@ def test_everybody_is_served_in_turn(data: st.DataObject) -> None:
     runners = [Runner(name) for name in "xyz"]
     for _ in range(data.draw(st.integers(1, 80))):
         kind = data.draw(st.sampled_from(["join", "join", "end", "end", "give up"]))
-        chosen = [ticket for ticket in model.tickets if (ticket.position > 0) == (kind == "give up")]
+        chosen = [ticket for ticket in model.tickets if admitted(ticket) != (kind == "give up")]
         if kind == "join" or not chosen:
             asker, runner = data.draw(st.sampled_from("abcdefgh")), data.draw(st.sampled_from(runners))
             model.step(lambda asker=asker, runner=runner: [queue.join(asker, runner, 0, PROMPTS)])  # type: ignore[misc]
@@ -381,4 +386,4 @@ def test_everybody_is_served_in_turn(data: st.DataObject) -> None:
             ticket = data.draw(st.sampled_from(chosen))
             model.step(lambda ticket=ticket: model.leave(ticket))  # type: ignore[misc]
     while model.tickets:  # nothing is left over
-        model.step(lambda: model.leave(next(ticket for ticket in model.tickets if not ticket.position)))
+        model.step(lambda: model.leave(next(ticket for ticket in model.tickets if admitted(ticket))))

@@ -28,8 +28,10 @@ from chatproxy.background import background, interruptible, repeat
 from chatproxy.config import Config
 from chatproxy.errors import ChatError, shutting_down
 from chatproxy.fair import FairSlots
-from chatproxy.generation.queue import BODIES, Ticket
+from chatproxy.generation.line import Ticket
+from chatproxy.generation.queue import BODIES
 from chatproxy.models.catalog import KnownModel, Runner
+from chatproxy.models.pace import pace_of
 from chatproxy.ollama.exchange import Exchange, Head
 from chatproxy.ollama.wire import upstream_incomplete, upstream_invalid
 from chatproxy.web.faces.dialects import dialect_at, path_of
@@ -315,9 +317,9 @@ class Passage:
             self._streams = QUEUED[self._path] if wanted.stream is None else wanted.stream
             runner = await self._runner()
             joined = monotonic()
-            self._ticket = self._app[QUEUE].join(who, runner, self._size, BODIES)
+            self._ticket = self._app[QUEUE].join(who, runner, self._size, BODIES, pace_of(self._known))
             place.callback(self._ticket.leave)
-        await self._ticket.wait_for_slot(lambda position: None)
+        await self._ticket.wait_for_slot()
         self._waited = monotonic() - joined
         await self._send()
 
