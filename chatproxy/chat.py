@@ -21,9 +21,9 @@ from chatproxy.config import Config
 from chatproxy.cursor import Cursor
 from chatproxy.errors import ChatError, shutting_down
 from chatproxy.generation.generation import AGAIN, CANCELLED
-from chatproxy.generation.line import Ticket
 from chatproxy.generation.queue import PROMPTS, Queue
 from chatproxy.generation.registry import GenerationRegistry
+from chatproxy.generation.ticket import Ticket
 from chatproxy.generation.upstream import UpstreamCall
 from chatproxy.models.catalog import ModelCatalog
 from chatproxy.models.pace import pace_of

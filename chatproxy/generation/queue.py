@@ -6,11 +6,10 @@ bottleneck, the next slot is for the runner that the asker whose turn it is over
 the one at position 1. A position is the one that the turns give as things are.
 
 Ollama produces one answer per runner at a time unless configured otherwise, and does not report the number.
-So unless the number is set, each runner's limit is twice the most answers seen generating at once, but at
-least two. That keeps Ollama's own queue supplied; if it produces answers in parallel, this is seen and raises
-the limit. All others wait here. What was seen of a runner is forgotten once it has nothing to do: Ollama may
-be configured otherwise by then. A remote runner has no limit of its own: Ollama passes on at once what is for
-it.
+So unless the number is set, each runner's limit is twice the most answers seen generating at once. That keeps
+Ollama's own queue supplied; if it produces answers in parallel, this is seen and raises the limit. All others
+wait here. As Ollama may be configured otherwise one day, what a number of later answers do not confirm is
+forgotten. A remote runner has no limit of its own: Ollama passes on at once what is for it.
 
 None of those who ask takes all the places to wait in (`fair.has_room`) or all the bytes of a `Room`: each may
 have half of those that the others leave.
@@ -26,7 +25,8 @@ from chatproxy import clock
 from chatproxy.background import background, repeat
 from chatproxy.errors import ChatError
 from chatproxy.fair import Turns, has_room
-from chatproxy.generation.line import Durations, Line, Room, Ticket
+from chatproxy.generation.line import Experience, Line
+from chatproxy.generation.ticket import Room, Ticket
 from chatproxy.models.catalog import Runner
 from chatproxy.models.pace import UNKNOWN, Pace
 
@@ -34,7 +34,7 @@ SMALL: Final = 64 * 1024  # bytes; always taken, because places are few
 PROMPTS: Final = Room(96 * 1024 * 1024)  # of messages of sessions
 BODIES: Final = Room(512 * 1024 * 1024)  # of requests that are passed on
 TICK: Final = 0.25  # seconds between two looks at what nobody reports: that time passes
-MOST_RUNNERS: Final = 64  # whose durations are known
+MOST_RUNNERS: Final = 64  # with which there is experience
 
 
 class Queue:
@@ -46,7 +46,7 @@ class Queue:
         self._max_waiting = max_waiting
         self._parallel = parallel
         self._lines: dict[Runner, Line] = {}  # that have tickets
-        self._durations: dict[Runner, Durations] = {}  # in the order in which they were last needed
+        self._experience: dict[Runner, Experience] = {}  # in the order in which it was last needed
         self._turns = Turns()
         self._numbers = count()
 
@@ -162,11 +162,11 @@ class Queue:
                 line.correct()
 
     def _new_line(self, runner: Runner) -> Line:
-        durations = self._durations.pop(runner, None) or Durations()
-        self._durations[runner] = durations
-        while len(self._durations) > MOST_RUNNERS:
-            del self._durations[next(iter(self._durations))]
-        return Line(self._max_running if runner.remote else self._parallel, durations)
+        experience = self._experience.pop(runner, None) or Experience()
+        self._experience[runner] = experience
+        while len(self._experience) > MOST_RUNNERS:
+            del self._experience[next(iter(self._experience))]
+        return Line(self._max_running if runner.remote else self._parallel, experience)
 
     def _waiting(self) -> Iterator[Ticket]:
         return chain.from_iterable(line.waiting for line in self._lines.values())

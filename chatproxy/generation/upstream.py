@@ -20,7 +20,7 @@ from chatproxy import clock
 from chatproxy.answers.answer import Answer
 from chatproxy.background import background
 from chatproxy.errors import ChatError
-from chatproxy.generation.line import Ticket
+from chatproxy.generation.ticket import Ticket
 from chatproxy.models.catalog import KnownModel, ModelCatalog
 from chatproxy.models.measured import possible
 from chatproxy.models.pace import pace_of

@@ -25,8 +25,8 @@ from sockets import opened, request
 from waiting import until
 
 from chatproxy import Config, create_app
-from chatproxy.generation.line import Ticket
 from chatproxy.generation.queue import Queue
+from chatproxy.generation.ticket import Ticket
 from chatproxy.models.catalog import KnownModel, ModelCatalog
 from chatproxy.prompt import plan
 from chatproxy.prompt.plan import Plan, Planner

@@ -10,8 +10,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from chatproxy.errors import ChatError
-from chatproxy.generation.line import Ticket
+from chatproxy.generation.line import STARTS
 from chatproxy.generation.queue import BODIES, PROMPTS, SMALL, Queue
+from chatproxy.generation.ticket import Ticket
 from chatproxy.models.catalog import Runner
 from chatproxy.models.pace import UNKNOWN
 
@@ -89,18 +90,44 @@ async def test_the_limit_of_a_model_is_learned() -> None:
     assert sum(admitted(ticket) for ticket in tickets) == 8
 
 
-async def test_what_was_learned_is_forgotten_once_a_model_has_nothing_to_do() -> None:
+async def test_what_was_learned_is_forgotten_if_it_is_not_confirmed() -> None:
     queue = Queue(64, 512)
-    burst = join(queue, 2)
-    for ticket in burst:
+    tickets = join(queue, 2)
+    for ticket in tickets:
         ticket.text_started()
         await asyncio.sleep(0)
-    burst[0].leave()
-    others = join(queue, 5)
-    assert sum(admitted(ticket) for ticket in others) == 3
-    for ticket in (burst[1], *others):
+    for ticket in tickets:
         ticket.leave()
-    assert sum(admitted(ticket) for ticket in join(queue, 5)) == 2
+    tickets = join(queue, 5)
+    assert sum(admitted(ticket) for ticket in tickets) == 4
+    for _ in range(STARTS + 1):  # Ollama was restarted, and produces one at a time now
+        assert sum(admitted(ticket) for ticket in tickets) == 4
+        tickets[0].text_started()
+        await asyncio.sleep(0)
+        tickets[0].text_ended()
+        await asyncio.sleep(0)
+        tickets.pop(0).leave()
+        tickets += join(queue, 1)
+    assert sum(admitted(ticket) for ticket in tickets) == 3  # one of them had its slot already
+    assert places(tickets) == [0, 1, 2, 3, 4]
+
+
+async def test_one_after_the_other_shows_nothing_about_how_many_at_once() -> None:
+    queue = Queue(64, 512)
+    tickets = join(queue, 2)
+    for ticket in tickets:
+        ticket.text_started()
+        await asyncio.sleep(0)
+    for ticket in tickets:
+        ticket.leave()
+    for _ in range(2 * STARTS):
+        (ticket,) = join(queue, 1)
+        ticket.text_started()
+        await asyncio.sleep(0)
+        ticket.text_ended()
+        await asyncio.sleep(0)
+        ticket.leave()
+    assert sum(admitted(ticket) for ticket in join(queue, 5)) == 4
 
 
 async def test_what_shows_no_text_neither_raises_the_limit_nor_resets_it() -> None:

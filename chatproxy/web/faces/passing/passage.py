@@ -28,8 +28,8 @@ from chatproxy.background import background, interruptible, repeat
 from chatproxy.config import Config
 from chatproxy.errors import ChatError, shutting_down
 from chatproxy.fair import FairSlots
-from chatproxy.generation.line import Ticket
 from chatproxy.generation.queue import BODIES
+from chatproxy.generation.ticket import Ticket
 from chatproxy.models.catalog import KnownModel, Runner
 from chatproxy.models.pace import pace_of
 from chatproxy.ollama.exchange import Exchange, Head

@@ -1,0 +1,145 @@
+"""A ticket: who holds one has a place in the queue, then a slot, and then its turn.
+
+With a slot, a request may go to Ollama. It is its turn when nobody is before it there, either.
+"""
+
+import asyncio
+from collections.abc import Callable
+from typing import Final, Protocol
+
+from msgspec import Struct
+
+from chatproxy import clock
+from chatproxy.models.catalog import Runner
+from chatproxy.models.pace import Pace
+
+DRIFT: Final = 0.25  # of the time that was told, by which a new estimate has to differ to be told
+LEAST_DRIFT: Final = 2.0  # seconds
+
+
+class Room(Struct, frozen=True):
+    """How many bytes a kind of ticket may hold: what is to be sent to Ollama, until its text begins."""
+
+    most: int
+
+
+class Keeper(Protocol):
+    """What a ticket needs of the `Queue`."""
+
+    def add(self, asker: str, runner: Runner, size: int, room: Room, pace: Pace) -> "Ticket":
+        """Return a ticket for another runner."""
+
+    def note_start(self, ticket: "Ticket") -> None:
+        """Note that its text is arriving."""
+
+    def note_end(self, ticket: "Ticket") -> None:
+        """Note that its text is complete."""
+
+    def take_back(self, ticket: "Ticket") -> None:
+        """Take its slot."""
+
+    def remove(self, ticket: "Ticket") -> None:
+        """Take its slot or its place."""
+
+
+class Ticket:
+    """A place in the queue, then a slot. `leave` gives up either, and is idempotent.
+
+    `position` is how many have to begin before it is its turn, itself included; 0 from then on. With a slot,
+    it is the turn of as many as Ollama is known to produce answers for at once.
+    """
+
+    def __init__(
+        self, keeper: Keeper, number: int, asker: str, runner: Runner, size: int, room: Room, pace: Pace
+    ) -> None:
+        self.number = number  # in the order in which tickets came
+        self.asker = asker
+        self.runner = runner
+        self.size = size  # bytes of the room that it holds
+        self.room = room
+        self.pace = pace  # of its model, as far as is known
+        self.position = 0
+        self.due = 0.0  # while it has a position: when it will probably be its turn, on `clock`
+        self.turn_at: float | None = None  # since when it is its turn, on `clock`
+        self.text_at: float | None = None  # since when its text arrives
+        self.has_waited = False  # for others, so that the model was loaded when it was its turn
+        self.ended = False  # its text is complete
+        self.slot_number: int | None = None  # in the order in which slots were given, from the first one on
+        self.ends_before = 0  # how many answers of its runner had ended when it got its slot
+        self.has_slot = False
+        self._keeper = keeper
+        self._granted: asyncio.Future[None] | None = None  # only while it waits: tickets are many
+        self._moved: Callable[[], None] = lambda: None
+
+    @property
+    def eta_ms(self) -> int:
+        """How long it will probably take until it is its turn."""
+        return max(0, round((self.due - clock.now()) * 1000))
+
+    def follow(self, moved: Callable[[], None]) -> None:
+        """Have `moved` called whenever the position changes, or what is expected of it."""
+        self._moved = moved
+
+    async def wait_for_slot(self) -> None:
+        """Wait for a slot."""
+        if not self.has_slot:
+            self._granted = asyncio.get_running_loop().create_future()
+            await self._granted
+            self._granted = None
+
+    def text_started(self) -> None:
+        """Report that this answer's text is arriving; the queue counts how many generate at once.
+
+        It counts on the next turn of the loop, because another answer's end may still be read on this one.
+        """
+        self.text_at = clock.now()
+        asyncio.get_running_loop().call_soon(self._keeper.note_start, self)
+
+    def discard_body(self) -> None:
+        """Report that what was to be sent to Ollama is not needed any more."""
+        self.size = 0
+
+    def text_ended(self) -> None:
+        """Report that Ollama has done its work: the next one's turn comes before the slot is given up."""
+        if not self.ended:
+            self.ended = True
+            asyncio.get_running_loop().call_soon(self._keeper.note_end, self)
+
+    def refused(self) -> None:
+        """Report that Ollama had no room for the request. It waits for a slot again, before all others."""
+        self._keeper.take_back(self)
+
+    def leave(self) -> None:
+        """Give up the slot or the place."""
+        self._keeper.remove(self)
+
+    def rejoin(self, runner: Runner, pace: Pace) -> "Ticket":
+        """Leave, and join the queue of another runner, whatever it holds. Raises `overloaded`."""
+        self.leave()
+        return self._keeper.add(self.asker, runner, self.size, self.room, pace)
+
+    def grant(self, slot_number: int) -> None:
+        """Give it a slot. Called by the line."""
+        self.has_slot = True
+        if self.slot_number is None:
+            self.slot_number = slot_number
+        if self._granted is not None and not self._granted.done():
+            self._granted.set_result(None)
+
+    def move_to(self, position: int, due: float) -> None:
+        """Set the position, and when it will probably be its turn. Called by the line."""
+        if position:
+            self.turn_at = None
+            self.has_waited = True
+        elif self.turn_at is None:
+            self.turn_at = clock.now()
+        if position != self.position:
+            self.position = position
+            self.due = due
+            self._moved()
+
+    def expect(self, due: float) -> None:
+        """Correct when it will probably be its turn, if the difference matters. Called by the line."""
+        if abs(due - self.due) > max(LEAST_DRIFT, DRIFT * (self.due - clock.now())):
+            self.due = due
+            self._moved()
