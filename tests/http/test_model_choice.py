@@ -908,7 +908,7 @@ async def test_names_of_the_same_weights_wait_in_one_line(fake: FakeOllama, clie
         for place, model in enumerate([MODEL, ECHO, MODEL, ECHO]):
             sending = client.sending(await client.new_session(), model=model)
             streams.append(await open_streams.enter_async_context(sending))
-            expected = ("waiting", None) if place < 2 else ("queued", place - 1)
+            expected = ("queued", place) if place else ("waiting", None)
             await until_state(streams[-1], *expected)
         assert asked(fake) == [MODEL, ECHO]
         head.open()
