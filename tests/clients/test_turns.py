@@ -92,7 +92,7 @@ async def test_one_request_behind_a_hundred_of_another_user_is_next(
 
 async def test_sessions_and_passed_requests_have_places_in_one_line(serve: Serve, fake: FakeOllama) -> None:
     head = hold_all(fake)
-    client = await serve(max_concurrent_generations=2)
+    client = await serve(max_concurrent_generations=2, ollama_num_parallel=2)
     async with asyncio.TaskGroup() as tasks, AsyncExitStack() as stack:
         crowd = Crowd(client, tasks)
         for path in (*PASSED, PASSED[0]):

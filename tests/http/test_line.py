@@ -1,12 +1,14 @@
 """The line in front of Ollama: users take turns, with the positions that they are told."""
 
+import asyncio
+from collections.abc import Callable
 from contextlib import AsyncExitStack
 from typing import Any, Final
 
 import aiohttp
 import pytest
 from chat_client import Client, Serve, Stream
-from fake_ollama import FakeOllama, Gate, Script, answer
+from fake_ollama import MODEL, FakeOllama, Gate, Request, Script, answer
 
 HEADER: Final = "X-Forwarded-User"
 
@@ -112,3 +114,59 @@ async def test_so_many_of_a_model_go_to_ollama_at_once(
             await stream.rest()
     if number and number != "four":
         assert fake.peak == running
+
+
+# -- what is sent to Ollama and waits there
+
+
+def one_at_a_time(gate: Gate) -> Callable[[Request], Script]:
+    """Answer the first request for a second and a half, and the others when the gate is open."""
+    first = Script(answer("One two three four"), delays=[0.3] * 5)
+    scripts = iter([first])
+    return lambda request: next(scripts, Script(answer("Hi"), head=gate))
+
+
+async def test_while_others_are_answered_no_time_runs_out(serve: Serve, fake: FakeOllama) -> None:
+    fake.script = one_at_a_time(gate := Gate())
+    client = await serve(first_token_timeout=0.6, max_answer_seconds=2)
+    async with AsyncExitStack() as stack:
+        crowd = Crowd(client, stack)
+        first = await crowd.send("", "first")
+        await first.until("chunk")
+        second = await crowd.send("", "second")
+        assert await position(second) == 1
+        await fake.arrived(2)
+        await first.until("done")
+        assert (await second.until("status"))["state"] in ("waiting", "loading")
+        gate.open()
+        assert (await second.rest())[-1]["type"] == "done"
+
+
+async def test_when_it_is_its_turn_the_time_runs(serve: Serve, fake: FakeOllama) -> None:
+    fake.script = one_at_a_time(Gate())
+    client = await serve(first_token_timeout=0.6)
+    async with AsyncExitStack() as stack:
+        crowd = Crowd(client, stack)
+        first = await crowd.send("", "first")
+        await first.until("chunk")
+        second = await crowd.send("", "second")
+        await first.until("done")
+        assert (await second.rest())[-1]["code"] == "upstream_timeout"
+
+
+async def test_what_is_passed_on_waits_for_others_without_a_limit_too(serve: Serve, fake: FakeOllama) -> None:
+    fake.script = one_at_a_time(gate := Gate())
+    client = await serve(first_token_timeout=0.6)
+    async with AsyncExitStack() as stack:
+        crowd = Crowd(client, stack)
+        first = await crowd.send("", "first")
+        await first.until("chunk")
+        passed = {"model": MODEL, "messages": [{"role": "user", "content": "Hello"}]}
+        asking = asyncio.create_task(client.http.post(client.url("/api/chat"), json=passed))
+        await fake.arrived(2)
+        await first.until("done")
+        gate.open()
+        async with await asking as response:
+            assert response.status == 200
+            assert response.headers["Server-Timing"].startswith("queue;dur=1")  # a second and more
+            assert b'"done":true' in await response.read()

@@ -3,6 +3,7 @@
 import asyncio
 import json
 import re
+from dataclasses import replace
 from typing import Any, Final
 
 import aiohttp
@@ -296,7 +297,8 @@ async def test_a_client_that_leaves_stops_its_answer(
     assert (await call(client, "POST", "/api/chat", json=CHAT)).status == 200
 
 
-async def test_a_client_that_leaves_the_line_is_never_asked_for(client: Client, fake: FakeOllama) -> None:
+async def test_a_client_that_leaves_the_line_is_never_asked_for(serve: Serve, fake: FakeOllama) -> None:
+    client = await serve(ollama_num_parallel="2")
     gate = Gate()
     fake.script = Script(answer("Hello"), gate=gate)
     first = [asyncio.create_task(call(client, "POST", "/api/chat", json=CHAT)) for _ in range(2)]
@@ -345,7 +347,7 @@ async def test_a_full_line_says_when_to_come_again(serve: Serve, fake: FakeOllam
 async def test_a_shutdown_has_a_last_word_for_everyone(
     start: Start, config: Config, fake: FakeOllama
 ) -> None:
-    server = await start(create_app(config))
+    server = await start(create_app(replace(config, ollama_num_parallel=2)))
     gate = Gate()
     fake.script = Script(answer("Hello you there"), gate=gate)
     asked = [asyncio.create_task(call(server.client, "POST", "/api/chat", json=CHAT)) for _ in range(3)]

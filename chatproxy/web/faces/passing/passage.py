@@ -164,7 +164,8 @@ class Passage:
         self._path = _plain(path)
         self._dialect = dialect_at(self._path)
         self._began = monotonic()
-        self._waited = 0.0  # seconds in the queue
+        self._joined = 0.0  # when it joined the queue, on `clock`
+        self._waited = 0.0  # seconds until it was its turn
         self._ticket: Ticket | None = None
         self._known: KnownModel | None = None
         self._model = ""
@@ -316,11 +317,11 @@ class Passage:
             self._model = wanted.model
             self._streams = QUEUED[self._path] if wanted.stream is None else wanted.stream
             runner = await self._runner()
-            joined = monotonic()
+            joined = clock.now()
             self._ticket = self._app[QUEUE].join(who, runner, self._size, BODIES, pace_of(self._known))
             place.callback(self._ticket.leave)
         await self._ticket.wait_for_slot()
-        self._waited = monotonic() - joined
+        self._joined, self._waited = joined, clock.now() - joined
         await self._send()
 
     async def _wait_for_head(self) -> None:
@@ -366,6 +367,8 @@ class Passage:
         for name in RESPONSE_HEADERS:
             if name in given:
                 response.headers[name] = given[name]
+        if self._ticket is not None and self._ticket.turn_at is not None:
+            self._waited = self._ticket.turn_at - self._joined
         response.headers["X-Accel-Buffering"] = "no"
         response.headers["Server-Timing"] = f"queue;dur={self._waited * 1000:.0f}"
         if "content-length" in given:
@@ -425,9 +428,14 @@ class Passage:
         """Return `upstream_timeout` if Ollama has been silent for too long."""
         if self._exchange is None or self._over or self._is_full:
             return None
+        turn_at = 0.0
+        if self._ticket is not None and self._outlet is None:
+            if self._ticket.position:  # Ollama answers others first
+                return None
+            turn_at = self._ticket.turn_at or 0.0
         is_one_piece = self._path in QUEUED and not self._streams
         limit = ONE_PIECE_TIMEOUT if is_one_piece else self._config.first_token_timeout
-        if now - max(self._exchange.last_read, self._resumed) < limit:
+        if now - max(self._exchange.last_read, self._resumed, turn_at) < limit:
             return None
         remedy = "have the answer streamed" if is_one_piece else "raise FIRST_TOKEN_TIMEOUT"
         return ChatError("upstream_timeout", f"Ollama sent nothing for {limit:g} s; try again, or {remedy}.")
