@@ -140,7 +140,8 @@ class Line:
         """Set the positions of all, and when it will probably be their turn."""
         asked, queued = self._order()
         for ticket in asked:
-            ticket.move_to(0, 0.0)
+            if ticket.turn_at is None:
+                ticket.move_to(0, 0.0)
         for position, (ticket, due) in enumerate(self._estimates(asked, queued), start=1):
             ticket.move_to(position, due)
 
@@ -151,12 +152,11 @@ class Line:
 
     def _order(self) -> tuple[Sequence[Ticket], Sequence[Ticket]]:
         """Return those whose turn it is, and the others in the order of their turns."""
-        # Whoever has text was before the others, whatever the order was in which they were sent.
-        asked = sorted(
-            (ticket for ticket in self.running if not ticket.ended),
-            key=lambda ticket: ticket not in self._generating,
-        )
-        return asked[: self.places], [*asked[self.places :], *self.waiting]
+        asked, places = [ticket for ticket in self.running if not ticket.ended], self.places
+        if len(asked) > places:
+            # Whoever has text was before the others, whatever the order was in which they were sent.
+            asked.sort(key=lambda ticket: ticket not in self._generating)
+        return asked[:places], [*asked[places:], *self.waiting]
 
     def _estimates(self, asked: Sequence[Ticket], queued: Sequence[Ticket]) -> Iterator[tuple[Ticket, float]]:
         """Yield each of those who wait, and when it will probably be its turn, on `clock`."""
