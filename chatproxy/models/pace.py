@@ -4,11 +4,13 @@ A token takes as long as it takes to read what it needs of the weights: all of t
 speed is inverse to that size, and the estimate is that of the measured model whose size is nearest. Loading
 takes a second, and a time that is proportional to the whole size.
 
-Where nothing was measured, a modest computer is assumed. It also is for the loading of a model that is over
-five times as large as any that was seen loading, if that would take longer: small files are often in memory
-already, and such a large one may not fit in.
+Where nothing was measured, a modest computer is assumed. It also is for what is over five times as large as
+any model that was measured: small files are often in memory already, so that their loading tells little, and
+such a large one may not fit in. What does not fit is read from the disk, again for every token. Memory that
+is read faster is taken to be larger in proportion, as it usually is.
 """
 
+import re
 from bisect import bisect
 from collections.abc import Iterable, Sequence
 from math import log
@@ -20,10 +22,14 @@ from chatproxy.models.catalog import KnownModel
 
 ASSUMED_READING: Final = 50e9  # bytes per second of memory: two channels of DDR4
 ASSUMED_LOADING: Final = 0.25e9  # bytes per second of a disk
+ASSUMED_MEMORY: Final = 10e9  # bytes that a model may take: of 16 GB, what others leave
 PER_PARAMETER: Final = 0.5  # bytes at least, whatever the size of the file is said to be
 START: Final = 1.0  # seconds that loading takes whatever the size
-FAR: Final = 5.0  # how many times larger than one that was seen loading
+FAR: Final = 5.0  # how many times larger than one that was measured
 TYPICAL: Final = 200  # tokens in an answer
+
+# What names say of the billions of parameters that a token needs: "gemma3n:e4b", "LFM2-24B-A2B".
+_ACTIVE: Final = re.compile(r"\b[ae](\d{1,3}(?:\.\d{1,2})?)b\b", re.IGNORECASE)
 
 
 class Pace(Struct, frozen=True):
@@ -67,16 +73,25 @@ class Machine:
             for model in local
             if model.measured.load_ms is not None
         )
+        measured = [
+            _bytes(model) for model in local if model.tokens_per_second or model.measured.load_ms is not None
+        ]
+        reading = max((sample.size / sample.seconds for sample in self._tokens), default=0.0)
+        self._memory = max(
+            ASSUMED_MEMORY * max(1.0, reading / ASSUMED_READING), FAR * max(measured, default=0.0)
+        )
 
     def pace(self, model: KnownModel) -> Pace:
         """Return how fast a model is, or would be."""
         load = 0.0 if model.warm else self._load(model)
         if rate := model.tokens_per_second:
             return Pace(rate, load, measured=True)
-        seconds = _scaled(self._tokens, _read(model))
-        if seconds is None:
-            return Pace(ASSUMED_READING / _read(model), load, assumed=True)
-        return Pace(1 / seconds, load)
+        read = _read(model)
+        estimated = _scaled(self._tokens, read)
+        seconds = read / ASSUMED_READING if estimated is None else estimated
+        if not model.warm:  # what is loaded fits
+            seconds += read / ASSUMED_LOADING * max(0.0, 1 - self._memory / _bytes(model))
+        return Pace(1 / seconds, load, assumed=estimated is None)
 
     def _load(self, model: KnownModel) -> float:
         if model.measured.load_ms is not None:
@@ -114,4 +129,6 @@ def _bytes(model: KnownModel) -> float:
 
 def _read(model: KnownModel) -> float:
     """Return how much of them a token needs."""
-    return _bytes(model) * model.active
+    named = _ACTIVE.search(model.name.rpartition("/")[2])
+    active = float(named[1]) * 1e9 / model.size if named and model.size else 1.0
+    return _bytes(model) * min(model.active, active or 1.0)

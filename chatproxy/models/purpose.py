@@ -14,14 +14,32 @@ from chatproxy.ollama.client import Details
 # In a name, after its last slash: what the makers call models that do not converse, and their variants that
 # only go on with a text.
 _NO_CHAT: Final = re.compile(
-    r"embed|rerank|reward|guard|shield|function|tool-?use|xlam|nexusraven|\bdraft\b|translat|ocr\b|\btts\b"
-    r"|minicheck|nuextract|reader-?lm|[-:]base\b|:(\S*-)?(text|code)\b"
+    r"embed|\b(e5|bge|gte)\b|rerank|reward|\bp?rm\b|judge"  # vectors and scores
+    r"|guard|shield|safety|moderat|detect|classif|minicheck"
+    r"|function|\btool(?!s)(?!-call)|xlam|nexusraven|router"
+    r"|extract|reader-?lm|docling|ocr(\b|\d)|translat|\bmt\b|tts\b|speech|orpheus"
+    r"|\bdraft\b|[-:]base\b|\d[bm]-pt\b|:(\S*-)?(text|code|python)\b"
 )
 _ONE_SUBJECT: Final = re.compile(
-    r"code|devstral|sql|math|prover|medgemma|medllama|meditron|moondream|roleplay"
+    r"cod(e|ing)|devstral|\bswe\b|sql|math|llemma|prover"
+    r"|medgemma|medllama|meditron|medichat|\bmed(ical)?\b|\bbio|clinical|\blegal|\blaw\b|financ|cyber|\bsec\b"
+    r"|moondream|role-?play|\brp\b"
 )
-# The system prompt that a maker gives a general model says that it is an assistant, and little more.
-_ASSISTANT: Final = re.compile(r"\b(assistant|chatbot|language model|AI model)\b", re.IGNORECASE)
+# The system prompt that a maker gives a general model says that it is an assistant, who made it or how it is
+# to think, and little more.
+_MAKERS: Final = re.compile(
+    r"\b(assistant|assistente?n?|asistente|chatbot|language model|AI (model|system|that)"
+    r"|(built|created|developed|trained) by|thinking process)\b|助手|语言模型|アシスタント|어시스턴트",
+    re.IGNORECASE,
+)
+# One that gives it a part to play, or a subject.
+_PART: Final = re.compile(
+    r"\b(act(ing)? as|(answer|behave|respond|speak|talk|write) like|pretend|role-?play|in character|companion"
+    r"|expert)\b",
+    re.IGNORECASE,
+)
+_NAMED: Final = re.compile(r"\b(?:you are|your name is|named) ([a-z]+)")
+_STEM: Final = re.compile(r"[a-z]{3,}")
 
 
 class Purpose(IntEnum):
@@ -49,4 +67,15 @@ def purpose_of(name: str, details: Details) -> Purpose:
 def _is_character(details: Details) -> bool:
     """Return whether it has examples, or a system prompt that somebody else than its maker gave it."""
     system = details.system
-    return details.has_examples or bool(system and (details.parent or not _ASSISTANT.search(system)))
+    if not system or details.has_examples:
+        return details.has_examples
+    if _PART.search(system):
+        return True
+    return not _names_itself(details) and (bool(details.parent) or not _MAKERS.search(system))
+
+
+def _names_itself(details: Details) -> bool:
+    """Return whether the system prompt calls the model by the name of its family, as "You are Qwen" does."""
+    stems = [_STEM.match(name.lower()) for name in (details.family, details.basename)]
+    names = tuple([stem[0] for stem in stems if stem])
+    return any(name.startswith(names) for name in _NAMED.findall(details.system.lower()))

@@ -19,6 +19,9 @@ CHAT: Final = "{{ range .Messages }}<|{{ .Role }}|>{{ .Content }}{{ end }}<|assi
 BARE: Final = "{{ .Prompt }}"
 QWEN: Final = "You are Qwen, created by Alibaba Cloud. You are a helpful assistant."
 CAPTAIN: Final = "You are Captain Flint, who sails the southern seas. Answer as he would, in his words."
+LLAMA: Final = "You are a helpful, respectful and honest assistant. Always answer as helpfully as possible."
+MAGISTRAL: Final = "First draft your thinking process (inner monologue) until you arrive at a response."
+PHI: Final = "You are Phi, a language model trained by Microsoft to help users."
 MARIO: Final = "You are Mario from Super Mario Bros, acting as an assistant."
 NOTHING: Final[dict[str, Any]] = {}
 
@@ -151,6 +154,22 @@ LIBRARY: Final = {
             "hf.co/unsloth/gemma-3-4b-it-GGUF:Q4_K_M", 3.9, 2.5, family="gemma3", basename="Gemma-3-4B-It"
         ),
         Pulled("codefriend/llama3.2:3b", 3.2, 2.0, "tools"),
+        Pulled(
+            "qwen2:7b", 7.6, 4.4, "tools", family="qwen2", system="You are Qwen, created by Alibaba Cloud."
+        ),
+        Pulled("qwen-16k:latest", 7.6, 4.7, "tools", family="qwen2", system=QWEN, parent="qwen2.5:7b"),
+        Pulled("llama2:7b", 6.7, 3.8, system=LLAMA),
+        Pulled("reflection:8b", 8.0, 4.7, system="You are a world-class AI system, capable of reflection."),
+        Pulled("beluga:7b", 6.7, 3.8, system="You are Stable Beluga, an AI that follows instructions."),
+        Pulled("glm-zh:9b", 9.4, 5.5, family="chatglm", system="你是一个人工智能助手。"),
+        Pulled("kauderwelsch:8b", 8.0, 4.9, system="Ein Gespräch mit einem KI-Assistenten."),
+        Pulled("a1b/llama3.3:70b", 70.6, 42.5, "tools"),
+        Pulled("magistral:24b", 23.6, 14.3, "tools thinking", system=MAGISTRAL),
+        Pulled("phi4-reasoning:14b", 14.7, 11.1, family="phi3", system=PHI),
+        Pulled("gemma3n:e4b", 6.9, 7.5, family="gemma3n"),
+        Pulled("gemma4:e4b", 8.0, 9.6, "vision tools thinking", family="gemma4"),
+        Pulled("MFDoom/deepseek-r1-tool-calling:8b", 8.0, 4.9, "tools"),
+        Pulled("granite4:tiny-h", 6.9, 4.2, "tools insert", family="granitehybrid", experts=(6, 64)),
         Pulled("plain-text:latest", 0.494, 0.398, template=BARE, weights="qwen2.5:0.5b"),
         # For one subject
         Pulled("qwen2.5-coder:1.5b", 1.5, 0.99, "tools insert", family="qwen2", system=QWEN),
@@ -175,6 +194,18 @@ LIBRARY: Final = {
         Pulled("hf.co/bartowski/Qwen2.5-Coder-7B-Instruct-GGUF:Q4_K_M", 7.6, 4.7, "tools", family="qwen2"),
         Pulled("helper:latest", 7.6, 4.7, "tools", family="qwen2", basename="Qwen2.5-Coder"),
         Pulled("filler:latest", 7.6, 4.7, "insert"),
+        Pulled(
+            "phi4-mini-reasoning:3.8b",
+            3.8,
+            3.2,
+            family="phi3",
+            system="Your name is Phi, an AI math expert developed by Microsoft.",
+        ),
+        Pulled("hf.co/mradermacher/SWE-agent-LM-7B-GGUF:Q4_K_M", 7.6, 4.7, family="qwen2"),
+        Pulled("hf.co/TheBloke/BioMistral-7B-GGUF:Q4_K_M", 7.2, 4.4),
+        Pulled("hf.co/mradermacher/finance-Llama3-8B-GGUF:Q4_K_M", 8.0, 4.9),
+        Pulled("hf.co/Mungert/Foundation-Sec-8B-GGUF:Q4_K_M", 8.0, 4.9),
+        Pulled("hf.co/mradermacher/Psyonic-RP-8B-GGUF:Q4_K_M", 8.0, 4.9),
         # No use in a conversation
         Pulled("nomic-embed-text:latest", 0.137, 0.274, "embedding", family="nomic-bert"),
         Pulled("mxbai-embed-large:latest", 0.334, 0.67, "embedding", family="bert"),
@@ -201,7 +232,20 @@ LIBRARY: Final = {
         Pulled("llama3:8b-text", 8.0, 4.7),
         Pulled("codellama:7b-code", 6.7, 3.8),
         Pulled("hf.co/mlabonne/Mistral-7B-Base-GGUF:latest", 7.2, 4.4),
+        Pulled("hf.co/google/gemma-3-4b-pt-qat-q4_0-gguf:latest", 3.9, 3.2, family="gemma3"),
         Pulled("echo:latest", 7.2, 4.4, template=BARE),
+        Pulled("hf.co/intfloat/e5-mistral-7b-instruct-GGUF:Q4_K_M", 7.1, 4.4),
+        Pulled("hf.co/Alibaba-NLP/gte-Qwen2-7B-instruct-GGUF:Q4_K_M", 7.6, 4.7, family="qwen2"),
+        Pulled("hf.co/mradermacher/Qwen2.5-Math-PRM-7B-GGUF:Q4_K_M", 7.6, 4.7, family="qwen2"),
+        Pulled("hf.co/flowaicom/Flow-Judge-v0.1-GGUF:Q4_K_M", 3.8, 2.4, family="phi3"),
+        Pulled("hf.co/mradermacher/Nemotron-Content-Safety-8B-GGUF:Q4_K_M", 8.0, 4.9),
+        Pulled("hf.co/mradermacher/Prompt-Injection-Detector-1B-GGUF:Q4_K_M", 1.2, 0.8),
+        Pulled("hf.co/Team-ACE/ToolACE-8B-GGUF:Q4_K_M", 8.0, 4.9),
+        Pulled("hf.co/katanemo/Arch-Router-1.5B.gguf:Q4_K_M", 1.5, 1.0, family="qwen2"),
+        Pulled("hf.co/LiquidAI/LFM2-1.2B-Extract-GGUF:Q4_K_M", 1.2, 0.73, family="lfm2"),
+        Pulled("hf.co/ibm-granite/granite-docling-258M-GGUF:f16", 0.258, 0.5, "vision", family="granite"),
+        Pulled("hf.co/tencent/Hunyuan-MT-7B-GGUF:Q4_K_M", 7.5, 4.6, family="hunyuan-dense"),
+        Pulled("hf.co/OuteAI/OuteTTS-0.2-500M-GGUF:Q4_K_M", 0.5, 0.4, family="qwen2"),
         # Characters
         Pulled("captain:latest", 0.268, 0.29, family="gemma3", system=CAPTAIN, weights="gemma3:270m"),
         Pulled("captain:8b", 8.0, 4.9, "tools", system=CAPTAIN, weights="llama3.1:8b"),
@@ -209,6 +253,8 @@ LIBRARY: Final = {
         Pulled("mario:latest", 8.0, 4.9, "tools", system=MARIO, parent="llama3.1:8b"),
         Pulled("pirate:latest", 8.0, 4.9, "tools", examples=True),
         Pulled("samantha-mistral:7b", 7.2, 4.1, system="You are Samantha, a caring companion."),
+        Pulled("somebody/pirate:latest", 7.2, 4.1, system="You are a pirate assistant. Talk like a pirate."),
+        Pulled("marvin:latest", 8.0, 4.9, "tools", system="Du bist Marvin, ein paranoider Android."),
         Pulled("roleplay-hermes:7b", 7.2, 4.1),
         # A file of somebody's own, which is a general model all the same
         Pulled(
@@ -269,6 +315,32 @@ CASES: Final[list[tuple[str, list[str], dict[str, Any], str]]] = [
         {"rate": {"llama3.1:8b": 90}, "load": {"llama3.1:8b": 3}},
         "mistral-small:24b",
     ),
+    ("and one that says no more than who it is", ["qwen2:7b", "llama3.2:latest"], NOTHING, "qwen2:7b"),
+    ("and who it is to be", ["llama2:7b", "llama3.2:latest"], NOTHING, "llama2:7b"),
+    ("and an AI", ["beluga:7b", "llama3.2:1b"], NOTHING, "beluga:7b"),
+    ("in Chinese, too", ["glm-zh:9b", "llama3.2:1b"], NOTHING, "glm-zh:9b"),
+    ("and in German", ["kauderwelsch:8b", "llama3.2:1b"], NOTHING, "kauderwelsch:8b"),
+    ("and an AI system", ["reflection:8b", "llama3.2:latest"], NOTHING, "reflection:8b"),
+    (
+        "and one that is told how to think",
+        ["magistral:24b", "llama3.1:8b"],
+        {"rate": {"llama3.1:8b": 90}, "load": {"llama3.1:8b": 3}},
+        "magistral:24b",
+    ),
+    (
+        "and one of another name",
+        ["phi4-reasoning:14b", "llama3.1:8b"],
+        {"rate": {"llama3.1:8b": 60}, "load": {"llama3.1:8b": 3}},
+        "phi4-reasoning:14b",
+    ),
+    (
+        "and one with another window and its maker's words",
+        ["qwen-16k:latest", "llama3.2:1b"],
+        NOTHING,
+        "qwen-16k:latest",
+    ),
+    ("not one whose maker is not known", ["somebody/pirate:latest", "llama3.2:1b"], NOTHING, "llama3.2:1b"),
+    ("in whatever language", ["marvin:latest", "gemma3:1b"], NOTHING, "gemma3:1b"),
     ("and one made from a file", ["ours:latest", "llama3.2:latest"], NOTHING, "ours:latest"),
     # For one subject
     ("not a coder", ["qwen2.5-coder:7b", "llama3.2:latest"], NOTHING, "llama3.2:latest"),
@@ -308,6 +380,42 @@ CASES: Final[list[tuple[str, list[str], dict[str, Any], str]]] = [
         "llama3.2:latest",
     ),
     ("not a coder under another name", ["helper:latest", "llama3.2:latest"], NOTHING, "llama3.2:latest"),
+    (
+        "not one that says that it is an expert",
+        ["phi4-mini-reasoning:3.8b", "llama3.2:latest"],
+        NOTHING,
+        "llama3.2:latest",
+    ),
+    (
+        "not an engineer",
+        ["hf.co/mradermacher/SWE-agent-LM-7B-GGUF:Q4_K_M", "llama3.2:latest"],
+        NOTHING,
+        "llama3.2:latest",
+    ),
+    (
+        "not a biologist",
+        ["hf.co/TheBloke/BioMistral-7B-GGUF:Q4_K_M", "llama3.2:latest"],
+        NOTHING,
+        "llama3.2:latest",
+    ),
+    (
+        "not a banker",
+        ["hf.co/mradermacher/finance-Llama3-8B-GGUF:Q4_K_M", "llama3.2:latest"],
+        NOTHING,
+        "llama3.2:latest",
+    ),
+    (
+        "not what looks for holes",
+        ["hf.co/Mungert/Foundation-Sec-8B-GGUF:Q4_K_M", "llama3.2:latest"],
+        NOTHING,
+        "llama3.2:latest",
+    ),
+    (
+        "not a player",
+        ["hf.co/mradermacher/Psyonic-RP-8B-GGUF:Q4_K_M", "llama3.2:latest"],
+        NOTHING,
+        "llama3.2:latest",
+    ),
     ("not what fills in code", ["filler:latest", "llama3.2:latest"], NOTHING, "llama3.2:latest"),
     (
         "but a general one that can do that, too",
@@ -378,6 +486,29 @@ CASES: Final[list[tuple[str, list[str], dict[str, Any], str]]] = [
         "captain:latest",
     ),
     ("not what has no template", ["echo:latest", "captain:latest"], NOTHING, "captain:latest"),
+    *(
+        ("not " + what, [name, "gemma3:270m"], NOTHING, "gemma3:270m")
+        for what, name in (
+            ("a pretrained one", "hf.co/google/gemma-3-4b-pt-qat-q4_0-gguf:latest"),
+            ("vectors of a family of them", "hf.co/intfloat/e5-mistral-7b-instruct-GGUF:Q4_K_M"),
+            ("of another one", "hf.co/Alibaba-NLP/gte-Qwen2-7B-instruct-GGUF:Q4_K_M"),
+            ("what rewards steps", "hf.co/mradermacher/Qwen2.5-Math-PRM-7B-GGUF:Q4_K_M"),
+            ("a judge", "hf.co/flowaicom/Flow-Judge-v0.1-GGUF:Q4_K_M"),
+            ("what keeps contents safe", "hf.co/mradermacher/Nemotron-Content-Safety-8B-GGUF:Q4_K_M"),
+            ("what detects attacks", "hf.co/mradermacher/Prompt-Injection-Detector-1B-GGUF:Q4_K_M"),
+            ("what is made for tools", "hf.co/Team-ACE/ToolACE-8B-GGUF:Q4_K_M"),
+            ("what finds a route", "hf.co/katanemo/Arch-Router-1.5B.gguf:Q4_K_M"),
+            ("what finds fields", "hf.co/LiquidAI/LFM2-1.2B-Extract-GGUF:Q4_K_M"),
+            ("machine translation", "hf.co/tencent/Hunyuan-MT-7B-GGUF:Q4_K_M"),
+            ("a voice", "hf.co/OuteAI/OuteTTS-0.2-500M-GGUF:Q4_K_M"),
+        )
+    ),
+    (
+        "but a general one with tools",
+        ["MFDoom/deepseek-r1-tool-calling:8b", "gemma3:1b"],
+        NOTHING,
+        "MFDoom/deepseek-r1-tool-calling:8b",
+    ),
     ("but one that Ollama renders", ["qwen3-vl:4b", "llama3.2:latest"], NOTHING, "qwen3-vl:4b"),
     (
         "a giant that chats before a small one that does not",
@@ -395,7 +526,12 @@ CASES: Final[list[tuple[str, list[str], dict[str, Any], str]]] = [
     ("not a giant, unmeasured", ["llama3.2:1b", "llama3.3:70b"], NOTHING, "llama3.2:1b"),
     ("whatever its file is said to be", ["llama3.2:1b", "giant:latest"], NOTHING, "llama3.2:1b"),
     ("not the largest there is", ["llama3.1:405b", "smollm2:135m"], NOTHING, "smollm2:135m"),
-    ("few experts are fast", ["gpt-oss:20b", "llama3.1:8b"], NOTHING, "gpt-oss:20b"),
+    ("few experts are fast", ["granite4:tiny-h", "llama3.2:latest"], NOTHING, "granite4:tiny-h"),
+    ("but may not fit, unmeasured", ["gpt-oss:20b", "llama3.1:8b"], NOTHING, "llama3.1:8b"),
+    ("where there is nothing else that is general", ["gpt-oss:20b", "codellama:7b"], NOTHING, "gpt-oss:20b"),
+    ("part of the parameters, by its name", ["gemma3n:e4b", "llama3.2:latest"], NOTHING, "gemma3n:e4b"),
+    ("but not of an account", ["a1b/llama3.3:70b", "llama3.2:1b"], NOTHING, "llama3.2:1b"),
+    ("of another family, too", ["gemma4:e4b", "gemma3:12b", "gemma3:1b"], NOTHING, "gemma4:e4b"),
     ("but many take long to load", ["gpt-oss:120b", "llama3.1:8b"], NOTHING, "llama3.1:8b"),
     (
         "a coder before a giant that takes minutes",
@@ -481,6 +617,24 @@ CASES: Final[list[tuple[str, list[str], dict[str, Any], str]]] = [
         "qwen3:30b",
     ),
     (
+        "many experts, where what was measured tells of the memory",
+        ["gpt-oss:20b", "llama3.1:8b"],
+        {"rate": {"llama3.1:8b": 12}, "load": {"llama3.1:8b": 6}},
+        "gpt-oss:20b",
+    ),
+    (
+        "not by a small one, which fits anywhere",
+        ["gpt-oss:20b", "llama3.2:1b"],
+        {"rate": {"llama3.2:1b": 25}, "load": {"llama3.2:1b": 2}},
+        "llama3.2:1b",
+    ),
+    (
+        "but by one that shows a fast machine",
+        ["phi4-reasoning:14b", "gemma3:1b"],
+        {"rate": {"gemma3:1b": 150}, "load": {"gemma3:1b": 1.5}},
+        "phi4-reasoning:14b",
+    ),
+    (
         "two experts of eight are not few",
         ["qwen3:8b", "mixtral:8x7b"],
         {"rate": {"qwen3:8b": 10}, "load": {"qwen3:8b": 3}},
@@ -543,6 +697,12 @@ CASES: Final[list[tuple[str, list[str], dict[str, Any], str]]] = [
     (
         "images, but no scans",
         ["deepseek-ocr:3b", "moondream:1.8b"],
+        {"need": Need(images=True)},
+        "moondream:1.8b",
+    ),
+    (
+        "images, but no documents",
+        ["hf.co/ibm-granite/granite-docling-258M-GGUF:f16", "moondream:1.8b"],
         {"need": Need(images=True)},
         "moondream:1.8b",
     ),
