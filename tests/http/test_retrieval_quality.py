@@ -114,7 +114,7 @@ async def test_the_right_chunk_is_among_the_first_five_of_later_turns(tmp_path: 
             earlier.insert(0, question)
     await store.close()
     print(f"\n{name}: {dict(hits)} of {len(dialogues)} in each turn; not:", *missed, sep="\n")
-    assert len(dialogues) == 20
+    assert len(dialogues) >= 28
     assert hits[2] >= 0.9 * len(dialogues)
     assert hits[3] >= 0.9 * len(dialogues)
 
