@@ -15,7 +15,7 @@ from typing import Final
 from msgspec import Struct
 from msgspec.structs import replace
 
-from chatproxy.prompt.search_terms import queries
+from chatproxy.prompt.search_terms import queries, stands_alone
 from chatproxy.store.documents import Documents
 from chatproxy.store.records import Document, Notice, Source
 
@@ -37,6 +37,13 @@ NO_MATCH: Final = Notice(
 )
 
 
+NO_MATCH_GOES_ON: Final = Notice(
+    code="document_no_match",
+    message="No word of the question is in the document, so what the one before it found was used; "
+    "ask in the document's own words.",
+)
+
+
 async def passages_for(
     documents: Documents,
     owner: str,
@@ -55,6 +62,9 @@ async def passages_for(
         spread = await documents.chunks(document, _spread(document.chunks, limit))
         return Passages(document.id, spread)
     if found := await documents.search(owner, document, asked, limit=limit):
+        is_alone = len(asked) > 1 and stands_alone(question)
+        if is_alone and not await documents.search(owner, document, asked[:1], limit=1):
+            return Passages(document.id, found, NO_MATCH_GOES_ON)
         return Passages(document.id, found)
     opening = await documents.chunks(document, range(limit))
     return Passages(document.id, opening, NO_MATCH)
@@ -102,7 +112,6 @@ def _letters(number: int) -> str:
 
 
 _CITATION: Final = re.compile(r"\[([0-9]{1,2}(?:, ?[0-9]{1,2})*)\]")
-
 
 def with_citations(sources: Sequence[Source], answer: str) -> list[Source]:
     """Return the sources of an answer, each with whether its text cites it, as [1] or [1, 2]."""

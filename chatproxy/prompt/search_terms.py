@@ -109,6 +109,11 @@ def queries(question: str, earlier: Iterable[str]) -> list[Query]:
     return found
 
 
+def stands_alone(question: str) -> bool:
+    """Return whether a question has words to search for, and none that points back at earlier ones."""
+    return bool(search_terms(question)) and not _points_back(question)
+
+
 def _is_about_the_whole(question: str) -> bool:
     """Return whether a question without search terms names the document, or asks for a summary."""
     words = _asked(question)

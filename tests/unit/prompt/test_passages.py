@@ -4,8 +4,15 @@ from string import ascii_lowercase
 import pytest
 
 from chatproxy.documents.chunks import Chunk
-from chatproxy.prompt.passages import NO_MATCH, Passages, passages_for, quoted, with_citations
-from chatproxy.store.records import Document, NewDocument, Source
+from chatproxy.prompt.passages import (
+    NO_MATCH,
+    NO_MATCH_GOES_ON,
+    Passages,
+    passages_for,
+    quoted,
+    with_citations,
+)
+from chatproxy.store.records import Document, NewDocument, Notice, Source
 from chatproxy.store.store import Store
 
 
@@ -39,6 +46,26 @@ async def test_no_match_takes_the_opening_and_says_so(store: Store) -> None:
     lease = await document(store, *[f"part {number}" for number in range(9)])
     found = await passages_for(store.documents, "me", lease, "Are zebras allowed?")
     assert (numbers(found), found.notice) == ([0, 1, 2, 3, 4], NO_MATCH)
+
+
+@pytest.mark.parametrize(
+    ("question", "notice"),
+    [
+        ("What is the capital of Peru?", NO_MATCH_GOES_ON),
+        ("And zebras?", NO_MATCH_GOES_ON),
+        ("And cats?", None),
+        ("Is it expensive?", None),  # it may be what is asked for, in other words
+        ("Why?", None),
+        ("Are you sure?", None),
+    ],
+)
+async def test_one_without_a_match_keeps_what_was_found_before(
+    store: Store, question: str, notice: Notice | None
+) -> None:
+    lease = await document(store, "The rent is 100.", "Cats may stay.", "The end.")
+    found = await passages_for(store.documents, "me", lease, question, ["What is the rent?"])
+    assert 0 in numbers(found)
+    assert found.notice == notice
 
 
 @pytest.mark.parametrize(
