@@ -112,8 +112,17 @@ def _letters(number: int) -> str:
 
 
 _CITATION: Final = re.compile(r"\[([0-9]{1,2}(?:, ?[0-9]{1,2})*)\]")
+# Code and addresses in Markdown, where brackets cite nothing. Code without an end goes on to the last line.
+_NO_WORDS: Final = re.compile(
+    r"^[ \t]*```.*\n?(?:(?![ \t]*```)(?:.+\n?|\n))*(?:[ \t]*```.*)?"
+    r"|(?<!`)(`{1,2})(?!`)[^`\n]*(?<!`)\1(?!`)"
+    r"|\]\([^()\s]*\)",
+    re.MULTILINE,
+)
+
 
 def with_citations(sources: Sequence[Source], answer: str) -> list[Source]:
     """Return the sources of an answer, each with whether its text cites it, as [1] or [1, 2]."""
-    cited = {int(number) for found in _CITATION.finditer(answer) for number in found[1].split(",")}
+    words = _NO_WORDS.sub(" ", answer)
+    cited = {int(number) for found in _CITATION.finditer(words) for number in found[1].split(",")}
     return [replace(source, cited=number in cited) for number, source in enumerate(sources, start=1)]

@@ -137,6 +137,11 @@ def test_what_surrounds_five_passages_is_short() -> None:
         ("[2][3] and [2, 3] and [1,9]", [True, True, True]),
         ("[0] [4] [a] 1 (2) [ 3 ] [1-3] [123]", [False, False, False]),
         ("", [False, False, False]),
+        ("`words[1]` and ``[2]`` but [3]", [False, False, True]),
+        ("[1]\n```py\nwords[2]\n```\n[3]", [True, False, True]),
+        ("- So:\n  ```\n  words[2]\n\n  [3]", [False, False, False]),
+        ("[1](https://example.org/[2]) [3]", [False, False, True]),
+        ("One ` alone [1]\nand another ` [2]", [True, True, False]),
     ],
 )
 def test_citations(answer: str, cited: list[bool]) -> None:
