@@ -31,7 +31,9 @@ def places_of(words: Sequence[str], texts: Sequence[str]) -> list[Places]:
     with closing(sqlite3.connect(":memory:")) as connection:
         connection.execute(_CREATE)
         connection.executemany("INSERT INTO words (rowid, text) VALUES (?, ?)", enumerate(texts))
-        marked = dict(connection.execute(_HIGHLIGHT, (any_of(words),)).fetchall())
+        # To SQLite, a whole run of CJK is one word.
+        separated = [word for word in words if not CJK.search(word)]
+        marked = dict(connection.execute(_HIGHLIGHT, (any_of(separated),)).fetchall()) if separated else {}
     cjk = _cjk(words)
     return [
         _joined([*_marked(marked.get(number, "")), *_found(cjk, text)]) for number, text in enumerate(texts)

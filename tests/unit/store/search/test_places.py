@@ -15,6 +15,8 @@ from chatproxy.store.search.places import MOST_PLACES, places_of
         (["蜂蜜"], "他卖蜂蜜 蜂蜜甜", ["蜂蜜", "蜂蜜"]),
         (["卖蜂蜜"], "他卖蜂蜜", ["卖蜂蜜"]),
         (["书"], "图书馆", ["书"]),
+        (["赔"], "赔偿金额由专家评估", ["赔"]),
+        (["rent", "书"], "rent 书页", ["rent", "书"]),
         (['"', "NEAR(", "*", "\0"], 'A "quote" *', []),
         (["absent"], "Nothing of it.", []),
         ([], "Nothing of it.", []),
