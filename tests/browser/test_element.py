@@ -1013,3 +1013,26 @@ async def test_a_source_shows_what_was_found(site: Site) -> None:
     await chips.nth(2).click()
     await expect(mark).to_be_in_viewport()
     assert await page.locator("chat-interface .snippet").text_content() == sources[2]["snippet"]
+
+
+async def test_a_source_is_scrolled_to_where_most_was_found(site: Site) -> None:
+    snippet = "Your rent\n" + "a line\n" * 60 + "The rent for August\nis due on Monday.\n" + "rent\n" * 60
+    found = [match.span() for match in re.finditer("rent|August|Monday", snippet)]
+    page = await scripted(site, {**START, "sources": [source(1, snippet=snippet, found=found)]}, chunk("So."))
+    await page.locator("chat-interface .chip").click()
+    for word in ("August", "Monday"):
+        await expect(page.locator("chat-interface .snippet mark", has_text=word)).to_be_in_viewport()
+    await expect(page.locator("chat-interface .snippet mark").first).not_to_be_in_viewport()
+
+
+async def test_chips_stand_beside_each_other_however_long_their_headings_are(site: Site) -> None:
+    sources = [source(number, heading="A heading of many words " * 9) for number in (1, 2, 3)]
+    page = await scripted(
+        site, {**START, "sources": [{**each, "cited": True} for each in sources]}, chunk("So.")
+    )
+    chips = page.locator("chat-interface .chip")
+    widths = "(chip) => [chip, chip.parentElement, chip.querySelector('svg')].map((it) => it.getBoundingClientRect().width)"
+    for chip in await chips.all():
+        width, place, icon = await chip.evaluate(widths)
+        assert width == place
+        assert icon >= 12

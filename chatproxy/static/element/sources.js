@@ -101,12 +101,32 @@ export class Sources {
     this.#snippet.replaceChildren(...(source ? marked(source) : []));
     if (!source) return;
     this.#snippet.scrollIntoView({ block: "nearest" });
-    const mark = this.#snippet.querySelector("mark");
-    const top = (/** @type {Element} */ element) => element.getBoundingClientRect().top;
     this.#snippet.scrollTop = 0;
-    const above = this.#snippet.clientHeight / 3; // some of what comes before it stays in view
-    if (mark) this.#snippet.scrollTop = top(mark) - top(this.#snippet) - above;
+    const start = this.#snippet.getBoundingClientRect().top;
+    const marks = [...this.#snippet.querySelectorAll("mark")].map((mark) => {
+      const { top, bottom } = mark.getBoundingClientRect();
+      return { text: mark.textContent ?? "", top: top - start, bottom: bottom - start };
+    });
+    this.#snippet.scrollTop = proof(marks, this.#snippet.clientHeight);
   }
+}
+
+/**
+ * Return what to scroll to: where the most different text of what was found is seen at once.
+ *
+ * @param {{ text: string, top: number, bottom: number }[]} marks in the order of the passage
+ * @param {number} height of what is seen
+ */
+function proof(marks, height) {
+  let most = 0;
+  let best = 0;
+  for (const mark of marks) {
+    const begin = Math.max(0, mark.top - height / 3); // some of what comes before it stays in view
+    const seen = marks.filter(({ top, bottom }) => top >= begin && bottom <= begin + height);
+    const length = [...new Set(seen.map(({ text }) => text.toLowerCase()))].join("").length;
+    if (length > most) [most, best] = [length, begin];
+  }
+  return best;
 }
 
 /**

@@ -118,11 +118,12 @@ li.continued { list-style: none; }
 .retry { display: inline-flex; gap: .4rem; align-items: center; font-weight: 600; padding: .2rem .5rem; margin-inline: -.5rem; border-radius: .5rem; }
 .sources { margin-block-start: .75rem; }
 .sources ul { display: flex; flex-wrap: wrap; gap: .4rem; list-style: none; padding: 0; margin: 0; min-inline-size: 0; }
-.sources li { min-inline-size: 0; max-inline-size: 100%; }
-.chip { display: inline-flex; align-items: center; gap: .35rem; max-inline-size: min(20rem, 100%); white-space: nowrap; border: 1px solid var(--line);
+.sources li { min-inline-size: 0; max-inline-size: min(20rem, 100%); }
+.chip { display: inline-flex; align-items: center; gap: .35rem; max-inline-size: 100%; white-space: nowrap; border: 1px solid var(--line);
   border-radius: 2rem; padding: .15rem .75rem; font-size: .82rem; color: var(--muted); }
 .chip :is(.title, .place) { overflow: hidden; text-overflow: ellipsis; min-inline-size: 2.5rem; }
 .chip .title { flex: 0 3 auto; } .chip .page { flex: none; }
+.chip svg { flex: none; }
 .chip .place::before { content: "· "; }
 .chip.uncited { border-style: dashed; }
 .chip:hover, .chip[aria-expanded="true"] { color: var(--text); background: var(--soft); }
