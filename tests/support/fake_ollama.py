@@ -12,6 +12,9 @@ way. Ollama's other ways to ask a model, `/api/generate`, `/v1/chat/completions`
 real Ollama sent. Their requests arrive as those of `/api/chat` do, and so does that of any other path, which
 gets Ollama's 404.
 
+`schedule` says when a script is played, and may replace it; scheduler.py has Ollama's own rules. Without it,
+each is played at once.
+
 Nothing here waits for a time: what has to happen later waits at a `Gate` that the test opens.
 
 The fixture `fake` runs until the end of the test. Elsewhere: `async with FakeOllama() as fake`.
@@ -25,7 +28,7 @@ import socket
 import struct
 from collections import Counter
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterable
-from contextlib import asynccontextmanager, suppress
+from contextlib import AbstractAsyncContextManager, asynccontextmanager, suppress
 from dataclasses import dataclass, field
 from typing import Any, Final, Literal, Self
 
@@ -163,6 +166,7 @@ class Chat:
 
     def __init__(self, http: web.Request, body: bytes) -> None:
         self.method = http.method
+        self.path = http.path
         self.target = http.raw_path  # with the query, as it was sent
         self.headers = dict(http.headers)
         self.body = body
@@ -225,10 +229,15 @@ def refusing_over(window: int, text: str = "Well.", image: int = 768) -> Callabl
         tokens = count_tokens(request, image)
         if tokens < window:
             return Script(answer(text, prompt_eval_count=tokens))
-        body = recorded("history_too_long_refused").replace(b"5371", str(tokens).encode())
-        return Script([body.replace(b"4096", str(window).encode())], status=400)
+        return too_long(tokens, window)
 
     return script
+
+
+def too_long(tokens: int, window: int) -> Script:
+    """Refuse a prompt of so many tokens, with both numbers."""
+    body = recorded("history_too_long_refused").replace(b"5371", str(tokens).encode())
+    return Script([body.replace(b"4096", str(window).encode())], status=400, content_type="application/json")
 
 
 def count_tokens(request: Request, image: int = 768) -> int:
@@ -244,12 +253,17 @@ async def _start_server(app: web.Application, *, port: int | None, **runner: Any
     return server
 
 
+# What is played in answer to a chat, and for how long it holds what it needs.
+Schedule = Callable[[Chat], AbstractAsyncContextManager[Script]]
+
+
 class FakeOllama:
     """One Ollama. `start` starts its server, as pytest-aiohttp's fixture `aiohttp_server` does."""
 
     def __init__(self, start: Callable[..., Awaitable[TestServer]] = _start_server) -> None:
         self._start = start
         self.script: Scripted = greet
+        self.schedule: Schedule = self._at_once
         self.chats: list[Chat] = []
         self.active = 0  # chats open now
         self.peak = 0  # the most that ever were
@@ -319,12 +333,18 @@ class FakeOllama:
         self.active += 1
         self.peak = max(self.peak, self.active)
         try:
-            return await _play(self._script(http.path, chat.request), http, chat)
+            async with self.schedule(chat) as script:
+                return await _play(script, http, chat)
         finally:
             self.active -= 1
             chat.closed.set()
 
-    def _script(self, path: str, request: Request) -> Script:
+    @asynccontextmanager
+    async def _at_once(self, chat: Chat) -> AsyncIterator[Script]:
+        yield self.script_for(chat.path, chat.request)
+
+    def script_for(self, path: str, request: Request) -> Script:
+        """Return what the test wants a request to that path to be answered with."""
         usual = self.script if path == "/api/chat" else _FACES.get(path, _NO_SUCH_PATH)
         script = self.instead.get(path, usual)
         return script(request) if callable(script) else script
@@ -352,7 +372,7 @@ class FakeOllama:
         self.side_connections.add(_transport(http).get_extra_info("peername"))
         if http.path in self.instead:
             asked = Chat(http, await http.read())
-            return await _play(self._script(http.path, asked.request), http, asked)
+            return await _play(self.script_for(http.path, asked.request), http, asked)
         return web.json_response(body, status=status)
 
     def _count(self, http: web.Request) -> None:
