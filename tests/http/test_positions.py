@@ -242,6 +242,19 @@ async def test_positions_come_true(
 
 
 @pytest.mark.slow
+async def test_some_families_have_one_place_whatever_is_set(serve: Serve, fake: FakeOllama) -> None:
+    for details in (fake.shows[MODEL]["details"], *(model["details"] for model in fake.models)):
+        details["family"] = "qwen35"
+    scheduler = Scheduler(fake, parallel=4, loaded=[MODEL], prompt=PROMPT, token=TOKEN)
+    fake.script = as_asked
+    simulation = Simulation(await serve(ollama_num_parallel=4), scheduler)
+    await simulation.run(8)
+    outcome = Outcome(simulation, 1, 1)
+    assert outcome.exact() >= 0.99
+    assert not outcome.without_place()
+
+
+@pytest.mark.slow
 @pytest.mark.parametrize("places", [1, 4])
 async def test_estimates_are_near_with_answers_of_equal_lengths(
     serve: Serve, fake: FakeOllama, places: int
