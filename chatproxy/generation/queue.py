@@ -41,7 +41,7 @@ class Queue:
     """The lines of all runners."""
 
     def __init__(self, max_running: int, max_waiting: int, parallel: int | None = None) -> None:
-        """Create an empty queue; `parallel` is the limit of each runner that is not remote, None: learned."""
+        """Create an empty queue; `parallel` is the limit of runners that are not remote, None: learned."""
         self._max_running = max_running
         self._max_waiting = max_waiting
         self._parallel = parallel
@@ -166,7 +166,9 @@ class Queue:
         self._experience[runner] = experience
         while len(self._experience) > MOST_RUNNERS:
             del self._experience[next(iter(self._experience))]
-        return Line(self._max_running if runner.remote else self._parallel, experience)
+        # As Ollama may produce several one day, the number is learned then.
+        parallel = None if runner.one_at_a_time else self._parallel
+        return Line(self._max_running if runner.remote else parallel, experience)
 
     def _waiting(self) -> Iterator[Ticket]:
         return chain.from_iterable(line.waiting for line in self._lines.values())

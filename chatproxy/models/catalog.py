@@ -50,10 +50,14 @@ class Learned(Struct, frozen=True, kw_only=True):
 
 
 class Runner(Struct, frozen=True):
-    """What answers for a model; names with equal weights share one. A remote one runs elsewhere."""
+    """What answers for a model; names with equal weights share one. A remote one runs elsewhere.
+
+    One that answers `one_at_a_time` does so whatever `OLLAMA_NUM_PARALLEL` is.
+    """
 
     name: str
     remote: bool = False
+    one_at_a_time: bool = False
 
 
 class KnownModel(Struct, frozen=True, kw_only=True):
@@ -91,7 +95,8 @@ class KnownModel(Struct, frozen=True, kw_only=True):
     @property
     def runner(self) -> Runner:
         """What runs it in Ollama, or elsewhere."""
-        return Runner(self.weights or canonical(self.name), self.remote)
+        one_at_a_time = self.tags is not None and self.tags.one_at_a_time
+        return Runner(self.weights or canonical(self.name), self.remote, one_at_a_time)
 
     @property
     def ready(self) -> bool:

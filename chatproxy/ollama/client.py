@@ -28,6 +28,10 @@ T = TypeVar("T", bound=Struct)
 RESPONSE_TIMEOUT: Final = 10.0  # seconds; none of these calls computes anything
 CONNECTIONS: Final = 8  # at once; the callers ask for few things at a time
 MAX_BODY: Final = 2 * 1024 * 1024  # bytes; 5,000 models take as much
+# Families of which Ollama produces one answer at a time, whatever OLLAMA_NUM_PARALLEL is (server/sched.go).
+_ONE_AT_A_TIME: Final = re.compile(
+    "mllama|qwen3vl(moe)?|qwen35(moe)?|qwen3next|lfm2(moe)?|nemotron_h(_moe|_omni)?"
+)
 SHARED: Final = 0.05  # of the weights of a mixture of experts, roughly: what belongs to no expert
 SYSTEM_SHOWN: Final = 500  # characters of a model's system prompt
 
@@ -35,6 +39,7 @@ SYSTEM_SHOWN: Final = 500  # characters of a model's system prompt
 class ModelDetails(Struct, frozen=True):
     """The `details` of a model in `/api/tags`; `context_length` is what it was trained for, in tokens."""
 
+    format: str | None = None
     family: str | None = None
     parameter_size: str | None = None
     quantization_level: str | None = None
@@ -55,6 +60,15 @@ class Model(Struct, frozen=True):
     def remote(self) -> bool:
         """Whether the model runs on another machine."""
         return bool(self.remote_host or self.remote_model)
+
+    @property
+    def one_at_a_time(self) -> bool:
+        """Whether Ollama does not produce several of its answers at once, even if it is told to."""
+        if self.details is None:
+            return False
+        return self.details.format == "safetensors" or bool(
+            _ONE_AT_A_TIME.fullmatch(self.details.family or "")
+        )
 
 
 class RunningModel(Struct, frozen=True):

@@ -44,7 +44,7 @@ async def test_tags(ollama: Ollama) -> None:
         name="echo:270m",
         digest="3a618ddbc0da4ca478a22676e036472b8204ea97db2f0579c1265c3598acacda",
         size=253113253,
-        details=ModelDetails("gemma3", "268.10M", "Q4_K_M", 32768),
+        details=ModelDetails("gguf", "gemma3", "268.10M", "Q4_K_M", 32768),
     )
 
 
