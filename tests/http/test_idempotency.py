@@ -148,7 +148,7 @@ async def test_a_finished_answer_is_read_from_its_beginning(client: Client, fake
 
 
 async def test_a_failed_answer_fails_again(client: Client, fake: FakeOllama) -> None:
-    fake.script = refused(503, "server busy")
+    fake.script = refused(500, "it broke")
     session = await client.new_session()
     first = await client.ask(session, clientMessageId="a")
     again = await client.ask(session, clientMessageId="a")
