@@ -269,7 +269,8 @@ def _open_session(endpoint: Endpoint) -> ClientSession:
     reuse = TraceConfig()
     reuse.on_connection_reuseconn.append(_note_reuse)
     return ClientSession(
-        connector=aiohttp.TCPConnector(limit=CONNECTIONS),
+        # An Ollama that returns may have another address. Only requests made at once share what is found.
+        connector=aiohttp.TCPConnector(limit=CONNECTIONS, ttl_dns_cache=0),
         cookie_jar=aiohttp.DummyCookieJar(),
         headers=headers | endpoint.credentials,
         auto_decompress=False,

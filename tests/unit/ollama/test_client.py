@@ -1,5 +1,6 @@
 import asyncio
 import json
+import socket
 import tracemalloc
 from collections.abc import AsyncIterator, Coroutine
 from typing import Any
@@ -329,3 +330,24 @@ async def test_a_restart_of_ollama_goes_unnoticed(fake: FakeOllama, ollama: Olla
     await fake.stop()
     await fake.start()
     assert await ollama.show("gemma3:270m") == first
+
+
+async def test_an_ollama_that_returns_with_another_address_is_found(
+    fake: FakeOllama, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As a container that was made again; here, its name leads to another port."""
+    named = [fake]
+    resolve = socket.getaddrinfo
+
+    def getaddrinfo(_host: str, _port: int, *more: Any, **options: Any) -> Any:
+        return resolve("127.0.0.1", named[0].url.rpartition(":")[2], *more, **options)
+
+    monkeypatch.setattr(socket, "getaddrinfo", getaddrinfo)
+    ollama = Ollama("http://ollama.test:11434", api_key=None, connect_timeout=5)
+    assert await ollama.version() == fake.version
+    await fake.stop()
+    assert await code_of(ollama.version()) == "upstream_unavailable"
+    async with FakeOllama() as moved:
+        named[0], moved.version = moved, "1.2.3"
+        assert await ollama.version() == "1.2.3"
+    await ollama.close()
