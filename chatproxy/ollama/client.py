@@ -160,6 +160,11 @@ class Ollama:
         self._endpoint = Endpoint(URL(url), api_key=api_key, connect_timeout=connect_timeout)
         self._session = _open_session(self._endpoint)
 
+    @property
+    def heard_at(self) -> float:
+        """When bytes of an answer, or of what is passed on, last came from it, on `clock`."""
+        return self._endpoint.heard.at
+
     async def tags(self) -> list[Model]:
         """Return the installed models."""
         return _readable((await self._call("GET", "tags", _Models)).models or [], Model)

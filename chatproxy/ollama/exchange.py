@@ -57,16 +57,24 @@ class Receiver(Protocol):
         """
 
 
+class Heard:
+    """When bytes last came from an Ollama, in whatever exchange, on `clock`."""
+
+    at = float("-inf")
+
+
 class Endpoint:
     """The Ollama at `url`, whose path is a prefix of all targets.
 
-    `connect_timeout` is in seconds. All exchanges of an endpoint share its turns at the event loop.
+    `connect_timeout` is in seconds. All exchanges of an endpoint share its turns at the event loop, and note
+    in `heard` when they read.
     """
 
     def __init__(self, url: URL, *, api_key: str | None, connect_timeout: float) -> None:
         self.url = url
         self.connect_timeout = connect_timeout
         self.credentials = {"Authorization": f"Bearer {api_key}"} if api_key else {}
+        self.heard = Heard()
         self._prefix = url.raw_path.removesuffix("/")
         self._turns = Turns()
 
@@ -95,7 +103,7 @@ class Endpoint:
         fields.update(headers)
         fields.update(own)
         request = encode_head(method, f"{self._prefix}{target}", fields)
-        exchange = Exchange(request, body, receiver, self._turns, bodiless=method == "HEAD")
+        exchange = Exchange(request, body, receiver, self._turns, heard=self.heard, bodiless=method == "HEAD")
         del body  # an error's traceback refers to these names, and the task that connects to the error
         try:
             await self._connect(exchange)
@@ -134,9 +142,11 @@ class Exchange(asyncio.Protocol):
         receiver: Receiver,
         turns: Turns,
         *,
+        heard: Heard,
         bodiless: bool = False,
     ) -> None:
         self.last_read = clock.now()
+        self._heard = heard
         self._request = head
         self._unsent = memoryview(body)
         self._writing = True
@@ -199,7 +209,7 @@ class Exchange(asyncio.Protocol):
 
     def data_received(self, data: bytes) -> None:
         """Parse what one read returned, and deliver it."""
-        self.last_read = clock.now()
+        self.last_read = self._heard.at = clock.now()
         if len(data) <= SLICE and not self._unread and not self._paused:
             self._parse(data)
         else:  # TLS may deliver what it had read before the pause

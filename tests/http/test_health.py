@@ -81,11 +81,115 @@ async def test_readyz_succeeds_if_ollama_fails(
     assert told == {"status": "ready", "ollama": {"reachable": False, "code": code}}
 
 
-async def test_readyz_does_not_wait_for_a_hanging_ollama(client: Client, fake: FakeOllama) -> None:
+async def test_readyz_does_not_wait_for_a_hanging_ollama(
+    client: Client, fake: FakeOllama, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(health, "FIRST_PATIENCE", 0.1)
     fake.instead["/api/version"] = Script(head=Gate())
     async with asyncio.timeout(8):  # probes are given a second or a few
         told = await client.call("GET", "/readyz")
     assert told == {"status": "ready", "ollama": {"reachable": False, "code": "upstream_timeout"}}
+
+
+async def readiness(client: Client) -> dict[str, Any]:
+    state: dict[str, Any] = (await client.call("GET", "/readyz"))["ollama"]
+    return state
+
+
+@pytest.fixture
+def quick(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Let Ollama's state be known for a moment only, and Ollama be silent for a second."""
+    monkeypatch.setattr(health, "KNOWN_FOR", 0.01)
+    monkeypatch.setattr(health, "PATIENCE", 0.05)
+    monkeypatch.setattr(health, "SILENCE", 1.0)
+
+
+def hang(fake: FakeOllama, *paths: str) -> None:
+    """Have Ollama accept connections and never answer; its `restart` ends that."""
+    for path in paths or ("/api/version", "/api/tags", "/api/ps", "/api/show"):
+        fake.instead[path] = Script(head=Gate())
+
+
+async def restart(fake: FakeOllama) -> None:
+    await fake.stop()
+    fake.instead.clear()
+    await fake.start()
+
+
+@pytest.mark.usefixtures("quick")
+async def test_a_late_answer_of_ollama_is_one(client: Client, fake: FakeOllama) -> None:
+    """A machine that loads a model or swaps may take a second or two."""
+    assert (await readiness(client))["reachable"]
+    await asyncio.sleep(0.02)
+    gate = Gate()
+    fake.instead["/api/version"] = Script([b'{"version":"1.2.3"}'], head=gate)
+    asked = fake.calls["/api/version"]
+    for _ in range(5):
+        assert (await readiness(client))["reachable"]  # as was known before
+    assert fake.calls["/api/version"] == asked + 1
+    gate.open()
+
+    async def is_seen() -> bool:
+        state = await readiness(client)
+        assert state["reachable"]
+        return bool(state["version"] == "1.2.3")
+
+    await until(is_seen)
+
+
+async def test_the_first_probe_has_patience(client: Client, fake: FakeOllama) -> None:
+    fake.instead["/api/version"] = Script([b'{"version":"1.2.3"}'], delays=[1.2])
+    assert await readiness(client) == {"reachable": True, "version": "1.2.3"}
+
+
+@pytest.mark.usefixtures("quick")
+async def test_an_ollama_that_stops_answering_is_seen(client: Client, fake: FakeOllama) -> None:
+    assert (await readiness(client))["reachable"]
+    hang(fake)
+
+    async def is_silent() -> bool:
+        return bool((await readiness(client)).get("code") == "upstream_timeout")
+
+    await until(is_silent)
+    await restart(fake)
+
+    async def is_back() -> bool:
+        return bool((await readiness(client))["reachable"])
+
+    await until(is_back)
+
+
+@pytest.mark.slow
+@pytest.mark.usefixtures("quick")
+async def test_an_ollama_whose_answers_arrive_is_reachable(client: Client, fake: FakeOllama) -> None:
+    """It may be too busy to say its version meanwhile."""
+    assert (await readiness(client))["reachable"]
+    hang(fake, "/api/version")
+    gate = Gate()
+    fake.script = Script(answer("word " * 1000), gate=gate)
+    asking = asyncio.create_task(client.ask(await client.new_session()))
+    await fake.arrived()
+    loop = asyncio.get_running_loop()
+    begun = loop.time()
+    while loop.time() - begun < 3.5:  # longer than three silences
+        gate.let()
+        assert (await readiness(client))["reachable"]
+        await asyncio.sleep(0.02)
+
+    async def is_silent() -> bool:
+        return bool((await readiness(client)).get("code") == "upstream_timeout")
+
+    await until(is_silent)  # the answer has stopped, too
+    gate.open()
+    await asking
+
+
+@pytest.mark.usefixtures("quick")
+async def test_probes_ask_a_silent_ollama_one_question_at_a_time(client: Client, fake: FakeOllama) -> None:
+    hang(fake)
+    probes = [client.call("GET", "/readyz") for _ in range(100)]
+    await asyncio.gather(*probes)
+    assert fake.calls["/api/version"] <= 3  # on a machine that takes so long for the hundred
 
 
 async def test_a_server_that_shuts_down_is_alive_and_not_ready(start: Start, config: Config) -> None:

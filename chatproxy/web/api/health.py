@@ -6,7 +6,8 @@ from typing import Final, Literal
 from aiohttp import web
 from msgspec import UNSET, UnsetType
 
-from chatproxy import __version__
+from chatproxy import __version__, clock
+from chatproxy.background import background
 from chatproxy.errors import ChatError, shutting_down
 from chatproxy.ollama.cached import Cached
 from chatproxy.ollama.client import Ollama
@@ -17,8 +18,10 @@ from chatproxy.web.metrics import Load
 from chatproxy.web.operation import operation
 
 routes: Final = web.RouteTableDef()
-OLLAMA_TIMEOUT: Final = 1.0  # seconds; short, because whatever probes has a timeout of its own
 KNOWN_FOR: Final = 1.0  # seconds until Ollama is asked again, however many probes come
+PATIENCE: Final = 1.0  # seconds; short, because whatever probes has a timeout of its own
+FIRST_PATIENCE: Final = 2.0  # seconds, as long as nothing is known
+SILENCE: Final = 3.5  # seconds without a byte of Ollama's, while it is asked, after which it is not reachable
 
 
 class Alive(Record, frozen=True, kw_only=True):
@@ -43,28 +46,49 @@ class Ready(Record, frozen=True, kw_only=True):
     ollama: OllamaState
 
 
-async def _state(ollama: Ollama) -> OllamaState:
-    try:
-        async with asyncio.timeout(OLLAMA_TIMEOUT):
-            return OllamaState(reachable=True, version=await ollama.version())
-    except TimeoutError:
-        return OllamaState(reachable=False, code="upstream_timeout")
-    except ChatError as error:
-        return OllamaState(reachable=False, code=error.code)
-
-
 STATE: Final = web.AppKey("STATE", Cached[OllamaState])
+_SILENT: Final = OllamaState(reachable=False, code="upstream_timeout")
 
 
 def set_up(app: web.Application) -> None:
     """Add the routes and the cache of Ollama's state."""
-    app[STATE] = Cached(lambda: _state(app[OLLAMA]), fresh=KNOWN_FOR, usable=KNOWN_FOR)
+    app[STATE] = Cached(lambda: _ask(app[OLLAMA]), fresh=KNOWN_FOR, usable=KNOWN_FOR)
     app.on_cleanup.append(_close)
     app.add_routes(routes)
 
 
 async def _close(app: web.Application) -> None:
     await app[STATE].close()
+
+
+async def _ask(ollama: Ollama) -> OllamaState:
+    """Ask for Ollama's version; where the machine is busy, this may take long, and so may a model's load.
+
+    It is waited for as long as other bytes come from Ollama, such as those of answers.
+    """
+    asked_at = clock.now()
+    async with background(ollama.version(), name="asking for Ollama's version") as version:
+        while not version.done():
+            left = max(asked_at, ollama.heard_at) + SILENCE - clock.now()
+            if left <= 0:
+                return _SILENT
+            await clock.wait(version, left)
+    try:
+        return OllamaState(reachable=True, version=version.result())
+    except ChatError as error:
+        if error.code == "upstream_timeout":  # of the call itself, which is longer: bytes came all the while
+            return OllamaState(reachable=True)
+        return OllamaState(reachable=False, code=error.code)
+
+
+async def _known_state(app: web.Application) -> OllamaState:
+    """Return Ollama's state; the last one, if it is asked and does not answer soon."""
+    state = app[STATE]
+    try:
+        async with asyncio.timeout(FIRST_PATIENCE if state.last is None else PATIENCE):
+            return await state.get()
+    except TimeoutError:
+        return state.last or _SILENT
 
 
 @routes.get("/healthz")
@@ -90,7 +114,7 @@ async def get_readiness(request: web.Request) -> web.StreamResponse:
     if request.app[CHAT].closing:
         raise shutting_down("ask another one")
     await request.app[STORE].database.ping()
-    return json_response(Ready(ollama=await request.app[STATE].get()))
+    return json_response(Ready(ollama=await _known_state(request.app)))
 
 
 @routes.get("/metrics")

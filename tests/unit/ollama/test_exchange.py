@@ -23,7 +23,7 @@ from waiting import until
 from yarl import URL
 
 from chatproxy.errors import ChatError
-from chatproxy.ollama.exchange import MAX_HEAD, PIECE, SLICE, Endpoint, Exchange, Head, _tls
+from chatproxy.ollama.exchange import MAX_HEAD, PIECE, SLICE, Endpoint, Exchange, Head, Heard, _tls
 from chatproxy.ollama.turns import Turns
 
 OK = b"HTTP/1.1 200 OK\r\n"
@@ -444,7 +444,7 @@ def test_a_body_is_the_same_however_it_is_chunked_and_cut(chunks: list[bytes], d
 
     async def run() -> None:
         nonlocal response
-        exchange = Exchange(b"", b"", reader, Turns())
+        exchange = Exchange(b"", b"", reader, Turns(), heard=Heard())
         exchange.resume()
         await asyncio.sleep(0)
         while response:
@@ -490,7 +490,7 @@ def test_no_byte_is_delivered_while_paused() -> None:
 async def test_what_was_read_before_the_end_of_a_connection_is_delivered_first() -> None:
     body = bytes(4 * SLICE)
     reader = Reader(lambda: exchange.pause())
-    exchange = Exchange(b"", b"", reader, Turns())
+    exchange = Exchange(b"", b"", reader, Turns(), heard=Heard())
     exchange.data_received(OK + b"Content-Length: %d\r\n\r\n" % len(body) + body)
     exchange.connection_lost(None)
     while not reader.ends:
@@ -555,7 +555,7 @@ async def test_abort_while_paused() -> None:
 
 
 async def test_bytes_that_arrive_after_abort_are_dropped() -> None:
-    exchange = Exchange(b"", b"", reader := Reader(), Turns())
+    exchange = Exchange(b"", b"", reader := Reader(), Turns(), heard=Heard())
     exchange.abort()  # before there is a connection
     exchange.data_received(FRAMINGS["length"])
     exchange.eof_received()
