@@ -153,6 +153,12 @@ class ModelCatalog:
         await self.running.close()
         await self._details.close()
 
+    def expire(self) -> None:
+        """Believe neither lists nor failures any more: Ollama was away, and may have others now."""
+        self.installed.expire()
+        self.running.expire()
+        self._details.expire()
+
     async def _list_running(self) -> Sequence[RunningModel]:
         """Return the loaded models; none if they cannot be listed, the last ones if that takes too long."""
         try:
@@ -160,15 +166,17 @@ class ModelCatalog:
         except ChatError as error:
             return (self.running.last or ()) if error.code == "upstream_timeout" else ()
 
-    async def all(self) -> list[KnownModel]:
+    async def all(self, usable: float = USABLE) -> list[KnownModel]:
         """Return every installed model, as far as it is known.
+
+        Lists that are older than `usable` seconds are waited for, but not for long.
 
         Raises `upstream_…` errors if Ollama cannot list them.
         """
-        installed = await self.installed.get() or await self.installed.fetch()
+        installed = await self.installed.get(usable) or await self.installed.fetch()
         self._index(installed)
         await self._details.ask(installed)
-        runners = self._runners(await self._known_running())
+        runners = self._runners(await self._known_running(usable))
         return [self._known(model, runners) for model in installed]
 
     async def find(self, name: str) -> KnownModel:
@@ -207,11 +215,11 @@ class ModelCatalog:
             self._learned = {digest: kept for digest, kept in self._learned.items() if digest in digests}
         return self._by_name
 
-    async def _known_running(self) -> Sequence[RunningModel]:
+    async def _known_running(self, usable: float = USABLE) -> Sequence[RunningModel]:
         """Return the loaded models, or those that were last known, if Ollama takes long to list them."""
         try:
             async with asyncio.timeout(PATIENCE):
-                return await self.running.get()
+                return await self.running.get(usable)
         except TimeoutError:
             return self.running.last or ()
 

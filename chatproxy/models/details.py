@@ -68,6 +68,12 @@ class DetailsCache:
         for digest in self._questions.keys() - kept:
             self._questions.pop(digest).task.cancel()
 
+    def expire(self) -> None:
+        """Have what Ollama has not given asked for as if for the first time."""
+        missing = [digest for digest, question in self._questions.items() if question.details is None]
+        for digest in missing:
+            self._questions.pop(digest).task.cancel()
+
     async def close(self) -> None:
         """Cancel what is being asked, and wait until it has ended."""
         tasks = [question.task for question in self._questions.values()]

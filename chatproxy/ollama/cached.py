@@ -48,8 +48,11 @@ class Cached(Generic[T]):
         """The last value, however old."""
         return self._value
 
-    async def get(self) -> T:
-        """Return the value; wait for a fetch only if it is not usable. Raises what the fetch raises."""
+    async def get(self, usable: float | None = None) -> T:
+        """Return the value; wait for a fetch only if it is not usable. Raises what the fetch raises.
+
+        `usable` replaces that of the cache, for a caller to whom a new value is worth more than time.
+        """
         age = monotonic() - self._since
         if self._timeout is not None:
             if age >= RETRY:
@@ -60,7 +63,8 @@ class Cached(Generic[T]):
             return await self.fetch()
         if age >= self._fresh:
             fetch = self.refresh()
-            if age >= self._usable and (await asyncio.wait({fetch}, timeout=self._patience))[0]:
+            usable = self._usable if usable is None else usable
+            if age >= usable and (await asyncio.wait({fetch}, timeout=self._patience))[0]:
                 return fetch.result()
         return value
 
@@ -94,6 +98,11 @@ class Cached(Generic[T]):
         finally:
             self._since = monotonic()
         return self._value
+
+    def expire(self) -> None:
+        """Have the next caller wait for a new value, as for one past use, whatever came of the last fetch."""
+        self._timeout = None
+        self._since = float("-inf")
 
     async def close(self) -> None:
         """Cancel a fetch that is under way, and wait until it has ended."""

@@ -2,16 +2,19 @@
 
 import asyncio
 import re
+from dataclasses import replace
 from typing import Any, Final
 
 import pytest
-from chat_client import Client, Start
+from chat_client import Client, Start, serving
 from fake_ollama import FakeOllama, Gate, Script, answer, refused
 from matrix import matrix
 from waiting import until
 
 from chatproxy import Config, __version__, create_app
-from chatproxy.web.api import health
+from chatproxy.models import catalog
+from chatproxy.ollama import client as ollama_client
+from chatproxy.web.api import health, models
 from chatproxy.web.keys import CHAT
 
 SESSIONS: Final = "/api/chat/sessions"
@@ -190,6 +193,69 @@ async def test_probes_ask_a_silent_ollama_one_question_at_a_time(client: Client,
     probes = [client.call("GET", "/readyz") for _ in range(100)]
     await asyncio.gather(*probes)
     assert fake.calls["/api/version"] <= 3  # on a machine that takes so long for the hundred
+
+
+async def models_of(client: Client) -> list[tuple[str, bool]]:
+    """Return the names of the listed models, and whether they are described."""
+    listed = (await client.call("GET", "/api/models"))["models"]
+    return [(model["name"], bool(model["capabilities"])) for model in listed]
+
+
+async def away_and_back(client: Client, fake: FakeOllama, models: list[Any]) -> None:
+    """Let probes see that Ollama goes, and that it returns with these models."""
+    await fake.stop()
+    await asyncio.sleep(0.02)
+    assert not (await readiness(client))["reachable"]
+    fake.models = models
+    await restart(fake)
+    await asyncio.sleep(0.02)
+    assert (await readiness(client))["reachable"]
+
+
+@pytest.mark.usefixtures("quick")
+async def test_the_models_are_read_again_when_ollama_returns(client: Client, fake: FakeOllama) -> None:
+    first, *others = fake.models
+    fake.models = others
+    assert (await models_of(client))[0][0] != first["name"]
+    await away_and_back(client, fake, [first, *others])
+    assert (await models_of(client))[0] == (first["name"], True)
+
+
+@pytest.mark.usefixtures("quick")
+async def test_a_list_that_never_came_is_read_when_ollama_returns(
+    fake: FakeOllama, config: Config, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Such a timeout is believed for a minute otherwise, and fails every message to `auto`."""
+    monkeypatch.setattr(ollama_client, "RESPONSE_TIMEOUT", 0.1)
+    async with serving(replace(config, connect_timeout=0.1, default_model="auto")) as client:
+        hang(fake)
+        assert (await client.call("GET", "/api/models", status=504))["code"] == "upstream_timeout"
+        await away_and_back(client, fake, fake.models)
+        assert len(await models_of(client)) == len(fake.models)
+        assert (await client.ask(await client.new_session())).last["type"] == "done"
+
+
+@pytest.mark.usefixtures("quick")
+async def test_descriptions_that_failed_are_read_when_ollama_returns(
+    client: Client, fake: FakeOllama
+) -> None:
+    fake.instead["/api/show"] = refused(500, "no")
+    assert not any(described for _, described in await models_of(client))
+    await away_and_back(client, fake, fake.models)
+    assert all(described for _, described in await models_of(client))
+
+
+async def test_a_list_that_people_see_is_no_older_than_a_few_seconds(
+    fake: FakeOllama, config: Config, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Nobody may have seen that Ollama was away; and models are installed while it runs."""
+    for module in (catalog, models):
+        monkeypatch.setattr(module, "FRESH", 0.0)
+    first, *fake.models = fake.models
+    async with serving(config) as client:
+        assert (await models_of(client))[0][0] != first["name"]
+        fake.models.insert(0, first)
+        assert (await models_of(client))[0][0] == first["name"]
 
 
 async def test_a_server_that_shuts_down_is_alive_and_not_ready(start: Start, config: Config) -> None:

@@ -13,7 +13,7 @@ from chatproxy.ollama.cached import Cached
 from chatproxy.ollama.client import Ollama
 from chatproxy.store.records import Record
 from chatproxy.web.json import json_response
-from chatproxy.web.keys import CHAT, METRICS, OLLAMA, QUEUE, REGISTRY, STORE
+from chatproxy.web.keys import CHAT, METRICS, MODELS, OLLAMA, QUEUE, REGISTRY, STORE
 from chatproxy.web.metrics import Load
 from chatproxy.web.operation import operation
 
@@ -52,13 +52,21 @@ _SILENT: Final = OllamaState(reachable=False, code="upstream_timeout")
 
 def set_up(app: web.Application) -> None:
     """Add the routes and the cache of Ollama's state."""
-    app[STATE] = Cached(lambda: _ask(app[OLLAMA]), fresh=KNOWN_FOR, usable=KNOWN_FOR)
+    app[STATE] = Cached(lambda: _find_out(app), fresh=KNOWN_FOR, usable=KNOWN_FOR)
     app.on_cleanup.append(_close)
     app.add_routes(routes)
 
 
 async def _close(app: web.Application) -> None:
     await app[STATE].close()
+
+
+async def _find_out(app: web.Application) -> OllamaState:
+    """Return Ollama's state as it is now; if it has returned, what is known of its models counts no more."""
+    before, state = app[STATE].last, await _ask(app[OLLAMA])
+    if state.reachable and before is not None and not before.reachable:
+        app[MODELS].expire()
+    return state
 
 
 async def _ask(ollama: Ollama) -> OllamaState:

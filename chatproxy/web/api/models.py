@@ -6,7 +6,7 @@ from aiohttp import web
 
 from chatproxy.errors import ChatError
 from chatproxy.models import selection
-from chatproxy.models.catalog import KnownModel
+from chatproxy.models.catalog import FRESH, KnownModel
 from chatproxy.models.selection import Choice, Need
 from chatproxy.store.records import Record
 from chatproxy.web.json import json_response
@@ -53,7 +53,7 @@ class ModelList(Record, frozen=True, kw_only=True):
     errors=GATEWAY_ERRORS,
 )
 async def list_models(request: web.Request) -> web.StreamResponse:
-    models = await request.app[MODELS].all()
+    models = await request.app[MODELS].all(usable=FRESH)  # people look at it, perhaps for what is new
     choice = await _selected(request, models)
     return json_response(
         ModelList(

@@ -118,6 +118,28 @@ async def test_a_value_within_an_age_is_shared() -> None:
     assert await value.within(0) == 2
 
 
+async def test_a_caller_may_want_a_newer_value() -> None:
+    cached = Cached(Source(1, 2).fetch, fresh=0, usable=60)
+    assert await cached.get() == 1
+    assert await cached.get(usable=0) == 2
+
+
+async def test_an_expired_value_is_waited_for() -> None:
+    value = Cached(Source(1, 2).fetch, fresh=60, usable=60)
+    assert await value.get() == 1
+    value.expire()
+    assert value.last == 1  # better than none
+    assert await value.get() == 2
+
+
+async def test_an_expired_timeout_is_not_believed() -> None:
+    value = Cached(Source(ChatError("upstream_timeout", "busy"), 2).fetch, fresh=60, usable=60)
+    with pytest.raises(ChatError, match="busy"):
+        await value.get()
+    value.expire()
+    assert await value.get() == 2
+
+
 async def test_fetch_gets_a_new_value_at_once() -> None:
     cached = Cached(Source(1, 2).fetch, fresh=60, usable=60)
     assert [await cached.get(), await cached.fetch(), await cached.get()] == [1, 2, 2]
