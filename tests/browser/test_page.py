@@ -1,4 +1,4 @@
-"""The page at `/`: the list of sessions, models, export, theme, token, the banner about Ollama, drafts."""
+"""The page at `/`: the list of sessions, models, export, theme, token, drafts."""
 
 import asyncio
 import json
@@ -9,9 +9,6 @@ from typing import Any
 import pytest
 from browser import ANSWER, FIELD, QUESTION, Site, browser, browser_test, site
 from fake_ollama import Gate, Script, answer
-
-from chatproxy.command.demo import demo_server
-from chatproxy.web.api import health
 
 pytest.importorskip("playwright")
 from playwright.async_api import FilePayload, Page, Route, expect
@@ -383,57 +380,6 @@ async def test_the_page_asks_for_a_missing_or_wrong_token(site: Site) -> None:
     await expect(page.locator("#sign-in")).to_be_hidden()
     await site.ask(page, "Hi")
     await expect(page.locator(ANSWER)).to_have_text("Hello from a fake.")
-
-
-# -- Ollama
-
-
-async def test_the_banner_shows_while_ollama_is_unreachable(
-    site: Site, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(health, "KNOWN_FOR", 0.0)  # seconds; it comes and goes quickly here
-    await site.start()
-    await site.fake.stop()
-    page = await site.open()
-    banner = page.locator("#ollama")
-    await expect(banner).to_contain_text("Ollama cannot be reached: nothing answers at OLLAMA_HOST;")
-    await expect(banner).to_have_attribute("role", "status")
-    await site.fake.start()
-    await site.ask(page, "Hi")
-    await expect(page.locator(ANSWER)).to_have_text("Hello from a fake.")
-    await expect(banner).to_be_hidden()
-
-
-async def test_a_failed_message_refreshes_the_banner(site: Site, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(health, "KNOWN_FOR", 0.0)  # seconds; it comes and goes quickly here
-    page = await site.open()
-    await expect(page.locator("#ollama")).to_be_hidden()
-    await site.fake.stop()
-    await site.ask(page, "Hi")
-    await expect(page.locator("#ollama")).to_contain_text("Ollama cannot be reached")
-    await expect(page.get_by_role("button", name="Retry")).to_be_visible()
-
-
-async def test_the_banner_gives_the_reason(site: Site) -> None:
-    context = await site.context()
-    state = {"reachable": False, "code": "upstream_timeout"}
-    await context.route("**/readyz", lambda route: route.fulfill(json={"status": "ready", "ollama": state}))
-    page = await site.open(context=context)
-    await expect(page.locator("#ollama")).to_have_text(
-        "Ollama cannot be reached: it does not answer in time."
-    )
-
-
-async def test_the_banner_says_that_the_demo_is_not_a_language_model(site: Site) -> None:
-    async with demo_server(pace=400) as url:
-        site.settings = {"ollama_host": url, "default_model": "auto"}
-        page = await site.open()
-        await expect(page.locator("#ollama")).to_have_text(
-            "Answers come from a built-in stand-in, not from a language model."
-        )
-        await site.ask(page, "Hi")
-        await expect(page.get_by_role("button", name="Regenerate")).to_be_visible()
-        await expect(page.locator("#ollama")).to_be_visible()
 
 
 # -- the field

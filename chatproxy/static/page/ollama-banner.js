@@ -1,4 +1,26 @@
-// A line above the conversation that says what is wrong with Ollama.
+// A line above the conversation that says what is wrong with Ollama, and is up to date while the page is seen.
+//
+// It asks chatproxy at `/readyz`, and again some time after each answer. There (in web/api/health.py), an answer
+// holds for KNOWN_FOR = 1 s. Ollama is away when it has been asked, and silent for SILENCE = 3.5 s; meanwhile,
+// answers take PATIENCE = 1 s, and say what was known before.
+//
+// The line comes within 8 s: 1 (an answer from just before) + REST, 1 + REST, by which the silence is over, + 1
+// (if Ollama is asked again). It comes within 1 + REST = 3.5 s of an Ollama that refuses connections.
+//
+// It goes within 3 s: a request that was lost without a trace is sent again by the system within 2 s, or given up
+// within 1 s, which is known for 1 s more; then + RETRY. Within 1 + RETRY = 2 s, if it was refused. An Ollama that
+// needs up to 2 s for an answer has 1 + RETRY + 1 + RETRY = 4 s, as it is asked by the second question, and the
+// third has the answer.
+//
+// The rest, up to 10 s and 5 s, is for a slow network and a busy machine.
+//
+// Without an answer, nothing is known of Ollama. The line stays for a while, so that it does not flicker when
+// chatproxy restarts.
+
+const REST = 2500; // ms from an answer to the next question
+const RETRY = 1000; // ms, after an answer that Ollama is away, or none
+const PATIENCE = 2500; // ms for which an answer is waited for: that of chatproxy, and a slow network
+const KNOWN_FOR = 10_000; // ms for which an answer holds
 
 const DEMO = "0.0.0-demo"; // the version that the built-in stand-in for Ollama reports
 const STAND_IN = "Answers come from a built-in stand-in, not from a language model.";
@@ -15,38 +37,60 @@ const REASONS = {
 export class OllamaBanner {
   #element;
   #url;
-  #reachable = true;
+  #onread;
+  #reading = new AbortController();
+  /** @type {ReturnType<typeof setTimeout> | undefined} ends the question under way, or begins the next one */
+  #timer;
+  #readAt = 0;
 
-  /** @param {HTMLElement} element @param {string} baseUrl */
-  constructor(element, baseUrl) {
+  /**
+   * @param {HTMLElement} element a live region: it is never hidden, only empty, so that changes are announced
+   * @param {string} baseUrl
+   * @param {(reachable: boolean) => void} onread called with each answer
+   */
+  constructor(element, baseUrl, onread) {
     this.#element = element;
     this.#url = new URL("readyz", baseUrl).href;
+    this.#onread = onread;
+    document.addEventListener("visibilitychange", () => this.refresh());
   }
 
+  /** Ask now, and from then on while the page is seen. */
   async refresh() {
-    const ollama = await this.#readState();
-    if (!ollama) return; // chatproxy itself is not ready, which is not for this line to say
-    this.#reachable = ollama.reachable;
-    const sentence = sentenceFor(ollama);
-    if (this.#element.textContent !== sentence) this.#element.textContent = sentence;
-    this.#element.classList.toggle("bad", !ollama.reachable);
-    this.#element.hidden = !sentence;
+    clearTimeout(this.#timer);
+    this.#reading.abort();
+    const reading = (this.#reading = new AbortController());
+    if (document.hidden) return;
+    this.#timer = setTimeout(() => reading.abort(), PATIENCE);
+    const ollama = await this.#readState(reading.signal);
+    if (reading !== this.#reading) return;
+    clearTimeout(this.#timer);
+    this.#timer = setTimeout(() => this.refresh(), ollama?.reachable ? REST : RETRY);
+    if (ollama) {
+      this.#readAt = Date.now();
+      this.#show(ollama);
+      this.#onread(ollama.reachable);
+    } else if (Date.now() - this.#readAt >= KNOWN_FOR) {
+      this.#show({ reachable: true });
+    }
   }
 
-  /** Refresh only if Ollama was not reachable. */
-  recheck() {
-    if (!this.#reachable) this.refresh();
-  }
-
-  /** @returns {Promise<OllamaState | undefined>} */
-  async #readState() {
+  /** @param {AbortSignal} signal @returns {Promise<OllamaState | undefined>} */
+  async #readState(signal) {
     try {
-      const response = await fetch(this.#url);
+      const response = await fetch(this.#url, { cache: "no-store", signal });
       if (!response.ok) return undefined;
       return /** @type {import("../types.js").Readiness} */ (await response.json()).ollama;
     } catch {
       return undefined;
     }
+  }
+
+  /** @param {OllamaState} ollama */
+  #show(ollama) {
+    const sentence = sentenceFor(ollama);
+    if (this.#element.textContent !== sentence) this.#element.textContent = sentence;
+    this.#element.classList.toggle("bad", !ollama.reachable);
   }
 }
 

@@ -36,8 +36,11 @@ class ChatPage {
   #deleteDialog = byId("confirm", HTMLDialogElement);
   #tokenDialog;
   #problem = new ProblemLine(byId("problem"), () => this.#tokenDialog.open());
-  #banner = new OllamaBanner(byId("ollama"), BASE_URL);
   #models = new ModelPicker(byId("model", HTMLSelectElement), (model) => this.#chooseModel(model));
+  #banner = new OllamaBanner(byId("ollama"), BASE_URL, (reachable) => {
+    if (reachable) this.#models.update(this.#client);
+    else this.#models.expire();
+  });
   #exports = new ExportMenu(byId("export", HTMLDetailsElement), (format) => this.#export(format));
   #sidebar = new Sidebar({ main: byId("main"), veil: byId("veil"), show: byId("menu"), hide: byId("hide") });
   #sessions;
@@ -142,14 +145,15 @@ class ChatPage {
     addEventListener("popstate", () => this.#open(sessionInAddress()));
     addEventListener("focus", () => {
       this.#sessions.refresh();
-      this.#banner.recheck();
+      this.#models.refresh(this.#client);
+      this.#banner.refresh();
     });
     this.#chat.addEventListener("chat-send", () => this.#problem.clear());
     this.#chat.addEventListener("chat-session", ({ detail }) => this.#handleNewSession(detail.session));
     this.#chat.addEventListener("chat-start", () => this.#refreshSession());
     this.#chat.addEventListener("chat-done", () => {
       this.#refreshSession();
-      this.#banner.recheck();
+      this.#banner.refresh();
     });
     this.#chat.addEventListener("chat-error", ({ detail }) => {
       if (detail.code === "connection_lost") this.#problem.clear(); // the element shows it

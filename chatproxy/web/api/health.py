@@ -18,6 +18,7 @@ from chatproxy.web.metrics import Load
 from chatproxy.web.operation import operation
 
 routes: Final = web.RouteTableDef()
+# The page promises how soon it shows what these allow: see static/page/ollama-banner.js, which adds them up.
 KNOWN_FOR: Final = 1.0  # seconds until Ollama is asked again, however many probes come
 PATIENCE: Final = 1.0  # seconds; short, because whatever probes has a timeout of its own
 FIRST_PATIENCE: Final = 2.0  # seconds, as long as nothing is known

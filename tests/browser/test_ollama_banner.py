@@ -1,0 +1,200 @@
+"""The page's line about Ollama, and the models beside it: right while Ollama goes and returns.
+
+Bounds in seconds are those that people were promised. Others are tested in JavaScript, where time is the
+test's (`ollama-banner.test.js`).
+"""
+
+from collections.abc import Awaitable, Callable
+from typing import Any, Final
+
+import pytest
+from browser import ANSWER, Site, browser, browser_test, serious, site
+from fake_ollama import FakeOllama, Gate, Script, refused
+
+from chatproxy.command.demo import demo_server
+from chatproxy.web.api import health
+
+pytest.importorskip("playwright")
+from playwright.async_api import Page, Route, expect
+
+__all__ = ["browser", "site"]  # the fixtures
+pytestmark = [pytest.mark.browser, browser_test]
+
+COMES: Final = 10_000  # ms
+GOES: Final = 5_000
+SIDE_CALLS: Final = ("/api/version", "/api/tags", "/api/ps", "/api/show")
+FOCUSED: Final = "document.activeElement.shadowRoot?.activeElement?.tagName"
+
+# What a screen reader may announce, from now on.
+WATCH: Final = """() => {
+  window.changes = [];
+  const watch = ([{ target }]) => window.changes.push(target.textContent);
+  new MutationObserver(watch).observe(document.getElementById("ollama"), { childList: true });
+}"""
+
+
+async def stop(fake: FakeOllama) -> None:
+    await fake.stop()
+
+
+async def hang(fake: FakeOllama) -> None:
+    for path in SIDE_CALLS:
+        fake.instead[path] = Script(head=Gate())
+
+
+async def fail(fake: FakeOllama) -> None:
+    for path in SIDE_CALLS:
+        fake.instead[path] = refused(500, "broken")
+
+
+Leave = Callable[[FakeOllama], Awaitable[None]]
+ways_to_go = pytest.mark.parametrize("leave", [stop, hang, fail])
+
+
+async def come_back(fake: FakeOllama, models: list[Any]) -> None:
+    """Start Ollama again, with these models."""
+    await fake.stop()
+    fake.instead.clear()
+    fake.models = models
+    await fake.start()
+
+
+def is_installed(page: Page, name: str) -> Any:
+    return expect(page.locator(f"#model option[value='{name}']"))
+
+
+@pytest.mark.slow
+@ways_to_go
+async def test_it_comes_and_goes_on_a_page_that_nobody_touches(site: Site, leave: Leave) -> None:
+    new, *site.fake.models = site.fake.models[1:]
+    page = await site.open()
+    banner = page.locator("#ollama")
+    await is_installed(page, site.fake.models[0]["name"]).to_have_count(1)
+    await page.evaluate(WATCH)
+    for _ in range(2):
+        await leave(site.fake)
+        await expect(banner).to_contain_text("Ollama cannot be reached", timeout=COMES)
+        for _ in range(3):
+            async with page.expect_response("**/readyz"):
+                pass
+        await come_back(site.fake, [new, *site.fake.models])
+        await expect(banner).to_be_hidden(timeout=GOES)
+        await is_installed(page, new["name"]).to_have_count(1, timeout=GOES)
+        assert await page.evaluate(FOCUSED) == "TEXTAREA"
+        changes = await page.evaluate("window.changes.splice(0)")
+        assert len(changes) == 2, changes
+        site.fake.models.remove(new)
+
+
+@pytest.mark.slow
+@ways_to_go
+async def test_it_goes_from_a_page_that_was_opened_without_ollama(site: Site, leave: Leave) -> None:
+    await site.start()
+    models = site.fake.models
+    await leave(site.fake)
+    page = await site.open()
+    await expect(page.locator("#ollama")).to_contain_text("Ollama cannot be reached", timeout=COMES)
+    for theme in ("light", "dark"):
+        await page.emulate_media(color_scheme=theme)
+        assert await serious(page) == []
+    await come_back(site.fake, models)
+    await expect(page.locator("#ollama")).to_be_hidden(timeout=GOES)
+    await is_installed(page, models[1]["name"]).to_have_count(1, timeout=GOES)
+
+
+@pytest.mark.slow
+async def test_it_needs_no_token_and_asks_for_nothing_else_without_one(site: Site) -> None:
+    site.settings = {"api_token": "a-token-of-sixteen"}
+    page = await site.open()
+    await page.locator("#sign-in").wait_for()
+    asked = len([url for url in site.requests if "/api/" in url])
+    await site.fake.stop()
+    await expect(page.locator("#ollama")).to_contain_text("Ollama cannot be reached", timeout=COMES)
+    await site.fake.start()
+    await expect(page.locator("#ollama")).to_be_hidden(timeout=GOES)
+    async with page.expect_response("**/readyz"):
+        pass
+    assert len([url for url in site.requests if "/api/" in url]) == asked + 1  # when Ollama returned
+
+
+async def test_models_that_are_not_described_yet_are_listed_and_read_again(site: Site) -> None:
+    """Ollama may be slow to say what they can do."""
+    context = await site.context()
+    lists: list[Any] = []
+
+    async def describe(route: Route) -> None:
+        response = await route.fetch()
+        body = await response.json()
+        if not lists:
+            for model in body["models"]:
+                model["capabilities"] = []
+        lists.append(body)
+        await route.fulfill(json=body)
+
+    await context.route("**/api/models", describe)
+    page = await site.open(context=context)
+    await is_installed(page, "all-minilm:22m").to_have_count(1)
+    await is_installed(page, "thinker:270m").to_have_count(1)
+    await is_installed(page, "all-minilm:22m").to_have_count(0)  # it only makes embeddings
+    async with page.expect_response("**/readyz"):
+        pass
+    assert len(lists) == 2
+
+
+async def test_a_list_that_did_not_change_stays_open(site: Site) -> None:
+    page = await site.open()
+    await is_installed(page, "thinker:270m").to_have_count(1)
+    await page.evaluate("window.options = [...document.getElementById('model').options]")
+    async with page.expect_response("**/api/models"):
+        await page.evaluate("window.dispatchEvent(new Event('focus'))")
+    async with page.expect_response("**/readyz"):
+        pass
+    assert await page.evaluate("window.options.every(({ isConnected }) => isConnected)")
+
+
+async def test_the_banner_shows_while_ollama_is_unreachable(
+    site: Site, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(health, "KNOWN_FOR", 0.0)  # seconds; it comes and goes quickly here
+    await site.start()
+    await site.fake.stop()
+    page = await site.open()
+    banner = page.locator("#ollama")
+    await expect(banner).to_contain_text("Ollama cannot be reached: nothing answers at OLLAMA_HOST;")
+    await expect(banner).to_have_attribute("role", "status")
+    await site.fake.start()
+    await site.ask(page, "Hi")
+    await expect(page.locator(ANSWER)).to_have_text("Hello from a fake.")
+    await expect(banner).to_be_hidden()
+
+
+async def test_a_failed_message_refreshes_the_banner(site: Site, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(health, "KNOWN_FOR", 0.0)  # seconds; it comes and goes quickly here
+    page = await site.open()
+    await expect(page.locator("#ollama")).to_be_hidden()
+    await site.fake.stop()
+    await site.ask(page, "Hi")
+    await expect(page.locator("#ollama")).to_contain_text("Ollama cannot be reached")
+    await expect(page.get_by_role("button", name="Retry")).to_be_visible()
+
+
+async def test_the_banner_gives_the_reason(site: Site) -> None:
+    context = await site.context()
+    state = {"reachable": False, "code": "upstream_timeout"}
+    await context.route("**/readyz", lambda route: route.fulfill(json={"status": "ready", "ollama": state}))
+    page = await site.open(context=context)
+    await expect(page.locator("#ollama")).to_have_text(
+        "Ollama cannot be reached: it does not answer in time."
+    )
+
+
+async def test_the_banner_says_that_the_demo_is_not_a_language_model(site: Site) -> None:
+    async with demo_server(pace=400) as url:
+        site.settings = {"ollama_host": url, "default_model": "auto"}
+        page = await site.open()
+        await expect(page.locator("#ollama")).to_have_text(
+            "Answers come from a built-in stand-in, not from a language model."
+        )
+        await site.ask(page, "Hi")
+        await expect(page.get_by_role("button", name="Regenerate")).to_be_visible()
+        await expect(page.locator("#ollama")).to_be_visible()
