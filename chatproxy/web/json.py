@@ -5,8 +5,9 @@ The limits are chatproxy's own, so that they also hold in a host application wit
 
 import codecs
 import re
-from collections.abc import AsyncIterator, Iterator, Mapping
+from collections.abc import AsyncIterator, Iterator, Mapping, Sequence
 from contextlib import asynccontextmanager, contextmanager
+from functools import cache
 from typing import Annotated, Any, Final, TypeVar, get_args, get_origin
 
 import msgspec
@@ -106,15 +107,36 @@ def _is_utf8(charset: str) -> bool:
 
 def _check_sizes(as_sent: Struct, kind: type[Struct]) -> None:
     """Raise `too_large` for a field that is longer than it declares, `invalid` for a list of too many."""
-    for field in msgspec.structs.fields(kind):
-        raw = getattr(as_sent, field.name)
-        for limit in _limits(field.type):
-            if raw is not UNSET and _size(raw) > limit:
-                sentence = f"{field.encode_name} is longer than {limit // 1024} KiB; shorten it."
+    for bound in _bounds(kind):
+        raw = getattr(as_sent, bound.name)
+        if raw is UNSET:
+            continue
+        for limit in bound.most_bytes:
+            if _size(raw) > limit:
+                sentence = f"{bound.sent_name} is longer than {limit // 1024} KiB; shorten it."
                 raise ChatError("too_large", sentence)
-        for most in _lengths(field.type):
-            if raw is not UNSET and bytes(raw).count(b",") >= most:  # as in base64 there is none
-                raise unusable(field.encode_name, f"expected `array` of length <= {most}")
+        for most in bound.most_items:
+            if bytes(raw).count(b",") >= most:  # as in base64 there is none
+                raise unusable(bound.sent_name, f"expected `array` of length <= {most}")
+
+
+class _Bound(Struct, frozen=True):
+    """The most that a field may have, as it declares it: bytes, and items of a list."""
+
+    name: str
+    sent_name: str
+    most_bytes: Sequence[int]
+    most_items: Sequence[int]
+
+
+@cache  # reading the type takes longer than reading a message
+def _bounds(kind: type[Struct]) -> Sequence[_Bound]:
+    """Return the fields of a type that declare limits."""
+    bounds = [
+        _Bound(field.name, field.encode_name, list(_limits(field.type)), list(_lengths(field.type)))
+        for field in msgspec.structs.fields(kind)
+    ]
+    return [bound for bound in bounds if bound.most_bytes or bound.most_items]
 
 
 def _limits(hint: Any) -> Iterator[int]:
