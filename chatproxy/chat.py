@@ -159,7 +159,7 @@ class ChatService:
             ticket.leave()
             raise
         request = plan.prompt.request
-        answer = Answer(reply, question.id, asked=request.asked, unattended=request.unattended)
+        answer = Answer(reply, question, asked=request.asked, unattended=request.unattended)
         call = UpstreamCall(
             answer, plan, ticket, self._ollama, self._models, max_bytes=self._config.max_answer_bytes
         )

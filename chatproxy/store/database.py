@@ -202,6 +202,8 @@ async def _prepare(connection: aiosqlite.Connection, reconcile: Sequence[Unit[bo
     for pragma in ("journal_mode = WAL", "synchronous = FULL", "foreign_keys = ON"):
         await connection.execute_fetchall(f"PRAGMA {pragma}")
     await migrate(connection)
+    # What a statement may have to undo would otherwise be a file, opened and deleted with each send.
+    await connection.execute_fetchall("PRAGMA temp_store = MEMORY")
     for unit in reconcile:
         more = True
         while more:

@@ -403,11 +403,12 @@ class Messages:
 
     # -- writes
 
-    async def begin(self, session: Session, turn: NewTurn) -> tuple[Message, Message]:
+    async def begin(self, session: Session, turn: NewTurn) -> tuple[int, Message]:
         """Commit the question, and its answer as `streaming`; supersede what the question replaces.
 
-        Raises `not_found` if the session was deleted, `invalid` if `replaces` is not in the conversation, and
-        `session_busy` if the turn's `client_message_id` is stored already.
+        Return the question's id, and the answer. Raises `not_found` if the session was deleted, `invalid` if
+        `replaces` is not in the conversation, and `session_busy` if the turn's `client_message_id` is stored
+        already.
         """
         size = size_of(turn.content, *turn.images, *[source.snippet for source in turn.sources])
         begin = partial(_begin, session_id=session.id, turn=turn)
@@ -529,7 +530,7 @@ def _message(row: Row) -> Message:
 # -- units of work, for the writer
 
 
-async def _begin(connection: Connection, session_id: str, turn: NewTurn) -> tuple[Message, Message]:
+async def _begin(connection: Connection, session_id: str, turn: NewTurn) -> tuple[int, Message]:
     rows = await fetch(connection, _SESSION, session=session_id)
     key, place = one_row(rows, missing(session_id))
     edited = None  # what the first message was
@@ -549,7 +550,7 @@ async def _begin(connection: Connection, session_id: str, turn: NewTurn) -> tupl
             "This clientMessageId is stored already; send the message again to read its answer.",
             activeMessageId=rows[0]["answer_id"],
         ) from error
-    answer = await _insert_answer(connection, key, place + 1, turn, question["id"])
+    answer = await _insert_answer(connection, key, place + 1, turn, question, session_id)
     # The first turn gives the session its title, and its new version a new one, unless somebody named it.
     await connection.execute(
         f"UPDATE session SET {USED}, message_count = :length, document_id = :document_id,"
@@ -563,7 +564,7 @@ async def _begin(connection: Connection, session_id: str, turn: NewTurn) -> tupl
             "key": key,
         },
     )
-    return _message(question), _message(answer)
+    return question, answer
 
 
 def _id_taken() -> ChatError:
@@ -592,8 +593,8 @@ def _replaced_place(rows: Sequence[Row]) -> int:
     return int(rows[0]["place"])
 
 
-async def _insert_question(connection: Connection, key: int, place: int, turn: NewTurn) -> Row:
-    row = await _insert(
+async def _insert_question(connection: Connection, key: int, place: int, turn: NewTurn) -> int:
+    id = await _insert(
         connection,
         session=key,
         place=place,
@@ -607,8 +608,8 @@ async def _insert_question(connection: Connection, key: int, place: int, turn: N
         client_message_id=turn.client_message_id,
         fingerprint=turn.fingerprint,
     )
-    await _insert_images(connection, row["id"], turn.images)
-    return row
+    await _insert_images(connection, id, turn.images)
+    return id
 
 
 async def _insert_images(connection: Connection, message_id: int, images: Sequence[bytes]) -> None:
@@ -618,8 +619,12 @@ async def _insert_images(connection: Connection, message_id: int, images: Sequen
     )
 
 
-async def _insert_answer(connection: Connection, key: int, place: int, turn: NewTurn, reply_to: int) -> Row:
-    return await _insert(
+async def _insert_answer(
+    connection: Connection, key: int, place: int, turn: NewTurn, reply_to: int, session_id: str
+) -> Message:
+    """Insert an empty answer, and return it as a query would, without the time that one takes."""
+    time = now()
+    id = await _insert(
         connection,
         session=key,
         place=place,
@@ -634,15 +639,33 @@ async def _insert_answer(connection: Connection, key: int, place: int, turn: New
         warnings=to_json(turn.warnings),
         image_count=0,
         asked=None if turn.asked is None else bytes(turn.asked).decode(),
+        created_at=time,
+        updated_at=time,
+    )
+    return Message(
+        id=id,
+        session_id=session_id,
+        role="assistant",
+        content="",
+        status="streaming",
+        cursor=str(Cursor()),
+        model=turn.model,
+        model_reason=turn.model_reason,
+        document_id=turn.document_id,
+        sources=turn.sources,
+        warnings=turn.warnings,
+        created_at=time,
+        updated_at=time,
     )
 
 
-async def _insert(connection: Connection, **columns: object) -> Row:
+async def _insert(connection: Connection, **columns: object) -> int:
+    """Insert a message and return its id."""
     columns = {"created_at": (time := now()), "updated_at": time} | columns
     names, values = ", ".join(columns), ", ".join([f":{name}" for name in columns])
-    sql = f"INSERT INTO message ({names}) VALUES ({values}) RETURNING {COLUMNS}"
-    (row,) = await fetch(connection, sql, **columns)
-    return row
+    inserted = await connection.execute(f"INSERT INTO message ({names}) VALUES ({values})", columns)
+    assert inserted.lastrowid is not None, "a row was inserted"
+    return inserted.lastrowid
 
 
 def title(content: str) -> str | None:
@@ -746,16 +769,16 @@ async def _add_turns(
     key = await gathering(connection, id)
     for turn in turns:
         place += 1
-        row = await _insert_turn(connection, key, place, turn, question)
-        await _insert_images(connection, row["id"], turn.images)
+        message = await _insert_turn(connection, key, place, turn, question)
+        await _insert_images(connection, message, turn.images)
         if turn.role == "user":
-            question = row["id"]
+            question = message
     return place, question
 
 
 async def _insert_turn(
     connection: Connection, key: int, place: int, turn: ImportedTurn, question: int | None
-) -> Row:
+) -> int:
     with _notice_id_taken():
         return await _insert(
             connection,

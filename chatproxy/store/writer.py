@@ -141,6 +141,10 @@ class _Job(Generic[T]):
         self.since = clock.now()
         self.future: asyncio.Future[T] = asyncio.get_running_loop().create_future()
 
+    def run(self, connection: sqlite3.Connection) -> Callable[[], None]:
+        """Run the unit as all of a transaction, and return what to call after the COMMIT."""
+        return partial(self.succeed, run_unit(self._unit, connection))
+
     def attempt(self, connection: sqlite3.Connection) -> Callable[[], None]:
         """Run the unit in a savepoint, so that its failure undoes nothing else.
 
@@ -149,7 +153,7 @@ class _Job(Generic[T]):
         """
         connection.execute("SAVEPOINT unit")
         try:
-            callback = partial(self.succeed, run_unit(self._unit, connection))
+            callback = self.run(connection)
         except Exception as error:
             if not connection.in_transaction:
                 raise
@@ -314,7 +318,7 @@ def _commit(
         connection.execute("BEGIN IMMEDIATE")
     except Exception as error:
         raise _NotBegunError(error) from error
-    callbacks = [job.attempt(connection) for job in jobs]
+    callbacks = [job.attempt(connection) for job in jobs] if len(jobs) > 1 else [jobs[0].run(connection)]
     began = perf_counter()
-    connection.commit()
+    connection.execute("COMMIT")  # fails if a unit has lost the transaction
     return callbacks, perf_counter() - began

@@ -61,7 +61,7 @@ async def refused(call: Awaitable[object]) -> str:
 
 async def send(store: Store, session: Session, content: str, **fields: object) -> int:
     question, _ = await store.messages.begin(session, NewTurn(content=content, **fields))  # type: ignore[arg-type]
-    return question.id
+    return question
 
 
 @pytest.fixture

@@ -54,7 +54,7 @@ async def begin(store: Store, session: Session, content: str = "Hi", **fields: o
     """The ids of the two messages."""
     asked = NewTurn(content=content, **fields)  # type: ignore[arg-type]
     question, answer = await store.messages.begin(session, asked)
-    return question.id, answer.id
+    return question, answer.id
 
 
 async def say(store: Store, session: Session, question: str, answer: str, **fields: object) -> int:
@@ -538,7 +538,7 @@ async def test_a_session_without_messages(store: Store, session: Session) -> Non
 async def test_a_turn(store: Store, session: Session) -> None:
     source = Source(document_id=3, title="Doc\u2028", chunk=0, snippet='a "snippet"\0', score=0.5)
     notice = Notice(code="history_truncated", message="Older messages were left out.")
-    question, answer = await store.messages.begin(
+    question_id, answer = await store.messages.begin(
         session,
         NewTurn(
             content=ODD_TEXT,
@@ -551,8 +551,9 @@ async def test_a_turn(store: Store, session: Session) -> None:
             client_message_id="c-1",
         ),
     )
+    question = await store.messages.get(session, question_id)
     assert question == Message(
-        id=question.id,
+        id=question_id,
         session_id=session.id,
         role="user",
         content=ODD_TEXT,
