@@ -162,9 +162,12 @@ class Prompt(Struct, frozen=True, kw_only=True):
         everything else.
         """
         fitting = list(turns(self.history, whole=len(self.history) >= self.earlier))
-        sizes = [total(self._sent(model, past) for past in turn) for turn, _ in fitting]
         passed = len(self.history)
-        if estimate.least(size + total(sizes)) > room:
+        if (
+            estimate.least(size + total(self._sent(model, past) for turn, _ in fitting for past in turn))
+            > room
+        ):
+            sizes = [total(self._sent(model, past) for past in turn) for turn, _ in fitting]
             reached = list(accumulate(sizes, initial=size))[1:]
             del fitting[bisect_right(reached, room, key=estimate.most) :]
             passed = fitting[-1][1] if fitting else 0
