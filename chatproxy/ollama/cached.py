@@ -10,6 +10,7 @@ from chatproxy.errors import ChatError
 T = TypeVar("T")
 
 RETRY: Final = 60.0  # seconds
+SOON: Final = 0.1  # seconds until a fetch for which nobody waits, so that callers are not slowed down by it
 
 
 class Cached(Generic[T]):
@@ -42,6 +43,7 @@ class Cached(Generic[T]):
         self._value: T | None = None
         self._since = float("-inf")
         self._fetch: asyncio.Task[T] | None = None
+        self._due: asyncio.TimerHandle | None = None  # the next fetch for which nobody waits
 
     @property
     def last(self) -> T | None:
@@ -61,11 +63,12 @@ class Cached(Generic[T]):
         value = self._value
         if value is None:
             return await self.fetch()
-        if age >= self._fresh:
+        if age >= (self._usable if usable is None else usable):
             fetch = self.refresh()
-            usable = self._usable if usable is None else usable
-            if age >= usable and (await asyncio.wait({fetch}, timeout=self._patience))[0]:
+            if (await asyncio.wait({fetch}, timeout=self._patience))[0]:
                 return fetch.result()
+        elif age >= self._fresh and self._due is None:
+            self._due = asyncio.get_running_loop().call_later(SOON, self._refresh_due)
         return value
 
     async def within(self, age: float) -> T:
@@ -84,6 +87,10 @@ class Cached(Generic[T]):
             self._fetch = asyncio.create_task(self._run())
             self._fetch.add_done_callback(lambda fetch: fetch.cancelled() or fetch.exception())
         return self._fetch
+
+    def _refresh_due(self) -> None:
+        self._due = None
+        self.refresh()
 
     async def _run(self) -> T:
         try:
@@ -105,7 +112,9 @@ class Cached(Generic[T]):
         self._since = float("-inf")
 
     async def close(self) -> None:
-        """Cancel a fetch that is under way, and wait until it has ended."""
+        """Cancel a fetch that is under way or due, and wait until it has ended."""
+        if self._due is not None:
+            self._due.cancel()
         if self._fetch is not None:
             self._fetch.cancel()
             await asyncio.wait({self._fetch})

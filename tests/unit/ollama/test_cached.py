@@ -48,6 +48,8 @@ async def test_a_stale_value_is_used_while_a_new_one_is_fetched() -> None:
     assert await cached.get() == 1
     source.gate.clear()
     assert [await cached.get() for _ in range(10)] == [1] * 10  # without waiting
+    await asyncio.sleep(0)
+    assert source.fetches == 1  # what its caller does next comes first
     await until(lambda: source.fetches == 2)
     source.gate.set()
     await until(lambda: cached.last == 2)
