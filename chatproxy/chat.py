@@ -153,15 +153,25 @@ class ChatService:
         return await self.transcript.answer(session, sent.answer_id)
 
     async def _begin(self, session: Session, plan: Plan, ticket: Ticket, arrived: float) -> Answer:
+        """Commit the rows; ask Ollama meanwhile, whose answer is read only after that."""
+        stream = self._ollama.chat(plan.fitted.body) if ticket.has_slot else None
         try:
             question, reply = await self._store.messages.begin(session, plan.turn())
         except BaseException:
+            if stream is not None:
+                stream.abort()
             ticket.leave()
             raise
         request = plan.prompt.request
         answer = Answer(reply, question, asked=request.asked, unattended=request.unattended)
         call = UpstreamCall(
-            answer, plan, ticket, self._ollama, self._models, max_bytes=self._config.max_answer_bytes
+            answer,
+            plan,
+            ticket,
+            self._ollama,
+            self._models,
+            stream=stream,
+            max_bytes=self._config.max_answer_bytes,
         )
         self._registry.start(answer, call, arrived)
         return answer

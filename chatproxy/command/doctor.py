@@ -143,9 +143,8 @@ async def _check_answer(ollama: Ollama, model: KnownModel, config: Config) -> Fi
     sent, received = monotonic(), list[float]()
     try:
         async with asyncio.timeout(config.first_token_timeout):
-            stream = await ollama.chat(
-                msgspec.json.encode(request), lambda lines: received.append(monotonic())
-            )
+            stream = ollama.chat(msgspec.json.encode(request))
+            stream.deliver(lambda lines: received.append(monotonic()))
             last = await stream.finished
     except TimeoutError:
         detail = f"{model.name} said nothing for {config.first_token_timeout:g} s"

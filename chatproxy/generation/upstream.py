@@ -62,8 +62,10 @@ class UpstreamCall:
         ollama: Ollama,
         models: ModelCatalog,
         *,
+        stream: ChatStream | None,
         max_bytes: int,
     ) -> None:
+        """Prepare to call Ollama; `stream` is the first answer that it was asked for, if it was."""
         self.first_text: float | None = None  # monotonic times of thinking or answer text
         self.last_text: float | None = None
         self.measurement: Measurement | None = None  # what the answer showed about its model
@@ -80,7 +82,7 @@ class UpstreamCall:
         self._loaded = False  # whether it probably is
         self._turn_at: float | None = None  # on `clock`, when it was this answer's turn first
         self._refused: tuple[float, ChatError] | None = None  # when Ollama had no room first, on `clock`
-        self._stream: ChatStream | None = None
+        self._stream = stream
         self._stopped = False
 
     @property
@@ -182,7 +184,8 @@ class UpstreamCall:
         size, most_tokens = self._plan.fitted.size, self._plan.fitted.most_tokens
         async with background(self._watch_loading(model), name="loading"):
             try:
-                self._stream = await self._ollama.chat(self._plan.fitted.body, self._receive)
+                self._stream = self._stream or self._ollama.chat(self._plan.fitted.body)
+                self._stream.deliver(self._receive)
                 last = possible(
                     await self._stream.finished,
                     prompt=most_tokens,

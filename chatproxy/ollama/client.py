@@ -20,7 +20,7 @@ from yarl import URL
 from chatproxy.errors import ChatError
 from chatproxy.ollama.exchange import Endpoint, Exchange, Receiver
 from chatproxy.ollama.lenient import DECODE_ERRORS, STRICT, Size, Tokens, decode
-from chatproxy.ollama.stream import ChatStream, Receive, chat_stream
+from chatproxy.ollama.stream import ChatStream
 from chatproxy.ollama.wire import refusal, upstream_incomplete, upstream_invalid, upstream_unavailable
 
 T = TypeVar("T", bound=Struct)
@@ -201,9 +201,9 @@ class Ollama:
         """Close all kept connections; open chat streams are not affected."""
         await self._session.close()
 
-    async def chat(self, body: bytes, receive: Receive) -> ChatStream:
-        """Open the stream of one answer; see `stream.chat_stream`."""
-        return await chat_stream(self._endpoint, body, receive)
+    def chat(self, body: bytes) -> ChatStream:
+        """Ask for an answer, and return its stream."""
+        return ChatStream(self._endpoint, body)
 
     async def exchange(
         self,

@@ -86,7 +86,7 @@ class Endpoint:
         body: bytes | bytearray,
         receiver: Receiver,
     ) -> "Exchange":
-        """Send a request and return its exchange; `receiver` is not called before that.
+        """Send a request and return its exchange; `receiver` is not called before the exchange's `resume`.
 
         `target` is the path with its query, sent as it is after the prefix. `headers` must not describe the
         connection or the framing, which is done here.
@@ -113,7 +113,6 @@ class Endpoint:
         except asyncio.CancelledError:  # possibly just after the connection was made
             exchange.abort()
             raise
-        exchange.resume()
         return exchange
 
     async def _connect(self, exchange: "Exchange") -> None:
@@ -181,7 +180,7 @@ class Exchange(asyncio.Protocol):
         self._stop_reading()
 
     def resume(self) -> None:
-        """Go on after `pause`, at a later turn of the event loop."""
+        """Begin to deliver, or go on after `pause`, at a later turn of the event loop."""
         self._paused = False
         self._take_turn()
 

@@ -4,6 +4,7 @@ import asyncio
 from collections.abc import Callable, Iterator, Sequence
 from typing import Final
 
+from chatproxy import clock
 from chatproxy.errors import ChatError
 from chatproxy.ollama.exchange import Endpoint, Exchange, Head
 from chatproxy.ollama.wire import Line, LineBuffer, refusal, upstream_incomplete, upstream_invalid
@@ -14,44 +15,54 @@ _HEADERS: Final = {"Accept": "application/x-ndjson", "Content-Type": "applicatio
 Receive = Callable[[Sequence[Line]], None]
 
 
-async def chat_stream(endpoint: Endpoint, body: bytes, receive: Receive) -> "ChatStream":
-    """Send `POST /api/chat` and return the open stream.
-
-    `receive` is called with all lines that a slice of a read completed, including the one with `done: true`.
-    If it raises, the stream ends with that exception.
-
-    Raises `upstream_unavailable`.
-    """
-    stream = ChatStream(receive, asyncio.get_running_loop())
-    stream.exchange = await endpoint.exchange("POST", "/api/chat", _HEADERS, body, stream)
-    return stream
-
-
 class ChatStream:
     """One answer in progress: what an exchange delivers, as lines.
 
-    `finished` resolves to the line with `done: true`, or raises a ChatError or what `receive` raised. It
-    need not be awaited. Once it is done, the connection is closed and no more lines are delivered;
-    cancelling it has the same effect.
+    Creating it sends `POST /api/chat`, in the background. It reads nothing of the response before `deliver`.
+
+    `finished` resolves to the line with `done: true`, or raises a ChatError, `upstream_unavailable` if there
+    was no connection, or what the receiver raised. It need not be awaited. Once it is done, the connection is
+    closed and no more lines are delivered; cancelling it has the same effect.
     """
 
-    def __init__(self, receive: Receive, loop: asyncio.AbstractEventLoop) -> None:
+    def __init__(self, endpoint: Endpoint, body: bytes) -> None:
+        loop = asyncio.get_running_loop()
         self.finished: asyncio.Future[Line] = loop.create_future()
         self.finished.add_done_callback(lambda _: self.abort())
         self.started = False  # whether any byte of a 200 response's body has arrived
-        self._receive = receive
-        self.exchange: Exchange | None = None
+        self._receive: Receive | None = None
+        self._exchange: Exchange | None = None
         self._status: int | None = None
         self._buffer = LineBuffer()
         self._lines: list[Line] = []
         self._refusal = bytearray()
         self._end: Line | Exception | None = None
+        self._opening = loop.create_task(self._open(endpoint, body), name="asking Ollama")
+
+    async def _open(self, endpoint: Endpoint, body: bytes) -> None:
+        try:
+            self._exchange = await endpoint.exchange("POST", "/api/chat", _HEADERS, body, self)
+        except Exception as error:  # any exception reaches the caller through `finished`
+            del body  # an error's traceback refers to this name
+            self._set_error(error)
+            self._deliver()
+        else:
+            if self._receive is not None:
+                self._exchange.resume()
+
+    def deliver(self, receive: Receive) -> None:
+        """Call `receive` with all lines that a slice of a read completed, the one with `done: true` included.
+
+        If it raises, the stream ends with that exception.
+        """
+        self._receive = receive
+        if self._exchange is not None:
+            self._exchange.resume()
 
     @property
     def last_read(self) -> float:
-        """When bytes last arrived, on `clock`; before the first, when the request was sent."""
-        assert self.exchange is not None, "the stream is open"
-        return self.exchange.last_read
+        """When bytes last arrived, on `clock`; before the first, when the request was sent, or now."""
+        return clock.now() if self._exchange is None else self._exchange.last_read
 
     def abort(self) -> None:
         """Close the connection at once and deliver nothing more; idempotent.
@@ -59,8 +70,9 @@ class ChatStream:
         Cancels `finished` unless it is done.
         """
         self.finished.cancel()
-        if self.exchange is not None:
-            self.exchange.abort()
+        self._opening.cancel()
+        if self._exchange is not None:
+            self._exchange.abort()
 
     # Called by the exchange.
 
@@ -114,7 +126,7 @@ class ChatStream:
         assert self._status is not None, "its head has arrived"
         return refusal(self._status, bytes(self._refusal[:MAX_REFUSAL]))
 
-    def _set_error(self, error: ChatError) -> None:
+    def _set_error(self, error: Exception) -> None:
         """Set the outcome, unless there is one."""
         if self._end is None:
             self._end = error
@@ -122,6 +134,7 @@ class ChatStream:
     def _deliver(self) -> None:
         """Pass the collected lines on, then resolve `finished` if the outcome is known."""
         if lines := self._lines:
+            assert self._receive is not None, "nothing is read before"
             self._lines = []
             try:
                 self._receive(lines)

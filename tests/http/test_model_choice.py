@@ -731,7 +731,11 @@ async def test_what_runs_elsewhere_is_not_loaded_here(fake: FakeOllama, client: 
     cloud = {**fake.models[2], "name": "large:cloud", "digest": "cloud", "remote_host": "https://ollama.com"}
     fake.models.append(cloud)
     fake.shows["large:cloud"] = {"capabilities": ["completion"]}
-    stream = await client.ask(await client.new_session(), model="large:cloud")
+    fake.script = Script(answer("Hello."), head=(head := Gate()))
+    async with client.sending(await client.new_session(), model="large:cloud") as stream:
+        await until_state(stream, "waiting")
+        head.open()
+        await stream.rest()
     assert states(stream) == [("waiting", None), ("generating", None)]
     assert fake.calls["/api/ps"] == 1
     listed = (await client.call("GET", "/api/models"))["models"][-1]
@@ -758,8 +762,10 @@ async def test_before_it_was_measured_nobody_says_how_long_loading_takes(
     fake: FakeOllama, client: Client
 ) -> None:
     fake.running = []
+    fake.script = Script(answer("Hello."), head=(head := Gate()))
     async with client.sending(await client.new_session()) as stream:
         assert "etaMs" not in await until_state(stream, "loading")
+        head.open()
         await stream.rest()
 
 

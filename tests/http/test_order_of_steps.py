@@ -63,6 +63,23 @@ async def test_at_the_first_byte_both_rows_are_committed(
         await client.cancel(session, stream.answer_id)
 
 
+async def test_ollama_is_asked_during_the_commit_and_heard_after_it(
+    client: Client, fake: FakeOllama, config: Config
+) -> None:
+    session = await client.new_session()
+    with closing(sqlite3.connect(config.database_path, isolation_level=None)) as other:
+        other.execute("BEGIN IMMEDIATE")  # no other process commits before this one
+        sending = asyncio.create_task(client.ask(session))
+        chat = await fake.arrived()
+        await asyncio.wait_for(chat.closed.wait(), 5)
+        assert (chat.served, sending.done()) == (True, False)
+        assert stored(config, "SELECT * FROM message") == []
+        other.execute("ROLLBACK")
+    stream = await sending
+    assert (stream.kinds()[0], stream.text()) == ("start", "Hello from a fake.")
+    assert (stream.last["type"], len(fake.chats)) == ("done", 1)
+
+
 # -- the end: appended, committed, free, told
 
 
@@ -257,6 +274,8 @@ async def test_what_was_refused_may_be_sent_again(narrow: Client, fake: FakeOlla
 async def test_a_message_that_cannot_be_stored_takes_no_room(
     narrow: Client, fake: FakeOllama, config: Config
 ) -> None:
+    """Neither here nor in Ollama, which was asked already."""
+    fake.script = Script(answer(WORDS)[:1], end="hang")
     session = await narrow.new_session()
     with closing(sqlite3.connect(config.database_path)) as database:
         database.execute(
@@ -265,8 +284,10 @@ async def test_a_message_that_cannot_be_stored_takes_no_room(
         )
         for _ in range(2):
             assert (await narrow.send(session, status=500))["code"] == "internal"
-        assert (stored(config, "SELECT * FROM message"), fake.requests) == ([], [])
+        await until(lambda: fake.active == 0)
+        assert stored(config, "SELECT * FROM message") == []
         database.execute("DROP TRIGGER refuse")
+    fake.script = greet
     assert (await narrow.ask(session)).last["type"] == "done"
 
 

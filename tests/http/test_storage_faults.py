@@ -15,7 +15,7 @@ import pytest
 from aiohttp import web
 from chat_client import Client, Server
 from disk import files_end_at
-from fake_ollama import FakeOllama, Gate, Script, answer, token
+from fake_ollama import FakeOllama, Gate, Script, answer, greet, token
 from waiting import until
 
 from chatproxy import Config, create_app
@@ -93,6 +93,7 @@ def codes(refusal: dict[str, Any]) -> tuple[str, bool]:
 async def test_a_send_is_refused_and_nothing_is_stored(
     client: Client, fake: FakeOllama, config: Config, full: Full
 ) -> None:
+    fake.script = Script(answer("Hello")[:1], end="hang")
     session = await client.new_session()
     async with full():
         for call in ("messages", "messages/stream"):
@@ -101,7 +102,9 @@ async def test_a_send_is_refused_and_nothing_is_stored(
             assert codes(refusal) == ("storage_full", True)
         assert (await client.session(session))["activeMessageId"] is None
         assert await client.messages(session) == []
-    assert (stored(config), fake.chats) == ([], [])
+    assert stored(config) == []
+    await until(lambda: fake.active == 0)
+    fake.script = greet
     assert (await client.ask(session, LONG)).last["type"] == "done"
 
 
@@ -176,11 +179,13 @@ async def replayed(client: Client, session: str, message: int) -> tuple[str, dic
 
 
 @one_kind
-async def test_a_request_that_waits_is_told_too(client: Client, fake: FakeOllama, full: Full) -> None:
+async def test_a_request_that_waits_is_told_too(
+    client: Client, fake: FakeOllama, config: Config, full: Full
+) -> None:
     fake.script = Script(answer(LONG), gate=(gate := Gate()))
     session = await client.new_session()
     waiting = asyncio.create_task(client.send(session, status=507))
-    await fake.arrived()
+    await until(lambda: len(stored(config)) == 2)
     async with full():
         gate.open()
         failure = await waiting

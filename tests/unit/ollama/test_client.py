@@ -252,7 +252,8 @@ async def test_chat_goes_to_the_same_place(fake: FakeOllama) -> None:
     ollama = Ollama(fake.url, api_key="secret", connect_timeout=5)
     fake.script = Script(answer("Hello"))
     lines: list[Line] = []
-    stream = await ollama.chat(b'{"model":"gemma3:270m"}', lines.extend)
+    stream = ollama.chat(b'{"model":"gemma3:270m"}')
+    stream.deliver(lines.extend)
     await stream.finished
     await ollama.close()
     assert lines[0].content == "Hello"

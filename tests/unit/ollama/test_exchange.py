@@ -141,7 +141,9 @@ async def ask(
     api_key: str | None = None,
 ) -> Exchange:
     endpoint = Endpoint(URL(server.url + path), api_key=api_key, connect_timeout=5)
-    return await endpoint.exchange(method, target, headers, body, receiver)
+    exchange = await endpoint.exchange(method, target, headers, body, receiver)
+    exchange.resume()
+    return exchange
 
 
 async def received(serve: Serve, **request: str) -> Reader:

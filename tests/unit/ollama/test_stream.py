@@ -28,7 +28,7 @@ from yarl import URL
 from chatproxy import clock
 from chatproxy.errors import ChatError
 from chatproxy.ollama.exchange import Endpoint
-from chatproxy.ollama.stream import ChatStream, chat_stream
+from chatproxy.ollama.stream import ChatStream, Receive
 from chatproxy.ollama.wire import MAX_LINE, Line
 
 BODY = b'{"model":"gemma3:270m","messages":[{"role":"user","content":"Hi"}]}'
@@ -61,10 +61,14 @@ class Reader:
                 await self.heard.wait()
 
 
-async def ask(
-    fake: FakeOllama, receive: Callable[[Sequence[Line]], None], *, path: str = "", **settings: Any
-) -> ChatStream:
-    return await chat_stream(endpoint(fake.url + path, **settings), BODY, receive)
+def ask(fake: FakeOllama, receive: Receive, *, path: str = "", **settings: Any) -> ChatStream:
+    return streamed(endpoint(fake.url + path, **settings), receive)
+
+
+def streamed(endpoint: Endpoint, receive: Receive, body: bytes = BODY) -> ChatStream:
+    stream = ChatStream(endpoint, body)
+    stream.deliver(receive)
+    return stream
 
 
 def endpoint(url: str, *, api_key: str | None = None, connect_timeout: float = 5) -> Endpoint:
@@ -84,7 +88,7 @@ async def played(fake: FakeOllama, script: Script) -> tuple[str, str | None, str
     """Return the content that was delivered, and the outcome."""
     fake.script = script
     reader = Reader()
-    code, sentence = await outcome(await ask(fake, reader))
+    code, sentence = await outcome(ask(fake, reader))
     return reader.content, code, sentence
 
 
@@ -96,7 +100,7 @@ def raw(*pieces: bytes, end: Any = "cut") -> Script:
 
 
 async def test_the_request(fake: FakeOllama) -> None:
-    stream = await ask(fake, Reader(), api_key="secret")
+    stream = ask(fake, Reader(), api_key="secret")
     await stream.finished
     (chat,) = fake.chats
     assert chat.request == {"model": "gemma3:270m", "messages": [{"role": "user", "content": "Hi"}]}
@@ -115,7 +119,7 @@ async def test_the_request(fake: FakeOllama) -> None:
 async def test_the_answer(fake: FakeOllama) -> None:
     fake.script = Script(answer("Two words.", thinking="Hm, well."))
     reader = Reader()
-    stream = await ask(fake, reader)
+    stream = ask(fake, reader)
     last_line = await stream.finished
     assert "Authorization" not in fake.chats[0].headers
     assert "".join(line.thinking for line in reader.lines) == "Hm, well."
@@ -137,9 +141,9 @@ async def test_many_at_once(fake: FakeOllama) -> None:
     fake.script = echo
     messages, readers = [f"This is number {n}." for n in range(30)], [Reader() for _ in range(30)]
     bodies = [json.dumps({"model": "m", "messages": [{"content": message}]}).encode() for message in messages]
-    streams = await asyncio.gather(
-        *(chat_stream(endpoint(fake.url), body, reader) for body, reader in zip(bodies, readers, strict=True))
-    )
+    streams = [
+        streamed(endpoint(fake.url), reader, body) for body, reader in zip(bodies, readers, strict=True)
+    ]
     await asyncio.gather(*(stream.finished for stream in streams))
     assert [reader.content for reader in readers] == messages
     assert sorted(request["messages"][0]["content"] for request in fake.requests) == sorted(messages)
@@ -151,7 +155,7 @@ async def test_many_at_once(fake: FakeOllama) -> None:
 async def test_recordings(fake: FakeOllama, name: str) -> None:
     fake.script = replay(name)
     reader = Reader()
-    code, _ = await outcome(await ask(fake, reader))
+    code, _ = await outcome(ask(fake, reader))
     thinking = "".join(line.thinking for line in reader.lines)
     assert (thinking, reader.content) == texts(name)
     assert code == BROKEN.get(name)
@@ -166,7 +170,7 @@ async def test_one_delivery_for_each_read(fake: FakeOllama) -> None:
     pieces = [token("a") + token("b"), token("c")[:9], token("c")[9:], last("d")]
     fake.script = Script(pieces, gate=gate)
     reader = Reader()
-    stream = await ask(fake, reader)
+    stream = ask(fake, reader)
     chat = await fake.arrived()
     assert (stream.started, reader.deliveries) == (False, [])
     gate.let()
@@ -182,11 +186,52 @@ async def test_one_delivery_for_each_read(fake: FakeOllama) -> None:
     assert [len(lines) for lines in reader.deliveries] == [2, 1, 1]
 
 
+async def test_what_came_before_it_is_wanted_is_delivered_then(fake: FakeOllama) -> None:
+    fake.script = Script(answer("One two three"))
+    stream = ChatStream(endpoint(fake.url), BODY)
+    chat = await fake.arrived()
+    await asyncio.wait_for(chat.closed.wait(), 10)
+    assert (chat.served, stream.started, stream.finished.done()) == (True, False, False)
+    stream.deliver(reader := Reader())
+    assert await outcome(stream) == (None, "stop")
+    assert reader.content == "One two three"
+
+
+async def test_a_long_answer_waits_in_ollama_until_it_is_wanted(fake: FakeOllama) -> None:
+    words = [token("x" * 60_000)] * 400  # more than sockets hold
+    fake.script = Script([*words, last()])
+    stream = ChatStream(endpoint(fake.url), BODY)
+    chat = await fake.arrived()
+    await asyncio.sleep(0.1)
+    assert not chat.served
+    stream.deliver(reader := Reader())
+    assert await outcome(stream) == (None, "stop")
+    assert len(reader.content) == 400 * 60_000
+
+
+async def test_a_refusal_that_came_before_it_is_wanted(fake: FakeOllama) -> None:
+    fake.script = refused(400, "no")
+    stream = ChatStream(endpoint(fake.url), BODY)
+    await asyncio.wait_for((await fake.arrived()).closed.wait(), 10)
+    assert not stream.finished.done()
+    stream.deliver(Reader())
+    assert (await outcome(stream))[0] == "upstream_error"
+
+
+async def test_aborted_before_it_is_wanted(fake: FakeOllama) -> None:
+    fake.script = Script([token("a")], end="hang")
+    stream = ChatStream(endpoint(fake.url), BODY)
+    chat = await fake.arrived()
+    stream.abort()
+    await asyncio.wait_for(chat.closed.wait(), 10)
+    assert stream.finished.cancelled()
+
+
 async def test_last_read_moves_with_the_bytes(fake: FakeOllama) -> None:
     gate = Gate()
     fake.script = Script(answer("a"), gate=gate)
     before = clock.now()
-    stream = await ask(fake, reader := Reader())
+    stream = ask(fake, reader := Reader())
     sent = stream.last_read
     assert before <= sent <= clock.now()
     await fake.arrived()
@@ -202,7 +247,7 @@ async def test_what_follows_done_is_ignored(fake: FakeOllama) -> None:
 
 async def test_done_closes_the_connection(fake: FakeOllama) -> None:
     fake.script = Script([last("a")], end="hang")
-    await (await ask(fake, Reader())).finished
+    await ask(fake, Reader()).finished
     await asyncio.wait_for(fake.chats[0].closed.wait(), 10)
 
 
@@ -233,7 +278,7 @@ async def test_informational_responses_are_skipped(fake: FakeOllama) -> None:
 
 
 async def test_a_path_is_a_prefix(fake: FakeOllama) -> None:
-    code, sentence = await outcome(await ask(fake, Reader(), path="/ollama/"))
+    code, sentence = await outcome(ask(fake, Reader(), path="/ollama/"))
     assert (code, sentence) == ("upstream_error", "Ollama reports: 404 page not found")
 
 
@@ -249,7 +294,7 @@ async def test_ipv6() -> None:
 
     async with await asyncio.start_server(serve, "::1", 0) as server:
         port = server.sockets[0].getsockname()[1]
-        stream = await chat_stream(endpoint(f"http://[::1]:{port}/under"), BODY, Reader())
+        stream = streamed(endpoint(f"http://[::1]:{port}/under"), Reader())
         assert (await stream.finished).content == "six"
         await closed.wait()
     request, host = heads[0].split(b"\r\n")[:2]
@@ -263,14 +308,14 @@ def test_on_uvloop() -> None:
             expected = (texts("answer_emoji_split")[1], None, "length")
             assert await played(fake, replay("answer_emoji_split")) == expected
             fake.script = Script([token("a")], end="hang")
-            stream = await ask(fake, reader := Reader())
+            stream = ask(fake, reader := Reader())
             await reader.has("a")
             stream.abort()
             await asyncio.wait_for(fake.chats[1].closed.wait(), 10)
             script = Script([token("a")], end="cut")
             assert (await played(fake, script))[:2] == ("a", "upstream_incomplete")
         with pytest.raises(ChatError) as caught:
-            await ask(fake, Reader())
+            await ask(fake, Reader()).finished
         assert caught.value.code == "upstream_unavailable"
 
     with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
@@ -284,7 +329,7 @@ def test_on_uvloop() -> None:
 async def test_an_end_without_done(fake: FakeOllama, end: Any) -> None:
     gate = Gate()
     fake.script = Script([token("a"), token("b")[:20]], gate=gate, end=end)
-    stream = await ask(fake, reader := Reader())
+    stream = ask(fake, reader := Reader())
     gate.let()
     await reader.has("a")
     gate.let()
@@ -369,7 +414,7 @@ async def test_an_encoding_that_was_not_asked_for(fake: FakeOllama) -> None:
 @pytest.mark.parametrize("end", ["clean", "cut"])
 async def test_refusals(fake: FakeOllama, name: str, status: int, code: str, end: Any) -> None:
     fake.script = Script(by_byte(recorded(name)), status=status, end=end)
-    stream = await ask(fake, reader := Reader())
+    stream = ask(fake, reader := Reader())
     with pytest.raises(ChatError) as caught:
         await stream.finished
     assert caught.value.code == code
@@ -379,7 +424,7 @@ async def test_refusals(fake: FakeOllama, name: str, status: int, code: str, end
 
 async def test_a_redirect_is_not_followed(fake: FakeOllama) -> None:
     fake.script = Script(status=307, headers={"Location": fake.url + "/api/chat"})
-    code, sentence = await outcome(await ask(fake, Reader()))
+    code, sentence = await outcome(ask(fake, Reader()))
     assert code == "upstream_error"
     assert "set OLLAMA_HOST to the final address" in sentence
     assert len(fake.chats) == 1
@@ -401,7 +446,7 @@ async def test_the_encoding_of_a_refusal_does_not_matter(fake: FakeOllama) -> No
 async def test_a_refused_connection_is_unavailable(fake: FakeOllama) -> None:
     await fake.stop()
     with pytest.raises(ChatError) as caught:
-        await ask(fake, Reader())
+        await ask(fake, Reader()).finished
     assert caught.value.code == "upstream_unavailable"
     assert caught.value.sentence == (
         f"Ollama cannot be reached at {fake.url}; start it with `ollama serve` or set OLLAMA_HOST."
@@ -411,14 +456,14 @@ async def test_a_refused_connection_is_unavailable(fake: FakeOllama) -> None:
 @pytest.mark.parametrize("url", ["http://no-such-host.invalid", f"http://{'x' * 70}.invalid"])
 async def test_no_such_host(url: str) -> None:
     with pytest.raises(ChatError) as caught:
-        await chat_stream(endpoint(url), BODY, Reader())
+        await streamed(endpoint(url), Reader()).finished
     assert caught.value.code == "upstream_unavailable"
 
 
 async def test_tls_with_a_server_that_has_none(fake: FakeOllama) -> None:
     url = fake.url.replace("http", "https")
     with pytest.raises(ChatError) as caught:
-        await chat_stream(endpoint(url), BODY, Reader())
+        await streamed(endpoint(url), Reader()).finished
     assert caught.value.code == "upstream_unavailable"
     assert isinstance(caught.value.__cause__, ssl.SSLError)
 
@@ -427,18 +472,16 @@ async def test_a_connection_that_takes_too_long_is_unavailable() -> None:
     async with Mute.listening() as mute:
         url = f"https://{mute.address}"
         with pytest.raises(ChatError) as caught:
-            await chat_stream(endpoint(url, connect_timeout=0.05), BODY, Reader())
+            await streamed(endpoint(url, connect_timeout=0.05), Reader()).finished
         assert caught.value.code == "upstream_unavailable"
 
 
-async def test_cancelled_while_connecting() -> None:
+async def test_aborted_while_connecting() -> None:
     async with Mute.listening() as mute:
         url = f"https://{mute.address}"
-        asking = asyncio.create_task(chat_stream(endpoint(url, connect_timeout=20), BODY, Reader()))
+        stream = streamed(endpoint(url, connect_timeout=20), Reader())
         await mute.connected.wait()
-        asking.cancel()
-        with pytest.raises(asyncio.CancelledError):
-            await asking
+        stream.abort()
         await asyncio.wait_for(mute.gone.wait(), 10)
 
 
@@ -447,7 +490,7 @@ async def test_cancelled_while_connecting() -> None:
 
 async def test_abort_before_the_head(fake: FakeOllama) -> None:
     fake.script = Script(head=Gate())
-    stream = await ask(fake, Reader())
+    stream = ask(fake, Reader())
     chat = await fake.arrived()
     assert fake.active == 1
     stream.abort()
@@ -459,7 +502,7 @@ async def test_abort_before_the_head(fake: FakeOllama) -> None:
 async def test_nothing_is_delivered_after_abort(fake: FakeOllama) -> None:
     gate = Gate()
     fake.script = Script(answer("a b c"), gate=gate)
-    stream = await ask(fake, reader := Reader())
+    stream = ask(fake, reader := Reader())
     gate.let()
     await reader.has("a")
     stream.abort()
@@ -477,7 +520,7 @@ async def test_abort_from_within_receive(fake: FakeOllama) -> None:
         delivered.append(lines)
         stream.abort()
 
-    stream = await ask(fake, receive)
+    stream = ask(fake, receive)
     gate.open()
     with pytest.raises(asyncio.CancelledError):
         await stream.finished
@@ -485,7 +528,7 @@ async def test_abort_from_within_receive(fake: FakeOllama) -> None:
 
 
 async def test_abort_when_finished_changes_nothing(fake: FakeOllama) -> None:
-    stream = await ask(fake, Reader())
+    stream = ask(fake, Reader())
     done = await stream.finished
     stream.abort()
     assert stream.finished.result() is done
@@ -493,7 +536,7 @@ async def test_abort_when_finished_changes_nothing(fake: FakeOllama) -> None:
 
 async def test_cancelling_the_waiter_closes_the_connection(fake: FakeOllama) -> None:
     fake.script = Script([token("a")], end="hang")
-    stream = await ask(fake, reader := Reader())
+    stream = ask(fake, reader := Reader())
 
     async def wait() -> Line:
         return await stream.finished
@@ -512,7 +555,7 @@ async def test_an_exception_of_receive_ends_the_stream(fake: FakeOllama) -> None
         raise fault
 
     fake.script = Script([token("a")], end="hang")
-    stream = await ask(fake, receive)
+    stream = ask(fake, receive)
     with pytest.raises(ZeroDivisionError):
         await stream.finished
     await asyncio.wait_for(fake.chats[0].closed.wait(), 10)
@@ -522,7 +565,7 @@ async def test_an_error_that_is_not_awaited_is_not_logged(fake: FakeOllama) -> N
     complaints: list[dict[str, Any]] = []
     asyncio.get_running_loop().set_exception_handler(lambda _, context: complaints.append(context))
     fake.script = refused(500, "no")
-    stream = await ask(fake, Reader())
+    stream = ask(fake, Reader())
     await asyncio.wait([stream.finished])
     del stream
     gc.collect()

@@ -356,6 +356,7 @@ class Passage:
         self._exchange = await self._app[OLLAMA].exchange(
             self._request.method, self._target, headers, body, self
         )
+        self._exchange.resume()
 
     # From then on.
 
