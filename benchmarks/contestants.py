@@ -109,9 +109,9 @@ async def _chatproxy_requests(port: int, number: int, message: str) -> list[byte
         return list(await asyncio.gather(*[request(http) for _ in range(number)]))
 
 
-def send(port: int, session: str, message: str) -> bytes:
-    """Return chatproxy's request for a streamed answer."""
-    return post(port, f"/api/chat/sessions/{session}/messages/stream", {"message": message})
+def send(port: int, session: str, message: str, **fields: object) -> bytes:
+    """Return chatproxy's request for a streamed answer; `fields` are more of its body."""
+    return post(port, f"/api/chat/sessions/{session}/messages/stream", {"message": message, **fields})
 
 
 def _nginx(place: Place) -> list[str]:

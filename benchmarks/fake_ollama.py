@@ -1,11 +1,13 @@
 """A fake Ollama that uses as little CPU as possible: a raw protocol with time-stamped tokens.
 
-The last message of a request determines the answer, as `RATE COUNT BURST`: BURST tokens at once, then the
-rest of COUNT at RATE tokens per second. A token is " t" and the monotonic clock in microseconds, in hex.
+The last line of a request determines the answer, as `RATE COUNT BURST`: BURST tokens at once, then the rest
+of COUNT at RATE tokens per second. A fourth number is the milliseconds until that begins. A token is " t" and
+the monotonic clock in microseconds, in hex.
 """
 
 import asyncio
 import json
+from functools import partial
 from heapq import heappop, heappush, heapreplace
 from time import monotonic, monotonic_ns
 from typing import Any, Final, cast
@@ -112,14 +114,20 @@ class Connection(asyncio.Protocol):
 
     def _answer(self, path: str, body: bytes) -> None:
         if path == "/api/chat":
-            rate, count, burst = json.loads(body)["messages"][-1]["content"].split()
-            self._begin(float(rate), int(count), int(burst))
+            rate, count, burst, *prompt = json.loads(body)["messages"][-1]["content"].split("\n")[-1].split()
+            begin = partial(self._begin, float(rate), int(count), int(burst))
+            if prompt and int(prompt[0]):
+                self._pacer.loop.call_later(int(prompt[0]) / 1000, begin)
+            else:
+                begin()
         else:
             found = json.dumps(_CALLS[path]).encode()
             head = b"HTTP/1.1 200 OK\r\nContent-Type: application/json\r\nContent-Length: %d\r\n\r\n"
             self._transport.write(head % len(found) + found)
 
     def _begin(self, rate: float, count: int, burst: int) -> None:
+        if self._transport.is_closing():
+            return
         self._transport.write(_HEAD + _TOKEN_CHUNK % (monotonic_ns() // 1000) * burst)
         self._left, self._interval = count - burst, 1 / rate
         if interval := self.step():

@@ -19,7 +19,17 @@ from typing import Final
 
 import uvloop
 
-from benchmarks import contestants, documents, fake_ollama, figures, machine, markdown_stream, report, tables
+from benchmarks import (
+    contestants,
+    documents,
+    fake_ollama,
+    figures,
+    first_text,
+    machine,
+    markdown_stream,
+    report,
+    tables,
+)
 from benchmarks.contestants import CHATPROXY, DIRECT, NGINX, PASSING, Contestant, Stage
 from benchmarks.measure import OVERLOADED, RATE, Sample, climb, first_token, under_load
 from benchmarks.tables import OwnFigures, Round, Rounds
@@ -32,6 +42,9 @@ for all proxies. chatproxy runs as its command does, with the database on disk; 
 process, asked by Ollama's own API. Every token carries the time it was sent. Its delay includes everything
 else that is busy on the machine, so compare it with the delay of `direct`, which has no proxy. Figures are
 medians of rounds in which the contestants take turns; ratios are medians of the ratios within a round.
+
+The first text of short answers is measured one at a time, over kept connections, and a fiftieth of a second
+after the last one. There, Ollama takes 30 ms for a prompt, as small models do, unless the row says otherwise.
 """.strip()
 
 
@@ -42,6 +55,7 @@ class Scale:
     rounds: int
     seconds: float  # per sample
     greetings: int  # short answers, to measure the time to the first token
+    firsts: tuple[int, int]  # short answers of each kind, and of those after an idle second
     few: int  # streams, as in the next three
     some: int
     many: int
@@ -60,6 +74,7 @@ FULL: Final = Scale(
     rounds=3,
     seconds=2,
     greetings=10,
+    firsts=(50, 15),
     few=10,
     some=100,
     many=1000,
@@ -77,6 +92,7 @@ TINY: Final = Scale(
     rounds=1,
     seconds=0.2,
     greetings=2,
+    firsts=(2, 1),
     few=2,
     some=3,
     many=4,
@@ -109,6 +125,8 @@ class Bench:
         many = await self._rounds(leaders, scale.many)
         most = await self._most()
         own = await self._own(some, many)
+        self._log("chatproxy: first text")
+        delays = await first_text.measure(self._stage, *scale.firsts)
         self._log("chatproxy: documents")
         texts = await documents.measure(scale.texts, scale.searches)
         page = await self._page()
@@ -123,6 +141,8 @@ class Bench:
                 tables.most_streams(most, scale.levels[-1]),
                 "### chatproxy and its targets",
                 tables.targets(some, many, own),
+                "### The first text of a short answer",
+                tables.first_text(delays),
                 "### Documents",
                 tables.documents(texts),
                 "### A long answer in the browser",

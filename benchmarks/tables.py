@@ -11,12 +11,14 @@ from typing import Final
 from benchmarks import documents as texts
 from benchmarks.contestants import CHATPROXY, DIRECT, FASTAPI, NGINX, PASSING
 from benchmarks.figures import Cost, HistoryCost, ResumeResult
+from benchmarks.first_text import Delay
 from benchmarks.load import TIMEOUT
 from benchmarks.markdown_stream import Smoothness
 from benchmarks.measure import LoadResult, Sample
 from benchmarks.report import NONE, number, table
 
 VISIBLE_DELAY: Final = 50.0  # milliseconds; people notice a longer one
+LATEST_TEXT: Final = 3.0  # milliseconds after Ollama's own
 HISTORY_GROWTH: Final = 1.15  # the most that a cost may grow with the length of the history
 
 
@@ -194,6 +196,23 @@ def documents(costs: Sequence[texts.DocumentCost]) -> str:
                 f"{number(cost.slow_search, 2)} ms",
             )
             for cost in costs
+        ],
+    )
+
+
+def first_text(delays: Sequence[Delay]) -> str:
+    """Return how much later than from Ollama itself the first text of a short answer comes."""
+    return table(
+        ("first text, later than direct by", "median", "90%", "target", ""),
+        [
+            (
+                delay.case,
+                f"{number(delay.median, 2)} ms",
+                f"{number(delay.late, 2)} ms",
+                f"{LATEST_TEXT:g} ms",
+                _verdict(delay.median, LATEST_TEXT),
+            )
+            for delay in delays
         ],
     )
 
