@@ -154,8 +154,11 @@ class ChatService:
 
     async def _begin(self, session: Session, plan: Plan, ticket: Ticket, arrived: float) -> Answer:
         """Commit the rows; ask Ollama meanwhile, whose answer is read only after that."""
-        stream = self._ollama.chat(plan.fitted.body) if ticket.has_slot else None
+        stream = None
         try:
+            if ticket.has_slot:
+                ticket.asks()
+                stream = self._ollama.chat(plan.fitted.body)
             question, reply = await self._store.messages.begin(session, plan.turn())
         except BaseException:
             if stream is not None:

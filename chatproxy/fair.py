@@ -1,14 +1,16 @@
 """Fair shares: users take turns, and none of them, nor a few together, keep out one who has nothing."""
 
 import asyncio
-from collections import Counter
-from collections.abc import AsyncIterator, Callable, Iterator, Mapping, Sequence
+from collections import Counter, deque
+from collections.abc import AsyncIterator, Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import asynccontextmanager
+from heapq import heapify, heappop, heappush
 from typing import TypeVar
 
 from chatproxy.errors import ChatError
 
 K = TypeVar("K")
+Place = tuple[str, int]  # of one who waits: the user, and a number in the order in which they came
 
 
 def has_room(user: str, taken: Sequence[str], most: int, *, per_user: int) -> bool:
@@ -53,14 +55,54 @@ class Turns:
         self._services = 0
         self._before_last_round = 0  # the number of a service
 
-    def place(self, user: str, number: int, before: int = 0) -> tuple[int, int, int, int]:
-        """Return what orders those who wait; `number` is the order in which they came.
+    def place(self, user: str, number: int) -> tuple[int, int, int]:
+        """Return what orders those who wait now; `number` is the order in which they came."""
+        return self.slots.get(user, 0), self._served[user], number
 
-        `before` is how many of the same user are served first. Serving those whose turn it is does not
-        change the order of the others.
+    def order(
+        self, waiting: Iterable[Place], leaving: Iterable[str], *, free: int, ahead: Iterable[Place]
+    ) -> list[int]:
+        """Return the numbers of those who wait in the order in which they will be served, as things are.
+
+        Those of each user are given in the order in which they came. After as many as there are `free` slots,
+        one more is served whenever a slot is given up, which is expected in the order in which slots were
+        given; `leaving` has the users of the present ones. Who is `ahead` is served first, whoever's turn it
+        is.
         """
-        slots = self.slots.get(user, 0)
-        return slots + before, -slots, self._served[user], number
+        slots, served, services = Counter(self.slots), dict(self._served), self._services
+        first, ends = deque(ahead), deque(leaving)
+        lines: dict[str, deque[int]] = {}
+        for user, number in waiting:
+            lines.setdefault(user, deque()).append(number)
+
+        def entry(user: str) -> tuple[int, int, int, str]:
+            return slots[user], served[user], lines[user][0], user
+
+        heads = [entry(user) for user in lines]  # also some that are not true any more
+        heapify(heads)
+        order: list[int] = []
+        while first or lines:
+            if len(order) >= free and ends:
+                slots[user := ends.popleft()] -= 1
+                if user in lines:
+                    heappush(heads, entry(user))
+            if first:
+                user, number = first.popleft()
+            else:
+                while (head := heappop(heads))[-1] not in lines or head != entry(head[-1]):
+                    pass
+                user = head[-1]
+                number = lines[user].popleft()
+                if not lines[user]:
+                    del lines[user]
+            order.append(number)
+            services += 1
+            slots[user] += 1
+            served[user] = services
+            ends.append(user)
+            if user in lines:
+                heappush(heads, entry(user))
+        return order
 
     def enter(self, user: str) -> None:
         """Note that the user waits for a slot, or for one more."""

@@ -11,7 +11,6 @@ from what is known about the model.
 from collections import deque
 from collections.abc import Iterator, Sequence
 from heapq import heapify, heapreplace
-from itertools import count
 from typing import Final
 
 from chatproxy import clock
@@ -22,23 +21,26 @@ from chatproxy.models.pace import Pace
 PAUSE: Final = 0.5  # seconds, after Ollama had no room, in which it is asked for one more answer at most
 DURATIONS: Final = 32  # that are remembered of a runner
 STARTS: Final = 16  # that have to show less than was believed until it is believed
+BELIEVED_FOR: Final = 3600.0  # seconds since several answers were produced at once
+SURE: Final = 0.5  # seconds by which one request has to be sent before another to be at Ollama before it
 
 
 class Experience:
     """What the last answers of a runner showed: how many it produces at once, and how long they take."""
 
     def __init__(self) -> None:
-        self._together: deque[int] = deque(maxlen=STARTS)
+        self._together: deque[tuple[float, int]] = deque(maxlen=STARTS)
         self._seconds: deque[float] = deque(maxlen=DURATIONS)
 
     @property
     def at_once(self) -> int:
         """The number of answers that it produces at once, as far as was seen; Ollama's default is one."""
-        return max(self._together, default=1)
+        since = clock.now() - BELIEVED_FOR
+        return max([number for at, number in self._together if at > since], default=1)
 
     def seen_together(self, number: int) -> None:
-        """Note how many were produced at once although more might have been."""
-        self._together.append(number)
+        """Note how many were produced at once when another one had begun."""
+        self._together.append((clock.now(), number))
 
     def took(self, seconds: float) -> None:
         """Note how long an answer took."""
@@ -57,17 +59,32 @@ class Experience:
 class Line:
     """The tickets of one runner. `parallel` is how many answers it produces at once; None: learned."""
 
-    def __init__(self, parallel: int | None, experience: Experience) -> None:
+    def __init__(self, parallel: int | None, most: int, experience: Experience) -> None:
+        """Create an empty line; `most` is how many slots there are for all runners."""
         self.waiting: list[Ticket] = []  # without a slot, in the order of their turns
         self.running: dict[Ticket, None] = {}  # with a slot, in the order in which they got it
+        self.ended: set[Ticket] = set()  # with a slot, but Ollama has nothing to do for them any more
         self._parallel = parallel
+        self._most = most
         self._experience = experience
         self._turns = Turns()
-        self._slots = count()
-        self._ends = 0  # of answers
         self._generating: set[Ticket] = set()
-        self._is_full = False  # Ollama had no room, and has taken none since
+        self._has_spoken = False  # whether any text has come since the line is there, so the model is loaded
+        self._is_full = False  # Ollama had no room, and has done nothing since
         self._paused_until = 0.0  # on `clock`
+
+    def __contains__(self, ticket: Ticket) -> bool:
+        return ticket in self.running or ticket in self.ended or ticket in self.waiting
+
+    @property
+    def is_empty(self) -> bool:
+        """Whether it has no tickets."""
+        return not (self.waiting or self.running or self.ended)
+
+    @property
+    def slots(self) -> int:
+        """The number of tickets with a slot."""
+        return len(self.running) + len(self.ended)
 
     @property
     def places(self) -> int:
@@ -75,15 +92,21 @@ class Line:
         return self._parallel or self._experience.at_once
 
     @property
-    def has_slot(self) -> bool:
-        """Whether a ticket may have a slot: fewer requests are at Ollama than may be."""
+    def _free(self) -> int:
         limit = self._parallel or 2 * self.places
-        return sum(not ticket.ended for ticket in self.running) < limit and clock.now() >= self._paused_until
+        return limit - len(self.running)
 
     @property
-    def has_queued(self) -> bool:
-        """Whether anybody has a position."""
-        return bool(self.waiting) or any(ticket.position for ticket in self.running)
+    def has_slot(self) -> bool:
+        """Whether a ticket may have a slot: fewer requests are at Ollama than may be."""
+        return self._free > 0 and clock.now() >= self._paused_until
+
+    @property
+    def queued(self) -> Sequence[Ticket]:
+        """The tickets that have a position."""
+        return [ticket for ticket in (*self.running, *self.waiting) if ticket.position]
+
+    # -- who waits, and who has a slot
 
     def add(self, ticket: Ticket) -> None:
         """Let a ticket wait."""
@@ -94,18 +117,19 @@ class Line:
     def admit(self) -> Ticket:
         """Give a slot to the ticket whose turn it is."""
         ticket = self.waiting.pop(0)
+        ticket.had_to_wait = len(self.running) >= self.places
         self.running[ticket] = None
         self._turns.serve(ticket.asker)
         if self._is_full:
             self._paused_until = clock.now() + PAUSE
-        ticket.ends_before = self._ends
-        ticket.grant(next(self._slots))
+        ticket.grant()
         return ticket
 
     def take_back(self, ticket: Ticket) -> None:
         """Take the slot of a ticket that Ollama had no room for, and leave Ollama alone for a moment."""
         del self.running[ticket]
         ticket.has_slot = False
+        ticket.was_refused = True
         self.waiting.append(ticket)
         self._turns.give_back(ticket.asker)
         self._is_full = True
@@ -114,36 +138,72 @@ class Line:
 
     def remove(self, ticket: Ticket) -> None:
         """Remove a ticket, which is one of these."""
-        had_slot = ticket in self.running
-        if had_slot:
+        if ticket in self.running:
             del self.running[ticket]
+            self._generating.discard(ticket)
+            self._turns.give_back(ticket.asker)
+        elif ticket in self.ended:
+            self.ended.discard(ticket)
         else:
             self.waiting.remove(ticket)
-        self._generating.discard(ticket)
-        self._turns.leave(ticket.asker, served=had_slot)
+        self._turns.leave(ticket.asker, served=False)
         self._sort()
 
     def _sort(self) -> None:
-        before: dict[str, int] = {}
-        places: dict[Ticket, tuple[int, ...]] = {}
-        self.waiting.sort(key=lambda ticket: ticket.slot_number is None)
-        for ticket in self.waiting:  # those of one asker are in the order in which they came
-            own = before.get(ticket.asker, 0)
-            if ticket.slot_number is None:
-                places[ticket] = (1, *self._turns.place(ticket.asker, ticket.number, own))
-            else:  # it had a slot
-                places[ticket] = (0, ticket.slot_number)
-            before[ticket.asker] = own + 1
-        self.waiting.sort(key=places.__getitem__)
+        if len(self.waiting) < 2:
+            return
+        tickets = {ticket.number: ticket for ticket in sorted(self.waiting, key=lambda ticket: ticket.number)}
+        refused = [ticket for ticket in tickets.values() if ticket.was_refused]
+        refused.sort(key=lambda ticket: ticket.asked_at)
+        order = self._turns.order(
+            [(ticket.asker, number) for number, ticket in tickets.items() if not ticket.was_refused],
+            [ticket.asker for ticket in self.running],
+            free=self._free,
+            ahead=[(ticket.asker, ticket.number) for ticket in refused],
+        )
+        self.waiting = [tickets[number] for number in order]
+
+    # -- what Ollama does
+
+    def note_text(self, ticket: Ticket) -> None:
+        """Note that a ticket's text is arriving, and how many are produced at once.
+
+        These are the ones with text, and what was surely sent before this one. If they are fewer than was
+        believed, that shows something only of a ticket that could not begin at once.
+        """
+        self._has_spoken = True
+        self._is_full, self._paused_until = False, 0.0
+        if ticket not in self.running or ticket.ended:  # all of its text came at once
+            return
+        self._generating.add(ticket)
+        together = sum(
+            not other.ended and (other in self._generating or other.asked_at < ticket.asked_at - SURE)
+            for other in self.running
+        )
+        if together >= self.places or ticket.had_to_wait:
+            self._experience.seen_together(together)
+
+    def note_end(self, ticket: Ticket) -> None:
+        """Note that Ollama has nothing more to do for a ticket that has a slot, and how long it took."""
+        del self.running[ticket]
+        self._generating.discard(ticket)
+        self.ended.add(ticket)
+        self._is_full = False
+        self._turns.give_back(ticket.asker)
+        self._sort()
+        if ticket.is_complete and ticket.text_at is not None:
+            self._experience.took(clock.now() - self._began(ticket))
+
+    # -- whose turn it is
 
     def tell(self) -> None:
         """Set the positions of all, and when it will probably be their turn."""
         asked, queued = self._order()
         for ticket in asked:
             if ticket.turn_at is None:
-                ticket.move_to(0, 0.0)
+                ticket.take_turn(warm=self._has_spoken)
         for position, (ticket, due) in enumerate(self._estimates(asked, queued), start=1):
-            ticket.move_to(position, due)
+            ticket.wait(position, due)
 
     def correct(self) -> None:
         """Tell those who wait what has changed in the estimates."""
@@ -155,50 +215,30 @@ class Line:
         asked, places = [ticket for ticket in self.running if not ticket.ended], self.places
         if len(asked) > places:
             # Whoever has text was before the others, whatever the order was in which they were sent.
-            asked.sort(key=lambda ticket: ticket not in self._generating)
+            asked.sort(key=lambda ticket: (ticket not in self._generating, ticket.asked_at))
         return asked[:places], [*asked[places:], *self.waiting]
 
     def _estimates(self, asked: Sequence[Ticket], queued: Sequence[Ticket]) -> Iterator[tuple[Ticket, float]]:
         """Yield each of those who wait, and when it will probably be its turn, on `clock`."""
         if not queued:
             return
-        now = clock.now()
-        ends = [now + self._left(ticket, now) for ticket in asked]
-        just_freed = sum(ticket.ended for ticket in self.running)
-        ends += [now] * min(just_freed, self.places - len(ends))
+        now, places = clock.now(), min(self.places, self._most)
+        ends = [now + self._experience.left(now - self._began(ticket), ticket.pace) for ticket in asked]
+        ends += [now] * min(len(self.ended), places - len(ends))
         # A place that is free all the same is somebody else's.
-        ends += [now + self._experience.typical(queued[0].pace)] * (self.places - len(ends))
+        ends += [now + self._experience.typical(queued[0].pace)] * (places - len(ends))
         heapify(ends)
         for ticket in queued:
             due = ends[0]
             heapreplace(ends, due + self._experience.typical(ticket.pace))
             yield ticket, due
 
-    def _left(self, ticket: Ticket, now: float) -> float:
-        """Return how many seconds it will probably take until the answer of a ticket is complete."""
-        if ticket.text_at is not None:
-            began = ticket.text_at
-        else:
-            began = (now if ticket.turn_at is None else ticket.turn_at) + ticket.pace.load
-        return self._experience.left(now - began, ticket.pace)
+    def _began(self, ticket: Ticket) -> float:
+        """Return when the work on an answer began, on `clock`: reading its prompt, but not loading its model.
 
-    def note_start(self, ticket: Ticket) -> None:
-        """Note that a ticket's text is arriving, and how many generate at once.
-
-        It shows how many may if it could not begin before another one ended.
+        Where it may have been loaded, only the text is known to be work.
         """
-        self._is_full, self._paused_until = False, 0.0
-        if ticket not in self.running or ticket.ended:  # all of its text came at once
-            return
-        self._generating = {other for other in (*self._generating, ticket) if not other.ended}
-        together = len(self._generating)
-        if together >= self.places or ticket.ends_before < self._ends:
-            self._experience.seen_together(together)
-
-    def note_end(self, ticket: Ticket) -> None:
-        """Note that an answer is complete, and how long it took, from its turn if the model was loaded."""
-        self._ends += 1
-        self._generating.discard(ticket)
-        if ticket.text_at is not None:
-            began = ticket.turn_at if ticket.has_waited and ticket.turn_at is not None else ticket.text_at
-            self._experience.took(clock.now() - began)
+        turn_at = clock.now() if ticket.turn_at is None else ticket.turn_at
+        if ticket.was_warm:
+            return turn_at
+        return turn_at + ticket.pace.load if ticket.text_at is None else ticket.text_at

@@ -15,13 +15,13 @@ None of those who ask takes all the places to wait in (`fair.has_room`) or all t
 have half of those that the others leave.
 """
 
+import asyncio
 from collections import Counter
 from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager
 from itertools import chain, count
 from typing import Final, Self
 
-from chatproxy import clock
 from chatproxy.background import background, repeat
 from chatproxy.errors import ChatError
 from chatproxy.fair import Turns, has_room
@@ -61,28 +61,22 @@ class Queue:
     @property
     def running(self) -> int:
         """The number of tickets with a slot."""
-        return sum(len(line.running) for line in self._lines.values())
-
-    @property
-    def waiting(self) -> int:
-        """The number of tickets without a slot."""
-        return sum(len(line.waiting) for line in self._lines.values())
+        return sum(line.slots for line in self._lines.values())
 
     @property
     def active(self) -> int:
-        """The number of tickets with a slot whose turn it is."""
-        return sum(ticket.position == 0 for line in self._lines.values() for ticket in line.running)
+        """The number of tickets whose turn it is, until Ollama has nothing more to do for them."""
+        return sum(not ticket.position for line in self._lines.values() for ticket in line.running)
 
     @property
     def queued(self) -> int:
         """The number of tickets that have a position, with a slot or without one."""
-        return sum(ticket.position > 0 for ticket in self._tickets())
+        return sum(len(line.queued) for line in self._lines.values())
 
     @property
     def eta(self) -> float:
         """Seconds until it is probably the turn of all who have a position; 0 if nobody has."""
-        now = clock.now()
-        return max((ticket.due - now for ticket in self._tickets() if ticket.position), default=0.0)
+        return max((ticket.eta for line in self._lines.values() for ticket in line.queued), default=0.0)
 
     def join(self, asker: str, runner: Runner, size: int, room: Room, pace: Pace = UNKNOWN) -> Ticket:
         """Return a ticket with a slot if one is free, else with the place that is the asker's turn.
@@ -101,9 +95,9 @@ class Queue:
                 "The requests that wait for an answer hold too much; try again in a few seconds.",
                 retry_after=5,
             )
-        return self.add(asker, runner, size, room, pace)
+        return self.rejoin(asker, runner, size, room, pace)
 
-    def add(self, asker: str, runner: Runner, size: int, room: Room, pace: Pace) -> Ticket:
+    def rejoin(self, asker: str, runner: Runner, size: int, room: Room, pace: Pace) -> Ticket:
         """Return a ticket as `join` does, whatever the room has left."""
         line = self._lines.get(runner) or self._new_line(runner)
         has_to_wait = self.running >= self._max_running or not line.has_slot
@@ -118,17 +112,21 @@ class Queue:
         self._lines[runner] = line
         line.add(ticket)
         self._turns.enter(asker)
-        self._advance(line)
+        if any(other.is_waking for other in line.running):  # they are to ask Ollama first
+            line.tell()
+            asyncio.get_running_loop().call_soon(self._advance, line)
+        else:
+            self._advance(line)
         return ticket
 
     def remove(self, ticket: Ticket) -> None:
         """Remove a ticket, if it has not left, and let others advance."""
         line = self._lines.get(ticket.runner)
-        if line is None or not (ticket in line.running or ticket in line.waiting):
+        if line is None or ticket not in line:
             return
-        self._turns.leave(ticket.asker, served=ticket in line.running)
+        self._turns.leave(ticket.asker, served=ticket.has_slot)
         line.remove(ticket)
-        if not (line.running or line.waiting):
+        if line.is_empty:
             del self._lines[ticket.runner]
         self._advance(line)
 
@@ -140,24 +138,30 @@ class Queue:
             line.take_back(ticket)
             self._advance(line)
 
-    def note_start(self, ticket: Ticket) -> None:
+    def note_asked(self, ticket: Ticket) -> None:
+        """Note that a ticket's request is sent."""
+        if (line := self._lines.get(ticket.runner)) is not None:
+            line.tell()
+
+    def note_text(self, ticket: Ticket) -> None:
         """Note that a ticket's text is arriving; its runner's limit may rise."""
-        line = self._lines.get(ticket.runner)
-        if line is not None:
-            line.note_start(ticket)
+        if (line := self._lines.get(ticket.runner)) is not None:
+            line.note_text(ticket)
             self._advance(line)
 
     def note_end(self, ticket: Ticket) -> None:
-        """Note that a ticket's text is complete: Ollama goes on with the next one."""
+        """Note that Ollama has nothing more to do for a ticket, and goes on with the next one."""
         line = self._lines.get(ticket.runner)
-        if line is not None:
+        if line is not None and ticket in line.running:
             line.note_end(ticket)
             self._advance(line)
+        else:  # it was not sent, or has left
+            self.remove(ticket)
 
     def tick(self) -> None:
         """Let those advance who wait for a moment to pass, and tell who is mistaken how long it will take."""
         for line in list(self._lines.values()):
-            if line.has_queued:
+            if line.queued:
                 self._advance(line)
                 line.correct()
 
@@ -168,13 +172,13 @@ class Queue:
             del self._experience[next(iter(self._experience))]
         # As Ollama may produce several one day, the number is learned then.
         parallel = None if runner.one_at_a_time else self._parallel
-        return Line(self._max_running if runner.remote else parallel, experience)
+        return Line(self._max_running if runner.remote else parallel, self._max_running, experience)
 
     def _waiting(self) -> Iterator[Ticket]:
         return chain.from_iterable(line.waiting for line in self._lines.values())
 
     def _tickets(self) -> Iterator[Ticket]:
-        return chain(self._waiting(), *(line.running for line in self._lines.values()))
+        return chain(self._waiting(), *(chain(line.running, line.ended) for line in self._lines.values()))
 
     def _advance(self, changed: Line) -> None:
         """Give free slots to those whose turn it is, and all others their positions."""

@@ -5,6 +5,7 @@ With a slot, a request may go to Ollama. It is its turn when nobody is before it
 
 import asyncio
 from collections.abc import Callable
+from math import inf
 from typing import Final, Protocol
 
 from msgspec import Struct
@@ -26,14 +27,17 @@ class Room(Struct, frozen=True):
 class Keeper(Protocol):
     """What a ticket needs of the `Queue`."""
 
-    def add(self, asker: str, runner: Runner, size: int, room: Room, pace: Pace) -> "Ticket":
+    def rejoin(self, asker: str, runner: Runner, size: int, room: Room, pace: Pace) -> "Ticket":
         """Return a ticket for another runner."""
 
-    def note_start(self, ticket: "Ticket") -> None:
+    def note_asked(self, ticket: "Ticket") -> None:
+        """Note that its request is sent."""
+
+    def note_text(self, ticket: "Ticket") -> None:
         """Note that its text is arriving."""
 
     def note_end(self, ticket: "Ticket") -> None:
-        """Note that its text is complete."""
+        """Note that Ollama has nothing to do for it any more."""
 
     def take_back(self, ticket: "Ticket") -> None:
         """Take its slot."""
@@ -45,8 +49,8 @@ class Keeper(Protocol):
 class Ticket:
     """A place in the queue, then a slot. `leave` gives up either, and is idempotent.
 
-    `position` is how many have to begin before it is its turn, itself included; 0 from then on. With a slot,
-    it is the turn of as many as Ollama is known to produce answers for at once.
+    `position` is how many have to end before it is its turn; 0 from then on. It is the turn of as many with a
+    slot as Ollama is known to produce answers for at once.
     """
 
     def __init__(
@@ -60,21 +64,28 @@ class Ticket:
         self.pace = pace  # of its model, as far as is known
         self.position = 0
         self.due = 0.0  # while it has a position: when it will probably be its turn, on `clock`
-        self.turn_at: float | None = None  # since when it is its turn, on `clock`
-        self.text_at: float | None = None  # since when its text arrives
-        self.has_waited = False  # for others, so that the model was loaded when it was its turn
-        self.ended = False  # its text is complete
-        self.slot_number: int | None = None  # in the order in which slots were given, from the first one on
-        self.ends_before = 0  # how many answers of its runner had ended when it got its slot
         self.has_slot = False
+        self.was_refused = False  # by an Ollama that had no room, so that it is before those that were not
+        self.had_to_wait = False  # when it got its slot, Ollama had as much to do as it can do at once
+        self.asked_at = inf  # when its request was sent, on `clock`
+        self.turn_at: float | None = None  # since when it is its turn, on `clock`
+        self.was_warm = False  # its model was loaded when it was its turn
+        self.text_at: float | None = None  # since when its text arrives
+        self.ended = False  # Ollama has nothing to do for it any more
+        self.is_complete = False  # and has done all of it
         self._keeper = keeper
         self._granted: asyncio.Future[None] | None = None  # only while it waits: tickets are many
         self._moved: Callable[[], None] = lambda: None
 
     @property
-    def eta_ms(self) -> int:
-        """How long it will probably take until it is its turn."""
-        return max(0, round((self.due - clock.now()) * 1000))
+    def eta(self) -> float:
+        """Seconds until it is probably its turn."""
+        return max(0.0, self.due - clock.now()) if self.position else 0.0
+
+    @property
+    def is_waking(self) -> bool:
+        """Whether it was given a slot on this turn of the loop, and who waits for that does not know yet."""
+        return self._granted is not None and self._granted.done()
 
     def follow(self, moved: Callable[[], None]) -> None:
         """Have `moved` called whenever the position changes, or what is expected of it."""
@@ -87,22 +98,32 @@ class Ticket:
             await self._granted
             self._granted = None
 
+    def asks(self) -> None:
+        """Report that the request is sent: Ollama takes them in that order."""
+        self.asked_at = clock.now()
+        self._keeper.note_asked(self)
+
+    def discard_body(self) -> None:
+        """Report that what was to be sent to Ollama is not needed any more."""
+        self.size = 0
+
     def text_started(self) -> None:
         """Report that this answer's text is arriving; the queue counts how many generate at once.
 
         It counts on the next turn of the loop, because another answer's end may still be read on this one.
         """
         self.text_at = clock.now()
-        asyncio.get_running_loop().call_soon(self._keeper.note_start, self)
+        asyncio.get_running_loop().call_soon(self._keeper.note_text, self)
 
-    def discard_body(self) -> None:
-        """Report that what was to be sent to Ollama is not needed any more."""
-        self.size = 0
+    def end(self, *, complete: bool) -> None:
+        """Report that Ollama has nothing to do for it any more; the slot is kept until `leave`. Idempotent.
 
-    def text_ended(self) -> None:
-        """Report that Ollama has done its work: the next one's turn comes before the slot is given up."""
+        So the next one's turn comes before this answer is stored. `complete` says that all was done.
+        """
         if not self.ended:
             self.ended = True
+            self.is_complete = complete
+            self.position, self._moved = 0, lambda: None
             asyncio.get_running_loop().call_soon(self._keeper.note_end, self)
 
     def refused(self) -> None:
@@ -116,30 +137,37 @@ class Ticket:
     def rejoin(self, runner: Runner, pace: Pace) -> "Ticket":
         """Leave, and join the queue of another runner, whatever it holds. Raises `overloaded`."""
         self.leave()
-        return self._keeper.add(self.asker, runner, self.size, self.room, pace)
+        return self._keeper.rejoin(self.asker, runner, self.size, self.room, pace)
 
-    def grant(self, slot_number: int) -> None:
-        """Give it a slot. Called by the line."""
+    # Called by the line.
+
+    def grant(self) -> None:
+        """Give it a slot."""
         self.has_slot = True
-        if self.slot_number is None:
-            self.slot_number = slot_number
         if self._granted is not None and not self._granted.done():
             self._granted.set_result(None)
 
-    def move_to(self, position: int, due: float) -> None:
-        """Set the position, and when it will probably be its turn. Called by the line."""
-        if position:
-            self.turn_at = None
-            self.has_waited = True
-        elif self.turn_at is None:
+    def take_turn(self, *, warm: bool) -> None:
+        """Note that it is its turn; `warm` says that its model is loaded."""
+        if self.turn_at is None:
             self.turn_at = clock.now()
+            self.was_warm = warm
+        self._move_to(0)
+
+    def wait(self, position: int, due: float) -> None:
+        """Set the position, and when it will probably be its turn."""
+        self.turn_at = None
+        if position != self.position:
+            self.due = due
+        self._move_to(position)
+
+    def _move_to(self, position: int) -> None:
         if position != self.position:
             self.position = position
-            self.due = due
             self._moved()
 
     def expect(self, due: float) -> None:
-        """Correct when it will probably be its turn, if the difference matters. Called by the line."""
+        """Correct when it will probably be its turn, if the difference matters."""
         if abs(due - self.due) > max(LEAST_DRIFT, DRIFT * (self.due - clock.now())):
             self.due = due
             self._moved()

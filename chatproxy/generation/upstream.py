@@ -80,7 +80,7 @@ class UpstreamCall:
         self._room = max_bytes
         self._model = plan.first.model  # that is asked
         self._loaded = False  # whether it probably is
-        self._turn_at: float | None = None  # on `clock`, when it was this answer's turn first
+        self._spent = 0.0  # seconds that Ollama took for a model that failed
         self._refused: tuple[float, ChatError] | None = None  # when Ollama had no room first, on `clock`
         self._stream = stream
         self._stopped = False
@@ -108,16 +108,18 @@ class UpstreamCall:
         return await self._ask(second.model)
 
     def _fall_back(self, first: Choice, second: Choice, error: ChatError) -> None:
+        spent = self._turn_seconds
         try:
             self._ticket = self._ticket.rejoin(second.model.runner, pace_of(second.model))
         except ChatError:  # the queue is full; the first model's error says more
             raise error from None
         message = f"{first.model.name} failed ({error.sentence}); {second.model.name} answers instead."
         notice = Notice(code="model_fallback", message=message)
+        self._refused, self._spent = None, spent
         self._answer.fall_back(second.model.name, f"{first.model.name} failed", notice)
 
     async def _ask(self, model: KnownModel) -> Line:
-        self._model, self._loaded = model, self._models.warm(model)
+        self._model = model
         self._ticket.follow(self._report)
         self._report()
         ways = iter((Prompt.fit, Prompt.fit, Prompt.bare))
@@ -133,7 +135,6 @@ class UpstreamCall:
 
     def _wait_again(self, refused: RefusalError) -> None:
         """Give the slot back, because Ollama had no room for the request."""
-        self._turn_at = None
         if self._refused is None:
             self._refused = clock.now(), refused
         self._ticket.refused()
@@ -143,11 +144,13 @@ class UpstreamCall:
         if self.first_text is not None:
             return
         if position := self._ticket.position:
-            self._answer.enter("queued", position=position, eta_ms=self._ticket.eta_ms)
-            return
-        if self._turn_at is None:
-            self._turn_at = clock.now()
-            self._loaded = self._models.warm(self._model)
+            self._answer.enter("queued", position=position, eta_ms=self._ticket.eta * 1000)
+        else:
+            self._loaded = self._models.warm(self._model)  # another answer may have loaded it meanwhile
+            self._report_model()
+
+    def _report_model(self) -> None:
+        """Report what Ollama does, whose turn it is to do it."""
         if self._loaded:
             self._answer.enter("waiting")
         else:
@@ -184,7 +187,9 @@ class UpstreamCall:
         size, most_tokens = self._plan.fitted.size, self._plan.fitted.most_tokens
         async with background(self._watch_loading(model), name="loading"):
             try:
-                self._stream = self._stream or self._ollama.chat(self._plan.fitted.body)
+                if self._stream is None:
+                    self._ticket.asks()
+                    self._stream = self._ollama.chat(self._plan.fitted.body)
                 self._stream.deliver(self._receive)
                 last = possible(
                     await self._stream.finished,
@@ -212,7 +217,8 @@ class UpstreamCall:
             loaded = await self._models.loaded(model, LOADING_POLL)
             if loaded != self._loaded:
                 self._loaded = loaded
-                self._report()
+                if self.first_text is None and not self._ticket.position:
+                    self._report_model()
 
     def _receive(self, lines: Sequence[Line]) -> None:
         """Append what one read brought. The connection calls this directly; no task is woken.
@@ -228,7 +234,7 @@ class UpstreamCall:
             tokens += bool(thought or said)
         done = lines[-1].done
         if done:
-            self._ticket.text_ended()
+            self._ticket.end(complete=True)
         if self._stopped:
             return
         room = self._room - (len(lines) - tokens - done)
@@ -254,7 +260,7 @@ class UpstreamCall:
     def stop(self) -> None:
         """Append nothing more, and close the connection."""
         self._stopped = True
-        self._ticket.text_ended()
+        self._ticket.end(complete=False)
         if self._stream is not None:
             self._stream.abort()
 
@@ -285,10 +291,15 @@ class UpstreamCall:
         )
 
     def time_limit(self, max_seconds: float) -> LimitReached | None:
-        """Return the limit that is reached if that much time has passed since it was this answer's turn."""
-        if self._turn_at is None or clock.now() - self._turn_at < max_seconds:
+        """Return the limit that is reached if Ollama has taken that long, whichever models it was."""
+        if self._spent + self._turn_seconds < max_seconds:
             return None
         return LimitReached(f"{max_seconds:g} s", "MAX_ANSWER_SECONDS")
+
+    @property
+    def _turn_seconds(self) -> float:
+        """How long it has been this answer's turn."""
+        return 0.0 if self._ticket.turn_at is None else clock.now() - self._ticket.turn_at
 
 
 def _bytes(text: str) -> int:

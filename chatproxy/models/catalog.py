@@ -95,7 +95,8 @@ class KnownModel(Struct, frozen=True, kw_only=True):
     @property
     def runner(self) -> Runner:
         """What runs it in Ollama, or elsewhere."""
-        one_at_a_time = self.tags is not None and self.tags.one_at_a_time
+        only_embeds = bool(self.capabilities) and "completion" not in self.capabilities
+        one_at_a_time = only_embeds or (self.tags is not None and self.tags.one_at_a_time)
         return Runner(self.weights or canonical(self.name), self.remote, one_at_a_time)
 
     @property

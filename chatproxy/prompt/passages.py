@@ -39,7 +39,7 @@ NO_MATCH: Final = Notice(
 
 NO_MATCH_GOES_ON: Final = Notice(
     code="document_no_match",
-    message="No word of the question is in the document, so what the one before it found was used; "
+    message="No word of the question is in the document, so what was found for earlier ones was used; "
     "ask in the document's own words.",
 )
 

@@ -86,6 +86,17 @@ async def test_another_model_has_the_rest_of_the_time_only(serve: Serve, fake: F
     assert given["fullResponse"].count("word") < 20
 
 
+async def test_what_raises_the_number_of_answers_at_once_has_a_limit_too(
+    serve: Serve, fake: FakeOllama
+) -> None:
+    """Its text begins while it is believed to wait for the other one."""
+    client = await serve(max_answer_seconds=1)
+    fake.script = Script(repeat(token(" word")), delays=repeat(0.05))
+    sessions = [await client.new_session() for _ in range(2)]
+    given = await asyncio.gather(*[client.send(session) for session in sessions])
+    assert [each["finishReason"] for each in given] == ["length", "length"]
+
+
 async def test_a_session_goes_on_after_a_limit(serve: Serve, fake: FakeOllama) -> None:
     client = await serve(max_answer_bytes=3)
     session = await client.new_session()

@@ -37,7 +37,8 @@ async def ended(client: Client, session: str) -> tuple[str, str]:
     """Wait for the end of the last answer; return its status and text."""
 
     async def has_ended() -> bool:
-        return bool((await client.messages(session))[-1]["status"] != "streaming")
+        messages = await client.messages(session)  # Ollama may have been asked before any is stored
+        return bool(messages) and messages[-1]["status"] != "streaming"
 
     await until(has_ended)
     last = (await client.messages(session))[-1]

@@ -164,14 +164,21 @@ async def test_an_ollama_that_stops_answering_is_seen(client: Client, fake: Fake
 
 @pytest.mark.slow
 @pytest.mark.usefixtures("quick")
-async def test_an_ollama_whose_answers_arrive_is_reachable(client: Client, fake: FakeOllama) -> None:
+@pytest.mark.parametrize("known", [True, False])
+async def test_an_ollama_whose_answers_arrive_is_reachable(
+    client: Client, fake: FakeOllama, known: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """It may be too busy to say its version meanwhile."""
-    assert (await readiness(client))["reachable"]
+    monkeypatch.setattr(health, "FIRST_PATIENCE", 0.1)
+    if known:
+        assert (await readiness(client))["reachable"]
     hang(fake, "/api/version")
     gate = Gate()
     fake.script = Script(answer("word " * 1000), gate=gate)
     asking = asyncio.create_task(client.ask(await client.new_session()))
-    await fake.arrived()
+    chat = await fake.arrived()
+    gate.let()
+    await until(lambda: chat.sent > 0)
     loop = asyncio.get_running_loop()
     begun = loop.time()
     while loop.time() - begun < 3.5:  # longer than three silences

@@ -74,7 +74,7 @@ async def test_users_take_turns_and_are_told_their_positions(serve: Serve, fake:
         assert [await position(streams[name]) for name in ("bob 0", "ann 2", "ann 3")] == [1, 2, 3]
         streams["bob 1"] = await crowd.send("bob", "bob 1")
         streams["eve 0"] = await crowd.send("eve", "eve 0")
-        assert [await position(streams[name]) for name in ("bob 1", "eve 0")] == [2, 2]
+        assert [await position(streams[name]) for name in ("bob 1", "eve 0")] == [3, 2]
         head.open()
         for stream in streams.values():
             assert (await stream.rest())[-1]["type"] == "done"

@@ -81,10 +81,12 @@ def terminal(said: str, message: int, cursor: str) -> dict[str, Any]:
 
 
 async def reaches(client: Client, session: str, cursor: str) -> None:
-    """The session's answer."""
-    async with asyncio.timeout(10):
-        while (await client.messages(session))[1]["cursor"] != cursor:  # noqa: ASYNC110 - of a server
-            await asyncio.sleep(0.01)
+    """Wait until the session's answer is stored, and has so much text."""
+
+    async def has_reached() -> bool:
+        return [message["cursor"] for message in await client.messages(session)][1:] == [cursor]
+
+    await until(has_reached)
 
 
 async def test_every_reader_is_told_once_the_text_is_stored(

@@ -197,3 +197,16 @@ def test_who_has_most_gives_up_first() -> None:
     assert list(surplus(held, 14)) == ["a0"]
     assert list(surplus(held, 8)) == ["a0", "b0"]
     assert list(surplus(held, 0)) == ["a0", "b0", "a1", "b1"]
+
+
+def test_the_order_is_that_of_the_turns_played_forward() -> None:
+    turns = Turns()
+    for user in "acca":
+        turns.enter(user)
+    waiting = [("a", 0), ("c", 1), ("c", 2), ("a", 3)]
+    assert turns.order(waiting, [], free=1, ahead=[]) == [0, 1, 3, 2]
+    assert turns.order(waiting[1:], [], free=0, ahead=[("c", 9)]) == [9, 3, 1, 2]
+    turns.serve("a")
+    assert turns.order(waiting[1:], ["a"], free=0, ahead=[]) == [1, 3, 2]
+    turns.give_back("a")
+    assert not turns.slots

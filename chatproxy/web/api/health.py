@@ -91,13 +91,17 @@ async def _ask(ollama: Ollama) -> OllamaState:
 
 
 async def _known_state(app: web.Application) -> OllamaState:
-    """Return Ollama's state; the last one, if it is asked and does not answer soon."""
+    """Return Ollama's state; the last one, if it is asked and does not answer soon.
+
+    If there is none, it is reachable if it sends anything else.
+    """
     state = app[STATE]
     try:
         async with asyncio.timeout(FIRST_PATIENCE if state.last is None else PATIENCE):
             return await state.get()
     except TimeoutError:
-        return state.last or _SILENT
+        is_heard = clock.now() - app[OLLAMA].heard_at < SILENCE
+        return state.last or (OllamaState(reachable=True) if is_heard else _SILENT)
 
 
 @routes.get("/healthz")

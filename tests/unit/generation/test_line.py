@@ -45,7 +45,7 @@ async def starts(ticket: Ticket) -> None:
 
 
 async def ends(ticket: Ticket) -> None:
-    ticket.text_ended()
+    ticket.end(complete=True)
     await asyncio.sleep(0)
 
 
@@ -63,7 +63,7 @@ def admitted(tickets: list[Ticket]) -> list[bool]:
 
 
 def etas(tickets: list[Ticket]) -> list[float]:
-    return [ticket.eta_ms / 1000 for ticket in tickets]
+    return [ticket.eta for ticket in tickets]
 
 
 # -- whose turn it is
@@ -133,8 +133,8 @@ class Simulation:
         self._tickets: list[Ticket] = []
         self._sent: dict[Ticket, None] = {}
 
-    async def send(self) -> None:
-        ticket = self.queue.join("u", MODEL, 0, PROMPTS, PACE)
+    async def send(self, user: str = "u") -> None:
+        ticket = self.queue.join(user, MODEL, 0, PROMPTS, PACE)
 
         def note() -> None:
             if ticket.position:
@@ -148,7 +148,7 @@ class Simulation:
     async def end(self, ticket: Ticket) -> None:
         self.busy.remove(ticket)
         self.ended += 1
-        ticket.text_ended()
+        ticket.end(complete=True)
         await self._grant()
         await goes(ticket)
         await self._go_on()
@@ -179,7 +179,7 @@ async def test_a_position_is_how_many_end_before_it_is_its_turn(number: int, is_
             await run.send()
         run.told.clear()
     for _ in range(500):
-        if run.queue.running + run.queue.waiting < 8 and (not run.busy or random.random() < 0.6):
+        if len(run.busy) + run.queue.queued < 8 and (not run.busy or random.random() < 0.6):
             await run.send()
         else:
             await run.end(random.choice(run.busy))
@@ -189,7 +189,179 @@ async def test_a_position_is_how_many_end_before_it_is_its_turn(number: int, is_
     assert [told for told in run.told if run.granted[told[0]] - told[2] != told[1]] == []
 
 
+@pytest.mark.parametrize("number", [1, 2, 4])
+@pytest.mark.parametrize(("users", "messages"), [(2, 4), (3, 6), (8, 2), (1, 20)])
+async def test_so_it_is_with_several_messages_of_each_user(users: int, messages: int, number: int) -> None:
+    """If nobody comes meanwhile, and answers end in the order in which they began."""
+    for seed in range(5):
+        run = Simulation(Queue(64, 512, number), number)
+        names = [f"user {each}" for each in range(users)] * messages
+        Random(seed).shuffle(names)
+        for name in names:
+            await run.send(name)
+        at = len(run.told)
+        while run.busy:
+            await run.end(run.busy[0])
+        after = run.told[at:]
+        assert len(after) > len(names) - 2 * number
+        assert [told for told in after if run.granted[told[0]] - told[2] != told[1]] == []
+
+
+async def test_who_is_cancelled_in_the_line_is_in_nobodys_way() -> None:
+    tickets = join(Queue(64, 512, 1), 4)
+    tickets[1].end(complete=False)  # stored later, and only then it leaves
+    await asyncio.sleep(0)
+    assert places(tickets) == [0, 0, 1, 2]
+    await ends(tickets[0])
+    assert admitted(tickets) == [True, False, True, False]
+    tickets[1].leave()
+    assert places(tickets[2:]) == [0, 1]
+
+
+async def test_a_request_that_is_sent_again_is_behind_the_others() -> None:
+    first, second, third = tickets = join(Queue(64, 512, 2), 3)
+    for ticket in (first, second):
+        ticket.asks()
+    first.asks()  # its prompt was too long
+    assert places(tickets) == [0, 0, 1]
+    first, second, third = tickets = join(Queue(64, 512), 3)
+    for ticket in (first, second, first):
+        ticket.asks()
+    assert places([second, first, third]) == [0, 1, 2]
+
+
+async def test_requests_are_in_the_order_in_which_they_are_sent() -> None:
+    first, second = join(Queue(64, 512), 2)
+    second.asks()
+    first.asks()
+    assert places([second, first]) == [0, 1]
+
+
+# -- how many at once
+
+
+async def learned(queue: Queue, number: int) -> None:
+    """Have so many answers written at once."""
+    while (tickets := join(queue, number)) and not all(admitted(tickets)):
+        for ticket in tickets:
+            ticket.asks()
+            await starts(ticket)
+        for ticket in tickets:
+            ticket.leave()
+    for ticket in tickets:
+        ticket.asks()
+        await starts(ticket)
+    for ticket in tickets:
+        await goes(ticket)
+
+
+def known(queue: Queue) -> int:
+    """Return how many answers a queue without tickets takes for those that are produced at once."""
+    tickets = join(queue, 20)
+    number = sum(ticket.position == 0 for ticket in tickets)
+    for ticket in reversed(tickets):
+        ticket.leave()
+    return number
+
+
+async def test_who_meets_the_end_of_another_had_not_to_wait_for_it(time: Time) -> None:
+    await learned(queue := Queue(64, 512), 4)
+    (last,) = join(queue, 1)
+    await starts(last)
+    for _ in range(40):
+        (ticket,) = join(queue, 1)
+        ticket.asks()
+        time.now += 1.0
+        await goes(last)  # while its prompt is read
+        await starts(ticket)
+        last = ticket
+    await goes(last)
+    assert known(queue) == 4
+
+
+async def test_beside_answers_in_one_piece_the_number_stays(time: Time) -> None:
+    await learned(queue := Queue(64, 512), 4)
+    whole = join(queue, 3)
+    for ticket in whole:
+        ticket.asks()
+    for number in range(40):
+        streams = join(queue, 2)
+        time.now += 1.0
+        for ticket in streams:
+            ticket.asks()
+        time.now += 1.0
+        await starts(streams[0])
+        await goes(streams[0])
+        await starts(streams[1])
+        await goes(whole[number % 3])
+        whole[number % 3] = join(queue, 1)[0]
+        whole[number % 3].asks()
+        await goes(streams[1])
+    for ticket in whole:
+        ticket.leave()
+    assert known(queue) == 4
+
+
+async def test_what_was_not_seen_for_an_hour_is_not_believed(time: Time) -> None:
+    await learned(queue := Queue(64, 512), 4)
+    time.now += 3500.0
+    assert known(queue) == 4
+    time.now += 200.0
+    assert known(queue) == 1
+
+
+async def test_cancelled_answers_do_not_say_how_long_they_take(time: Time) -> None:
+    queue = Queue(64, 512)
+    for _ in range(40):
+        (ticket,) = join(queue, 1)
+        await starts(ticket)
+        time.now += 1.0
+        ticket.end(complete=False)
+        await asyncio.sleep(0)
+        ticket.leave()
+    assert etas(join(queue, 2)) == [0.0, 10.0]
+
+
 # -- how long it takes
+
+
+async def test_a_load_counts_once(time: Time) -> None:
+    first, second, third = join(Queue(64, 512), 3, load=60.0)
+    assert etas([second, third]) == [70.0, 80.0]
+    time.now += 60.0
+    await starts(first)
+    time.now += 10.0
+    await goes(first)
+    assert etas([third]) == [10.0]
+
+
+async def test_reading_the_prompt_is_part_of_what_an_answer_takes(time: Time) -> None:
+    queue = Queue(64, 512)
+    first, second, *others = join(queue, 5)
+    await starts(first)
+    await goes(first)
+    time.now += 30.0  # it is read
+    await starts(second)
+    time.now += 10.0
+    await goes(second)
+    assert queue.eta == pytest.approx(40.0 + 20.0)  # one took forty seconds, and one none
+    time.now += 30.0
+    await starts(others[0])
+    queue.tick()
+    assert others[1].eta == pytest.approx(10.0)
+
+
+async def test_no_estimate_is_negative(time: Time) -> None:
+    queue = Queue(64, 512, 1)
+    first, second = join(queue, 2)
+    await starts(first)
+    time.now += 11.0
+    assert (queue.eta, second.eta) == (0.0, 0.0)
+
+
+async def test_the_limit_of_all_runners_is_one_of_the_places_too(time: Time) -> None:
+    tickets = join(Queue(1, 512, 4), 4)
+    assert etas(tickets) == [0.0, 10.0, 20.0, 30.0]
 
 
 async def test_before_the_first_answer_its_model_says_how_long(time: Time) -> None:
@@ -251,7 +423,7 @@ async def test_a_new_estimate_is_told_if_the_difference_matters(time: Time) -> N
     queue = Queue(64, 512, 1)
     first, second = join(queue, 2)
     told: list[float] = []
-    second.follow(lambda: told.append(second.eta_ms / 1000))
+    second.follow(lambda: told.append(second.eta))
     await starts(first)
     for _ in range(6):
         time.now += 1.0
@@ -300,6 +472,21 @@ async def test_who_was_refused_is_next_and_the_order_stays(time: Time) -> None:
     assert admitted(tickets[1:]) == [True, True, False, False]
 
 
+async def test_an_ollama_that_goes_on_has_room_again(time: Time) -> None:
+    queue = Queue(64, 512, 2)
+    tickets = join(queue, 6)
+    tickets[0].refused()
+    time.now += PAUSE
+    queue.tick()
+    assert admitted(tickets)[:3] == [True, True, False]
+    await goes(tickets[1])  # without a word, as answers in one piece do
+    time.now += PAUSE
+    queue.tick()
+    await goes(tickets[0])
+    await goes(tickets[2])
+    assert sum(admitted(tickets[3:])) == 2
+
+
 async def test_who_was_refused_again_and_again_keeps_its_place(time: Time) -> None:
     queue = Queue(64, 512)
     (first,) = join(queue, 1, asker="a")
@@ -318,7 +505,7 @@ async def test_a_refused_one_counts_for_its_user_as_before(time: Time) -> None:
     a[0].refused()
     a += join(queue, 2, asker="a")
     b = join(queue, 2, asker="b")
-    assert places(a + b) == [1, 4, 5, 2, 3]
+    assert places(a + b) == [1, 3, 5, 2, 4]
 
 
 async def test_who_gives_up_after_a_refusal_leaves_nothing(time: Time) -> None:
@@ -330,7 +517,7 @@ async def test_who_gives_up_after_a_refusal_leaves_nothing(time: Time) -> None:
     queue.tick()
     assert admitted([second]) == [True]
     second.leave()
-    assert (queue.running, queue.waiting, queue.queued, queue.active, queue.eta) == (0, 0, 0, 0, 0.0)
+    assert (queue.running, queue.queued, queue.active, queue.eta) == (0, 0, 0, 0.0)
 
 
 def test_there_is_experience_with_a_bounded_number_of_runners() -> None:

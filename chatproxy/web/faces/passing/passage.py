@@ -266,7 +266,7 @@ class Passage:
         self._over = True
         self._error = error
         if self._ticket is not None:
-            self._ticket.text_ended()
+            self._ticket.end(complete=error is None)
         self._changed()
 
     def _changed(self) -> None:
@@ -352,10 +352,15 @@ class Passage:
             for name in REQUEST_HEADERS
             if (values := self._request.headers.getall(name, ()))
         }
+        if self._ticket is not None:
+            self._ticket.asks()
         body, self._body = self._body, b""  # from here on, the exchange alone holds it
-        self._exchange = await self._app[OLLAMA].exchange(
-            self._request.method, self._target, headers, body, self
+        # In a task, as for messages: so connections are made in the order in which slots were given.
+        sending = asyncio.create_task(
+            self._app[OLLAMA].exchange(self._request.method, self._target, headers, body, self)
         )
+        del body
+        self._exchange = await sending
         self._exchange.resume()
 
     # From then on.
