@@ -11,6 +11,7 @@ from what is known about the model.
 from collections import deque
 from collections.abc import Iterator, Sequence
 from heapq import heapify, heapreplace
+from math import inf
 from typing import Final
 
 from chatproxy import clock
@@ -112,7 +113,7 @@ class Line:
         """Let a ticket wait."""
         self.waiting.append(ticket)
         self._turns.enter(ticket.asker)
-        self._sort()
+        self.sort()
 
     def admit(self) -> Ticket:
         """Give a slot to the ticket whose turn it is."""
@@ -129,12 +130,12 @@ class Line:
         """Take the slot of a ticket that Ollama had no room for, and leave Ollama alone for a moment."""
         del self.running[ticket]
         ticket.has_slot = False
-        ticket.was_refused = True
+        ticket.was_refused, ticket.asked_at = True, inf
         self.waiting.append(ticket)
         self._turns.give_back(ticket.asker)
         self._is_full = True
         self._paused_until = clock.now() + PAUSE
-        self._sort()
+        self.sort()
 
     def remove(self, ticket: Ticket) -> None:
         """Remove a ticket, which is one of these."""
@@ -147,14 +148,15 @@ class Line:
         else:
             self.waiting.remove(ticket)
         self._turns.leave(ticket.asker, served=False)
-        self._sort()
+        self.sort()
 
-    def _sort(self) -> None:
+    def sort(self) -> None:
+        """Put those who wait in the order of their turns."""
         if len(self.waiting) < 2:
             return
         tickets = {ticket.number: ticket for ticket in sorted(self.waiting, key=lambda ticket: ticket.number)}
         refused = [ticket for ticket in tickets.values() if ticket.was_refused]
-        refused.sort(key=lambda ticket: ticket.asked_at)
+        refused.sort(key=lambda ticket: ticket.first_asked_at)
         order = self._turns.order(
             [(ticket.asker, number) for number, ticket in tickets.items() if not ticket.was_refused],
             [ticket.asker for ticket in self.running],
@@ -182,6 +184,7 @@ class Line:
         )
         if together >= self.places or ticket.had_to_wait:
             self._experience.seen_together(together)
+            self.sort()  # there may be more slots than there were
 
     def note_end(self, ticket: Ticket) -> None:
         """Note that Ollama has nothing more to do for a ticket that has a slot, and how long it took."""
@@ -190,8 +193,8 @@ class Line:
         self.ended.add(ticket)
         self._is_full = False
         self._turns.give_back(ticket.asker)
-        self._sort()
-        if ticket.is_complete and ticket.text_at is not None:
+        self.sort()
+        if ticket.is_complete and ticket.text_at is not None and ticket.turn_at is not None:
             self._experience.took(clock.now() - self._began(ticket))
 
     # -- whose turn it is
@@ -212,11 +215,17 @@ class Line:
 
     def _order(self) -> tuple[Sequence[Ticket], Sequence[Ticket]]:
         """Return those whose turn it is, and the others in the order of their turns."""
-        asked, places = [ticket for ticket in self.running if not ticket.ended], self.places
+        asked = [ticket for ticket in self.running if not ticket.ended]
+        places = max(self.places, len(self._generating))  # which is more only if it is not believed any more
+        tried: list[Ticket] = []  # while Ollama has no room, that is no turn
+        if self._is_full:
+            due = clock.now() - PAUSE
+            tried = [ticket for ticket in asked if ticket.was_refused and ticket.asked_at > due]
+            asked = [ticket for ticket in asked if ticket not in tried]
         if len(asked) > places:
             # Whoever has text was before the others, whatever the order was in which they were sent.
             asked.sort(key=lambda ticket: (ticket not in self._generating, ticket.asked_at))
-        return asked[:places], [*asked[places:], *self.waiting]
+        return asked[:places], [*asked[places:], *tried, *self.waiting]
 
     def _estimates(self, asked: Sequence[Ticket], queued: Sequence[Ticket]) -> Iterator[tuple[Ticket, float]]:
         """Yield each of those who wait, and when it will probably be its turn, on `clock`."""
@@ -234,11 +243,9 @@ class Line:
             yield ticket, due
 
     def _began(self, ticket: Ticket) -> float:
-        """Return when the work on an answer began, on `clock`: reading its prompt, but not loading its model.
-
-        Where it may have been loaded, only the text is known to be work.
-        """
+        """Return when the work on an answer began, on `clock`: on its prompt, after its model was loaded."""
         turn_at = clock.now() if ticket.turn_at is None else ticket.turn_at
         if ticket.was_warm:
             return turn_at
-        return turn_at + ticket.pace.load if ticket.text_at is None else ticket.text_at
+        loaded_at = turn_at + ticket.pace.load
+        return loaded_at if ticket.text_at is None else min(loaded_at, ticket.text_at)

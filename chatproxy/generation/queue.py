@@ -155,13 +155,12 @@ class Queue:
         if line is not None and ticket in line.running:
             line.note_end(ticket)
             self._advance(line)
-        else:  # it was not sent, or has left
-            self.remove(ticket)
 
     def tick(self) -> None:
         """Let those advance who wait for a moment to pass, and tell who is mistaken how long it will take."""
         for line in list(self._lines.values()):
             if line.queued:
+                line.sort()  # what was learned may not be believed any more
                 self._advance(line)
                 line.correct()
 

@@ -68,6 +68,7 @@ class Ticket:
         self.was_refused = False  # by an Ollama that had no room, so that it is before those that were not
         self.had_to_wait = False  # when it got its slot, Ollama had as much to do as it can do at once
         self.asked_at = inf  # when its request was sent, on `clock`
+        self.first_asked_at = inf  # if that was more than once
         self.turn_at: float | None = None  # since when it is its turn, on `clock`
         self.was_warm = False  # its model was loaded when it was its turn
         self.text_at: float | None = None  # since when its text arrives
@@ -101,6 +102,7 @@ class Ticket:
     def asks(self) -> None:
         """Report that the request is sent: Ollama takes them in that order."""
         self.asked_at = clock.now()
+        self.first_asked_at = min(self.first_asked_at, self.asked_at)
         self._keeper.note_asked(self)
 
     def discard_body(self) -> None:
@@ -124,7 +126,10 @@ class Ticket:
             self.ended = True
             self.is_complete = complete
             self.position, self._moved = 0, lambda: None
-            asyncio.get_running_loop().call_soon(self._keeper.note_end, self)
+            if self.has_slot:
+                asyncio.get_running_loop().call_soon(self._keeper.note_end, self)
+            else:
+                self.leave()
 
     def refused(self) -> None:
         """Report that Ollama had no room for the request. It waits for a slot again, before all others."""
@@ -148,10 +153,10 @@ class Ticket:
             self._granted.set_result(None)
 
     def take_turn(self, *, warm: bool) -> None:
-        """Note that it is its turn; `warm` says that its model is loaded."""
+        """Note that it is its turn; `warm` says that its model was seen to be loaded."""
         if self.turn_at is None:
             self.turn_at = clock.now()
-            self.was_warm = warm
+            self.was_warm = warm or self.pace.load == 0
         self._move_to(0)
 
     def wait(self, position: int, due: float) -> None:

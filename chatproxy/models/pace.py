@@ -49,7 +49,7 @@ class Pace(Struct, frozen=True):
         return TYPICAL / self.tokens_per_second
 
 
-UNKNOWN: Final = Pace(tokens_per_second=10.0, load=0.0, assumed=True)  # if nothing is known
+UNKNOWN: Final = Pace(tokens_per_second=10.0, load=START, assumed=True)  # if nothing is known
 
 
 class _Sample(NamedTuple):

@@ -302,6 +302,26 @@ async def test_beside_answers_in_one_piece_the_number_stays(time: Time) -> None:
     assert known(queue) == 4
 
 
+async def test_what_generates_keeps_its_turn(time: Time) -> None:
+    await learned(queue := Queue(64, 512), 2)
+    tickets = join(queue, 4)
+    for ticket in tickets[:2]:
+        ticket.asks()
+        await starts(ticket)
+    time.now += 4000.0
+    queue.tick()
+    assert places(tickets) == [0, 0, 1, 2]
+
+
+async def test_with_more_slots_the_turns_are_others(time: Time) -> None:
+    queue = Queue(64, 512)
+    a = join(queue, 4, asker="a")
+    b = join(queue, 2, asker="b")
+    await starts(a[0])
+    await starts(a[1])
+    assert admitted(a + b) == [True, True, False, False, True, True]
+
+
 async def test_what_was_not_seen_for_an_hour_is_not_believed(time: Time) -> None:
     await learned(queue := Queue(64, 512), 4)
     time.now += 3500.0
@@ -333,6 +353,17 @@ async def test_a_load_counts_once(time: Time) -> None:
     time.now += 10.0
     await goes(first)
     assert etas([third]) == [10.0]
+
+
+async def test_of_a_loaded_model_reading_counts_in_the_first_answer_too(time: Time) -> None:
+    queue = Queue(64, 512)
+    for seconds in (5.0, 0.0):  # the last one in one piece
+        (ticket,) = join(queue, 1)
+        time.now += 30.0
+        ticket.text_started()
+        time.now += seconds
+        await goes(ticket)
+    assert etas(join(queue, 2)) == [0.0, 32.5]
 
 
 async def test_reading_the_prompt_is_part_of_what_an_answer_takes(time: Time) -> None:
@@ -403,7 +434,7 @@ async def test_places_are_filled_as_they_become_free(time: Time) -> None:
 
 async def test_of_a_cold_model_only_the_text_is_timed(time: Time) -> None:
     queue = Queue(64, 512)
-    first, second = join(queue, 2)
+    first, second = join(queue, 2, load=40.0)
     time.now += 30.0  # it was loaded
     await starts(first)
     time.now += 2.0
@@ -456,20 +487,35 @@ async def test_a_place_that_is_not_ours_takes_as_long_as_an_answer(time: Time) -
 async def test_who_was_refused_is_next_and_the_order_stays(time: Time) -> None:
     queue = Queue(64, 512, 2)
     tickets = join(queue, 5)
+    for ticket in tickets[:2]:
+        ticket.asks()
     tickets[1].refused()  # the answers come in any order
     tickets[0].refused()
+    told: list[list[int]] = []
+    for ticket in tickets:
+        ticket.follow(lambda: told.append(places(tickets)))
     assert admitted(tickets) == [False] * 5
     assert places(tickets) == [1, 2, 3, 4, 5]
+    for _ in range(5):  # always the same one is tried
+        time.now += PAUSE
+        queue.tick()
+        queue.tick()
+        assert admitted(tickets) == [True, False, False, False, False]
+        tickets[0].asks()
+        tickets[0].refused()
+    assert [1, 2, 3, 4, 5] in told  # with other estimates
+    assert all(each == [1, 2, 3, 4, 5] for each in told)
     for number in range(2):
         time.now += PAUSE
         queue.tick()
         queue.tick()
         assert sum(admitted(tickets)) == number + 1
+        tickets[number].asks()
+    time.now += PAUSE
+    queue.tick()
     assert places(tickets) == [0, 0, 1, 2, 3]
     await goes(tickets[0])
-    assert not admitted(tickets)[2]  # one at a time, until one has text
-    await starts(tickets[1])
-    assert admitted(tickets[1:]) == [True, True, False, False]
+    assert admitted(tickets)[1:] == [True, True, False, False]
 
 
 async def test_an_ollama_that_goes_on_has_room_again(time: Time) -> None:

@@ -355,12 +355,11 @@ class Passage:
         if self._ticket is not None:
             self._ticket.asks()
         body, self._body = self._body, b""  # from here on, the exchange alone holds it
-        # In a task, as for messages: so connections are made in the order in which slots were given.
-        sending = asyncio.create_task(
-            self._app[OLLAMA].exchange(self._request.method, self._target, headers, body, self)
+        # Messages connect in a task, a turn of the loop later; so both do in the order of their slots.
+        await asyncio.sleep(0)
+        self._exchange = await self._app[OLLAMA].exchange(
+            self._request.method, self._target, headers, body, self
         )
-        del body
-        self._exchange = await sending
         self._exchange.resume()
 
     # From then on.
