@@ -115,7 +115,8 @@ class Chat:
         await self.client.call("GET", f"{CHAT}/{self.name}/stream", status=204, headers=self.headers)
 
     async def is_idle(self) -> bool:
-        return (await self.client.session(self.name))["activeMessageId"] is None
+        messages = await self.client.messages(self.name)
+        return bool(messages) and messages[-1]["status"] != "streaming"
 
     async def resumed(self) -> str:
         """Return the text of a stream that is resumed; an empty one if there is none."""

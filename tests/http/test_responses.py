@@ -161,8 +161,12 @@ async def test_two_may_not_follow_one_response_at_once(client: Client, fake: Fak
 
 
 async def idle(client: Client) -> bool:
-    sessions = (await client.call("GET", SESSIONS))["sessions"]
-    return all(each["activeMessageId"] is None for each in sessions)
+    """Whether every session has an answer, and every answer has ended."""
+    for session in (await client.call("GET", SESSIONS))["sessions"]:
+        messages = await client.messages(session["id"])
+        if not messages or messages[-1]["status"] == "streaming":
+            return False
+    return True
 
 
 async def test_any_answer_of_a_session_is_a_response(client: Client) -> None:

@@ -15,7 +15,8 @@ gets Ollama's 404.
 `schedule` says when a script is played, and may replace it; scheduler.py has Ollama's own rules. Without it,
 each is played at once.
 
-Nothing here waits for a time: what has to happen later waits at a `Gate` that the test opens.
+But for that of a commit, nothing here waits for a time: what has to happen later waits at a `Gate` that the
+test opens.
 
 The fixture `fake` runs until the end of the test. Elsewhere: `async with FakeOllama() as fake`.
 """
@@ -37,6 +38,7 @@ from aiohttp.test_utils import TestServer
 from recordings import about, reads, recorded
 
 MODEL: Final = "gemma3:270m"
+COMMIT: Final = 0.03  # seconds, in which chatproxy has committed what it asks for
 NDJSON: Final = "application/x-ndjson"
 JSON: Final = "application/json; charset=utf-8"
 SSE: Final = "text/event-stream"
@@ -280,6 +282,7 @@ class FakeOllama:
         }
         self.hanging: set[str] = set()  # models that `/api/show` never describes
         self.version = "0.0.0"
+        self.commit = COMMIT
         self.headers: dict[str, str] = {}  # of the latest request
         self._arrival = asyncio.Event()
         self._port: int | None = None
@@ -295,11 +298,15 @@ class FakeOllama:
         return f"http://127.0.0.1:{self._port}"
 
     async def arrived(self, number: int = 1) -> Chat:
-        """Wait for the request of that number that asks a model, counted from 1."""
+        """Wait for the request of that number that asks a model, counted from 1.
+
+        As chatproxy asks while it commits the message, this returns a moment later, when that is done, too.
+        """
         async with asyncio.timeout(30):
             while len(self.chats) < number:
                 self._arrival.clear()
                 await self._arrival.wait()
+        await asyncio.sleep(self.commit)
         return self.chats[number - 1]
 
     async def start(self) -> Self:
