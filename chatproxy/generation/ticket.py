@@ -153,10 +153,9 @@ class Ticket:
             self._granted.set_result(None)
 
     def take_turn(self, *, warm: bool) -> None:
-        """Note that it is its turn; `warm` says that its model was seen to be loaded."""
-        if self.turn_at is None:
-            self.turn_at = clock.now()
-            self.was_warm = warm or self.pace.load == 0
+        """Note that it is its turn from now on; `warm` says that its model was seen to be loaded."""
+        self.turn_at = clock.now()
+        self.was_warm = warm or self.pace.load == 0
         self._move_to(0)
 
     def wait(self, position: int, due: float) -> None:

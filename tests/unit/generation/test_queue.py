@@ -90,14 +90,18 @@ async def test_the_limit_of_a_model_is_learned() -> None:
     assert sum(admitted(ticket) for ticket in tickets) == 8
 
 
-async def test_what_was_learned_is_forgotten_if_it_is_not_confirmed() -> None:
-    queue = Queue(64, 512)
+async def produce_two_at_once(queue: Queue) -> None:
     tickets = join(queue, 2)
     for ticket in tickets:
         ticket.text_started()
         await asyncio.sleep(0)
     for ticket in tickets:
         ticket.leave()
+
+
+async def test_what_was_learned_is_forgotten_if_it_is_not_confirmed() -> None:
+    queue = Queue(64, 512)
+    await produce_two_at_once(queue)
     tickets = join(queue, 5)
     assert sum(admitted(ticket) for ticket in tickets) == 4
     for _ in range(STARTS + 2):  # Ollama was restarted, and produces one at a time now
@@ -114,12 +118,7 @@ async def test_what_was_learned_is_forgotten_if_it_is_not_confirmed() -> None:
 
 async def test_one_after_the_other_shows_nothing_about_how_many_at_once() -> None:
     queue = Queue(64, 512)
-    tickets = join(queue, 2)
-    for ticket in tickets:
-        ticket.text_started()
-        await asyncio.sleep(0)
-    for ticket in tickets:
-        ticket.leave()
+    await produce_two_at_once(queue)
     for _ in range(2 * STARTS):
         (ticket,) = join(queue, 1)
         ticket.text_started()
