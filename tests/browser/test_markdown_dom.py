@@ -18,8 +18,8 @@ __all__ = ["browser"]  # the fixture
 pytestmark = [pytest.mark.browser, browser_test]
 
 MODULES = """
-const { StreamingMarkdown } = await import("./static/element/streaming-markdown.js");
-const { loadLexer, safeUrl } = await import("./static/element/markdown.js");
+const { StreamingMarkdown } = await import("./static/markdown/streaming-markdown.js");
+const { loadLexer, safeUrl } = await import("./static/markdown/markdown.js");
 const { labels } = await import("./static/element/labels.js");
 const newLexer = await loadLexer();
 const due = []; // frames are rendered when the test says so
@@ -415,7 +415,7 @@ async def test_plain_streaming_grows_one_text_node(page: Page) -> None:
     rendered = await run(
         page,
         """
-        const { StreamingPlain } = await import("./static/element/streaming-plain.js");
+        const { StreamingPlain } = await import("./static/markdown/streaming-plain.js");
         const box = document.createElement("div");
         const stream = new StreamingPlain(box);
         stream.append("**a**"); frame();
@@ -434,7 +434,7 @@ async def test_long_plain_text_is_in_parts_that_lose_nothing(page: Page, text: s
     rendered = await run(
         page,
         """
-        const { StreamingPlain } = await import("./static/element/streaming-plain.js");
+        const { StreamingPlain } = await import("./static/markdown/streaming-plain.js");
         const box = document.body.appendChild(document.createElement("div"));
         const stream = new StreamingPlain(box);
         for (let at = 0; at < given.length; at += 333) { stream.append(given.slice(at, at + 333)); frame(); }

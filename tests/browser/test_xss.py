@@ -196,8 +196,8 @@ async def test_hostile_answers_cut_at_every_character(site: Site, part: int) -> 
     page = await site.open()
     await page.evaluate(
         """async (texts) => {
-          const { StreamingMarkdown } = await import("./static/element/streaming-markdown.js");
-          const { loadLexer } = await import("./static/element/markdown.js");
+          const { StreamingMarkdown } = await import("./static/markdown/streaming-markdown.js");
+          const { loadLexer } = await import("./static/markdown/markdown.js");
           const { labels } = await import("./static/element/labels.js");
           const newLexer = await loadLexer();
           const root = document.querySelector("chat-interface").shadowRoot;

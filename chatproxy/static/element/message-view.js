@@ -4,8 +4,8 @@ import { copyText } from "../dom/clipboard.js";
 import { h, icon, iconButton } from "../dom/dom.js";
 import { Sources } from "./sources.js";
 import { StickToBottom } from "./stick-to-bottom.js";
-import { StreamingMarkdown } from "./streaming-markdown.js";
-import { StreamingPlain } from "./streaming-plain.js";
+import { StreamingMarkdown } from "../markdown/streaming-markdown.js";
+import { StreamingPlain } from "../markdown/streaming-plain.js";
 
 const COPIED = 1500; // ms for which a button says so
 
@@ -14,7 +14,7 @@ const COPIED = 1500; // ms for which a button says so
  *
  * @typedef {object} MessageContext what all messages share
  * @property {import("../chat-interface.js").Labels} labels
- * @property {(() => import("./markdown.js").Lexer) | null} newLexer null: text is shown without Markdown
+ * @property {(() => import("../markdown/markdown.js").Lexer) | null} newLexer null: text is shown without Markdown
  * @property {import("../chat-interface.js").Renderer | null} renderer
  * @property {(answer: ConversationMessage) => void} onretry
  * @property {(userMessage: ConversationMessage, text: string) => void} onresend
@@ -150,7 +150,7 @@ export class MessageView {
       this.#stream = new StreamingPlain(this.#content);
       return;
     }
-    /** @type {import("./markdown.js").Context} */
+    /** @type {import("../markdown/markdown.js").Context} */
     const context = {
       labels,
       reference: (number) => this.#sources?.reference(number) ?? null,

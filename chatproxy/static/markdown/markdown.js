@@ -2,7 +2,7 @@
 // created, everything else is text (raw HTML too), and nothing that a model wrote is ever loaded.
 
 import { h } from "../dom/dom.js";
-import { labels as english } from "./labels.js";
+import { labels as english } from "../element/labels.js";
 
 /**
  * A token of marked's lexer; which fields there are depends on the type.
