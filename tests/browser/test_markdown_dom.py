@@ -19,7 +19,8 @@ pytestmark = [pytest.mark.browser, browser_test]
 
 MODULES = """
 const { StreamingMarkdown } = await import("./static/markdown/streaming-markdown.js");
-const { loadLexer, safeUrl } = await import("./static/markdown/markdown.js");
+const { loadLexer } = await import("./static/markdown/lexer.js");
+const { safeUrl } = await import("./static/markdown/markdown.js");
 const { labels } = await import("./static/element/labels.js");
 const newLexer = await loadLexer();
 const due = []; // frames are rendered when the test says so
@@ -70,6 +71,7 @@ async def html(page: Page, text: str) -> str:
         ("3. a\n4. b", '<ol dir="auto" start="3"><li>a</li><li>b</li></ol>'),
         ("- [ ] a\n- [x] b", '<ul dir="auto"><li class="task">☐ a</li><li class="task">☑ b</li></ul>'),
         ("a  \nb\n\n---", "<p>a<br>b</p><hr>"),
+        ("C:\\path\\* \\*b\\*", "<p>C:\\path\\* *b*</p>"),
         ("a\\*b &amp; &#8364; &lt;b&gt;", "<p>a*b &amp; € &lt;b&gt;</p>"),
         ("<b>x</b>", "<p>&lt;b&gt;x&lt;/b&gt;</p>"),
         ("<script>x</script>\n", '<p class="plain">&lt;script&gt;x&lt;/script&gt;</p>'),

@@ -197,7 +197,7 @@ async def test_hostile_answers_cut_at_every_character(site: Site, part: int) -> 
     await page.evaluate(
         """async (texts) => {
           const { StreamingMarkdown } = await import("./static/markdown/streaming-markdown.js");
-          const { loadLexer } = await import("./static/markdown/markdown.js");
+          const { loadLexer } = await import("./static/markdown/lexer.js");
           const { labels } = await import("./static/element/labels.js");
           const newLexer = await loadLexer();
           const root = document.querySelector("chat-interface").shadowRoot;

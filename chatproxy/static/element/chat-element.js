@@ -11,7 +11,7 @@ import { Conversation } from "./conversation.js";
 import { CrossTab } from "./cross-tab.js";
 import { loadDraft, saveDraft } from "./drafts.js";
 import { labels as english } from "./labels.js";
-import { loadLexer } from "../markdown/markdown.js";
+import { loadLexer } from "../markdown/lexer.js";
 import { MessageList } from "./message-list.js";
 import { StatusLine } from "./status-line.js";
 import { styles } from "./styles.js";
@@ -56,7 +56,7 @@ export class ChatInterface extends Element {
   /** @type {Renderer | null} */
   #renderer = null;
   #labels = english;
-  /** @type {(() => import("../markdown/markdown.js").Lexer) | null} */
+  /** @type {(() => import("../markdown/lexer.js").Lexer) | null} */
   #newLexer = null;
   #crossTab = new CrossTab(() => this.refresh());
   #listening = new AbortController();

@@ -14,7 +14,7 @@ const COPIED = 1500; // ms for which a button says so
  *
  * @typedef {object} MessageContext what all messages share
  * @property {import("../chat-interface.js").Labels} labels
- * @property {(() => import("../markdown/markdown.js").Lexer) | null} newLexer null: text is shown without Markdown
+ * @property {(() => import("../markdown/lexer.js").Lexer) | null} newLexer null: text is shown without Markdown
  * @property {import("../chat-interface.js").Renderer | null} renderer
  * @property {(answer: ConversationMessage) => void} onretry
  * @property {(userMessage: ConversationMessage, text: string) => void} onresend

@@ -2,7 +2,7 @@
 // created, everything else is text (raw HTML too), and nothing that a model wrote is ever loaded.
 
 import { h } from "../dom/dom.js";
-import { labels as english } from "../element/labels.js";
+import { SYNTAXES } from "./syntax.js";
 
 /**
  * A token of marked's lexer; which fields there are depends on the type.
@@ -27,96 +27,60 @@ import { labels as english } from "../element/labels.js";
  */
 
 /**
- * Lexes one text in pieces; it remembers the link definitions of the pieces before.
- *
- * @typedef {{lex: (text: string) => Token[]}} Lexer
- *
  * @typedef {object} Context
  * @property {import("../chat-interface.js").Labels} labels
  * @property {(number: number) => Node | null} [reference] creates the link for a `[1]`, if it is one
  * @property {(text: string, button: HTMLElement) => void} [copy]
  *
- * @typedef {Record<string, unknown>} Links
- * @typedef {{tokens: Token[] & {links: Links}, lex(text: string): Token[],
- *   inlineTokens(text: string, tokens?: Token[]): Token[]}} MarkedLexer
- *
  * @typedef {import("./cut.js").Continuation} Continuation
+ * @typedef {import("./syntax.js").Inside} Inside
+ * @typedef {import("./syntax.js").Render} Render
  */
 
 const MAX_DEPTH = 24; // of nesting; deeper text is shown as it was written
-const NESTED = /(?:>[ \t]*|[*+-][ \t]+){50}/; // each marker would cost the lexer a stack frame
-const MAX_DELIMITERS = 256; // in a paragraph: the lexer looks from each for its partner
 const SCHEMES = new Set(["http:", "https:", "mailto:"]);
-
-/** @type {Promise<(() => Lexer) | null> | undefined} */
-let loading;
-
-/** Load the lexer, once. Returns a function that creates one, or null if `marked` is not in the package. */
-export function loadLexer() {
-  loading ??= import(new URL("../vendor/marked.esm.js", import.meta.url).href).then(
-    (module) => lexerFactory(module.Lexer),
-    () => null,
-  );
-  return loading;
-}
-
-/** @param {new (options: {gfm: boolean}) => MarkedLexer} Marked @returns {() => Lexer} */
-function lexerFactory(Marked) {
-  class BoundedLexer extends Marked {
-    /** @param {string} source @param {Token[]} [tokens] @returns {Token[]} */
-    inlineTokens(source, tokens = []) {
-      const delimiters = source.match(/[*_~]/g)?.length ?? 0;
-      if (delimiters <= MAX_DELIMITERS) return super.inlineTokens(source, tokens);
-      tokens.push({ type: "text", raw: source, text: source });
-      return tokens;
-    }
-  }
-  return () => {
-    /** @type {Links} */
-    const definitions = Object.create(null);
-    return {
-      lex(text) {
-        if (NESTED.test(text)) return [{ type: "plain", raw: text }];
-        try {
-          const lexer = new BoundedLexer({ gfm: true });
-          lexer.tokens.links = definitions;
-          return forgetLast(lexer.lex(text), definitions);
-        } catch {
-          return [{ type: "plain", raw: text }];
-        }
-      },
-    };
-  };
-}
-
-/**
- * Forget the definition at the end of the text: its address may still grow, and the first one counts.
- *
- * @param {Token[]} tokens
- * @param {Links} definitions
- */
-function forgetLast(tokens, definitions) {
-  const last = tokens.at(-1);
-  if (last?.type === "def" && last.tag !== undefined) delete definitions[last.tag];
-  return tokens;
-}
 
 /**
  * Render a block; null if it shows nothing.
  *
  * @param {Token} token
- * @param {Context} [context]
+ * @param {Context} context
  * @param {Continuation} [continuation] if it continues a block that was cut
  * @returns {Node | null}
  */
-export function renderBlock(token, context = { labels: english }, depth = 0, continuation) {
+export function renderBlock(token, context, continuation, depth = 0) {
   const render = depth > MAX_DEPTH ? undefined : BLOCKS[token.type];
-  const node = render ? render(token, context, depth, continuation) : plain(token.raw);
+  const node = render ? render(token, insideOf(context, depth, continuation)) : plain(token.raw);
   if (continuation && node instanceof Element) {
     node.classList.add("continued");
     node.classList.toggle("in-line", Boolean(continuation.inLine));
   }
   return node;
+}
+
+/**
+ * @param {Context} context
+ * @param {number} depth
+ * @param {Continuation} [continuation]
+ * @returns {Inside}
+ */
+function insideOf(context, depth, continuation) {
+  return {
+    context,
+    continuation,
+    inlines(token) {
+      if (depth > MAX_DEPTH || !token.tokens) return [text(token.text ?? token.raw)];
+      return token.tokens.map((inner) => {
+        const render = INLINES[inner.type];
+        return render?.(inner, insideOf(context, depth + 1)) ?? text(inner.raw);
+      });
+    },
+    blocks(token, first) {
+      return (token.tokens ?? [])
+        .map((inner, index) => renderBlock(inner, context, index === 0 ? first : undefined, depth + 1))
+        .filter((node) => node !== null);
+    },
+  };
 }
 
 /**
@@ -128,99 +92,68 @@ export function plain(text) {
   return h("p", { class: "plain" }, text.replace(/(?<!\n)\n+$/, ""));
 }
 
-/**
- * @typedef {(token: Token, context: Context, depth: number, continuation?: Continuation) => Node | null}
- *   Render
- */
-
 /** @type {Record<string, Render>} */
 const BLOCKS = {
   space: () => null,
   def: () => null,
   hr: () => h("hr"),
-  paragraph: (token, context, depth) => h("p", {}, ...inlines(token, context, depth)),
+  paragraph: (token, { inlines }) => h("p", {}, ...inlines(token)),
   heading: renderHeading,
-  blockquote: (token, context, depth, continuation) =>
-    h("blockquote", { dir: "auto" }, ...blocks(token, context, depth, continuation?.inner)),
-  text: (token, context, depth) => fragment(inlines(token, context, depth)),
+  blockquote: (token, { blocks, continuation }) =>
+    h("blockquote", { dir: "auto" }, ...blocks(token, continuation?.inner)),
+  text: (token, { inlines }) => fragment(inlines(token)),
   checkbox,
   list: renderList,
   table: renderTable,
   code: renderCode,
+  ...Object.assign({}, ...SYNTAXES.map(({ blocks }) => blocks)),
 };
 
-/** @type {Record<string, (token: Token, context: Context, depth: number) => Node>} */
+/** @type {Record<string, Render>} */
 const INLINES = {
-  text: (token, context, depth) =>
-    token.tokens
-      ? fragment(inlines(token, context, depth))
-      : withReferences(decode(token.text ?? ""), context),
+  text: (token, { inlines, context }) =>
+    token.tokens ? fragment(inlines(token)) : withReferences(decode(token.text ?? ""), context),
   escape: (token) => text(token.text ?? ""),
   br: () => h("br"),
-  strong: (token, context, depth) => h("strong", {}, ...inlines(token, context, depth)),
-  em: (token, context, depth) => h("em", {}, ...inlines(token, context, depth)),
-  del: (token, context, depth) => h("del", {}, ...inlines(token, context, depth)),
+  strong: (token, { inlines }) => h("strong", {}, ...inlines(token)),
+  em: (token, { inlines }) => h("em", {}, ...inlines(token)),
+  del: (token, { inlines }) => h("del", {}, ...inlines(token)),
   codespan: (token) => h("code", {}, token.text ?? ""),
   checkbox,
-  link: (token, context, depth) => link(token, inlines(token, context, depth)),
+  link: (token, { inlines }) => link(token, inlines(token)),
   // A link instead of the image: loading it would tell its server who reads this.
   image: (token) => link(token, [text(`🖼 ${token.text || token.href}`)]),
+  ...Object.assign({}, ...SYNTAXES.map(({ inlines }) => inlines)),
 };
-
-/** @param {Token} token @param {Context} context @param {number} depth */
-function inlines(token, context, depth) {
-  if (depth > MAX_DEPTH || !token.tokens) return [text(token.text ?? token.raw)];
-  return token.tokens.map((inner) => {
-    const render = INLINES[inner.type];
-    return render ? render(inner, context, depth + 1) : text(inner.raw);
-  });
-}
-
-/**
- * @param {Token} token
- * @param {Context} context
- * @param {number} depth
- * @param {Continuation} [continuation] of the first block
- */
-function blocks(token, context, depth, continuation) {
-  return (token.tokens ?? [])
-    .map((inner, index) => renderBlock(inner, context, depth + 1, index === 0 ? continuation : undefined))
-    .filter((node) => node !== null);
-}
 
 /** @param {Token} token */
 function checkbox(token) {
   return text(token.checked ? "☑ " : "☐ ");
 }
 
-/** @param {Token} token @param {Context} context @param {number} depth */
-function renderHeading(token, context, depth) {
+/** @param {Token} token @param {Inside} inside */
+function renderHeading(token, { inlines }) {
   const level = Math.min((token.depth ?? 1) + 2, 6); // h1 and h2 are the page's
-  return h(/** @type {"h3" | "h4" | "h5" | "h6"} */ (`h${level}`), {}, ...inlines(token, context, depth));
+  return h(/** @type {"h3" | "h4" | "h5" | "h6"} */ (`h${level}`), {}, ...inlines(token));
 }
 
-/**
- * @param {Token} token
- * @param {Context} context
- * @param {number} depth
- * @param {Continuation} [continuation]
- */
-function renderList(token, context, depth, continuation) {
+/** @param {Token} token @param {Inside} inside */
+function renderList(token, { blocks, continuation }) {
   const first = continuation?.start ?? token.start;
   const start = token.ordered && first !== 1 ? first : undefined;
   const items = (token.items ?? []).map((item, index) => {
     const inner = index === 0 ? continuation?.inner : undefined;
     const kind = inner ? "continued" : item.task && "task";
-    return h("li", { class: kind }, ...blocks(item, context, depth, inner));
+    return h("li", { class: kind }, ...blocks(item, inner));
   });
   return h(token.ordered ? "ol" : "ul", { dir: "auto", start }, ...items);
 }
 
-/** @param {Token} token @param {Context} context @param {number} depth */
-function renderTable(token, context, depth) {
+/** @param {Token} token @param {Inside} inside */
+function renderTable(token, { inlines, context }) {
   const row = (/** @type {Token[]} */ cells, /** @type {"th" | "td"} */ tag) => {
     const rendered = cells.map((cell) =>
-      h(tag, { class: cell.align && `align-${cell.align}` }, ...inlines(cell, context, depth)),
+      h(tag, { class: cell.align && `align-${cell.align}` }, ...inlines(cell)),
     );
     return h("tr", {}, ...rendered);
   };
@@ -230,8 +163,8 @@ function renderTable(token, context, depth) {
   return h("div", scroller, h("table", {}, head, body));
 }
 
-/** @param {Token} token @param {Context} context */
-function renderCode(token, context) {
+/** @param {Token} token @param {Inside} inside */
+function renderCode(token, { context }) {
   const [language] = (token.lang ?? "").trim().split(/\s+/);
   const name = language || context.labels.code;
   const copy = h("button", { type: "button", class: "copy-code" }, context.labels.copyCode);

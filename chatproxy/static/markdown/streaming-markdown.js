@@ -40,7 +40,7 @@ export class StreamingMarkdown {
 
   /**
    * @param {HTMLElement} container
-   * @param {import("./markdown.js").Lexer} lexer
+   * @param {import("./lexer.js").Lexer} lexer
    * @param {import("./markdown.js").Context} context
    * @param {() => void} [onrender] called after each update of the DOM
    */
@@ -129,7 +129,7 @@ export class StreamingMarkdown {
   /** @param {Token[]} tokens @param {Continuation} [continuation] of the first one */
   #renderTokens(tokens, continuation) {
     return tokens.flatMap((token, index) => {
-      const node = renderBlock(token, this.#context, 0, index === 0 ? continuation : undefined);
+      const node = renderBlock(token, this.#context, index === 0 ? continuation : undefined);
       if (node === null) return [];
       return node instanceof DocumentFragment ? [...node.childNodes] : [node];
     });
