@@ -104,6 +104,10 @@ export interface ChatInterfaceAttributes {
   endpoint?: string | undefined;
   /** The session to show. Absent until the first message, which creates one. */
   "session-id"?: string | undefined;
+  /** "false" begins a new conversation at each load of the page, unless `session-id` names one. */
+  remember?: true | "" | "true" | "false" | undefined;
+  /** Tells apart what several elements of one site remember, or several users of one browser. */
+  "storage-key"?: string | undefined;
   /**
    * The document to answer from; it follows the session's. A changed one applies from the next message on, ""
    * to none.
@@ -186,6 +190,12 @@ export class ChatInterface extends HTMLElement {
   /** `session-id`: the session to show. */
   get sessionId(): string | null;
   set sessionId(sessionId: string | null | undefined);
+  /** `remember`: whether the conversation is there after a reload, in all tabs of the page's origin. */
+  get remember(): boolean;
+  set remember(remember: boolean | null | undefined);
+  /** `storage-key`: tells apart what several elements remember. */
+  get storageKey(): string | null;
+  set storageKey(storageKey: string | null | undefined);
   /** `document-id`: the document to answer from. null is none; undefined follows the session again. */
   get documentId(): number | null;
   set documentId(documentId: number | null | undefined);
@@ -232,7 +242,7 @@ export class ChatInterface extends HTMLElement {
   stop(): Promise<void>;
   /** Replaces the last answer by a new one. */
   regenerate(): void;
-  /** Leaves the session. The next message creates a new one. */
+  /** Leaves the session, and forgets it. The next message creates a new one. */
   clear(): void;
   /** Reads the messages from the server again. */
   refresh(): Promise<void>;

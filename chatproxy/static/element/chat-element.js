@@ -1,8 +1,8 @@
 // <chat-interface>: shows one session and sends messages to it. This class connects the parts and emits the
 // events.
 //
-// The attributes are the element's state: a change takes effect at once, and a session created here is
-// written back.
+// The attributes are the element's state: a change takes effect at once, and a session created or remembered
+// here is written back.
 
 import { createChatClient } from "../chat-client.js";
 import { h } from "../dom/dom.js";
@@ -11,6 +11,7 @@ import { Conversation } from "./conversation.js";
 import { CrossTab } from "./cross-tab.js";
 import { loadDraft, saveDraft } from "./drafts.js";
 import { labels as english } from "./labels.js";
+import { Memory } from "./memory.js";
 import { loadLexer } from "../markdown/lexer.js";
 import { MessageList } from "./message-list.js";
 import { StatusLine } from "./status-line.js";
@@ -41,7 +42,14 @@ const Element = globalThis.HTMLElement ?? /** @type {typeof HTMLElement} */ (cla
 const ENDPOINT = new URL("../..", import.meta.url).href;
 
 export class ChatInterface extends Element {
-  static observedAttributes = ["endpoint", "session-id", "placeholder", "disabled"];
+  static observedAttributes = [
+    "endpoint",
+    "session-id",
+    "remember",
+    "storage-key",
+    "placeholder",
+    "disabled",
+  ];
 
   /** @type {Parts | null} from the first connection on, when the lexer has loaded */
   #parts = null;
@@ -58,6 +66,7 @@ export class ChatInterface extends Element {
   #labels = english;
   /** @type {(() => import("../markdown/lexer.js").Lexer) | null} */
   #newLexer = null;
+  #memory = new Memory(null);
   #crossTab = new CrossTab(() => this.refresh());
   #listening = new AbortController();
   #connections = 0; // counts connections to the document, and disconnections
@@ -88,6 +97,7 @@ export class ChatInterface extends Element {
     const { signal } = this.#listening;
     addEventListener("focus", () => this.refresh(), { signal });
     document.addEventListener("visibilitychange", () => document.hidden || this.refresh(), { signal });
+    addEventListener("storage", () => this.#follow(), { signal });
     const connection = (this.#connections += 1);
     this.#newLexer = await loadLexer();
     if (connection === this.#connections) this.#start();
@@ -105,8 +115,10 @@ export class ChatInterface extends Element {
   attributeChangedCallback(name, before, value) {
     if (before === value) return;
     if (name === "endpoint") this.#defaultClient = null;
+    if (name === "session-id" && value === null && before === this.#memory.sessionId) this.#memory.keep(null);
     const otherSession = name === "session-id" && value !== (this.#conversation?.sessionId ?? null);
-    if (this.#conversation && (name === "endpoint" || otherSession)) this.#open();
+    if (this.#conversation && otherSession) this.#open();
+    if (["endpoint", "remember", "storage-key"].includes(name)) this.#restart();
     this.#applyAttributes();
   }
 
@@ -128,6 +140,24 @@ export class ChatInterface extends Element {
 
   set sessionId(/** @type {string | null | undefined} */ sessionId) {
     this.#reflect("session-id", sessionId);
+  }
+
+  /** @returns {boolean} */
+  get remember() {
+    return this.getAttribute("remember") !== "false";
+  }
+
+  set remember(/** @type {boolean | null | undefined} */ remember) {
+    this.#reflect("remember", remember === false ? "false" : null);
+  }
+
+  /** @returns {string | null} */
+  get storageKey() {
+    return this.getAttribute("storage-key");
+  }
+
+  set storageKey(/** @type {string | null | undefined} */ storageKey) {
+    this.#reflect("storage-key", storageKey);
   }
 
   /** @returns {number | null} */
@@ -196,7 +226,7 @@ export class ChatInterface extends Element {
 
   set client(/** @type {ChatClient | null | undefined} */ client) {
     this.#client = client ?? null;
-    if (this.#conversation) this.#open();
+    this.#restart();
   }
 
   /** @returns {Record<string, string>} the headers of the default client's requests */
@@ -266,8 +296,10 @@ export class ChatInterface extends Element {
     if (answer) this.#retry(answer);
   }
 
-  /** Leave the session. The next message creates a new one. */
+  /** Leave the session, and forget it. The next message creates a new one. */
   clear() {
+    if (!this.#conversation) this.#recall();
+    this.#memory.keep(null);
     this.removeAttribute("session-id");
     if (this.#conversation) this.#open();
   }
@@ -280,7 +312,7 @@ export class ChatInterface extends Element {
 
   /** Read the messages from the server again. */
   async refresh() {
-    await this.#conversation?.load();
+    if (!this.#follow()) await this.#conversation?.load();
   }
 
   // -- setting up
@@ -304,6 +336,7 @@ export class ChatInterface extends Element {
 
   #start() {
     if (!this.#parts) this.#build();
+    this.#recall();
     this.#open();
     if (this.#focusLater) this.focus();
   }
@@ -351,6 +384,33 @@ export class ChatInterface extends Element {
       announcer,
     );
     return { frame, list, status, notice, composer, announcer };
+  }
+
+  /** Begin again, where the server or the memory is another one. */
+  #restart() {
+    if (!this.#conversation) return;
+    this.#conversation.leave();
+    this.#conversation = null;
+    this.#recall();
+    this.#open();
+  }
+
+  /** Name the session that is remembered, unless the page names one. */
+  #recall() {
+    const given = this.sessionId !== this.#memory.sessionId;
+    const place = new URL(this.client.baseUrl, document.baseURI).href;
+    this.#memory = new Memory(this.remember ? `${place} ${this.storageKey ?? ""}` : null);
+    if (!given && this.remember) this.sessionId = this.#memory.sessionId;
+  }
+
+  /** Show the session that another tab has turned to, unless the page names one. Return whether there is one. */
+  #follow() {
+    const shown = this.#memory.sessionId;
+    if (this.busy || !this.#conversation || this.sessionId !== shown || !this.#memory.changed()) return false;
+    const { sessionId } = this.#memory;
+    if (shown === null) this.#moveDraft(sessionId);
+    this.sessionId = sessionId;
+    return true;
   }
 
   /** Open the session that `session-id` names. */
@@ -431,8 +491,8 @@ export class ChatInterface extends Element {
 
   /** @param {ConversationEvents["session"]} detail */
   #handleSession({ session }) {
-    saveDraft(session.id, loadDraft(null));
-    saveDraft(null, "");
+    this.#moveDraft(session.id);
+    this.#memory.keep(session.id);
     this.setAttribute("session-id", session.id);
     this.#crossTab.join(this.endpoint || ENDPOINT, session.id);
     this.#emit("chat-session", { session });
@@ -461,11 +521,29 @@ export class ChatInterface extends Element {
 
   /** @param {ConversationEvents["error"]} detail */
   #handleError({ message, failure }) {
+    if (!message && failure.code === "not_found" && this.#startOver()) return;
     if (message) this.#announce(failure.error);
     else this.#setNotice(failure.error);
     this.#readFailed = !message;
     this.#emit("chat-error", { ...failure, messageId: message?.id ?? null, content: message?.content ?? "" });
     if (message?.id) this.#crossTab.announce();
+  }
+
+  /**
+   * Begin a new session in the place of a remembered one that is gone, with the message that did not reach it.
+   * Return false for a session that the page names, and for a new one that refuses its first message.
+   */
+  #startOver() {
+    const { created, messages } = /** @type {Conversation} */ (this.#conversation);
+    if (this.sessionId !== this.#memory.sessionId) return false;
+    if (created && messages.every(({ id }) => id === null)) return false;
+    const unsent = messages.findLast(({ role, id }) => role === "user" && id === null);
+    this.clear();
+    if (unsent) {
+      const { content, images } = unsent;
+      this.#conversation?.send(content, { images, options: this.#sendOptions() });
+    }
+    return true;
   }
 
   // -- sending
@@ -506,6 +584,16 @@ export class ChatInterface extends Element {
   /** @param {string} text */
   #saveDraft(text) {
     saveDraft(this.#conversation?.sessionId ?? null, text);
+  }
+
+  /**
+   * Keep what was written before there was a session for the session.
+   *
+   * @param {string | null} sessionId
+   */
+  #moveDraft(sessionId) {
+    saveDraft(sessionId, loadDraft(null));
+    saveDraft(null, "");
   }
 
   // -- showing state

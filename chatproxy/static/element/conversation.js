@@ -38,6 +38,8 @@ export class Conversation extends EventTarget {
   messages = [];
   /** Whether the server's messages have been read. */
   loaded;
+  /** Whether the first message created the session. */
+  created = false;
   /** @type {number | null} the `before` of the page with earlier messages */
   earlierPage = null;
   /**
@@ -168,6 +170,7 @@ export class Conversation extends EventTarget {
     if (this.sessionId) return this.sessionId;
     const session = await this.client.sessions.create({});
     this.sessionId = session.id;
+    this.created = true;
     this.#emit("session", { session });
     return session.id;
   }
@@ -219,6 +222,7 @@ export class Conversation extends EventTarget {
       if (userMessage?.id === null && !signal.aborted) this.#restore(replaced, userMessage);
       if (this.active === active) this.active = null;
       if (!signal.aborted) this.#emit("idle", null);
+      if (answer.error?.code === "not_found") this.load(); // what it belongs to may have been deleted elsewhere
     }
   }
 
