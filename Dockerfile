@@ -1,19 +1,20 @@
 # Base images and Python packages are the newest of their series, so that a build has their security fixes. What is
-# bundled is exact: npm checks the hash of marked's archive, and the build backend the hashes of its files.
+# bundled is exact: npm checks the hashes of archives, and the build backend those of the files that are made of them.
 
-# Fetch marked, the browser side's Markdown lexer: the next stage has no npm.
+# Bundle the libraries of the browser side: the next stage has no npm.
 FROM node:22-slim AS vendor
-WORKDIR /vendor
-COPY chatproxy/static/package.json chatproxy/static/package-lock.json ./
+WORKDIR /bundle
+COPY bundle .
 RUN npm ci --silent --no-audit --no-fund --ignore-scripts \
- && cp node_modules/marked/lib/marked.esm.js . \
- && cp node_modules/marked/LICENSE marked.LICENSE
+ && mkdir /vendor \
+ && npm run --silent vendor -- /vendor
 
 FROM python:3.12-slim AS build
 WORKDIR /src
 COPY pyproject.toml build_backend.py MANIFEST.in setup.cfg LICENSE README.md ./
+COPY bundle ./bundle
 COPY chatproxy ./chatproxy
-COPY --from=vendor /vendor/marked.esm.js /vendor/marked.LICENSE ./chatproxy/static/vendor/
+COPY --from=vendor /vendor ./chatproxy/static/vendor
 RUN pip wheel --no-cache-dir --no-deps --wheel-dir /wheel . \
  && python -m venv /opt/chatproxy \
  && /opt/chatproxy/bin/pip install --no-cache-dir "$(echo /wheel/*.whl)[documents]"

@@ -6,7 +6,7 @@ BIN := .venv/bin
 PYTEST := $(BIN)/python -m pytest
 PARALLEL := --numprocesses=auto --dist=worksteal
 PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check
-INSTALLED_FROM := setup.cfg pyproject.toml build_backend.py chatproxy/static/package-lock.json chatproxy/static/vendor.sha512
+INSTALLED_FROM := setup.cfg pyproject.toml build_backend.py bundle/package-lock.json bundle/vendor.sha512
 PACKAGES := tests/js/node_modules tests/clients/node_modules
 AS_ROOT := $(if $(filter 0,$(shell id -u)),,sudo -n)
 # $(call debian,command,package): install the package if the command is missing.

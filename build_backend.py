@@ -1,50 +1,44 @@
-"""Build backend: setuptools, plus `marked`, the Markdown lexer that the package bundles from npm.
+"""Build backend: setuptools, plus the libraries that the browser side loads, bundled from npm.
 
-chatproxy/static/package-lock.json pins its version and the SHA-512 hash of its archive, and vendor.sha512
-beside it the hashes of the files that are taken from it. Files with other hashes are never bundled.
+bundle/package-lock.json pins their versions and the SHA-512 hashes of their archives, bundle/vendor.sha512
+the hashes of the files that are made of them. Files with other hashes are never packed.
 
-- An sdist, which gets released, always fetches marked, and fails without it.
-- A wheel or an editable install fetches marked only if the pinned files are not there, as they are in an
-  sdist. If that fails, it builds without marked, and prints a warning.
+- An sdist, which gets released, always bundles the libraries, and fails without them.
+- A wheel or an editable install bundles them only if the pinned files are not there, as they are in an
+  sdist. If that fails, it builds without the libraries, and prints a warning.
 
-`python build_backend.py` only fetches marked, and fails if it cannot. `python build_backend.py pin` does so
-for a new version in the lock, and writes the hashes of its files.
+`python build_backend.py` only bundles the libraries, and fails if it cannot. `python build_backend.py pin`
+does so after a change in bundle/, and writes the hashes of the files.
 """
 
 from __future__ import annotations
 
-import base64
 import hashlib
-import io
 import json
 import shutil
 import subprocess
 import sys
-import tarfile
 from contextlib import suppress
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
 
 ROOT = Path(__file__).resolve().parent
-STATIC = ROOT / "chatproxy" / "static"
-LOCK = STATIC / "package-lock.json"
-HASHES = STATIC / "vendor.sha512"  # as `sha512sum` writes them
-VENDOR = STATIC / "vendor"  # git-ignored
-MODULE = "marked.esm.js"
-FILES = {"marked.LICENSE": "package/LICENSE", MODULE: "package/lib/marked.esm.js"}
-NPM_TIMEOUT = 60  # seconds
+BUNDLE = ROOT / "bundle"
+HASHES = BUNDLE / "vendor.sha512"  # as `sha512sum` writes them
+VENDOR = ROOT / "chatproxy" / "static" / "vendor"  # git ignores all in it but declarations
+NPM_TIMEOUT = 120  # seconds
 
 ConfigSettings = dict[str, Any] | None
 
 
-class MarkedError(Exception):
-    """Why marked could not be fetched: cause; remedy."""
+class BundleError(Exception):
+    """Why the libraries could not be bundled: cause; remedy."""
 
 
 def build_sdist(sdist_directory: str, config_settings: ConfigSettings = None) -> str:
-    """Build an sdist with marked in it, or exit with one sentence."""
-    fetch_or_exit()
+    """Build an sdist with the libraries in it, or exit with one sentence."""
+    bundle_or_exit()
     return str(_setuptools().build_sdist(sdist_directory, config_settings))
 
 
@@ -53,8 +47,8 @@ def build_wheel(
     config_settings: ConfigSettings = None,
     metadata_directory: str | None = None,
 ) -> str:
-    """Build a wheel, without marked if it cannot be fetched."""
-    fetch_or_warn()
+    """Build a wheel, without the libraries if they cannot be bundled."""
+    bundle_or_warn()
     shutil.rmtree(ROOT / "build" / "lib", ignore_errors=True)  # else it would pack modules that were removed
     return str(_setuptools().build_wheel(wheel_directory, config_settings, metadata_directory))
 
@@ -64,8 +58,8 @@ def build_editable(
     config_settings: ConfigSettings = None,
     metadata_directory: str | None = None,
 ) -> str:
-    """Build an editable install, without marked if it cannot be fetched."""
-    fetch_or_warn()
+    """Build an editable install, without the libraries if they cannot be bundled."""
+    bundle_or_warn()
     return str(_setuptools().build_editable(wheel_directory, config_settings, metadata_directory))
 
 
@@ -83,107 +77,60 @@ def _setuptools() -> Any:
     return build_meta
 
 
-def fetch_or_exit(new: bool = False) -> None:
-    """Fetch marked, even if it is there; pin its files if it is new; exit with a sentence if that fails."""
+def bundle_or_exit(new: bool = False) -> None:
+    """Bundle the libraries, even if they are there, or exit with a sentence; `new` pins their files."""
     try:
+        contents = _bundled()
         if new:
-            pin()
-        fetch_marked()
-    except MarkedError as error:
-        sys.exit(f"chatproxy: cannot bundle marked {pinned()[0]}: {error}.")
+            _pin(contents)
+        _write(contents)
+    except BundleError as error:
+        sys.exit(f"chatproxy: cannot bundle the libraries of its page: {error}.")
 
 
-def fetch_or_warn() -> None:
-    """Fetch marked unless the pinned files are there; remove others and warn if that fails."""
-    there = {name: (VENDOR / name).read_bytes() for name in FILES if (VENDOR / name).exists()}
-    if there.keys() == FILES.keys() and not _wrong(there):
+def bundle_or_warn() -> None:
+    """Bundle the libraries unless the pinned files are there; remove others and warn if that fails."""
+    if not _wrong({path.name: path.read_bytes() for path in _written()}):
         return
     try:
-        fetch_marked()
-    except MarkedError as error:
-        for name in FILES:
-            (VENDOR / name).unlink(missing_ok=True)
+        _write(_bundled())
+    except BundleError as error:
+        _remove()
         _warn(
-            f"chatproxy: building without marked {pinned()[0]}, so that messages show as plain text instead "
-            f"of Markdown: {error}."
+            "chatproxy: building without the libraries of its page, so that messages show as plain text "
+            f"instead of Markdown: {error}."
         )
 
 
-def pinned() -> tuple[str, str]:
-    """Return the pinned version of marked and its archive's integrity, `sha512-<base64>`."""
-    package = json.loads(LOCK.read_text(encoding="utf-8"))["packages"]["node_modules/marked"]
-    return package["version"], package["integrity"]
+def _bundled() -> dict[str, bytes]:
+    """Have npm install what is pinned, whose hashes it checks, and bundle it in a temporary folder.
 
-
-def fetch_marked() -> None:
-    """Download marked with npm, check the hashes and put its files into the vendor folder.
-
-    Raises MarkedError. Nothing is written unless the hashes are right.
+    Returns the contents of the files by name. Raises BundleError.
     """
-    contents = _contents()
-    if wrong := _wrong(contents):
-        raise MarkedError(
-            f"the hash of {wrong} is not the one in chatproxy/static/vendor.sha512; if you have put another "
-            "version into package-lock.json, type `python build_backend.py pin`"
-        )
-    try:
-        VENDOR.mkdir(exist_ok=True)
-        for name, content in contents.items():
-            (VENDOR / name).write_bytes(content)
-    except OSError as error:
-        raise MarkedError(f"{error}; make that folder writable and repeat this command") from error
-
-
-def pin() -> None:
-    """Write the hashes of the files of the version that the lock pins. Raises MarkedError."""
-    hashes = {name: hashlib.sha512(content).hexdigest() for name, content in _contents().items()}
-    lines = [f"{digest}  vendor/{name}\n" for name, digest in hashes.items()]
-    HASHES.write_text("".join(lines), encoding="utf-8")
-
-
-def _wrong(contents: dict[str, bytes]) -> str | None:
-    """Return the name of a file whose hash is not the pinned one."""
-    lines = [line.split() for line in HASHES.read_text(encoding="utf-8").splitlines()]
-    hashes = {name.removeprefix("vendor/"): digest for digest, name in lines}
-    for name, content in contents.items():
-        if hashlib.sha512(content).hexdigest() != hashes.get(name):
-            return name
-    return None
-
-
-def _contents() -> dict[str, bytes]:
-    """Download the pinned archive, check its hash, and return the files to bundle."""
-    version, integrity = pinned()
-    archive = _download(version)
-    digest = base64.b64encode(hashlib.sha512(archive).digest()).decode()
-    if f"sha512-{digest}" != integrity:
-        raise MarkedError(
-            "the hash of what npm downloaded is not the one in chatproxy/static/package-lock.json; "
-            "find out who changed it before you use it"
-        )
-    contents = {}
-    with tarfile.open(fileobj=io.BytesIO(archive)) as packed:
-        for name, member in FILES.items():
-            file = packed.extractfile(member)
-            assert file is not None, f"{member} is not a file"
-            contents[name] = file.read()
-    return contents
-
-
-def _download(version: str) -> bytes:
     npm = shutil.which("npm")
     if npm is None:
-        raise MarkedError("npm is not installed; install it and repeat this command")
-    command = [npm, "pack", f"marked@{version}", "--json", "--silent", "--logs-max=0", "--fetch-retries=0"]
+        raise BundleError("npm is not installed; install it and repeat this command")
     with TemporaryDirectory() as folder:
-        try:
-            done = subprocess.run(command, cwd=folder, check=False, capture_output=True, timeout=NPM_TIMEOUT)
-        except subprocess.TimeoutExpired as error:
-            raise MarkedError(f"npm took longer than {NPM_TIMEOUT} seconds; repeat this command") from error
-        archives = list(Path(folder).glob("*.tgz"))
-        if done.returncode or len(archives) != 1:
-            raise MarkedError(f"npm failed ({_reason(done)}); repeat this command when npm works")
-        return archives[0].read_bytes()
+        work = Path(folder, "bundle")
+        shutil.copytree(BUNDLE, work, ignore=shutil.ignore_patterns("node_modules"))
+        vendor = Path(folder, "vendor")
+        vendor.mkdir()
+        _run(npm, "ci", "--ignore-scripts", "--no-audit", "--no-fund", "--fetch-retries=0", cwd=work)
+        _run(npm, "run", "vendor", "--", str(vendor), cwd=work)
+        return {path.name: path.read_bytes() for path in vendor.iterdir()}
+
+
+def _run(npm: str, *arguments: str, cwd: Path) -> None:
+    command = [npm, "--json", "--silent", "--logs-max=0", *arguments]
+    try:
+        done = subprocess.run(command, cwd=cwd, check=False, capture_output=True, timeout=NPM_TIMEOUT)
+    except subprocess.TimeoutExpired as error:
+        raise BundleError(f"npm took longer than {NPM_TIMEOUT} seconds; repeat this command") from error
+    if done.returncode:
+        remedy = "repeat this command when npm works"
+        if b"EINTEGRITY" in done.stdout:
+            remedy = "find out who changed bundle/package-lock.json, or that package, before you use it"
+        raise BundleError(f"npm failed ({_reason(done)}); {remedy}")
 
 
 def _reason(done: subprocess.CompletedProcess[bytes]) -> str:
@@ -192,6 +139,46 @@ def _reason(done: subprocess.CompletedProcess[bytes]) -> str:
         return " ".join(json.loads(done.stdout)["error"]["summary"].split()).rstrip(".")
     except (ValueError, LookupError, TypeError, AttributeError):
         return f"exit status {done.returncode}"
+
+
+def _pin(contents: dict[str, bytes]) -> None:
+    """Write the hashes of the files."""
+    lines = [f"{hashlib.sha512(contents[name]).hexdigest()}  {name}\n" for name in sorted(contents)]
+    HASHES.write_text("".join(lines), encoding="utf-8")
+
+
+def _wrong(contents: dict[str, bytes]) -> str | None:
+    """Return the name of a file that is not the pinned one, is not pinned, or is missing."""
+    lines = [line.split() for line in HASHES.read_text(encoding="utf-8").splitlines()]
+    pinned = {name: digest for digest, name in lines}
+    found = {name: hashlib.sha512(content).hexdigest() for name, content in contents.items()}
+    return min((name for name, _ in pinned.items() ^ found.items()), default=None)
+
+
+def _write(contents: dict[str, bytes]) -> None:
+    """Put the files into the vendor folder. Raises BundleError, before it writes, if a hash is wrong."""
+    if wrong := _wrong(contents):
+        raise BundleError(
+            f"the hash of {wrong} is not the one in bundle/vendor.sha512; if you have changed something in "
+            "bundle/, type `python build_backend.py pin`"
+        )
+    try:
+        _remove()
+        VENDOR.mkdir(exist_ok=True)
+        for name, content in contents.items():
+            (VENDOR / name).write_bytes(content)
+    except OSError as error:
+        raise BundleError(f"{error}; make that folder writable and repeat this command") from error
+
+
+def _written() -> list[Path]:
+    """Return the files in the vendor folder, but for the declarations of their types."""
+    return [path for path in VENDOR.glob("*") if not path.name.endswith(".d.ts")]
+
+
+def _remove() -> None:
+    for path in _written():
+        path.unlink()
 
 
 def _warn(sentence: str) -> None:
@@ -203,4 +190,4 @@ def _warn(sentence: str) -> None:
 
 
 if __name__ == "__main__":
-    fetch_or_exit(new=sys.argv[1:] == ["pin"])
+    bundle_or_exit(new=sys.argv[1:] == ["pin"])

@@ -1,7 +1,7 @@
 """Check what `make dist` built: `python .ci/check_dist.py dist`.
 
 The folder must hold one sdist and one wheel. Both must contain the package's files as git has them, plus
-marked; the wheel must install into a fresh environment, and its command must start.
+the libraries of the page; the wheel must install into a fresh environment, and its command must start.
 """
 
 import json
@@ -17,8 +17,6 @@ from typing import Final
 
 ROOT: Final = Path(__file__).resolve().parent.parent
 STATIC: Final = "chatproxy/static"
-PINS: Final = {f"{STATIC}/package-lock.json", f"{STATIC}/vendor.sha512"}  # for the build, not in wheels
-MARKED: Final = {f"{STATIC}/vendor/marked.esm.js", f"{STATIC}/vendor/marked.LICENSE"}
 BUILD_FILES: Final = {"LICENSE", "README.md", "build_backend.py", "pyproject.toml", "setup.cfg"}
 
 
@@ -27,19 +25,25 @@ def main(folder: Path) -> None:
     (sdist,) = folder.glob("*.tar.gz")
     (wheel,) = folder.glob("*.whl")
     version = json.loads((ROOT / STATIC / "package.json").read_text(encoding="utf-8"))["version"]
-    expected = package_files() | MARKED
-    check_names(sdist, sdist_names(sdist, version), expected | BUILD_FILES)
-    check_names(wheel, wheel_names(wheel, version), expected - PINS)
+    expected = git_files("chatproxy") | libraries()
+    check_names(sdist, sdist_names(sdist, version), expected | BUILD_FILES | git_files("bundle"))
+    check_names(wheel, wheel_names(wheel, version), expected)
     check_command(wheel, version)
     print(f"{sdist.name} and {wheel.name} are fit for release.")
 
 
-def package_files() -> set[str]:
-    """Return the files below chatproxy/ that git knows."""
+def git_files(folder: str) -> set[str]:
+    """Return the files below a folder that git knows."""
     listed = subprocess.run(
-        ["git", "ls-files", "-z", "chatproxy"], cwd=ROOT, check=True, capture_output=True, text=True
+        ["git", "ls-files", "-z", folder], cwd=ROOT, check=True, capture_output=True, text=True
     )
     return set(listed.stdout.split("\0")) - {""}
+
+
+def libraries() -> set[str]:
+    """Return the files that the build makes of npm packages."""
+    lines = (ROOT / "bundle" / "vendor.sha512").read_text(encoding="utf-8").splitlines()
+    return {f"{STATIC}/vendor/{line.split()[1]}" for line in lines}
 
 
 def sdist_names(sdist: Path, version: str) -> set[str]:

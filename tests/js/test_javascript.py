@@ -139,7 +139,7 @@ async def test_the_package_packs(node: str, tmp_path: Path) -> None:
     report: Any = json.loads(await quiet(npm, "pack", STATIC, "--json", "--pack-destination", tmp_path))
     packed = {file["path"] for file in report[0]["files"]}
     assert {"package.json", "README.md", "types.d.ts", PACKAGE["customElements"]} <= packed
-    assert {name for name in packed if name.endswith(".js")} == {*PACKAGED, "vendor/marked.esm.js"}
+    assert {name for name in packed if name.endswith(".js")} == {*PACKAGED, "vendor/marked.js"}
     assert not [name for name in packed if name.startswith("node_modules")]
     for target in PACKAGE["exports"].values():
         for path in target.values() if isinstance(target, dict) else [target]:

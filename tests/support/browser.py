@@ -69,8 +69,8 @@ def missing(what: str) -> NoReturn:
 
 def need_marked() -> None:
     """Skip the test without the Markdown lexer."""
-    if not (STATIC / "vendor" / "marked.esm.js").exists():
-        missing("static/vendor/marked.esm.js (it comes with the build; needs npm)")
+    if not (STATIC / "vendor" / "marked.js").exists():
+        missing("static/vendor/marked.js (it comes with the build; needs npm)")
 
 
 @asynccontextmanager

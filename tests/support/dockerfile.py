@@ -99,13 +99,18 @@ def context_of(checkout: Path, to: Path) -> Path:
     """Copy what `.dockerignore` lets through; it lists everything that it does."""
     lines = (checkout / ".dockerignore").read_text().split()
     assert lines[0] == "*"
-    ignored = [Path(line).name for line in lines[1:] if not line.startswith("!")]
+    ignored = [line for line in lines[1:] if not line.startswith("!")]
+
+    def left_out(folder: str, names: list[str]) -> list[str]:
+        within = Path(folder).relative_to(checkout)
+        return [name for name in names if {f"**/{name}", f"{within / name}"} & set(ignored)]
+
     to.mkdir()
     for line in lines:
         if line.startswith("!"):
             source = checkout / line[1:]
             if source.is_dir():
-                shutil.copytree(source, to / line[1:], ignore=shutil.ignore_patterns(*ignored))
+                shutil.copytree(source, to / line[1:], ignore=left_out)
             else:
                 shutil.copy(source, to)
     return to

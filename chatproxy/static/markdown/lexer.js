@@ -24,10 +24,7 @@ let loading;
 
 /** Load the lexer, once. Returns a function that creates one, or null if `marked` is not in the package. */
 export function loadLexer() {
-  loading ??= import(new URL("../vendor/marked.esm.js", import.meta.url).href).then(
-    lexerFactory,
-    () => null,
-  );
+  loading ??= import("../vendor/marked.js").then(lexerFactory, () => null);
   return loading;
 }
 
