@@ -21,7 +21,7 @@ from chatproxy.models.selection import Choice
 from chatproxy.models.tokens import IMAGE_TOKENS
 from chatproxy.prompt.passages import Passages, passages_for
 from chatproxy.prompt.prompt import FittedPrompt, Prompt
-from chatproxy.prompt.request import Send
+from chatproxy.prompt.request import Send, says_nothing
 from chatproxy.store.records import HistoryMessage, NewTurn, Notice, PromptCount, Session
 from chatproxy.store.store import Store
 
@@ -148,11 +148,17 @@ class Planner:
         return Plan(prompt, choices, prompt.fit(first), passages)
 
     async def _images(self, session: Session, request: Send) -> Sequence[bytes]:
-        """Return the message's own images, or else those of the message that it is another version of."""
+        """Return the message's own images, or else those of the message that it is another version of.
+
+        Raises `invalid` if there are none of either, and no text.
+        """
         if request.images or request.replaces is None or request.follows is not None:
             return request.images
         kept = await self._store.messages.images(session, [request.replaces], IMAGE_BYTES)
-        return kept.get(request.replaces, [])
+        images = kept.get(request.replaces, [])
+        if not request.message and not images:
+            raise says_nothing()
+        return images
 
     async def _passages(self, owner: str, session: Session, request: Send) -> Passages:
         """Return the passages that the message is answered from.

@@ -65,7 +65,13 @@ class SendRequest(Struct, frozen=True, kw_only=True):
     """A message to answer. Unknown fields are ignored. Null means absent, but removes the document."""
 
     message: Annotated[
-        str, Meta(min_length=1), at_most(MAX_MESSAGE, "What to answer, in UTF-8.", maxLength=MAX_MESSAGE)
+        str,
+        at_most(
+            MAX_MESSAGE,
+            "What to answer, in UTF-8. It may be empty beside images: this message's, or those of the one"
+            " that it replaces.",
+            maxLength=MAX_MESSAGE,
+        ),
     ]
     document_id: Annotated[
         RowId | UnsetType | None,
@@ -113,8 +119,11 @@ class SendRequest(Struct, frozen=True, kw_only=True):
         """Return the message as it is kept, and as Ollama will take it.
 
         `allowed` are the operator's options that a message may have; `*` stands for all. Raises
-        `option_not_allowed`, or `invalid` for a `keep_alive` that Ollama would refuse.
+        `option_not_allowed`, or `invalid` for a message that says nothing, and for a `keep_alive` that Ollama
+        would refuse.
         """
+        if not self.message and not self.images and self.replaces is None:
+            raise says_nothing()
         refused = () if "*" in allowed else set(OPERATORS_OPTIONS).difference(allowed)
         if self.keep_alive is not None and "keep_alive" in refused:
             raise ChatError(
@@ -179,6 +188,11 @@ class Send(Struct, frozen=True, kw_only=True):
     follows: int | None = None
     asked: Raw | None = None
     unattended: bool = False
+
+
+def says_nothing() -> ChatError:
+    """Return the error for a message with neither text nor images."""
+    return unusable("message", "write something, or send an image")
 
 
 def _encoded(value: object) -> Raw | None:

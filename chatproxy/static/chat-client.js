@@ -45,6 +45,10 @@ export const createChatClient = (options) => {
       list: (id, { signal, ...query } = {}) =>
         http.json("GET", `${sessionPath(id)}/messages`, { query, signal }),
       cancel: (id, messageId) => http.json("POST", `${sessionPath(id)}/messages/${messageId}/cancel`),
+      image: async (id, messageId, number, { signal } = {}) => {
+        const path = `${sessionPath(id)}/messages/${messageId}/images/${number}`;
+        return (await http.request("GET", path, { signal })).blob();
+      },
     },
 
     documents: {

@@ -158,7 +158,12 @@ export interface SelectedModel {
 /** A session exported as JSON. */
 export interface Export {
   session: Session;
-  messages: Message[];
+  messages: ExportedMessage[];
+}
+
+export interface ExportedMessage extends Message {
+  /** Each in base64; fewer than `imageCount` if the session has more than 16 MiB of them. */
+  images: string[];
 }
 
 /** The body of `GET /readyz`. */
@@ -177,6 +182,7 @@ export interface OllamaState {
 // -- sending a message
 
 export interface SendRequest {
+  /** It may be empty beside images. */
   message: string;
   /** The document to answer from. Absent keeps the session's document, null removes it. */
   documentId?: number | null | undefined;
@@ -489,6 +495,13 @@ export interface ChatClient {
     /** The newest page, oldest message first. */
     list(sessionId: string, query?: PageQuery): Promise<MessagePage>;
     cancel(sessionId: string, messageId: number): Promise<Message>;
+    /** An image that was sent with a message; `number` counts from 0, up to its `imageCount`. */
+    image(
+      sessionId: string,
+      messageId: number,
+      number: number,
+      options?: { signal?: AbortSignal | null | undefined },
+    ): Promise<Blob>;
   };
 
   documents: {

@@ -55,6 +55,7 @@ INTERRUPTED: Final = Failure(
     retryable=True,
 )
 TITLE_LENGTH: Final = 80  # characters
+PICTURE: Final = "Picture"  # the title of a conversation that begins with nothing else
 TITLE_TEXT: Final = 8192  # characters of a message that a title is made of, as a text may be very long
 PAGE_BYTES: Final = 1024 * 1024  # of texts in a page
 PIECE_BYTES: Final = 4096  # a piece that is shorter grows
@@ -135,6 +136,10 @@ _IMAGES: Final = f"""
     )
     SELECT message, bytes FROM sized JOIN image USING (message) WHERE total <= :size
     ORDER BY message, position
+"""
+_IMAGE: Final = f"""
+    SELECT bytes FROM image WHERE message = :id AND position = :position
+    AND (SELECT session FROM message WHERE id = :id) = {_KEY}
 """
 # What stood where a message stands, while what is before it was the same: nothing with a lower place came in
 # between. The versions of an answer are the answers to the versions of its question.
@@ -355,6 +360,18 @@ class Messages:
             found.setdefault(row["message"], []).append(row["bytes"])
         return found
 
+    async def image(self, session: Session, owner: str, message_id: int, position: int) -> bytes:
+        """Return an image of a message, superseded or not; raise `not_found`.
+
+        Owners take turns; see `Database.fetch_slow`.
+        """
+        rows = await self._database.fetch_slow(
+            _IMAGE, owner=owner, session=session.id, id=message_id, position=position
+        )
+        what = f"image {position} of message {message_id} in this session; list its messages"
+        image: bytes = one_row(rows, what)["bytes"]
+        return image
+
     async def count_from(self, session: Session, message_id: int) -> int:
         """Return how many messages the conversation has from that one on."""
         rows = await self._database.fetch(_COUNT_FROM, session=session.id, id=message_id)
@@ -557,10 +574,10 @@ async def _begin(connection: Connection, session_id: str, turn: NewTurn) -> tupl
         " title = coalesce(CASE WHEN title = :old_title THEN :title END, title, :title) WHERE key = :key",
         {
             "now": now(),
-            "old_title": None if edited is None else title(edited),
+            "old_title": None if edited is None else title(edited) or PICTURE,
             "length": place + 1,
             "document_id": turn.document_id,
-            "title": title(turn.content),
+            "title": title(turn.content) or (PICTURE if turn.images else None),
             "key": key,
         },
     )

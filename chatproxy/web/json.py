@@ -191,6 +191,11 @@ def row_id(request: web.Request, name: str, noun: str) -> int:
     return int(text)
 
 
+def position(request: web.Request, name: str, noun: str) -> int:
+    """Return the number from 0 in path segment `name`; raise `not_found` as `row_id` does."""
+    return 0 if request.match_info[name] == "0" else row_id(request, name, noun)
+
+
 def limit(request: web.Request, default: int) -> int:
     """Return `?limit=`, or `default` if it is absent or empty. Raises `invalid`."""
     text = request.query.get("limit", "")

@@ -33,6 +33,9 @@ DESCRIPTION: Final = (
 PATH_PARAMETERS: Final[Mapping[str, Any]] = {
     "sid": Annotated[str, Meta(min_length=1, max_length=64, description="The session's id.")],
     "mid": Annotated[RowId, Meta(description="The message's id.")],
+    "n": Annotated[
+        int, Meta(ge=0, le=2**63 - 1, description="The number of the image in its message, from 0.")
+    ],
     "id": Annotated[RowId, Meta(description="The document's id.")],
     "model": Annotated[str, Meta(min_length=1, max_length=512, description="The model's name in Ollama.")],
     "rest": Annotated[str, Meta(min_length=1, max_length=1024, description="The rest of the path.")],

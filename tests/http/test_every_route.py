@@ -17,8 +17,8 @@ from routes import (
     PASSED,
     address,
     changing,
-    existing,
     is_open,
+    place,
     routes,
 )
 
@@ -152,8 +152,8 @@ async def test_every_route_asks_for_one_user_unless_it_is_open(serve: Serve) -> 
             headers = [(USER, user) for user in users]
             for method, path in routes():
                 if not is_open(method, path):
-                    place = client.url(address(path))
-                    async with client.http.request(method, place, headers=headers, data=b"x") as response:
+                    here = client.url(address(path))
+                    async with client.http.request(method, here, headers=headers, data=b"x") as response:
                         told = await response.read()
                     case = (method, path, users)
                     cases.expect(401, response.status, *case)
@@ -169,14 +169,14 @@ async def test_what_belongs_to_another_user_is_not_found_on_any_route(serve: Ser
         for method, path in routes():
             if "{" not in path or path in OPEN | PASSED | {NOT_FOUND}:
                 continue
-            place = path.format_map(await existing(client, ann))
+            here = await place(client, path, ann)
             before = await client.call("GET", SESSIONS, headers=ann)
-            got = await refusal(client, method, place, headers=bob, **body)
+            got = await refusal(client, method, here, headers=bob, **body)
             missing = (EMPTY[path], "") if path in EMPTY else coded(method, 404, "not_found")
             cases.expect(missing, got, method, path, "by Bob")
             after = await client.call("GET", SESSIONS, headers=ann)
             cases.check(after == before, "what Ann has changed", method, path, "by Bob")
-            status, code = await refusal(client, method, place, headers=ann, **body)
+            status, code = await refusal(client, method, here, headers=ann, **body)
             cases.check(status in {200, 201, 204}, f"{status} {code}", method, path, "by Ann")
 
 

@@ -588,6 +588,14 @@ test("an export is a Blob", async () => {
   assert.equal(server.requests[0].path, "/api/chat/sessions/s/export?format=markdown");
 });
 
+test("an image of a message is a Blob, fetched with the client's headers", async () => {
+  const server = fakeServer(new Response("bytes", { headers: { "Content-Type": "image/png" } }));
+  const image = await client(server, { headers: { Authorization: "Bearer t" } }).messages.image("s", 7, 0);
+  assert.deepEqual([image.type, await image.text()], ["image/png", "bytes"]);
+  assert.equal(server.requests[0].path, "/api/chat/sessions/s/messages/7/images/0");
+  assert.equal(server.requests[0].headers.get("Authorization"), "Bearer t");
+});
+
 test("a file is uploaded as a form, with its progress at the end without XMLHttpRequest", async () => {
   const server = fakeServer(json({ id: 1 }, 201));
   const calls = [];

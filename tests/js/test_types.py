@@ -48,7 +48,6 @@ UNUSED: Final = {
     "AnthropicError",
     "AnthropicErrorBody",
     "ChatRequest",
-    "ExportedMessage",
     "FilePart",
     "FileRequest",
     "ImportedSession",

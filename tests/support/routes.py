@@ -7,6 +7,7 @@ The tables say which routes are open without a token or a user, and which by any
 """
 
 from collections.abc import Mapping
+from itertools import count
 from typing import Any, Final
 
 from chat_client import Client
@@ -22,6 +23,7 @@ ANY_HOST: Final = {"/healthz", "/readyz", "/metrics"}
 PASSED: Final = {"/v1/models/{model}", "/v1/{rest}"}
 # Of a chat that does not exist yet, or is another user's: as of one without messages, with this status.
 EMPTY: Final = {"/api/chat/ui/{sid}": 200, "/api/chat/ui/{sid}/stream": 204}
+IMAGES: Final = "/api/chat/sessions/{sid}/messages/{mid}/images/"
 NOT_FOUND: Final = "/{path}"  # what answers where there is nothing
 
 Route = tuple[str, str]
@@ -47,13 +49,15 @@ def is_open(method: str, path: str) -> bool:
     return (path in OPEN and method in {"GET", "HEAD"}) or (method, path) == LOGIN
 
 
+_NUMBERS: Final = count()
+
 # For each name that a path may have in braces, a value and the way to make one that exists.
 FILE: Final = "page/page.js"
 
 
 def address(path: str) -> str:
     """Fill in the names in a path; there are no such session, message and document."""
-    names = {"sid": "none", "mid": "1", "id": "1", "path": FILE, "model": "none", "rest": "none"}
+    names = {"sid": "none", "mid": "1", "n": "0", "id": "1", "path": FILE, "model": "none", "rest": "none"}
     return path.format_map({**names, "rid": "resp_none_1"})
 
 
@@ -68,3 +72,16 @@ async def existing(client: Client, headers: Mapping[str, str] | None = None) -> 
     response = await client.call("POST", "/v1/responses", headers=headers, json=asked)
     ids = {"sid": session, "mid": sent["assistantMessageId"], "id": document["id"], "rid": response["id"]}
     return {**ids, "path": FILE, "model": "words", "rest": "models"}
+
+
+async def place(client: Client, path: str, headers: Mapping[str, str] | None = None) -> str:
+    """Fill in the names in a path with those of what exists."""
+    if not path.startswith(IMAGES):
+        return path.format_map(await existing(client, headers))
+    # Imported, because a model that sees is not everywhere.
+    chat = {"messages": [{"role": "user", "content": "Look", "images": ["data:image/png;base64,YWJj"]}]}
+    asked = {"id": str(next(_NUMBERS)), "chat": chat}
+    made = await client.call("POST", "/api/chat/sessions/import", headers=headers, json=asked)
+    session = made["sessions"][0]["sessionId"]
+    listed = await client.call("GET", f"/api/chat/sessions/{session}/messages", headers=headers)
+    return path.format_map({"sid": session, "mid": listed["messages"][0]["id"], "n": 0})

@@ -1,7 +1,7 @@
 """Exports as downloads, written message by message as they are read: of a session, or of all a user has."""
 
 import re
-from collections.abc import AsyncGenerator, AsyncIterator, Callable, Mapping
+from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Mapping
 from contextlib import aclosing, asynccontextmanager
 from typing import Annotated, Final, Literal
 from urllib.parse import quote
@@ -11,6 +11,7 @@ from aiohttp import web
 from msgspec import Meta, Struct
 
 from chatproxy.errors import ChatError
+from chatproxy.prompt.images import data_url
 from chatproxy.store.records import ExportedMessage, Message, Record, Session
 from chatproxy.web.api.sessions import SESSION, session_of
 from chatproxy.web.held import HELD, PIECE
@@ -21,35 +22,31 @@ from chatproxy.web.sse import abort, while_present
 
 routes: Final = web.RouteTableDef()
 EXPORT: Final = "/api/chat/export"
-IMAGE_BYTES: Final = 16 * 1024 * 1024  # of one conversation, which is to be small enough for an import
+# Of one conversation as JSON, which is to be small enough for an import.
+IMAGE_BYTES: Final = 16 * 1024 * 1024
 
 
 class Format(Struct, frozen=True, kw_only=True):
-    """How a conversation is written: the text before its messages, of each one, between and after them."""
+    """How a conversation is written."""
 
     media_type: str
     ending: str
-    before: Callable[[Session], bytes]
-    message: Callable[[Message], bytes]
-    between: bytes
-    after: bytes
+    write: Callable[["Download", Session], Awaitable[None]]
 
 
 class Export(Record, frozen=True, kw_only=True):
-    """A session and its messages, oldest first."""
+    """A session and its messages with their images, oldest first."""
 
     session: Session
-    messages: list[Message]
+    messages: list[ExportedMessage]
 
 
-class WholeExport(Record, frozen=True, kw_only=True):
+class WholeExport(Export, frozen=True, kw_only=True):
     """A session and its messages with their images, oldest first.
 
     `complete` is false if the session was deleted while it was written.
     """
 
-    session: Session
-    messages: list[ExportedMessage]
     complete: bool
 
 
@@ -70,14 +67,7 @@ async def export_session(request: web.Request) -> web.StreamResponse:
     session = request.app[CHAT].with_activity(await session_of(request))
     title = disposition(session.title or "conversation", form.ending)
     async with downloading(request, form.media_type, {"Content-Disposition": title}) as download:
-        await download.add(form.before(session))
-        between = b""
-        async with aclosing(download.messages(session)) as messages:
-            async for message in messages:
-                await download.add(between + form.message(message))
-                between = form.between
-                del message  # which may be long, and the client slow
-        await download.add(form.after)
+        await form.write(download, session)
     return download.response
 
 
@@ -107,23 +97,29 @@ async def export_all(request: web.Request) -> web.StreamResponse:
 
 async def _add_whole(download: "Download", session: Session) -> None:
     """Write a session with the images of its messages; say in the end if it was deleted meanwhile."""
-    await download.add(b'{"session":' + msgspec.json.encode(session) + b',"messages":[')
-    between, room, complete = b"", IMAGE_BYTES, b"true"
+    complete = b"true"
     try:
-        async with aclosing(download.messages(session)) as messages:
-            async for message in messages:
-                images: list[bytes] = []
-                if message.image_count:
-                    images = await download.images(session, message, room)
-                    room -= sum(map(len, images))
-                await download.add(between + msgspec.json.encode(_with_images(message, images)))
-                between = b","
-                del message, images
+        await _add_messages(download, session)
     except ChatError as error:
         if error.code != "not_found":
             raise
         complete = b"false"
     await download.add(b'],"complete":' + complete + b"}")
+
+
+async def _add_messages(download: "Download", session: Session) -> None:
+    """Write a session and its messages with their images, up to the end of the list."""
+    await download.add(b'{"session":' + msgspec.json.encode(session) + b',"messages":[')
+    between, room = b"", IMAGE_BYTES
+    async with aclosing(download.messages(session)) as messages:
+        async for message in messages:
+            images: list[bytes] = []
+            if message.image_count:
+                images = await download.images(session, message, room)
+                room -= sum(map(len, images))
+            await download.add(between + msgspec.json.encode(_with_images(message, images)))
+            between = b","
+            del message, images  # which may be long, and the client slow
 
 
 def _with_images(message: Message, images: list[bytes]) -> ExportedMessage:
@@ -148,9 +144,15 @@ class Download:
         found = await self._request.app[STORE].messages.images(session, [message.id], size)
         return found.get(message.id, [])
 
+    async def image(self, session: Session, message_id: int, position: int) -> bytes:
+        """Return an image of a message, in turn with other owners."""
+        messages = self._request.app[STORE].messages
+        return await messages.image(session, owner(self._request), message_id, position)
+
     async def add(self, part: bytes) -> None:
         """Write a part, once there is enough for a piece."""
         self._waiting += part
+        del part
         if len(self._waiting) >= PIECE:
             waiting, self._waiting = self._waiting, bytearray()
             await self._request.app[HELD].write(self._request, self.response, waiting)
@@ -178,16 +180,45 @@ async def downloading(
         abort(request)
 
 
-def markdown_heading(session: Session) -> bytes:
-    """Return the title as a heading."""
-    return f"# {_one_line(session.title or 'Conversation')}\n".encode()
+async def _write_json(download: Download, session: Session) -> None:
+    await _add_messages(download, session)
+    await download.add(b"]}\n")
+
+
+async def _write_markdown(download: Download, session: Session) -> None:
+    """Write a session with its images as data URLs, which are long, and so at the end of the file."""
+    await download.add(f"# {_one_line(session.title or 'Conversation')}\n".encode())
+    pictures: list[tuple[int, int]] = []  # a message, and how many images it has
+    async with aclosing(download.messages(session)) as messages:
+        async for message in messages:
+            await download.add(markdown(message))
+            if message.image_count:
+                pictures.append((message.id, message.image_count))
+            del message  # which may be long, and the client slow
+    for message_id, count in pictures:
+        for position in range(count):
+            await download.add(
+                _definition(message_id, position, await download.image(session, message_id, position))
+            )
 
 
 def markdown(message: Message) -> bytes:
-    """Return who wrote the message as a heading, and its text."""
+    """Return who wrote the message as a heading, its text, and references to its images."""
     ended = "" if message.status == "complete" else f" ({message.status})"
     who = "You" if message.role == "user" else f"{message.model or 'Assistant'}{ended}"
-    return f"\n## {who}\n\n{message.content}\n".encode()
+    shown = [
+        f"![Image {position + 1}][{_label(message.id, position)}]" for position in range(message.image_count)
+    ]
+    parts = [f"## {who}", message.content, " ".join(shown)]
+    return "".join([f"\n{part}\n" for part in parts if part]).encode()
+
+
+def _definition(message_id: int, position: int, image: bytes) -> bytes:
+    return f"\n[{_label(message_id, position)}]: {data_url(image)}\n".encode()
+
+
+def _label(message_id: int, position: int) -> str:
+    return f"image-{message_id}-{position + 1}"
 
 
 def _one_line(text: str) -> str:
@@ -205,17 +236,11 @@ FORMATS: Final[dict[str, Format]] = {
     "json": Format(
         media_type="application/json",
         ending="json",
-        before=lambda session: b'{"session":' + msgspec.json.encode(session) + b',"messages":[',
-        message=msgspec.json.encode,
-        between=b",",
-        after=b"]}\n",
+        write=_write_json,
     ),
     "markdown": Format(
         media_type="text/markdown",
         ending="md",
-        before=markdown_heading,
-        message=markdown,
-        between=b"",
-        after=b"",
+        write=_write_markdown,
     ),
 }

@@ -9,6 +9,7 @@ from msgspec import Meta
 from chatproxy.answers.answer import Answer
 from chatproxy.answers.events import AnyEvent
 from chatproxy.cursor import Cursor
+from chatproxy.prompt.images import KINDS, kind_of
 from chatproxy.prompt.request import SendRequest
 from chatproxy.store.records import FinishReason, Message, Notice, Record, Source, Usage
 from chatproxy.web.api.sessions import SESSION, session_of
@@ -19,9 +20,10 @@ from chatproxy.web.json import (
     json_body,
     json_response,
     limit,
+    position,
     row_id,
 )
-from chatproxy.web.keys import CHAT, CONFIG
+from chatproxy.web.keys import CHAT, CONFIG, STORE
 from chatproxy.web.operation import GATEWAY_ERRORS, JSON, operation
 from chatproxy.web.security import asker, owner
 from chatproxy.web.sse import EventStream, NullSink, while_present
@@ -42,6 +44,13 @@ SENDING: Final = (
     *GATEWAY_ERRORS,
 )
 EXAMPLE: Final = {"message": "Why are there rainbows?"}
+OTHER: Final = "application/octet-stream"
+# An image never changes, but the next one at the browser may be another user.
+IMAGE_HEADERS: Final = {
+    "Cache-Control": "private, max-age=86400, immutable",
+    "Content-Security-Policy": "default-src 'none'; frame-ancestors 'none'; sandbox",
+    "Vary": "Authorization, Cookie, X-Api-Key",
+}
 After = Annotated[
     str,
     Meta(
@@ -49,6 +58,9 @@ After = Annotated[
         description="The cursor of the last event that had one. Absent or empty: from the beginning.",
     ),
 ]
+
+
+Image = Annotated[str, Meta(extra_json_schema={"contentEncoding": "binary"})]
 
 
 class MessagePage(Record, frozen=True, kw_only=True):
@@ -147,6 +159,30 @@ async def list_versions(request: web.Request) -> web.StreamResponse:
     )
     versions, following, total = await while_present(request, reading)
     return json_response(VersionPage(messages=versions, next=following, total=total))
+
+
+@routes.get(f"{SESSION}/messages/{{mid}}/images/{{n}}")
+@operation(
+    "getImage",
+    "Get an image that was sent with a message.",
+    tag="messages",
+    answers={200: dict.fromkeys((*KINDS, OTHER), Image)},
+)
+async def image(request: web.Request) -> web.StreamResponse:
+    """Return the bytes as they were sent; what browsers might run, as a download of no kind."""
+    session = await session_of(request)
+    number = position(request, "n", "image")
+    messages = request.app[STORE].messages
+    reading = messages.image(session, owner(request), row_id(request, "mid", "message"), number)
+    body = await while_present(request, reading)
+    kind = kind_of(body)
+    shown, ending = ("inline", kind.partition("/")[2]) if kind else ("attachment", "bin")
+    headers = {
+        **IMAGE_HEADERS,
+        "Content-Type": kind or OTHER,
+        "Content-Disposition": f'{shown}; filename="image-{number + 1}.{ending}"',
+    }
+    return web.Response(body=body, headers=headers)
 
 
 @routes.get(f"{SESSION}/messages/{{mid}}/stream", allow_head=False)

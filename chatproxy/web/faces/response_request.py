@@ -14,6 +14,7 @@ from msgspec.structs import replace
 
 from chatproxy.errors import ChatError, unusable
 from chatproxy.ollama.lenient import DECODE_ERRORS, decode_halves
+from chatproxy.prompt.images import image_in
 from chatproxy.prompt.request import (
     MAX_IMAGE,
     MAX_IMAGES,
@@ -26,7 +27,6 @@ from chatproxy.prompt.request import (
     at_most,
 )
 from chatproxy.store.records import ImportedTurn
-from chatproxy.web.faces.data_urls import image_in
 from chatproxy.web.faces.response_events import Asked
 from chatproxy.web.json import MAX_BODY, reading_json
 

@@ -14,8 +14,8 @@ from msgspec import UNSET, Struct, UnsetType
 from chatproxy.answers import events
 from chatproxy.answers.answer import Answer
 from chatproxy.answers.events import Frame
+from chatproxy.prompt.images import UNKNOWN, data_url, kind_of
 from chatproxy.store.records import Failure, FinishReason, Message, Notice, Record, Source, Usage
-from chatproxy.web.faces.data_urls import data_url, kind_of
 from chatproxy.web.sse import EventStream
 
 MEDIA_TYPE: Final = "text/plain"  # of a passage, whatever its document was
@@ -166,7 +166,7 @@ def ui_message(message: Message, images: Sequence[bytes], question_id: int | Non
     """Return a stored message with its images; `question_id` is that of the last question up to it."""
     parts: list[TextPart | FilePart | ReasoningPart | SourcePart | WarningPart]
     if message.role == "user":
-        parts = [FilePart(media_type=kind_of(image), url=data_url(image)) for image in images]
+        parts = [FilePart(media_type=kind_of(image) or UNKNOWN, url=data_url(image)) for image in images]
         if message.content or not images:  # which may have been left out
             parts.append(TextPart(text=message.content))
         return UIMessage(id=ui_id(message), role="user", parts=parts)

@@ -7,6 +7,7 @@ import msgspec
 from msgspec import UNSET, Meta, Raw, Struct, UnsetType
 
 from chatproxy.errors import ChatError, unusable
+from chatproxy.prompt.images import image_in
 from chatproxy.prompt.request import (
     MAX_IMAGE,
     MAX_IMAGES,
@@ -22,7 +23,6 @@ from chatproxy.store.messages import MAX_TURNS
 from chatproxy.store.records import ImportedTurn
 from chatproxy.store.writer import size_of
 from chatproxy.web.api.imports import MAX_TEXT
-from chatproxy.web.faces.data_urls import image_in
 from chatproxy.web.faces.ui_messages import is_id
 from chatproxy.web.json import MAX_BODY, reading_json
 

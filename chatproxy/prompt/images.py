@@ -1,0 +1,36 @@
+"""Images of messages: what kind they are, and as data URLs (RFC 2397), as other APIs send and show them."""
+
+import re
+from base64 import b64decode, b64encode
+from collections.abc import Mapping
+from typing import Final
+
+# How images of each kind begin (WHATWG MIME Sniffing, 6.1). Nothing in any of these can run.
+KINDS: Final[Mapping[str, re.Pattern[bytes]]] = {
+    "image/png": re.compile(rb"\x89PNG\r\n\x1a\n"),
+    "image/jpeg": re.compile(rb"\xff\xd8\xff"),
+    "image/gif": re.compile(rb"GIF8[79]a"),
+    "image/webp": re.compile(rb"RIFF.{4}WEBP", re.DOTALL),
+}
+# What the others are called in data URLs, which have to name a kind of image: browsers look at the bytes.
+UNKNOWN: Final = "image/png"
+_DATA_URL: Final = re.compile(r"data:image/[^,]{0,200};base64,", re.ASCII | re.IGNORECASE)
+
+
+def image_in(url: str) -> bytes | None:
+    """Return the image in a data URL, None for any other address.
+
+    Raises ValueError if it is not in base64.
+    """
+    begin = _DATA_URL.match(url)
+    return None if begin is None else b64decode(url[begin.end() :], validate=True)
+
+
+def kind_of(image: bytes) -> str | None:
+    """Return the media type of an image by its first bytes, None if it is none of KINDS."""
+    return next((kind for kind, begin in KINDS.items() if begin.match(image)), None)
+
+
+def data_url(image: bytes) -> str:
+    """Return a data URL for an image."""
+    return f"data:{kind_of(image) or UNKNOWN};base64,{b64encode(image).decode()}"
