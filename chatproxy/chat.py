@@ -91,12 +91,7 @@ class ChatService:
                 found: asyncio.Future[Answer] = asyncio.get_running_loop().create_future()
                 found.set_result(earlier)
                 return found
-            if busy := self._registry.of_session(session.id):
-                raise ChatError(
-                    "session_busy",
-                    "This session's last message is still being answered; wait for that, or cancel it.",
-                    activeMessageId=busy.answer.id,
-                )
+            self._check_idle(session)
             if request.follows is not None:
                 following = await self._store.messages.following(session, request.follows)
                 request = replace(request, replaces=following)
@@ -138,6 +133,15 @@ class ChatService:
             if beginning := self._registry.beginning(session_id):
                 await asyncio.wait({beginning})
             yield
+
+    def _check_idle(self, session: Session) -> None:
+        """Raise `session_busy` while an answer is being written."""
+        if busy := self._registry.of_session(session.id):
+            raise ChatError(
+                "session_busy",
+                "This session's last message is still being answered; wait for that, or cancel it.",
+                activeMessageId=busy.answer.id,
+            )
 
     async def _earlier(self, session: Session, request: Send) -> Answer | None:
         if request.client_message_id is None:
@@ -218,6 +222,12 @@ class ChatService:
         if generation := self._registry.of_answer(message_id):
             await generation.stop(CANCELLED)
         return await self.transcript.message(session, message_id)
+
+    async def delete_message(self, session: Session, message_id: int) -> None:
+        """Delete a message and its versions from a conversation. Raises `not_found` and `session_busy`."""
+        async with self._exclusive(session.id):
+            self._check_idle(session)
+            await self._store.messages.delete(session, message_id)
 
     def with_activity(self, session: S) -> S:
         """Return the session with the id of the answer being written, if there is one."""

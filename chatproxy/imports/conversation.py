@@ -13,7 +13,7 @@ from msgspec import Raw, Struct
 
 from chatproxy.errors import ChatError
 from chatproxy.ollama.lenient import decode_halves
-from chatproxy.store.records import ImportedTurn
+from chatproxy.store.records import ImportedTurn, Think
 
 MAX_MESSAGES: Final = 20_000  # of one conversation
 MAX_SYSTEM: Final = 128 * 1024  # characters of instructions that become the system prompt
@@ -21,6 +21,7 @@ MAX_IMAGE: Final = 12 * 1024 * 1024  # bytes
 MAX_IMAGES: Final = 32  # of a message
 MAX_NAME: Final = 512  # characters of a model's name
 MAX_TITLE: Final = 500  # characters
+MAX_OPTIONS: Final = 64 * 1024  # bytes of JSON
 
 # What can be left out, and the sentence that says so.
 SENTENCES: Final[Mapping[str, str]] = {
@@ -52,6 +53,9 @@ class Conversation(Struct, kw_only=True):
     left_out: Counter[str]
     model: str | None = None
     system: str | None = None
+    think: Think | None = None
+    options: dict[str, Any] | None = None
+    pinned: bool = False
     created_at: str | None = None
     updated_at: str | None = None
 

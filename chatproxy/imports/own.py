@@ -5,6 +5,7 @@ from collections import Counter
 from collections.abc import Iterable, Iterator
 from typing import Final
 
+import msgspec
 from msgspec import Raw
 from msgspec.structs import replace
 
@@ -12,6 +13,7 @@ from chatproxy.imports.conversation import (
     MAX_IMAGE,
     MAX_IMAGES,
     MAX_MESSAGES,
+    MAX_OPTIONS,
     MAX_TITLE,
     Conversation,
     Fields,
@@ -49,6 +51,9 @@ def read(found: Fields) -> Conversation:
         title=(session.title or "")[:MAX_TITLE] or None,
         model=name(session.model),
         system=session.system,
+        think=session.think,
+        options=session.options if len(msgspec.json.encode(session.options)) <= MAX_OPTIONS else None,
+        pinned=session.pinned,
         created_at=when(session.created_at),
         updated_at=when(session.updated_at),
         turns=_turns(messages, left_out),

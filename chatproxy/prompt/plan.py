@@ -109,6 +109,7 @@ class Planner:
         passages = await self._passages(owner, session, request)
         named = selection.named(request.model, session.model, self._config.default_model)
         models = [await self._models.find(named[0])] if named else await self._models.all()
+        request = self._with_settings(request, session, models)
         async with self._reads.slot(owner):
             return await self._read(session, request, counts, passages, models, named[1] if named else None)
 
@@ -146,6 +147,17 @@ class Planner:
             history_images = await self._store.messages.images(session, ids, room)
             prompt = replace(prompt, history_images=history_images)
         return Plan(prompt, choices, prompt.fit(first), passages)
+
+    def _with_settings(self, request: Send, session: Session, models: Sequence[KnownModel]) -> Send:
+        """Return the message with the session's `think` and options, if it brings none.
+
+        A session's `think` is a wish: it does not count where no model can.
+        """
+        if request.options is None and session.options is not None:
+            request = request.with_options(session.options, self._config.allowed_options)
+        if request.think is None and any("thinking" in model.capabilities for model in models):
+            request = replace(request, think=session.think)
+        return request
 
     async def _images(self, session: Session, request: Send) -> Sequence[bytes]:
         """Return the message's own images, or else those of the message that it is another version of.

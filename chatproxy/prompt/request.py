@@ -3,8 +3,8 @@
 import asyncio
 import hashlib
 import re
-from collections.abc import Collection, Sequence
-from typing import Annotated, Any, Final, Literal
+from collections.abc import Collection, Mapping, Sequence
+from typing import Annotated, Any, Final
 
 import msgspec
 from msgspec import UNSET, Meta, Raw, Struct, UnsetType
@@ -12,6 +12,7 @@ from msgspec.structs import replace
 
 from chatproxy.config import OPERATORS_OPTIONS, RELOADING
 from chatproxy.errors import ChatError, unusable
+from chatproxy.store.records import Think
 
 MAX_MESSAGE: Final = 256 * 1024  # bytes of UTF-8; also of a system prompt
 MAX_JSON: Final = 64 * 1024  # bytes of what is passed on to Ollama; unfolded, it takes thirty times as much
@@ -34,6 +35,14 @@ def at_most(limit: int, description: str, **schema: Any) -> Meta:
     )
 
 
+Options = Annotated[
+    dict[str, Any],
+    at_most(
+        MAX_JSON,
+        "For Ollama. Refused unless the server's ALLOWED_OPTIONS names them, because they reload the"
+        f" model: {', '.join(sorted(RELOADING))}.",
+    ),
+]
 RowId = Annotated[int, Meta(ge=1, le=2**63 - 1)]
 SystemPrompt = Annotated[str, at_most(MAX_MESSAGE, "The system prompt.", maxLength=MAX_MESSAGE)]
 ClientMessageId = Annotated[
@@ -87,15 +96,8 @@ class SendRequest(Struct, frozen=True, kw_only=True):
         ]
         | None
     ) = None
-    options: Annotated[
-        dict[str, Any] | None,
-        at_most(
-            MAX_JSON,
-            "For Ollama. Refused unless the server's ALLOWED_OPTIONS names them, because they reload the"
-            f" model: {', '.join(sorted(RELOADING))}.",
-        ),
-    ] = None
-    think: bool | Literal["low", "medium", "high", "max"] | None = None
+    options: Options | None = None
+    think: Think | None = None
     format: Annotated[str | dict[str, Any] | None, at_most(MAX_JSON, '"json", or a JSON Schema.')] = None
     keep_alive: Annotated[
         KeepAlive | None,
@@ -124,25 +126,16 @@ class SendRequest(Struct, frozen=True, kw_only=True):
         """
         if not self.message and not self.images and self.replaces is None:
             raise says_nothing()
-        refused = () if "*" in allowed else set(OPERATORS_OPTIONS).difference(allowed)
-        if self.keep_alive is not None and "keep_alive" in refused:
+        if self.keep_alive is not None and "keep_alive" in _refused(allowed):
             raise ChatError(
                 "option_not_allowed",
                 "keep_alive would load or unload the model for everybody who uses it; set OLLAMA_KEEP_ALIVE"
                 " in Ollama's own environment, or name keep_alive in ALLOWED_OPTIONS.",
                 field="keep_alive",
             )
-        for name in self.options or ():
-            if name in RELOADING and name in refused:
-                raise ChatError(
-                    "option_not_allowed",
-                    f"The option {name} would reload the model for everybody who uses it; set it in the"
-                    " model's Modelfile or in Ollama's own environment, or name it in ALLOWED_OPTIONS.",
-                    field=f"options.{name}",
-                )
+        check_options(self.options, allowed)
         keep_alive = _duration(self.keep_alive)
         same = replace(self, keep_alive=keep_alive, document_id=self.document, documentId=UNSET)
-        wanted = (self.options or {}).get("num_predict")
         return Send(
             message=self.message,
             document=self.document,
@@ -150,7 +143,7 @@ class SendRequest(Struct, frozen=True, kw_only=True):
             system=self.system,
             images=self.images or (),
             options=_encoded(self.options),
-            num_predict=wanted if isinstance(wanted, int) else None,
+            num_predict=_num_predict(self.options),
             think=self.think,
             format=_encoded(self.format),
             keep_alive=keep_alive,
@@ -188,6 +181,34 @@ class Send(Struct, frozen=True, kw_only=True):
     follows: int | None = None
     asked: Raw | None = None
     unattended: bool = False
+
+    def with_options(self, options: Mapping[str, Any], allowed: Collection[str]) -> "Send":
+        """Return the message with those of a session's options that are `allowed`, now that it is sent."""
+        refused = _refused(allowed)
+        kept = {name: value for name, value in options.items() if name not in refused}
+        return replace(self, options=_encoded(kept), num_predict=_num_predict(kept))
+
+
+def check_options(options: Mapping[str, Any] | None, allowed: Collection[str]) -> None:
+    """Raise `option_not_allowed` for one of the operator's options that is not `allowed`."""
+    refused = _refused(allowed)
+    for name in options or ():
+        if name in RELOADING and name in refused:
+            raise ChatError(
+                "option_not_allowed",
+                f"The option {name} would reload the model for everybody who uses it; set it in the model's"
+                " Modelfile or in Ollama's own environment, or name it in ALLOWED_OPTIONS.",
+                field=f"options.{name}",
+            )
+
+
+def _refused(allowed: Collection[str]) -> frozenset[str]:
+    return frozenset() if "*" in allowed else frozenset(OPERATORS_OPTIONS).difference(allowed)
+
+
+def _num_predict(options: Mapping[str, Any] | None) -> int | None:
+    wanted = (options or {}).get("num_predict")
+    return wanted if isinstance(wanted, int) else None
 
 
 def says_nothing() -> ChatError:

@@ -37,6 +37,9 @@ export const createChatClient = (options) => {
       get: (id) => http.json("GET", sessionPath(id)),
       update: (id, fields) => http.json("PATCH", sessionPath(id), { json: fields }),
       delete: (id) => http.json("DELETE", sessionPath(id)),
+      exportAll: async () => (await http.request("GET", "chat/export")).blob(),
+      import: (file, { signal } = {}) =>
+        http.json("POST", "chat/sessions/import", { body: new Blob([file], { type: "application/json" }), signal }),
       export: async (id, format = "json") =>
         (await http.request("GET", `${sessionPath(id)}/export`, { query: { format } })).blob(),
     },
@@ -44,6 +47,9 @@ export const createChatClient = (options) => {
     messages: {
       list: (id, { signal, ...query } = {}) =>
         http.json("GET", `${sessionPath(id)}/messages`, { query, signal }),
+      versions: (id, messageId, { signal, ...query } = {}) =>
+        http.json("GET", `${sessionPath(id)}/messages/${messageId}/versions`, { query, signal }),
+      delete: (id, messageId) => http.json("DELETE", `${sessionPath(id)}/messages/${messageId}`),
       cancel: (id, messageId) => http.json("POST", `${sessionPath(id)}/messages/${messageId}/cancel`),
       image: async (id, messageId, number, { signal } = {}) => {
         const path = `${sessionPath(id)}/messages/${messageId}/images/${number}`;

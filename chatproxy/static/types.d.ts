@@ -11,16 +11,24 @@ export interface SessionItem {
   model: string | null;
   documentId: number | null;
   createdAt: string;
+  /** When anything of it was changed. */
   updatedAt: string;
+  /** When it had its last message, or was created. */
+  usedAt: string;
   messageCount: number;
+  pinned: boolean;
   /** The answer that is being generated. */
   activeMessageId: number | null;
 }
 
 export interface Session extends SessionItem {
-  /** The system prompt. */
+  /** The system prompt. Like `think` and `options`, it is for messages that bring none. */
   system: string | null;
+  think: Think | null;
+  options: Record<string, unknown> | null;
 }
+
+export type Think = boolean | "low" | "medium" | "high" | "max";
 
 export interface SessionPage {
   sessions: SessionItem[];
@@ -33,6 +41,9 @@ export interface SessionRequest {
   title?: string | null | undefined;
   model?: string | null | undefined;
   system?: string | null | undefined;
+  think?: Think | null | undefined;
+  options?: Record<string, unknown> | null | undefined;
+  pinned?: boolean | null | undefined;
 }
 
 export interface Message {
@@ -67,6 +78,29 @@ export interface MessagePage {
   messages: Message[];
   /** The `before` of the page with earlier messages; null if there are none. */
   next: number | null;
+}
+
+export interface VersionPage extends MessagePage {
+  /** On all pages. */
+  total: number;
+}
+
+/** What became of a file of conversations; see docs/api.md, Importing. */
+export interface ImportResult {
+  imported: number;
+  known: number;
+  refused: number;
+  sessions: {
+    index: number;
+    sessionId: string;
+    title: string | null;
+    messageCount: number;
+    known: boolean;
+    leftOut: number;
+  }[];
+  refusals: { index: number; title: string | null; error: string; code: string }[];
+  leftOut: { kind: string; count: number; message: string }[];
+  stopped: Failure | null;
 }
 
 /** A warning that belongs to an answer. */
@@ -196,7 +230,7 @@ export interface SendRequest {
   images?: string[] | null | undefined;
   /** Passed to Ollama. Those that reload the model have to be allowed by the server's ALLOWED_OPTIONS. */
   options?: Record<string, unknown> | null | undefined;
-  think?: boolean | "low" | "medium" | "high" | "max" | null | undefined;
+  think?: Think | null | undefined;
   /** "json", or a JSON Schema. */
   format?: string | Record<string, unknown> | null | undefined;
   /**
@@ -484,16 +518,24 @@ export interface ChatClient {
 
   sessions: {
     create(fields?: SessionRequest): Promise<Session>;
-    list(query?: PageQuery & { q?: string | undefined }): Promise<SessionPage>;
+    list(query?: PageQuery & { q?: string | undefined; pinned?: true | undefined }): Promise<SessionPage>;
     get(sessionId: string): Promise<Session>;
     update(sessionId: string, fields: SessionRequest): Promise<Session>;
     delete(sessionId: string): Promise<void>;
     export(sessionId: string, format?: "json" | "markdown"): Promise<Blob>;
+    /** All sessions, as one JSON file. */
+    exportAll(): Promise<Blob>;
+    /** Of a file that chatproxy, ChatGPT or Open WebUI exported. */
+    import(file: Blob, options?: { signal?: AbortSignal | null | undefined }): Promise<ImportResult>;
   };
 
   messages: {
     /** The newest page, oldest message first. */
     list(sessionId: string, query?: PageQuery): Promise<MessagePage>;
+    /** What stood in the message's place, itself included. */
+    versions(sessionId: string, messageId: number, query?: PageQuery): Promise<VersionPage>;
+    /** Together with its versions. */
+    delete(sessionId: string, messageId: number): Promise<void>;
     cancel(sessionId: string, messageId: number): Promise<Message>;
     /** An image that was sent with a message; `number` counts from 0, up to its `imageCount`. */
     image(

@@ -46,7 +46,7 @@ from chatproxy.store.records import (
     Usage,
     Version,
 )
-from chatproxy.store.sessions import USED, gather, gathered, gathering, give_up, missing
+from chatproxy.store.sessions import BYTES_PER_UNIT, USED, gather, gathered, gathering, give_up, missing
 from chatproxy.store.writer import STEP, Connection, Lane, size_of
 
 INTERRUPTED: Final = Failure(
@@ -60,7 +60,7 @@ TITLE_TEXT: Final = 8192  # characters of a message that a title is made of, as 
 PAGE_BYTES: Final = 1024 * 1024  # of texts in a page
 PIECE_BYTES: Final = 4096  # a piece that is shorter grows
 TURNS_PER_UNIT: Final = 100  # of an import
-TURN_BYTES: Final = 1024  # what a message costs besides its text
+TURN_BYTES: Final = 1024  # what a message costs besides its text and images
 MAX_TURNS: Final = 10_000  # of an import into a session that exists; one unit moves them
 MAX_SYSTEM: Final = 256 * 1024  # bytes of a session's system prompt
 
@@ -197,6 +197,16 @@ _REPLACEABLE: Final = f"{_SHOWN_PLACE} AND role = 'user'"
 # What a session was used for besides an answer and its question; what was imported before it does not count.
 _BESIDES: Final = f"""
     SELECT 1 FROM message WHERE session = {_KEY} AND id <> :id AND (id > :id OR asked IS NOT NULL) LIMIT 1
+"""
+# A version that a message replaced, or that replaced it for a time, and its size with its images.
+_REPLACED: Final = f"""
+    SELECT id, {_BYTES} + ifnull((SELECT sum(length(bytes)) FROM image WHERE message = message.id), 0) AS size
+    FROM message WHERE session = {_KEY} AND place = :place AND id <> :id LIMIT 1
+"""
+_CLOSE_UP: Final = f"UPDATE message SET place = place - 1 WHERE session = {_KEY} AND place > :place"
+_SHORTENED: Final = """
+    UPDATE session SET updated_at = :now, message_count = message_count - 1, prompt_counts = NULL
+    WHERE id = :session
 """
 _FOLLOWING: Final = f"SELECT {_at('message.place + 1')} AS following {_SHOWN} AND role = 'assistant'"
 
@@ -451,6 +461,13 @@ class Messages:
         finish = partial(_finish, outcome=outcome, measurement=measurement, thought=thought, counts=counts)
         await self._database.run(finish, size=size, lane=Lane.ENDINGS)
 
+    async def delete(self, session: Session, message_id: int) -> None:
+        """Delete a message of the conversation and its versions; those after it move up.
+
+        An answer to it replies to nothing then. Raises `not_found` if the conversation has no such message.
+        """
+        await self._database.steps(partial(_delete_some, session_id=session.id, message_id=message_id))
+
     # -- imports
 
     async def import_turns(self, session: Session, turns: Sequence[ImportedTurn]) -> None:
@@ -683,6 +700,28 @@ async def _insert(connection: Connection, **columns: object) -> int:
     inserted = await connection.execute(f"INSERT INTO message ({names}) VALUES ({values})", columns)
     assert inserted.lastrowid is not None, "a row was inserted"
     return inserted.lastrowid
+
+
+async def _delete_some(connection: Connection, session_id: str, message_id: int) -> bool:
+    """Delete some versions of a message or, after the last, the message itself.
+
+    Return whether there is more to delete.
+    """
+    message = {"session": session_id, "id": message_id}
+    rows = await fetch(connection, _SHOWN_PLACE, **message)
+    missing_here = f"message {message_id} in this conversation; list its messages"
+    message["place"] = one_row(rows, missing_here)["place"]
+    removed = 0
+    while rows := await fetch(connection, _REPLACED, **message):
+        await connection.execute("DELETE FROM message WHERE id = ?", (rows[0]["id"],))
+        removed += TURN_BYTES + rows[0]["size"]
+        if removed > BYTES_PER_UNIT:
+            return True
+    await connection.execute("DELETE FROM message WHERE id = :id", message)
+    await connection.execute("UPDATE message SET reply_to = NULL WHERE reply_to = :id", message)
+    await connection.execute(_CLOSE_UP, message)
+    await connection.execute(_SHORTENED, message | {"now": now()})
+    return False
 
 
 def title(content: str) -> str | None:

@@ -283,6 +283,16 @@ ALTER TABLE measurement DROP COLUMN prompt_base;
 ALTER TABLE measurement DROP COLUMN prompt_slope;
 """
 
+# What a conversation keeps for its further messages, and when it had its last one: a change of these is none.
+SETTINGS_OF_SESSIONS: Final = """
+ALTER TABLE session ADD COLUMN think TEXT;    -- JSON, as are options
+ALTER TABLE session ADD COLUMN options TEXT;
+ALTER TABLE session ADD COLUMN pinned INTEGER NOT NULL DEFAULT 0;
+ALTER TABLE session ADD COLUMN used_at TEXT NOT NULL DEFAULT '';
+UPDATE session SET used_at = updated_at;
+CREATE INDEX session_pinned ON session (owner, activity) WHERE pinned;
+"""
+
 MIGRATIONS: Final[Sequence[str]] = (
     CHAT,
     MEASUREMENTS,
@@ -297,6 +307,7 @@ MIGRATIONS: Final[Sequence[str]] = (
     RESPONSES,
     PLACES_OF_CHUNKS,
     PROMPT_COUNTS,
+    SETTINGS_OF_SESSIONS,
 )
 
 

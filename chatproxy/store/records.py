@@ -1,6 +1,6 @@
 """The records that the store takes and returns. Those that the HTTP API shows have the API's shape."""
 
-from typing import Annotated, Literal, Self, Unpack
+from typing import Annotated, Any, Literal, Self, Unpack
 
 from msgspec import Meta, Raw, Struct
 
@@ -9,6 +9,7 @@ from chatproxy.errors import ChatError, Details
 Role = Literal["user", "assistant"]
 Status = Literal["complete", "streaming", "cancelled", "failed", "interrupted"]
 FinishReason = Literal["stop", "length", "cancelled"]
+Think = bool | Literal["low", "medium", "high", "max"]
 
 
 class Record(Struct, frozen=True, rename="camel"):
@@ -100,6 +101,7 @@ class Failure(Record, frozen=True, kw_only=True):
 class SessionItem(Record, frozen=True, kw_only=True):
     """A chat session in a list, which shows no long text.
 
+    `used_at` is the time of its last message, or of its creation; `updated_at` that of any change.
     `active_message_id` is the answer being written, if there is one.
     """
 
@@ -109,14 +111,18 @@ class SessionItem(Record, frozen=True, kw_only=True):
     document_id: int | None
     created_at: str
     updated_at: str
+    used_at: str = ""
     message_count: int
+    pinned: bool = False
     active_message_id: int | None = None
 
 
 class Session(SessionItem, frozen=True, kw_only=True):
-    """A chat session."""
+    """A chat session. `system`, `think` and `options` are those of messages that bring none."""
 
     system: str | None
+    think: Think | None = None
+    options: dict[str, Any] | None = None
 
 
 class Message(Record, frozen=True, kw_only=True):
@@ -185,6 +191,9 @@ class NewSession(Record, frozen=True, kw_only=True):
     title: str | None = None
     model: str | None = None
     system: str | None = None
+    think: Think | None = None
+    options: dict[str, Any] | None = None
+    pinned: bool = False
     created_at: str | None = None
     updated_at: str | None = None
 

@@ -11,19 +11,21 @@ import re
 import secrets
 from collections.abc import Mapping, Sequence
 from functools import partial
-from typing import Final
+from typing import Any, Final
 
 import msgspec
 from msgspec.structs import asdict
 
 from chatproxy.errors import ChatError
-from chatproxy.store.database import MAX_ID, Database, Row, fetch, now, one_row
-from chatproxy.store.records import NewSession, PromptCount, Session, SessionItem
+from chatproxy.store.database import MAX_ID, Database, Row, fetch, now, one_row, to_json
+from chatproxy.store.records import NewSession, PromptCount, Session, SessionItem, Think
 from chatproxy.store.search.words import Words
 from chatproxy.store.writer import Connection
 
-LISTED: Final = "id, title, model, document_id, created_at, updated_at, message_count"
-COLUMNS: Final = f"{LISTED}, system"
+LISTED: Final = "id, title, model, document_id, created_at, updated_at, used_at, message_count, pinned"
+COLUMNS: Final = f"{LISTED}, system, think, options"
+_JSON: Final = ("think", "options")  # columns
+SETTINGS: Final = ("title", "model", "system", "think", "options", "pinned")  # what `update` sets
 # What one unit removes of a deleted session at most, and after how many bytes it removes no more.
 MESSAGES_PER_UNIT: Final = 100
 BYTES_PER_UNIT: Final = 1024 * 1024
@@ -33,6 +35,7 @@ _GET_COUNTED: Final = _GET.replace(COLUMNS, f"{COLUMNS}, prompt_counts")
 _PAGE: Final = """
     owner = :owner AND activity < :before AND NOT deleted ORDER BY activity DESC LIMIT :limit + 1
 """
+_LIST_PINNED: Final = f"SELECT activity, {LISTED} FROM session WHERE pinned AND {_PAGE}"
 _IDS: Final = "SELECT id FROM session WHERE owner = :owner AND NOT deleted ORDER BY activity DESC"
 _LIST: Final = f"SELECT activity, {LISTED} FROM session WHERE {_PAGE}"
 # Whether a message is part of the conversation; see `store/messages`.
@@ -51,8 +54,9 @@ _SEARCH: Final = f"""
     SELECT activity, {LISTED} FROM found CROSS JOIN session ON key = found.session WHERE {_PAGE}
 """
 _CREATE: Final = f"""
-    INSERT INTO session (id, owner, title, model, system, created_at, updated_at, activity)
-    VALUES (:id, :owner, :title, :model, :system, :now, :now,
+    INSERT INTO session
+        (id, owner, title, model, system, think, options, pinned, created_at, updated_at, used_at, activity)
+    VALUES (:id, :owner, :title, :model, :system, :think, :options, :pinned, :now, :now, :now,
         (SELECT ifnull(max(activity), 0) + 1 FROM session WHERE owner = :owner))
     ON CONFLICT (id) DO NOTHING RETURNING {COLUMNS}
 """
@@ -62,9 +66,15 @@ GATHERED: Final = 2
 # What is imported is listed after all that was there: it was used before that. Programs export what was used
 # last first.
 _GATHER: Final = f"""
-    INSERT INTO session (id, owner, title, model, system, created_at, updated_at, deleted, activity)
-    VALUES (:id, :owner, :title, :model, :system, :created_at, :updated_at, {GATHERED},
-        (SELECT ifnull(min(activity), 1) - 1 FROM session WHERE owner = :owner))
+    INSERT INTO session (
+        id, owner, title, model, system, think, options, pinned, created_at, updated_at, used_at, deleted,
+        activity
+    )
+    VALUES (
+        :id, :owner, :title, :model, :system, :think, :options, :pinned, :created_at, :updated_at,
+        :updated_at, {GATHERED},
+        (SELECT ifnull(min(activity), 1) - 1 FROM session WHERE owner = :owner)
+    )
     ON CONFLICT (id) DO NOTHING RETURNING id
 """
 _BEING_GATHERED: Final = f"id = :id AND deleted = {GATHERED}"
@@ -78,6 +88,7 @@ _REMOVABLE: Final = f"SELECT key FROM session WHERE deleted AND deleted = {DELET
 # The assignments of every UPDATE that follows the use of a session; they take `now`.
 USED: Final = """
     updated_at = :now,
+    used_at = :now,
     activity = (SELECT max(activity) + 1 FROM session AS own WHERE own.owner = session.owner)
 """
 _DELETE: Final = f"UPDATE session SET deleted = {DELETED} WHERE id = :id AND NOT deleted RETURNING key"
@@ -113,6 +124,9 @@ class Sessions:
         title: str | None = None,
         model: str | None = None,
         system: str | None = None,
+        think: Think | None = None,
+        options: Mapping[str, Any] | None = None,
+        pinned: bool | None = None,
     ) -> Session:
         """Create a session; without an `id`, under a new, unguessable one of 128 random bits.
 
@@ -120,9 +134,17 @@ class Sessions:
         also while a deleted session is being removed, raises `not_found`, as `get` does for another owner's.
         """
         name = secrets.token_urlsafe(16) if id is None else _checked_id(id)
-        rows = await self._database.write(
-            _CREATE, id=name, owner=owner, title=title, model=model, system=system, now=now()
+        columns = _columns(
+            {
+                "title": title,
+                "model": model,
+                "system": system,
+                "think": think,
+                "options": options,
+                "pinned": pinned,
+            }
         )
+        rows = await self._database.write(_CREATE, id=name, owner=owner, now=now(), **columns)
         return _session(one_row(rows, missing(name)))
 
     async def get_or_create(
@@ -170,18 +192,19 @@ class Sessions:
         return _session(row), msgspec.json.decode(counts, type=list[PromptCount]) if counts else ()
 
     async def page(
-        self, owner: str, *, limit: int, before: str | None, q: str | None
+        self, owner: str, *, limit: int, before: str | None, q: str | None, pinned: bool = False
     ) -> tuple[list[SessionItem], str | None]:
         """Return a page, latest activity first, and the next `before` (None: no more).
 
-        Every word of `q` must begin a word of the title, or all of them must begin words of one message.
+        It has those that are `pinned` alone, or all. Every word of `q` must begin a word of the title, or all
+        of them must begin words of one message.
         Raises `invalid_cursor`, and `overloaded` if the search takes too long.
         """
         place = {"before": _parse_before(before), "limit": limit}
         if q and q.strip():
             rows = await self._words.search(_SEARCH, owner=owner, q=q, **place)
         else:
-            rows = await self._database.fetch(_LIST, owner=owner, **place)
+            rows = await self._database.fetch(_LIST_PINNED if pinned else _LIST, owner=owner, **place)
         shown = rows[:limit]
         following = _cursor(shown[-1]["activity"]) if len(rows) > limit else None
         return [_item(row) for row in shown], following
@@ -190,11 +213,15 @@ class Sessions:
         """Return the ids of all the owner's sessions as they are now, latest activity first."""
         return [row["id"] for row in await self._database.fetch_slow(_IDS, owner=owner)]
 
-    async def update(self, session: Session, changes: Mapping[str, str | None]) -> Session:
-        """Set the columns in `changes`: title, model or system; return the new record. Raises `not_found`."""
-        columns = "".join([f"{name} = :{name}, " for name in ("title", "model", "system") if name in changes])
-        sql = f"UPDATE session SET {columns}{USED} WHERE id = :id AND NOT deleted RETURNING {COLUMNS}"
-        rows = await self._database.write(sql, **changes, now=now(), id=session.id)
+    async def update(self, session: Session, changes: Mapping[str, Any]) -> Session:
+        """Set the fields in `changes`, which are among SETTINGS; return the new record. Raises `not_found`.
+
+        The session keeps its place in the list.
+        """
+        columns = "".join([f"{name} = :{name}, " for name in SETTINGS if name in changes])
+        where = f"WHERE id = :id AND NOT deleted RETURNING {COLUMNS}"
+        sql = f"UPDATE session SET {columns}updated_at = :now {where}"
+        rows = await self._database.write(sql, **_columns(changes), now=now(), id=session.id)
         return _session(one_row(rows, missing(session.id)))
 
     async def delete(self, session: Session) -> None:
@@ -247,7 +274,7 @@ def _checked_id(id: str) -> str:
 
 async def gather(connection: Connection, owner: str, new: NewSession) -> bool:
     """Begin a session that is not found before `gathered`; return False, and do nothing, if its id exists."""
-    columns = asdict(new) | {
+    columns = _columns(asdict(new)) | {
         "created_at": new.created_at or now(),
         "updated_at": new.updated_at or now(),
         "owner": owner,
@@ -286,11 +313,28 @@ def missing(session_id: str) -> str:
 
 
 def _item(row: Row) -> SessionItem:
-    return SessionItem(**{name: row[name] for name in LISTED.split(", ")})
+    return SessionItem(**_fields(row, LISTED))
 
 
 def _session(row: Row) -> Session:
-    return Session(**{name: row[name] for name in COLUMNS.split(", ")})
+    fields = _fields(row, COLUMNS)
+    for name in _JSON:
+        if fields[name] is not None:
+            fields[name] = msgspec.json.decode(fields[name])
+    return Session(**fields)
+
+
+def _fields(row: Row, columns: str) -> dict[str, Any]:
+    fields = {name: row[name] for name in columns.split(", ")}
+    fields["pinned"] = bool(fields["pinned"])
+    return fields
+
+
+def _columns(fields: Mapping[str, Any]) -> dict[str, Any]:
+    """Return what is stored of a session's fields."""
+    columns = dict(fields)
+    columns |= {name: to_json(fields[name]) for name in _JSON if name in fields}
+    return columns | ({"pinned": bool(fields["pinned"])} if "pinned" in fields else {})
 
 
 def _cursor(activity: int) -> str:

@@ -117,6 +117,7 @@ def test_operation_ids_and_tags_stay_as_generated_clients_know_them() -> None:
             "sendMessageStream",
             "listMessages",
             "getImage",
+            "deleteMessage",
             "listVersions",
             "resumeMessageStream",
             "cancelMessage",

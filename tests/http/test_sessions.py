@@ -54,9 +54,13 @@ async def test_a_new_session_is_empty(client: Client, more: dict[str, Any]) -> N
         "title": None,
         "model": None,
         "system": None,
+        "think": None,
+        "options": None,
         "documentId": None,
+        "pinned": False,
         "createdAt": session["createdAt"],
         "updatedAt": session["createdAt"],
+        "usedAt": session["createdAt"],
         "messageCount": 0,
         "activeMessageId": None,
     }
@@ -65,8 +69,8 @@ async def test_a_new_session_is_empty(client: Client, more: dict[str, Any]) -> N
 
 
 def listed_as(session: dict[str, Any]) -> dict[str, Any]:
-    """Return a session as lists show it: without its system prompt, which may be long."""
-    return {name: value for name, value in session.items() if name != "system"}
+    """Return a session as lists show it: without what may be long."""
+    return {name: value for name, value in session.items() if name not in ("system", "think", "options")}
 
 
 async def test_a_list_shows_no_long_text(client: Client) -> None:
@@ -135,15 +139,24 @@ async def test_a_session_has_the_id_of_its_streaming_answer(client: Client, fake
 # -- to change
 
 
-@pytest.mark.parametrize("field", ["title", "model", "system"])
+@pytest.mark.parametrize("field", ["title", "model", "system", "think", "options", "pinned"])
 async def test_an_update_sets_fields_null_clears_them_and_absent_ones_stay(
     client: Client, field: str
 ) -> None:
-    given: dict[str, Any] = {"title": "Trip", "model": MODEL, "system": "Be brief."}
+    given: dict[str, Any] = {
+        "title": "Trip",
+        "model": MODEL,
+        "system": "Be brief.",
+        "think": True,
+        "options": {"temperature": 1},
+        "pinned": True,
+    }
+    others = {"model": "echo:270m", "think": "low", "options": {"top_k": 1, "stop": ["\n"]}, "pinned": False}
     path = f"{SESSIONS}/{await client.new_session(**given)}"
-    for value in ("echo:270m" if field == "model" else "other", None):
+    for value in (others.get(field, "other"), None):
         changed = await client.call("PATCH", path, json={field: value})
-        assert {name: changed[name] for name in given} == given | {field: value}
+        expected = False if field == "pinned" else value
+        assert {name: changed[name] for name in given} == given | {field: expected}
         assert await client.call("GET", path) == changed
 
 
@@ -151,6 +164,33 @@ async def test_an_empty_update_changes_nothing(client: Client) -> None:
     session = await client.session(await client.new_session(title="Trip", system="Be brief."))
     changed = await client.call("PATCH", f"{SESSIONS}/{session['id']}", json={})
     assert changed | {"updatedAt": ""} == session | {"updatedAt": ""}
+
+
+async def test_only_messages_move_a_session_in_the_list(client: Client) -> None:
+    first, second = await client.new_session(), await client.new_session()
+    used = (await client.session(first))["usedAt"]
+    await client.call("PATCH", f"{SESSIONS}/{first}", json={"title": "Renamed", "pinned": True})
+    assert await listed(client) == [second, first]
+    assert (await client.session(first))["usedAt"] == used
+    await client.ask(first, "Hello")
+    assert await listed(client) == [first, second]
+    assert (await client.session(first))["usedAt"] > used
+
+
+async def test_those_that_are_pinned_are_listed_alone_in_pages(client: Client) -> None:
+    sessions = [await client.new_session(pinned=number % 2 == 0) for number in range(6)]
+    assert await listed(client, pinned="true", limit=2) == sessions[4::-2]
+    await client.call("PATCH", f"{SESSIONS}/{sessions[2]}", json={"pinned": False})
+    assert await listed(client, pinned="true") == [sessions[4], sessions[0]]
+    for query in ({"pinned": "false"}, {"pinned": "true", "q": "x"}):
+        assert (await client.call("GET", SESSIONS, status=422, params=query))["field"] == "pinned"
+
+
+@pytest.mark.parametrize("method", ["POST", "PATCH"])
+async def test_a_session_takes_no_options_of_the_operator(client: Client, method: str) -> None:
+    path = SESSIONS if method == "POST" else f"{SESSIONS}/{await client.new_session()}"
+    refusal = await client.call(method, path, status=422, json={"options": {"num_ctx": 1}})
+    assert (refusal["code"], refusal["field"]) == ("option_not_allowed", "options.num_ctx")
 
 
 async def moved(client: Client, session: str, before: str) -> str:

@@ -4,7 +4,7 @@ import { aborted, ChatError, connectionLost } from "./chat-error.js";
 
 /**
  * @typedef {import("../types.js").ChatClientOptions} ChatClientOptions
- * @typedef {Record<string, string | number | null | undefined>} Query
+ * @typedef {Record<string, string | number | boolean | null | undefined>} Query
  * @typedef {{query?: Query, json?: unknown, body?: BodyInit, signal?: AbortSignal | null}} Content
  * @typedef {(progress: import("../types.js").UploadProgress) => void} OnProgress
  */

@@ -267,6 +267,9 @@ class _Import:
                 title=conversation.title,
                 model=conversation.model,
                 system=conversation.system,
+                think=conversation.think,
+                options=conversation.options,
+                pinned=conversation.pinned,
                 created_at=conversation.created_at or first,
                 updated_at=conversation.updated_at or last,
             )

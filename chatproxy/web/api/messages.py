@@ -139,6 +139,20 @@ async def list_messages(request: web.Request) -> web.StreamResponse:
     return json_response(MessagePage(messages=page, next=following))
 
 
+@routes.delete(f"{SESSION}/messages/{{mid}}")
+@operation(
+    "deleteMessage",
+    "Delete a message and its versions from the conversation.",
+    tag="messages",
+    answers={204: None},
+    errors=("session_busy",),
+)
+async def delete(request: web.Request) -> web.StreamResponse:
+    session = await session_of(request)
+    await request.app[CHAT].delete_message(session, row_id(request, "mid", "message"))
+    return web.Response(status=204)
+
+
 @routes.get(f"{SESSION}/messages/{{mid}}/versions")
 @operation(
     "listVersions",

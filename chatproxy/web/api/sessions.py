@@ -1,6 +1,7 @@
 """Sessions: create, list, get, update, delete."""
 
-from typing import Annotated, Final
+from collections.abc import Mapping
+from typing import Annotated, Any, Final, Literal
 
 import msgspec
 from aiohttp import web
@@ -9,10 +10,10 @@ from msgspec import UNSET, Meta, Struct, UnsetType
 from chatproxy.errors import ChatError
 from chatproxy.models import selection
 from chatproxy.models.selection import Need
-from chatproxy.prompt.request import ModelName, SystemPrompt
-from chatproxy.store.records import Record, Session, SessionItem
+from chatproxy.prompt.request import ModelName, Options, SystemPrompt, check_options
+from chatproxy.store.records import Record, Session, SessionItem, Think
 from chatproxy.web.json import MAX_QUERY, Limit, json_response, limit, read_json, search_text
-from chatproxy.web.keys import CHAT, MODELS, STORE
+from chatproxy.web.keys import CHAT, CONFIG, MODELS, STORE
 from chatproxy.web.operation import operation
 from chatproxy.web.security import owner
 from chatproxy.web.sse import while_present
@@ -21,7 +22,7 @@ routes: Final = web.RouteTableDef()
 SESSIONS: Final = "/api/chat/sessions"
 SESSION: Final = f"{SESSIONS}/{{sid}}"
 MAX_BODY: Final = 2 * 1024 * 1024  # bytes; JSON's escapes make up to six bytes of one
-MODEL_ERRORS: Final = ("model_not_found", "no_suitable_model")
+SETTING_ERRORS: Final = ("model_not_found", "no_suitable_model", "option_not_allowed")
 MAX_WORDS: Final = 32  # of a search; each is looked up as a beginning
 
 
@@ -31,8 +32,11 @@ class SessionRequest(Struct, frozen=True, omit_defaults=True):
     title: Annotated[str, Meta(min_length=1, max_length=500)] | UnsetType | None = UNSET
     model: ModelName | UnsetType | None = UNSET
     system: SystemPrompt | UnsetType | None = UNSET
+    think: Think | UnsetType | None = UNSET
+    options: Options | UnsetType | None = UNSET
+    pinned: bool | UnsetType | None = UNSET
 
-    def given(self) -> dict[str, str | None]:
+    def given(self) -> dict[str, Any]:
         """Return the fields that are present."""
         return {name: value for name, value in msgspec.structs.asdict(self).items() if value is not UNSET}
 
@@ -48,6 +52,9 @@ PAGE: Final = {
     "limit": Limit,
     "before": Annotated[
         str, Meta(max_length=64, description="`next` of the previous page. Absent: the first page.")
+    ],
+    "pinned": Annotated[
+        Literal["true"], Meta(description="Only those that are pinned; not together with `q`.")
     ],
     "q": Annotated[
         str,
@@ -68,12 +75,12 @@ PAGE: Final = {
     body_optional=True,
     example={"title": "Rainbows"},
     answers={201: Session},
-    errors=MODEL_ERRORS,
+    errors=SETTING_ERRORS,
 )
 async def create_session(request: web.Request) -> web.StreamResponse:
     user = owner(request)
     given = (await read_json(request, SessionRequest, most=MAX_BODY)).given() if request.can_read_body else {}
-    await _check_model(request, given.get("model"))
+    await _check(request, given)
     return json_response(await request.app[STORE].sessions.create(user, **given), status=201)
 
 
@@ -93,6 +100,7 @@ async def list_sessions(request: web.Request) -> web.StreamResponse:
         limit=limit(request, default=50),
         before=request.query.get("before") or None,
         q=_search_words(request),
+        pinned=_only_pinned(request),
     )
     sessions, following = await while_present(request, page)
     return json_response(
@@ -120,12 +128,12 @@ async def get_session(request: web.Request) -> web.StreamResponse:
     body=SessionRequest,
     example={"title": "Rainbows", "model": "auto"},
     answers={200: Session},
-    errors=MODEL_ERRORS,
+    errors=SETTING_ERRORS,
 )
 async def update_session(request: web.Request) -> web.StreamResponse:
     session = await session_of(request)
     changes = (await read_json(request, SessionRequest, most=MAX_BODY)).given()
-    await _check_model(request, changes.get("model"))
+    await _check(request, changes)
     session = await request.app[STORE].sessions.update(session, changes)
     return json_response(request.app[CHAT].with_activity(session))
 
@@ -147,14 +155,26 @@ async def session_of(request: web.Request) -> Session:
     return await request.app[STORE].sessions.get(owner(request), request.match_info["sid"])
 
 
-async def _check_model(request: web.Request, name: str | None) -> None:
-    """Raise `model_not_found` or `no_suitable_model` for a model that cannot answer in a session.
+async def _check(request: web.Request, given: Mapping[str, Any]) -> None:
+    """Raise `option_not_allowed`, or `model_not_found` or `no_suitable_model` for a model that cannot answer.
 
     Without Ollama's list, a name is trusted.
     """
+    check_options(given.get("options"), request.app[CONFIG].allowed_options)
+    name = given.get("model")
     if name is not None and selection.named(name, None, selection.AUTO):
         models = request.app[MODELS]
         await selection.check_named(await models.find(name), Need(), models)
+
+
+def _only_pinned(request: web.Request) -> bool:
+    """Return whether `?pinned=true`. Raises `invalid` for any other value, and beside `q`."""
+    given = request.query.get("pinned")
+    if given not in (None, "true"):
+        raise ChatError("invalid", "pinned can only be true; leave it out for all sessions.", field="pinned")
+    if given and request.query.get("q"):
+        raise ChatError("invalid", "q searches all sessions; leave out pinned.", field="pinned")
+    return given is not None
 
 
 def _search_words(request: web.Request) -> str | None:

@@ -177,6 +177,7 @@ async def test_create_and_get(store: Store) -> None:
         document_id=None,
         created_at=session.created_at,
         updated_at=session.created_at,
+        used_at=session.created_at,
         message_count=0,
     )
     assert await store.sessions.get("ann", session.id) == session
@@ -326,7 +327,7 @@ async def test_a_page_does_not_shift_when_sessions_become_active(store: Store) -
     await newer(store, sessions[-1])
     _, following = await store.sessions.page("ann", limit=3, before=None, q=None)
     for active in (sessions[4], sessions[1]):
-        await store.sessions.update(active, {"model": "m"})
+        await begin(store, active)
     second, end = await store.sessions.page("ann", limit=3, before=following, q=None)
     assert ([session.title for session in second], end) == (["2", "0"], None)
     assert (await titles(store, None))[2:] == ["5", "3", "2", "0"]
@@ -362,11 +363,11 @@ async def test_a_clock_that_is_set_back_does_not_change_the_order(
         monkeypatch.setattr(module, "now", lambda: "2001-01-01T00:00:00.000Z")
     await new_session(store, "4")
     assert await titles(store, None) == ["4", "3", "2", "1"]
-    await store.sessions.update(first, {})
+    await begin(store, first)
     assert await titles(store, None) == ["1", "4", "3", "2"]
     _, answer = await begin(store, third)
     assert await titles(store, None) == ["3", "1", "4", "2"]
-    await store.sessions.update(first, {})
+    await begin(store, first)
     await finish(store, third, answer, "x")
     assert await titles(store, None) == ["3", "1", "4", "2"]
     assert (await store.sessions.get("ann", third.id)).updated_at == "2001-01-01T00:00:00.000Z"
@@ -654,8 +655,14 @@ async def test_a_turn_brings_its_session_up_to_date(store: Store, session: Sessi
     await newer(store, session)
     _, answer = await begin(store, session, "The first line\nand more", document_id=3)
     begun = await store.sessions.get("ann", session.id)
+    assert begun.used_at == begun.updated_at
     assert begun == replace(
-        session, title="The first line", document_id=3, message_count=2, updated_at=begun.updated_at
+        session,
+        title="The first line",
+        document_id=3,
+        message_count=2,
+        updated_at=begun.updated_at,
+        used_at=begun.used_at,
     )
     assert begun.updated_at > session.updated_at
     await newer(store, begun)
@@ -663,8 +670,9 @@ async def test_a_turn_brings_its_session_up_to_date(store: Store, session: Sessi
     finished = await store.sessions.get("ann", session.id)
     assert finished.updated_at > begun.updated_at
     await begin(store, session, "Another line")
+    latest = (await titled(store)).updated_at
     assert await store.sessions.get("ann", session.id) == replace(
-        finished, document_id=None, message_count=4, updated_at=(await titled(store)).updated_at
+        finished, document_id=None, message_count=4, updated_at=latest, used_at=latest
     )
 
 
