@@ -1,20 +1,22 @@
 # Base images and Python packages are the newest of their series, so that a build has their security fixes. What is
 # bundled is exact: npm checks the hashes of archives, and the build backend those of the files that are made of them.
 
-# Bundle the libraries of the browser side: the next stage has no npm.
-FROM node:22-slim AS vendor
+# Bundle the browser side and its libraries: the next stage has no npm.
+FROM node:22-slim AS browser
 WORKDIR /bundle
 COPY bundle .
+COPY chatproxy/static /static
 RUN npm ci --silent --no-audit --no-fund --ignore-scripts \
- && mkdir /vendor \
- && npm run --silent vendor -- /vendor
+ && mkdir /static/vendor \
+ && npm run --silent vendor -- /static/vendor \
+ && npm run --silent bundle -- /static
 
 FROM python:3.12-slim AS build
 WORKDIR /src
 COPY pyproject.toml build_backend.py MANIFEST.in setup.cfg LICENSE README.md ./
 COPY bundle ./bundle
 COPY chatproxy ./chatproxy
-COPY --from=vendor /vendor ./chatproxy/static/vendor
+COPY --from=browser /static ./chatproxy/static
 RUN pip wheel --no-cache-dir --no-deps --wheel-dir /wheel . \
  && python -m venv /opt/chatproxy \
  && /opt/chatproxy/bin/pip install --no-cache-dir "$(echo /wheel/*.whl)[documents]"

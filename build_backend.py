@@ -1,14 +1,16 @@
-"""Build backend: setuptools, plus the libraries that the browser side loads, bundled from npm.
+"""Build backend: setuptools, plus what npm makes for the browser side: libraries, and bundles.
 
-bundle/package-lock.json pins their versions and the SHA-512 hashes of their archives, bundle/vendor.sha512
-the hashes of the files that are made of them. Files with other hashes are never packed.
+- static/vendor/ has the libraries. bundle/package-lock.json pins their versions and the SHA-512 hashes of
+  their archives, bundle/vendor.sha512 the hashes of the files that are made of them. Others are never packed.
+- static/dist/ has the page and the element in few files, which are served in place of the sources. Its
+  sources.sha512 has the hashes of what they were made of. If that is not what is there, they are not packed.
 
-- An sdist, which gets released, always bundles the libraries, and fails without them.
-- A wheel or an editable install bundles them only if the pinned files are not there, as they are in an
-  sdist. If that fails, it builds without the libraries, and prints a warning.
+An sdist, which gets released, has both, or is not built. A wheel is built with what is there, as it is in an
+sdist; what is not, npm makes; and if that fails, the wheel is built without it, with a warning. An editable
+install does the same, but only for the libraries: it serves the sources.
 
-`python build_backend.py` only bundles the libraries, and fails if it cannot. `python build_backend.py pin`
-does so after a change in bundle/, and writes the hashes of the files.
+`python build_backend.py` only makes the libraries, and fails if it cannot. `python build_backend.py pin` does
+so after a change in bundle/, and writes the hashes of the files.
 """
 
 from __future__ import annotations
@@ -18,7 +20,8 @@ import json
 import shutil
 import subprocess
 import sys
-from contextlib import suppress
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
@@ -26,20 +29,23 @@ from typing import Any
 ROOT = Path(__file__).resolve().parent
 BUNDLE = ROOT / "bundle"
 HASHES = BUNDLE / "vendor.sha512"  # as `sha512sum` writes them
-VENDOR = ROOT / "chatproxy" / "static" / "vendor"  # git ignores all in it but declarations
+STATIC = ROOT / "chatproxy" / "static"
+VENDOR = STATIC / "vendor"  # git ignores all in it but declarations
+DIST = STATIC / "dist"
 NPM_TIMEOUT = 120  # seconds
 
 ConfigSettings = dict[str, Any] | None
 
 
 class BundleError(Exception):
-    """Why the libraries could not be bundled: cause; remedy."""
+    """Why npm could not make the files: cause; remedy."""
 
 
 def build_sdist(sdist_directory: str, config_settings: ConfigSettings = None) -> str:
-    """Build an sdist with the libraries in it, or exit with one sentence."""
-    bundle_or_exit()
-    return str(_setuptools().build_sdist(sdist_directory, config_settings))
+    """Build an sdist with all files in it, or exit with one sentence."""
+    with _dist_for_the_build():
+        bundle_or_exit(dist=True)
+        return str(_setuptools().build_sdist(sdist_directory, config_settings))
 
 
 def build_wheel(
@@ -47,10 +53,11 @@ def build_wheel(
     config_settings: ConfigSettings = None,
     metadata_directory: str | None = None,
 ) -> str:
-    """Build a wheel, without the libraries if they cannot be bundled."""
-    bundle_or_warn()
-    shutil.rmtree(ROOT / "build" / "lib", ignore_errors=True)  # else it would pack modules that were removed
-    return str(_setuptools().build_wheel(wheel_directory, config_settings, metadata_directory))
+    """Build a wheel, without the files that cannot be made."""
+    with _dist_for_the_build():
+        bundle_or_warn(dist=True)
+        shutil.rmtree(ROOT / "build" / "lib", ignore_errors=True)  # else it would pack what was removed
+        return str(_setuptools().build_wheel(wheel_directory, config_settings, metadata_directory))
 
 
 def build_editable(
@@ -58,8 +65,9 @@ def build_editable(
     config_settings: ConfigSettings = None,
     metadata_directory: str | None = None,
 ) -> str:
-    """Build an editable install, without the libraries if they cannot be bundled."""
+    """Build an editable install, without the libraries if they cannot be made."""
     bundle_or_warn()
+    shutil.rmtree(DIST, ignore_errors=True)
     return str(_setuptools().build_editable(wheel_directory, config_settings, metadata_directory))
 
 
@@ -77,47 +85,77 @@ def _setuptools() -> Any:
     return build_meta
 
 
-def bundle_or_exit(new: bool = False) -> None:
-    """Bundle the libraries, even if they are there, or exit with a sentence; `new` pins their files."""
+@contextmanager
+def _dist_for_the_build() -> Iterator[None]:
+    """Remove static/dist/ afterwards if it was not there before: a checkout serves its sources."""
+    was_there = DIST.exists()
     try:
-        contents = _bundled()
-        if new:
-            _pin(contents)
-        _write(contents)
+        yield
+    finally:
+        if not was_there:
+            shutil.rmtree(DIST, ignore_errors=True)
+
+
+def bundle_or_exit(dist: bool = False, new: bool = False) -> None:
+    """Make the libraries, and `dist`, even if they are there, or exit with a sentence; pin what is `new`."""
+    try:
+        bundle(dist, new)
     except BundleError as error:
-        sys.exit(f"chatproxy: cannot bundle the libraries of its page: {error}.")
+        sys.exit(f"chatproxy: cannot bundle its page and the libraries of that: {error}.")
 
 
-def bundle_or_warn() -> None:
-    """Bundle the libraries unless the pinned files are there; remove others and warn if that fails."""
-    if not _wrong({path.name: path.read_bytes() for path in _written()}):
+def bundle_or_warn(dist: bool = False) -> None:
+    """Make the libraries, and `dist`, unless they are there; if that fails, remove wrong ones and warn."""
+    has_libraries = _wrong_library(VENDOR) is None
+    if has_libraries and not (dist and _is_outdated(DIST)):
         return
     try:
-        _write(_bundled())
+        bundle(dist)
     except BundleError as error:
-        _remove()
-        _warn(
-            "chatproxy: building without the libraries of its page, so that messages show as plain text "
-            f"instead of Markdown: {error}."
-        )
+        shutil.rmtree(DIST, ignore_errors=True)
+        without = "bundles, so that its page loads in many small files"
+        if not has_libraries:
+            without = "the libraries of its page, so that messages show as plain text instead of Markdown"
+            _remove_libraries()
+        _warn(f"chatproxy: building without {without}: {error}.")
 
 
-def _bundled() -> dict[str, bytes]:
-    """Have npm install what is pinned, whose hashes it checks, and bundle it in a temporary folder.
+def bundle(dist: bool, new: bool = False) -> None:
+    """Have npm make the files, and put them into place. Raises BundleError, and then changes nothing."""
+    with TemporaryDirectory() as folder:
+        static = _made(Path(folder), dist)
+        if new:
+            lines = [f"{_sha512(path)}  {path.name}\n" for path in _libraries(static / "vendor")]
+            HASHES.write_text("".join(sorted(lines, key=lambda line: line.split()[1])), encoding="utf-8")
+        if wrong := _wrong_library(static / "vendor"):
+            raise BundleError(
+                f"the hash of {wrong} is not the one in bundle/vendor.sha512; if you have changed something "
+                "in bundle/, type `python build_backend.py pin`"
+            )
+        try:
+            _remove_libraries()
+            shutil.copytree(static / "vendor", VENDOR, dirs_exist_ok=True)
+            if dist:
+                shutil.rmtree(DIST, ignore_errors=True)
+                shutil.copytree(static / "dist", DIST)
+        except OSError as error:
+            raise BundleError(f"{error}; make that folder writable and repeat this command") from error
 
-    Returns the contents of the files by name. Raises BundleError.
-    """
+
+def _made(folder: Path, dist: bool) -> Path:
+    """Have npm install what is pinned, whose hashes it checks, and run it on a copy of static/."""
     npm = shutil.which("npm")
     if npm is None:
         raise BundleError("npm is not installed; install it and repeat this command")
-    with TemporaryDirectory() as folder:
-        work = Path(folder, "bundle")
-        shutil.copytree(BUNDLE, work, ignore=shutil.ignore_patterns("node_modules"))
-        vendor = Path(folder, "vendor")
-        vendor.mkdir()
-        _run(npm, "ci", "--ignore-scripts", "--no-audit", "--no-fund", "--fetch-retries=0", cwd=work)
-        _run(npm, "run", "vendor", "--", str(vendor), cwd=work)
-        return {path.name: path.read_bytes() for path in vendor.iterdir()}
+    work = shutil.copytree(BUNDLE, folder / "bundle", ignore=shutil.ignore_patterns("node_modules"))
+    static = shutil.copytree(STATIC, folder / "static", ignore=shutil.ignore_patterns("dist"))
+    for path in _libraries(static / "vendor"):
+        path.unlink()
+    _run(npm, "ci", "--ignore-scripts", "--no-audit", "--no-fund", "--fetch-retries=0", cwd=work)
+    _run(npm, "run", "vendor", "--", str(static / "vendor"), cwd=work)
+    if dist:
+        _run(npm, "run", "bundle", "--", str(static), cwd=work)
+    return static
 
 
 def _run(npm: str, *arguments: str, cwd: Path) -> None:
@@ -141,44 +179,38 @@ def _reason(done: subprocess.CompletedProcess[bytes]) -> str:
         return f"exit status {done.returncode}"
 
 
-def _pin(contents: dict[str, bytes]) -> None:
-    """Write the hashes of the files."""
-    lines = [f"{hashlib.sha512(contents[name]).hexdigest()}  {name}\n" for name in sorted(contents)]
-    HASHES.write_text("".join(lines), encoding="utf-8")
+def _libraries(vendor: Path) -> list[Path]:
+    """Return the files in a vendor folder that npm made: all but the declarations of types."""
+    return [path for path in vendor.glob("*") if not path.name.endswith(".d.ts")]
 
 
-def _wrong(contents: dict[str, bytes]) -> str | None:
-    """Return the name of a file that is not the pinned one, is not pinned, or is missing."""
-    lines = [line.split() for line in HASHES.read_text(encoding="utf-8").splitlines()]
-    pinned = {name: digest for digest, name in lines}
-    found = {name: hashlib.sha512(content).hexdigest() for name, content in contents.items()}
-    return min((name for name, _ in pinned.items() ^ found.items()), default=None)
-
-
-def _write(contents: dict[str, bytes]) -> None:
-    """Put the files into the vendor folder. Raises BundleError, before it writes, if a hash is wrong."""
-    if wrong := _wrong(contents):
-        raise BundleError(
-            f"the hash of {wrong} is not the one in bundle/vendor.sha512; if you have changed something in "
-            "bundle/, type `python build_backend.py pin`"
-        )
-    try:
-        _remove()
-        VENDOR.mkdir(exist_ok=True)
-        for name, content in contents.items():
-            (VENDOR / name).write_bytes(content)
-    except OSError as error:
-        raise BundleError(f"{error}; make that folder writable and repeat this command") from error
-
-
-def _written() -> list[Path]:
-    """Return the files in the vendor folder, but for the declarations of their types."""
-    return [path for path in VENDOR.glob("*") if not path.name.endswith(".d.ts")]
-
-
-def _remove() -> None:
-    for path in _written():
+def _remove_libraries() -> None:
+    for path in _libraries(VENDOR):
         path.unlink()
+
+
+def _wrong_library(vendor: Path) -> str | None:
+    """Return the name of a file that is not the pinned one, is not pinned, or is missing."""
+    found = {(path.name, _sha512(path)) for path in _libraries(vendor)}
+    return min((name for name, _ in _listed(HASHES) ^ found), default=None)
+
+
+def _is_outdated(dist: Path) -> bool:
+    """Return whether the bundles are missing, or were made of other sources than those that are there."""
+    try:
+        return any(_sha512(STATIC / name) != digest for name, digest in _listed(dist / "sources.sha512"))
+    except OSError:
+        return True
+
+
+def _listed(hashes: Path) -> set[tuple[str, str]]:
+    """Return the names and hashes in a file as `sha512sum` writes it."""
+    lines = hashes.read_text(encoding="utf-8").splitlines()
+    return {(name, digest) for digest, _, name in (line.partition("  ") for line in lines)}
+
+
+def _sha512(path: Path) -> str:
+    return hashlib.sha512(path.read_bytes()).hexdigest()
 
 
 def _warn(sentence: str) -> None:

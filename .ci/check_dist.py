@@ -1,11 +1,12 @@
 """Check what `make dist` built: `python .ci/check_dist.py dist`.
 
 The folder must hold one sdist and one wheel. Both must contain the package's files as git has them, plus
-the libraries of the page; the wheel must install into a fresh environment, and its command must start.
+what npm makes; the wheel must install into a fresh environment, and its command must start.
 """
 
 import json
 import os
+import re
 import subprocess
 import sys
 import tarfile
@@ -17,6 +18,12 @@ from typing import Final
 
 ROOT: Final = Path(__file__).resolve().parent.parent
 STATIC: Final = "chatproxy/static"
+BUNDLES: Final = {
+    f"{STATIC}/dist/{name}{encoded}"
+    for name in ("chat-interface.js", "docs/index.html", "page/index.html")
+    for encoded in ("", ".br", ".gz")
+} | {f"{STATIC}/dist/sources.sha512"}
+HASHED: Final = re.compile(rf"{STATIC}/dist/[\w-]+-[A-Z0-9]{{8}}\.(js|css)(\.br|\.gz)?$")
 BUILD_FILES: Final = {"LICENSE", "README.md", "build_backend.py", "pyproject.toml", "setup.cfg"}
 
 
@@ -25,7 +32,7 @@ def main(folder: Path) -> None:
     (sdist,) = folder.glob("*.tar.gz")
     (wheel,) = folder.glob("*.whl")
     version = json.loads((ROOT / STATIC / "package.json").read_text(encoding="utf-8"))["version"]
-    expected = git_files("chatproxy") | libraries()
+    expected = git_files("chatproxy") | libraries() | BUNDLES
     check_names(sdist, sdist_names(sdist, version), expected | BUILD_FILES | git_files("bundle"))
     check_names(wheel, wheel_names(wheel, version), expected)
     check_command(wheel, version)
@@ -65,7 +72,7 @@ def wheel_names(wheel: Path, version: str) -> set[str]:
 
 def check_names(archive: Path, names: set[str], expected: set[str]) -> None:
     """Exit if a name is missing, or if the package has a file that it should not have."""
-    packaged = {name for name in names if name.startswith("chatproxy/")}
+    packaged = {name for name in names if name.startswith("chatproxy/") and not HASHED.search(name)}
     for wrong, files in (("lacks", expected - names), ("should not contain", packaged - expected)):
         if files:
             sys.exit(f"{archive.name} {wrong} {', '.join(sorted(files))}")

@@ -1,4 +1,4 @@
-"""The build: a release contains the libraries or fails; an installation may do without them.
+"""The build: a release contains what npm makes, or fails; an installation may do without.
 
 Each test builds a copy of the checkout in a temporary folder, with a PATH on which there is no npm, or one
 that this module writes.
@@ -30,8 +30,33 @@ DECLARATIONS: Final = f"{STATIC}/vendor/marked.d.ts"
 
 RELEASE: Final = ["build_backend.py"]
 INSTALL: Final = ["-c", "import build_backend; build_backend.bundle_or_warn()"]
-FAILS: Final = "chatproxy: cannot bundle the libraries of its page: "
+FAILS: Final = "chatproxy: cannot bundle its page and the libraries of that: "
 WARNS: Final = "chatproxy: building without the libraries of its page, so that messages show as plain text "
+
+SLOWER: Final = "chatproxy: building without bundles, so that its page loads in many small files: npm is not"
+
+# What `npm run` does in these tests: it writes libraries, or bundles that are made of one source.
+SCRIPTS: Final = """
+import hashlib, pathlib, sys
+script, folder = sys.argv[-3], pathlib.Path(sys.argv[-1])
+if script == "vendor":
+    for name, content in FILES.items():
+        (folder / name).write_text(content)
+if script == "bundle":
+    digest = hashlib.sha512((folder / SOURCE).read_bytes()).hexdigest()
+    for name in BUNDLES:
+        path = folder / "dist" / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(f"{digest}  {SOURCE}\\n")
+"""
+SOURCE: Final = "chat-client.js"
+PAGES: Final = ("chat-interface.js", "docs/index.html", "page/index.html")
+BUNDLES: Final = (
+    "sources.sha512",
+    "page-ABCD2345.js",
+    *(f"{page}{encoded}" for page in PAGES for encoded in ("", ".br", ".gz")),
+)
+PAGE: Final = f"{STATIC}/dist/page/index.html"
 
 # Runs a command on a terminal of its own, and shows what is written to it.
 ON_A_TERMINAL: Final = "import os, pty, sys; sys.exit(os.waitstatus_to_exitcode(pty.spawn(sys.argv[1:])))"
@@ -58,6 +83,7 @@ def checkout(tmp_path: Path) -> Path:
             )
         else:
             shutil.copy(source, folder)
+    shutil.rmtree(folder / STATIC / "dist", ignore_errors=True)
     for path in (folder / STATIC / "vendor").iterdir():
         if path.suffix != ".ts":
             path.unlink()
@@ -80,15 +106,12 @@ def pin(checkout: Path, version: str) -> None:
 
 
 def npm(path: Path, files: dict[str, str] | None = None, says: str = "", status: int = 0) -> None:
-    """Put an npm on the PATH that installs nothing and bundles these files."""
+    """Put an npm on the PATH that installs nothing and makes these libraries."""
     script = path / "npm"
     script.write_text(
         f"#!{sys.executable}\n"
-        "import pathlib, sys\n"
-        "if 'run' in sys.argv:\n"
-        "    folder = pathlib.Path(sys.argv[sys.argv.index('--') + 1])\n"
-        f"    for name, content in {files or {}}.items():\n"
-        "        (folder / name).write_text(content)\n"
+        f"FILES, SOURCE, BUNDLES = {files or {}}, {SOURCE!r}, {BUNDLES}\n"
+        f"{SCRIPTS}\n"
         f"print({says!r})\n"
         f"sys.exit({status})\n"
     )
@@ -293,7 +316,7 @@ def test_pip_installs_a_checkout_without_npm_and_the_terminal_shows_the_warning(
     left_over.touch()
     names, said = wheel(checkout, path, checkout, on_terminal=True)
     assert f"{STATIC}/chat-client.js" in names
-    assert not {MODULE, "chatproxy/moved.py"} & names
+    assert not {MODULE, PAGE, "chatproxy/moved.py"} & names
     assert said.count(WARNS) == 1
 
 
@@ -307,16 +330,42 @@ def test_the_sdist_is_not_built_without_npm(checkout: Path, path: Path) -> None:
 
 
 @pytest.mark.slow
-def test_the_sdist_brings_the_libraries_to_those_without_npm(checkout: Path, path: Path) -> None:
+def test_the_sdist_brings_all_to_those_without_npm(checkout: Path, path: Path) -> None:
     npm(path, bundled("1.2.3"))
     done = python(checkout, path, "-m", "build", "--sdist")
     assert done.returncode == 0, done.stderr
     (path / "npm").unlink()
     (sdist,) = checkout.glob("dist/*.tar.gz")
     names, said = wheel(checkout, path, sdist, on_terminal=True)
-    assert {MODULE, LICENCE, f"{STATIC}/package.json", f"{STATIC}/types.d.ts"} <= names
+    assert {MODULE, LICENCE, PAGE, f"{STATIC}/package.json", f"{STATIC}/types.d.ts"} <= names
     assert not [name for name in names if name.startswith(("build_backend", "bundle/"))]
-    assert "libraries" not in said
+    assert "building without" not in said
+
+
+@pytest.mark.slow
+def test_a_checkout_is_bundled_for_the_wheel_only(checkout: Path, path: Path) -> None:
+    npm(path, bundled("1.2.3"))
+    names, _ = wheel(checkout, path, checkout)
+    assert {MODULE, PAGE, f"{STATIC}/dist/page-ABCD2345.js", f"{STATIC}/page/page.js"} <= names
+    assert not (checkout / STATIC / "dist").exists()
+
+
+@pytest.mark.slow
+def test_bundles_of_other_sources_are_left_out(checkout: Path, path: Path) -> None:
+    """As of an sdist that somebody has patched."""
+    npm(path, bundled("1.2.3"))
+    assert python(checkout, path, "-c", "import build_backend; build_backend.bundle(True)").returncode == 0
+    (path / "npm").unlink()
+    names, said = wheel(checkout, path, checkout, on_terminal=True)
+    assert PAGE in names
+    assert "building without" not in said
+    with (checkout / STATIC / SOURCE).open("a") as source:
+        source.write("// patched\n")
+    shutil.rmtree(path.parent / "wheels")
+    names, said = wheel(checkout, path, checkout, on_terminal=True)
+    assert MODULE in names
+    assert not [name for name in names if "/dist/" in name]
+    assert said.count(SLOWER) == 1
 
 
 @pytest.mark.slow
@@ -330,7 +379,7 @@ def test_an_sdist_with_a_changed_file_installs_without_it(checkout: Path, path: 
     (source,) = (checkout / "unpacked").iterdir()
     (source / MODULE).write_text("alert(1)")
     names, said = wheel(checkout, path, source, on_terminal=True)
-    assert MODULE not in names
+    assert not {MODULE, PAGE} & names
     assert said.count(WARNS) == 1
 
 

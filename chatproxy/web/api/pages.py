@@ -1,5 +1,11 @@
-"""The pages at `/` and `/docs`, and `static/`: the files that they and embedding pages load."""
+"""The pages at `/` and `/docs`, and `static/`: the files that they and embedding pages load.
 
+What the build bundled is in `static/dist/`. A file there with the path of a source is served in its place. It
+names others, which have the hash of their content in their names, and never change. A checkout has none.
+"""
+
+import hashlib
+import re
 from pathlib import Path
 from typing import Final
 
@@ -21,10 +27,12 @@ MEDIA_TYPES: Final = {
     ".svg": "image/svg+xml",
     ".ts": "text/plain; charset=utf-8",  # declarations, for editors
 }
-# By path in a URL. Only these files are served, so no path leads out of the folder.
-FILES: Final = {
+_FOUND: Final = {
     path.relative_to(FOLDER).as_posix(): path for path in FOLDER.rglob("*.*") if path.suffix in MEDIA_TYPES
 }
+# By path in a URL. Only these files are served, so no path leads out of the folder.
+FILES: Final = {name: _FOUND.get(f"dist/{name}", path) for name, path in _FOUND.items()}
+HASHED: Final = re.compile(r"dist/[\w-]+-[0-9A-Z]{8}\.(css|js)")
 # Scripts, styles, images and requests only from chatproxy itself; `blob:` is for images about to be sent.
 PAGE_POLICY: Final = "; ".join(
     (
@@ -39,10 +47,9 @@ PAGE_POLICY: Final = "; ".join(
         "require-trusted-types-for 'script'",
     )
 )
-FILE_HEADERS: Final = {
-    "Cache-Control": "no-cache",  # cached, but revalidated each time, so that a new version is seen at once
-    "Content-Security-Policy": PAGE_POLICY,
-}
+REVALIDATED: Final = {"Cache-Control": "no-cache"}  # cached, but a new version is seen at once
+IMMUTABLE: Final = {"Cache-Control": "public, max-age=31536000, immutable"}
+BY_ENCODING: Final = {"Vary": "Accept-Encoding"}
 
 HTML: Final = {"text/html": str}
 
@@ -57,8 +64,8 @@ HTML: Final = {"text/html": str}
 async def page(request: web.Request) -> web.StreamResponse:
     """Return the chat page, or to clients of Ollama what it says at this address, by which they know it."""
     is_page = "text/html" in request.headers.get("Accept", "").lower() or not request.app[CONFIG].passthrough
-    response = _file("page/index.html") if is_page else web.Response(text="Ollama is running")
-    response.headers["Vary"] = "Accept"
+    response = _file(request, "page/index.html") if is_page else web.Response(text="Ollama is running")
+    response.headers.add("Vary", "Accept")
     return response
 
 
@@ -71,7 +78,7 @@ async def page(request: web.Request) -> web.StreamResponse:
 )
 async def docs(request: web.Request) -> web.StreamResponse:
     """Return the API reference page."""
-    return _file("docs/index.html")
+    return _file(request, "docs/index.html")
 
 
 @routes.get("", name=MOUNT)
@@ -97,9 +104,30 @@ async def file(request: web.Request) -> web.StreamResponse:
     name = request.match_info["path"]
     if name not in FILES:
         raise ChatError("not_found", f"There is no file {name[:200]} here.")
-    return _file(name)
+    return _file(request, name)
 
 
-def _file(name: str) -> web.StreamResponse:
+def _file(request: web.Request, name: str) -> web.StreamResponse:
     path = FILES[name]
-    return web.FileResponse(path, headers={**FILE_HEADERS, "Content-Type": MEDIA_TYPES[path.suffix]})
+    headers = {"Content-Type": MEDIA_TYPES[path.suffix], "Content-Security-Policy": PAGE_POLICY}
+    if HASHED.fullmatch(name):
+        return web.FileResponse(path, headers=headers | IMMUTABLE | BY_ENCODING)
+    if path is not _FOUND[name]:
+        return _instead(request, path, headers | REVALIDATED | BY_ENCODING)
+    return web.FileResponse(path, headers=headers | REVALIDATED)
+
+
+def _instead(request: web.Request, path: Path, headers: dict[str, str]) -> web.Response:
+    """Return what is served in place of a source.
+
+    Between two versions, only the hashes in it differ. Size and time, of which aiohttp makes tags, may not.
+    """
+    if "gzip" in request.headers.get("Accept-Encoding", "").lower():
+        path = path.with_name(f"{path.name}.gz")
+        headers["Content-Encoding"] = "gzip"
+    body = path.read_bytes()
+    tag = hashlib.sha256(body).hexdigest()[:16]
+    headers["ETag"] = f'"{tag}"'
+    if tag in {each.value for each in request.if_none_match or ()}:
+        return web.Response(status=304, headers=headers)
+    return web.Response(body=body, headers=headers)
