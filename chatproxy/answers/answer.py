@@ -181,6 +181,7 @@ class Answer:
         self.unattended = unattended
         self.progress = Progress("waiting")
         self.subscribers: set[Subscriber] = set()
+        self._expected_until = 0.0  # on `clock`, until when one who left has said to be back
         self.ended = False  # whether subscribers may be sent the outcome
         self.released_at: float | None = None  # on `clock`, since when only its readers hold it
         self.when_released: Callable[[Answer], None] = lambda answer: None
@@ -222,8 +223,13 @@ class Answer:
 
     @property
     def watched(self) -> bool:
-        """Whether a subscriber is still connected."""
-        return any(not subscriber.gone for subscriber in self.subscribers)
+        """Whether a subscriber is connected, or expected."""
+        present = any(not subscriber.gone for subscriber in self.subscribers)
+        return present or clock.now() < self._expected_until
+
+    def expect(self, seconds: float) -> None:
+        """Regard the answer as watched for so long: a subscriber may leave, and will be back by then."""
+        self._expected_until = max(self._expected_until, clock.now() + seconds)
 
     @contextmanager
     def subscribed_by(self, subscriber: Subscriber) -> Iterator[None]:

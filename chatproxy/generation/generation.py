@@ -235,10 +235,10 @@ class Generation:
         self._send_status()
 
     def _check_subscribers(self) -> None:
-        gone = [subscriber for subscriber in self.answer.subscribers if subscriber.gone]
-        for subscriber in gone:
-            subscriber.fall_behind()
-        if len(gone) < len(self.answer.subscribers):
+        for subscriber in self.answer.subscribers:
+            if subscriber.gone:
+                subscriber.fall_behind()
+        if self.answer.watched:
             self._unwatched = None
             return
         now = clock.now()

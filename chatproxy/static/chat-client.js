@@ -13,6 +13,24 @@ export { ChatError } from "./client/chat-error.js";
  */
 export const createChatClient = (options) => {
   const http = new Http(options ?? {});
+  /** @type {Set<AnswerStream>} */
+  const watched = new Set();
+
+  /**
+   * Start watching, and return the promise that is also the iterable of events.
+   *
+   * @param {AnswerStream} stream
+   */
+  const watch = (stream) => {
+    watched.add(stream);
+    const ended = stream.watch().finally(() => watched.delete(stream));
+    ended.catch(() => {}); // callers that only iterate get the `error` event instead
+    return Object.assign(ended, {
+      cancel: () => stream.cancel(),
+      [Symbol.asyncIterator]: () => stream.events[Symbol.asyncIterator](),
+    });
+  };
+
   return {
     baseUrl: http.baseUrl,
 
@@ -28,7 +46,7 @@ export const createChatClient = (options) => {
       const post = { endpoint: "messages", body: requestBody(request) };
       const stream = new AnswerStream(http, sessionId, post, {}, request.signal);
       await stream.watch();
-      return /** @type {import("./types.js").WholeAnswer} */ (stream.wholeAnswer);
+      return stream.whole;
     },
 
     sessions: {
@@ -50,7 +68,13 @@ export const createChatClient = (options) => {
       versions: (id, messageId, { signal, ...query } = {}) =>
         http.json("GET", `${sessionPath(id)}/messages/${messageId}/versions`, { query, signal }),
       delete: (id, messageId) => http.json("DELETE", `${sessionPath(id)}/messages/${messageId}`),
-      cancel: (id, messageId) => http.json("POST", `${sessionPath(id)}/messages/${messageId}/cancel`),
+      cancel: (id, messageId) => {
+        const own = [...watched].filter((stream) => stream.isOf(id, messageId));
+        const goOn = own.map((stream) => stream.pause());
+        return /** @type {Promise<import("./types.js").Message>} */ (
+          http.json("POST", `${sessionPath(id)}/messages/${messageId}/cancel`)
+        ).finally(() => goOn.forEach((act) => act()));
+      },
       image: async (id, messageId, number, { signal } = {}) => {
         const path = `${sessionPath(id)}/messages/${messageId}/images/${number}`;
         return (await http.request("GET", path, { signal })).blob();
@@ -97,17 +121,3 @@ const requestBody = ({ signal: _, ...fields }) => ({
   ...fields,
   clientMessageId: fields.clientMessageId ?? newMessageId(),
 });
-
-/**
- * Start watching, and return the promise that is also the iterable of events.
- *
- * @param {AnswerStream} stream
- */
-const watch = (stream) => {
-  const ended = stream.watch();
-  ended.catch(() => {}); // callers that only iterate get the `error` event instead
-  return Object.assign(ended, {
-    cancel: () => stream.cancel(),
-    [Symbol.asyncIterator]: () => stream.events[Symbol.asyncIterator](),
-  });
-};

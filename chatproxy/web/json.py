@@ -198,11 +198,19 @@ def position(request: web.Request, name: str, noun: str) -> int:
 
 def limit(request: web.Request, default: int) -> int:
     """Return `?limit=`, or `default` if it is absent or empty. Raises `invalid`."""
-    text = request.query.get("limit", "")
+    return whole_number(request, "limit", most=MAX_PAGE, default=default)
+
+
+def whole_number(request: web.Request, name: str, *, most: int, default: int) -> int:
+    """Return a number of the query from 1 to `most`, or `default` if it is absent or empty.
+
+    Raises `invalid`.
+    """
+    text = request.query.get(name, "")
     if not text:
         return default
-    if not _ID.fullmatch(text) or int(text) > MAX_PAGE:
-        raise ChatError("invalid", f"limit must be a whole number from 1 to {MAX_PAGE}.", field="limit")
+    if not _ID.fullmatch(text) or int(text) > most:
+        raise ChatError("invalid", f"{name} must be a whole number from 1 to {most}.", field=name)
     return int(text)
 
 

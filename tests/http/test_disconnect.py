@@ -101,6 +101,42 @@ async def outlasted(client: Client, stays: float) -> float:
     return monotonic() - since
 
 
+async def test_a_reader_who_will_be_back_keeps_the_answer_for_so_long(serve: Serve, fake: FakeOllama) -> None:
+    gate = held_back(fake)
+    client = await serve(disconnect_grace_seconds=0)
+    session = await client.new_session()
+    async with client.sending(session) as first:
+        await first.has("One two")
+        for away in (60, 1):
+            async with client.resuming(session, first.answer_id, away=away) as second:
+                await second.until("status")
+        first.response.close()
+    await asyncio.sleep(LONGER)
+    gate.open()
+    assert await ended(client, session) == ("complete", "One two three")
+
+
+async def test_one_who_is_not_back_in_time_counts_no_longer(serve: Serve, fake: FakeOllama) -> None:
+    held_back(fake)
+    client = await serve(disconnect_grace_seconds=0)
+    session = await client.new_session()
+    async with client.sending(session) as first:
+        await first.has("One two")
+        async with client.resuming(session, first.answer_id, away=1) as second:
+            await second.until("status")
+    await stopped(fake)
+    assert await ended(client, session) == ("cancelled", "One two")
+
+
+@pytest.mark.parametrize("away", ["0", "121", "-1", "1.5", "x"])
+async def test_how_long_one_is_away_has_a_bound(client: Client, away: str) -> None:
+    session = await client.new_session()
+    answer_id = (await client.ask(session)).answer_id
+    path = f"/api/chat/sessions/{session}/messages/{answer_id}/stream?away={away}"
+    refusal = await client.call("GET", path, status=422)
+    assert (refusal["code"], refusal["field"]) == ("invalid", "away")
+
+
 @pytest.mark.slow
 async def test_a_reader_who_returns_within_the_grace_keeps_the_answer(serve: Serve, fake: FakeOllama) -> None:
     gate = held_back(fake)

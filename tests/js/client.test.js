@@ -406,8 +406,7 @@ const nextOf = async (answer, type) => {
 };
 
 test("cancel() cancels on the server, and onComplete is called with the text so far", async () => {
-  const { response, push } = openStream(start, chunk("a", "0.1"));
-  const server = fakeServer(response, () => (push(cancelled), json({})));
+  const server = fakeServer(stream([start, chunk("a", "0.1")], { hang: true }), json({}), stream([start, cancelled]));
   const recorded = recorder();
   const answer = client(server).sendMessageStream("s", { message: "Hi" }, ...recorded.callbacks);
   await nextOf(answer, "chunk");
@@ -416,7 +415,23 @@ test("cancel() cancels on the server, and onComplete is called with the text so 
   assert.equal(server.requests[1].path, "/api/chat/sessions/s/messages/2/cancel");
   assert.deepEqual(recorded.calls, [["chunk", "a"], ["complete", "a", 2, sources]]);
   await answer.cancel();
-  assert.equal(server.requests.length, 2);
+  assert.equal(server.requests.length, 3);
+});
+
+test("cancelling lets go of the answer's connections first, and goes on even if it fails", async () => {
+  const order = [];
+  const hanging = () => new Response(new ReadableStream({
+    start: (controller) => controller.enqueue(new TextEncoder().encode(`data: ${JSON.stringify(start)}\n\n`)),
+    cancel: () => void order.push("closed"),
+  }), { headers: { "Content-Type": "text/event-stream" } });
+  const refuse = () => (order.push("cancel"), errorResponse(500, { error: "No.", code: "internal" }));
+  const server = fakeServer(hanging, hanging, refuse, () => stream([start, done("a")]), () => stream([start, done("a")]));
+  const chat = client(server);
+  const answers = [chat.sendMessageStream("s", { message: "Hi" }), chat.resume("s", 2)];
+  await Promise.all(answers.map((answer) => nextOf(answer, "start")));
+  await assert.rejects(chat.messages.cancel("s", 2), { code: "internal" });
+  assert.deepEqual(order, ["closed", "closed", "cancel"]);
+  for (const answer of answers) assert.equal((await answer).fullResponse, "a");
 });
 
 test("cancel() before `start` takes effect with `start`", async () => {

@@ -147,9 +147,12 @@ class Client:
             yield stream
 
     @asynccontextmanager
-    async def resuming(self, session: str, message: int, after: str | None = None) -> AsyncIterator[Stream]:
+    async def resuming(
+        self, session: str, message: int, after: str | None = None, **query: Any
+    ) -> AsyncIterator[Stream]:
         path = f"/api/chat/sessions/{session}/messages/{message}/stream"
-        async with self.stream("GET", path, params={} if after is None else {"after": after}) as stream:
+        params = query if after is None else {"after": after, **query}
+        async with self.stream("GET", path, params=params) as stream:
             yield stream
 
     async def ask(self, session: str, message: str = "Hello", **body: Any) -> Stream:

@@ -4,11 +4,15 @@
 // to whatever the first post began. After it, the client resumes at the last cursor. The caller sees one
 // unbroken stream, as the server's contract describes it: `start` once, each character and each warning once,
 // one terminal event.
+//
+// With a permit, it stays connected. Without one, it looks: every LOOK_EVERY, it is connected until it has
+// caught up with the answer.
 
 import { createParser } from "../sse.js";
 import { retryDelay } from "./backoff.js";
 import { aborted, ChatError, connectionLost } from "./chat-error.js";
 import { EventLog } from "./event-log.js";
+import { takePermit, takeTurn } from "./permits.js";
 import { TextCursor } from "./text-cursor.js";
 
 /**
@@ -17,6 +21,7 @@ import { TextCursor } from "./text-cursor.js";
  * @typedef {import("../types.js").DoneEvent} DoneEvent
  * @typedef {import("../types.js").ErrorEvent} ErrorEvent
  * @typedef {import("../types.js").StartEvent} StartEvent
+ * @typedef {import("../types.js").StatusEvent} StatusEvent
  * @typedef {import("../types.js").WarningEvent} WarningEvent
  * @typedef {import("../types.js").ThinkingEvent | import("../types.js").ChunkEvent} TextEvent
  * @typedef {import("../types.js").WholeAnswer} WholeAnswer
@@ -30,12 +35,12 @@ import { TextCursor } from "./text-cursor.js";
 
 const SILENCE = 60_000; // ms without a byte that count as a broken connection; heartbeats come every 10 s
 const STABLE = 5_000; // ms that a connection has to hold for its end not to count as a failure in a row
+const LOOK_EVERY = 2_000; // ms
+const AWAY = 90; // s until the next look at the latest: timers of hidden pages may run once a minute
 const UNEXPECTED = "This address does not answer as a chat server does; check it.";
 const LONGEST_EVENT = 16 * 1024 * 1024; // characters; `done` repeats the whole answer, which is far shorter
 
 export class AnswerStream {
-  /** @type {WholeAnswer | undefined} the answer as one object, if the server sent JSON */
-  wholeAnswer;
   events = new EventLog();
   #http;
   #sessionId;
@@ -51,13 +56,19 @@ export class AnswerStream {
   #messageId;
   #cursor;
   #beganMidway; // at the caller's cursor; only the caller knows the text before it
-  #warnings = new Set(); // the keys of those passed on
+  /** @type {Map<string, import("../types.js").Notice>} those passed on */
+  #warnings = new Map();
   /** @type {DoneEvent | ErrorEvent | undefined} */
   #terminal;
   /** @type {ChatError | undefined} the cause, if the terminal event is `error` */
   #error;
   #cancelling = false;
+  #cancelSent = false;
   #endDelay = () => {};
+  #paused = Promise.resolve(); // while this waits, nothing connects
+  #leaving = false; // the connection is to be given up once the answer can be gone on with
+  #left = false; // it has been
+  #close = () => {};
 
   /**
    * @param {Http} http
@@ -88,6 +99,24 @@ export class AnswerStream {
     return this.#settle(terminal);
   }
 
+  /** @param {string} sessionId @param {number} messageId */
+  isOf(sessionId, messageId) {
+    return this.#sessionId === sessionId && this.#messageId === messageId;
+  }
+
+  /**
+   * Give up the connection, which the browser may need for a request, until the returned function is called.
+   */
+  pause() {
+    let goOn = () => {};
+    this.#paused = new Promise((resolve) => (goOn = resolve));
+    this.#leave();
+    return () => {
+      goOn();
+      this.#endDelay();
+    };
+  }
+
   /** Stop the answer itself, for all readers; `done` then has the finishReason `cancelled`. */
   async cancel() {
     if (this.#terminal !== undefined || this.#cancelling) return;
@@ -103,23 +132,49 @@ export class AnswerStream {
   // -- connections
 
   async #connectUntilEnd() {
-    for (let failures = 0; this.#terminal === undefined; failures++) {
+    let failures = 0;
+    let permit = await this.#takePermit(0);
+    while (this.#terminal === undefined) {
       const opened = Date.now();
       const lengthBefore = this.#textLength();
+      const looked = permit === null && this.#messageId !== null;
       try {
-        await this.#connect();
+        await this.#connect(permit);
       } catch (error) {
-        if (this.#textLength() > lengthBefore || Date.now() - opened > STABLE) failures = 0;
-        await this.#waitOrFail(this.#asChatError(error), failures);
+        if (this.#left || this.#textLength() > lengthBefore || Date.now() - opened > STABLE) failures = 0;
+        if (!this.#left) await this.#waitOrFail(this.#asChatError(error), failures++);
       }
+      if (this.#left) {
+        permit?.release();
+        permit = null;
+      }
+      await this.#paused;
+      if (looked && this.#terminal === undefined) permit = await this.#takePermit(LOOK_EVERY);
     }
+    permit?.release();
     return this.#terminal;
   }
 
-  /** @returns {Promise<void>} */
-  async #connect() {
-    const response = await this.#open();
-    if (response.status === 204) return this.#readTerminalEvent();
+  /** @param {number} ms */
+  #takePermit(ms) {
+    const wait = new AbortController();
+    this.#endDelay = () => wait.abort();
+    if (this.#connection.signal.aborted) wait.abort();
+    return takePermit(this.#http.baseUrl, ms, wait.signal);
+  }
+
+  /**
+   * Connect, and return at the end of the answer; throw if the connection ends before, or is given up.
+   *
+   * @param {import("./permits.js").Permit | null} permit
+   * @returns {Promise<void>}
+   */
+  async #connect(permit) {
+    this.#leaving = permit?.wanted ?? true;
+    this.#left = false;
+    if (permit) permit.onwanted = () => this.#leave();
+    const response = await this.#open(permit === null);
+    if (response.status === 204) return this.#readTerminalEvent(permit);
     const type = response.headers.get("Content-Type") ?? "";
     if (type.startsWith("application/json")) await this.#readJSON(response);
     else if (type.startsWith("text/event-stream") && response.body) await this.#readStream(response.body);
@@ -127,27 +182,70 @@ export class AnswerStream {
     if (this.#terminal === undefined) throw connectionLost();
   }
 
-  #open() {
+  /** Give up the connection, as soon as the answer has begun. */
+  #leave() {
+    this.#leaving = true;
+    if (this.#messageId !== null) this.#close();
+  }
+
+  /** @param {boolean} looking */
+  #open(looking) {
     const { signal } = this.#connection;
     if (this.#messageId !== null) {
       const path = `${this.#sessionPath}/messages/${this.#messageId}/stream`;
-      return this.#http.request("GET", path, { query: { after: this.#cursor || null }, signal });
+      const query = { after: this.#cursor || null, away: looking ? AWAY : null };
+      return this.#http.request("GET", path, { query, signal });
     }
-    const { endpoint, body } = /** @type {Post} */ (this.#post);
-    return this.#http.request("POST", `${this.#sessionPath}/${endpoint}`, { json: body, signal });
+    return this.#send(/** @type {Post} */ (this.#post));
   }
 
-  /** The cursor is at the end of the answer (204): read it once more, only for its terminal event. */
-  #readTerminalEvent() {
+  /**
+   * Post the message. If the response may come as late as the end of the answer (JSON), and the connection is to
+   * be given up, find out whether the answer has begun.
+   *
+   * @param {Post} post
+   */
+  async #send({ endpoint, body }) {
+    const { signal } = this.#connection;
+    const attempt = new AbortController();
+    signal.addEventListener("abort", () => attempt.abort(), { signal: attempt.signal });
+    if (signal.aborted) attempt.abort();
+    this.#close = () => {
+      this.#left = true;
+      attempt.abort();
+    };
+    const endTurn = this.#leaving ? await takeTurn(this.#http.baseUrl, attempt.signal) : () => {};
+    const asking = setInterval(() => this.#leaving && this.#findBegun(), LOOK_EVERY);
+    try {
+      const path = `${this.#sessionPath}/${endpoint}`;
+      return await this.#http.request("POST", path, { json: body, signal: attempt.signal });
+    } finally {
+      clearInterval(asking);
+      endTurn();
+    }
+  }
+
+  async #findBegun() {
+    const id = await this.#findAnswerId().catch(() => null);
+    if (id === null || !this.#leaving) return;
+    this.#messageId ??= id;
+    this.#close();
+  }
+
+  /**
+   * The cursor is at the end of the answer (204): read it once more, only for its terminal event.
+   *
+   * @param {import("./permits.js").Permit | null} permit
+   */
+  #readTerminalEvent(permit) {
     this.#cursor = null;
     this.#text.skipAll();
-    return this.#connect();
+    return this.#connect(permit);
   }
 
   /** @param {Response} response */
   async #readJSON(response) {
     const answer = /** @type {WholeAnswer} */ (await response.json());
-    this.wholeAnswer = answer;
     for (const event of eventsOf(answer, this.#sessionId)) this.#handle(event);
   }
 
@@ -155,6 +253,10 @@ export class AnswerStream {
   async #readStream(body) {
     const reader = body.getReader();
     const close = () => void reader.cancel().catch(() => {});
+    this.#close = () => {
+      this.#left = true;
+      close();
+    };
     const onError = (/** @type {import("../sse.js").ParseError} */ { type }) => {
       if (type !== "max-buffer-size-exceeded") return; // a field of a later version, say
       const message = "This address sends more than a chat server's answer can be; check it.";
@@ -162,7 +264,7 @@ export class AnswerStream {
     };
     const options = { onError, maxBufferSize: LONGEST_EVENT };
     const parser = createParser(({ data }) => this.#handle(JSON.parse(data)), options);
-    while (this.#terminal === undefined) {
+    while (this.#terminal === undefined && !this.#left) {
       const silence = setTimeout(close, SILENCE);
       const { done, value } = await reader.read().finally(() => clearTimeout(silence));
       if (done) return;
@@ -220,7 +322,7 @@ export class AnswerStream {
     else if (event.type === "thinking") this.#addText("thinking", event);
     else if (event.type === "chunk") this.#addText("content", event);
     else if (event.type === "warning") this.#addWarning(event);
-    else if (event.type === "status") this.events.push(event);
+    else if (event.type === "status") this.#handleStatus(event);
     else if (event.type === "done") this.#terminal = event;
     else if (event.type === "error") this.#fail(new ChatError(event.error, event.code, event), event);
     // other types come from a later version of the server
@@ -233,6 +335,12 @@ export class AnswerStream {
     this.#start ??= event;
     this.#messageId = event.assistantMessageId;
     if (this.#cancelling) this.#cancelMessage(this.#messageId).catch(() => this.#endAsCancelled());
+  }
+
+  /** The first one of a connection says that it has brought all there is. @param {StatusEvent} event */
+  #handleStatus(event) {
+    this.events.push(event);
+    if (this.#leaving) this.#close();
   }
 
   /**
@@ -262,9 +370,10 @@ export class AnswerStream {
    * @param {WarningEvent} event
    */
   #addWarning(event) {
-    const key = `${event.code} ${event.message}`;
+    const { code, message } = event;
+    const key = `${code} ${message}`;
     if (!this.#warnings.has(key)) this.events.push(event);
-    this.#warnings.add(key);
+    this.#warnings.set(key, { code, message });
   }
 
   #textLength() {
@@ -320,13 +429,31 @@ export class AnswerStream {
     return undefined;
   }
 
+  /**
+   * The answer as one object, after its end.
+   *
+   * @returns {WholeAnswer}
+   */
+  get whole() {
+    const { assistantMessageId, fullResponse, sources, model, finishReason, usage } =
+      /** @type {DoneEvent & {assistantMessageId: number}} */ (this.#terminal);
+    const { userMessageId = null, modelReason = null } = this.#start ?? {};
+    const { thinking } = this.#text;
+    const warnings = [...this.#warnings.values()];
+    const ids = { userMessageId, assistantMessageId };
+    return { ...ids, fullResponse, thinking, sources, warnings, model, modelReason, finishReason, usage };
+  }
+
   // -- cancelling
 
   /** @param {number | null} messageId null if it is not known yet; `start` brings it, and then cancels */
   async #cancelMessage(messageId) {
-    if (messageId !== null) {
-      await this.#http.json("POST", `${this.#sessionPath}/messages/${messageId}/cancel`);
-    }
+    if (messageId === null || this.#cancelSent) return;
+    this.#cancelSent = true;
+    const goOn = this.pause();
+    await this.#http
+      .json("POST", `${this.#sessionPath}/messages/${messageId}/cancel`)
+      .finally(goOn);
   }
 
   /**

@@ -22,6 +22,7 @@ from chatproxy.web.json import (
     limit,
     position,
     row_id,
+    whole_number,
 )
 from chatproxy.web.keys import CHAT, CONFIG, STORE
 from chatproxy.web.operation import GATEWAY_ERRORS, JSON, operation
@@ -56,6 +57,16 @@ After = Annotated[
     Meta(
         pattern=r"^([0-9]{1,15}\.[0-9]{1,15}(\.end)?)?$",
         description="The cursor of the last event that had one. Absent or empty: from the beginning.",
+    ),
+]
+
+MAX_AWAY: Final = 120  # seconds
+Away = Annotated[
+    int,
+    Meta(
+        ge=1,
+        le=MAX_AWAY,
+        description="Seconds within which the client will be back; until then it counts as a subscriber.",
     ),
 ]
 
@@ -204,15 +215,16 @@ async def image(request: web.Request) -> web.StreamResponse:
     "resumeMessageStream",
     "Stream an answer, live or stored, from a cursor. Returns 204 if nothing is left to send.",
     tag="messages",
-    query={"after": After},
+    query={"after": After, "away": Away},
     headers={"Last-Event-ID": After},
     answers={200: STREAM, 204: None},
-    errors=("invalid_cursor", "too_many_subscribers"),
+    errors=("invalid", "invalid_cursor", "too_many_subscribers"),
 )
 async def resume(request: web.Request) -> web.StreamResponse:
-    after = _cursor(request)
+    after, away = _cursor(request), whole_number(request, "away", most=MAX_AWAY, default=0)
     session = await session_of(request)
     answer = await request.app[CHAT].transcript.answer(session, row_id(request, "mid", "message"))
+    answer.expect(away)
     if after is not None and after.end and after == answer.cursor:
         return web.Response(status=204)
     return await _stream(request, answer, after=after, ids=True)
