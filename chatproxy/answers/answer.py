@@ -165,9 +165,12 @@ class Answer:
         thought: int | None = None,
         asked: Raw | None = None,
         *,
+        swapped: bool = False,
         unattended: bool = False,
     ) -> None:
-        """Begin an answer, or take one that has ended. For `thought` and `asked`, see `StoredAnswer`.
+        """Begin an answer, or take one that has ended.
+
+        For `thought`, `asked` and `swapped`, see `StoredAnswer`.
 
         An `unattended` one goes on for any time without subscribers.
         """
@@ -177,6 +180,7 @@ class Answer:
         self.thinking = Text(message.thinking)
         self.content = Text(message.content)
         self.thought = thought  # None while the thinking before the content may grow
+        self.swapped = swapped
         self.asked = asked
         self.unattended = unattended
         self.progress = Progress("waiting")
@@ -256,6 +260,27 @@ class Answer:
                 self.thought = self.thinking.length
             self.content.append(content)
             self._push(events.Chunk, content)
+
+    def swap(self) -> None:
+        """Let what was taken for the answer be the thinking, or the other way round: only one has text.
+
+        This happens once at most. Readers who have some of it are sent all of it again.
+        """
+        self.thinking, self.content = self.content, self.thinking
+        self.thought = 0 if self.content.length else None
+        self.swapped = True
+        self.wake()
+
+    def has(self, position: Cursor) -> bool:
+        """Return whether the text contains everything up to there.
+
+        If it was swapped, who has content without the thinking before it has the text as it was.
+        """
+        if position.end and position != self.cursor:
+            return False
+        if self.swapped and position.content and position.thinking < (self.thought or 0):
+            return False
+        return position.thinking <= self.thinking.length and position.content <= self.content.length
 
     def _push(self, event: type[events.Thinking | events.Chunk], text: str) -> None:
         if len(text) * 4 > MAX_FRAME:  # more than one frame: each subscriber reads it at its own pace

@@ -52,7 +52,7 @@ class Subscription:
         self.answer = answer
         self.sink = sink
         self.sent_at = clock.now()
-        self.reset = after is not None and not _is_within(answer, after)
+        self.reset = after is not None and not answer.has(after)
         self._position = Cursor() if after is None or self.reset else replace(after, end=False)
         self.in_step = False
         self._behind = asyncio.Event()
@@ -113,7 +113,10 @@ class Subscription:
 
     async def _catch_up(self) -> bool:
         """Send the next frame that is due; return False if there is none."""
-        if step := self.answer.after(self._position):
+        if not self.answer.has(self._position):  # what was sent has changed sides
+            self._position = Cursor()
+            await self._send(self.answer.start(reset=True))
+        elif step := self.answer.after(self._position):
             event, self._position = step
             await self._send(event)
         elif not self.answer.ended and self._sent_version != self.answer.progress.version:
@@ -126,10 +129,3 @@ class Subscription:
     async def _send(self, event: Event) -> None:
         await self.sink.send(frame(event))
         self.sent_at = clock.now()
-
-
-def _is_within(answer: Answer, cursor: Cursor) -> bool:
-    """Return whether the text still contains everything up to this cursor."""
-    if cursor.end:
-        return cursor == answer.cursor
-    return cursor.thinking <= answer.thinking.length and cursor.content <= answer.content.length

@@ -78,7 +78,13 @@ class Transcript:
             if answer := self._in_memory(session, message_id):
                 return answer
             if stored.message.status != "streaming":
-                answer = Answer(stored.message, stored.question_id, stored.thought, stored.asked)
+                answer = Answer(
+                    stored.message,
+                    stored.question_id,
+                    stored.thought,
+                    stored.asked,
+                    swapped=stored.swapped,
+                )
                 self.shared.add(answer)
                 return answer
             if beginning := self._live.beginning(session.id):

@@ -40,6 +40,13 @@ class Ending(Struct, frozen=True, kw_only=True):
     warning: Notice | None = None
 
 
+class Saved(Struct, frozen=True):
+    """Up to where checkpoints have stored the text, and whether as it is after it was swapped."""
+
+    reached: Cursor = Cursor()
+    swapped: bool = False
+
+
 class Figures(Struct, frozen=True, kw_only=True):
     """An answer's figures for the metrics; times are in seconds, None if there was no text."""
 
@@ -102,7 +109,7 @@ class Generation:
         self._observe = observe
         self._ending: asyncio.Future[Ending] = asyncio.get_running_loop().create_future()
         self._settled = asyncio.Event()
-        self._saved = Cursor()
+        self._saved = Saved()
         # Since when there are no subscribers; the sender is given a moment to subscribe.
         self._unwatched: float | None = clock.now() + 1
         self._status_at = clock.now()  # when the last `status` with a new number of tokens was sent
@@ -172,7 +179,9 @@ class Generation:
 
     async def _commit(self, outcome: Message) -> None:
         call = self._call
-        await self._messages.finish(outcome, call.measurement, self.answer.thought, call.counts)
+        await self._messages.finish(
+            outcome, call.measurement, self.answer.thought, call.counts, swapped=self.answer.swapped
+        )
 
     def _release(self, outcome: Message) -> None:
         self._call.release_slot()
@@ -257,26 +266,31 @@ class Generation:
         else:
             self.answer.send_status(quiet_for=self._config.heartbeat_seconds - TICK)
 
-    def unsaved(self) -> tuple[Piece, Cursor] | None:
-        """Return the piece for the next checkpoint, and the position where it ends; None if there is none."""
-        reached = self.answer.cursor
-        if reached == self._saved or self._ending.done():
+    def unsaved(self) -> tuple[Piece, Saved] | None:
+        """Return the piece for the next checkpoint, and what is stored after it; None if there is none."""
+        answer = self.answer
+        saved, swaps = self._saved.reached, answer.swapped and not self._saved.swapped
+        if swaps:
+            saved = Cursor(saved.content, saved.thinking)
+        reached = answer.cursor
+        if (reached == saved and not swaps) or self._ending.done():
             return None
         reached = Cursor(
-            min(reached.thinking, self._saved.thinking + MAX_PIECE),
-            min(reached.content, self._saved.content + MAX_PIECE),
+            min(reached.thinking, saved.thinking + MAX_PIECE),
+            min(reached.content, saved.content + MAX_PIECE),
         )
         piece = Piece(
-            message_id=self.answer.id,
-            thinking=self.answer.thinking.part(self._saved.thinking, reached.thinking),
-            content=self.answer.content.part(self._saved.content, reached.content),
-            thought=None if self._saved.content else self.answer.thought,
+            message_id=answer.id,
+            thinking=answer.thinking.part(saved.thinking, reached.thinking),
+            content=answer.content.part(saved.content, reached.content),
+            thought=None if saved.content and not swaps else answer.thought,
+            swaps=swaps,
         )
-        return piece, reached
+        return piece, Saved(reached, answer.swapped)
 
-    def saved(self, reached: Cursor) -> None:
-        """Note that a checkpoint has stored the text up to `reached`."""
-        self._saved = reached
+    def saved(self, saved: Saved) -> None:
+        """Note what a checkpoint has stored."""
+        self._saved = saved
 
     # -- the log: ids, sizes and times, never text
 

@@ -9,9 +9,8 @@ from chatproxy import clock
 from chatproxy.answers.answer import Answer
 from chatproxy.background import background, repeat
 from chatproxy.config import Config
-from chatproxy.cursor import Cursor
 from chatproxy.errors import ChatError
-from chatproxy.generation.generation import MAX_PIECE, SHUTDOWN, TICK, Figures, Generation
+from chatproxy.generation.generation import MAX_PIECE, SHUTDOWN, TICK, Figures, Generation, Saved
 from chatproxy.generation.upstream import UpstreamCall
 from chatproxy.store.messages import Messages
 from chatproxy.store.records import Piece
@@ -158,7 +157,7 @@ class GenerationRegistry:
         generations = list(self)
         with suppress(ChatError):  # such as a full disk; the next checkpoint tries again
             while generations:
-                gained: list[tuple[Generation, Piece, Cursor]] = []
+                gained: list[tuple[Generation, Piece, Saved]] = []
                 size = 0
                 while generations and size < MAX_PIECE:
                     generation = generations.pop()
@@ -167,5 +166,5 @@ class GenerationRegistry:
                         size += len(gain[0].thinking) + len(gain[0].content)
                 if gained:
                     await self._messages.checkpoint([piece for _, piece, _ in gained])
-                for generation, _, reached in gained:
-                    generation.saved(reached)
+                for generation, _, saved in gained:
+                    generation.saved(saved)

@@ -32,6 +32,7 @@ from chatproxy.ollama.wire import Line, OllamaError, RefusalError
 from chatproxy.prompt.plan import Plan
 from chatproxy.prompt.prompt import TRUNCATED, FittedPrompt, Prompt
 from chatproxy.store.records import Measurement, Notice
+from chatproxy.text.reasoning import Part, Reasoning
 
 MAX_BYTES: Final = 4  # of a code point in UTF-8
 LOADING_POLL: Final = 1.0  # seconds between two checks whether the model is loaded
@@ -84,6 +85,9 @@ class UpstreamCall:
         self._refused: tuple[float, ChatError] | None = None  # when Ollama had no room first, on `clock`
         self._stream = stream
         self._stopped = False
+        self._has_format = plan.prompt.request.format is not None
+        self._reasoning: Reasoning | None = None  # while it may come in the content
+        self._found_alone: bool | None = None  # see `Reasoning`
 
     @property
     def installed(self) -> bool:
@@ -200,7 +204,7 @@ class UpstreamCall:
             except ChatError:
                 self._stream = None  # no timeout applies to it any more
                 raise
-        self.measurement = self._models.measurement(model, last)
+        self.measurement = self._models.measurement(model, last, begins_inside=self._found_alone)
         self.counts = learned(self.counts, self._answer.id, model.id, size, last.prompt_eval_count)
         return last
 
@@ -244,6 +248,8 @@ class UpstreamCall:
             content = _cut(content, room - _bytes(thinking))
         if thinking or content:
             self._append(thinking, content, tokens)
+        if done:
+            self._tell_last(complete=lines[-1].done_reason != "length" and self._room >= 0)
         if self._room < 0:
             raise LimitReached(f"{self._max_bytes} bytes", "MAX_ANSWER_BYTES")
 
@@ -255,10 +261,41 @@ class UpstreamCall:
             self._ticket.discard_body()
             self._ticket.text_started()
             self._answer.enter("generating")
+            self._reasoning = Reasoning(
+                self._answer.content,
+                begins_inside=self._model.begins_inside,
+                alone=not self._has_format,  # text of a given form has no reasoning before it
+            )
+        reasoning = self._reasoning
+        if reasoning is not None and (thinking or not reasoning.is_content(content)):
+            thinking, content = self._tell_apart(reasoning, thinking, content)
         self._answer.append(thinking, content, tokens)
 
+    def _tell_apart(self, reasoning: Reasoning, thinking: str, content: str) -> tuple[str, str]:
+        """Return both without the tags. If Ollama marks the thinking, those in the content are text."""
+        if thinking:
+            self._tell_last(complete=False)
+            return thinking, content
+        part = reasoning.feed(content)
+        if reasoning.decided:
+            self._reasoning, self._found_alone = None, reasoning.found_alone
+        return self._swapped(part)
+
+    def _swapped(self, part: Part) -> tuple[str, str]:
+        if part.swapped:
+            self._answer.swap()
+        return part.thinking, part.content
+
+    def _tell_last(self, *, complete: bool) -> None:
+        """Append what was held back until it was known what it is."""
+        if (reasoning := self._reasoning) is not None:
+            self._reasoning = None
+            self._answer.append(*self._swapped(reasoning.end(complete=complete)), 0)
+            self._found_alone = reasoning.found_alone
+
     def stop(self) -> None:
-        """Append nothing more, and close the connection."""
+        """Append nothing more but what was held back, and close the connection."""
+        self._tell_last(complete=False)
         self._stopped = True
         self._ticket.end(complete=False)
         if self._stream is not None:

@@ -41,11 +41,13 @@ class Learned(Struct, frozen=True, kw_only=True):
     """What answers and refusals showed about one model, the last of them at the monotonic time `at`.
 
     `window` is the one that Ollama named when it refused a prompt, at `window_at`; None if it did not.
+    `begins_inside` is whether the last answer began inside unmarked thinking; None if none showed it.
     """
 
     measured: Measurement
     window: int | None = None
     window_at: float = 0.0
+    begins_inside: bool | None = None
     at: float
 
 
@@ -66,8 +68,9 @@ class KnownModel(Struct, frozen=True, kw_only=True):
     `is_described` says whether Ollama has said what it can do. `size` is the number of parameters, 0 until
     known. `window` is the one in force, in tokens, None until known; `expected_window` is the one that Ollama
     named last, or else the one that the model was trained for. `warm` means loaded; `in_memory` means wholly
-    in the fastest memory. `has_system` says whether it has a system prompt of its own. A token needs the
-    share `active` of its weights. `tags` is its entry in Ollama's list.
+    in the fastest memory. `has_system` says whether it has a system prompt of its own. One that
+    `begins_inside` writes its thinking into the text, without an opening tag. A token needs the share
+    `active` of its weights. `tags` is its entry in Ollama's list.
     """
 
     name: str
@@ -79,6 +82,7 @@ class KnownModel(Struct, frozen=True, kw_only=True):
     capabilities: frozenset[str] = frozenset()
     purpose: Purpose = Purpose.GENERAL
     has_system: bool = False
+    begins_inside: bool = False
     active: float = 1.0
     window: int | None = None
     expected_window: int | None = None
@@ -258,6 +262,7 @@ class ModelCatalog:
             capabilities=details.capabilities,
             purpose=purpose_of(model.name, details),
             has_system=bool(details.system),
+            begins_inside=details.begins_inside if learned.begins_inside is None else learned.begins_inside,
             active=details.active,
             window=self._context_window or (runner and runner.context_length) or details.window,
             expected_window=learned.window
@@ -288,10 +293,12 @@ class ModelCatalog:
 
     # -- what answers show about their models
 
-    def measurement(self, model: KnownModel, last: Line) -> Measurement | None:
+    def measurement(
+        self, model: KnownModel, last: Line, *, begins_inside: bool | None = None
+    ) -> Measurement | None:
         """Update the running figures with this answer's and return them.
 
-        `last` has no more than what is `possible`.
+        `last` has no more than what is `possible`. `begins_inside` is None if the answer does not show it.
         """
         if model.digest is None:
             return None
@@ -300,6 +307,7 @@ class ModelCatalog:
             before,
             measured=measured.updated(before.measured, last),
             window=None if (tokens or 0) > (before.window or 0) else before.window,
+            begins_inside=before.begins_inside if begins_inside is None else begins_inside,
             at=monotonic(),
         )
         if measured.real_load_ms(last) or not self.warm(model):

@@ -22,6 +22,7 @@ from chatproxy.ollama.exchange import Endpoint, Exchange, Receiver
 from chatproxy.ollama.lenient import DECODE_ERRORS, STRICT, Size, Tokens, decode
 from chatproxy.ollama.stream import ChatStream
 from chatproxy.ollama.wire import refusal, upstream_incomplete, upstream_invalid, upstream_unavailable
+from chatproxy.text.reasoning import ALONE, TAGS
 
 T = TypeVar("T", bound=Struct)
 
@@ -90,7 +91,8 @@ class Details(Struct, frozen=True):
 
     `system` is the beginning of the model's own system prompt, `parent` the model that it was made from here,
     and `basename` what its maker calls it. `has_examples` says whether it begins with messages of its own,
-    and `continues` whether its template is the prompt and nothing else.
+    and `continues` whether its template is the prompt and nothing else. One that `begins_inside` has the
+    opening tag of the thinking at the end of its template.
     """
 
     capabilities: frozenset[str] = frozenset()
@@ -104,6 +106,7 @@ class Details(Struct, frozen=True):
     parent: str = ""
     has_examples: bool = False
     continues: bool = False
+    begins_inside: bool = False
 
 
 class _Models(Struct, frozen=True):
@@ -191,6 +194,7 @@ class Ollama:
             parent=_parent(details.parent_model or ""),
             has_examples=bool(found.messages),
             continues=_is_bare(found.template or "") and not _has_renderer(modelfile),
+            begins_inside=_begins_inside(found.template or "") and not _has_renderer(modelfile),
         )
 
     async def version(self) -> str:
@@ -340,6 +344,18 @@ def _parent(name: str) -> str:
 def _is_bare(template: str) -> bool:
     """Return whether a template only repeats the prompt, so that the model goes on with it."""
     return re.fullmatch(r"\s*\{\{-?\s*\.Prompt\s*-?\}\}\s*", template) is not None
+
+
+def _begins_inside(template: str) -> bool:
+    """Return whether the prompt ends with the opening tag of thinking, of which Ollama does not know.
+
+    What the template has from the answer on is no part of the prompt, and neither are its actions.
+    """
+    if ".Thinking" in template:
+        return False
+    first, *actions = template.rsplit(".Response", 1)[0].split("{{")
+    text = first + "".join([action.partition("}}")[2] for action in actions])
+    return text.rstrip().lower().endswith(tuple(tag for tag, closing in TAGS.items() if closing in ALONE))
 
 
 def _has_renderer(modelfile: str) -> bool:

@@ -275,7 +275,7 @@ export interface StartEvent {
   model: string | null;
   modelReason: string | null;
   sessionId: string;
-  /** The cursor given to `resume` is not in the text: drop what you have, the whole text follows. */
+  /** Possibly in mid-stream: the text starts again. Drop what you have, the whole text follows. */
   reset?: boolean | undefined;
 }
 
@@ -417,8 +417,8 @@ export type OnError = (error: ChatError) => void;
 
 export interface AnswerCallbacks {
   /**
-   * Only for `resume` with a cursor: drop the text so far, including the text before the cursor; all of it
-   * follows.
+   * Drop the text so far, and for `resume` also the text before the cursor; all of it follows. The server has
+   * lost some of it, or what came as the answer was thinking, or the other way round.
    */
   onReset?: (() => void) | null | undefined;
   onChunk?: OnChunk | null | undefined;
@@ -506,7 +506,7 @@ export interface ChatClient {
   /**
    * Watches an answer, running or finished, from the cursor on; without a cursor, from the beginning.
    *
-   * A `start` with `reset`, possibly a second one, says that the server lost text: drop everything so far,
+   * A `start` with `reset`, possibly a second one, says that the text starts again: drop everything so far,
    * including the text before the cursor; all of it follows. Callbacks hear of it from `onReset`.
    */
   resume(

@@ -48,6 +48,7 @@ from chatproxy.store.records import (
 )
 from chatproxy.store.sessions import BYTES_PER_UNIT, USED, gather, gathered, gathering, give_up, missing
 from chatproxy.store.writer import STEP, Connection, Lane, size_of
+from chatproxy.text.reasoning import told_apart
 
 INTERRUPTED: Final = Failure(
     error="The server stopped in the middle of this answer; send the message again to get a whole one.",
@@ -81,7 +82,7 @@ _KEY: Final = "(SELECT key FROM session WHERE id = :session AND NOT deleted)"
 _LENGTH: Final = "(SELECT message_count FROM session WHERE id = :session AND NOT deleted)"
 _GET: Final = f"SELECT {COLUMNS} FROM message WHERE id = :id AND session = {_KEY}"
 _ANSWER: Final = (
-    f"SELECT {COLUMNS}, reply_to, thought, asked FROM message"
+    f"SELECT {COLUMNS}, reply_to, thought, asked, swapped FROM message"
     f" WHERE id = :id AND session = {_KEY} AND role = 'assistant'"
 )
 _BYTES: Final = " + ".join(  # length() of a text would stop at NUL
@@ -235,13 +236,20 @@ _ADD_PIECE: Final = """
     SELECT id, :thinking, :content FROM message WHERE id = :message_id AND status = 'streaming'
 """
 _THOUGHT: Final = "UPDATE message SET thought = :thought WHERE id = :message_id AND thought IS NULL"
+_SWAP: Final = """
+    UPDATE piece SET thinking = content, content = thinking
+    WHERE message = (SELECT id FROM message WHERE id = :message_id AND status = 'streaming')
+"""
+_SWAPPED: Final = """
+    UPDATE message SET swapped = 1, thought = NULL WHERE id = :message_id AND status = 'streaming'
+"""
 _FINISH: Final = """
     UPDATE message SET
         status = :status, thinking = :thinking, content = :content,
         model = :model, model_reason = :model_reason,
         sources = :sources, warnings = :warnings,
         finish_reason = :finish_reason, usage = :usage, error = :error, thought = ifnull(:thought, thought),
-        updated_at = :now
+        swapped = max(swapped, :swapped), updated_at = :now
     WHERE id = :id
 """
 _MEASURED: Final = """
@@ -277,6 +285,7 @@ class Messages:
             question_id=row["reply_to"],
             thought=row["thought"],
             asked=None if row["asked"] is None else Raw(row["asked"].encode()),
+            swapped=bool(row["swapped"]),
         )
 
     async def _one(self, sql: str, session: Session, message_id: int, noun: str) -> Row:
@@ -452,13 +461,23 @@ class Messages:
         measurement: Measurement | None = None,
         thought: int | None = None,
         counts: Sequence[PromptCount] | None = None,
+        *,
+        swapped: bool = False,
     ) -> None:
-        """Store how an answer ended, and what it showed about its model; for `thought`, see `StoredAnswer`.
+        """Store how an answer ended, and what it showed about its model.
 
-        `counts` become the session's, unless None. A deleted answer is not an error.
+        For `thought` and `swapped`, see `StoredAnswer`. `counts` become the session's, unless None. A deleted
+        answer is not an error.
         """
         size = size_of(outcome.thinking, outcome.content, *[source.snippet for source in outcome.sources])
-        finish = partial(_finish, outcome=outcome, measurement=measurement, thought=thought, counts=counts)
+        finish = partial(
+            _finish,
+            outcome=outcome,
+            measurement=measurement,
+            thought=thought,
+            counts=counts,
+            swapped=swapped,
+        )
         await self._database.run(finish, size=size, lane=Lane.ENDINGS)
 
     async def delete(self, session: Session, message_id: int) -> None:
@@ -738,6 +757,9 @@ def title(content: str) -> str | None:
 
 async def _checkpoint(connection: Connection, pieces: Sequence[Piece]) -> None:
     for piece in pieces:
+        if piece.swaps:
+            await connection.execute(_SWAP, asdict(piece))
+            await connection.execute(_SWAPPED, asdict(piece))
         if not (await connection.execute(_LENGTHEN, asdict(piece))).rowcount:
             await connection.execute(_ADD_PIECE, asdict(piece))
         if piece.thought is not None:
@@ -750,6 +772,7 @@ async def _finish(
     measurement: Measurement | None = None,
     thought: int | None = None,
     counts: Sequence[PromptCount] | None = None,
+    swapped: bool = False,
 ) -> None:
     if measurement is not None:
         await connection.execute(_MEASURED, asdict(measurement))
@@ -759,6 +782,7 @@ async def _finish(
         "usage": to_json(outcome.usage),
         "error": to_json(outcome.error),
         "thought": thought,
+        "swapped": swapped,
         "counts": to_json(counts),
         "now": now(),
     }
@@ -835,6 +859,9 @@ async def _add_turns(
 async def _insert_turn(
     connection: Connection, key: int, place: int, turn: ImportedTurn, question: int | None
 ) -> int:
+    thinking, content = turn.thinking, turn.content
+    if turn.role == "assistant" and not thinking:  # other programs leave it in the text
+        thinking, content = told_apart(content)
     with _notice_id_taken():
         return await _insert(
             connection,
@@ -843,8 +870,8 @@ async def _insert_turn(
             reply_to=question if turn.role == "assistant" else None,
             role=turn.role,
             status=turn.status,
-            content=turn.content,
-            thinking=turn.thinking,
+            content=content,
+            thinking=thinking,
             model=turn.model,
             model_reason=turn.model_reason,
             sources=to_json(turn.sources),

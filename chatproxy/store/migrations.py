@@ -293,6 +293,11 @@ UPDATE session SET used_at = updated_at;
 CREATE INDEX session_pinned ON session (owner, activity) WHERE pinned;
 """
 
+# That a text is thinking may show at its end only, if the model does not mark it.
+SWAPPED: Final = """
+ALTER TABLE message ADD COLUMN swapped INTEGER NOT NULL DEFAULT 0;  -- thinking was content first
+"""
+
 MIGRATIONS: Final[Sequence[str]] = (
     CHAT,
     MEASUREMENTS,
@@ -308,6 +313,7 @@ MIGRATIONS: Final[Sequence[str]] = (
     PLACES_OF_CHUNKS,
     PROMPT_COUNTS,
     SETTINGS_OF_SESSIONS,
+    SWAPPED,
 )
 
 

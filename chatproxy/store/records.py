@@ -175,13 +175,15 @@ class StoredAnswer(Struct, frozen=True, kw_only=True):
     """An answer, the id of its question, which an imported one may lack, and what only a Response shows.
 
     `thought` is how many code points of thinking come before the first of the content; None: all. `asked` is
-    what a Response repeats of its request; None if it was asked for in another way.
+    what a Response repeats of its request; None if it was asked for in another way. `swapped` is whether its
+    content was taken for thinking at first, or the other way round.
     """
 
     message: Message
     question_id: int | None
     thought: int | None
     asked: Raw | None
+    swapped: bool = False
 
 
 class NewSession(Record, frozen=True, kw_only=True):
@@ -255,12 +257,16 @@ class Version(Record, frozen=True, kw_only=True):
 
 
 class Piece(Record, frozen=True, kw_only=True):
-    """The text that an answer has gained since its last checkpoint; `thought`, once content has begun."""
+    """The text that an answer has gained since its last checkpoint; `thought`, once content has begun.
+
+    If `swaps`, what was stored before changes sides first.
+    """
 
     message_id: int
     thinking: str
     content: str
     thought: int | None = None
+    swaps: bool = False
 
 
 class Measurement(Record, frozen=True, kw_only=True):

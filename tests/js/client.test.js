@@ -211,6 +211,17 @@ test("after `reset`, text that was passed on is not passed on again", async (t) 
   assert.deepEqual(events.filter(({ type }) => type === "start"), [start], "the repeated start is not passed on");
 });
 
+test("a `reset` in mid-stream, by which the answer becomes thinking, is passed on with all of the text", async () => {
+  const reset = { ...start, reset: true };
+  const thinking = { type: "thinking", content: "Let me see.", cursor: "11.0" };
+  for (const repeated of [{ ...thinking }, { ...thinking, content: "Let me see. And so on.", cursor: "22.0" }]) {
+    const { events } = await watch(
+      fakeServer(stream([start, chunk("Let me", "0.6"), chunk(" see.", "0.11"), reset, repeated, chunk("Hello!", "11.6"), done("Hello!")])),
+    );
+    assert.deepEqual(events.slice(-4), [reset, repeated, chunk("Hello!", "11.6"), done("Hello!")]);
+  }
+});
+
 test("after `reset` to a shorter text, nothing is repeated and the terminal event has the right text", async (t) => {
   fastClock(t);
   const interrupted = { type: "error", error: "The server ended.", code: "interrupted", retryable: true, assistantMessageId: 2, fullResponse: "Hello", cursor: "0.5.end" };

@@ -56,6 +56,8 @@ export class AnswerStream {
   #messageId;
   #cursor;
   #beganMidway; // at the caller's cursor; only the caller knows the text before it
+  /** @type {StartEvent | undefined} of a connection that repeats the text, until its first text */
+  #repeats;
   /** @type {Map<string, import("../types.js").Notice>} those passed on */
   #warnings = new Map();
   /** @type {DoneEvent | ErrorEvent | undefined} */
@@ -330,7 +332,7 @@ export class AnswerStream {
 
   /** @param {StartEvent} event */
   #handleStart(event) {
-    if (event.reset) this.#handleReset();
+    if (event.reset) this.#handleReset(event);
     if (this.#start === undefined) this.events.push(event);
     this.#start ??= event;
     this.#messageId = event.assistantMessageId;
@@ -344,19 +346,33 @@ export class AnswerStream {
   }
 
   /**
-   * The server has lost the end of the text and repeats all of it. What was passed on is compared with it. If
-   * that began midway, it cannot be, and the caller has to drop the text.
+   * The server repeats all of the text: it has lost the end of it, or what was the answer is thinking, or the
+   * other way round. What was passed on is compared with it. If that began midway, it cannot be, and the
+   * caller has to drop the text.
+   *
+   * @param {StartEvent} event
    */
-  #handleReset() {
-    if (!this.#beganMidway) return this.#text.rewind();
+  #handleReset(event) {
+    this.#text.rewind();
+    this.#repeats = event;
+    if (this.#beganMidway) this.#dropText();
+  }
+
+  /** Pass the repeated text on from its `start`. */
+  #dropText() {
+    const start = /** @type {StartEvent} */ (this.#repeats);
+    this.#repeats = undefined;
     this.#beganMidway = false;
     this.#text = new TextCursor();
-    this.#start = undefined; // so that this `start` is passed on
+    this.#start = start;
+    this.events.push(start);
     call(this.#callbacks.onReset);
   }
 
   /** @param {"thinking" | "content"} kind @param {TextEvent} event */
   #addText(kind, event) {
+    if (this.#repeats && this.#text.beganWith(kind) === false) this.#dropText();
+    this.#repeats = undefined;
     const content = this.#text.takeNew(kind, event.content);
     this.#cursor = event.cursor;
     if (content === "") return;

@@ -18,6 +18,16 @@ export class TextCursor {
   }
 
   /**
+   * Return whether the text that was passed on began with that kind; undefined if nothing was.
+   *
+   * @param {"thinking" | "content"} kind
+   */
+  beganWith(kind) {
+    const first = this.thinking ? "thinking" : this.content && "content";
+    return first ? first === kind : undefined;
+  }
+
+  /**
    * Advance by the next piece of the connection, and return the part of it that is new.
    *
    * @param {"thinking" | "content"} kind

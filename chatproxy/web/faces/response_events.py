@@ -15,6 +15,9 @@
 Items without text are left out, their numbers are not used. So numbers increase, with gaps, and are the same
 in every replay: they follow from the text, of which T is fixed when its first content arrives. What a model
 thinks later shows in the final output only.
+
+If text was swapped (see `text/reasoning`), all numbers from 2 on are SWAPPED higher, so that all of it is new
+to readers of the text as it was.
 """
 
 from collections.abc import Iterator, Mapping
@@ -33,6 +36,7 @@ from chatproxy.store.records import Usage
 # An interrupted answer may have lost text that readers have. Its end is numbered beyond any of that, so that
 # they are still told, and below 2^31, which all clients can read.
 LOST: Final = 2**30
+SWAPPED: Final = 2**29
 
 Status = Literal["queued", "in_progress", "completed", "incomplete", "cancelled", "failed"]
 ENDED: Final[Mapping[str, Status]] = {
@@ -183,15 +187,22 @@ class ResponseEvents:
     def cursor(self) -> Cursor:
         """Where in the text the reader is."""
         answer = self._answer
-        if answer.thought is None or self._last <= 2 + answer.thought:
-            return Cursor(min(max(self._last - 2, 0), answer.thinking.length), 0)
+        thought = self._last - self._thinking_number
+        if answer.thought is None or thought <= answer.thought:
+            return Cursor(min(max(thought, 0), answer.thinking.length), 0)
         position = self._last - self._message_number - 1
         return Cursor(answer.thinking.length, min(max(position, 0), answer.content.length))
 
     @property
+    def _thinking_number(self) -> int:
+        """The number with which the thinking, or what comes first, is added."""
+        return 2 + SWAPPED if self._answer.swapped else 2
+
+    @property
     def _message_number(self) -> int:
         """The number with which the message is added, once it is known where thinking ends."""
-        return 5 + self._answer.thought if self._answer.thought else 2
+        thought = self._answer.thought
+        return self._thinking_number + (3 + thought if thought else 0)
 
     def is_short(self, frame: Frame) -> bool:
         """Return whether a frame does not end the thinking, all of which is then repeated."""
@@ -246,10 +257,9 @@ class ResponseEvents:
             text, end = text[: max(len(text) - (end - thought), 0)], thought
         if text:
             item = _reasoning(self._answer)
-            yield from self._event(2, "response.output_item.added", output_index=0, item=item)
-            yield from self._delta(
-                2, end, text, "response.reasoning_summary_text.delta", **_summary_of(self._answer)
-            )
+            number, place = self._thinking_number, _summary_of(self._answer)
+            yield from self._event(number, "response.output_item.added", output_index=0, item=item)
+            yield from self._delta(number, end, text, "response.reasoning_summary_text.delta", **place)
         else:  # a late thought may be long, and proxies close connections that are silent
             yield b":\n\n"
 
@@ -257,11 +267,12 @@ class ResponseEvents:
         if thought := self._answer.thought:
             text = self._answer.thinking.pieces
             place, item = _summary_of(self._answer), _reasoning(self._answer)
+            number = self._thinking_number + thought
             yield from self._event(
-                3 + thought, "response.reasoning_summary_text.done", text(thought), **place, text=""
+                number + 1, "response.reasoning_summary_text.done", text(thought), **place, text=""
             )
             yield from self._event(
-                4 + thought, "response.output_item.done", text(thought), output_index=0, item=item
+                number + 2, "response.output_item.done", text(thought), output_index=0, item=item
             )
 
     def _message_begins(self) -> Iterator[bytes]:

@@ -91,6 +91,7 @@ class UIMessage(Struct, frozen=True, kw_only=True, omit_defaults=True):
 class UIMessageStream(EventStream):
     """A stream of UI message chunks; see docs/api.md, The AI SDK."""
 
+    _started = False
     _open = ""  # the part that is being written: text or reasoning
 
     def encode(self, frame: Frame) -> bytes:
@@ -108,7 +109,10 @@ class UIMessageStream(EventStream):
                 return _chunk(
                     {"type": "data-warning", "id": code, "data": {"code": code, "message": message}}
                 )
+            case events.Start() if self._started:  # what was sent cannot be taken back; all of it follows
+                return self._close_part()
             case events.Start() as start:
+                self._started = True
                 metadata = UIMetadata(
                     session_id=start.session_id, user_message_id=start.user_message_id, model=start.model
                 )

@@ -184,6 +184,13 @@ async def test_a_value_of_another_type_is_unknown(fake: FakeOllama, ollama: Olla
         ({"template": "{{- .Prompt -}}\n"}, {"continues": True}),
         ({"template": "{{ .System }} {{ .Prompt }}"}, {"continues": False}),
         ({"template": ""}, {"continues": False}),
+        ({"template": "{{ .Prompt }}<|im_start|>assistant\n<think>\n"}, {"begins_inside": True}),
+        ({"template": "{{ .Prompt }}<think>{{ .Response }}<|end|>"}, {"begins_inside": True}),
+        ({"template": "{{ .Prompt }}{{ if .Last }}<think>\n{{ end }}"}, {"begins_inside": True}),
+        ({"template": "{{ .Prompt }}<think>\n\n</think>\n\n{{ .Response }}"}, {"begins_inside": False}),
+        ({"template": "{{ .Prompt }}<think>{{ .Thinking }}{{ .Response }}"}, {"begins_inside": False}),
+        ({"template": "Use <think> tags. {{ .Prompt }}"}, {"begins_inside": False}),
+        ({"template": "<think>", "modelfile": "RENDERER qwen3"}, {"begins_inside": False}),
         (
             {"template": "{{ .Prompt }}", "modelfile": "FROM x\nTEMPLATE {{ .Prompt }}\nRENDERER qwen3-vl\n"},
             {"continues": False},

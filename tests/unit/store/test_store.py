@@ -858,6 +858,26 @@ asyncio.run(main())
 """
 
 
+async def test_pieces_that_changed_sides_are_stored_so_whenever_a_crash_comes(tmp_path: Path) -> None:
+    store = await Store.open(tmp_path / "chat.db")
+    session = await new_session(store)
+    _, answer = await begin(store, session)
+    for piece in (
+        Piece(message_id=answer, thinking="", content="Let ", thought=0),
+        Piece(message_id=answer, thinking="", content="me"),
+        Piece(message_id=answer, thinking=" see", content="", swaps=True),
+        Piece(message_id=answer, thinking=".", content="Hel", thought=11),
+        Piece(message_id=answer, thinking="", content="lo"),
+    ):
+        await store.messages.checkpoint([piece])
+    await store.close()
+    store = await Store.open(tmp_path / "chat.db")
+    stored = await store.messages.get_answer(session, answer)
+    assert (stored.message.thinking, stored.message.content) == ("Let me see.", "Hello")
+    assert (stored.thought, stored.swapped) == (11, True)
+    await store.close()
+
+
 async def test_what_a_crash_left_unfinished_is_interrupted(tmp_path: Path) -> None:
     path = tmp_path / "chat.db"
     process = await asyncio.create_subprocess_exec(
