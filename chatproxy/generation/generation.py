@@ -21,6 +21,7 @@ from chatproxy.background import background
 from chatproxy.config import Config
 from chatproxy.cursor import Cursor
 from chatproxy.errors import ChatError, internal, shutting_down
+from chatproxy.generation.empty import empty_answer
 from chatproxy.generation.upstream import LimitReached, UpstreamCall
 from chatproxy.ollama.wire import Line
 from chatproxy.prompt.passages import with_citations
@@ -57,11 +58,10 @@ class Figures(Struct, frozen=True, kw_only=True):
     text_duration: float | None  # from the first text to the last
 
 
-def completed(last: Line) -> Ending:
+def completed(last: Line, warning: Notice | None = None) -> Ending:
     """Return the ending for Ollama's final line."""
-    return Ending(
-        status="complete", finish_reason="length" if last.done_reason == "length" else "stop", last=last
-    )
+    reason: FinishReason = "length" if last.done_reason == "length" else "stop"
+    return Ending(status="complete", finish_reason=reason, last=last, warning=warning)
 
 
 def cut_short(reached: LimitReached) -> Ending:
@@ -129,7 +129,8 @@ class Generation:
     async def _write(self) -> None:
         self._log("answer started")
         try:
-            self.end(completed(await self._call.run()))
+            last = await self._call.run()
+            self.end(completed(last, empty_answer(self.answer, last, self._call.tool)))
         except LimitReached as reached:
             self.end(cut_short(reached))
         except ChatError as error:

@@ -87,6 +87,7 @@ class UpstreamCall:
         self._stopped = False
         self._has_format = plan.prompt.request.format is not None
         self._reasoning: Reasoning | None = None  # while it may come in the content
+        self.tool: str | None = None  # the first one that the model called
         self._found_alone: bool | None = None  # see `Reasoning`
 
     @property
@@ -236,6 +237,8 @@ class UpstreamCall:
             thinking += thought
             content += said
             tokens += bool(thought or said)
+        if not content and self.tool is None:
+            self.tool = next((line.tool for line in lines if line.tool), None)
         done = lines[-1].done
         if done:
             self._ticket.end(complete=True)

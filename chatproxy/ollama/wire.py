@@ -17,6 +17,7 @@ from chatproxy.errors import ChatError
 from chatproxy.ollama.lenient import DECODE_ERRORS, STRICT, Nanoseconds, Tokens, decode_fields
 
 MAX_LINE: Final = 1024 * 1024  # bytes that an answer may make us keep; a line has one token
+MAX_TOOL_NAME: Final = 64  # characters
 MAX_ERROR: Final = 64 * 1024  # bytes of an error that are looked into
 
 
@@ -44,11 +45,20 @@ class ChatRequest(Struct, frozen=True, kw_only=True, omit_defaults=True):
     keep_alive: str | int | float | None = None
 
 
+class _Function(Struct, frozen=True):
+    name: str = "a tool"
+
+
+class _ToolCall(Struct, frozen=True):
+    function: _Function = _Function()
+
+
 class Message(Struct, frozen=True, gc=False):
     """The `message` of a line: the next piece of reasoning, of the answer, or of neither."""
 
     content: Annotated[str | None, STRICT] = None
     thinking: Annotated[str | None, STRICT] = None
+    tool_calls: Raw = Raw()
 
 
 class Line(Struct, frozen=True, gc=False):
@@ -78,6 +88,17 @@ class Line(Struct, frozen=True, gc=False):
     def thinking(self) -> str:
         """The reasoning text of this line, or an empty string."""
         return (self.message.thinking or "") if self.message else ""
+
+    @property
+    def tool(self) -> str | None:
+        """The name of the first tool that the model calls; None if it calls none."""
+        if self.message is None or not self.message.tool_calls:
+            return None
+        try:
+            calls = msgspec.json.decode(self.message.tool_calls, type=list[_ToolCall] | None) or []
+        except DECODE_ERRORS:
+            calls = [_ToolCall()]
+        return calls[0].function.name[:MAX_TOOL_NAME] if calls else None
 
     @property
     def tokens_per_second(self) -> float | None:

@@ -169,6 +169,7 @@ export interface Labels {
   reconnecting: string;
   answerStarted: string;
   answerDone: string;
+  answerEmpty: string;
   failed: string;
 }
 

@@ -512,7 +512,9 @@ export class ChatInterface extends Element {
 
   /** @param {ConversationMessage} message */
   #handleDone(message) {
-    this.#announce(message.status === "cancelled" ? this.#labels.stopped : this.#labels.answerDone);
+    const { stopped, answerDone, answerEmpty } = this.#labels;
+    const isEmpty = message.warnings.some(({ code }) => code === "empty_answer");
+    this.#announce(message.status === "cancelled" ? stopped : isEmpty ? answerEmpty : answerDone);
     const { id: messageId, content, sources, usage = null } = message;
     const finishReason = message.finishReason ?? "stop";
     this.#emit("chat-done", { messageId, content, sources, finishReason, usage });

@@ -67,5 +67,6 @@ export const labels = {
   reconnecting: "Connection lost, trying again…",
   answerStarted: "The answer has started.",
   answerDone: "The answer is complete.",
+  answerEmpty: "The model gave no answer.",
   failed: "Something went wrong.",
 };
