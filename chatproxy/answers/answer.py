@@ -394,6 +394,7 @@ class Answer:
             sources=outcome.sources,
             finish_reason=outcome.finish_reason or "stop",
             model=outcome.model,
+            model_reason=outcome.model_reason,
             usage=outcome.usage,
             cursor=str(self.cursor),
         )

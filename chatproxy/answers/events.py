@@ -72,6 +72,7 @@ class Done(Event, frozen=True, kw_only=True):
     sources: list[Source]
     finish_reason: FinishReason
     model: str | None
+    model_reason: str | None
     usage: Usage | None
     cursor: str
 

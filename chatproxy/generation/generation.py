@@ -211,6 +211,7 @@ class Generation:
             completion_tokens=last.eval_count,
             tokens_per_second=last.tokens_per_second and round(last.tokens_per_second, 2),
             time_to_first_token_ms=self._ms_to_first_text,
+            thinking_ms=self._ms_of_thinking,
             load_ms=last.load_ms,
             total_ms=last.total_ms,
         )
@@ -231,6 +232,13 @@ class Generation:
     def _ms_to_first_text(self) -> int | None:
         first = self._call.first_text
         return None if first is None else round((first - self._arrived) * 1000)
+
+    @property
+    def _ms_of_thinking(self) -> int | None:
+        first, until = self._call.first_text, self._call.thought_until or self._call.last_text
+        if not self.answer.thinking.length or first is None or until is None:
+            return None
+        return round((until - first) * 1000)
 
     # -- periodic work
 

@@ -68,6 +68,7 @@ class UpstreamCall:
     ) -> None:
         """Prepare to call Ollama; `stream` is the first answer that it was asked for, if it was."""
         self.first_text: float | None = None  # monotonic times of thinking or answer text
+        self.thought_until: float | None = None  # when the first answer text came
         self.last_text: float | None = None
         self.measurement: Measurement | None = None  # what the answer showed about its model
         self.counts = plan.prompt.counts  # what Ollama counted in this session, this answer included
@@ -272,6 +273,8 @@ class UpstreamCall:
         reasoning = self._reasoning
         if reasoning is not None and (thinking or not reasoning.is_content(content)):
             thinking, content = self._tell_apart(reasoning, thinking, content)
+        if content and self.thought_until is None:
+            self.thought_until = self.last_text
         self._answer.append(thinking, content, tokens)
 
     def _tell_apart(self, reasoning: Reasoning, thinking: str, content: str) -> tuple[str, str]:
@@ -287,6 +290,7 @@ class UpstreamCall:
     def _swapped(self, part: Part) -> tuple[str, str]:
         if part.swapped:
             self._answer.swap()
+            self.thought_until = None  # what came was thinking
         return part.thinking, part.content
 
     def _tell_last(self, *, complete: bool) -> None:

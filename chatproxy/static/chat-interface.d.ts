@@ -24,6 +24,8 @@ export interface ConversationMessage extends Partial<Omit<Message, "id" | "error
   imageCount: number;
   /** The images that were attached on this page; the server returns only their number. */
   images?: ImageAttachment[] | undefined;
+  /** How long the model thought before it wrote, as measured on this page. */
+  thinkingMs?: number | undefined;
   /** The id of the user message that this one replaces, until it is stored. */
   replaces?: number | undefined;
 }
@@ -151,6 +153,25 @@ export interface Labels {
   latest: string;
   earlier: string;
   thinking: string;
+  thought: (seconds: number) => string;
+  /** What a button says of the model, its speed and the time. */
+  facts: string;
+  chosen: (model: string, reason: string) => string;
+  tokens: (read: number | null, written: number) => string;
+  /** Until the first words and until the end, in seconds. */
+  took: (first: number | null, whole: number) => string;
+  written: (time: Date) => string;
+  versions: string;
+  version: (number: number, total: number) => string;
+  previousVersion: string;
+  nextVersion: string;
+  earlierVersion: string;
+  deleteMessage: string;
+  confirmDelete: string;
+  delete: string;
+  continue: string;
+  /** What is sent to have a model go on that reached a limit of length. */
+  continueMessage: string;
   sources: string;
   source: (number: number, title: string) => string;
   page: (page: number) => string;

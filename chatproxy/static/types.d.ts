@@ -66,6 +66,8 @@ export interface Message {
   error: Failure | null;
   imageCount: number;
   clientMessageId: string | null;
+  /** How many messages have stood in its place one after another, itself included. */
+  version: number;
   createdAt: string;
   updatedAt: string;
 }
@@ -115,6 +117,8 @@ export interface Usage {
   completionTokens: number | null;
   tokensPerSecond: number | null;
   timeToFirstTokenMs: number | null;
+  /** From the first thinking to the first text of the answer. */
+  thinkingMs: number | null;
   loadMs: number | null;
   totalMs: number | null;
 }
@@ -317,6 +321,8 @@ export interface DoneEvent {
   sources: Source[];
   finishReason: FinishReason;
   model: string | null;
+  /** Another one than in `start` if another model answered in the end. */
+  modelReason: string | null;
   usage: Usage | null;
   cursor: string;
 }

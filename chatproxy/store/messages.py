@@ -67,7 +67,7 @@ MAX_SYSTEM: Final = 256 * 1024  # bytes of a session's system prompt
 
 COLUMNS: Final = (
     "id, role, content, thinking, status, model, model_reason, document_id, sources, warnings, "
-    "finish_reason, usage, error, image_count, client_message_id, created_at, updated_at, "
+    "finish_reason, usage, error, image_count, client_message_id, version, created_at, updated_at, "
     "(SELECT session.id FROM session WHERE key = message.session) AS session_id"
 )
 _JSON_COLUMNS: Final[Mapping[str, Any]] = {
@@ -193,7 +193,7 @@ _VERSION: Final = f"""
 _SHOWN: Final = f"FROM message WHERE id = :id AND session = {_KEY} AND id = {_at('message.place')}"
 _COUNT_FROM: Final = f"SELECT {_LENGTH} - place + 1 AS number {_SHOWN}"
 _FIRST: Final = 1  # the place of a conversation's first message
-_SHOWN_PLACE: Final = f"SELECT place, CASE place WHEN {_FIRST} THEN content END AS first {_SHOWN}"
+_SHOWN_PLACE: Final = f"SELECT place, version, CASE place WHEN {_FIRST} THEN content END AS first {_SHOWN}"
 _REPLACEABLE: Final = f"{_SHOWN_PLACE} AND role = 'user'"
 # What a session was used for besides an answer and its question; what was imported before it does not count.
 _BESIDES: Final = f"""
@@ -588,12 +588,12 @@ async def _begin(connection: Connection, session_id: str, turn: NewTurn) -> tupl
     key, place = one_row(rows, missing(session_id))
     edited = None  # what the first message was
     if turn.replaces is None:
-        place += 1
+        place, version = place + 1, 1
     else:
         rows = await fetch(connection, _SHOWN_PLACE, session=session_id, id=turn.replaces)
-        place, edited = _replaced_place(rows), rows[0]["first"]
+        place, version, edited = _replaced_place(rows), rows[0]["version"] + 1, rows[0]["first"]
     try:
-        question = await _insert_question(connection, key, place, turn)
+        question = await _insert_question(connection, key, place, version, turn)
     except sqlite3.IntegrityError as error:
         rows = await fetch(connection, _EARLIER, session=session_id, client_message_id=turn.client_message_id)
         if not rows:
@@ -603,7 +603,7 @@ async def _begin(connection: Connection, session_id: str, turn: NewTurn) -> tupl
             "This clientMessageId is stored already; send the message again to read its answer.",
             activeMessageId=rows[0]["answer_id"],
         ) from error
-    answer = await _insert_answer(connection, key, place + 1, turn, question, session_id)
+    answer = await _insert_answer(connection, key, place + 1, version, turn, question, session_id)
     # The first turn gives the session its title, and its new version a new one, unless somebody named it.
     await connection.execute(
         f"UPDATE session SET {USED}, message_count = :length, document_id = :document_id,"
@@ -646,11 +646,12 @@ def _replaced_place(rows: Sequence[Row]) -> int:
     return int(rows[0]["place"])
 
 
-async def _insert_question(connection: Connection, key: int, place: int, turn: NewTurn) -> int:
+async def _insert_question(connection: Connection, key: int, place: int, version: int, turn: NewTurn) -> int:
     id = await _insert(
         connection,
         session=key,
         place=place,
+        version=version,
         role="user",
         status="complete",
         content=turn.content,
@@ -673,7 +674,13 @@ async def _insert_images(connection: Connection, message_id: int, images: Sequen
 
 
 async def _insert_answer(
-    connection: Connection, key: int, place: int, turn: NewTurn, reply_to: int, session_id: str
+    connection: Connection,
+    key: int,
+    place: int,
+    version: int,
+    turn: NewTurn,
+    reply_to: int,
+    session_id: str,
 ) -> Message:
     """Insert an empty answer, and return it as a query would, without the time that one takes."""
     time = now()
@@ -681,6 +688,7 @@ async def _insert_answer(
         connection,
         session=key,
         place=place,
+        version=version,
         reply_to=reply_to,
         role="assistant",
         status="streaming",
@@ -707,6 +715,7 @@ async def _insert_answer(
         document_id=turn.document_id,
         sources=turn.sources,
         warnings=turn.warnings,
+        version=version,
         created_at=time,
         updated_at=time,
     )

@@ -298,6 +298,11 @@ SWAPPED: Final = """
 ALTER TABLE message ADD COLUMN swapped INTEGER NOT NULL DEFAULT 0;  -- thinking was content first
 """
 
+# How many messages stood in a message's place one after another, itself included; not counted before.
+VERSIONS: Final = """
+ALTER TABLE message ADD COLUMN version INTEGER NOT NULL DEFAULT 1;
+"""
+
 MIGRATIONS: Final[Sequence[str]] = (
     CHAT,
     MEASUREMENTS,
@@ -314,6 +319,7 @@ MIGRATIONS: Final[Sequence[str]] = (
     PROMPT_COUNTS,
     SETTINGS_OF_SESSIONS,
     SWAPPED,
+    VERSIONS,
 )
 
 

@@ -25,6 +25,9 @@ class Usage(Record, frozen=True, kw_only=True):
     time_to_first_token_ms: Annotated[
         int | None, Meta(description="From the request's arrival to the first thinking or answer text.")
     ] = None
+    thinking_ms: Annotated[
+        int | None, Meta(description="From the first thinking to the first answer text; null without any.")
+    ] = None
     load_ms: int | None = None
     total_ms: int | None = None
 
@@ -145,6 +148,7 @@ class Message(Record, frozen=True, kw_only=True):
     error: Failure | None = None
     image_count: int = 0
     client_message_id: str | None = None
+    version: int = 1
     created_at: str
     updated_at: str
 

@@ -372,6 +372,7 @@ async def test_a_message_has_all_its_fields(client: Client, fake: FakeOllama) ->
         "error": None,
         "imageCount": 1,
         "clientMessageId": "c-1",
+        "version": 1,
         "createdAt": asked["createdAt"],
         "updatedAt": asked["updatedAt"],
     }
@@ -380,6 +381,7 @@ async def test_a_message_has_all_its_fields(client: Client, fake: FakeOllama) ->
         "completionTokens",
         "tokensPerSecond",
         "timeToFirstTokenMs",
+        "thinkingMs",
         "loadMs",
         "totalMs",
     }

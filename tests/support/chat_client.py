@@ -88,7 +88,14 @@ class Stream:
         return self.events
 
     def text(self, kind: str = "chunk") -> str:
-        return "".join(event["content"] for event in self.events if event["type"] == kind)
+        """Return the text as a reader has it, who discards it where the server says so."""
+        pieces: list[str] = []
+        for event in self.events:
+            if event["type"] == kind:
+                pieces.append(event["content"])
+            elif event.get("reset"):
+                pieces.clear()
+        return "".join(pieces)
 
     @property
     def answer_id(self) -> int:

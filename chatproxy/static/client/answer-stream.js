@@ -425,6 +425,7 @@ export class AnswerStream {
       sources: this.#start?.sources ?? [],
       finishReason: "cancelled",
       model: this.#start?.model ?? null,
+      modelReason: this.#start?.modelReason ?? null,
       usage: null,
       cursor: this.#cursor ?? "",
     };
@@ -451,9 +452,9 @@ export class AnswerStream {
    * @returns {WholeAnswer}
    */
   get whole() {
-    const { assistantMessageId, fullResponse, sources, model, finishReason, usage } =
+    const { assistantMessageId, fullResponse, sources, model, modelReason, finishReason, usage } =
       /** @type {DoneEvent & {assistantMessageId: number}} */ (this.#terminal);
-    const { userMessageId = null, modelReason = null } = this.#start ?? {};
+    const { userMessageId = null } = this.#start ?? {};
     const { thinking } = this.#text;
     const warnings = [...this.#warnings.values()];
     const ids = { userMessageId, assistantMessageId };
@@ -513,7 +514,7 @@ function* eventsOf({ userMessageId, modelReason, warnings, thinking, ...answer }
   for (const { code, message } of warnings) yield { type: "warning", code, message };
   if (thinking) yield { type: "thinking", content: thinking, cursor };
   if (fullResponse) yield { type: "chunk", content: fullResponse, cursor };
-  yield { type: "done", assistantMessageId, fullResponse, sources, finishReason, model, usage, cursor };
+  yield { type: "done", assistantMessageId, fullResponse, sources, finishReason, model, modelReason, usage, cursor };
 }
 
 /**

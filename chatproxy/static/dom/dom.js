@@ -52,6 +52,8 @@ const ICONS = {
   edit: "m4 20 1-4L16 5l3 3L8 19z",
   close: "m6 6 12 12M18 6 6 18",
   down: "M12 5v14m-6-6 6 6 6-6",
+  previous: "m14.5 6-6 6 6 6",
+  next: "m9.5 6 6 6-6 6",
   menu: "M4 7h16M4 12h16M4 17h16",
   plus: "M12 5v14M5 12h14",
   trash: "M5 7h14M10 7V4h4v3M7 7l1 13h8l1-13",

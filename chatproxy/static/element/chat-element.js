@@ -362,6 +362,9 @@ export class ChatInterface extends Element {
         renderer: this.#renderer,
         onretry: (answer) => this.#retry(answer),
         onresend: (userMessage, text) => this.#resend(userMessage, text),
+        ondelete: (message) => this.#delete(message),
+        oncontinue: () => this.send(this.#labels.continueMessage),
+        onversion: (answer, number) => this.#showVersion(answer, number),
         onnotice,
       },
       { onearlier: async () => this.#conversation?.loadEarlier() },
@@ -565,6 +568,38 @@ export class ChatInterface extends Element {
     this.#parts?.list.scrollToEnd();
     this.#conversation?.resend(userMessage, text, this.#sendOptions());
     this.focus();
+  }
+
+  /** @param {ConversationMessage} message */
+  async #delete(message) {
+    await this.#conversation?.delete(message);
+    this.focus();
+    this.#crossTab.announce();
+  }
+
+  /**
+   * Show an earlier version of an answer, below the question as it was then; or the latest, which has the
+   * highest number.
+   *
+   * @param {ConversationMessage} answer
+   * @param {number} number
+   */
+  async #showVersion(answer, number) {
+    const { list } = /** @type {Parts} */ (this.#parts);
+    const conversation = /** @type {Conversation} */ (this.#conversation);
+    const question = conversation.messages[conversation.messages.indexOf(answer) - 1];
+    const latest = number === answer.version;
+    let earlier;
+    try {
+      const versions = latest ? [] : await conversation.versions(answer);
+      earlier = versions.at(number - 1 - (answer.version ?? 1));
+    } catch (error) {
+      return this.#setNotice(/** @type {Error} */ (error).message);
+    }
+    list.view(answer)?.showEarlier(earlier ? { message: earlier.answer, number } : null);
+    if (question?.role === "user") {
+      list.view(question)?.showEarlier(earlier?.question ? { message: earlier.question, number } : null);
+    }
   }
 
   /**

@@ -12,8 +12,11 @@ import { newMessageId } from "../client/message-id.js";
  * @typedef {import("../types.js").ChatError} ChatError
  * @typedef {import("../types.js").ChatEvent} ChatEvent
  * @typedef {import("../types.js").Failure<import("../types.js").ErrorCode>} Failure
+ * @typedef {import("../types.js").Message} Message
  * @typedef {Pick<import("../types.js").SendRequest, "documentId" | "model">} SendOptions
  */
+
+const VERSIONS = 100; // of one message that can be looked at: the latest ones
 
 /**
  * The details of the events, by type.
@@ -50,6 +53,8 @@ export class Conversation extends EventTarget {
   /** @type {number | null | undefined} the session's document; undefined until it is known */
   documentId;
   #watching = new AbortController();
+  /** @type {number | null} when the answer in progress began to think, on the page's clock */
+  #thinkingSince = null;
 
   /** @param {ChatClient} client @param {string | null} sessionId null: the first message creates a session */
   constructor(client, sessionId) {
@@ -94,14 +99,19 @@ export class Conversation extends EventTarget {
    * @param {{images?: ImageAttachment[], replaces?: number, options?: SendOptions,
    *   clientMessageId?: string}} [more]
    */
-  async send(content, { images = [], replaces, options = {}, clientMessageId = newMessageId() } = {}) {
+  async send(
+    content,
+    { images: attached = [], replaces, options = {}, clientMessageId = newMessageId() } = {},
+  ) {
     if (this.active) return;
     const { documentId = this.documentId } = options; // absent keeps the session's
-    const fields = { content, images, imageCount: images.length, clientMessageId, replaces, documentId };
-    const userMessage = newMessage("user", fields);
-    const answer = newMessage("assistant", { status: "streaming", clientMessageId });
     const replaced =
       replaces === undefined ? [] : this.#remove(this.messages.findIndex(({ id }) => id === replaces));
+    const version = (replaced[0]?.version ?? 0) + 1;
+    const common = { clientMessageId, version, createdAt: new Date().toISOString() };
+    const images = { images: attached, imageCount: attached.length };
+    const userMessage = newMessage("user", { ...common, ...images, content, replaces, documentId });
+    const answer = newMessage("assistant", { ...common, status: "streaming" });
     this.messages.push(userMessage, answer);
     this.active = { message: answer, stream: null, stopped: false };
     this.#emit("added", { message: userMessage });
@@ -115,16 +125,14 @@ export class Conversation extends EventTarget {
   }
 
   /**
-   * Ask again for an answer that failed or that the reader does not like.
+   * Ask again for an answer that failed or that the reader does not like, unless its question was deleted.
    *
    * @param {ConversationMessage} answer
    * @param {SendOptions} [options]
    */
   async retry(answer, options) {
-    const userMessage = this.messages
-      .slice(0, this.messages.indexOf(answer))
-      .findLast(({ role }) => role === "user");
-    if (userMessage) await this.resend(userMessage, userMessage.content, options);
+    const userMessage = this.messages[this.messages.indexOf(answer) - 1];
+    if (userMessage?.role === "user") await this.resend(userMessage, userMessage.content, options);
   }
 
   /**
@@ -157,6 +165,49 @@ export class Conversation extends EventTarget {
       active.stopped = false;
       this.#emit("error", { failure: failureFrom(error), message: active.message });
     }
+  }
+
+  /**
+   * Delete a message for good, with its versions. One that the server does not have only leaves the list.
+   *
+   * @param {ConversationMessage} message
+   */
+  async delete(message) {
+    if (this.active) return;
+    try {
+      if (message.id !== null) await this.client.messages.delete(this.#id, message.id);
+    } catch (error) {
+      if (/** @type {ChatError} */ (error).code !== "not_found") {
+        return this.#emit("error", { failure: failureFrom(error), message: null });
+      }
+    }
+    this.#remove(this.messages.indexOf(message), 1);
+  }
+
+  /**
+   * Return an answer's versions, oldest first, each after its question.
+   *
+   * @param {ConversationMessage} answer
+   * @returns {Promise<{question: Message | null, answer: Message}[]>}
+   */
+  async versions(answer) {
+    const answers = await this.#versions(answer);
+    const before = this.messages[this.messages.indexOf(answer) - 1];
+    const questions = before?.role === "user" ? await this.#versions(before) : [];
+    const offset = questions.length - answers.length;
+    return answers.map((each, index) => ({ question: questions[index + offset] ?? null, answer: each }));
+  }
+
+  /** @param {ConversationMessage} message @returns {Promise<Message[]>} */
+  async #versions({ id }) {
+    if (id === null) return [];
+    const { messages } = await this.client.messages.versions(this.#id, id, { limit: VERSIONS });
+    return messages;
+  }
+
+  /** The session's id, which there is if a message has one. */
+  get #id() {
+    return /** @type {string} */ (this.sessionId);
   }
 
   /** Stop watching. The server still finishes the answer. */
@@ -195,7 +246,7 @@ export class Conversation extends EventTarget {
 
   /** @param {number} messageId */
   #cancel(messageId) {
-    return this.client.messages.cancel(/** @type {string} */ (this.sessionId), messageId);
+    return this.client.messages.cancel(this.#id, messageId);
   }
 
   /**
@@ -251,10 +302,12 @@ export class Conversation extends EventTarget {
         this.#emit("status", { status: event });
         break;
       case "thinking":
+        if (!answer.thinking) this.#thinkingSince = performance.now(); // in a resumed answer, that was before
         answer.thinking += event.content;
         this.#emit("text", { message: answer, thinking: event.content });
         break;
       case "chunk":
+        this.#endThinking(answer);
         answer.content += event.content;
         this.#emit("text", { message: answer, content: event.content });
         break;
@@ -267,9 +320,10 @@ export class Conversation extends EventTarget {
         break;
       }
       case "done": {
-        const { finishReason, sources, usage, model, fullResponse: content } = event;
+        const { finishReason, sources, usage, model, modelReason, fullResponse: content } = event;
         const status = finishReason === "cancelled" ? "cancelled" : "complete";
-        Object.assign(answer, { status, finishReason, sources, usage, model, content });
+        this.#endThinking(answer);
+        Object.assign(answer, { status, finishReason, sources, usage, model, modelReason, content });
         this.#emit("changed", { message: answer });
         this.#emit("done", { message: answer });
         break;
@@ -281,6 +335,13 @@ export class Conversation extends EventTarget {
         this.#fail(answer, { error: event.error, code: event.code, retryable: event.retryable });
         break;
     }
+  }
+
+  /** @param {ConversationMessage} answer */
+  #endThinking(answer) {
+    if (this.#thinkingSince === null) return;
+    answer.thinkingMs = performance.now() - this.#thinkingSince;
+    this.#thinkingSince = null;
   }
 
   /**

@@ -19,6 +19,23 @@ const ordinal = (number) => `${number}${ENDINGS[ordinals.select(number)]}`;
 const about = (seconds) =>
   seconds < 60 ? `about ${Math.ceil(seconds / 5) * 5} s` : `about ${Math.round(seconds / 60)} min`;
 
+/** @param {number} seconds */
+const duration = (seconds) => {
+  if (seconds < 10) return `${Math.max(0.1, seconds).toFixed(1)} s`;
+  return seconds < 90 ? `${Math.round(seconds)} s` : `${Math.round(seconds / 60)} min`;
+};
+
+/**
+ * Say when, as short as it is clear: a time of today is only a time.
+ *
+ * @param {Date} time
+ */
+const clock = (time) => {
+  const today = time.toDateString() === new Date().toDateString();
+  const minutes = /** @type {const} */ ({ hour: "numeric", minute: "2-digit" });
+  return time.toLocaleString(undefined, today ? minutes : { month: "short", day: "numeric", ...minutes });
+};
+
 /** @typedef {import("../chat-interface.js").Labels} Labels */
 
 /** @type {Labels} */
@@ -49,6 +66,23 @@ export const labels = {
   latest: "Jump to latest",
   earlier: "Show earlier messages",
   thinking: "Thinking",
+  thought: (seconds) => `Thought for ${duration(seconds)}`,
+  facts: "About this answer",
+  chosen: (model, reason) => `${model}: ${reason}`,
+  tokens: (read, written) => `${read === null ? "" : `${read} tokens read, `}${written} tokens written`,
+  took: (first, whole) =>
+    `${first === null ? "" : `First words after ${duration(first)}, `}complete after ${duration(whole)}`,
+  written: (time) => clock(time),
+  versions: "Versions of this answer",
+  version: (number, total) => `Version ${number} of ${total}`,
+  previousVersion: "Previous version",
+  nextVersion: "Next version",
+  earlierVersion: "An earlier version. The conversation goes on after the latest one.",
+  deleteMessage: "Delete message",
+  confirmDelete: "Delete this message for good?",
+  delete: "Delete",
+  continue: "Continue",
+  continueMessage: "Continue exactly where you stopped.",
   sources: "Sources",
   source: (number, title) => `Source ${number}: ${title}`,
   page: (page) => `p. ${page}`,

@@ -2,10 +2,12 @@
 
 import { copyText } from "../dom/clipboard.js";
 import { h, icon, iconButton } from "../dom/dom.js";
+import { Facts } from "./facts.js";
 import { Sources } from "./sources.js";
 import { StickToBottom } from "./stick-to-bottom.js";
 import { StreamingMarkdown } from "../markdown/streaming-markdown.js";
 import { StreamingPlain } from "../markdown/streaming-plain.js";
+import { VersionSwitch } from "./version-switch.js";
 
 const COPIED = 1500; // ms for which a button says so
 
@@ -18,17 +20,25 @@ const COPIED = 1500; // ms for which a button says so
  * @property {import("../chat-interface.js").Renderer | null} renderer
  * @property {(answer: ConversationMessage) => void} onretry
  * @property {(userMessage: ConversationMessage, text: string) => void} onresend
+ * @property {(message: ConversationMessage) => void} ondelete
+ * @property {() => void} oncontinue
+ * @property {(answer: ConversationMessage, number: number) => void} onversion
  * @property {(sentence: string) => void} onnotice
  */
 
 export class MessageView {
   #message;
   #context;
+  /** @type {{message: ConversationMessage, number: number} | null} the earlier version that is shown */
+  #earlier = null;
+  #versions;
+  #facts;
   #cursor = h("span", { class: "cursor", part: "cursor", "aria-hidden": "true" });
   #content = h("div", { class: "content" });
   #bubble = h("div", { class: "bubble" }, this.#content);
   #footer = h("div", { class: "footer" });
   #thinking;
+  #thinkingTitle = h("summary");
   #thoughtText = h("div");
   #thoughtBox = h("div", { class: "thought", tabindex: 0 }, this.#thoughtText);
   #thought = new StreamingPlain(this.#thoughtText);
@@ -50,7 +60,9 @@ export class MessageView {
     this.#context = context;
     const open = status === "streaming" && !content;
     this.#thinking = h("details", { class: "thinking", part: "thinking", hidden: true, open });
-    this.#thinking.append(h("summary", {}, labels.thinking), this.#thoughtBox);
+    this.#thinking.append(this.#thinkingTitle, this.#thoughtBox);
+    this.#facts = new Facts(labels);
+    this.#versions = new VersionSwitch(labels, (number) => context.onversion(this.#message, number));
     if (role === "assistant") this.#bubble.prepend(this.#thinking);
     const author = h("span", { class: "unseen" }, role === "user" ? labels.you : labels.assistant);
     const attributes = { class: `message ${role}`, part: `message ${role}` };
@@ -75,9 +87,25 @@ export class MessageView {
     else this.#stream?.append(text);
   }
 
+  /**
+   * Show an earlier version in the place of the message; null shows the message again.
+   *
+   * @param {{message: ConversationMessage, number: number} | null} earlier
+   */
+  showEarlier(earlier) {
+    this.#earlier = earlier;
+    this.element.classList.toggle("earlier-version", earlier !== null);
+    this.update();
+  }
+
+  /** What is shown: the message, or an earlier version of it. */
+  get #shown() {
+    return this.#earlier?.message ?? this.#message;
+  }
+
   /** Show whatever has changed in the message, except text that was appended. */
   update() {
-    const { status, warnings } = this.#message;
+    const { status, warnings } = this.#shown;
     this.element.dataset.status = status;
     this.element.classList.toggle("shortened", warnings.some(isShortened));
     this.#updateSources();
@@ -105,7 +133,11 @@ export class MessageView {
   }
 
   #updateThinking() {
-    const { thinking } = this.#message;
+    const { thinking, thinkingMs, usage, status, content } = this.#shown;
+    const { labels } = this.#context;
+    const ms = usage?.thinkingMs ?? thinkingMs;
+    const over = status !== "streaming" || content !== "";
+    this.#thinkingTitle.textContent = over && ms ? labels.thought(ms / 1000) : labels.thinking;
     this.#thinking.hidden = !thinking;
     if (!thinking.startsWith(this.#thinkingShown)) {
       this.#thought.stop();
@@ -118,7 +150,7 @@ export class MessageView {
   }
 
   #updateSources() {
-    const { sources } = this.#message;
+    const { sources } = this.#shown;
     const key = JSON.stringify(sources);
     if (key === this.#sourcesKey) return;
     this.#sourcesKey = key;
@@ -128,7 +160,7 @@ export class MessageView {
 
   /** Append what the content has gained. If it does not continue what is shown, start over. */
   #updateContent() {
-    const { content, role, status } = this.#message;
+    const { content, role, status } = this.#shown;
     const { renderer } = this.#context;
     if (renderer && role === "assistant") {
       this.#rendered = content;
@@ -161,7 +193,7 @@ export class MessageView {
 
   /** @param {import("../chat-interface.js").Renderer} renderer */
   #renderWith(renderer) {
-    this.#content.replaceChildren(renderer(this.#rendered, this.#message));
+    this.#content.replaceChildren(renderer(this.#rendered, this.#shown));
     this.#placeCursor();
   }
 
@@ -193,7 +225,7 @@ export class MessageView {
   }
 
   #footerParts() {
-    const { role, status, warnings } = this.#message;
+    const { role, status, warnings } = this.#shown;
     const note = this.#note();
     const images = role === "user" ? this.#images() : null;
     return [
@@ -201,19 +233,23 @@ export class MessageView {
       ...warnings.map((warning) =>
         h("p", { class: isShortened(warning) ? "note where-shortened" : "note" }, warning.message),
       ),
-      ...(note ? [h("p", { class: "note" }, note)] : []),
+      ...(note ? [note] : []),
       ...(status === "failed" ? [this.#failure()] : []),
       ...(this.#sources ? [this.#sources.element] : []),
       ...(status !== "streaming" ? [this.#actions()] : []),
+      ...(role === "assistant" && status !== "streaming" ? [this.#facts.element] : []),
     ];
   }
 
   #note() {
-    const { labels } = this.#context;
-    const { status, finishReason } = this.#message;
-    if (status === "cancelled") return labels.stopped;
-    if (status === "interrupted") return labels.interrupted;
-    return finishReason === "length" ? labels.truncated : null;
+    const { labels, oncontinue } = this.#context;
+    const { status, finishReason } = this.#shown;
+    if (this.#earlier && this.#message.role === "assistant") return note(labels.earlierVersion);
+    if (status === "cancelled") return note(labels.stopped);
+    if (status === "interrupted") return note(labels.interrupted);
+    if (finishReason !== "length") return null;
+    const attributes = { type: "button", class: "continue quiet needs-idle needs-last", onclick: oncontinue };
+    return h("p", { class: "note" }, labels.truncated, " ", h("button", attributes, labels.continue));
   }
 
   #failure() {
@@ -228,7 +264,7 @@ export class MessageView {
   }
 
   #images() {
-    const { images, imageCount } = this.#message;
+    const { images, imageCount } = this.#shown;
     const { labels } = this.#context;
     if (images?.length) {
       const elements = images.map(({ url, name }) => h("img", { src: url, alt: name || labels.image }));
@@ -238,35 +274,72 @@ export class MessageView {
   }
 
   #actions() {
-    const { content, role } = this.#message;
+    const { content, role } = this.#shown;
     const { labels } = this.#context;
     const actions = h("div", { class: "actions" });
     if (content) {
       const copy = iconButton("copy", labels.copy, () => this.#copy(content, copy));
       actions.append(copy);
     }
+    const remove = iconButton("trash", labels.deleteMessage, () => this.#confirmDelete(actions), {
+      class: "delete needs-idle needs-latest",
+    });
     if (role === "user") {
-      const edit = () => this.#edit();
-      actions.append(iconButton("edit", labels.edit, edit, { class: "edit-button needs-idle" }));
+      const edit = iconButton("edit", labels.edit, () => this.#edit(), {
+        class: "edit-button needs-idle needs-latest",
+      });
+      actions.prepend(...this.#time());
+      actions.append(edit, remove);
     } else {
-      actions.append(...this.#answerActions());
+      actions.append(...this.#answerActions(remove));
     }
     return actions;
   }
 
-  #answerActions() {
-    const { status, usage, model, modelReason } = this.#message;
+  #time() {
+    const { createdAt } = this.#shown;
+    if (!createdAt) return [];
+    const time = new Date(createdAt);
+    const attributes = { class: "time", datetime: createdAt, title: time.toLocaleString() };
+    return [h("time", attributes, this.#context.labels.written(time))];
+  }
+
+  /** @param {HTMLElement} remove */
+  #answerActions(remove) {
     const { labels, onretry } = this.#context;
-    const parts = [];
-    if (status !== "failed") {
-      // A failed answer has Retry instead.
-      const attributes = { class: "regenerate needs-idle" };
-      parts.push(iconButton("retry", labels.regenerate, () => onretry(this.#message), attributes));
-    }
-    const rate = usage?.tokensPerSecond;
-    const facts = [model, rate ? labels.generating(rate) : null].filter(Boolean).join(" · ");
-    if (facts) parts.push(h("span", { class: "facts", title: modelReason }, facts));
-    return parts;
+    const { version = 1 } = this.#message;
+    this.#versions.show(this.#earlier?.number ?? version, version);
+    this.#facts.show(this.#shown);
+    const parts = [remove, this.#versions.element, this.#facts.button];
+    if (this.#shown.status === "failed") return parts; // it has Retry
+    const attributes = { class: "regenerate needs-idle needs-latest needs-last" };
+    const retry = iconButton("retry", labels.regenerate, () => onretry(this.#message), attributes);
+    return [retry, ...parts];
+  }
+
+  /**
+   * Ask in the place of the buttons whether to delete the message.
+   *
+   * @param {HTMLElement} actions
+   */
+  #confirmDelete(actions) {
+    const { labels, ondelete } = this.#context;
+    const cancel = () => {
+      question.replaceWith(actions);
+      /** @type {HTMLElement | null} */ (actions.querySelector(".delete"))?.focus();
+    };
+    const keep = h("button", { type: "button", class: "quiet", onclick: cancel }, labels.cancel);
+    const remove = h("button", { type: "button", class: "quiet danger" }, labels.delete);
+    remove.addEventListener("click", () => ondelete(this.#message));
+    const attributes = { class: "confirm", role: "group", "aria-label": labels.confirmDelete };
+    const question = h("div", attributes, h("span", {}, labels.confirmDelete), keep, remove);
+    question.addEventListener("keydown", (event) => {
+      if (event.key !== "Escape") return;
+      event.stopPropagation(); // it would stop an answer
+      cancel();
+    });
+    actions.replaceWith(question);
+    keep.focus();
   }
 
   /** @param {string} text @param {HTMLElement} button */
@@ -332,6 +405,9 @@ export class MessageView {
     field.focus();
   }
 }
+
+/** @param {string} sentence */
+const note = (sentence) => h("p", { class: "note" }, sentence);
 
 /**
  * Return whether a warning says that the history was cut. Where it goes on to be, `styles.js` hides it.

@@ -133,12 +133,21 @@ li.continued { list-style: none; }
 .assistant .actions { margin-inline-start: -.45rem; }
 .actions button { padding: .4rem; border-radius: .5rem; font-size: .95rem; }
 .actions button:hover { background: var(--soft); color: var(--text); }
-.facts { margin-inline-start: .4rem; }
+.actions .facts { padding-inline: .4rem; font-size: .85rem; text-align: start; }
 .user .actions { justify-content: flex-end; opacity: 0; transition: opacity .12s; margin-block-start: .15rem; }
 .user:is(:hover, :focus-within) .actions { opacity: 1; }
 @media (hover: none) { .user .actions { opacity: 1; } }
-.assistant:not(:last-child) :is(.regenerate, .retry) { display: none; } /* it would replace what follows */
-:host([busy]) .needs-idle { display: none; }
+.assistant:not(:last-child) :is(.needs-last, .retry) { display: none; } /* it would replace what follows */
+.assistant:not(.user + .assistant) :is(.regenerate, .retry) { display: none; } /* whose question was deleted */
+:host([busy]) .needs-idle, .earlier-version .needs-latest { display: none; }
+.versions { display: inline-flex; align-items: center; font-size: .85rem; font-variant-numeric: tabular-nums; }
+.versions [aria-disabled="true"] { opacity: .4; cursor: default; }
+.time { font-size: .8rem; padding-inline: .4rem; }
+.facts-list { list-style: none; margin: .2rem 0 0; padding: 0; color: var(--muted); font-size: .85rem; }
+.confirm { display: flex; flex-wrap: wrap; align-items: center; gap: .5rem; margin-block-start: .4rem; font-size: .9rem; }
+.user .confirm { justify-content: flex-end; }
+.danger { color: var(--danger); }
+.continue { margin-inline-start: .3rem; }
 .images { display: flex; flex-wrap: wrap; gap: .5rem; justify-content: flex-end; margin-block-start: .5rem; }
 .images img { max-inline-size: 12rem; max-block-size: 9rem; border-radius: .75rem; object-fit: cover; }
 .edit { inline-size: 100%; background: var(--soft); border-radius: var(--radius); padding: .75rem 1rem; }

@@ -97,6 +97,7 @@ def test_the_terminal_event_is_made_in_pieces() -> None:
         "sources": [],
         "finishReason": "length",
         "model": None,
+        "modelReason": None,
         "usage": None,
         "cursor": "0.80000.end",
     }

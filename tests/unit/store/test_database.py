@@ -41,7 +41,7 @@ def test_json() -> None:
     assert to_json([]) == "[]"
     assert to_json(Usage(load_ms=3)) == (
         '{"promptTokens":null,"completionTokens":null,"tokensPerSecond":null,'
-        '"timeToFirstTokenMs":null,"loadMs":3,"totalMs":null}'
+        '"timeToFirstTokenMs":null,"thinkingMs":null,"loadMs":3,"totalMs":null}'
     )
 
 
