@@ -1,0 +1,3 @@
+// The types of entities.js, which the build writes.
+
+export const entities: Record<string, string>;
