@@ -144,6 +144,8 @@ export interface Labels {
   copyCode: string;
   code: string;
   table: string;
+  footnote: (label: string) => string;
+  footnoteBack: string;
   retry: string;
   regenerate: string;
   edit: string;

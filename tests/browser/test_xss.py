@@ -106,6 +106,32 @@ HOSTILE = [
     f"${{{HIT}}} {{{{constructor.constructor('{HIT}')()}}}}",
     f"[[[[[(((({HIT}<script>![](<{EVIL}/p.png",
 ]  # fmt: skip
+SYNTAX = [  # for answers: what Markdown is read beside that of CommonMark
+    f"<b onmouseover={HIT}>x</b>",
+    f"<KBD STYLE='x' onclick={HIT}>x</KBD><sub onclick='{HIT}'>y</sub>",
+    f"<br onload={HIT}><br/onload={HIT}>",
+    f"<b title='>' onmouseover={HIT}><script>{HIT}</script></b>",
+    f"<ul onclick={HIT}><li><img src=x onerror={HIT}></li></ul>",
+    f"<details open ontoggle={HIT}><summary onclick={HIT}>x</summary>\n\n<script>{HIT}</script>\n\n</details>",
+    f"<details><summary><img src=x onerror={HIT}></summary>[x](javascript:{HIT})",
+    f"<details>\n<summary>\n\n<svg onload={HIT}>\n\n<details><iframe src=javascript:{HIT}>",
+    f"<!-- --><script>{HIT}</script>",
+    f"<!-- x --!><img src=x onerror={HIT}>",
+    f"<!--\n\n<img src=x onerror={HIT}>",
+    f"[click](&Tab;javascript&colon;{HIT})",
+    f"[click](java&NewLine;script&colon;{HIT})",
+    f"[click](&NonBreakingSpace;javascript&colon;{HIT})",
+    f"&lt;img src=x onerror={HIT}&gt;",
+    f"&LT;script&GT;{HIT}&lt;&sol;script&gt;",
+    f"x[^__proto__] y[^constructor]\n\n[^__proto__]: <img src=x onerror={HIT}>\n[^constructor]: [x](javascript:{HIT})",
+    f'x[^"onclick="{HIT}]\n\n[^"onclick="{HIT}]: x',
+    f"[^1]: <script>{HIT}</script>\n[^1]: again[^1]",
+    f"{EVIL}/\"onmouseover=\"{HIT} www.evil.example/'><script>{HIT}</script>",
+    f"```markdown\n```html\n<script>{HIT}</script>\n```\n```\n<script>{HIT}</script>",
+    f"C:\\<script>{HIT}</script>\\*<img src=x onerror={HIT}>",
+    f"**<b>「<img src=x onerror={HIT}>」</b>**~~<script>{HIT}</script>~~",
+    f"`</code><script>{HIT}</script>` ش-<script>{HIT}</script>-1",
+]  # fmt: skip
 
 SCHEMES = """
 () => {
@@ -185,7 +211,7 @@ async def test_hostile_messages_answers_and_titles(site: Site) -> None:
     )
     await expect(page.locator(ANSWER)).to_have_count(40)
     await harmless(page, site)
-    await site.ask(page, "\n\n".join(HOSTILE))
+    await site.ask(page, "\n\n".join([*HOSTILE, *SYNTAX]))
     await expect(page.get_by_role("button", name="Regenerate")).to_be_visible()
     await harmless(page, site)
 
@@ -215,7 +241,7 @@ async def test_hostile_answers_cut_at_every_character(site: Site, part: int) -> 
           window.requestAnimationFrame = frame;
           for (const [stream] of streams) stream.finish();
         }""",
-        HOSTILE[part::2],
+        [*HOSTILE, *SYNTAX][part::2],
     )
     await harmless(page, site)
 

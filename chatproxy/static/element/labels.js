@@ -57,6 +57,8 @@ export const labels = {
   copyCode: "Copy code",
   code: "Code",
   table: "Table",
+  footnote: (label) => `Footnote ${label}`,
+  footnoteBack: "Back to the text",
   retry: "Retry",
   regenerate: "Regenerate",
   edit: "Edit",

@@ -182,13 +182,13 @@ export class MessageView {
       this.#stream = new StreamingPlain(this.#content);
       return;
     }
-    /** @type {import("../markdown/markdown.js").Context} */
-    const context = {
+    /** @type {import("../markdown/markdown.js").Settings} */
+    const settings = {
       labels,
       reference: (number) => this.#sources?.reference(number) ?? null,
       copy: (text, button) => this.#copy(text, button),
     };
-    this.#stream = new StreamingMarkdown(this.#content, newLexer(), context, () => this.#placeCursor());
+    this.#stream = new StreamingMarkdown(this.#content, newLexer(), settings, () => this.#placeCursor());
   }
 
   /** @param {import("../chat-interface.js").Renderer} renderer */

@@ -53,7 +53,7 @@ button { cursor: pointer; background: none; border: 0; padding: 0; }
 .message.user .footer { max-inline-size: 100%; }
 .content { overflow-wrap: anywhere; min-inline-size: 0; }
 /* Each paragraph, list and quote takes its direction from its own first letters; code is always left to right. */
-.content :is(p, li, h3, h4, h5, h6, th, td), .plain { unicode-bidi: plaintext; }
+.content :is(p, li, h3, h4, h5, h6, th, td, summary), .plain { unicode-bidi: plaintext; }
 .content pre { direction: ltr; text-align: left; }
 .content p, .content ul, .content ol, .content blockquote, .content .code, .content .table { margin-block: 0 1rem; }
 .content :is(h3, h4, h5, h6) { margin-block: 1.6rem .6rem; line-height: 1.3; font-weight: 600; }
@@ -64,15 +64,30 @@ button { cursor: pointer; background: none; border: 0; padding: 0; }
 .content blockquote, .snippet { border-inline-start: 3px solid var(--line); padding-inline-start: 1rem; color: var(--muted); margin-inline: 0; }
 .content hr { border: 0; border-block-start: 1px solid var(--line); margin-block: 1.5rem; }
 .content a { color: var(--accent); text-underline-offset: .15em; }
-code { font: .875em/1.6 var(--chat-font-mono, ui-monospace, SFMono-Regular, Menlo, Consolas, "DejaVu Sans Mono", monospace); }
-:not(pre) > code { background: var(--soft); padding: .12em .38em; border-radius: .35em; }
+/* Code, keys and addresses are isolated: in text from right to left, their signs would change places. */
+:is(code, kbd, samp) { direction: ltr; unicode-bidi: isolate; }
+code, kbd, samp { font: .875em/1.6 var(--chat-font-mono, ui-monospace, SFMono-Regular, Menlo, Consolas, "DejaVu Sans Mono", monospace); }
+:not(pre) > code, kbd { background: var(--soft); padding: .12em .38em; border-radius: .35em; }
+kbd { border: 1px solid var(--line); border-block-end-width: 2px; }
+.content :is(sub, sup) { line-height: 0; }
+.content mark { background: color-mix(in srgb, var(--accent) 22%, transparent); color: inherit; border-radius: .2em; }
+.content details { border: 1px solid var(--line); border-radius: .75rem; padding: .5rem .9rem; margin-block: 0 1rem; }
+.content details[open] > summary { margin-block-end: .6rem; }
+.content summary { cursor: pointer; font-weight: 600; }
+.content details > :last-child { margin-block-end: 0; }
+.footnote { display: flex; gap: .5rem; align-items: baseline; font-size: .88rem; color: var(--muted); margin-block-end: .4rem; scroll-margin: 1rem; }
+.footnote > div { min-inline-size: 0; flex: 1; }
+.footnote p { margin-block: 0 .3rem; }
 .code { border: 1px solid var(--line); border-radius: .75rem; overflow: hidden; }
 .code-head { display: flex; justify-content: space-between; gap: 1rem; padding: .35rem .9rem; font-size: .8rem;
   color: var(--muted); background: var(--soft); }
 .code-head button:hover { color: var(--text); }
 .code pre { margin: 0; padding: .85rem .9rem; overflow-x: auto; outline-offset: -3px; overflow-wrap: normal; }
-.table { overflow-x: auto; }
+/* A cell takes at most so much of the width that those beside it are not squeezed; what is short stays in one line. */
+.table { overflow-x: auto; container-type: inline-size; }
 table { border-collapse: collapse; font-size: .94rem; }
+:is(th, td) { max-inline-size: max(60cqi, 14rem); min-inline-size: 3rem; }
+.short { white-space: nowrap; } .long { min-inline-size: 11rem; }
 th, td { padding-block: .5rem; padding-inline: 0 .9rem; text-align: start; border-block-end: 1px solid var(--line); vertical-align: top; overflow-wrap: normal; }
 .align-right { text-align: end; } .align-center { text-align: center; }
 
@@ -93,6 +108,7 @@ li.continued { list-style: none; }
 
 .content a.reference { display: inline-block; min-inline-size: 1.5em; padding-inline: .35em; margin-inline: .1em; border-radius: 1em;
   background: var(--soft); color: var(--accent); font-size: .75em; line-height: 1.5; text-align: center; text-decoration: none; vertical-align: .2em; }
+.content :is(.footnote, sup) > a.reference { display: inline; min-inline-size: 0; padding-inline: .1em; background: none; vertical-align: baseline; }
 
 .cursor { display: inline-block; inline-size: .5em; block-size: 1.1em; margin-inline-start: .15em; vertical-align: -.2em;
   border-radius: .1em; background: currentColor; animation: blink 1.06s steps(2, jump-none) infinite; }

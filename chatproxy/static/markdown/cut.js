@@ -4,6 +4,8 @@
 // what is long is cut: the part before the cut is final, and the part behind it continues the block: a list
 // with its next number, a table with its header, code without another heading.
 
+import { fenced } from "./syntax/fences.js";
+
 /**
  * @typedef {import("./markdown.js").Token} Token
  *
@@ -12,6 +14,7 @@
  * @typedef {object} Continuation
  * @property {number} [start] the number of a list's first item
  * @property {boolean} [inLine] whether the cut was inside a line
+ * @property {number} [hidden] lines of code at the beginning that were shown before
  * @property {Continuation} [inner] how the first block inside continues, if a list item or quote was cut
  *
  * @typedef {object} Cut
@@ -32,7 +35,6 @@ const LONG_TABLE = 8192; // the parts of a table have columns of different width
 const LONG_CODE = 32_768; // costs the lexer little, and each part scrolls sideways by itself
 const LONGEST_OPENING = 1024; // characters: every part has it
 const LIST_MARKER = /^ *(?:[*+-]|\d+[.)])/;
-const FENCE = /^ {0,3}(`{3,}|~{3,})/;
 
 /**
  * Return the length in characters from which a block is cut.
@@ -43,7 +45,7 @@ const FENCE = /^ {0,3}(`{3,}|~{3,})/;
 export function lengthLimit(token) {
   if (token.type === "paragraph") return LONG_PARAGRAPH;
   if (token.type === "code") return LONG_CODE;
-  if (token.type === "table") return LONG_TABLE;
+  if (token.type === "table" || token.type === "details" || token.type === "footnote") return LONG_TABLE;
   const [inner, ...others] = token.type === "list" && token.items?.length !== 1 ? [] : blocksIn(token);
   return inner && !others.length ? lengthLimit(inner) : LONG;
 }
@@ -59,12 +61,12 @@ export function lengthLimit(token) {
 export function cut(token, source, continuation) {
   const text = source.trimEnd();
   const end = source.length;
-  if (isClosed(token) || end - text.length > LONG) return { at: end, opening: "" };
+  if (token.open === false || end - text.length > LONG) return { at: end, opening: "" };
   const plan = planFor(token, continuation);
   const opening = plan.opening.map((line) => `${line}\n`).join("");
   const line = plan.lines > 0 ? startOfLastLines(text, plan.lines) : 0;
   if (line > opening.length) return { at: line, opening, continuation: plan.continuation };
-  const word = lastBreak(source);
+  const word = lastBreakBetween(token, source);
   const at = word > opening.length + plan.indent.length ? word : lastCharacter(source);
   if (source[at - 1] === "\n") return { at, opening, continuation: plan.continuation };
   return { at, opening: opening + plan.indent, continuation: inLine(plan.continuation) };
@@ -86,19 +88,30 @@ export function lastBreak(text) {
 }
 
 /**
+ * Return the same for a block, outside of emphasis and links if it is one paragraph.
+ *
+ * @param {Token} token
+ * @param {string} source
+ */
+function lastBreakBetween(token, source) {
+  let end = (token.text ?? "").length;
+  for (const { type, raw } of token.type === "paragraph" ? (token.tokens ?? []).toReversed() : []) {
+    const start = end - raw.length;
+    const plain = type === "text" ? raw.search(/[*_~<[]|$/) : 0;
+    const space = raw.lastIndexOf(" ", plain - 1) + 1;
+    if (plain && space) return start + space;
+    end = start;
+  }
+  return lastBreak(source);
+}
+
+/**
  * Return the length of a text without the first half of a character at its end.
  *
  * @param {string} text
  */
 function lastCharacter(text) {
   return /[\ud800-\udbff]$/.test(text.slice(-1)) ? text.length - 1 : text.length;
-}
-
-/** @param {Token} token whether it is code whose closing fence is there */
-function isClosed({ type, raw }) {
-  const fence = type === "code" && FENCE.exec(raw)?.[1];
-  const lines = raw.trimEnd().split("\n");
-  return Boolean(fence && lines.length > 1 && lines.at(-1)?.trimStart().startsWith(fence));
 }
 
 /** @param {Token} token @param {Continuation} [continuation] @returns {Plan} */
@@ -116,8 +129,17 @@ function planFor(token, continuation) {
     }
     case "table":
       return { ...lastLine, opening: openingLines(token, 2) };
-    case "code":
-      return { ...lastLine, opening: FENCE.test(token.raw) ? openingLines(token, 1) : [] };
+    case "code": {
+      const opening = fenced(linesBefore(token, lastLine.lines))?.opening ?? [];
+      return { ...lastLine, opening, continuation: { hidden: Math.max(opening.length - 1, 0) } };
+    }
+    case "details": {
+      const inner = planInside(token, continuation?.inner);
+      const opening = [...(token.opening ?? "").trim().split("\n"), ...inner.opening];
+      return { ...inner, opening, continuation: { inner: inner.continuation } };
+    }
+    case "footnote":
+      return { ...lastLine, opening: [`[^${token.label}]:`] };
     default:
       return lastLine;
   }
@@ -156,7 +178,7 @@ function planInside(container, continuation) {
 /** @param {Token} token @returns {Token[]} the blocks in a quote, a list item, or the last item of a list */
 function blocksIn({ type, tokens, items }) {
   if (type === "list") return items?.at(-1) ? blocksIn(/** @type {Token} */ (items.at(-1))) : [];
-  if (type !== "blockquote" && type !== "list_item") return [];
+  if (type !== "blockquote" && type !== "list_item" && type !== "details") return [];
   return (tokens ?? []).filter((inner) => inner.type !== "space" && inner.type !== "checkbox");
 }
 
@@ -164,6 +186,12 @@ function blocksIn({ type, tokens, items }) {
 function openingLines({ raw }, count) {
   const lines = raw.split("\n", count);
   return lines.join("\n").length <= LONGEST_OPENING ? lines : [];
+}
+
+/** @param {Token} token @param {number} count @returns {string} its source without so many of its last lines */
+function linesBefore({ raw }, count) {
+  const text = raw.trimEnd();
+  return count ? text.slice(0, Math.max(startOfLastLines(text, count) - 1, 0)) : text;
 }
 
 /** @param {Token} token */

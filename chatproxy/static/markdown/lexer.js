@@ -1,5 +1,7 @@
 // From text to tokens: the lexer of `marked`, with the syntax beside it (syntax.js), within bounds.
 
+import { ListCode } from "./list-code.js";
+import { Pairs } from "./pairs.js";
 import { SYNTAXES } from "./syntax.js";
 
 /**
@@ -7,17 +9,24 @@ import { SYNTAXES } from "./syntax.js";
  *
  * Lexes one text in pieces; it remembers the link definitions of the pieces before.
  *
- * @typedef {{lex: (text: string) => Token[]}} Lexer
+ * @typedef {object} Lexer
+ * @property {(text: string) => Token[]} lex
+ * @property {(text: string) => string} [read] returns what comes next in the text, in any pieces, as `lex` has to
+ *   be given it
  *
+ * @typedef {import("./syntax.js").Extension} Extension
+ *
+ * @typedef {Map<Extension, number>} Starts how long the text is from where an extension begins next; -1: it does not
  * @typedef {Record<string, unknown>} Links
- * @typedef {{tokens: Token[] & {links: Links}, lex(text: string): Token[],
+ * @typedef {{inLink: boolean, top: boolean, detailsDepth?: number}} State
+ * @typedef {{tokens: Token[] & {links: Links}, state: State, lex(text: string): Token[],
+ *   blockTokens(text: string, tokens: Token[]): Token[], inline(text: string, tokens: Token[]): Token[],
  *   inlineTokens(text: string, tokens?: Token[]): Token[]}} MarkedLexer
  * @typedef {{Lexer: new (options: object) => MarkedLexer,
- *   Marked: new (options: object) => {defaults: object}}} MarkedModule
+ *   Marked: new (...options: object[]) => {defaults: object}}} MarkedModule
  */
 
 const NESTED = /(?:>[ \t]*|[*+-][ \t]+){50}/; // each marker would cost the lexer a stack frame
-const MAX_DELIMITERS = 256; // in a paragraph: the lexer looks from each for its partner
 
 /** @type {Promise<(() => Lexer) | null> | undefined} */
 let loading;
@@ -28,27 +37,58 @@ export function loadLexer() {
   return loading;
 }
 
+/**
+ * Let an extension remember where it begins next: the lexer asks after each token.
+ *
+ * @param {Extension} extension
+ * @returns {object}
+ */
+function withMemory(extension) {
+  const { level, start } = extension;
+  if (level !== "inline" || !start) return extension;
+  return {
+    ...extension,
+    /** @this {{lexer: {starts: Starts}}} @param {string} text the rest of a line or paragraph */
+    start(text) {
+      const { starts } = this.lexer;
+      const known = starts.get(extension);
+      if (known !== undefined && known <= text.length) return known < 0 ? known : text.length - known;
+      const index = start(text) ?? -1;
+      starts.set(extension, index < 0 ? -1 : text.length - index);
+      return index;
+    },
+  };
+}
+
 /** @param {MarkedModule} marked @returns {() => Lexer} */
 function lexerFactory({ Lexer: MarkedLexer, Marked }) {
-  const extensions = SYNTAXES.flatMap((syntax) => syntax.extensions);
-  const options = new Marked({ gfm: true, extensions }).defaults;
-  class BoundedLexer extends MarkedLexer {
+  const extensions = SYNTAXES.flatMap((syntax) => syntax.extensions.map(withMemory));
+  const tokenizers = SYNTAXES.flatMap(({ tokenizer }) => (tokenizer ? [{ tokenizer }] : []));
+  const options = new Marked({ gfm: true, extensions }, ...tokenizers).defaults;
+  class PairingLexer extends MarkedLexer {
+    /** @type {Starts} */
+    starts = new Map();
+
     /** @param {string} source @param {Token[]} [tokens] @returns {Token[]} */
     inlineTokens(source, tokens = []) {
-      const delimiters = source.match(/[*_~]/g)?.length ?? 0;
-      if (delimiters <= MAX_DELIMITERS) return super.inlineTokens(source, tokens);
-      tokens.push({ type: "text", raw: source, text: source });
+      const outer = this.starts;
+      this.starts = new Map();
+      const paired = new Pairs(source).pair(super.inlineTokens(source, []));
+      this.starts = outer;
+      for (const token of paired) tokens.push(token);
       return tokens;
     }
   }
   return () => {
     /** @type {Links} */
     const definitions = Object.create(null);
+    const code = new ListCode();
     return {
+      read: (text) => code.read(text),
       lex(text) {
         if (NESTED.test(text)) return [{ type: "plain", raw: text }];
         try {
-          const lexer = new BoundedLexer(options);
+          const lexer = new PairingLexer(options);
           lexer.tokens.links = definitions;
           return forgetLast(lexer.lex(text), definitions);
         } catch {

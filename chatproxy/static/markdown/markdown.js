@@ -2,6 +2,8 @@
 // created, everything else is text (raw HTML too), and nothing that a model wrote is ever loaded.
 
 import { h } from "../dom/dom.js";
+import { withDirections } from "./direction.js";
+import { decode } from "./entities.js";
 import { SYNTAXES } from "./syntax.js";
 
 /**
@@ -24,13 +26,29 @@ import { SYNTAXES } from "./syntax.js";
  * @property {Token[]} [header] of a table
  * @property {Token[][]} [rows] of a table
  * @property {string | null} [align] of a table's cell
+ * @property {string} [name] of a tag
+ * @property {boolean} [opens] whether a delimiter or tag may be the first of a pair
+ * @property {boolean} [closes] whether a delimiter may be the second of a pair
+ * @property {boolean} [closing] whether a tag is the second of a pair
+ * @property {boolean} [open] whether a block's own end is missing: it may go on
+ * @property {string} [label] of a footnote
+ * @property {Token} [summary] of details
+ * @property {string} [opening] of details, with the summary
  */
 
 /**
- * @typedef {object} Context
+ * What the caller gives.
+ *
+ * @typedef {object} Settings
  * @property {import("../chat-interface.js").Labels} labels
  * @property {(number: number) => Node | null} [reference] creates the link for a `[1]`, if it is one
  * @property {(text: string, button: HTMLElement) => void} [copy]
+ *
+ * @typedef {object} State
+ * @property {import("./footnotes.js").Footnotes} footnotes
+ * @property {boolean} [growing] whether the block may still change
+ *
+ * @typedef {Settings & State} Context
  *
  * @typedef {import("./cut.js").Continuation} Continuation
  * @typedef {import("./syntax.js").Inside} Inside
@@ -38,6 +56,9 @@ import { SYNTAXES } from "./syntax.js";
  */
 
 const MAX_DEPTH = 24; // of nesting; deeper text is shown as it was written
+const SHORT_CELL = 16; // characters: a word, a date or a number, which stays in one line
+const LONG_CELL = 60; // characters
+const ADDRESS = /^(?:https?:|www\.|mailto:|[^\s@]+@[^\s@]+$)/i;
 const SCHEMES = new Set(["http:", "https:", "mailto:"]);
 
 /**
@@ -112,17 +133,17 @@ const BLOCKS = {
 /** @type {Record<string, Render>} */
 const INLINES = {
   text: (token, { inlines, context }) =>
-    token.tokens ? fragment(inlines(token)) : withReferences(decode(token.text ?? ""), context),
+    token.tokens ? fragment(inlines(token)) : withReferences(decode(token.raw), context),
   escape: (token) => text(token.text ?? ""),
   br: () => h("br"),
   strong: (token, { inlines }) => h("strong", {}, ...inlines(token)),
   em: (token, { inlines }) => h("em", {}, ...inlines(token)),
   del: (token, { inlines }) => h("del", {}, ...inlines(token)),
-  codespan: (token) => h("code", {}, token.text ?? ""),
+  codespan: (token) => h("code", { dir: "ltr" }, token.text ?? ""),
   checkbox,
   link: (token, { inlines }) => link(token, inlines(token)),
   // A link instead of the image: loading it would tell its server who reads this.
-  image: (token) => link(token, [text(`🖼 ${token.text || token.href}`)]),
+  image: (token) => link(token, [text(`🖼 ${decode(token.text || token.href || "")}`)]),
   ...Object.assign({}, ...SYNTAXES.map(({ inlines }) => inlines)),
 };
 
@@ -152,19 +173,26 @@ function renderList(token, { blocks, continuation }) {
 /** @param {Token} token @param {Inside} inside */
 function renderTable(token, { inlines, context }) {
   const row = (/** @type {Token[]} */ cells, /** @type {"th" | "td"} */ tag) => {
-    const rendered = cells.map((cell) =>
-      h(tag, { class: cell.align && `align-${cell.align}` }, ...inlines(cell)),
-    );
+    const rendered = cells.map((cell) => {
+      const nodes = fragment(inlines(cell));
+      return h(tag, { class: classOf(cell, nodes.textContent ?? "") }, nodes);
+    });
     return h("tr", {}, ...rendered);
   };
   const head = h("thead", {}, row(token.header ?? [], "th"));
   const body = h("tbody", {}, ...(token.rows ?? []).map((cells) => row(cells, "td")));
-  const scroller = { class: "table", tabindex: 0, role: "group", "aria-label": context.labels.table };
+  const scroller = { class: "table", tabindex: 0, role: "group", "aria-label": context.labels.table, dir: "auto" };
   return h("div", scroller, h("table", {}, head, body));
 }
 
+/** @param {Token} cell @param {string} words what it shows */
+function classOf({ align }, words) {
+  const length = words.length <= SHORT_CELL ? "short" : words.length >= LONG_CELL && "long";
+  return [align && `align-${align}`, length].filter(Boolean).join(" ") || null;
+}
+
 /** @param {Token} token @param {Inside} inside */
-function renderCode(token, { context }) {
+function renderCode(token, { context, continuation }) {
   const [language] = (token.lang ?? "").trim().split(/\s+/);
   const name = language || context.labels.code;
   const copy = h("button", { type: "button", class: "copy-code" }, context.labels.copyCode);
@@ -175,7 +203,8 @@ function renderCode(token, { context }) {
   });
   const heading = h("div", { class: "code-head" }, h("span", {}, name), copy);
   const scroller = { tabindex: 0, role: "group", "aria-label": name };
-  return h("div", { class: "code" }, heading, h("pre", scroller, h("code", {}, token.text ?? "")));
+  const code = (token.text ?? "").split("\n").slice(continuation?.hidden).join("\n");
+  return h("div", { class: "code" }, heading, h("pre", scroller, h("code", {}, code)));
 }
 
 /**
@@ -188,10 +217,12 @@ function wholeCode(code) {
   const from = all.indexOf(code);
   const end = all.findIndex((part, index) => index > from && !part.classList.contains("continued"));
   const parts = all.slice(from, end < 0 ? undefined : end);
-  return parts.reduce((whole, part) => {
-    const sameLine = whole === "" || whole.endsWith("\n") || part.classList.contains("in-line");
-    return whole + (sameLine ? "" : "\n") + (part.querySelector("code")?.textContent ?? "");
-  }, "");
+  return parts
+    .map((part, index) => {
+      const sameLine = index === 0 || part.classList.contains("in-line");
+      return (sameLine ? "" : "\n") + (part.querySelector("code")?.textContent ?? "");
+    })
+    .join("");
 }
 
 /**
@@ -200,11 +231,11 @@ function wholeCode(code) {
  * @param {Token} token
  * @param {Node[]} children
  */
-function link({ href = "", raw }, children) {
+function link({ href = "", raw, text: shown = raw }, children) {
   const url = safeUrl(href);
-  return url
-    ? h("a", { href: url, target: "_blank", rel: "noopener noreferrer nofollow" }, ...children)
-    : text(raw);
+  if (!url) return text(raw);
+  const dir = ADDRESS.test(shown) && "ltr"; // words take the direction of those around them
+  return h("a", { href: url, target: "_blank", rel: "noopener noreferrer nofollow", dir }, ...children);
 }
 
 /** @param {string} address @returns {string | null} */
@@ -225,42 +256,15 @@ export function safeUrl(address) {
  */
 function withReferences(words, context) {
   const { reference } = context;
-  if (!reference || !words.includes("[")) return text(words);
+  if (!reference || !words.includes("[")) return withDirections(words);
   const parts = words.split(/\[(\d{1,3}(?:, ?\d{1,3})*)\]/); // every second one is a number, or several
   return fragment(
     parts.map((part, index) => {
-      if (index % 2 === 0) return text(part);
+      if (index % 2 === 0) return withDirections(part);
       const links = part.split(",").map((number) => reference(Number(number)));
-      return links.every((link) => link !== null) ? fragment(links) : text(`[${part}]`);
+      return links.every((link) => link !== null) ? fragment(links) : withDirections(`[${part}]`);
     }),
   );
-}
-
-const ENTITIES = /** @type {Record<string, string>} */ ({
-  amp: "&",
-  lt: "<",
-  gt: ">",
-  quot: '"',
-  apos: "'",
-  nbsp: "\u00a0",
-  hellip: "…",
-  ndash: "–",
-  mdash: "—",
-  copy: "©",
-});
-
-/**
- * Decode numeric character references and the named ones that models write.
- *
- * @param {string} words
- */
-function decode(words) {
-  if (!words.includes("&")) return words;
-  return words.replace(/&(?:#(\d{1,7})|#[xX]([\da-fA-F]{1,6})|(\w{2,8}));/g, (whole, decimal, hex, name) => {
-    if (name) return Object.hasOwn(ENTITIES, name) ? ENTITIES[name] : whole;
-    const point = decimal ? Number(decimal) : parseInt(hex, 16);
-    return point > 0 && point <= 0x10ffff ? String.fromCodePoint(point) : "\ufffd";
-  });
 }
 
 /** @param {string} words */

@@ -31,6 +31,7 @@ function makeEqual(oldNode, newNode) {
   }
   if (!(oldNode instanceof Element && newNode instanceof Element)) return false;
   if (oldNode.nodeName === "BUTTON") return true; // it may say "Copied" at the moment
+  if (oldNode.nodeName === "DETAILS") newNode.toggleAttribute("open", oldNode.hasAttribute("open"));
   if (oldNode.attributes.length !== newNode.attributes.length) return false;
   if ([...newNode.attributes].some(({ name, value }) => oldNode.getAttribute(name) !== value)) return false;
   morph(oldNode, [...oldNode.childNodes], [...newNode.childNodes]);

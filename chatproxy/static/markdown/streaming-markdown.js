@@ -10,6 +10,8 @@
 // - Blocks are put into groups (groups.js), of which the browser lays out only those near the screen.
 
 import { cut, lengthLimit } from "./cut.js";
+import { loadNames } from "./entities.js";
+import { Footnotes } from "./footnotes.js";
 import { Groups } from "./groups.js";
 import { renderBlock } from "./markdown.js";
 import { morph } from "./morph.js";
@@ -36,18 +38,19 @@ export class StreamingMarkdown {
   /** @type {Continuation | undefined} how the tail's first block continues what was cut */
   #continuation;
   #finished = false;
+  #stopped = false;
   #step = (/** @type {number} */ frame) => this.#render(frame);
 
   /**
    * @param {HTMLElement} container
    * @param {import("./lexer.js").Lexer} lexer
-   * @param {import("./markdown.js").Context} context
+   * @param {import("./markdown.js").Settings} settings
    * @param {() => void} [onrender] called after each update of the DOM
    */
-  constructor(container, lexer, context, onrender = () => {}) {
+  constructor(container, lexer, settings, onrender = () => {}) {
     this.#groups = new Groups(container);
     this.#lexer = lexer;
-    this.#context = context;
+    this.#context = { ...settings, footnotes: new Footnotes(container, settings.labels) };
     this.#onrender = onrender;
   }
 
@@ -59,20 +62,23 @@ export class StreamingMarkdown {
   append(text) {
     const whole = this.#endsInCR ? `\r${text}` : text;
     this.#endsInCR = whole.endsWith("\r");
-    this.#pending.add((this.#endsInCR ? whole.slice(0, -1) : whole).replace(/\r\n?/g, "\n"));
+    const lines = (this.#endsInCR ? whole.slice(0, -1) : whole).replace(/\r\n?/g, "\n");
+    this.#pending.add(this.#lexer.read?.(lines) ?? lines);
     enqueue(this.#step);
   }
 
-  /** End the text. What is rendered already is not touched again. */
+  /** End the text. What is rendered already stays, but for a block that is not what it seemed to become. */
   finish() {
+    if (this.#finished) return;
     this.#finished = true;
     if (this.#endsInCR) this.#pending.add("\n");
     this.#endsInCR = false;
-    if (!this.#pending.empty) enqueue(this.#step);
+    enqueue(this.#step);
   }
 
   /** Cancel the update that is scheduled. */
   stop() {
+    this.#stopped = true;
     dequeue(this.#step);
   }
 
@@ -80,7 +86,10 @@ export class StreamingMarkdown {
   #render(frame) {
     this.#groups.release(frame);
     this.#tail += this.#pending.take(STEP);
+    const names = loadNames(this.#tail);
+    if (names) return void names.then(() => this.#stopped || enqueue(this.#step));
     this.#renderTail(this.#finished && this.#pending.empty);
+    this.#context.footnotes.link();
     this.#onrender();
     if (!this.#pending.empty) enqueue(this.#step);
   }
@@ -115,8 +124,9 @@ export class StreamingMarkdown {
    * @returns {Node[]} the nodes of the complete ones
    */
   #show(tokens, open) {
-    const complete = this.#renderTokens(tokens.slice(0, open), this.#continuation);
-    const growing = this.#renderTokens(tokens.slice(open), open ? undefined : this.#continuation);
+    const complete = this.#renderTokens(tokens.slice(0, open), this.#context, this.#continuation);
+    const context = { ...this.#context, growing: true };
+    const growing = this.#renderTokens(tokens.slice(open), context, open ? undefined : this.#continuation);
     const shown = morph(this.#groups.current, this.#tailNodes, [...complete, ...growing]);
     this.#tailNodes = shown.slice(complete.length);
     const length = lengthOf(tokens.slice(0, open));
@@ -126,10 +136,14 @@ export class StreamingMarkdown {
     return shown.slice(0, complete.length);
   }
 
-  /** @param {Token[]} tokens @param {Continuation} [continuation] of the first one */
-  #renderTokens(tokens, continuation) {
+  /**
+   * @param {Token[]} tokens
+   * @param {import("./markdown.js").Context} context
+   * @param {Continuation} [continuation] of the first one
+   */
+  #renderTokens(tokens, context, continuation) {
     return tokens.flatMap((token, index) => {
-      const node = renderBlock(token, this.#context, index === 0 ? continuation : undefined);
+      const node = renderBlock(token, context, index === 0 ? continuation : undefined);
       if (node === null) return [];
       return node instanceof DocumentFragment ? [...node.childNodes] : [node];
     });

@@ -1,6 +1,15 @@
 // The kinds of Markdown that there are beside those of `marked`, each in a module of its own (syntax/): how it is found
 // in a text, and how it is shown.
 
+import { comments } from "./syntax/comments.js";
+import { details } from "./syntax/details.js";
+import { dunder } from "./syntax/dunder.js";
+import { emphasis } from "./syntax/emphasis.js";
+import { fences } from "./syntax/fences.js";
+import { footnotes } from "./syntax/footnotes.js";
+import { lineEnds } from "./syntax/line-ends.js";
+import { tags } from "./syntax/tags.js";
+import { urls } from "./syntax/urls.js";
 import { windowsPath } from "./syntax/windows-path.js";
 
 /**
@@ -11,8 +20,8 @@ import { windowsPath } from "./syntax/windows-path.js";
  * @typedef {object} Extension
  * @property {string} name the type of its tokens
  * @property {"block" | "inline"} level
- * @property {(text: string) => number | undefined} start returns where the next token may begin: text before that is
- *   not cut
+ * @property {(text: string) => number | undefined} [start] returns where in a line or paragraph the next token may
+ *   begin
  * @property {(this: {lexer: import("./lexer.js").MarkedLexer}, text: string, tokens: Token[]) => Token | undefined}
  *   tokenizer returns the token at the beginning of the text; `tokens` are those before it
  *
@@ -29,9 +38,22 @@ import { windowsPath } from "./syntax/windows-path.js";
  *
  * @typedef {object} Syntax
  * @property {Extension[]} extensions the first one in the text counts; at one place, that of the last syntax
+ * @property {Record<string, (text: string) => Token | false | undefined>} [tokenizer] in the place of marked's own,
+ *   which is asked after false
  * @property {Record<string, Render>} [blocks] by the type of token
  * @property {Record<string, Render>} [inlines]
  */
 
 /** @type {Syntax[]} */
-export const SYNTAXES = [windowsPath];
+export const SYNTAXES = [
+  emphasis,
+  dunder,
+  tags,
+  comments,
+  lineEnds,
+  urls,
+  windowsPath,
+  fences,
+  details,
+  footnotes,
+];
