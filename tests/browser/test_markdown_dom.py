@@ -720,3 +720,34 @@ async def test_any_pieces_of_the_syntax_render_the_same(page: Page, times: int) 
         {"text": (MIXED.removesuffix("<!-- open") + "\n\n") * (times - 1) + MIXED, "times": times},
     )
     assert differences == []
+
+
+async def test_readers_code_is_code_and_the_rest_as_typed(page: Page) -> None:
+    typed = (
+        f"Fix **this**:\n\n{F}py\nprint('*a*')\n\n  x\n{F}\n  and `a*b`,\n\n\n<b>no</b> &amp; [^1]\n~~~\nopen"
+    )
+    seen = await run(
+        page,
+        """
+        const { typedLexer } = await import("./static/markdown/typed-lexer.js");
+        const shown = (sizes) => {
+          const { box, stream } = begin(typedLexer);
+          for (let at = 0; at < given.length; at += sizes) { stream.append(given.slice(at, at + sizes)); frame(); }
+          stream.finish(); rest();
+          return box;
+        };
+        const box = shown(given.length);
+        const parts = [...box.firstChild.children].map((part) => part.querySelector("pre")?.textContent ?? part.innerHTML);
+        return [parts, contents(shown(1)) === contents(box)];
+        """,
+        typed,
+    )
+    assert seen == [
+        [
+            "Fix **this**:\n\n",
+            "print('*a*')\n\n  x",
+            '  and <code dir="ltr">a*b</code>,\n\n\n&lt;b&gt;no&lt;/b&gt; &amp;amp; [^1]\n',
+            "open",
+        ],
+        True,
+    ]

@@ -4,6 +4,7 @@ import assert from "node:assert/strict";
 import { test } from "node:test";
 import { ListCode } from "../../chatproxy/static/markdown/list-code.js";
 import { loadLexer } from "../../chatproxy/static/markdown/lexer.js";
+import { typedLexer } from "../../chatproxy/static/markdown/typed-lexer.js";
 
 const LENGTH = 16_384; // characters; no text that is lexed at once is longer, code aside
 const FLOOR = 40; // ms of processor time: what is faster is not worth measuring
@@ -38,6 +39,10 @@ const newLexer = await loadLexer();
 
 test("what models write", { skip: newLexer === null && "marked is missing" }, () => {
   assert.deepEqual(superlinear((text) => newLexer().lex(text)), []);
+});
+
+test("what readers write", () => {
+  assert.deepEqual(superlinear((text) => typedLexer.lex(text)), []);
 });
 
 test("code in lists", () => {

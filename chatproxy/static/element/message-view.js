@@ -7,6 +7,7 @@ import { Sources } from "./sources.js";
 import { StickToBottom } from "./stick-to-bottom.js";
 import { StreamingMarkdown } from "../markdown/streaming-markdown.js";
 import { StreamingPlain } from "../markdown/streaming-plain.js";
+import { typedLexer } from "../markdown/typed-lexer.js";
 import { VersionSwitch } from "./version-switch.js";
 
 const COPIED = 1500; // ms for which a button says so
@@ -178,7 +179,8 @@ export class MessageView {
     this.#stream?.stop();
     this.#rendered = "";
     const { newLexer, labels } = this.#context;
-    if (!newLexer || this.#message.role === "user") {
+    const lexer = this.#message.role === "user" ? typedLexer : newLexer?.();
+    if (!lexer) {
       this.#stream = new StreamingPlain(this.#content);
       return;
     }
@@ -188,7 +190,7 @@ export class MessageView {
       reference: (number) => this.#sources?.reference(number) ?? null,
       copy: (text, button) => this.#copy(text, button),
     };
-    this.#stream = new StreamingMarkdown(this.#content, newLexer(), settings, () => this.#placeCursor());
+    this.#stream = new StreamingMarkdown(this.#content, lexer, settings, () => this.#placeCursor());
   }
 
   /** @param {import("../chat-interface.js").Renderer} renderer */

@@ -50,6 +50,9 @@ button { cursor: pointer; background: none; border: 0; padding: 0; }
 .message:last-child { margin-block-end: .5rem; }
 .message.user .bubble { background: var(--soft); border-radius: var(--radius); padding: .6rem 1rem; max-inline-size: min(85%, 38rem); }
 .plain { white-space: pre-wrap; overflow-wrap: anywhere; }
+.message.user .content :is(.plain, .code) { margin-block: 0; }
+.message.user .content .code { background: var(--bg); margin-block: .3rem; }
+.message.user :not(pre) > code { background: var(--bg); }
 .message.user .footer { max-inline-size: 100%; }
 .content { overflow-wrap: anywhere; min-inline-size: 0; }
 /* Each paragraph, list and quote takes its direction from its own first letters; code is always left to right. */

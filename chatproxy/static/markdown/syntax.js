@@ -9,6 +9,7 @@ import { fences } from "./syntax/fences.js";
 import { footnotes } from "./syntax/footnotes.js";
 import { lineEnds } from "./syntax/line-ends.js";
 import { tags } from "./syntax/tags.js";
+import { typed } from "./syntax/typed.js";
 import { urls } from "./syntax/urls.js";
 import { windowsPath } from "./syntax/windows-path.js";
 
@@ -56,4 +57,5 @@ export const SYNTAXES = [
   fences,
   details,
   footnotes,
+  typed,
 ];
