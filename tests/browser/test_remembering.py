@@ -5,27 +5,15 @@ from browser import ANSWER, BUTTON, FIELD, QUESTION, Site, browser, browser_test
 from fake_ollama import Gate, Script, answer, echo
 
 pytest.importorskip("playwright")
-from playwright.async_api import BrowserContext, Page, expect
+from playwright.async_api import expect
 
 __all__ = ["browser", "site"]  # the fixtures
 pytestmark = [pytest.mark.browser, browser_test]
 
 HEADER = "X-User"
+CHAT = "<chat-interface></chat-interface>"
 EMPTY = "chat-interface .empty"
 KEPT = "Object.keys(localStorage).length"
-
-
-async def embed(context: BrowserContext, markup: str = "<chat-interface></chat-interface>") -> None:
-    """Let `/embedded` be a page of its own with these elements."""
-    script = '<script type="module" src="/static/chat-interface.js"></script>'
-    html = f"<!doctype html>{script}{markup}"
-    await context.route("**/embedded", lambda route: route.fulfill(body=html, content_type="text/html"))
-
-
-async def embedded(site: Site, markup: str = "<chat-interface></chat-interface>", script: str = "") -> Page:
-    context = await site.context()
-    await embed(context, markup)
-    return await site.open("/embedded", context, script, ready="chat-interface:last-child textarea")
 
 
 async def only_session(site: Site) -> str:
@@ -35,7 +23,7 @@ async def only_session(site: Site) -> str:
 
 async def test_an_answer_goes_on_after_a_reload(site: Site) -> None:
     site.fake.script = Script(answer("one two three"), gate=(gate := Gate()))
-    page = await embedded(site)
+    page = await site.embed(CHAT)
     await site.ask(page, "Count")
     gate.let(1)
     await expect(page.locator(ANSWER)).to_have_text("one")
@@ -69,7 +57,7 @@ async def test_an_answer_goes_on_after_a_reload(site: Site) -> None:
 )
 async def test_it_works_without_a_memory(site: Site, attributes: str, script: str) -> None:
     site.fake.script = echo
-    page = await embedded(site, f"<chat-interface {attributes}></chat-interface>", script)
+    page = await site.embed(f"<chat-interface {attributes}></chat-interface>", script=script)
     await site.ask(page, "one")
     await expect(page.locator(ANSWER)).to_have_text(["one"])
     await page.evaluate("dispatchEvent(new Event('focus'))")
@@ -83,9 +71,8 @@ async def test_it_works_without_a_memory(site: Site, attributes: str, script: st
 async def test_all_tabs_show_the_same_conversation(site: Site) -> None:
     site.fake.script = Script(answer("one two"), gate=(gate := Gate()))
     context = await site.context()
-    await embed(context)
-    one = await site.open("/embedded", context)
-    two = await site.open("/embedded", context)
+    one = await site.embed(CHAT, context)
+    two = await site.embed(CHAT, context)
     await two.locator(FIELD).fill("a draft")
     await site.ask(one, "Count")
     gate.let(1)
@@ -101,7 +88,7 @@ async def test_all_tabs_show_the_same_conversation(site: Site) -> None:
 
 async def test_a_session_that_is_gone_makes_way_for_a_new_one(site: Site) -> None:
     site.fake.script = echo
-    page = await embedded(site)
+    page = await site.embed(CHAT)
     await site.ask(page, "one")
     await expect(page.locator(ANSWER)).to_have_text("one")
     await site.client.call("DELETE", f"/api/chat/sessions/{await only_session(site)}", status=204)
@@ -126,7 +113,7 @@ async def test_nothing_of_another_user_is_shown(site: Site) -> None:
         const name = sessionStorage.getItem("user") ?? "ann";
         document.querySelector("chat-interface").headers = {{ "{HEADER}": name }};
       }});"""
-    page = await embedded(site, script=user)
+    page = await site.embed(CHAT, script=user)
     await site.ask(page, "secret")
     await expect(page.locator(ANSWER)).to_have_text("secret")
     chat = page.locator("chat-interface")
@@ -145,10 +132,10 @@ async def test_nothing_of_another_user_is_shown(site: Site) -> None:
 async def test_elements_with_keys_of_their_own_remember_apart(site: Site) -> None:
     site.fake.script = echo
     given = await site.conversation("Given", "given")
-    page = await embedded(
-        site,
+    page = await site.embed(
         '<chat-interface id="a"></chat-interface><chat-interface id="b" storage-key="b"></chat-interface>'
         f'<chat-interface id="c" session-id="{given}"></chat-interface>',
+        ready="#c textarea",
     )
     for name in ("a", "b"):
         await page.locator(f"#{name} textarea").fill(f"for {name}")

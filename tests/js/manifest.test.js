@@ -9,7 +9,7 @@ const STATIC = new URL("../../chatproxy/static/", import.meta.url);
 const read = (path) => readFileSync(new URL(path, STATIC), "utf8");
 const sources = readdirSync(new URL("element/", STATIC)).map((name) => read(`element/${name}`)).join("\n");
 const element = read("element/chat-element.js");
-const styles = read("element/styles.js");
+const styles = read("element/base-styles.js") + read("element/styles.js");
 const { modules: [module] } = JSON.parse(read("custom-elements.json"));
 const { declarations: [declaration], exports } = module;
 

@@ -49,6 +49,7 @@ BUTTON: Final = "chat-interface [part=send]"
 ANSWER: Final = "chat-interface .assistant .content"
 QUESTION: Final = "chat-interface .user .content"
 STATUS: Final = "chat-interface [part=status]"
+MODULES: Final = ("chat-interface", "chat-launcher", "chat-history")
 ANNOUNCER: Final = "chat-interface .unseen[role=status]"
 
 browser_test: Final = pytest.mark.asyncio(loop_scope="session")
@@ -168,6 +169,30 @@ class Site:
         await page.goto(self.url + path)
         await page.locator(ready).wait_for()
         return page
+
+    async def embed(
+        self,
+        markup: str,
+        context: BrowserContext | None = None,
+        head: str = "",
+        script: str = "",
+        ready: str = FIELD,
+        **options: Any,
+    ) -> Page:
+        """Open a tab with a page of somebody else's that has these elements."""
+        context = context or await self.context(**options)
+        modules = "".join(
+            f'<script type="module" src="{self.prefix}/static/{name}.js"></script>'
+            for name in MODULES
+            if f"<{name}" in markup
+        )
+        html = f'<!doctype html><html lang="en"><title>Shop</title>{head}{modules}<main>{markup}</main>'
+
+        async def fulfill(route: Any) -> None:
+            await route.fulfill(body=html, content_type="text/html; charset=utf-8")
+
+        await context.route("**/embedded", fulfill)
+        return await self.open("/embedded", context, script, ready)
 
     def _console(self, message: Any) -> None:
         if message.type == "error" and not message.text.startswith("Failed to load resource"):

@@ -1,38 +1,10 @@
-// How the element looks: one constructed style sheet for all of them, which a strict Content-Security-Policy allows.
-// Pages change it with `--chat-…` properties, `theme="light"` or `"dark"`, and ::part().
+// How <chat-interface> looks.
+
+import { styleSheet } from "./base-styles.js";
 
 const CSS = `
-:host {
-  --bg: var(--chat-background, light-dark(#ffffff, #1c1c1e));
-  --text: var(--chat-text, light-dark(#1d1d1f, #ececee));
-  --muted: var(--chat-muted, light-dark(#5f6066, #a5a6ad));
-  --line: var(--chat-border, light-dark(#e3e3e6, #3a3a3e));
-  --soft: var(--chat-surface, light-dark(#f4f4f5, #2a2a2d));
-  --accent: var(--chat-accent, light-dark(#0b57d0, #8ab4f8));
-  --strong: var(--chat-button, light-dark(#1d1d1f, #ececee));
-  --on-strong: var(--chat-button-text, light-dark(#ffffff, #1c1c1e));
-  --danger: var(--chat-danger, light-dark(#b3261e, #f2b8b5));
-  --radius: var(--chat-radius, 1.25rem);
-  color-scheme: light dark;
-  display: block;
-  block-size: 100%;
-  min-block-size: 16rem;
-  background: var(--bg);
-  color: var(--text);
-  font: 1rem/1.65 var(--chat-font, ui-sans-serif, system-ui, "Segoe UI", Roboto, "Helvetica Neue", Arial, sans-serif);
-}
-:host([hidden]), [hidden] { display: none !important; }
-:host([theme="light"]) { color-scheme: light; }
-:host([theme="dark"]) { color-scheme: dark; }
-*, ::before, ::after { box-sizing: border-box; }
-button, textarea { font: inherit; color: inherit; }
-button { cursor: pointer; background: none; border: 0; padding: 0; }
-:focus-visible { outline: 2px solid var(--accent); outline-offset: 2px; }
-.icon { inline-size: 1.15em; block-size: 1.15em; fill: none; stroke: currentColor; stroke-width: 1.9;
-  stroke-linecap: round; stroke-linejoin: round; display: block; }
-.unseen { position: absolute; inline-size: 1px; block-size: 1px; overflow: hidden; clip-path: inset(50%); white-space: nowrap; }
-
-.frame { display: flex; flex-direction: column; block-size: 100%; position: relative; }
+:host { --radius: var(--chat-radius, 1.25rem); display: block; block-size: 100%; min-block-size: 16rem; background: var(--bg); }
+.frame { display: flex; flex-direction: column; inline-size: 100%; block-size: 100%; position: relative; }
 .scroller { flex: 1; min-block-size: 0; position: relative; display: flex; }
 .log { flex: 1; min-inline-size: 0; overflow-y: auto; overscroll-behavior: contain; overflow-anchor: none;
   scrollbar-gutter: stable both-edges; outline-offset: -3px; }
@@ -203,14 +175,4 @@ li.continued { list-style: none; }
 @media (max-width: 40rem) { .column, .bottom { padding-inline: .75rem; } }
 `;
 
-/** @type {CSSStyleSheet | undefined} */
-let sheet;
-
-/** Return the style sheet, created with the first element: without a DOM there are none. */
-export function styles() {
-  if (!sheet) {
-    sheet = new CSSStyleSheet();
-    sheet.replaceSync(CSS);
-  }
-  return sheet;
-}
+export const styles = () => styleSheet(CSS);
