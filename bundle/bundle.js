@@ -13,7 +13,7 @@ import { brotliCompressSync, gzipSync } from "node:zlib";
 const STATIC = resolve(process.argv[2]);
 const DIST = join(STATIC, "dist");
 const PAGES = ["page/index.html", "docs/index.html"];
-const MODULES = ["chat-interface.js"]; // which pages elsewhere load by their address
+const MODULES = ["chat-interface.js", "chat-launcher.js", "chat-history.js"]; // which pages elsewhere load by their address
 const AT_ONCE = /\/vendor\/marked\.js$/; // every answer needs it; whatever else is imported with `import()` comes later
 
 const sources = new Set();

@@ -98,6 +98,8 @@ export interface ChatInterfaceEventMap {
   "chat-done": CustomEvent<ChatDoneDetail>;
   /** The answer failed, or the server could not be reached. */
   "chat-error": CustomEvent<ChatErrorDetail>;
+  /** `endpoint`, `headers` or `client` was set: what else shows sessions reads them again. */
+  "chat-client": CustomEvent<null>;
 }
 
 /** The attributes in markup. */
@@ -117,6 +119,8 @@ export interface ChatInterfaceAttributes {
   "document-id"?: string | number | undefined;
   /** The model for the next messages: a name, or "auto". */
   model?: string | undefined;
+  /** The greeting of an empty session. */
+  welcome?: string | undefined;
   placeholder?: string | undefined;
   /** Default: as the system. */
   theme?: "light" | "dark" | undefined;
@@ -125,10 +129,20 @@ export interface ChatInterfaceAttributes {
   disabled?: boolean | undefined;
 }
 
+/** The properties that are no attributes, for frameworks that set properties. */
+export interface ChatInterfaceProperties {
+  client?: ChatClient | null | undefined;
+  headers?: Record<string, string> | null | undefined;
+  renderer?: Renderer | null | undefined;
+  suggestions?: readonly string[] | null | undefined;
+  labels?: Partial<Labels> | null | undefined;
+}
+
 /** The element's texts, to translate or replace. */
 export interface Labels {
   placeholder: string;
   empty: string;
+  suggestions: string;
   log: string;
   you: string;
   assistant: string;
@@ -226,6 +240,9 @@ export class ChatInterface extends HTMLElement {
   /** `model`: for the next messages. */
   get model(): string | null;
   set model(model: string | null | undefined);
+  /** `welcome`: the greeting of an empty session. */
+  get welcome(): string | null;
+  set welcome(welcome: string | null | undefined);
   /** `placeholder`: of the field to write in. */
   get placeholder(): string | null;
   set placeholder(placeholder: string | null | undefined);
@@ -250,6 +267,9 @@ export class ChatInterface extends HTMLElement {
   /** Renders an answer's text in place of the built-in Markdown. */
   get renderer(): Renderer | null;
   set renderer(renderer: Renderer | null | undefined);
+  /** Messages that an empty session offers to send. */
+  get suggestions(): readonly string[];
+  set suggestions(suggestions: readonly string[] | null | undefined);
   /** The element's texts. Those that are set replace the English ones. */
   get labels(): Labels;
   set labels(labels: Partial<Labels> | null | undefined);
@@ -268,6 +288,8 @@ export class ChatInterface extends HTMLElement {
   regenerate(): void;
   /** Leaves the session, and forgets it. The next message creates a new one. */
   clear(): void;
+  /** Shows a session that the user has chosen, and remembers it. */
+  open(sessionId: string): void;
   /** Reads the messages from the server again. */
   refresh(): Promise<void>;
   /** Focuses the field to write in, as soon as there is one. */

@@ -2,3 +2,5 @@
 
 export * from "./chat-client.js";
 export * from "./chat-interface.js";
+export * from "./chat-history.js";
+export * from "./chat-launcher.js";

@@ -55,6 +55,7 @@ const ICONS = {
   previous: "m14.5 6-6 6 6 6",
   next: "m9.5 6 6 6-6 6",
   menu: "M4 7h16M4 12h16M4 17h16",
+  chat: "M6 5h12a2 2 0 0 1 2 2v8a2 2 0 0 1-2 2h-7l-5 4v-4a2 2 0 0 1-2-2V7a2 2 0 0 1 2-2z",
   plus: "M12 5v14M5 12h14",
   trash: "M5 7h14M10 7V4h4v3M7 7l1 13h8l1-13",
   theme: "M12 3a9 9 0 1 0 0 18zM12 3a9 9 0 0 1 0 18",

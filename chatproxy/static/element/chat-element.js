@@ -16,6 +16,7 @@ import { loadLexer } from "../markdown/lexer.js";
 import { MessageList } from "./message-list.js";
 import { StatusLine } from "./status-line.js";
 import { styles } from "./styles.js";
+import { Welcome } from "./welcome.js";
 
 /**
  * @typedef {import("../chat-interface.js").ChatInterfaceEventMap} ChatInterfaceEventMap
@@ -28,6 +29,7 @@ import { styles } from "./styles.js";
  *
  * @typedef {object} Parts
  * @property {HTMLElement} frame holds all the others
+ * @property {Welcome} welcome what an empty session shows
  * @property {MessageList} list
  * @property {StatusLine} status
  * @property {HTMLElement} notice what belongs to no message
@@ -47,6 +49,7 @@ export class ChatInterface extends Element {
     "session-id",
     "remember",
     "storage-key",
+    "welcome",
     "placeholder",
     "disabled",
   ];
@@ -64,6 +67,8 @@ export class ChatInterface extends Element {
   /** @type {Renderer | null} */
   #renderer = null;
   #labels = english;
+  /** @type {readonly string[]} */
+  #suggestions = [];
   /** @type {(() => import("../markdown/lexer.js").Lexer) | null} */
   #newLexer = null;
   #memory = new Memory(null);
@@ -119,6 +124,7 @@ export class ChatInterface extends Element {
     const otherSession = name === "session-id" && value !== (this.#conversation?.sessionId ?? null);
     if (this.#conversation && otherSession) this.#open();
     if (["endpoint", "remember", "storage-key"].includes(name)) this.#restart();
+    if (name === "endpoint") this.#emit("chat-client", null);
     this.#applyAttributes();
   }
 
@@ -179,6 +185,15 @@ export class ChatInterface extends Element {
   }
 
   /** @returns {string | null} */
+  get welcome() {
+    return this.getAttribute("welcome");
+  }
+
+  set welcome(/** @type {string | null | undefined} */ welcome) {
+    this.#reflect("welcome", welcome);
+  }
+
+  /** @returns {string | null} */
   get placeholder() {
     return this.getAttribute("placeholder");
   }
@@ -227,6 +242,7 @@ export class ChatInterface extends Element {
   set client(/** @type {ChatClient | null | undefined} */ client) {
     this.#client = client ?? null;
     this.#restart();
+    this.#emit("chat-client", null);
   }
 
   /** @returns {Record<string, string>} the headers of the default client's requests */
@@ -237,6 +253,7 @@ export class ChatInterface extends Element {
   set headers(/** @type {Record<string, string> | null | undefined} */ headers) {
     this.#headers = headers ?? {};
     this.refresh();
+    this.#emit("chat-client", null);
   }
 
   /** @returns {Renderer | null} renders an answer's text in place of the built-in Markdown */
@@ -247,6 +264,16 @@ export class ChatInterface extends Element {
   set renderer(/** @type {Renderer | null | undefined} */ renderer) {
     this.#renderer = renderer ?? null;
     if (this.#parts) this.#build();
+  }
+
+  /** @returns {readonly string[]} messages that an empty session offers to send */
+  get suggestions() {
+    return this.#suggestions;
+  }
+
+  set suggestions(/** @type {readonly string[] | null | undefined} */ suggestions) {
+    this.#suggestions = suggestions ?? [];
+    this.#applySuggestions();
   }
 
   /** @returns {Labels} the element's texts; those that are set replace the English ones */
@@ -298,10 +325,16 @@ export class ChatInterface extends Element {
 
   /** Leave the session, and forget it. The next message creates a new one. */
   clear() {
-    if (!this.#conversation) this.#recall();
-    this.#memory.keep(null);
-    this.removeAttribute("session-id");
-    if (this.#conversation) this.#open();
+    this.#turnTo(null);
+  }
+
+  /**
+   * Show a session that the user has chosen, and remember it.
+   *
+   * @param {string} sessionId
+   */
+  open(sessionId) {
+    this.#turnTo(sessionId);
   }
 
   /** Focus the field to write in, as soon as there is one. */
@@ -344,7 +377,7 @@ export class ChatInterface extends Element {
   #build() {
     const parts = (this.#parts = this.#createParts());
     this.shadowRoot?.replaceChildren(parts.frame);
-    this.#applyAttributes();
+    this.#applySuggestions();
     parts.composer.text = loadDraft(this.#conversation?.sessionId ?? null);
     if (this.#conversation) this.#resetList();
   }
@@ -355,6 +388,9 @@ export class ChatInterface extends Element {
     const announcer = h("div", { class: "unseen", role: "status", "aria-live": "polite" });
     const notice = h("div", { class: "notice", hidden: true });
     const onnotice = (/** @type {string} */ sentence) => this.#announce(sentence);
+    const welcome = new Welcome(labels, (message) => {
+      if (this.send(message)) this.focus(); // the button goes away
+    });
     const list = new MessageList(
       {
         labels,
@@ -367,7 +403,7 @@ export class ChatInterface extends Element {
         onversion: (answer, number) => this.#showVersion(answer, number),
         onnotice,
       },
-      { onearlier: async () => this.#conversation?.loadEarlier() },
+      { empty: welcome.element, onearlier: async () => this.#conversation?.loadEarlier() },
     );
     const status = new StatusLine(labels, onnotice);
     const composer = new Composer(labels, {
@@ -386,7 +422,7 @@ export class ChatInterface extends Element {
       bottom,
       announcer,
     );
-    return { frame, list, status, notice, composer, announcer };
+    return { frame, welcome, list, status, notice, composer, announcer };
   }
 
   /** Begin again, where the server or the memory is another one. */
@@ -406,7 +442,16 @@ export class ChatInterface extends Element {
     if (!given && this.remember) this.sessionId = this.#memory.sessionId;
   }
 
-  /** Show the session that another tab has turned to, unless the page names one. Return whether there is one. */
+  /** @param {string | null} sessionId to be shown and remembered; null: a new one */
+  #turnTo(sessionId) {
+    if (!this.#conversation) this.#recall();
+    const same = this.sessionId === sessionId;
+    this.#memory.keep(sessionId);
+    this.sessionId = sessionId;
+    if (same && this.#conversation) this.#open();
+  }
+
+  /** Show what another tab has turned to, unless the page names a session. Return whether there is any. */
   #follow() {
     const shown = this.#memory.sessionId;
     if (this.busy || !this.#conversation || this.sessionId !== shown || !this.#memory.changed()) return false;
@@ -660,6 +705,14 @@ export class ChatInterface extends Element {
     if (!this.#parts) return;
     this.#parts.composer.placeholder = this.placeholder ?? this.#labels.placeholder;
     this.#parts.composer.disabled = this.disabled;
+    this.#parts.welcome.greeting = this.welcome ?? this.#labels.empty;
+    this.#parts.welcome.disabled = this.disabled;
+  }
+
+  #applySuggestions() {
+    if (!this.#parts) return;
+    this.#parts.welcome.suggestions = this.#suggestions;
+    this.#applyAttributes();
   }
 
   /**

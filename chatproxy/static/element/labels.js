@@ -42,6 +42,7 @@ const clock = (time) => {
 export const labels = {
   placeholder: "Write a message",
   empty: "What can I help with?",
+  suggestions: "Suggestions",
   log: "Conversation",
   you: "You said:",
   assistant: "The assistant said:",
@@ -105,4 +106,28 @@ export const labels = {
   answerDone: "The answer is complete.",
   answerEmpty: "The model gave no answer.",
   failed: "Something went wrong.",
+};
+
+/** @type {import("../chat-history.js").HistoryLabels} */
+export const historyLabels = {
+  list: "Conversations",
+  newChat: "New chat",
+  untitled: "New chat",
+  title: "Title",
+  none: "No conversations yet.",
+  noMatches: "No matches.",
+  more: "Show more",
+  rename: (title) => `Rename ${title}`,
+  delete: (title) => `Delete ${title}`,
+  deleteQuestion: (title) => `Delete “\u2068${title}\u2069”?`, // isolated: it may be of another direction
+  deleteConfirm: "Delete",
+  cancel: "Cancel",
+};
+
+/** @type {import("../chat-launcher.js").LauncherLabels} */
+export const launcherLabels = {
+  title: "Chat",
+  open: "Open chat",
+  close: "Close chat",
+  unread: "New answer",
 };

@@ -19,9 +19,9 @@ export class MessageList {
 
   /**
    * @param {import("./message-view.js").MessageContext} context
-   * @param {{onearlier: () => Promise<void>}} handlers
+   * @param {{empty: HTMLElement, onearlier: () => Promise<void>}} more `empty` is shown without messages
    */
-  constructor(context, { onearlier }) {
+  constructor(context, { empty, onearlier }) {
     const { labels } = context;
     this.#context = context;
     const onclick = () => this.#loadEarlier(onearlier);
@@ -30,7 +30,7 @@ export class MessageList {
       { type: "button", class: "earlier quiet", hidden: true, onclick },
       labels.earlier,
     );
-    this.#empty = h("div", { class: "empty" }, h("slot", { name: "empty" }, h("p", {}, labels.empty)));
+    this.#empty = empty;
     this.#column = h("div", { class: "column" }, this.#earlier, this.#empty);
     const log = {
       class: "log",

@@ -12,6 +12,11 @@ const CSS = `
 .column { min-block-size: 100%; display: flex; flex-direction: column; padding-block: 1.5rem .25rem; }
 .empty { margin: auto; text-align: center; font-size: 1.5rem; font-weight: 500; letter-spacing: -.01em; }
 .empty p { margin: 0; }
+.suggestions { display: flex; flex-wrap: wrap; justify-content: center; gap: .5rem; margin-block-start: 1.25rem; }
+.suggestion { padding: .45rem 1rem; border: 1px solid var(--line); border-radius: 1.25rem; background: var(--bg);
+  font-size: .95rem; font-weight: 400; line-height: 1.4; letter-spacing: normal; text-align: start; overflow-wrap: anywhere; }
+.suggestion:hover { background: var(--soft); }
+.suggestion:disabled { color: var(--muted); cursor: default; }
 .earlier { align-self: center; margin-block-end: 1rem; }
 .latest { position: absolute; inset-block-end: .75rem; inset-inline-start: 50%; translate: -50%; inline-size: 2.25rem;
   block-size: 2.25rem; border: 1px solid var(--line); border-radius: 50%; background: var(--bg);

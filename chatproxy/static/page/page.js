@@ -2,16 +2,17 @@
 
 import "../chat-interface.js";
 import { createChatClient } from "../chat-client.js";
+import { confirm } from "../dom/dialogs.js";
 import { byId, icon } from "../dom/dom.js";
+import { SessionList } from "../dom/session-list.js";
+import { historyLabels } from "../element/labels.js";
 import { AttachedDocument } from "./attached-document.js";
-import { confirm } from "./dialogs.js";
 import { DocumentList } from "./document-list.js";
 import { ExportMenu, saveFile } from "./export-menu.js";
 import { acceptDroppedFiles } from "./file-drop.js";
 import { ModelPicker } from "./model-picker.js";
 import { OllamaBanner } from "./ollama-banner.js";
 import { ProblemLine } from "./problem-line.js";
-import { SessionList, titleOf } from "./session-list.js";
 import { NARROW, Sidebar } from "./sidebar.js";
 import { installThemeToggle } from "./theme.js";
 import { authorization, logIn, TokenDialog } from "./token.js";
@@ -66,7 +67,9 @@ class ChatPage {
     this.#sessions = new SessionList(
       { list: byId("sessions"), empty: byId("sessions-empty"), more: byId("more") },
       this.#client,
+      historyLabels,
       {
+        address: (id) => `?session=${id}`,
         onopen: ({ id }) => this.#navigate(id),
         onrename: (session) => {
           if (session.id === this.#sessionId) this.#show(session.id, session);
@@ -304,6 +307,9 @@ class ChatPage {
     if (lost && this.#sessionId !== null) this.#chat.refresh(); // if that fails too, the element shows it
   }
 }
+
+/** @param {SessionItem | null} session */
+const titleOf = (session) => session?.title || historyLabels.untitled;
 
 /** Return the id of the session in the page's address, if there is one. */
 function sessionInAddress() {

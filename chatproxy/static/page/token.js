@@ -2,7 +2,7 @@
 //
 // The code is good for one login, so the address opens nothing when it is found in a history or a log.
 
-import { ask } from "./dialogs.js";
+import { ask } from "../dom/dialogs.js";
 
 const KEY = "chatproxy token";
 

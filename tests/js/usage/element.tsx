@@ -1,6 +1,8 @@
 // The element from TypeScript and from React.
 
-import { ChatInterface, createChatClient } from "chatproxy";
+import { ChatHistory, ChatInterface, ChatLauncher, createChatClient } from "chatproxy";
+import type { HistoryLabels } from "chatproxy/history";
+import type { ChatLauncherEvents } from "chatproxy/launcher";
 import type {} from "chatproxy/react";
 
 const element: ChatInterface = document.createElement("chat-interface");
@@ -12,6 +14,8 @@ element.renderer = (text, message) => document.createTextNode(message.role + tex
 element.sessionId = null;
 element.documentId = 7;
 element.theme = "dark";
+element.suggestions = ["What is new?"];
+element.remember = false;
 const reflected: [string | null, number | null, boolean] = [element.sessionId, element.documentId, element.showThinking];
 void reflected;
 class OtherChat extends ChatInterface {}
@@ -25,9 +29,19 @@ element.addEventListener("click", (event) => event.clientX);
 element.send("Hi");
 void element.stop();
 element.regenerate();
+element.open("s");
 element.clear();
 element.focus();
 document.querySelector("chat-interface")?.setAttribute("session-id", "s");
+
+const launcher: ChatLauncher = document.createElement("chat-launcher");
+launcher.addEventListener("chat-toggle", ({ detail }) => detail.open === launcher.open);
+launcher.addEventListener("chat-done", ({ detail }: ChatLauncherEvents["chat-done"]) => detail.content.length);
+void launcher.show().then(() => launcher.chat?.focus());
+const list: ChatHistory = document.createElement("chat-history");
+list.chat = launcher.chat;
+list.labels = { rename: (title) => `${title} umbenennen` } satisfies Partial<HistoryLabels>;
+list.addEventListener("chat-select", ({ detail }) => detail.sessionId?.length);
 
 // @ts-expect-error the detail has no such field
 element.addEventListener("chat-done", ({ detail }) => detail.nothing);
@@ -53,6 +67,17 @@ export const markup = (
   </chat-interface>
 );
 
+export const more = (
+  <>
+    <chat-history for="chat" labels={{ none: "Nichts" }} onchat-select={(event) => event.detail.sessionId} />
+    <chat-launcher label="Help" placement="bottom-start" open onchat-toggle={(event) => event.detail.open}>
+      <chat-interface id="chat" welcome="Hi" suggestions={["What is new?"]} storage-key="help" remember="false" />
+    </chat-launcher>
+  </>
+);
+
+// @ts-expect-error there is no such corner
+export const corner = <chat-launcher placement="middle" />;
 // @ts-expect-error there is no such label
 element.labels = { sned: "Senden" };
 // @ts-expect-error read-only

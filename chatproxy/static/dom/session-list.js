@@ -1,15 +1,16 @@
-// The list of sessions: open, search, rename, delete.
+// The list of sessions: open, search, rename, delete. The page has one, and so has <chat-history>.
 
-import { h, iconButton } from "../dom/dom.js";
+import { h, iconButton } from "./dom.js";
 
-const UNTITLED = "New chat";
 const PAGE = 50;
 const LONGEST_PAGE = 500; // that the server returns
+const STEPS = /** @type {Record<string, number>} */ ({ ArrowDown: 1, ArrowUp: -1 });
 
 /**
  * @typedef {import("../types.js").SessionItem} SessionItem
  *
  * @typedef {object} Handlers
+ * @property {(id: string) => string} [address] the URL that shows a session, if there is one
  * @property {(session: SessionItem) => void} onopen
  * @property {(session: SessionItem) => void} onrename
  * @property {(session: SessionItem) => Promise<void>} ondelete
@@ -17,14 +18,12 @@ const LONGEST_PAGE = 500; // that the server returns
  * @property {() => void} onrecover called when the list can be read again
  */
 
-/** @param {SessionItem | null} session */
-export const titleOf = (session) => session?.title || UNTITLED;
-
 export class SessionList {
   #list;
   #empty;
   #more;
   #client;
+  #labels;
   #handlers;
   /** @type {SessionItem[]} */
   #sessions = [];
@@ -40,15 +39,18 @@ export class SessionList {
   /**
    * @param {{list: HTMLElement, empty: HTMLElement, more: HTMLElement}} elements
    * @param {import("../types.js").ChatClient} client
+   * @param {import("../chat-history.js").HistoryLabels} labels
    * @param {Handlers} handlers
    */
-  constructor({ list, empty, more }, client, handlers) {
+  constructor({ list, empty, more }, client, labels, handlers) {
     this.#list = list;
     this.#empty = empty;
     this.#more = more;
     this.#client = client;
+    this.#labels = labels;
     this.#handlers = handlers;
     more.addEventListener("click", () => this.#read(this.#next));
+    list.addEventListener("keydown", (event) => this.#moveFocus(event));
   }
 
   /** @param {string} id */
@@ -80,8 +82,23 @@ export class SessionList {
     }
   }
 
+  /** @returns {HTMLElement[]} what opens the sessions */
   #links() {
-    return [...this.#list.querySelectorAll("a")];
+    return [...this.#list.querySelectorAll(/** @type {"a"} */ (".session"))];
+  }
+
+  /**
+   * Move the focus through the sessions with the arrow keys.
+   *
+   * @param {KeyboardEvent} event
+   */
+  #moveFocus(event) {
+    const links = this.#links();
+    const step = STEPS[event.key];
+    const index = links.findIndex((link) => link === event.target);
+    if (step === undefined || index < 0) return;
+    event.preventDefault();
+    links[Math.min(Math.max(index + step, 0), links.length - 1)]?.focus();
   }
 
   /** @param {string | null} before null reads the first page */
@@ -98,19 +115,28 @@ export class SessionList {
     } catch (error) {
       if (read !== this.#reads) return;
       this.#failed = true;
+      if (/** @type {import("../types.js").ChatError} */ (error).code === "unauthorized") this.#forget();
       this.#handlers.onproblem(error);
     }
   }
 
+  /** Show nothing of a user who has left. */
+  #forget() {
+    this.#sessions = [];
+    this.#next = null;
+    this.#render();
+  }
+
   #render() {
     if (this.#list.querySelector("input")) return; // a session is being renamed
-    this.#empty.textContent = this.#query ? "No matches." : "No conversations yet.";
+    this.#empty.textContent = this.#query ? this.#labels.noMatches : this.#labels.none;
     this.#empty.hidden = this.#sessions.length > 0;
     this.#more.hidden = this.#next === null;
     const key = JSON.stringify(this.#sessions.map(({ id, title }) => [id, title]));
     if (key === this.#renderedKey) return; // a click needs the same item at its beginning and its end
     this.#renderedKey = key;
-    const focused = document.activeElement?.closest("li");
+    const root = /** @type {Document | ShadowRoot} */ (this.#list.getRootNode());
+    const focused = root.activeElement?.closest("li");
     const position = focused ? [...this.#list.children].indexOf(focused) : -1;
     this.#list.replaceChildren(...this.#sessions.map((session) => this.#item(session)));
     this.mark(this.#currentId);
@@ -129,21 +155,27 @@ export class SessionList {
   }
 
   /** @param {SessionItem} session */
+  #titleOf(session) {
+    return session.title || this.#labels.untitled;
+  }
+
+  /** @param {SessionItem} session */
   #item(session) {
-    const title = titleOf(session);
-    const link = h(
-      "a",
-      { href: `?session=${session.id}`, "data-session": session.id, title, dir: "auto" },
-      title,
-    );
+    const title = this.#titleOf(session);
+    const attributes = { class: "session", "data-session": session.id, title, dir: "auto" };
+    const href = this.#handlers.address?.(session.id);
+    /** @type {HTMLElement} */
+    const link = href
+      ? h("a", { ...attributes, href }, title)
+      : h("button", { ...attributes, type: "button" }, title);
     link.addEventListener("click", (event) => {
       if (event.ctrlKey || event.metaKey || event.shiftKey) return; // the browser opens another tab or window
       event.preventDefault();
       this.#handlers.onopen(session);
     });
     const item = h("li", { "data-session": session.id }, link);
-    const rename = iconButton("edit", `Rename ${title}`, () => this.#rename(item, session));
-    const remove = iconButton("trash", `Delete ${title}`, () => this.#delete(session));
+    const rename = iconButton("edit", this.#labels.rename(title), () => this.#rename(item, session));
+    const remove = iconButton("trash", this.#labels.delete(title), () => this.#delete(session));
     item.append(h("span", { class: "tools" }, rename, remove));
     return item;
   }
@@ -155,8 +187,8 @@ export class SessionList {
    * @param {SessionItem} session
    */
   #rename(item, session) {
-    const field = h("input", { "aria-label": "Title", maxlength: 500, dir: "auto" });
-    field.value = titleOf(session);
+    const field = h("input", { "aria-label": this.#labels.title, maxlength: 500, dir: "auto" });
+    field.value = this.#titleOf(session);
     let closed = false;
     const close = async ({ save = false, focus = true }) => {
       if (closed) return;
@@ -165,14 +197,17 @@ export class SessionList {
       const restored = this.#item(session);
       item.replaceWith(restored);
       this.mark(this.#currentId);
-      if (focus) restored.querySelector("a")?.focus();
-      if (save && title && title !== titleOf(session)) await this.#saveTitle(session, title);
+      if (focus) /** @type {HTMLElement | null} */ (restored.firstElementChild)?.focus();
+      if (save && title && title !== this.#titleOf(session)) await this.#saveTitle(session, title);
       else this.#render();
     };
     field.addEventListener("blur", () => close({ save: true, focus: false }));
     field.addEventListener("keydown", (event) => {
       if (event.isComposing) return;
-      if (event.key === "Enter") close({ save: true });
+      if (event.key === "Enter") {
+        event.preventDefault(); // it would press the button that gets the focus
+        close({ save: true });
+      }
       if (event.key === "Escape") close({});
       event.stopPropagation(); // Esc would also hide the sidebar
     });
