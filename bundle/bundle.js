@@ -12,7 +12,7 @@ import { brotliCompressSync, gzipSync } from "node:zlib";
 
 const STATIC = resolve(process.argv[2]);
 const DIST = join(STATIC, "dist");
-const PAGES = ["page/index.html", "docs/index.html"];
+const PAGES = ["page/index.html", "docs/index.html", "docs/element.html"];
 const MODULES = ["chat-interface.js", "chat-launcher.js", "chat-history.js"]; // which pages elsewhere load by their address
 const AT_ONCE = /\/vendor\/marked\.js$/; // every answer needs it; whatever else is imported with `import()` comes later
 
@@ -32,14 +32,15 @@ for (const file of await readdir(DIST, { recursive: true })) await compress(join
 async function bundledPage(page) {
   const source = await readFile(join(STATIC, page), "utf8");
   sources.add(page);
-  const paths = [...source.matchAll(/<(?:link rel="stylesheet"|script).* (?:href|src)="static\/(.*?)"/g)];
-  const imports = paths.map(([, path]) => `import "./${path}";`);
+  const paths = [...source.matchAll(/<(?:link rel="stylesheet"|script).* (?:href|src)="((?:\.\.\/)?)static\/(.*?)"/g)];
+  const imports = paths.map(([, , path]) => `import "./${path}";`);
   const { js, css } = await bundle(dirname(page), imports.join("\n"));
+  const folder = `${paths[0][1]}static/dist/`;
   return source
     .replace(/ *<link rel="modulepreload".*\n/g, "")
-    .replace(/( *)<link rel="stylesheet".*\n/, `$1<link href="static/dist/${css}" rel="stylesheet">\n`)
+    .replace(/( *)<link rel="stylesheet".*\n/, `$1<link href="${folder}${css}" rel="stylesheet">\n`)
     .replace(/ *<link rel="stylesheet".*\n/g, "")
-    .replace(/(<script .*src=")static\/.*?"/, `$1static/dist/${js}"`);
+    .replace(/(<script .*src=")(?:\.\.\/)?static\/.*?"/, `$1${folder}${js}"`);
 }
 
 /** Bundle the words of a module in STATIC into files called NAME-HASH, and return their names, by extension. */

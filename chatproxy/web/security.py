@@ -35,6 +35,7 @@ EXEMPT: Final[Mapping[str, frozenset[str]]] = {
     "": frozenset({ORIGIN, CREDENTIALS}),  # the mount point, which redirects to the page
     "/static/{path}": frozenset({ORIGIN, CREDENTIALS}),
     "/docs": frozenset({ORIGIN, CREDENTIALS}),
+    "/docs/element": frozenset({ORIGIN, CREDENTIALS}),
     "/openapi.json": frozenset({ORIGIN, CREDENTIALS}),
     "/api/login": frozenset({CREDENTIALS}),
 }

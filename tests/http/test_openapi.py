@@ -161,7 +161,7 @@ def test_operation_ids_and_tags_stay_as_generated_clients_know_them() -> None:
             "listInputItems",
         },
         "operations": {"getHealth", "getReadiness", "getMetrics"},
-        "pages": {"getPage", "getDocs", "getStaticFile", "getOpenAPI", "logIn"},
+        "pages": {"getPage", "getDocs", "getElementDocs", "getStaticFile", "getOpenAPI", "logIn"},
     }
 
 

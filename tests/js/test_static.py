@@ -16,6 +16,7 @@ MODULES: Final = sorted(path for path in STATIC.rglob("*.js") if "vendor" not in
     [
         ("/", "text/html; charset=utf-8"),
         ("/docs", "text/html; charset=utf-8"),
+        ("/docs/element", "text/html; charset=utf-8"),
         ("/static/page/page.js", "text/javascript; charset=utf-8"),
         ("/static/page/base.css", "text/css; charset=utf-8"),
         ("/static/custom-elements.json", "application/json"),
@@ -35,9 +36,9 @@ async def test_files_have_their_type_and_are_revalidated(client: Client, path: s
         assert response.status == 200
 
 
-@pytest.mark.parametrize("page", ["page", "docs"])
+@pytest.mark.parametrize("page", ["page/index.html", "docs/index.html", "docs/element.html"])
 def test_pages_have_nothing_inline_and_only_relative_urls(page: str) -> None:
-    html = (STATIC / page / "index.html").read_text()
+    html = (STATIC / page).read_text()
     assert not re.search(r"<script(?![^>]*src=)|<style|\sstyle=|\son\w+=", html)
     assert not re.search(r"https?:|(?:src|href)=\"/", html)
 

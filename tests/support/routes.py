@@ -15,7 +15,7 @@ from chat_client import Client
 from chatproxy import Config, create_app
 
 # Without a token and without a user: probes, the page and what it is made of, and the login.
-OPEN: Final = {"/", "", "/healthz", "/readyz", "/static/{path}", "/docs", "/openapi.json"}
+OPEN: Final = {"/", "", "/healthz", "/readyz", "/static/{path}", "/docs", "/docs/element", "/openapi.json"}
 LOGIN: Final = ("POST", "/api/login")
 # By any `Host`: a probe knows the server by an address of the machine's.
 ANY_HOST: Final = {"/healthz", "/readyz", "/metrics"}

@@ -1,9 +1,9 @@
 // The page at `/docs`: every operation of `/openapi.json` with its fields, responses, errors, and a curl
 // command.
 
-import { copyText } from "../dom/clipboard.js";
-import { byId, h, icon, iconButton } from "../dom/dom.js";
+import { byId, h } from "../dom/dom.js";
 import { applyTheme } from "../page/theme.js";
+import { code, copyButton, prose, scrollToFragment, section } from "./reference.js";
 
 /**
  * The parts of an OpenAPI document that chatproxy uses.
@@ -114,12 +114,14 @@ function endpointArticle(endpoint, api) {
     ...bodies.flatMap(([type, { schema }]) => requestBody(type, schema, api)),
     ...section("Responses", responses.filter(([status]) => status < "400").map(success)),
     ...section("Errors", responses.filter(([status]) => status >= "400").map(failure)),
-    h("div", { class: "curl" }, h("code", {}, command), copyButton(command, `${method} ${path}`)),
+    h(
+      "div",
+      { class: "curl" },
+      h("code", {}, command),
+      copyButton(`Copy the curl command for ${method} ${path}`, () => command),
+    ),
   );
 }
-
-/** @param {string} title @param {Node[][]} rows each a `dt` and its `dd`s */
-const section = (title, rows) => (rows.length === 0 ? [] : [h("h4", {}, title), h("dl", {}, ...rows.flat())]);
 
 /** @param {Parameter} parameter */
 const parameter = ({ name, in: place, required, schema, description }) =>
@@ -220,16 +222,6 @@ function range(least, most, unit) {
 /** @param {string} ref */
 const nameOf = (ref) => ref.slice(ref.lastIndexOf("/") + 1);
 
-/** @param {string | number} text */
-const code = (text) => h("code", {}, String(text));
-
-/**
- * Turn text in backticks into code.
- *
- * @param {string} text
- */
-const prose = (text) => text.split("`").map((part, index) => (index % 2 ? code(part) : part));
-
 /** @param {string} separator @param {Node[]} nodes */
 const join = (separator, nodes) => nodes.flatMap((node, index) => (index ? [separator, node] : [node]));
 
@@ -256,20 +248,6 @@ function curl({ method, path, operation }, withToken) {
 /** @param {string} text */
 const shellQuote = (text) => `'${text.replaceAll("'", `'\\''`)}'`;
 
-/** @param {string} command @param {string} name */
-function copyButton(command, name) {
-  const button = iconButton("copy", `Copy the curl command for ${name}`, async () => {
-    try {
-      await copyText(command);
-      button.replaceChildren(icon("check"));
-      byId("announcer").textContent = "Copied.";
-    } catch (error) {
-      byId("announcer").textContent = /** @type {Error} */ (error).message;
-    }
-  });
-  return button;
-}
-
 async function start() {
   applyTheme();
   try {
@@ -281,8 +259,7 @@ async function start() {
       `The API description cannot be loaded: ${/** @type {Error} */ (error).message}`;
     return;
   }
-  // When the browser looked for the fragment, its target was not there yet.
-  document.getElementById(decodeURIComponent(location.hash.slice(1)))?.scrollIntoView();
+  scrollToFragment();
 }
 
 start();

@@ -1,4 +1,4 @@
-"""The pages at `/` and `/docs`, and `static/`: the files that they and embedding pages load.
+"""The pages at `/`, `/docs` and `/docs/element`, and `static/`: the files that they and embedding pages load.
 
 What the build bundled is in `static/dist/`. A file there with the path of a source is served in its place. It
 names others, which have the hash of their content in their names, and never change. A checkout has none.
@@ -79,6 +79,18 @@ async def page(request: web.Request) -> web.StreamResponse:
 async def docs(request: web.Request) -> web.StreamResponse:
     """Return the API reference page."""
     return _file(request, "docs/index.html")
+
+
+@routes.get("/docs/element")
+@operation(
+    "getElementDocs",
+    "The reference page of the elements.",
+    tag="pages",
+    answers={200: HTML},
+)
+async def element_docs(request: web.Request) -> web.StreamResponse:
+    """Return the reference page of the elements, with a live example."""
+    return _file(request, "docs/element.html")
 
 
 @routes.get("", name=MOUNT)
