@@ -22,7 +22,7 @@ export interface ConversationMessage extends Partial<Omit<Message, "id" | "error
   warnings: Message["warnings"];
   error: Failure<ErrorCode> | null;
   imageCount: number;
-  /** The images that were attached on this page; the server returns only their number. */
+  /** The images that were attached on this page; others are fetched to be shown. */
   images?: ImageAttachment[] | undefined;
   /** How long the model thought before it wrote, as measured on this page. */
   thinkingMs?: number | undefined;
@@ -149,10 +149,27 @@ export interface Labels {
   send: string;
   stop: string;
   attach: string;
+  drop: string;
   removeImage: string;
   image: string;
-  images: (count: number) => string;
+  imageFailed: string;
   imagesTooLarge: string;
+  tooManyImages: string;
+  unreadablePicture: (name: string) => string;
+  /** null: none of the models that are installed. */
+  cannotSee: (model: string | null) => string;
+  folders: string;
+  uploading: (name: string) => string;
+  reading: (name: string) => string;
+  cancelUpload: (name: string) => string;
+  oneDocument: (title: string) => string;
+  removeDocument: (title: string) => string;
+  deletedDocument: string;
+  nothingToSend: string;
+  sentWhenReady: string;
+  waitOrStop: string;
+  messageTooLong: string;
+  disabled: string;
   copy: string;
   copied: string;
   copyCode: string;
@@ -278,10 +295,15 @@ export class ChatInterface extends HTMLElement {
   get messages(): ConversationMessage[];
 
   /**
-   * Sends a message. Returns false if it is not accepted: empty, disabled, prevented, or an answer is in
-   * progress.
+   * Sends a message, which has a text or images. Returns false if it is not accepted: empty, longer than 256
+   * KiB, disabled, prevented, or an answer is in progress.
    */
   send(message: string, options?: { images?: ImageAttachment[] | undefined }): boolean;
+  /**
+   * Attaches files to the next message, as if they were dropped: pictures for the model to see, and documents to
+   * answer from, which are uploaded. Resolves when all are ready or refused, which the element shows.
+   */
+  attach(files: Iterable<File>): Promise<void>;
   /** Stops the answer in progress. */
   stop(): Promise<void>;
   /** Replaces the last answer by a new one. */

@@ -650,7 +650,9 @@ async def test_an_image_is_attached_removed_and_sent(site: Site) -> None:
     await expect(page.locator(ANSWER)).to_have_text("Hello from a fake.")
     assert site.fake.requests[0]["messages"][-1]["images"] == [base64.b64encode(PNG).decode()]
     await page.reload()
-    await expect(page.locator("chat-interface .user .note")).to_have_text("1 image")
+    shown = page.locator("chat-interface .user .images img")
+    await expect(shown).to_have_js_property("naturalWidth", 1)
+    assert str(await shown.get_attribute("src")).startswith("blob:")
 
 
 async def test_an_image_is_pasted(site: Site) -> None:
@@ -671,12 +673,12 @@ async def test_images_too_large_for_a_request_are_refused(site: Site) -> None:
     await page.locator("chat-interface input[type=file]").evaluate(
         """(input) => {
           const held = new DataTransfer();
-          held.items.add(new File([new Uint8Array(11 * 1024 * 1024)], "large.png", { type: "image/png" }));
+          held.items.add(new File([new Uint8Array(21 * 1024 * 1024)], "large.png", { type: "image/png" }));
           input.files = held.files;
           input.dispatchEvent(new Event("change"));
         }"""
     )
-    await expect(page.locator("chat-interface .notice")).to_contain_text("larger than 10 MB")
+    await expect(page.locator("chat-interface .notice")).to_contain_text("larger than 20 MB")
     await expect(page.locator("chat-interface .preview")).to_have_count(0)
 
 

@@ -6,7 +6,19 @@ from typing import Any
 
 import pytest
 from aiohttp import web
-from browser import ANSWER, BUTTON, FIELD, Site, browser, browser_test, need_marked, serious, site, until
+from browser import (
+    ANSWER,
+    BUTTON,
+    FIELD,
+    QUESTION,
+    Site,
+    browser,
+    browser_test,
+    need_marked,
+    serious,
+    site,
+    until,
+)
 from fake_ollama import Script, answer
 
 pytest.importorskip("playwright")
@@ -20,7 +32,9 @@ OPEN = "#documents-open"
 NAME = "#document-name"
 CHIP = "chat-interface .chip"
 NOTE = "chat-interface .assistant .note"
-NONE = "Add a document"
+NONE = "Documents"
+NOTICE = "chat-interface .notice"
+UPLOAD = "chat-interface .upload"
 
 
 def text(name: str, content: str | bytes) -> Any:
@@ -117,24 +131,29 @@ async def test_an_upload_shows_progress_holds_messages_back_and_can_be_cancelled
     site.settings = {"max_document_bytes": 100_000_000}
     page = await site.open()
     await page.evaluate(LONG_FILE)
-    await expect(page.locator("#upload-status")).to_have_text("Uploading long.txt")
-    progress = "() => document.getElementById('upload-progress')"
-    await until(page, f"() => {{ const {{ value }} = ({progress})(); return value > 0 && value < 1; }}")
+    await expect(page.locator(NOTICE)).to_have_text("Uploading \u2068long.txt\u2069")
+    await expect(page.locator(f"{UPLOAD} .name")).to_have_text("long.txt")
+    progress = "document.querySelector('chat-interface').shadowRoot.querySelector('progress')"
+    await until(page, f"() => {{ const {{ value }} = {progress}; return value > 0 && value < 1; }}")
     await site.ask(page, "What does it say?")
-    await expect(page.locator("#document-problem")).to_contain_text("still uploading")
+    await expect(page.locator(NOTICE)).to_contain_text("sent as soon as")
     await expect(page.locator(FIELD)).to_have_value("What does it say?")
-    await page.locator("#upload").get_by_role("button", name="Cancel").click()
-    await expect(page.locator("#upload")).to_be_hidden()
+    await page.get_by_role("button", name="Cancel long.txt").click()
+    await expect(page.locator(UPLOAD)).to_have_count(0)
     await expect(page.locator(NAME)).to_have_text(NONE)
-    await expect(page.locator("#document-problem")).to_be_hidden()
-    gate.set()
+    await expect(page.locator(NOTICE)).to_be_hidden()
+    await expect(page.locator(QUESTION)).to_have_count(0)  # it was to be sent with the document
+
+    gate.clear()
     await upload(page, text("short.txt", "Few words."))
+    await page.locator(BUTTON).click()
+    await expect(page.locator(FIELD)).to_have_value("What does it say?")
+    gate.set()
+    await expect(page.locator(QUESTION)).to_have_text("What does it say?")
+    await expect(page.locator(CHIP)).to_have_text("1 short.txt Not cited")
     await expect(page.locator(NAME)).to_have_text("short.txt")
-    await expect(page.locator("#document-problem")).to_be_hidden()
     documents = (await site.client.call("GET", "/api/documents"))["documents"]
     assert [document["title"] for document in documents] == ["short.txt"]
-    await page.locator(BUTTON).click()
-    await expect(page.locator(CHIP)).to_have_text("1 short.txt Not cited")
 
 
 async def test_names_keep_their_direction_inside_sentences(site: Site) -> None:
@@ -142,8 +161,6 @@ async def test_names_keep_their_direction_inside_sentences(site: Site) -> None:
     page = await site.open()
     await upload(page, text(name, "Few words."))
     await expect(page.locator(NAME)).to_have_text(name)
-    await expect(page.locator("#upload-status bdi")).to_have_text(name)
-    await expect(page.locator("#upload-status")).to_have_text(f"Reading {name}")
     await page.locator(OPEN).click()
     await page.get_by_role("button", name=f"Delete {name}").click()
     await expect(page.locator("#confirm-text bdi")).to_have_text(name)
@@ -155,15 +172,14 @@ async def test_names_keep_their_direction_inside_sentences(site: Site) -> None:
 async def test_a_refused_upload_shows_the_server_s_sentence(site: Site) -> None:
     site.settings = {"max_document_bytes": 1000}
     page = await site.open()
-    problem = page.locator("#document-problem")
+    problem = page.locator(NOTICE)
     for file, words in (
-        (text("photo.png", b"\x89PNG"), "PDF, DOCX, Markdown"),
+        (text("film.mp4", b"\0\0"), "PDF, DOCX, Markdown"),
         (text("long.txt", "word " * 200_000), "larger than 1000 bytes"),
         (text("empty.txt", " "), "no text"),
     ):
         await upload(page, file)
         await expect(problem).to_contain_text(words)
-        await expect(problem).to_have_attribute("role", "alert")
         await expect(page.locator(NAME)).to_have_text(NONE)
     await upload(page, text("good.txt", "Words."))
     await expect(page.locator(NAME)).to_have_text("good.txt")
@@ -375,8 +391,8 @@ async def test_axe_reports_nothing_serious_and_everything_fits(site: Site, schem
         f"/?session={session}", color_scheme=scheme, viewport={"width": width, "height": 700}
     )
     await page.locator(CHIP).click()
-    await upload(page, text("photo.png", b"\x89PNG"))
-    await expect(page.locator("#document-problem")).to_be_visible()
+    await upload(page, text("film.mp4", b"\0\0"))
+    await expect(page.locator(NOTICE)).to_contain_text("PDF, DOCX")
     await expect(page.locator(NAME)).to_have_text(title.strip())
     assert await serious(page) == []
     wide = "() => document.documentElement.scrollWidth"

@@ -35,6 +35,7 @@ const CSS = `
 }
 *, ::before, ::after { box-sizing: border-box; }
 button, input, textarea { font: inherit; color: inherit; }
+textarea { unicode-bidi: plaintext; text-align: start; } /* each paragraph has its own direction */
 button { cursor: pointer; background: none; border: 0; padding: 0; }
 :focus-visible { outline: 2px solid var(--accent); outline-offset: 2px; }
 .icon { inline-size: 1.15em; block-size: 1.15em; fill: none; stroke: currentColor; stroke-width: 1.9;

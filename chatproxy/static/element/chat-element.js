@@ -6,10 +6,13 @@
 
 import { createChatClient } from "../chat-client.js";
 import { h } from "../dom/dom.js";
+import { acceptDroppedFiles } from "../dom/file-drop.js";
 import { Composer } from "./composer.js";
 import { Conversation } from "./conversation.js";
 import { CrossTab } from "./cross-tab.js";
+import { DocumentLine } from "./document-line.js";
 import { loadDraft, saveDraft } from "./drafts.js";
+import { filesDropped, isPicture } from "./files.js";
 import { labels as english } from "./labels.js";
 import { Memory } from "./memory.js";
 import { loadLexer } from "../markdown/lexer.js";
@@ -33,6 +36,7 @@ import { Welcome } from "./welcome.js";
  * @property {MessageList} list
  * @property {StatusLine} status
  * @property {HTMLElement} notice what belongs to no message
+ * @property {DocumentLine} document
  * @property {Composer} composer
  * @property {HTMLElement} announcer only for screen readers
  */
@@ -43,10 +47,13 @@ const Element = globalThis.HTMLElement ?? /** @type {typeof HTMLElement} */ (cla
 // chatproxy serves this module as static/element/chat-element.js.
 const ENDPOINT = new URL("../..", import.meta.url).href;
 
+const MAX_MESSAGE = 256 * 1024; // bytes of UTF-8
+
 export class ChatInterface extends Element {
   static observedAttributes = [
     "endpoint",
     "session-id",
+    "document-id",
     "remember",
     "storage-key",
     "welcome",
@@ -78,11 +85,15 @@ export class ChatInterface extends Element {
   #focusLater = false; // `focus` was called before there was a field
   #readFailed = false; // the notice says why the messages could not be read
   #sessionDocument = ""; // `document-id` as the session has it
+  #dropVeil; // says that files can be dropped
+  #unsent = ""; // a message that is on its way: a draft until the server has it
 
   constructor() {
     super();
     const root = this.attachShadow({ mode: "open" });
     root.adoptedStyleSheets = [styles()];
+    this.#dropVeil = h("div", { class: "drop", part: "drop", hidden: true });
+    acceptDroppedFiles(this, this.#dropVeil, (data) => this.#drop(data));
     this.addEventListener("keydown", (event) => this.#handleKey(event));
   }
 
@@ -101,7 +112,12 @@ export class ChatInterface extends Element {
     this.#listening = new AbortController();
     const { signal } = this.#listening;
     addEventListener("focus", () => this.refresh(), { signal });
-    document.addEventListener("visibilitychange", () => document.hidden || this.refresh(), { signal });
+    document.addEventListener(
+      "visibilitychange",
+      () => (document.hidden ? this.#saveDraft() : this.refresh()),
+      { signal },
+    );
+    addEventListener("pagehide", () => this.#saveDraft(), { signal });
     addEventListener("storage", () => this.#follow(), { signal });
     const connection = (this.#connections += 1);
     this.#newLexer = await loadLexer();
@@ -109,6 +125,7 @@ export class ChatInterface extends Element {
   }
 
   disconnectedCallback() {
+    this.#saveDraft();
     this.#connections += 1;
     this.#listening.abort();
     this.#conversation?.leave();
@@ -119,6 +136,7 @@ export class ChatInterface extends Element {
   /** @param {string} name @param {string | null} before @param {string | null} value */
   attributeChangedCallback(name, before, value) {
     if (before === value) return;
+    if (name === "document-id") this.#parts?.document.show(this.documentId);
     if (name === "endpoint") this.#defaultClient = null;
     if (name === "session-id" && value === null && before === this.#memory.sessionId) this.#memory.keep(null);
     const otherSession = name === "session-id" && value !== (this.#conversation?.sessionId ?? null);
@@ -298,18 +316,36 @@ export class ChatInterface extends Element {
   // -- methods
 
   /**
-   * Send a message, and return whether it was accepted.
+   * Send a message, which has a text or images, and return whether it was accepted.
    *
    * @param {string} message
    * @param {{images?: ImageAttachment[]}} [options]
    */
   send(message, { images = [] } = {}) {
     const conversation = this.#conversation;
-    if (!conversation || this.busy || this.disabled || !message.trim()) return false;
+    if (!conversation || this.busy || this.disabled || !(message.trim() || images.length)) return false;
+    if (this.#refuseLong(message)) return false;
     if (!this.#emit("chat-send", { message, images }, { cancelable: true })) return false;
     this.#parts?.list.scrollToEnd();
+    this.#unsent = message;
+    this.#saveDraft();
     conversation.send(message, { images, options: this.#sendOptions() });
     return true;
+  }
+
+  /**
+   * Attach files to the next message, as if they were dropped: pictures for the model to see, and documents to
+   * answer from, which are uploaded. It returns when all are ready or refused.
+   *
+   * @param {Iterable<File>} files
+   */
+  async attach(files) {
+    if (!this.#parts) return;
+    if (this.disabled) return this.#setNotice(this.#labels.disabled);
+    const given = [...files];
+    this.focus();
+    if (given.some(isPicture)) this.#checkSight();
+    await this.#parts.composer.attach(given);
   }
 
   /** Stop the answer in progress. */
@@ -375,9 +411,11 @@ export class ChatInterface extends Element {
   }
 
   #build() {
+    this.#saveDraft();
     const parts = (this.#parts = this.#createParts());
     this.shadowRoot?.replaceChildren(parts.frame);
     this.#applySuggestions();
+    parts.document.show(this.documentId);
     parts.composer.text = loadDraft(this.#conversation?.sessionId ?? null);
     if (this.#conversation) this.#resetList();
   }
@@ -402,6 +440,7 @@ export class ChatInterface extends Element {
         oncontinue: () => this.send(this.#labels.continueMessage),
         onversion: (answer, number) => this.#showVersion(answer, number),
         onnotice,
+        image: (message, number, signal) => this.#image(message, number, signal),
       },
       { empty: welcome.element, onearlier: async () => this.#conversation?.loadEarlier() },
     );
@@ -409,11 +448,22 @@ export class ChatInterface extends Element {
     const composer = new Composer(labels, {
       onsend: (text, images) => this.send(text, { images }),
       onstop: () => void this.stop(),
-      onwrite: (text) => this.#saveDraft(text),
-      onnotice: (sentence) => this.#setNotice(sentence),
+      onwrite: () => notice.classList.contains("hint") && this.#setNotice(""),
+      onpause: () => this.#saveDraft(),
+      onfiles: (files) => void this.attach(files),
+      onhint: (sentence) => this.#setNotice(sentence, { hint: true }),
+      onproblem: (sentence) => this.#setNotice(sentence),
+      upload: (file, options) => this.#upload(file, options),
     });
-    const footer = h("slot", { name: "footer" });
-    const bottom = h("div", { class: "bottom" }, status.element, notice, composer.element, footer);
+    const document = new DocumentLine(labels, {
+      read: (id) => this.client.documents.get(id),
+      onremove: () => {
+        this.documentId = null;
+        this.focus();
+      },
+    });
+    const bottom = h("div", { class: "bottom" }, status.element, notice, composer.element, document.element);
+    this.#dropVeil.replaceChildren(h("p", {}, labels.drop));
     const frame = h(
       "div",
       { class: "frame" },
@@ -421,13 +471,15 @@ export class ChatInterface extends Element {
       list.element,
       bottom,
       announcer,
+      this.#dropVeil,
     );
-    return { frame, welcome, list, status, notice, composer, announcer };
+    return { frame, welcome, list, status, notice, document, composer, announcer };
   }
 
   /** Begin again, where the server or the memory is another one. */
   #restart() {
     if (!this.#conversation) return;
+    this.#saveDraft();
     this.#conversation.leave();
     this.#conversation = null;
     this.#recall();
@@ -463,6 +515,8 @@ export class ChatInterface extends Element {
 
   /** Open the session that `session-id` names. */
   #open() {
+    if (this.#conversation) this.#saveDraft();
+    this.#unsent = "";
     this.#conversation?.leave();
     const sessionId = this.sessionId || null;
     const conversation = (this.#conversation = new Conversation(this.client, sessionId));
@@ -539,7 +593,8 @@ export class ChatInterface extends Element {
 
   /** @param {ConversationEvents["session"]} detail */
   #handleSession({ session }) {
-    this.#moveDraft(session.id);
+    saveDraft(null, "");
+    this.#saveDraft();
     this.#memory.keep(session.id);
     this.setAttribute("session-id", session.id);
     this.#crossTab.join(this.endpoint || ENDPOINT, session.id);
@@ -550,7 +605,10 @@ export class ChatInterface extends Element {
   #handleStart({ message, userMessage }) {
     this.#announce(this.#labels.answerStarted);
     this.#syncDocument();
-    if (userMessage) this.#saveDraft(this.#parts?.composer.text ?? "");
+    if (userMessage) {
+      this.#unsent = "";
+      this.#saveDraft();
+    }
     const messageId = /** @type {number} */ (message.id);
     const { model = null, modelReason = null } = message;
     this.#emit("chat-start", { messageId, userMessageId: userMessage?.id ?? null, model, modelReason });
@@ -609,10 +667,23 @@ export class ChatInterface extends Element {
   /** @param {ConversationMessage} userMessage @param {string} text */
   #resend(userMessage, text) {
     const { images = [] } = userMessage;
-    if (!this.#emit("chat-send", { message: text, images }, { cancelable: true })) return;
+    if (this.#refuseLong(text)) return false;
+    if (!this.#emit("chat-send", { message: text, images }, { cancelable: true })) return false;
     this.#parts?.list.scrollToEnd();
     this.#conversation?.resend(userMessage, text, this.#sendOptions());
     this.focus();
+    return true;
+  }
+
+  /**
+   * Say so if a message is longer than the server takes.
+   *
+   * @param {string} message
+   */
+  #refuseLong(message) {
+    const long = message.length > MAX_MESSAGE / 3 && new Blob([message]).size > MAX_MESSAGE;
+    if (long) this.#setNotice(this.#labels.messageTooLong);
+    return long;
   }
 
   /** @param {ConversationMessage} message */
@@ -663,19 +734,70 @@ export class ChatInterface extends Element {
     return options;
   }
 
-  /** @param {string} text */
-  #saveDraft(text) {
-    saveDraft(this.#conversation?.sessionId ?? null, text);
+  /** Keep what is not sent yet. It is called when the reader pauses, since a text may be long. */
+  #saveDraft() {
+    if (!this.#parts || !this.#conversation) return;
+    saveDraft(this.#conversation.sessionId, this.#parts.composer.text || this.#unsent);
+  }
+
+  // -- pictures and documents
+
+  /** @param {DataTransfer | null} data */
+  #drop(data) {
+    const { files, folders } = filesDropped(data);
+    if (files.length) this.attach(files);
+    if (folders) this.#setNotice(this.#labels.folders);
   }
 
   /**
-   * Keep what was written before there was a session for the session.
+   * Upload a document, and answer from it, unless another session was opened meanwhile.
+   *
+   * @param {File} file
+   * @param {import("./attachments.js").UploadOptions} options
+   */
+  async #upload(file, options) {
+    const conversation = this.#conversation;
+    try {
+      const document = await this.client.documents.create(file, options);
+      if (conversation === this.#conversation) this.documentId = document.id;
+      return document;
+    } catch (error) {
+      const { message, code, retryable } = /** @type {import("../types.js").ChatError} */ (error);
+      const failure = { error: message, code, retryable, messageId: null, content: "" };
+      if (!options.signal.aborted) this.#emit("chat-error", failure);
+      throw error;
+    }
+  }
+
+  /** Say so if no model that may answer can see pictures. */
+  async #checkSight() {
+    const found = await this.client.models().catch(() => null);
+    const models = found?.models ?? [];
+    const named = models.filter(({ name }) => name === this.model);
+    const asked = named.length ? named : models;
+    const blind = asked.length > 0 && asked.every(({ capabilities }) => !capabilities.includes("vision"));
+    const { notice } = /** @type {Parts} */ (this.#parts);
+    const isFree = notice.hidden || notice.classList.contains("hint"); // not of a problem that this would hide
+    if (blind && isFree) this.#setNotice(this.#labels.cannotSee(named.length ? this.model : null));
+  }
+
+  /** @param {ConversationMessage} message @param {number} number @param {AbortSignal} signal */
+  #image({ id, replaces }, number, signal) {
+    const { client, sessionId } = /** @type {Conversation} */ (this.#conversation);
+    // Until a new version is stored, those of the message that it replaces are the same.
+    const stored = /** @type {number} */ (id ?? replaces);
+    return client.messages.image(/** @type {string} */ (sessionId), stored, number, { signal });
+  }
+
+  /**
+   * Keep what was written before there was a session for the session, which is about to be opened.
    *
    * @param {string | null} sessionId
    */
   #moveDraft(sessionId) {
-    saveDraft(sessionId, loadDraft(null));
-    saveDraft(null, "");
+    const { composer } = /** @type {Parts} */ (this.#parts);
+    saveDraft(sessionId, composer.text || this.#unsent);
+    composer.text = this.#unsent = "";
   }
 
   // -- showing state
@@ -725,15 +847,17 @@ export class ChatInterface extends Element {
   }
 
   /**
-   * Show what belongs to no message; "" removes it.
+   * Show what belongs to no message; "" removes it. A hint is no problem.
    *
    * @param {string} sentence
+   * @param {{hint?: boolean}} [kind]
    */
-  #setNotice(sentence) {
+  #setNotice(sentence, { hint = false } = {}) {
     this.#readFailed = false;
     if (!this.#parts) return;
     this.#parts.notice.textContent = sentence;
     this.#parts.notice.hidden = !sentence;
+    this.#parts.notice.classList.toggle("hint", hint);
     this.#announce(sentence);
   }
 

@@ -1,9 +1,13 @@
-// Where the reader writes: a field that grows with its text, images to attach or paste, and one button to
-// send or stop.
+// Where the reader writes: a field that grows with its text, what is attached to it, and one button to send or
+// stop. A wish that cannot be met is answered with a sentence.
 
+import { directionOf } from "../dom/direction.js";
 import { h, icon, iconButton } from "../dom/dom.js";
+import { Attachments } from "./attachments.js";
+import { filesPasted } from "./files.js";
 
-const MAX_BYTES = 10 * 1024 * 1024; // of all images; in base64 they have to fit in a request of 32 MiB
+const SIZED_BY_STYLE = globalThis.CSS?.supports?.("field-sizing", "content") ?? false;
+const MEASURED = 4000; // characters; a longer text fills the field, and measuring it would take long
 
 /** @typedef {import("../chat-interface.js").ImageAttachment} ImageAttachment */
 
@@ -11,19 +15,22 @@ const MAX_BYTES = 10 * 1024 * 1024; // of all images; in base64 they have to fit
  * @typedef {object} ComposerHandlers
  * @property {(text: string, images: ImageAttachment[]) => boolean} onsend returns whether it was accepted
  * @property {() => void} onstop
- * @property {(text: string) => void} onwrite called when the reader, not the page, has changed the text
- * @property {(sentence: string) => void} onnotice
+ * @property {() => void} onwrite called when the reader, not the page, has changed the text
+ * @property {() => void} onpause called when the reader leaves the field
+ * @property {(files: File[]) => void} onfiles
+ * @property {(sentence: string) => void} onhint
+ * @property {(sentence: string) => void} onproblem
+ * @property {import("./attachments.js").AttachmentHandlers["upload"]} upload
  */
 
 export class Composer {
-  /** @type {ImageAttachment[]} */
-  #images = [];
   #streaming = false;
+  #sendWhenReady = false;
   #labels;
   #handlers;
-  #previews = h("div", { class: "previews", hidden: true });
+  #attachments;
   #field;
-  #files = h("input", { type: "file", accept: "image/*", multiple: true, hidden: true });
+  #files = h("input", { type: "file", multiple: true, hidden: true });
   #attach;
   #button;
 
@@ -31,10 +38,17 @@ export class Composer {
   constructor(labels, handlers) {
     this.#labels = labels;
     this.#handlers = handlers;
+    this.#attachments = new Attachments(labels, {
+      ...handlers,
+      onproblem: (sentence) => {
+        this.#sendWhenReady = false; // without what was meant to go with it
+        handlers.onproblem(sentence);
+      },
+      onchange: () => this.#handleAttachments(),
+    });
     const field = {
       part: "input",
       rows: 1,
-      dir: "auto",
       enterkeyhint: "send",
       "aria-label": labels.placeholder,
     };
@@ -46,7 +60,8 @@ export class Composer {
       part: "composer",
       onsubmit: (/** @type {Event} */ event) => event.preventDefault(),
     };
-    this.element = h("form", form, this.#previews, this.#files, this.#attach, this.#field, this.#button);
+    const previews = this.#attachments.element;
+    this.element = h("form", form, previews, this.#files, this.#attach, this.#field, this.#button);
     this.#listen();
     this.#update();
   }
@@ -59,6 +74,7 @@ export class Composer {
 
   set disabled(/** @type {boolean} */ disabled) {
     this.#field.disabled = this.#attach.disabled = this.#button.disabled = disabled;
+    this.element.title = disabled ? this.#labels.disabled : "";
   }
 
   set placeholder(/** @type {string} */ placeholder) {
@@ -71,7 +87,13 @@ export class Composer {
 
   set text(/** @type {string} */ text) {
     this.#field.value = text;
+    this.#sendWhenReady = false;
     this.#update();
+  }
+
+  /** @param {File[]} files */
+  async attach(files) {
+    await this.#attachments.add(files);
   }
 
   focus() {
@@ -84,25 +106,38 @@ export class Composer {
   }
 
   #send() {
-    const text = this.#field.value;
-    if (this.#streaming || !text.trim() || this.#field.disabled) return;
-    if (!this.#handlers.onsend(text, this.#images)) return;
+    if (this.#field.disabled) return;
+    if (this.#streaming) return this.#handlers.onhint(this.#labels.waitOrStop);
+    if (this.#isEmpty()) return this.#handlers.onhint(this.#labels.nothingToSend);
+    this.#sendWhenReady = this.#attachments.busy;
+    if (this.#sendWhenReady) return this.#handlers.onhint(this.#labels.sentWhenReady);
+    if (!this.#handlers.onsend(this.#field.value, this.#attachments.pictures)) return;
     this.#field.value = "";
-    this.#images = [];
-    this.#updatePreviews();
+    this.#attachments.clear();
+  }
+
+  #isEmpty() {
+    const { busy, pictures } = this.#attachments;
+    return !busy && !pictures.length && !/\S/.test(this.#field.value);
+  }
+
+  /** What was attached is ready, or something else was. */
+  #handleAttachments() {
     this.#update();
+    if (this.#sendWhenReady && !this.#attachments.busy) this.#send();
   }
 
   #listen() {
     this.#button.addEventListener("click", () => (this.#streaming ? this.#handlers.onstop() : this.#send()));
     this.#field.addEventListener("input", () => {
       this.#update();
-      this.#handlers.onwrite(this.#field.value);
+      this.#handlers.onwrite();
     });
+    this.#field.addEventListener("blur", () => this.#handlers.onpause());
     this.#field.addEventListener("keydown", (event) => this.#handleKey(event));
     this.#field.addEventListener("paste", (event) => this.#paste(event));
     this.#files.addEventListener("change", () => {
-      this.#addImages([...(this.#files.files ?? [])]);
+      this.#handlers.onfiles([...(this.#files.files ?? [])]);
       this.#files.value = "";
     });
   }
@@ -121,69 +156,31 @@ export class Composer {
 
   /** @param {ClipboardEvent} event */
   #paste(event) {
-    const images = [...(event.clipboardData?.files ?? [])].filter(isImage);
-    if (!images.length) return;
+    const files = filesPasted(event.clipboardData);
+    if (!files.length) return;
     event.preventDefault();
-    this.#addImages(images);
-  }
-
-  /** @param {File[]} files */
-  async #addImages(files) {
-    const added = files.filter(isImage);
-    const attached = this.#images.reduce((sum, { data }) => sum + data.length * 0.75, 0); // base64 is longer
-    const bytes = added.reduce((sum, { size }) => sum + size, attached);
-    if (bytes > MAX_BYTES) return this.#handlers.onnotice(this.#labels.imagesTooLarge);
-    for (const file of added) this.#images = [...this.#images, await readImage(file)];
-    this.#updatePreviews();
-    this.focus();
-  }
-
-  #updatePreviews() {
-    this.#previews.hidden = !this.#images.length;
-    this.#previews.replaceChildren(...this.#images.map((image) => this.#preview(image)));
-  }
-
-  /** @param {ImageAttachment} image */
-  #preview(image) {
-    const remove = iconButton("close", this.#labels.removeImage, () => {
-      this.#images = this.#images.filter((other) => other !== image);
-      URL.revokeObjectURL(image.url);
-      this.#updatePreviews();
-      this.focus();
-    });
-    return h(
-      "div",
-      { class: "preview" },
-      h("img", { src: image.url, alt: image.name || this.#labels.image }),
-      remove,
-    );
+    this.#handlers.onfiles(files);
   }
 
   #update() {
     const action = this.#streaming ? "stop" : "send";
     const label = this.#labels[action];
+    const refused = !this.#streaming && this.#isEmpty();
     if (this.#button.dataset.action !== action) this.#button.replaceChildren(icon(action));
     this.#button.dataset.action = action;
-    this.#button.title = label;
+    this.#button.title = refused ? this.#labels.nothingToSend : label;
     this.#button.setAttribute("aria-label", label);
-    this.#button.setAttribute("aria-disabled", String(!this.#streaming && !this.#field.value.trim()));
-    this.#field.style.height = "auto"; // to measure the text; the style sheet limits the height
-    if (this.#field.scrollHeight) this.#field.style.height = `${this.#field.scrollHeight}px`;
+    this.#button.setAttribute("aria-disabled", String(refused));
+    const direction = directionOf(this.#field.value);
+    if (this.#field.dir !== direction) this.#field.dir = direction;
+    if (!SIZED_BY_STYLE) this.#fit();
   }
-}
 
-/** @param {File} file */
-const isImage = ({ type }) => type.startsWith("image/");
-
-/** @param {File} file @returns {Promise<ImageAttachment>} */
-function readImage(file) {
-  return new Promise((resolve, reject) => {
-    const reader = new FileReader();
-    reader.onload = () => {
-      const data = String(reader.result).replace(/^[^,]*,/, ""); // of a data: URL
-      resolve({ name: file.name, data, url: URL.createObjectURL(file) });
-    };
-    reader.onerror = () => reject(reader.error);
-    reader.readAsDataURL(file);
-  });
+  /** Make the field as high as its text; the style sheet limits the height. */
+  #fit() {
+    const { style } = this.#field;
+    const long = this.#field.textLength > MEASURED;
+    style.height = long ? "100vh" : "auto";
+    if (!long && this.#field.scrollHeight) style.height = `${this.#field.scrollHeight}px`;
+  }
 }

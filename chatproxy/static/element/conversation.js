@@ -96,12 +96,13 @@ export class Conversation extends EventTarget {
    * Send a message, and follow its answer to the end.
    *
    * @param {string} content
-   * @param {{images?: ImageAttachment[], replaces?: number, options?: SendOptions,
-   *   clientMessageId?: string}} [more]
+   * @param {{images?: ImageAttachment[], imageCount?: number, replaces?: number, options?: SendOptions,
+   *   clientMessageId?: string}} [more] `imageCount` is that of the message that is replaced, whose images the
+   *   new one keeps if it has none
    */
   async send(
     content,
-    { images: attached = [], replaces, options = {}, clientMessageId = newMessageId() } = {},
+    { images = [], imageCount = 0, replaces, options = {}, clientMessageId = newMessageId() } = {},
   ) {
     if (this.active) return;
     const { documentId = this.documentId } = options; // absent keeps the session's
@@ -109,8 +110,8 @@ export class Conversation extends EventTarget {
       replaces === undefined ? [] : this.#remove(this.messages.findIndex(({ id }) => id === replaces));
     const version = (replaced[0]?.version ?? 0) + 1;
     const common = { clientMessageId, version, createdAt: new Date().toISOString() };
-    const images = { images: attached, imageCount: attached.length };
-    const userMessage = newMessage("user", { ...common, ...images, content, replaces, documentId });
+    const pictures = { images, imageCount: images.length || imageCount };
+    const userMessage = newMessage("user", { ...common, ...pictures, content, replaces, documentId });
     const answer = newMessage("assistant", { ...common, status: "streaming" });
     this.messages.push(userMessage, answer);
     this.active = { message: answer, stream: null, stopped: false };
@@ -144,13 +145,13 @@ export class Conversation extends EventTarget {
    */
   async resend(userMessage, content, options) {
     if (this.active) return;
-    const { id, images = [], replaces } = userMessage;
-    if (id !== null) return this.send(content, { images, replaces: id, options });
+    const { id, images = [], imageCount, replaces } = userMessage;
+    if (id !== null) return this.send(content, { images, imageCount, replaces: id, options });
     // The server does not have this message, so it keeps what follows, and so does this list.
     this.#remove(this.messages.indexOf(userMessage), 2);
     const unedited = content === userMessage.content;
     const clientMessageId = unedited ? (userMessage.clientMessageId ?? undefined) : undefined;
-    await this.send(content, { images, replaces, options, clientMessageId });
+    await this.send(content, { images, imageCount, replaces, options, clientMessageId });
   }
 
   /** Stop the answer in progress. */

@@ -1,9 +1,11 @@
 // One message: its text, which may still be growing, and around it the thinking, notes, sources and buttons.
 
 import { copyText } from "../dom/clipboard.js";
+import { directionOf } from "../dom/direction.js";
 import { h, icon, iconButton } from "../dom/dom.js";
 import { Facts } from "./facts.js";
 import { Sources } from "./sources.js";
+import { StoredImages } from "./stored-images.js";
 import { StickToBottom } from "./stick-to-bottom.js";
 import { StreamingMarkdown } from "../markdown/streaming-markdown.js";
 import { StreamingPlain } from "../markdown/streaming-plain.js";
@@ -20,11 +22,12 @@ const COPIED = 1500; // ms for which a button says so
  * @property {(() => import("../markdown/lexer.js").Lexer) | null} newLexer null: text is shown without Markdown
  * @property {import("../chat-interface.js").Renderer | null} renderer
  * @property {(answer: ConversationMessage) => void} onretry
- * @property {(userMessage: ConversationMessage, text: string) => void} onresend
+ * @property {(userMessage: ConversationMessage, text: string) => boolean} onresend returns whether it was accepted
  * @property {(message: ConversationMessage) => void} ondelete
  * @property {() => void} oncontinue
  * @property {(answer: ConversationMessage, number: number) => void} onversion
  * @property {(sentence: string) => void} onnotice
+ * @property {(message: ConversationMessage, number: number, signal: AbortSignal) => Promise<Blob>} image
  */
 
 export class MessageView {
@@ -49,6 +52,8 @@ export class MessageView {
   /** @type {Sources | null} */
   #sources = null;
   #sourcesKey = "";
+  /** @type {StoredImages | null} */
+  #storedImages = null;
   /** @type {StreamingMarkdown | StreamingPlain | null} */
   #stream = null;
   #rendered = ""; // the content as it was last given to `#stream` or the renderer
@@ -108,6 +113,7 @@ export class MessageView {
   update() {
     const { status, warnings } = this.#shown;
     this.element.dataset.status = status;
+    this.#bubble.hidden = this.#message.role === "user" && !this.#message.content; // only images
     this.element.classList.toggle("shortened", warnings.some(isShortened));
     this.#updateSources();
     this.#updateThinking();
@@ -120,6 +126,7 @@ export class MessageView {
     this.#thoughtStick?.disconnect();
     this.#thought.stop();
     this.#stream?.stop();
+    this.#storedImages?.remove();
     this.element.remove();
   }
 
@@ -229,7 +236,7 @@ export class MessageView {
   #footerParts() {
     const { role, status, warnings } = this.#shown;
     const note = this.#note();
-    const images = role === "user" ? this.#images() : null;
+    const images = role === "user" && this.#message.imageCount ? this.#images() : null;
     return [
       ...(images ? [images] : []),
       ...warnings.map((warning) =>
@@ -267,12 +274,15 @@ export class MessageView {
 
   #images() {
     const { images, imageCount } = this.#shown;
-    const { labels } = this.#context;
+    const { labels, image } = this.#context;
     if (images?.length) {
       const elements = images.map(({ url, name }) => h("img", { src: url, alt: name || labels.image }));
       return h("div", { class: "images" }, ...elements);
     }
-    return imageCount ? h("p", { class: "note" }, labels.images(imageCount)) : null;
+    this.#storedImages ??= new StoredImages(imageCount, labels, (number, signal) =>
+      image(this.#message, number, signal),
+    );
+    return this.#storedImages.element;
   }
 
   #actions() {
@@ -365,8 +375,9 @@ export class MessageView {
 
   /** Replace the text by a field until it is sent again or editing is cancelled. */
   #edit() {
-    const { labels, onresend } = this.#context;
-    const field = h("textarea", { class: "edit-field", dir: "auto", "aria-label": labels.editField });
+    const { labels, onresend, onnotice } = this.#context;
+    const dir = directionOf(this.#message.content);
+    const field = h("textarea", { class: "edit-field", dir, "aria-label": labels.editField });
     field.value = this.#message.content;
     const close = () => {
       form.replaceWith(this.#bubble);
@@ -377,9 +388,8 @@ export class MessageView {
       /** @type {HTMLElement | null} */ (this.#footer.querySelector(".edit-button"))?.focus();
     };
     const resend = () => {
-      if (!field.value.trim()) return;
-      close();
-      onresend(this.#message, field.value);
+      if (!field.value.trim() && !this.#message.imageCount) return onnotice(labels.nothingToSend);
+      if (onresend(this.#message, field.value)) close();
     };
     field.addEventListener("keydown", (event) => {
       if (event.isComposing || event.keyCode === 229) return; // the input method's

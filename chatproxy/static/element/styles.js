@@ -145,7 +145,10 @@ li.continued { list-style: none; }
 .danger { color: var(--danger); }
 .continue { margin-inline-start: .3rem; }
 .images { display: flex; flex-wrap: wrap; gap: .5rem; justify-content: flex-end; margin-block-start: .5rem; }
-.images img { max-inline-size: 12rem; max-block-size: 9rem; border-radius: .75rem; object-fit: cover; }
+.images img { max-inline-size: 12rem; max-block-size: 9rem; border-radius: .75rem; object-fit: cover; display: block; }
+.images img:not([src]) { inline-size: 9rem; block-size: 9rem; background: var(--soft); }
+.images button { display: flex; align-items: center; gap: .5rem; color: var(--muted); }
+.bubble[hidden] ~ .footer > .images { margin-block-start: 0; }
 .edit { inline-size: 100%; background: var(--soft); border-radius: var(--radius); padding: .75rem 1rem; }
 .edit-field { inline-size: 100%; border: 0; background: none; resize: none; field-sizing: content; min-block-size: 3rem; max-block-size: 40vh; outline: 0; }
 .edit:focus-within { outline: 2px solid var(--accent); }
@@ -155,11 +158,12 @@ li.continued { list-style: none; }
 
 .bottom { padding-block-end: max(.9rem, env(safe-area-inset-bottom)); }
 .notice { color: var(--danger); font-size: .9rem; padding: .1rem .9rem .4rem; overflow-wrap: anywhere; }
+.notice.hint { color: var(--muted); }
 .status { color: var(--muted); font-size: .85rem; padding: .1rem .9rem .4rem; font-variant-numeric: tabular-nums; }
 .composer { display: grid; grid-template-columns: auto 1fr auto; align-items: end; gap: .25rem; padding: .4rem;
   border: 1px solid var(--line); border-radius: 1.75rem; background: var(--chat-input-background, light-dark(#ffffff, #2a2a2d)); box-shadow: 0 2px 12px #0000000f; }
 .composer:focus-within { border-color: var(--muted); }
-.composer textarea { resize: none; border: 0; background: none; padding: .45rem .35rem; max-block-size: 12rem; inline-size: 100%; min-inline-size: 0; line-height: 1.5; outline: 0; }
+.composer textarea { field-sizing: content; resize: none; border: 0; background: none; padding: .45rem .35rem; max-block-size: 12rem; inline-size: 100%; min-inline-size: 0; line-height: 1.5; outline: 0; }
 .composer textarea::placeholder { color: var(--muted); opacity: 1; }
 .attach, .send { inline-size: 2.4rem; block-size: 2.4rem; border-radius: 50%; display: grid; place-items: center; }
 .attach { color: var(--muted); } .attach:hover { background: var(--soft); color: var(--text); }
@@ -170,6 +174,20 @@ li.continued { list-style: none; }
 .previews { grid-column: 1 / -1; display: flex; flex-wrap: wrap; gap: .5rem; padding: .35rem; }
 .preview { position: relative; }
 .preview img { inline-size: 4rem; block-size: 4rem; object-fit: cover; border-radius: .75rem; display: block; }
+.preview[aria-busy] { inline-size: 4rem; block-size: 4rem; border-radius: .75rem; background: var(--soft); animation: pulse 1.2s ease-in-out infinite alternate; }
+@keyframes pulse { to { opacity: .5; } }
+@media (prefers-reduced-motion: reduce) { .preview[aria-busy] { animation: none; } }
+.upload, .document { display: flex; align-items: center; gap: .5rem; min-inline-size: 0; max-inline-size: 100%; color: var(--muted); font-size: .88rem; }
+.upload { flex: 0 1 18rem; block-size: 4rem; padding: .5rem .75rem; border-radius: .75rem; background: var(--soft); }
+.document { inline-size: fit-content; margin-block-start: .4rem; padding: .2rem .5rem .2rem .75rem; border-radius: 2rem; background: var(--soft); color: var(--text); }
+:is(.upload, .document) .icon { flex: none; }
+:is(.upload, .document) .name { flex: 0 1 auto; min-inline-size: 3rem; overflow: hidden; text-overflow: ellipsis; white-space: nowrap; }
+:is(.upload, .document) button { flex: none; padding: .35rem; border-radius: 50%; color: var(--muted); }
+:is(.upload, .document) button:hover { color: var(--text); }
+.upload progress { flex: 1 1 4rem; min-inline-size: 3rem; block-size: .4rem; accent-color: var(--accent); }
+.drop { position: absolute; inset: 0; z-index: 2; display: grid; place-items: center; padding: 1rem; pointer-events: none;
+  background: color-mix(in srgb, var(--bg) 80%, transparent); }
+.drop p { margin: 0; padding: 1rem 1.5rem; border: 2px dashed var(--accent); border-radius: 1rem; background: var(--bg); font-weight: 500; text-align: center; }
 .preview button { position: absolute; inset-block-start: -.35rem; inset-inline-end: -.35rem; background: var(--strong); color: var(--on-strong);
   border-radius: 50%; padding: .25rem; font-size: .7rem; }
 @media print {

@@ -4,12 +4,13 @@ import "../chat-interface.js";
 import { createChatClient } from "../chat-client.js";
 import { confirm } from "../dom/dialogs.js";
 import { byId, icon } from "../dom/dom.js";
+import { acceptDroppedFiles } from "../dom/file-drop.js";
 import { SessionList } from "../dom/session-list.js";
+import { filesDropped } from "../element/files.js";
 import { historyLabels } from "../element/labels.js";
 import { AttachedDocument } from "./attached-document.js";
 import { DocumentList } from "./document-list.js";
 import { ExportMenu, saveFile } from "./export-menu.js";
-import { acceptDroppedFiles } from "./file-drop.js";
 import { ModelPicker } from "./model-picker.js";
 import { OllamaBanner } from "./ollama-banner.js";
 import { ProblemLine } from "./problem-line.js";
@@ -85,10 +86,6 @@ class ChatPage {
         open: byId("documents-open"),
         name: byId("document-name"),
         remove: byId("document-remove"),
-        upload: byId("upload"),
-        uploadStatus: byId("upload-status"),
-        progress: byId("upload-progress", HTMLProgressElement),
-        cancel: byId("upload-cancel"),
         problem: byId("document-problem"),
       },
       { client: this.#client, onunauthorized: (error) => this.#report(error) },
@@ -109,7 +106,7 @@ class ChatPage {
         current: () => this.#attached.id,
         onchoose: (document) => this.#chooseDocument(document),
         ondelete: (document) => this.#deleteDocument(document),
-        onfiles: (files) => this.#upload(files),
+        onfiles: (files) => void this.#chat.attach(files),
         onunauthorized: (error) => this.#report(error),
       },
     );
@@ -141,9 +138,9 @@ class ChatPage {
     byId("documents-open").addEventListener("click", () => this.#documents.open());
     const search = byId("search", HTMLInputElement);
     search.addEventListener("input", () => this.#sessions.search(search.value));
-    acceptDroppedFiles(byId("drop"), (files) => {
+    acceptDroppedFiles(document.documentElement, byId("drop"), (data) => {
       this.#documents.close();
-      this.#upload(files);
+      this.#attached.attach(filesDropped(data));
     });
     addEventListener("popstate", () => this.#open(sessionInAddress()));
     addEventListener("focus", () => {
@@ -272,12 +269,6 @@ class ChatPage {
   }
 
   // -- documents
-
-  /** @param {File[]} files */
-  #upload(files) {
-    this.#attached.upload(files);
-    this.#chat.focus();
-  }
 
   /** @param {DocumentInfo} document */
   #chooseDocument(document) {
