@@ -122,6 +122,7 @@ export interface ChatInterfaceAttributes {
   /** The greeting of an empty session. */
   welcome?: string | undefined;
   placeholder?: string | undefined;
+  enter?: "send" | "newline" | undefined;
   /** Default: as the system. */
   theme?: "light" | "dark" | undefined;
   /** "false" hides the thinking of models. */
@@ -185,6 +186,7 @@ export interface Labels {
   cancel: string;
   latest: string;
   earlier: string;
+  notPrinted: string;
   thinking: string;
   thought: (seconds: number) => string;
   /** What a button says of the model, its speed and the time. */
@@ -260,6 +262,9 @@ export class ChatInterface extends HTMLElement {
   /** `welcome`: the greeting of an empty session. */
   get welcome(): string | null;
   set welcome(welcome: string | null | undefined);
+  /** `enter`: what Enter does in fields of several lines; null: it sends, except on touch screens. */
+  get enter(): "send" | "newline" | null;
+  set enter(enter: "send" | "newline" | null | undefined);
   /** `placeholder`: of the field to write in. */
   get placeholder(): string | null;
   set placeholder(placeholder: string | null | undefined);
@@ -312,6 +317,8 @@ export class ChatInterface extends HTMLElement {
   clear(): void;
   /** Shows a session that the user has chosen, and remembers it. */
   open(sessionId: string): void;
+  /** Loads all earlier messages, as for printing. */
+  loadAll(): Promise<void>;
   /** Reads the messages from the server again. */
   refresh(): Promise<void>;
   /** Focuses the field to write in, as soon as there is one. */

@@ -12,11 +12,13 @@ import { Conversation } from "./conversation.js";
 import { CrossTab } from "./cross-tab.js";
 import { DocumentLine } from "./document-line.js";
 import { loadDraft, saveDraft } from "./drafts.js";
+import { EnterKey } from "./enter-key.js";
 import { filesDropped, isPicture } from "./files.js";
 import { labels as english } from "./labels.js";
 import { Memory } from "./memory.js";
 import { loadLexer } from "../markdown/lexer.js";
 import { MessageList } from "./message-list.js";
+import { unfoldOnPaper } from "./paper.js";
 import { StatusLine } from "./status-line.js";
 import { styles } from "./styles.js";
 import { Welcome } from "./welcome.js";
@@ -58,6 +60,7 @@ export class ChatInterface extends Element {
     "storage-key",
     "welcome",
     "placeholder",
+    "enter",
     "disabled",
   ];
 
@@ -79,6 +82,7 @@ export class ChatInterface extends Element {
   /** @type {(() => import("../markdown/lexer.js").Lexer) | null} */
   #newLexer = null;
   #memory = new Memory(null);
+  #enterKey = new EnterKey();
   #crossTab = new CrossTab(() => this.refresh());
   #listening = new AbortController();
   #connections = 0; // counts connections to the document, and disconnections
@@ -118,6 +122,7 @@ export class ChatInterface extends Element {
       { signal },
     );
     addEventListener("pagehide", () => this.#saveDraft(), { signal });
+    if (this.shadowRoot) unfoldOnPaper(this.shadowRoot, signal);
     addEventListener("storage", () => this.#follow(), { signal });
     const connection = (this.#connections += 1);
     this.#newLexer = await loadLexer();
@@ -218,6 +223,16 @@ export class ChatInterface extends Element {
 
   set placeholder(/** @type {string | null | undefined} */ placeholder) {
     this.#reflect("placeholder", placeholder);
+  }
+
+  /** @returns {"send" | "newline" | null} what Enter does; null: it sends, except on touch screens */
+  get enter() {
+    const enter = this.getAttribute("enter");
+    return enter === "send" || enter === "newline" ? enter : null;
+  }
+
+  set enter(/** @type {"send" | "newline" | null | undefined} */ enter) {
+    this.#reflect("enter", enter);
   }
 
   /** @returns {"light" | "dark" | null} */
@@ -379,6 +394,16 @@ export class ChatInterface extends Element {
     this.#parts?.composer.focus();
   }
 
+  /** Load all earlier messages, as for printing. */
+  async loadAll() {
+    const conversation = this.#conversation;
+    let before;
+    while (conversation && conversation.earlierPage !== null && conversation.earlierPage !== before) {
+      before = conversation.earlierPage;
+      await conversation.loadEarlier();
+    }
+  }
+
   /** Read the messages from the server again. */
   async refresh() {
     if (!this.#follow()) await this.#conversation?.load();
@@ -434,6 +459,7 @@ export class ChatInterface extends Element {
         labels,
         newLexer: this.#newLexer,
         renderer: this.#renderer,
+        enterKey: this.#enterKey,
         onretry: (answer) => this.#retry(answer),
         onresend: (userMessage, text) => this.#resend(userMessage, text),
         ondelete: (message) => this.#delete(message),
@@ -445,7 +471,7 @@ export class ChatInterface extends Element {
       { empty: welcome.element, onearlier: async () => this.#conversation?.loadEarlier() },
     );
     const status = new StatusLine(labels, onnotice);
-    const composer = new Composer(labels, {
+    const composer = new Composer(labels, this.#enterKey, {
       onsend: (text, images) => this.send(text, { images }),
       onstop: () => void this.stop(),
       onwrite: () => notice.classList.contains("hint") && this.#setNotice(""),
@@ -824,6 +850,7 @@ export class ChatInterface extends Element {
   }
 
   #applyAttributes() {
+    this.#enterKey.setting = this.enter;
     if (!this.#parts) return;
     this.#parts.composer.placeholder = this.placeholder ?? this.#labels.placeholder;
     this.#parts.composer.disabled = this.disabled;

@@ -29,13 +29,18 @@ export class Composer {
   #labels;
   #handlers;
   #attachments;
+  #enterKey;
   #field;
   #files = h("input", { type: "file", multiple: true, hidden: true });
   #attach;
   #button;
 
-  /** @param {import("../chat-interface.js").Labels} labels @param {ComposerHandlers} handlers */
-  constructor(labels, handlers) {
+  /**
+   * @param {import("../chat-interface.js").Labels} labels
+   * @param {import("./enter-key.js").EnterKey} enterKey
+   * @param {ComposerHandlers} handlers
+   */
+  constructor(labels, enterKey, handlers) {
     this.#labels = labels;
     this.#handlers = handlers;
     this.#attachments = new Attachments(labels, {
@@ -46,10 +51,10 @@ export class Composer {
       },
       onchange: () => this.#handleAttachments(),
     });
+    this.#enterKey = enterKey;
     const field = {
       part: "input",
       rows: 1,
-      enterkeyhint: "send",
       "aria-label": labels.placeholder,
     };
     this.#field = h("textarea", field);
@@ -135,6 +140,7 @@ export class Composer {
     });
     this.#field.addEventListener("blur", () => this.#handlers.onpause());
     this.#field.addEventListener("keydown", (event) => this.#handleKey(event));
+    this.#enterKey.label(this.#field);
     this.#field.addEventListener("paste", (event) => this.#paste(event));
     this.#files.addEventListener("change", () => {
       this.#handlers.onfiles([...(this.#files.files ?? [])]);
@@ -142,14 +148,9 @@ export class Composer {
     });
   }
 
-  /**
-   * Send on Enter, except while an input method composes: Enter is then its own. Safari only says so by the
-   * key code 229.
-   *
-   * @param {KeyboardEvent} event
-   */
+  /** @param {KeyboardEvent} event */
   #handleKey(event) {
-    if (event.isComposing || event.keyCode === 229 || event.key !== "Enter" || event.shiftKey) return;
+    if (!this.#enterKey.isToSend(event)) return;
     event.preventDefault();
     this.#send();
   }

@@ -87,6 +87,7 @@ export const labels = {
   cancel: "Cancel",
   latest: "Jump to latest",
   earlier: "Show earlier messages",
+  notPrinted: "Earlier messages are left out here, because they were not shown when this was printed.",
   thinking: "Thinking",
   thought: (seconds) => `Thought for ${duration(seconds)}`,
   facts: "About this answer",

@@ -11,6 +11,7 @@ export class MessageList {
   #views = new Map();
   #context;
   #earlier;
+  #notPrinted;
   #empty;
   #column;
   #log;
@@ -31,7 +32,8 @@ export class MessageList {
       labels.earlier,
     );
     this.#empty = empty;
-    this.#column = h("div", { class: "column" }, this.#earlier, this.#empty);
+    this.#notPrinted = h("p", { class: "note paper-only", hidden: true }, labels.notPrinted);
+    this.#column = h("div", { class: "column" }, this.#earlier, this.#notPrinted, this.#empty);
     const log = {
       class: "log",
       part: "messages",
@@ -79,7 +81,7 @@ export class MessageList {
       if (previous.nextSibling !== element) previous.after(element);
       previous = element;
     }
-    this.#earlier.hidden = !hasEarlier;
+    this.#earlier.hidden = this.#notPrinted.hidden = !hasEarlier;
     this.#empty.hidden = this.#views.size > 0 || !loaded;
   }
 

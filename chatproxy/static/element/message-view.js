@@ -21,6 +21,7 @@ const COPIED = 1500; // ms for which a button says so
  * @property {import("../chat-interface.js").Labels} labels
  * @property {(() => import("../markdown/lexer.js").Lexer) | null} newLexer null: text is shown without Markdown
  * @property {import("../chat-interface.js").Renderer | null} renderer
+ * @property {import("./enter-key.js").EnterKey} enterKey
  * @property {(answer: ConversationMessage) => void} onretry
  * @property {(userMessage: ConversationMessage, text: string) => boolean} onresend returns whether it was accepted
  * @property {(message: ConversationMessage) => void} ondelete
@@ -375,7 +376,7 @@ export class MessageView {
 
   /** Replace the text by a field until it is sent again or editing is cancelled. */
   #edit() {
-    const { labels, onresend, onnotice } = this.#context;
+    const { labels, enterKey, onresend, onnotice } = this.#context;
     const dir = directionOf(this.#message.content);
     const field = h("textarea", { class: "edit-field", dir, "aria-label": labels.editField });
     field.value = this.#message.content;
@@ -392,15 +393,15 @@ export class MessageView {
       if (onresend(this.#message, field.value)) close();
     };
     field.addEventListener("keydown", (event) => {
-      if (event.isComposing || event.keyCode === 229) return; // the input method's
-      if (event.key === "Escape") {
+      if (event.key === "Escape" && !event.isComposing && event.keyCode !== 229) {
         event.stopPropagation(); // it would stop an answer
         cancel();
-      } else if (event.key === "Enter" && !event.shiftKey) {
+      } else if (enterKey.isToSend(event)) {
         event.preventDefault();
         resend();
       }
     });
+    enterKey.label(field);
     const buttons = h(
       "div",
       { class: "buttons" },

@@ -2,6 +2,8 @@
 
 import { styleSheet } from "./base-styles.js";
 
+import { MEDIA } from "./media-styles.js";
+
 const CSS = `
 :host { --radius: var(--chat-radius, 1.25rem); display: block; block-size: 100%; min-block-size: 16rem; background: var(--bg); }
 .frame { display: flex; flex-direction: column; inline-size: 100%; block-size: 100%; position: relative; }
@@ -190,12 +192,7 @@ li.continued { list-style: none; }
 .drop p { margin: 0; padding: 1rem 1.5rem; border: 2px dashed var(--accent); border-radius: 1rem; background: var(--bg); font-weight: 500; text-align: center; }
 .preview button { position: absolute; inset-block-start: -.35rem; inset-inline-end: -.35rem; background: var(--strong); color: var(--on-strong);
   border-radius: 50%; padding: .25rem; font-size: .7rem; }
-@media print {
-  :host, .frame, .scroller, .log, .column { display: block; block-size: auto; min-block-size: 0; }
-  .log { overflow: visible; } .group.complete { content-visibility: visible; }
-  .bottom, .latest, .earlier, .actions, .copy-code { display: none; }
-}
 @media (max-width: 40rem) { .column, .bottom { padding-inline: .75rem; } }
 `;
 
-export const styles = () => styleSheet(CSS);
+export const styles = () => styleSheet(CSS + MEDIA);

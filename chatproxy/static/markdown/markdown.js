@@ -235,7 +235,8 @@ function link({ href = "", raw, text: shown = raw }, children) {
   const url = safeUrl(href);
   if (!url) return text(raw);
   const dir = ADDRESS.test(shown) && "ltr"; // words take the direction of those around them
-  return h("a", { href: url, target: "_blank", rel: "noopener noreferrer nofollow", dir }, ...children);
+  const bare = shown === href && "bare"; // on paper, it is said once
+  return h("a", { href: url, class: bare, target: "_blank", rel: "noopener noreferrer nofollow", dir }, ...children);
 }
 
 /** @param {string} address @returns {string | null} */

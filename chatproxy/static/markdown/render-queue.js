@@ -24,6 +24,14 @@ export function dequeue(step) {
   steps.delete(step);
 }
 
+/** Run all steps at once, as for paper, which does not wait. */
+export function flush() {
+  for (const step of steps) {
+    steps.delete(step);
+    step(performance.now());
+  }
+}
+
 /** @param {number} now */
 function run(now) {
   frame = 0;

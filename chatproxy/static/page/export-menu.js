@@ -1,9 +1,9 @@
-// The menu that downloads the session as a file.
+// The menu that downloads the session as a file, or prints it.
 
 import { h } from "../dom/dom.js";
 
 /**
- * @typedef {"json" | "markdown"} Format
+ * @typedef {"json" | "markdown" | "print"} Format
  */
 
 export class ExportMenu {

@@ -142,6 +142,11 @@ class ChatPage {
       this.#documents.close();
       this.#attached.attach(filesDropped(data));
     });
+    addEventListener("keydown", (event) => {
+      if (!(event.ctrlKey || event.metaKey) || event.key !== "p") return;
+      event.preventDefault();
+      this.#print();
+    });
     addEventListener("popstate", () => this.#open(sessionInAddress()));
     addEventListener("focus", () => {
       this.#sessions.refresh();
@@ -230,12 +235,19 @@ class ChatPage {
   /** @param {import("./export-menu.js").Format} format */
   async #export(format) {
     if (this.#sessionId === null) return;
+    if (format === "print") return this.#print();
     try {
       const blob = await this.#client.sessions.export(this.#sessionId, format);
       saveFile(blob, `${titleOf(this.#session)}.${format === "json" ? "json" : "md"}`);
     } catch (error) {
       this.#report(error);
     }
+  }
+
+  /** Print the whole conversation, also what was not loaded yet. */
+  async #print() {
+    await this.#chat.loadAll();
+    print();
   }
 
   // -- the model
