@@ -226,6 +226,8 @@ export interface Labels {
   answerStarted: string;
   answerDone: string;
   answerEmpty: string;
+  /** For developers: the element is in a bundle, and has neither an endpoint nor a client. */
+  noEndpoint: string;
   failed: string;
 }
 

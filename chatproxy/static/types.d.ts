@@ -401,16 +401,17 @@ export type ServerErrorCode =
 
 /**
  * The client's own codes: the connection broke and could not be restored, `signal` aborted the request, a
- * proxy answered with an error instead of chatproxy, the address is not that of a chatproxy server.
+ * proxy answered with an error instead of chatproxy, the address is not that of a chatproxy server, the element
+ * is in a bundle and has no address.
  */
-export type ClientErrorCode = "connection_lost" | "aborted" | "http_error" | "unexpected_answer";
+export type ClientErrorCode = "connection_lost" | "aborted" | "http_error" | "unexpected_answer" | "no_endpoint";
 
 export type ErrorCode = ServerErrorCode | ClientErrorCode;
 
 // -- the client
 
 export interface ChatClientOptions {
-  /** Where chatproxy is mounted. Default: the parent of the folder that serves this module. */
+  /** Where chatproxy is mounted. Default: the server of this module; in a bundle, that of the page. */
   baseUrl?: string | URL | undefined;
   /** Sent with every request, for example `Authorization`. A function is called before each request. */
   headers?: HeadersInit | (() => HeadersInit | Promise<HeadersInit>) | undefined;

@@ -1,6 +1,7 @@
 // One HTTP request to chatproxy: its address, headers and JSON. Every failure becomes a ChatError.
 
 import { aborted, ChatError, connectionLost } from "./chat-error.js";
+import { mount } from "./mount.js";
 
 /**
  * @typedef {import("../types.js").ChatClientOptions} ChatClientOptions
@@ -15,7 +16,7 @@ export class Http {
 
   /** @param {ChatClientOptions} options */
   constructor({ baseUrl, headers, fetch } = {}) {
-    this.baseUrl = String(baseUrl ?? defaultBaseUrl()).replace(/(?<!\/)\/+$/, "");
+    this.baseUrl = String(baseUrl ?? mount ?? "").replace(/(?<!\/)\/+$/, "");
     this.#headers = headers;
     this.#fetch = fetch;
   }
@@ -91,12 +92,6 @@ export class Http {
     }
   }
 }
-
-/** Return where chatproxy is mounted: it serves this module as `static/client/http.js`. */
-const defaultBaseUrl = () => {
-  const here = import.meta.url;
-  return /^https?:/.test(here) ? new URL("../..", here).href : ""; // "" in a bundle: the page's own origin
-};
 
 /** @param {Response} response */
 const checkStatus = async (response) => {

@@ -4,7 +4,8 @@
 // The attributes are the element's state: a change takes effect at once, and a session created or remembered
 // here is written back.
 
-import { createChatClient } from "../chat-client.js";
+import { ChatError, createChatClient } from "../chat-client.js";
+import { mount } from "../client/mount.js";
 import { h } from "../dom/dom.js";
 import { acceptDroppedFiles } from "../dom/file-drop.js";
 import { Composer } from "./composer.js";
@@ -46,8 +47,7 @@ import { Welcome } from "./welcome.js";
 /** Servers that render pages import this module without a DOM, which must not throw. */
 const Element = globalThis.HTMLElement ?? /** @type {typeof HTMLElement} */ (class {});
 
-// chatproxy serves this module as static/element/chat-element.js.
-const ENDPOINT = new URL("../..", import.meta.url).href;
+const ENDPOINT = mount ?? "";
 
 const MAX_MESSAGE = 256 * 1024; // bytes of UTF-8
 
@@ -269,7 +269,12 @@ export class ChatInterface extends Element {
   get client() {
     if (this.#client) return this.#client;
     const baseUrl = this.endpoint || ENDPOINT;
-    return (this.#defaultClient ??= createChatClient({ baseUrl, headers: () => this.#headers }));
+    const headers = () => {
+      const unknown = this.#unknownServer();
+      if (unknown) throw unknown;
+      return this.#headers;
+    };
+    return (this.#defaultClient ??= createChatClient({ baseUrl, headers }));
   }
 
   set client(/** @type {ChatClient | null | undefined} */ client) {
@@ -552,7 +557,17 @@ export class ChatInterface extends Element {
     this.#syncDocument();
     this.#resetList();
     if (this.#parts) this.#parts.composer.text = loadDraft(sessionId);
-    conversation.load();
+    const unknown = this.#unknownServer();
+    if (!unknown) return void conversation.load();
+    const { message: error, code, retryable } = unknown;
+    console.error(error, this);
+    this.#handleError({ message: null, failure: { error, code, retryable } });
+  }
+
+  /** Return why nothing can be asked: somebody else's bundle has this module, and the page does not name a server. */
+  #unknownServer() {
+    if (this.#client || this.endpoint || mount !== null) return null;
+    return new ChatError(this.#labels.noEndpoint, "no_endpoint");
   }
 
   /** @param {Conversation} conversation */

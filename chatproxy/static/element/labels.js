@@ -125,6 +125,8 @@ export const labels = {
   answerStarted: "The answer has started.",
   answerDone: "The answer is complete.",
   answerEmpty: "The model gave no answer.",
+  noEndpoint:
+    'This chat has no server; set its attribute endpoint to that of chatproxy, such as endpoint="http://127.0.0.1:11435".',
   failed: "Something went wrong.",
 };
 
