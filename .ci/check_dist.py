@@ -18,11 +18,7 @@ from typing import Final
 
 ROOT: Final = Path(__file__).resolve().parent.parent
 STATIC: Final = "chatproxy/static"
-BUNDLES: Final = {
-    f"{STATIC}/dist/{name}{encoded}"
-    for name in ("chat-interface.js", "docs/index.html", "page/index.html")
-    for encoded in ("", ".br", ".gz")
-} | {f"{STATIC}/dist/sources.sha512"}
+BUNDLED: Final = re.compile(rf"{STATIC}/(chat-[\w-]+\.js|(docs|page)/index\.html)")
 HASHED: Final = re.compile(rf"{STATIC}/dist/[\w-]+-[A-Z0-9]{{8}}\.(js|css)(\.br|\.gz)?$")
 BUILD_FILES: Final = {"LICENSE", "README.md", "build_backend.py", "pyproject.toml", "setup.cfg"}
 
@@ -32,7 +28,7 @@ def main(folder: Path) -> None:
     (sdist,) = folder.glob("*.tar.gz")
     (wheel,) = folder.glob("*.whl")
     version = json.loads((ROOT / STATIC / "package.json").read_text(encoding="utf-8"))["version"]
-    expected = git_files("chatproxy") | libraries() | BUNDLES
+    expected = git_files("chatproxy") | libraries() | bundles()
     check_names(sdist, sdist_names(sdist, version), expected | BUILD_FILES | git_files("bundle"))
     check_names(wheel, wheel_names(wheel, version), expected)
     check_command(wheel, version)
@@ -51,6 +47,13 @@ def libraries() -> set[str]:
     """Return the files that the build makes of npm packages."""
     lines = (ROOT / "bundle" / "vendor.sha512").read_text(encoding="utf-8").splitlines()
     return {f"{STATIC}/vendor/{line.split()[1]}" for line in lines}
+
+
+def bundles() -> set[str]:
+    """Return the files that are served in place of sources, in all encodings, and the list of hashes."""
+    names = [name.removeprefix(STATIC) for name in git_files(STATIC) if BUNDLED.fullmatch(name)]
+    files = {f"{STATIC}/dist{name}{encoded}" for name in names for encoded in ("", ".br", ".gz")}
+    return files | {f"{STATIC}/dist/sources.sha512"}
 
 
 def sdist_names(sdist: Path, version: str) -> set[str]:

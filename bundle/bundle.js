@@ -1,4 +1,4 @@
-// Bundles the pages and the element: `npm run bundle -- STATIC` reads the folder and writes STATIC/dist.
+// Bundles the pages, the elements and the client: `npm run bundle -- STATIC` reads the folder and writes STATIC/dist.
 //
 // In dist/, what has a hash in its name never changes: the scripts and styles, and what they load later. A file with the
 // path of a source, such as page/index.html, takes its place, and names those. Each file is there in its own words,
@@ -13,7 +13,7 @@ import { brotliCompressSync, gzipSync } from "node:zlib";
 const STATIC = resolve(process.argv[2]);
 const DIST = join(STATIC, "dist");
 const PAGES = ["page/index.html", "docs/index.html", "docs/element.html"];
-const MODULES = ["chat-interface.js", "chat-launcher.js", "chat-history.js"]; // which pages elsewhere load by their address
+const MODULE = /^chat-.*\.js$/; // pages elsewhere load these by their addresses
 const AT_ONCE = /\/vendor\/marked\.js$/; // every answer needs it; whatever else is imported with `import()` comes later
 
 const sources = new Set();
@@ -21,7 +21,7 @@ const later = new Map(); // the name of the bundle by the path of its module, as
 
 await rm(DIST, { recursive: true, force: true });
 for (const page of PAGES) await write(page, await bundledPage(page));
-for (const module of MODULES) {
+for (const module of (await readdir(STATIC)).filter((name) => MODULE.test(name))) {
   const { js } = await bundle(nameOf(module), `export * from "./${module}";`);
   await write(module, `export * from "./dist/${js}";\n`);
 }
@@ -34,7 +34,7 @@ async function bundledPage(page) {
   sources.add(page);
   const paths = [...source.matchAll(/<(?:link rel="stylesheet"|script).* (?:href|src)="((?:\.\.\/)?)static\/(.*?)"/g)];
   const imports = paths.map(([, , path]) => `import "./${path}";`);
-  const { js, css } = await bundle(dirname(page), imports.join("\n"));
+  const { js, css } = await bundle(`chat-${dirname(page)}`, imports.join("\n"));
   const folder = `${paths[0][1]}static/dist/`;
   return source
     .replace(/ *<link rel="modulepreload".*\n/g, "")

@@ -8,7 +8,7 @@ const OURS = {
   "http://127.0.0.1:11435/static/client/mount.js": "http://127.0.0.1:11435/",
   "https://host.example/a/prefix/static/client/mount.js": "https://host.example/a/prefix/",
   "https://host.example/static/dist/chat-interface-XXEP75AX.js": "https://host.example/",
-  "https://host.example/static/static/dist/page-ABCDEFG2.js": "https://host.example/static/",
+  "https://host.example/static/static/dist/chat-page-ABCDEFG2.js": "https://host.example/static/",
 };
 
 const OTHERS = [

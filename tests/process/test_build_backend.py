@@ -50,10 +50,11 @@ if script == "bundle":
         path.write_text(f"{digest}  {SOURCE}\\n")
 """
 SOURCE: Final = "chat-client.js"
-PAGES: Final = ("chat-interface.js", "docs/index.html", "page/index.html")
+MODULES: Final = tuple(path.name for path in (ROOT / STATIC).glob("chat-*.js"))
+PAGES: Final = (*MODULES, "docs/index.html", "page/index.html")
 BUNDLES: Final = (
     "sources.sha512",
-    "page-ABCD2345.js",
+    "chat-page-ABCD2345.js",
     *(f"{page}{encoded}" for page in PAGES for encoded in ("", ".br", ".gz")),
 )
 PAGE: Final = f"{STATIC}/dist/page/index.html"
@@ -346,7 +347,7 @@ def test_the_sdist_brings_all_to_those_without_npm(checkout: Path, path: Path) -
 def test_a_checkout_is_bundled_for_the_wheel_only(checkout: Path, path: Path) -> None:
     npm(path, bundled("1.2.3"))
     names, _ = wheel(checkout, path, checkout)
-    assert {MODULE, PAGE, f"{STATIC}/dist/page-ABCD2345.js", f"{STATIC}/page/page.js"} <= names
+    assert {MODULE, PAGE, f"{STATIC}/dist/chat-page-ABCD2345.js", f"{STATIC}/page/page.js"} <= names
     assert not (checkout / STATIC / "dist").exists()
 
 

@@ -1,6 +1,6 @@
 // Where chatproxy is mounted, if it is what serves this module: as it is, or in one of the bundles that a release has.
 
-const OURS = /^(https?:\/\/.*\/)static\/(?:client\/mount|dist\/(?:chat-interface|page)-[0-9A-Z]{8})\.js$/;
+const OURS = /^(https?:\/\/.*\/)static\/(?:client\/mount|dist\/chat-[a-z]+-[0-9A-Z]{8})\.js$/;
 
 /** The address with a slash at its end; null in a bundle that somebody else has made, and where there is no HTTP. */
 export const mount = mountOf(import.meta.url);
