@@ -101,6 +101,8 @@ export const createChatClient = (options) => {
   };
 };
 
+export const chatService = /* @__PURE__ */ createChatClient();
+
 /** @param {string} id */
 const sessionPath = (id) => `chat/sessions/${encodeURIComponent(id)}`;
 

@@ -419,7 +419,13 @@ export interface ChatClientOptions {
 }
 
 export type OnChunk = (chunk: string) => void;
-export type OnComplete = (fullResponse: string, messageId: number | null, sources: Source[]) => void;
+/**
+ * `messageId` is null only if the answer was cancelled before the server started it. Callbacks that take a `number`
+ * are accepted, which only the type of a method allows.
+ */
+export type OnComplete = {
+  call(fullResponse: string, messageId: number | null, sources: Source[]): void;
+}["call"];
 export type OnError = (error: ChatError) => void;
 
 export interface AnswerCallbacks {

@@ -2,7 +2,7 @@
 
 import assert from "node:assert/strict";
 import { test } from "node:test";
-import { ChatError, createChatClient } from "../../chatproxy/static/chat-client.js";
+import { ChatError, chatService, createChatClient } from "../../chatproxy/static/chat-client.js";
 import { all, BASE, chunk, cut, done, fakeServer, fastClock, json, POST, recorder, errorResponse, start, stream, unreachable } from "./fake-server.js";
 
 const client = (server, more = {}) => createChatClient({ ...server.options, ...more });
@@ -18,6 +18,11 @@ const watch = async (server, request = { message: "Hi" }, more = {}) => {
 };
 
 // -- the call
+
+test("chatService is a client of the page's server", () => {
+  assert.equal(chatService.baseUrl, ""); // no server has sent this module
+  assert.deepEqual(Object.keys(chatService), Object.keys(createChatClient({ baseUrl: "" })));
+});
 
 test("sendMessageStream posts the message and calls the callbacks", async () => {
   const { calls, requests, value } = await watch(
