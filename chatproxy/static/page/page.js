@@ -2,6 +2,7 @@
 
 import "../chat-interface.js";
 import { createChatClient } from "../chat-client.js";
+import { copyText } from "../dom/clipboard.js";
 import { confirm } from "../dom/dialogs.js";
 import { byId, icon } from "../dom/dom.js";
 import { acceptDroppedFiles } from "../dom/file-drop.js";
@@ -14,6 +15,8 @@ import { ExportMenu, saveFile } from "./export-menu.js";
 import { ModelPicker } from "./model-picker.js";
 import { OllamaBanner } from "./ollama-banner.js";
 import { ProblemLine } from "./problem-line.js";
+import { SettingsDialog } from "./settings-dialog.js";
+import { Shortcuts } from "./shortcuts.js";
 import { NARROW, Sidebar } from "./sidebar.js";
 import { installThemeToggle } from "./theme.js";
 import { authorization, logIn, TokenDialog } from "./token.js";
@@ -22,10 +25,14 @@ import { authorization, logIn, TokenDialog } from "./token.js";
  * @typedef {import("../types.js").ChatClient} ChatClient
  * @typedef {import("../types.js").ChatError} ChatError
  * @typedef {import("../types.js").DocumentInfo} DocumentInfo
+ * @typedef {import("../types.js").Session} Session
  * @typedef {import("../types.js").SessionItem} SessionItem
+ * @typedef {import("./settings-dialog.js").Settings} Settings
  */
 
 const BASE_URL = new URL("../..", import.meta.url).href;
+/** @type {Settings} */
+const NO_SETTINGS = { system: null, think: null, options: null };
 const TOUCH = matchMedia("(hover: none)"); // where the focus brings up a keyboard that covers the text
 
 /** Knows which session is open, and connects the parts of the page. */
@@ -48,14 +55,21 @@ class ChatPage {
   #sessions;
   #attached;
   #documents;
+  #settings;
+  #shortcuts;
   /** @type {string | null} the open session; null until the first message creates it */
   #sessionId = null;
   /** @type {SessionItem | null} the open session, once it has been read */
   #session = null;
+  /** Those of the next session, which its first message creates. */
+  #newSettings = NO_SETTINGS;
 
   /** @param {string} problem of the login; "" if there was none */
   constructor(problem) {
-    this.#chat.client = this.#client;
+    const { sessions } = this.#client;
+    /** @type {ChatClient["sessions"]["create"]} */
+    const create = (fields) => sessions.create({ ...fields, ...this.#newSettings });
+    this.#chat.client = { ...this.#client, sessions: { ...sessions, create } };
     this.#tokenDialog = new TokenDialog(
       {
         dialog: byId("sign-in", HTMLDialogElement),
@@ -110,6 +124,21 @@ class ChatPage {
         onunauthorized: (error) => this.#report(error),
       },
     );
+    this.#settings = new SettingsDialog({
+      dialog: byId("settings", HTMLDialogElement),
+      system: byId("settings-system", HTMLTextAreaElement),
+      temperature: byId("settings-temperature", HTMLInputElement),
+      think: byId("settings-think", HTMLSelectElement),
+      cancel: byId("settings-cancel"),
+    });
+    this.#shortcuts = new Shortcuts(byId("shortcuts", HTMLDialogElement), byId("shortcuts-list"), [
+      { keys: "Mod+Shift+O", label: "New chat", run: () => this.#navigate(null) },
+      { keys: "Mod+K", label: "Search conversations", run: () => this.#search() },
+      { keys: "Shift+Escape", label: "Write a message", run: () => this.#chat.focus() },
+      { keys: "Escape", label: "Stop the answer" },
+      { keys: "Mod+Shift+C", label: "Copy the last answer", run: () => this.#copyLast() },
+      { keys: "Mod+/", label: "These shortcuts", run: () => this.#shortcuts.open() },
+    ]);
     installThemeToggle(byId("theme"), this.#chat);
     this.#addIcons();
     this.#listen();
@@ -127,6 +156,8 @@ class ChatPage {
     byId("new").append(icon("plus"), "New chat");
     byId("menu").append(icon("menu"));
     byId("hide").append(icon("menu"));
+    byId("settings-open").append(icon("settings"));
+    byId("shortcuts-open").append(icon("keyboard"));
     byId("documents-open").prepend(icon("document"));
     byId("documents-close").append(icon("close"));
     byId("document-remove").append(icon("close"));
@@ -136,6 +167,8 @@ class ChatPage {
   #listen() {
     byId("new").addEventListener("click", () => this.#navigate(null));
     byId("documents-open").addEventListener("click", () => this.#documents.open());
+    byId("settings-open").addEventListener("click", () => this.#changeSettings());
+    byId("shortcuts-open").addEventListener("click", () => this.#shortcuts.open());
     const search = byId("search", HTMLInputElement);
     search.addEventListener("input", () => this.#sessions.search(search.value));
     acceptDroppedFiles(document.documentElement, byId("drop"), (data) => {
@@ -180,6 +213,7 @@ class ChatPage {
   /** @param {string | null} id */
   async #open(id) {
     this.#problem.clear();
+    this.#newSettings = NO_SETTINGS;
     this.#show(id, (id && this.#sessions.find(id)) || null);
     this.#attached.leave();
     if (id) this.#chat.sessionId = id;
@@ -197,6 +231,7 @@ class ChatPage {
     document.title = session?.title ? `${session.title} · chatproxy` : "chatproxy";
     this.#exports.setVisible(id !== null);
     this.#sessions.mark(id);
+    if (id === null) this.#markSettings(this.#newSettings);
     if (known) this.#selectModel(session?.model ?? null);
   }
 
@@ -210,7 +245,9 @@ class ChatPage {
     const id = this.#sessionId;
     if (id === null) return;
     const session = await this.#client.sessions.get(id).catch(() => null);
-    if (session && id === this.#sessionId) this.#show(id, session);
+    if (!session || id !== this.#sessionId) return;
+    this.#show(id, session);
+    this.#markSettings(session);
   }
 
   /** @param {SessionItem} session created by the first message; the model was chosen before */
@@ -275,6 +312,44 @@ class ChatPage {
     try {
       const session = await this.#client.sessions.update(id, { model });
       if (id === this.#sessionId) this.#session = session;
+    } catch (error) {
+      this.#report(error);
+    }
+  }
+
+  // -- settings
+
+  async #changeSettings() {
+    const id = this.#sessionId;
+    try {
+      const settings = id === null ? this.#newSettings : await this.#client.sessions.get(id);
+      const changes = await this.#settings.change(settings);
+      if (!changes) return;
+      if (id !== null) await this.#client.sessions.update(id, changes);
+      else this.#newSettings = { ...this.#newSettings, ...changes };
+      if (id === this.#sessionId) this.#markSettings({ ...settings, ...changes });
+    } catch (error) {
+      this.#report(error);
+    }
+  }
+
+  /** @param {Settings} settings */
+  #markSettings({ system, think, options }) {
+    byId("settings-open").classList.toggle("set", Boolean(system || options) || think !== null);
+  }
+
+  // -- shortcuts
+
+  #search() {
+    this.#sidebar.setVisible(true);
+    byId("search", HTMLInputElement).select();
+  }
+
+  async #copyLast() {
+    const answer = this.#chat.messages.findLast(({ role }) => role === "assistant");
+    if (!answer?.content) return;
+    try {
+      await copyText(answer.content);
     } catch (error) {
       this.#report(error);
     }
