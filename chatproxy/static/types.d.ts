@@ -34,6 +34,19 @@ export interface SessionPage {
   sessions: SessionItem[];
   /** The `before` of the next page; null on the last one. */
   next: string | null;
+  /** Where `q` was found in each session, in their order; empty without `q`. */
+  hits: Hit[];
+}
+
+/** Where a search has found a session. */
+export interface Hit {
+  sessionId: string;
+  /** The newest message that has all words; null if the title has them. */
+  messageId: number | null;
+  /** A part of the text, on one line. */
+  snippet: string;
+  /** Where the words are in `snippet`: from, and up to, code points. */
+  found: [number, number][];
 }
 
 /** The body that creates or changes a session. An absent field keeps its value, null removes it. */

@@ -128,6 +128,18 @@ class Session(SessionItem, frozen=True, kw_only=True):
     options: dict[str, Any] | None = None
 
 
+class Hit(Record, frozen=True, kw_only=True):
+    """Where a search has found a session: in its newest message that has all words, or in its title."""
+
+    session_id: str
+    message_id: Annotated[int | None, Meta(description="Null: in the title.")]
+    snippet: Annotated[str, Meta(description="A part of the text, on one line.")]
+    found: Annotated[
+        list[tuple[int, int]],
+        Meta(description="Where in the snippet the words are: from, and up to, code points."),
+    ]
+
+
 class Message(Record, frozen=True, kw_only=True):
     """A question or an answer. `cursor` is the end of the text in `thinking` and `content`."""
 

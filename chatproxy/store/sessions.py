@@ -18,7 +18,8 @@ from msgspec.structs import asdict
 
 from chatproxy.errors import ChatError
 from chatproxy.store.database import MAX_ID, Database, Row, fetch, now, one_row, to_json
-from chatproxy.store.records import NewSession, PromptCount, Session, SessionItem, Think
+from chatproxy.store.records import Hit, NewSession, PromptCount, Session, SessionItem, Think
+from chatproxy.store.search.hits import snippet
 from chatproxy.store.search.words import Words
 from chatproxy.store.writer import Connection
 
@@ -29,6 +30,7 @@ SETTINGS: Final = ("title", "model", "system", "think", "options", "pinned")  # 
 # What one unit removes of a deleted session at most, and after how many bytes it removes no more.
 MESSAGES_PER_UNIT: Final = 100
 BYTES_PER_UNIT: Final = 1024 * 1024
+SEEN: Final = 512 * 1024  # characters of messages that are looked through for what a search has found
 
 _GET: Final = f"SELECT {COLUMNS} FROM session WHERE id = :id AND owner = :owner AND NOT deleted"
 _GET_COUNTED: Final = _GET.replace(COLUMNS, f"{COLUMNS}, prompt_counts")
@@ -45,13 +47,18 @@ _SHOWN: Final = """
 """
 # CROSS JOIN keeps SQLite from scanning all sessions for those that were found.
 _SEARCH: Final = f"""
-    WITH found (session) AS (
-        SELECT DISTINCT iif(
+    WITH hit (session, message) AS (
+        SELECT iif(
             words.rowid % 2, (SELECT session FROM message WHERE id = words.rowid / 2 AND {_SHOWN}),
             words.rowid / 2
-        ) FROM words WHERE words MATCH :words
-    )
-    SELECT activity, {LISTED} FROM found CROSS JOIN session ON key = found.session WHERE {_PAGE}
+        ), iif(words.rowid % 2, words.rowid / 2, NULL)
+        FROM words WHERE words MATCH :words
+    ), found (session, message) AS (SELECT session, max(message) FROM hit GROUP BY session)
+    SELECT activity, found.message, {LISTED} FROM found CROSS JOIN session ON key = found.session
+    WHERE {_PAGE}
+"""
+_TEXTS: Final = """
+    SELECT id, substr(content, 1, :most) AS text FROM message WHERE id IN (SELECT value FROM json_each(:ids))
 """
 _CREATE: Final = f"""
     INSERT INTO session
@@ -192,22 +199,33 @@ class Sessions:
         return _session(row), msgspec.json.decode(counts, type=list[PromptCount]) if counts else ()
 
     async def page(
-        self, owner: str, *, limit: int, before: str | None, q: str | None, pinned: bool = False
+        self, owner: str, *, limit: int, before: str | None, pinned: bool = False
     ) -> tuple[list[SessionItem], str | None]:
         """Return a page, latest activity first, and the next `before` (None: no more).
 
-        It has those that are `pinned` alone, or all. Every word of `q` must begin a word of the title, or all
-        of them must begin words of one message.
+        It has those that are `pinned` alone, or all. Raises `invalid_cursor`.
+        """
+        place = {"before": _parse_before(before), "limit": limit}
+        rows = await self._database.fetch(_LIST_PINNED if pinned else _LIST, owner=owner, **place)
+        return _split(rows, limit)
+
+    async def search(
+        self, owner: str, *, limit: int, before: str | None, q: str
+    ) -> tuple[list[SessionItem], str | None, list[Hit]]:
+        """Return a page of the sessions that a search finds, the next `before`, and where each was found.
+
+        Every word of `q` must begin a word of the title, or all of them must begin words of one message.
         Raises `invalid_cursor`, and `overloaded` if the search takes too long.
         """
         place = {"before": _parse_before(before), "limit": limit}
-        if q and q.strip():
-            rows = await self._words.search(_SEARCH, owner=owner, q=q, **place)
-        else:
-            rows = await self._database.fetch(_LIST_PINNED if pinned else _LIST, owner=owner, **place)
+        rows = await self._words.search(_SEARCH, owner=owner, q=q, **place)
         shown = rows[:limit]
-        following = _cursor(shown[-1]["activity"]) if len(rows) > limit else None
-        return [_item(row) for row in shown], following
+        ids = [row["message"] for row in shown if row["message"] is not None]
+        read = {"ids": to_json(ids), "most": SEEN // max(1, len(ids))}
+        texts = {
+            row["id"]: row["text"] for row in await self._database.fetch_slow(_TEXTS, owner=owner, **read)
+        }
+        return *_split(rows, limit), await asyncio.to_thread(_hits, q, shown, texts)
 
     async def ids(self, owner: str) -> list[str]:
         """Return the ids of all the owner's sessions as they are now, latest activity first."""
@@ -234,6 +252,22 @@ class Sessions:
         """Remove deleted sessions, and everything in them."""
         for row in await self._database.fetch(_REMOVABLE):
             await self._database.steps(partial(_remove_some, key=row["key"]))
+
+
+def _split(rows: Sequence[Row], limit: int) -> tuple[list[SessionItem], str | None]:
+    """Split one row more than a page has into the page and the next `before`."""
+    shown = rows[:limit]
+    return [_item(row) for row in shown], _cursor(shown[-1]["activity"]) if len(rows) > limit else None
+
+
+def _hits(q: str, rows: Sequence[Row], texts: Mapping[int, str]) -> list[Hit]:
+    """Return where each session was found; `texts` are the beginnings of messages, by id."""
+    hits = []
+    for row in rows:
+        text = (row["title"] or "") if row["message"] is None else texts.get(row["message"], "")
+        shown, found = snippet(q, text)
+        hits.append(Hit(session_id=row["id"], message_id=row["message"], snippet=shown, found=found))
+    return hits
 
 
 async def _remove_some(connection: Connection, key: int) -> bool:

@@ -16,7 +16,7 @@ from msgspec import Struct
 from chatproxy.errors import ChatError
 from chatproxy.fair import FairSlots, surplus
 from chatproxy.store.database import phrase
-from chatproxy.store.search.pairs import CJK, MOST_TERMS, pairs
+from chatproxy.store.search.pairs import MOST_TERMS, UNSPACED, pairs
 
 T = TypeVar("T")
 
@@ -188,9 +188,9 @@ async def _in_thread(function: Callable[..., T], *arguments: object) -> T:
 
 
 def any_of(words: Sequence[str]) -> str:
-    """Return an FTS5 query for any of the words. CJK characters are searched for in pairs."""
+    """Return an FTS5 query for any of the words. Runs without spaces are searched for in pairs."""
     terms = [*words, *pairs(" ".join(words))[:MOST_TERMS]]
-    beginnings = [f"{phrase(word)}*" for word in words if len(word) == 1 and CJK.match(word)]  # of pairs
+    beginnings = [f"{phrase(word)}*" for word in words if len(word) == 1 and UNSPACED.match(word)]  # of pairs
     return " OR ".join(dict.fromkeys([*map(phrase, terms), *beginnings]))
 
 

@@ -7,7 +7,7 @@ from contextlib import closing
 from typing import Final
 
 from chatproxy.store.search.indexes import TOKENIZER, any_of
-from chatproxy.store.search.pairs import CJK, MOST_TERMS, pairs
+from chatproxy.store.search.pairs import MOST_TERMS, UNSPACED, pairs
 
 MOST_PLACES: Final = 32  # in one text
 
@@ -31,12 +31,13 @@ def places_of(words: Sequence[str], texts: Sequence[str]) -> list[Places]:
     with closing(sqlite3.connect(":memory:")) as connection:
         connection.execute(_CREATE)
         connection.executemany("INSERT INTO words (rowid, text) VALUES (?, ?)", enumerate(texts))
-        # To SQLite, a whole run of CJK is one word.
-        separated = [word for word in words if not CJK.search(word)]
+        # To SQLite, a whole run of such characters is one word.
+        separated = [word for word in words if not UNSPACED.search(word)]
         marked = dict(connection.execute(_HIGHLIGHT, (any_of(separated),)).fetchall()) if separated else {}
-    cjk = _cjk(words)
+    unspaced = _unspaced(words)
     return [
-        _joined([*_marked(marked.get(number, "")), *_found(cjk, text)]) for number, text in enumerate(texts)
+        joined([*_marked(marked.get(number, "")), *_found(unspaced, text)])
+        for number, text in enumerate(texts)
     ]
 
 
@@ -51,22 +52,22 @@ def _marked(text: str) -> Places:
     return places
 
 
-def _cjk(words: Sequence[str]) -> set[str]:
-    """Return the pairs of CJK characters in the words, and single ones."""
+def _unspaced(words: Sequence[str]) -> set[str]:
+    """Return the pairs of characters in runs without spaces, and single ones."""
     return {*pairs(" ".join(words))[:MOST_TERMS], *[word for word in words if len(word) == 1]}
 
 
-def _found(cjk: set[str], text: str) -> Places:
+def _found(unspaced: set[str], text: str) -> Places:
     return [
         (place, place + length)
-        for run in CJK.finditer(text)
+        for run in UNSPACED.finditer(text)
         for place in range(run.start(), run.end())
         for length in (1, 2)
-        if text[place : place + length] in cjk
+        if text[place : place + length] in unspaced
     ]
 
 
-def _joined(places: Places) -> Places:
+def joined(places: Places) -> Places:
     """Return places in order, as one where they overlap or touch."""
     joined: Places = []
     for begin, end in sorted(places):

@@ -18,6 +18,7 @@ from collections.abc import AsyncIterator, Callable, Coroutine, Iterator, Sequen
 from contextlib import asynccontextmanager, suppress
 from functools import partial
 from hashlib import blake2b
+from itertools import islice
 from typing import Any, Final, Literal, TypedDict
 from weakref import WeakValueDictionary
 
@@ -28,7 +29,7 @@ from chatproxy.errors import ChatError
 from chatproxy.store import file
 from chatproxy.store.database import Database, Row, fetch
 from chatproxy.store.file import INDEX
-from chatproxy.store.search.pairs import CJK, MOST_TERMS, pairs
+from chatproxy.store.search.pairs import MOST_TERMS, UNSPACED, pairs
 from chatproxy.store.writer import (
     Connection,
     DamagedError,
@@ -50,9 +51,10 @@ GATHER: Final = 0.1  # seconds after a commit, so that a busy server commits few
 CATCH_UP: Final = 0.5  # seconds that a search waits for what its owner wrote before it
 REST: Final = 2.0  # seconds after a failure, such as a full disk
 LONGEST_WORD: Final = 64  # characters; the rest of a word is not indexed
+MOST_ENDS: Final = 8  # of an identifier that are indexed
 
 # What is in the index depends on all of these; it is built again when one changes.
-FORMAT: Final = f"1, Unicode {unicodedata.unidata_version}"
+FORMAT: Final = f"2, Unicode {unicodedata.unidata_version}"
 
 _OBSOLETE: Final = ("session_words", "message_words", "chunk_words")  # of earlier versions
 _SHADOWS: Final = ("_data", "_idx", "_config", "_docsize", "_content")  # tables of an FTS5 table
@@ -97,7 +99,12 @@ _CONTENTS: Final = """
 """
 
 _ASCII_WORD: Final = re.compile(r"[a-z0-9]+")
-_WORD: Final = re.compile(r"[^\W_]+")
+_WORD: Final = re.compile(r"(?:[^\W_]|[\u0e01-\u0ece\u1000-\u109d\u1780-\u17dd])+")  # also signs of vowels
+_IDENTIFIER: Final = re.compile(r"[^\W_]++(?:[-_][^\W_]++)*+")
+# After these, a word within an identifier begins.
+_BEFORE_WORD: Final = re.compile(
+    r"[-_]|[a-z](?=[A-Z0-9])|[A-Z](?=[A-Z][a-z])|[0-9](?=[A-Za-z])|[A-Z](?=[0-9])"
+)
 _REST_OF_WORD: Final = re.compile(r"\S{0,1024}")
 
 
@@ -126,7 +133,7 @@ def _start(text: str, part: int) -> int:
 
 def query(owner: str, q: str) -> str | None:
     """Return an FTS5 query for texts with words that begin with those of `q`; None if it has no words."""
-    wanted = list(dict.fromkeys(_behind(owner, _searched(q))))[:MOST_TERMS]
+    wanted = list(dict.fromkeys(_behind(owner, searched(q))))[:MOST_TERMS]
     return " ".join([f'"{term}"*' for term in wanted]) or None
 
 
@@ -136,34 +143,57 @@ def _behind(owner: str, words: Iterator[str]) -> Iterator[str]:
 
 
 def _indexed(text: str) -> Iterator[str]:
-    """Yield words, and of a run of CJK characters each pair, and the last one, which begins no pair."""
-    for run, is_cjk in _runs(text):
-        if is_cjk:
+    """Yield words, the ends of identifiers, and of a run without spaces each pair, and its last character."""
+    bare = _bare(text)
+    for run, is_unspaced in _runs(bare):
+        if is_unspaced:
             yield from pairs(run, ends=True)
         else:
             yield run[:LONGEST_WORD]
+    yield from _ends(bare)
 
 
-def _searched(text: str) -> Iterator[str]:
-    """Yield words, and the pairs of a run of CJK characters; a single one is the beginning of a pair."""
-    for run, is_cjk in _runs(text):
-        if is_cjk and len(run) > 1:
+def searched(text: str) -> Iterator[str]:
+    """Yield words, and the pairs of a run without spaces; a single character is the beginning of a pair."""
+    for run, is_unspaced in _runs(_bare(text)):
+        if is_unspaced and len(run) > 1:
             yield from pairs(run)
         else:
             yield run[:LONGEST_WORD]
 
 
-def _runs(text: str) -> Iterator[tuple[str, bool]]:
-    """Yield runs of letters and digits, without case and marks, and whether their characters are CJK."""
+def _bare(text: str) -> str:
+    """Return the text without marks."""
     if text.isascii():
-        for found in _ASCII_WORD.finditer(text.lower()):
+        return text
+    bare = [each for each in unicodedata.normalize("NFKD", text) if not unicodedata.combining(each)]
+    return unicodedata.normalize("NFC", "".join(bare))
+
+
+def _runs(bare: str) -> Iterator[tuple[str, bool]]:
+    """Yield runs of letters and digits, without case, and whether their characters are UNSPACED."""
+    if bare.isascii():
+        for found in _ASCII_WORD.finditer(bare.lower()):
             yield found[0], False
         return
-    bare = [each for each in unicodedata.normalize("NFKD", text) if not unicodedata.combining(each)]
-    for found in _WORD.finditer(unicodedata.normalize("NFC", "".join(bare)).casefold()):
-        for place, run in enumerate(CJK.split(found[0])):  # every second one is CJK
+    for found in _WORD.finditer(bare.casefold()):
+        for place, run in enumerate(UNSPACED.split(found[0])):  # every second one is UNSPACED
             if run:
                 yield run, place % 2 == 1
+
+
+def _ends(bare: str) -> Iterator[str]:
+    """Yield the identifiers in a text from each of their words on, joined: getUserName, user-name, NAME_2."""
+    for found in _IDENTIFIER.finditer(bare):
+        word = found[0]
+        if word.isalpha() and (word.islower() or word[1:].islower() or word.isupper()):
+            continue
+        begins = [each.end() for each in islice(_BEFORE_WORD.finditer(word), MOST_ENDS)]
+        if not begins:
+            continue
+        for begin in begins if word.isalnum() else (0, *begins):
+            end = word[begin : begin + 2 * LONGEST_WORD].replace("-", "").replace("_", "")
+            yield end[:LONGEST_WORD].casefold()
 
 
 # -- the index

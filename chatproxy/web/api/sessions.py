@@ -11,7 +11,7 @@ from chatproxy.errors import ChatError
 from chatproxy.models import selection
 from chatproxy.models.selection import Need
 from chatproxy.prompt.request import ModelName, Options, SystemPrompt, check_options
-from chatproxy.store.records import Record, Session, SessionItem, Think
+from chatproxy.store.records import Hit, Record, Session, SessionItem, Think
 from chatproxy.web.json import MAX_QUERY, Limit, json_response, limit, read_json, search_text
 from chatproxy.web.keys import CHAT, CONFIG, MODELS, STORE
 from chatproxy.web.operation import operation
@@ -46,6 +46,7 @@ class SessionPage(Record, frozen=True, kw_only=True):
 
     sessions: list[SessionItem]
     next: str | None
+    hits: Annotated[list[Hit], Meta(description="Where each session was found; empty without `q`.")]
 
 
 PAGE: Final = {
@@ -94,18 +95,18 @@ async def create_session(request: web.Request) -> web.StreamResponse:
     errors=("invalid", "invalid_cursor"),
 )
 async def list_sessions(request: web.Request) -> web.StreamResponse:
-    chat = request.app[CHAT]
-    page = request.app[STORE].sessions.page(
-        owner(request),
-        limit=limit(request, default=50),
-        before=request.query.get("before") or None,
-        q=_search_words(request),
-        pinned=_only_pinned(request),
-    )
-    sessions, following = await while_present(request, page)
-    return json_response(
-        SessionPage(sessions=[chat.with_activity(session) for session in sessions], next=following)
-    )
+    user, chat, sessions = owner(request), request.app[CHAT], request.app[STORE].sessions
+    size, before = limit(request, default=50), request.query.get("before") or None
+    q, pinned = _search_words(request), _only_pinned(request)
+    hits: list[Hit] = []
+    if q and q.strip():
+        searching = sessions.search(user, limit=size, before=before, q=q)
+        found, following, hits = await while_present(request, searching)
+    else:
+        listing = sessions.page(user, limit=size, before=before, pinned=pinned)
+        found, following = await while_present(request, listing)
+    active = [chat.with_activity(session) for session in found]
+    return json_response(SessionPage(sessions=active, next=following, hits=hits))
 
 
 @routes.get(SESSION)

@@ -49,7 +49,10 @@ async def texts(store: Store, session: Session) -> list[str]:
 
 
 async def ids(store: Store, q: str | None = None, owner: str = "ann") -> list[str]:
-    page, _ = await store.sessions.page(owner, limit=1000, before=None, q=q)
+    if q is None:
+        page, _ = await store.sessions.page(owner, limit=1000, before=None)
+    else:
+        page, _, _ = await store.sessions.search(owner, limit=1000, before=None, q=q)
     return [session.id for session in page]
 
 
@@ -227,7 +230,7 @@ async def test_imported_sessions_are_listed_after_the_others_in_their_order(stor
     assert await ids(store) == ["mine", "x", "y", "z", "last"]
     before, seen = None, []
     while True:
-        page, before = await store.sessions.page("ann", limit=1, before=before, q=None)
+        page, before = await store.sessions.page("ann", limit=1, before=before)
         seen += [session.id for session in page]
         if before is None:
             break

@@ -30,7 +30,7 @@ async def titles(store: Store, owner: str) -> list[str | None]:
     found: list[str | None] = []
     before: str | None = None
     while True:
-        page, before = await store.sessions.page(owner, limit=2, before=before, q=None)
+        page, before = await store.sessions.page(owner, limit=2, before=before)
         found += [session.title for session in page]
         if before is None:
             return found

@@ -76,7 +76,10 @@ async def shown(store: Store, session: Session) -> list[Message]:
 
 
 async def titles(store: Store, q: str | None, owner: str = "ann") -> list[str | None]:
-    sessions, _ = await store.sessions.page(owner, limit=1000, before=None, q=q)
+    if q is None:
+        sessions, _ = await store.sessions.page(owner, limit=1000, before=None)
+    else:
+        sessions, _, _ = await store.sessions.search(owner, limit=1000, before=None, q=q)
     return [session.title for session in sessions]
 
 
@@ -313,11 +316,11 @@ async def test_pages_of_sessions(store: Store) -> None:
     pages: list[list[str | None]] = []
     before: str | None = None
     while before is not None or not pages:
-        sessions, before = await store.sessions.page("ann", limit=3, before=before, q=None)
+        sessions, before = await store.sessions.page("ann", limit=3, before=before)
         pages.append([session.title for session in sessions])
     assert pages == [["6", "5", "4"], ["3", "2", "1"], ["0"]]
-    assert await store.sessions.page("ann", limit=7, before=None, q=None) == (
-        (await store.sessions.page("ann", limit=100, before=None, q=None))[0],
+    assert await store.sessions.page("ann", limit=7, before=None) == (
+        (await store.sessions.page("ann", limit=100, before=None))[0],
         None,
     )
 
@@ -325,10 +328,10 @@ async def test_pages_of_sessions(store: Store) -> None:
 async def test_a_page_does_not_shift_when_sessions_become_active(store: Store) -> None:
     sessions = [await new_session(store, f"{n}") for n in range(6)]
     await newer(store, sessions[-1])
-    _, following = await store.sessions.page("ann", limit=3, before=None, q=None)
+    _, following = await store.sessions.page("ann", limit=3, before=None)
     for active in (sessions[4], sessions[1]):
         await begin(store, active)
-    second, end = await store.sessions.page("ann", limit=3, before=following, q=None)
+    second, end = await store.sessions.page("ann", limit=3, before=following)
     assert ([session.title for session in second], end) == (["2", "0"], None)
     assert (await titles(store, None))[2:] == ["5", "3", "2", "0"]
 
@@ -337,8 +340,8 @@ async def test_pages_of_what_is_found(store: Store) -> None:
     for n in range(5):
         await new_session(store, f"tea {n}")
         await new_session(store, f"coffee {n}")
-    first, following = await store.sessions.page("ann", limit=3, before=None, q="tea")
-    second, end = await store.sessions.page("ann", limit=3, before=following, q="tea")
+    first, following, _ = await store.sessions.search("ann", limit=3, before=None, q="tea")
+    second, end, _ = await store.sessions.search("ann", limit=3, before=following, q="tea")
     assert [session.title for session in first + second] == [f"tea {n}" for n in (4, 3, 2, 1, 0)]
     assert end is None
 
@@ -347,12 +350,12 @@ async def test_pages_of_what_is_found(store: Store) -> None:
     "before", ["", "x", "2026-01-01T00:00:00.000Z", "2026-01-01T00:00:00.000Z.1", "\ud800", "٣", "1.2", "-1"]
 )
 async def test_a_malformed_place_in_the_list(store: Store, before: str) -> None:
-    error = await refused(store.sessions.page("ann", limit=3, before=before, q=None))
+    error = await refused(store.sessions.page("ann", limit=3, before=before))
     assert error.code == "invalid_cursor"
 
 
 async def test_a_place_beyond_the_end_of_the_list(store: Store, session: Session) -> None:
-    assert await store.sessions.page("ann", limit=3, before="1", q=None) == ([], None)
+    assert await store.sessions.page("ann", limit=3, before="1") == ([], None)
 
 
 async def test_a_clock_that_is_set_back_does_not_change_the_order(
@@ -678,7 +681,7 @@ async def test_a_turn_brings_its_session_up_to_date(store: Store, session: Sessi
 
 async def titled(store: Store) -> SessionItem:
     """The session that was active last."""
-    ((session,), _) = await store.sessions.page("ann", limit=1, before=None, q=None)
+    ((session,), _) = await store.sessions.page("ann", limit=1, before=None)
     return session
 
 
@@ -930,8 +933,8 @@ async def test_nothing_but_a_search_scans_or_sorts(store: Store, session: Sessio
     _, unfinished = await begin(store, session)
     await store.messages.checkpoint([Piece(message_id=unfinished, thinking="", content="x")])
     await store.sessions.update(session, {"title": "T"})
-    await store.sessions.page("ann", limit=10, before=None, q=None)
-    await store.sessions.page("ann", limit=10, before="1", q=None)
+    await store.sessions.page("ann", limit=10, before=None)
+    await store.sessions.page("ann", limit=10, before="1")
     await store.messages.page(session, limit=10, before=None)
     await store.messages.page_after(session, "ann", after=0, limit=10, size=MANY)
     await store.messages.get_answer(session, unfinished)

@@ -30,7 +30,7 @@ async def say(store: Store, session: Session, question: str, answer: str) -> Non
 
 
 async def titles(store: Store, q: str, owner: str = "ann") -> list[str | None]:
-    sessions, _ = await store.sessions.page(owner, limit=500, before=None, q=q)
+    sessions, _, _ = await store.sessions.search(owner, limit=500, before=None, q=q)
     return [session.title for session in sessions]
 
 
@@ -78,11 +78,18 @@ def expected(path: Path) -> set[tuple[str, int]]:
 @pytest.mark.parametrize(
     ("text", "found"),
     [
-        ("Hello, hello WORLD_9!", ["hello", "world", "9"]),
+        ("Hello, hello WORLD_9!", ["hello", "world", "9", "world9"]),
         ("Émile e\u0301mile ÉMILE", ["emile"]),
         ("Straße ﬁn ²", ["strasse", "fin", "2"]),
         ("東京都", ["東京", "京都", "都"]),
-        ("iPhone手机 手", ["iphone", "手机", "机", "手"]),
+        ("iPhone手机 手", ["iphone", "手机", "机", "手", "phone手机"]),
+        ("getUserName", ["getusername", "username", "name"]),
+        ("a user_name, the user-name", ["a", "user", "name", "the", "username"]),
+        ("XMLHttpRequest", ["xmlhttprequest", "httprequest", "request"]),
+        ("json2Html", ["json2html", "2html", "html"]),
+        ("MAX_SIZE Hello WORLD", ["max", "size", "hello", "world", "maxsize"]),
+        ("2026-11-29", ["2026", "11", "29", "20261129", "1129"]),
+        ("สวัสดี", ["สว", "วั", "ัส", "สด", "ดี", "ี"]),
         ("한국어", ["한국", "국어", "어"]),
         ("日", ["日"]),
         ("a\0b", ["a", "b"]),
@@ -116,6 +123,22 @@ async def test_any_part_of_a_run_without_spaces_is_found(store: Store) -> None:
         assert (q, await titles(store, q)) == (q, ["漢字"])
     for q in ("都京", "大阪", "東京 서울"):
         assert (q, await titles(store, q)) == (q, [])
+    other = await store.sessions.create("ann", title="ไทย")
+    await say(store, other, "สวัสดีชาวโลกนี่คือเอกสาร", "ຍິນດີຕ້ອນຮັບ သင်္ဘော ភាសាខ្មែរ")
+    for q in ("เอกสาร", "ชาวโลก", "โลก", "ส", "ຕ້ອນ", "ဘော", "ខ្មែរ"):
+        assert (q, await titles(store, q)) == (q, ["ไทย"])
+    for q in ("เอกสารา", "โลกเอก"):
+        assert (q, await titles(store, q)) == (q, [])
+
+
+async def test_identifiers_are_found_by_what_is_within_them(store: Store) -> None:
+    for name in ("getUserName", "set_user_name", "drop-user-name"):
+        session = await store.sessions.create("ann", title=name[:3])
+        await say(store, session, f"The {name} function failed.", "Why?")
+    for q in ("UserName", "username", "user_name", "user-name", "name", "userN"):
+        assert (q, sorted(filter(None, await titles(store, q)))) == (q, ["dro", "get", "set"])
+    for q, found in (("getUserName", ["get"]), ("getusername", ["get"]), ("ername", [])):
+        assert (q, await titles(store, q)) == (q, found)
 
 
 # -- the index
@@ -322,7 +345,7 @@ async def works(store: Store, path: Path, caplog: pytest.LogCaptureFixture) -> N
     await say(store, session, "How hot?", "80 degrees.")
     await store.database.ping()
     session = await store.sessions.update(session, {"title": "Green tea"})
-    (other, *_), _ = await store.sessions.page("ann", limit=1, before="4", q=None)
+    (other, *_), _ = await store.sessions.page("ann", limit=1, before="4")
     await store.sessions.delete(await store.sessions.get("ann", other.id))
 
     async def is_found() -> bool:
