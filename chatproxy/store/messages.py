@@ -49,15 +49,13 @@ from chatproxy.store.records import (
 from chatproxy.store.sessions import BYTES_PER_UNIT, USED, gather, gathered, gathering, give_up, missing
 from chatproxy.store.writer import STEP, Connection, Lane, size_of
 from chatproxy.text.reasoning import told_apart
+from chatproxy.text.titles import PICTURE, title
 
 INTERRUPTED: Final = Failure(
     error="The server stopped in the middle of this answer; send the message again to get a whole one.",
     code="interrupted",
     retryable=True,
 )
-TITLE_LENGTH: Final = 80  # characters
-PICTURE: Final = "Picture"  # the title of a conversation that begins with nothing else
-TITLE_TEXT: Final = 8192  # characters of a message that a title is made of, as a text may be very long
 PAGE_BYTES: Final = 1024 * 1024  # of texts in a page
 PIECE_BYTES: Final = 4096  # a piece that is shorter grows
 TURNS_PER_UNIT: Final = 100  # of an import
@@ -613,7 +611,7 @@ async def _begin(connection: Connection, session_id: str, turn: NewTurn) -> tupl
             "old_title": None if edited is None else title(edited) or PICTURE,
             "length": place + 1,
             "document_id": turn.document_id,
-            "title": title(turn.content) or (PICTURE if turn.images else None),
+            "title": title(turn.content, len(turn.images), turn.sources[0].title if turn.sources else None),
             "key": key,
         },
     )
@@ -752,18 +750,6 @@ async def _delete_some(connection: Connection, session_id: str, message_id: int)
     return False
 
 
-def title(content: str) -> str | None:
-    """Return a title: the first line, cut between words if it is long; None if there is no text."""
-    lines = content.lstrip()[:TITLE_TEXT].rstrip().splitlines()
-    if not lines:
-        return None
-    line = " ".join(lines[0].split())
-    if len(line) <= TITLE_LENGTH:
-        return line
-    words, _, _ = line[:TITLE_LENGTH].rpartition(" ")
-    return (words or line[: TITLE_LENGTH - 1]) + "…"
-
-
 async def _checkpoint(connection: Connection, pieces: Sequence[Piece]) -> None:
     for piece in pieces:
         if piece.swaps:
@@ -834,7 +820,7 @@ def _length(turns: Sequence[ImportedTurn]) -> int:
 
 
 def _title(turns: Sequence[ImportedTurn]) -> str | None:
-    return next((title(turn.content) for turn in turns if turn.role == "user"), None)
+    return next((title(turn.content, len(turn.images)) for turn in turns if turn.role == "user"), None)
 
 
 def _system(system: str | None, turns: Sequence[ImportedTurn]) -> str | None:

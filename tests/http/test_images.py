@@ -14,7 +14,7 @@ from chat_client import Client, Serve
 from fake_ollama import FakeOllama, Script, answer
 from matrix import matrix
 
-from chatproxy.store.messages import PICTURE
+from chatproxy.text.titles import PICTURE
 from chatproxy.web.api import export
 
 USER: Final = "X-User"
