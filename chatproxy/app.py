@@ -15,9 +15,22 @@ from chatproxy.generation.queue import Queue
 from chatproxy.generation.registry import GenerationRegistry
 from chatproxy.models.catalog import ModelCatalog
 from chatproxy.ollama.client import Ollama
+from chatproxy.store.owners.visitors import Quota
 from chatproxy.store.store import Store
+from chatproxy.values import is_visitor
 from chatproxy.web import cors, middleware, openapi
-from chatproxy.web.api import documents, export, health, imports, login, messages, models, pages, sessions
+from chatproxy.web.api import (
+    documents,
+    export,
+    health,
+    imports,
+    login,
+    messages,
+    models,
+    pages,
+    sessions,
+    visitors,
+)
 from chatproxy.web.faces import ai_sdk, responses
 from chatproxy.web.faces.passing import routes as passing
 from chatproxy.web.faces.passing.passage import PASSAGES, Passages
@@ -30,11 +43,11 @@ METHODS = ("GET", "HEAD", "POST", "PUT", "PATCH", "DELETE")
 def create_app(config: Config) -> web.Application:
     """Return the application, which opens its database on startup.
 
-    Raises StartError if the token's file cannot be read; startup does if the database cannot be used.
+    Raises StartError if a secret's file cannot be read; startup does if the database cannot be used.
     """
     app = web.Application(middlewares=[middleware.guard])
     app[CONFIG] = config
-    for module in (sessions, messages, models, export, pages, responses, passing):
+    for module in (sessions, messages, models, export, pages, visitors, responses, passing):
         app.add_routes(module.routes)
     health.set_up(app)
     documents.set_up(app)
@@ -56,7 +69,12 @@ async def _lifespan(app: web.Application) -> AsyncIterator[None]:
     metrics = app[METRICS] = Metrics()
     async with AsyncExitStack() as stack:
         owner_form = config.user if config.fold_user_names else None
-        store = app[STORE] = await Store.open(config.database_path, metrics.committed, owner_form)
+        quota = (
+            Quota(config.visitor_sessions, config.visitor_bytes, config.visitor_days)
+            if config.visitors
+            else None
+        )
+        store = app[STORE] = await Store.open(config.database_path, metrics.committed, owner_form, quota)
         stack.push_async_callback(store.close)
         ollama = app[OLLAMA] = Ollama(
             config.ollama_host, api_key=config.ollama_api_key, connect_timeout=config.connect_timeout
@@ -70,7 +88,10 @@ async def _lifespan(app: web.Application) -> AsyncIterator[None]:
         )
         queue = app[QUEUE] = await stack.enter_async_context(
             Queue.open(
-                config.max_concurrent_generations, config.max_queued_generations, config.ollama_num_parallel
+                config.max_concurrent_generations,
+                config.max_queued_generations,
+                config.ollama_num_parallel,
+                lambda asker: config.visitor_answers if is_visitor(asker) else None,
             )
         )
         app[CHAT] = ChatService(config, store, ollama, models, registry, queue)

@@ -10,7 +10,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, fields
 from ipaddress import ip_address
 from pathlib import Path
-from typing import Annotated, Any, Final, get_type_hints
+from typing import Annotated, Any, Final, TypeVar, get_type_hints
 
 from dotenv import dotenv_values
 from msgspec import Struct
@@ -28,7 +28,10 @@ RELOADING: Final = (
 )
 # What a message may say only if the operator allows it, because it reaches beyond its own answer.
 OPERATORS_OPTIONS: Final = ("keep_alive", *RELOADING)
+# Settings that are a secret, which another one may name a file for.
+WITH_FILE: Final = ("API_TOKEN", "JWT_SECRET")
 BY_OTHERS: Final = stat.S_IROTH | stat.S_IWOTH
+T = TypeVar("T")
 _PASSWORD: Final = re.compile(r"(?<=//)[^/]*@")
 
 
@@ -128,6 +131,52 @@ class Config:
             values.boolean, "true: forms of a user's name that differ in case or Unicode only are one user"
         ),
     ] = False
+    trusted_address_header: Annotated[
+        str | None, Setting(values.header_name, "header with the client's address, set by a trusted proxy")
+    ] = None
+    jwt_secret: Annotated[
+        str | None,
+        Setting(
+            values.signing_secret, "secret with which your own server signs its users' tokens", secret=True
+        ),
+    ] = field(default=None, repr=False)
+    jwt_secret_file: Annotated[
+        str | None,
+        Setting(values.file_name, "file that contains the secret; several lines: the first one signs"),
+    ] = None
+    visitors: Annotated[
+        bool, Setting(values.boolean, "true: pages that may call the API may ask for a visitor's token")
+    ] = False
+    visitors_per_minute: Annotated[
+        int, Setting(values.integer(1), "new visitors a minute; more are rejected (429)")
+    ] = 60
+    visitors_per_address: Annotated[
+        int,
+        Setting(
+            values.integer(1), "visitors that one address counts for at most: new ones a minute, and sends"
+        ),
+    ] = 10
+    visitor_answers: Annotated[
+        int, Setting(values.integer(1), "answers of a visitor at once; more are rejected (429)")
+    ] = 2
+    visitor_sends_per_minute: Annotated[
+        int,
+        Setting(values.integer(1), "what a visitor may send or change a minute; more is rejected (429)"),
+    ] = 20
+    visitor_sessions: Annotated[
+        int, Setting(values.integer(1), "sessions of a visitor; more are rejected (429)")
+    ] = 50
+    visitor_bytes: Annotated[
+        int,
+        Setting(
+            values.integer(1, 900 * 1024**2),
+            "bytes of all that a visitor has; more are rejected (429)",
+        ),
+    ] = 20 * 1024**2
+    visitor_days: Annotated[
+        int,
+        Setting(values.integer(1, 365), "days after its last use until what a visitor has is deleted"),
+    ] = 30
     max_concurrent_generations: Annotated[
         int, Setting(values.integer(1), "answers generated at once; more wait in a queue")
     ] = 64
@@ -245,17 +294,36 @@ class Config:
             return (Token(self.api_token),)
         if self.api_token_file is None:
             return ()
-        name = f"The file {self.api_token_file} of API_TOKEN_FILE"
-        try:
-            content = Path(self.api_token_file).read_text(encoding="utf-8-sig")
-        except OSError as error:
-            raise StartError(f"{name} cannot be read ({error.strerror}); make it readable.") from error
-        except UnicodeError as error:
-            raise StartError(f"{name} cannot be read; write it in UTF-8.") from error
-        try:
-            return values.tokens(content, self.user)
-        except ValueError as remedy:
-            raise StartError(f"{name} cannot be used: {remedy}.") from None
+        return _read_secrets(
+            "API_TOKEN_FILE", self.api_token_file, lambda content: values.tokens(content, self.user)
+        )
+
+    @property
+    def jwt_secrets(self) -> Sequence[str]:
+        """`jwt_secret`, or else what `jwt_secret_file` holds; without any, no signed token counts.
+
+        Raises StartError if the file cannot be used.
+        """
+        if self.jwt_secret is not None:
+            return (self.jwt_secret,)
+        if self.jwt_secret_file is not None:
+            return _read_secrets("JWT_SECRET_FILE", self.jwt_secret_file, values.signing_secrets)
+        return ()
+
+
+def _read_secrets(setting: str, path: str, read: Callable[[str], Sequence[T]]) -> Sequence[T]:
+    """Return what a file with secrets holds. Raises StartError, which quotes none of them."""
+    name = f"The file {path} of {setting}"
+    try:
+        content = Path(path).read_text(encoding="utf-8-sig")
+    except OSError as error:
+        raise StartError(f"{name} cannot be read ({error.strerror}); make it readable.") from error
+    except UnicodeError as error:
+        raise StartError(f"{name} cannot be read; write it in UTF-8.") from error
+    try:
+        return read(content)
+    except ValueError as remedy:
+        raise StartError(f"{name} cannot be used: {remedy}.") from None
 
 
 SETTINGS: Final[Mapping[str, Setting]] = {
@@ -274,9 +342,20 @@ class LoadedConfig(Struct, frozen=True):
         """Return the files with a secret that every user of this machine can read or write."""
         secrets = [name for name, setting in SETTINGS.items() if setting.secret]
         files = [self.dotenv] if any(self.sources[name] == ".env" for name in secrets) else []
-        if self.config.api_token is None and self.config.api_token_file is not None:
-            files.append(Path(self.config.api_token_file))
+        for name in WITH_FILE:
+            file = getattr(self.config, f"{name}_FILE".lower())
+            if file is not None and getattr(self.config, name.lower()) is None:
+                files.append(Path(file))
         return [path for path in files if _is_exposed(path)]
+
+    def unused_files(self) -> Mapping[str, str]:
+        """Return the files of secrets that do not count because the secret itself is set, by its setting."""
+        return {
+            name: file
+            for name in WITH_FILE
+            if (file := getattr(self.config, f"{name}_FILE".lower())) is not None
+            and getattr(self.config, name.lower()) is not None
+        }
 
     def table(self) -> str:
         """Return one line `NAME value source` per setting, with secrets masked."""
@@ -307,8 +386,8 @@ def add_flags(parser: ArgumentParser) -> None:
 def load(flags: Mapping[str, Any], environ: Mapping[str, str], dotenv: Path) -> LoadedConfig:
     """Return the settings: flags override the environment, which overrides `dotenv`, then the defaults.
 
-    An empty value counts as unset. So does API_TOKEN if API_TOKEN_FILE comes from a source that overrides
-    the token's. Raises StartError.
+    An empty value counts as unset. So does a secret, such as API_TOKEN, if its file's name (API_TOKEN_FILE)
+    comes from a source that overrides the secret's. Raises StartError.
     """
     try:
         from_file = dotenv_values(dotenv)
@@ -319,8 +398,9 @@ def load(flags: Mapping[str, Any], environ: Mapping[str, str], dotenv: Path) -> 
     places = {"flag": flags, "environment": environ, ".env": from_file}
     found = {name: _find((name, *setting.aliases), places) for name, setting in SETTINGS.items()}
     order = [*places, "default"]
-    if order.index(found["API_TOKEN_FILE"][1]) < order.index(found["API_TOKEN"][1]):
-        found["API_TOKEN"] = None, "default"
+    for name in WITH_FILE:
+        if order.index(found[f"{name}_FILE"][1]) < order.index(found[name][1]):
+            found[name] = None, "default"
     given: dict[str, Any] = {name.lower(): value for name, (value, _) in found.items() if value is not None}
     return LoadedConfig(Config(**given), {name: place for name, (_, place) in found.items()}, dotenv)
 

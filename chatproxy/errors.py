@@ -15,6 +15,7 @@ STATUS: Final[Mapping[str, int]] = {
     "host_not_allowed": 403,
     "origin_not_allowed": 403,
     "managed_elsewhere": 403,
+    "not_for_visitors": 403,
     "not_found": 404,
     "method_not_allowed": 405,
     "session_busy": 409,
@@ -27,6 +28,7 @@ STATUS: Final[Mapping[str, int]] = {
     "message_too_long": 422,
     "option_not_allowed": 422,
     "too_many_subscribers": 429,
+    "visitor_limit": 429,
     "internal": 500,
     "upstream_unavailable": 502,
     "upstream_error": 502,
@@ -45,6 +47,7 @@ RETRYABLE: Final = frozenset(
     {
         "session_busy",
         "too_many_subscribers",
+        "visitor_limit",
         "overloaded",
         "shutting_down",
         "interrupted",
@@ -62,7 +65,7 @@ class Details(TypedDict, total=False):
     `field` names the request field that cannot be used. `activeMessageId` is the answer that keeps the
     session busy. `assistantMessageId` and `fullResponse` are a failed answer's id and its text so far.
     `installed` lists installed models. `neededTokens` and `contextLength` are the sizes of a prompt and
-    of the window.
+    of the window. `visitors` is true if whoever sends no credentials may ask for a visitor's token.
     """
 
     field: str
@@ -72,6 +75,7 @@ class Details(TypedDict, total=False):
     installed: list[str]
     neededTokens: int
     contextLength: int
+    visitors: bool
 
 
 class ErrorBody(Details):

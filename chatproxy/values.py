@@ -18,6 +18,8 @@ from yarl import URL
 
 SQLITE: Final = "sqlite:///"
 MIN_CREDENTIAL: Final = 16  # characters, of a token that strangers may try to guess
+MIN_SECRET: Final = 32  # bytes of an HMAC key with SHA-256 (RFC 7518, §3.2)
+MAX_SECRETS: Final = 8  # each is tried for a token that none has signed
 MAX_USER: Final = 256  # characters of a user's name, which is stored with each session and document
 YEAR: Final = 31_536_000  # seconds; event loops overflow somewhere above it
 _INTEGER: Final = re.compile(r"[0-9]{1,9}", re.ASCII)
@@ -72,6 +74,15 @@ def folded(name: str) -> str:
     return normalize("NFC", normalize("NFD", name).casefold())
 
 
+# Begins the name of a visitor, as what belongs to them is stored. No user's name begins so (`user_name`).
+VISITOR: Final = "\tvisitor:"
+
+
+def is_visitor(owner: str) -> bool:
+    """Return whether an owner's name is that of a visitor."""
+    return owner.startswith(VISITOR)
+
+
 class Token(Struct, frozen=True):
     """What a request may send for access: the user is "" if it names none; `line` is its line in a file."""
 
@@ -115,6 +126,35 @@ def _token(words: Sequence[str], line: int, user_form: Callable[[str], str]) -> 
         raise ValueError("write one name and one token, without spaces in them")
     user = user_form(user_name(words[0])) if len(words) == 2 else ""
     return Token(credential(words[-1]), user, line)
+
+
+def signing_secret(value: object) -> str:
+    """Return a secret to sign tokens with: one word of 32 bytes or more, which nobody guesses."""
+    secret = credential(value)
+    if len(secret) < MIN_SECRET or is_easy_to_guess(secret):
+        raise ValueError(
+            f"use {MIN_SECRET} random characters or more, such as `openssl rand -base64 48` prints"
+        )
+    return secret
+
+
+def signing_secrets(content: str) -> tuple[str, ...]:
+    """Return what a file of secrets holds, one on each line; blank lines and `#` comments do not count.
+
+    The message of the ValueError quotes nothing, because it may be a secret.
+    """
+    found: dict[str, None] = {}
+    for number, line in enumerate(content.split("\n"), start=1):
+        if (secret := line.strip()) and not secret.startswith("#"):
+            try:
+                found[signing_secret(secret)] = None
+            except ValueError as remedy:
+                raise ValueError(f"on line {number}, {remedy}") from None
+    if not found:
+        raise ValueError(f"write a secret of {MIN_SECRET} characters or more to it")
+    if len(found) > MAX_SECRETS:
+        raise ValueError(f"keep the newest {MAX_SECRETS} secrets, the first of which signs")
+    return tuple(found)
 
 
 def header_name(value: object) -> str:

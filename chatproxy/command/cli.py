@@ -24,7 +24,7 @@ from chatproxy import __version__, log
 from chatproxy.app import create_app
 from chatproxy.command.demo import demo_server
 from chatproxy.command.server import listening
-from chatproxy.command.token import load_or_create_token, token_path
+from chatproxy.command.token import SECRET_BYTES, load_or_create_token, secret_path, token_path
 from chatproxy.config import Config, add_flags, load
 from chatproxy.errors import StartError
 from chatproxy.web.api.login import CODE_LIFETIME, LOGIN_CODES
@@ -33,7 +33,7 @@ from chatproxy.web.security import GATE
 logger: Final = logging.getLogger(__name__)
 
 EXPOSED: Final = "every user of this machine can read a secret in a file: make it readable for its owner only"
-UNUSED: Final = "API_TOKEN is set, so what API_TOKEN_FILE holds does not count: unset one of the two"
+UNUSED: Final = "{0} is set, so what {0}_FILE holds does not count: unset one of the two"
 # Parameters of mallopt(3), and their values.
 M_MMAP_THRESHOLD: Final = -3
 LARGE_BLOCK: Final = 256 * 1024  # bytes
@@ -59,8 +59,8 @@ def main(argv: Sequence[str] | None = None) -> int:
         log.configure(loaded.config.log_format, loaded.config.log_level)
         for path in loaded.exposed_files():
             log.event(logger, logging.WARNING, EXPOSED, file=path)
-        if loaded.config.api_token is not None and loaded.config.api_token_file is not None:
-            log.event(logger, logging.WARNING, UNUSED, file=loaded.config.api_token_file)
+        for name, unused in loaded.unused_files().items():
+            log.event(logger, logging.WARNING, UNUSED.format(name), file=unused)
         _return_large_blocks()
         with asyncio.Runner(loop_factory=_loop_factory()) as runner:
             runner.run(serve(loaded.config, demo=options.demo, open_page=options.open))
@@ -82,6 +82,9 @@ async def serve(config: Config, *, demo: bool, open_page: bool) -> None:
         path = token_path(config.database_path)
         token_file = str(path)
         config = replace(config, api_token=load_or_create_token(path))
+    if config.visitors and config.jwt_secret is None and config.jwt_secret_file is None:
+        secret = load_or_create_token(secret_path(config.database_path), SECRET_BYTES, "JWT_SECRET")
+        config = replace(config, jwt_secret=secret)
     async with AsyncExitStack() as stack:
         if demo:
             config = replace(config, ollama_host=await stack.enter_async_context(demo_server()))
@@ -98,7 +101,7 @@ async def serve(config: Config, *, demo: bool, open_page: bool) -> None:
         if generates_token:
             print(f"Open {page} to log in, once and within {CODE_LIFETIME // 60} minutes", flush=True)
             print(f"The token is in {token_file}", flush=True)
-        if demo:
+        if demo and (has_token or not app[GATE].needs_credential):
             print(
                 _instructions(
                     url, _token_in_shell(token_file, app[GATE].tokens[0].line) if has_token else None

@@ -55,9 +55,13 @@ async def _findings(
         loaded = load(flags, environ, dotenv)
         config = loaded.config
         yield _check_configuration(config)
+        if config.jwt_secrets:
+            yield Finding("ok", "users", "your own server may sign their tokens")
     except StartError as error:
         yield Finding("wrong", "configuration", str(error))
         return
+    if config.visitors:
+        yield _check_visitors(config)
     for path in loaded.exposed_files():
         detail = f"{path} holds a secret, and every user of this machine can read it"
         remedy = f"Keep it to its owner: chmod 600 {path}, or mount it with that mode."
@@ -99,6 +103,17 @@ def _check_configuration(config: Config) -> Finding:
         remedy = "Anyone who can connect can read and change everything: set API_TOKEN."
         return Finding("note", "configuration", f"{place}, without a token", remedy)
     return Finding("ok", "configuration", f"{place}, with a token generated at the first start")
+
+
+def _check_visitors(config: Config) -> Finding:
+    """Check whether the addresses of visitors are known, by which they are limited."""
+    detail = f"{config.visitors_per_minute} new ones a minute, {config.visitors_per_address} of one address"
+    if config.trusted_address_header is not None:
+        return Finding("ok", "visitors", detail)
+    remedy = (
+        "Behind a proxy, all have its address: let it set a header, and name that in TRUSTED_ADDRESS_HEADER."
+    )
+    return Finding("note", "visitors", detail, remedy)
 
 
 def _check_database(config: Config) -> Iterator[Finding]:

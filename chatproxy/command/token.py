@@ -1,4 +1,7 @@
-"""The access token that the command generates if none is set, kept in a file that only its owner can read."""
+"""The secrets that the command generates if none is set, kept in files that only their owner can read.
+
+They are the access token, and what visitors' tokens are signed with.
+"""
 
 import fcntl
 import os
@@ -10,6 +13,7 @@ from chatproxy.errors import StartError
 from chatproxy.values import credential
 
 TOKEN_BYTES: Final = 24  # of randomness
+SECRET_BYTES: Final = 48
 
 
 def token_path(database: Path) -> Path:
@@ -17,8 +21,16 @@ def token_path(database: Path) -> Path:
     return Path(f"{os.path.realpath(database)}.token")
 
 
-def load_or_create_token(path: Path) -> str:
-    """Return the token in the file; generate it on the first call. Raises StartError."""
+def secret_path(database: Path) -> Path:
+    """Return the file that the secret of visitors' tokens is kept in, beside the database."""
+    return Path(f"{os.path.realpath(database)}.jwt")
+
+
+def load_or_create_token(path: Path, size: int = TOKEN_BYTES, setting: str = "API_TOKEN") -> str:
+    """Return the token in the file; generate it on the first call, of `size` random bytes.
+
+    `setting` is what may be set instead. Raises StartError.
+    """
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW, 0o600)
@@ -28,14 +40,14 @@ def load_or_create_token(path: Path) -> str:
                 raise ValueError
             os.fchmod(file.fileno(), 0o600)
             if not (token := file.read()):
-                token = secrets.token_urlsafe(TOKEN_BYTES)
+                token = secrets.token_urlsafe(size)
                 file.write(token + "\n")
                 file.flush()
                 os.fsync(file.fileno())
             return credential(token)
     except OSError as error:
         raise StartError(
-            f"The token cannot be kept in {path} ({error.strerror}); make that possible, or set API_TOKEN."
+            f"The token cannot be kept in {path} ({error.strerror}); make that possible, or set {setting}."
         ) from error
     except ValueError as error:
-        raise StartError(f"{path} holds no token; remove it, or set API_TOKEN.") from error
+        raise StartError(f"{path} holds no token; remove it, or set {setting}.") from error

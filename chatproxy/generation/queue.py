@@ -17,7 +17,7 @@ have half of those that the others leave.
 
 import asyncio
 from collections import Counter
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import asynccontextmanager
 from itertools import chain, count
 from typing import Final, Self
@@ -40,11 +40,22 @@ MOST_RUNNERS: Final = 64  # with which there is experience
 class Queue:
     """The lines of all runners."""
 
-    def __init__(self, max_running: int, max_waiting: int, parallel: int | None = None) -> None:
-        """Create an empty queue; `parallel` is the limit of runners that are not remote, None: learned."""
+    def __init__(
+        self,
+        max_running: int,
+        max_waiting: int,
+        parallel: int | None = None,
+        most_of: Callable[[str], int | None] = lambda asker: None,
+    ) -> None:
+        """Create an empty queue.
+
+        `parallel` is the limit of runners that are not remote, None: learned. `most_of` returns how many
+        tickets an asker may have, None: any number.
+        """
         self._max_running = max_running
         self._max_waiting = max_waiting
         self._parallel = parallel
+        self._most_of = most_of
         self._lines: dict[Runner, Line] = {}  # that have tickets
         self._experience: dict[Runner, Experience] = {}  # in the order in which it was last needed
         self._turns = Turns()
@@ -52,9 +63,15 @@ class Queue:
 
     @classmethod
     @asynccontextmanager
-    async def open(cls, max_running: int, max_waiting: int, parallel: int | None) -> AsyncIterator[Self]:
+    async def open(
+        cls,
+        max_running: int,
+        max_waiting: int,
+        parallel: int | None,
+        most_of: Callable[[str], int | None],
+    ) -> AsyncIterator[Self]:
         """Yield a queue with its periodic work running."""
-        queue = cls(max_running, max_waiting, parallel)
+        queue = cls(max_running, max_waiting, parallel, most_of)
         async with background(repeat(TICK, queue.tick), name="queue"):
             yield queue
 
@@ -82,8 +99,16 @@ class Queue:
         """Return a ticket with a slot if one is free, else with the place that is the asker's turn.
 
         It holds `size` bytes of the room; `pace` is that of its model. Raises `overloaded` if there is no
-        place or no room for the asker.
+        place or no room for the asker, and `visitor_limit` if it has all the tickets that it may have.
         """
+        most = self._most_of(asker)
+        if most is not None and sum(other.asker == asker for other in self._tickets()) >= most:
+            raise ChatError(
+                "visitor_limit",
+                f"No more than {most} of your answers are written at once; wait until one has ended, or stop"
+                " one.",
+                retry_after=5,
+            )
         held: Counter[str] = Counter()
         for other in self._tickets():
             if other.room is room:

@@ -377,6 +377,8 @@ export interface ErrorBody {
   neededTokens?: number | undefined;
   /** Tokens that the model has room for. */
   contextLength?: number | undefined;
+  /** Whether a request without a token may ask for a visitor's. */
+  visitors?: boolean | undefined;
 }
 
 /** The codes of this version; a newer server may send others. */
@@ -388,6 +390,7 @@ export type ServerErrorCode =
   | "host_not_allowed"
   | "origin_not_allowed"
   | "managed_elsewhere"
+  | "not_for_visitors"
   | "not_found"
   | "method_not_allowed"
   | "session_busy"
@@ -400,6 +403,7 @@ export type ServerErrorCode =
   | "message_too_long"
   | "option_not_allowed"
   | "too_many_subscribers"
+  | "visitor_limit"
   | "internal"
   | "upstream_unavailable"
   | "upstream_error"
@@ -426,9 +430,24 @@ export type ErrorCode = ServerErrorCode | ClientErrorCode;
 export interface ChatClientOptions {
   /** Where chatproxy is mounted. Default: the server of this module; in a bundle, that of the page. */
   baseUrl?: string | URL | undefined;
-  /** Sent with every request, for example `Authorization`. A function is called before each request. */
-  headers?: HeadersInit | (() => HeadersInit | Promise<HeadersInit>) | undefined;
+  /**
+   * Sent with every request, for example `Authorization`. A function is called before each request, and once
+   * more if the request was refused. Without a token in them, and where the server has visitors, the client
+   * asks for a visitor's token, keeps it and renews it.
+   */
+  headers?: HeadersInit | ((reason: HeadersReason) => HeadersInit | Promise<HeadersInit>) | undefined;
   fetch?: typeof globalThis.fetch | undefined;
+}
+
+/** Why a function is asked for headers: `unauthorized` if the ones before were refused, with 401. */
+export interface HeadersReason {
+  unauthorized: boolean;
+}
+
+/** A visitor's token, and in how many seconds it expires. */
+export interface VisitorToken {
+  token: string;
+  expiresIn: number;
 }
 
 export type OnChunk = (chunk: string) => void;

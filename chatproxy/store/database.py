@@ -10,7 +10,7 @@ import asyncio
 import sqlite3
 from collections.abc import AsyncIterator, Callable, Iterable, Sequence
 from contextlib import AbstractAsyncContextManager, AsyncExitStack, asynccontextmanager
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from functools import partial
 from pathlib import Path
 from typing import Final, Self, TypeVar
@@ -244,9 +244,9 @@ def split_page(rows: Sequence[Row], limit: int) -> tuple[Sequence[Row], int | No
     return shown, shown[-1]["id"] if len(rows) > limit else None
 
 
-def now() -> str:
-    """Return the current time as the HTTP API has it: ISO 8601, UTC, milliseconds, `Z`."""
-    return datetime.now(UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
+def now(later: timedelta = timedelta()) -> str:
+    """Return the time, `later` than now, as the HTTP API has it: ISO 8601, UTC, milliseconds, `Z`."""
+    return (datetime.now(UTC) + later).isoformat(timespec="milliseconds").replace("+00:00", "Z")
 
 
 def to_json(value: object) -> str | None:

@@ -14,6 +14,7 @@ from msgspec.structs import asdict, replace
 
 from chatproxy.errors import ChatError
 from chatproxy.store.database import MAX_ID, Database, Row, fetch, now, one_row, split_page, to_json
+from chatproxy.store.owners.visitors import Quota
 from chatproxy.store.records import Document, NewChunk, NewDocument, Source
 from chatproxy.store.search.indexes import DocumentIndexes, Query
 from chatproxy.store.search.places import places_of
@@ -51,9 +52,10 @@ class Documents:
     from them. Another owner's document raises the same `not_found` as a missing one.
     """
 
-    def __init__(self, database: Database, deleted: asyncio.Event) -> None:
-        """Set `deleted` whenever there is something for `remove_deleted`."""
+    def __init__(self, database: Database, deleted: asyncio.Event, quota: Quota | None = None) -> None:
+        """Set `deleted` whenever there is something for `remove_deleted`; `quota` is that of visitors."""
         self._database = database
+        self._quota = quota
         self._indexes = DocumentIndexes()
         self._deleted = deleted
 
@@ -63,11 +65,12 @@ class Documents:
         """Store a document; return it, and whether it is new: an owner has each content only once.
 
         Each batch of `chunks` is a unit of its own, so it has to be short. If `chunks` raises, nothing stays.
+        Raises `visitor_limit` if it is more than a visitor may keep.
         """
         run = self._database.run
         if earlier := await run(partial(_find_same, owner=owner, new=new)):
             return earlier, False
-        document_id = await run(partial(_begin, owner=owner, new=new))
+        document_id = await run(partial(_begin, owner=owner, new=new, quota=self._quota))
         try:
             count = 0
             async for batch in chunks:
@@ -190,8 +193,10 @@ async def _find_same(connection: Connection, owner: str, new: NewDocument) -> Do
     return _document(rows[0]) if rows else None
 
 
-async def _begin(connection: Connection, owner: str, new: NewDocument) -> int:
+async def _begin(connection: Connection, owner: str, new: NewDocument, quota: Quota | None) -> int:
     """Insert a document that is not complete yet; return its id."""
+    if quota is not None:
+        await quota.check_bytes(connection, owner, new.size)
     (row,) = await fetch(connection, _INSERT, **asdict(new) | {"owner": owner, "now": now()})
     return int(row["id"])
 

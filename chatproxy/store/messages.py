@@ -28,6 +28,7 @@ from msgspec.structs import asdict, replace
 from chatproxy.cursor import Cursor
 from chatproxy.errors import ChatError
 from chatproxy.store.database import MAX_ID, Database, Row, fetch, now, one_row, to_json
+from chatproxy.store.owners.visitors import Quota
 from chatproxy.store.records import (
     EarlierSend,
     Failure,
@@ -264,9 +265,10 @@ _MEASUREMENTS: Final = """
 class Messages:
     """The messages of sessions; see `Sessions` for who may hold a `Session`."""
 
-    def __init__(self, database: Database, deleted: asyncio.Event) -> None:
-        """Set `deleted` whenever there is something for `Sessions.remove_deleted`."""
+    def __init__(self, database: Database, deleted: asyncio.Event, quota: Quota | None = None) -> None:
+        """Set `deleted` whenever there is something for `Sessions.remove_deleted`; see `Sessions`."""
         self._database = database
+        self._quota = quota
         self._deleted = deleted
 
     # -- for clients
@@ -441,11 +443,17 @@ class Messages:
         """Commit the question, and its answer as `streaming`; supersede what the question replaces.
 
         Return the question's id, and the answer. Raises `not_found` if the session was deleted, `invalid` if
-        `replaces` is not in the conversation, and `session_busy` if the turn's `client_message_id` is stored
-        already.
+        `replaces` is not in the conversation, `session_busy` if the turn's `client_message_id` is stored
+        already, and `visitor_limit` if it is more than a visitor may keep.
         """
         size = size_of(turn.content, *turn.images, *[source.snippet for source in turn.sources])
-        begin = partial(_begin, session_id=session.id, turn=turn)
+
+        async def begin(connection: Connection) -> tuple[int, Message]:
+            if self._quota is not None:
+                for row in await fetch(connection, _OWNER, session=session.id):  # none if it was deleted
+                    await self._quota.check_bytes(connection, row["owner"], size)
+            return await _begin(connection, session.id, turn)
+
         return await self._database.run(begin, size=size)
 
     async def checkpoint(self, pieces: Sequence[Piece]) -> None:
@@ -504,7 +512,7 @@ class Messages:
             raise ChatError("too_large", f"The history has more than {MAX_TURNS} messages; send fewer.")
         new = NewSession(id=secrets.token_urlsafe(16))
         owner = one_row(await self._database.fetch(_OWNER, session=session.id), missing(session.id))["owner"]
-        async with self._gathering(owner, new, turns):
+        async with self._gathering(owner, new, turns, is_session=False):
             adopt = partial(_adopt, gathered=new.id, session_id=session.id, turns=turns)
             await self._database.run(adopt, size=STEP)
 
@@ -514,7 +522,8 @@ class Messages:
         """Create a session with its messages, which is not found before all of it is stored.
 
         Messages are those of `import_turns`. Return None, and do nothing, if the id exists, of any owner and
-        also while a deleted session is being removed. Raises `too_large` as `import_turns` does.
+        also while a deleted session is being removed. Raises `too_large` as `import_turns` does, and
+        `visitor_limit` if it is more than a visitor may keep.
         """
         system = _system(new.system, turns)
         show = partial(gathered, id=new.id, length=_length(turns), title=_title(turns), system=system)
@@ -523,16 +532,21 @@ class Messages:
 
     @asynccontextmanager
     async def _gathering(
-        self, owner: str, new: NewSession, turns: Sequence[ImportedTurn]
+        self, owner: str, new: NewSession, turns: Sequence[ImportedTurn], *, is_session: bool = True
     ) -> AsyncIterator[bool]:
         """Store messages in a session that is not found; give the block False if its id exists already.
 
-        If this or the block fails, or is cancelled, what was stored is deleted again.
+        It is one of the owner's sessions later if `is_session`. If this or the block fails, or is cancelled,
+        what was stored is deleted again.
         """
         begun = False
 
         async def begin(connection: Connection) -> bool:
             nonlocal begun  # even if this is cancelled before it has the result
+            if self._quota is not None:
+                if is_session:
+                    await self._quota.check_session(connection, owner)
+                await self._quota.check_bytes(connection, owner, sum(map(_size, turns)))
             begun = await gather(connection, owner, new)
             return begun
 

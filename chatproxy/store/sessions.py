@@ -18,10 +18,11 @@ from msgspec.structs import asdict
 
 from chatproxy.errors import ChatError
 from chatproxy.store.database import MAX_ID, Database, Row, fetch, now, one_row, to_json
+from chatproxy.store.owners.visitors import Quota
 from chatproxy.store.records import Hit, NewSession, PromptCount, Session, SessionItem, Think
 from chatproxy.store.search.hits import snippet
 from chatproxy.store.search.words import Words
-from chatproxy.store.writer import Connection
+from chatproxy.store.writer import Connection, size_of
 
 LISTED: Final = "id, title, model, document_id, created_at, updated_at, used_at, message_count, pinned"
 COLUMNS: Final = f"{LISTED}, system, think, options"
@@ -117,9 +118,12 @@ class Sessions:
     takes a `Session`, which comes only from them. Another owner's session is as missing as one that is none.
     """
 
-    def __init__(self, database: Database, words: Words, deleted: asyncio.Event) -> None:
-        """Set `deleted` whenever there is something for `remove_deleted`."""
+    def __init__(
+        self, database: Database, words: Words, deleted: asyncio.Event, quota: Quota | None = None
+    ) -> None:
+        """Set `deleted` whenever there is something for `remove_deleted`; `quota` is that of visitors."""
         self._database = database
+        self._quota = quota
         self._words = words
         self._deleted = deleted
 
@@ -139,6 +143,7 @@ class Sessions:
 
         An id is 1 to 44 of `A-Za-z0-9._:-`; anything else raises `invalid`. One that exists, of any owner and
         also while a deleted session is being removed, raises `not_found`, as `get` does for another owner's.
+        Raises `visitor_limit` if a visitor may have no more.
         """
         name = secrets.token_urlsafe(16) if id is None else _checked_id(id)
         columns = _columns(
@@ -151,7 +156,9 @@ class Sessions:
                 "pinned": pinned,
             }
         )
-        rows = await self._database.write(_CREATE, id=name, owner=owner, now=now(), **columns)
+        columns |= {"id": name, "owner": owner, "now": now()}
+        create = partial(_create, columns=columns, quota=self._quota)
+        rows = await self._database.run(create, size=size_of(*columns.values()))
         return _session(one_row(rows, missing(name)))
 
     async def get_or_create(
@@ -252,6 +259,13 @@ class Sessions:
         """Remove deleted sessions, and everything in them."""
         for row in await self._database.fetch(_REMOVABLE):
             await self._database.steps(partial(_remove_some, key=row["key"]))
+
+
+async def _create(connection: Connection, columns: Mapping[str, Any], quota: Quota | None) -> Sequence[Row]:
+    if quota is not None:
+        await quota.check_session(connection, columns["owner"])
+        await quota.check_bytes(connection, columns["owner"], size_of(*columns.values()))
+    return await fetch(connection, _CREATE, **columns)
 
 
 def _split(rows: Sequence[Row], limit: int) -> tuple[list[SessionItem], str | None]:

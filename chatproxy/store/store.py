@@ -8,10 +8,12 @@ from typing import Self
 
 from chatproxy.background import background
 from chatproxy.errors import ChatError
-from chatproxy.store import documents, messages, owners, sessions
+from chatproxy.store import documents, messages, sessions
 from chatproxy.store.database import Database
 from chatproxy.store.documents import Documents
 from chatproxy.store.messages import Messages
+from chatproxy.store.owners import names
+from chatproxy.store.owners.visitors import LOOK_INTERVAL, Quota, delete_old
 from chatproxy.store.search.words import Words
 from chatproxy.store.sessions import Sessions
 
@@ -19,13 +21,13 @@ from chatproxy.store.sessions import Sessions
 class Store:
     """The repositories over one open database, and the tasks that work on it in the background."""
 
-    def __init__(self, database: Database, words: Words) -> None:
+    def __init__(self, database: Database, words: Words, quota: Quota | None = None) -> None:
         self.database = database
         self._deleted = asyncio.Event()
         self._deleted.set()  # an earlier process may have left something
-        self.sessions = Sessions(database, words, self._deleted)
-        self.messages = Messages(database, self._deleted)
-        self.documents = Documents(database, self._deleted)
+        self.sessions = Sessions(database, words, self._deleted, quota)
+        self.messages = Messages(database, self._deleted, quota)
+        self.documents = Documents(database, self._deleted, quota)
         self._resources = AsyncExitStack()
 
     @classmethod
@@ -34,10 +36,12 @@ class Store:
         path: Path,
         committed: Callable[[float], None] = lambda seconds: None,
         owner_form: Callable[[str], str] | None = None,
+        quota: Quota | None = None,
     ) -> Self:
         """Open the file at `path`, and clean up after a crash; see `Database.open`.
 
-        `owner_form` returns the form of an owner's name that the file is to have; None keeps all.
+        `owner_form` returns the form of an owner's name that the file is to have; None keeps all. `quota` is
+        what visitors may keep; None if there are none.
         """
         written = asyncio.Event()
 
@@ -47,14 +51,17 @@ class Store:
 
         async with AsyncExitStack() as resources:
             reconcile = [messages.reconcile, documents.reconcile, sessions.reconcile]
-            rename = [] if owner_form is None else [owners.renaming(owner_form)]
+            rename = [] if owner_form is None else [names.renaming(owner_form)]
             database = await Database.open(path, [*reconcile, *rename], observe)
             resources.push_async_callback(database.close)
             words = Words(database, written)
             await resources.enter_async_context(words.following())
-            store = cls(database, words)
+            store = cls(database, words, quota)
             removal = background(store._remove_deleted(), name="removal of what was deleted")
             await resources.enter_async_context(removal)
+            if quota is not None:
+                expiry = background(store._delete_old(quota.days), name="deletion of what visitors left")
+                await resources.enter_async_context(expiry)
             store._resources = resources.pop_all()
             return store
 
@@ -65,6 +72,13 @@ class Store:
             for remove in (self.sessions.remove_deleted, self.documents.remove_deleted):
                 with suppress(ChatError):  # such as a full disk; the next deletion or start tries again
                     await remove()
+
+    async def _delete_old(self, days: int) -> None:
+        """Delete what visitors have not used for so many days, now and every hour."""
+        while True:
+            with suppress(ChatError):  # such as a full disk
+                await delete_old(self.database, days, self._deleted)
+            await asyncio.sleep(LOOK_INTERVAL)
 
     async def close(self) -> None:
         """Commit all pending units, and close the file."""

@@ -13,6 +13,7 @@ from msgspec import Meta
 from chatproxy import __version__
 from chatproxy.errors import RETRYABLE, STATUS, ErrorBody
 from chatproxy.prompt.request import RowId
+from chatproxy.web.access.visitors import is_sending, is_theirs
 from chatproxy.web.faces.dialects import Dialect, dialect_at
 from chatproxy.web.json import json_response
 from chatproxy.web.keys import CONFIG
@@ -45,6 +46,8 @@ PATH_PARAMETERS: Final[Mapping[str, Any]] = {
 # Error codes that follow from an operation's method, path and body.
 EVERY_OPERATION: Final = ("malformed", "unsupported_media_type", "internal", "overloaded")
 WITH_CREDENTIALS: Final = ("unauthorized", "storage_full")
+NOT_FOR_VISITORS: Final = ("not_for_visitors",)
+WITH_LIMIT: Final = ("visitor_limit",)
 WITH_HOST: Final = ("host_not_allowed",)
 WITH_ORIGIN: Final = ("origin_not_allowed",)
 WITH_BODY: Final = ("too_large", "unsupported_media_type", "invalid")
@@ -52,7 +55,7 @@ WITH_PATH_PARAMETER: Final = ("not_found",)
 
 # The ways to send the token, any of which will do.
 SECURITY_SCHEMES: Final[Mapping[str, Schema]] = {
-    "bearer": {"type": "http", "scheme": "bearer", "description": "The token, if one is set."},
+    "bearer": {"type": "http", "scheme": "bearer", "description": "The token, or one that is signed."},
     "basic": {"type": "http", "scheme": "basic", "description": "The password is the token; any user name."},
     "apiKey": {"type": "apiKey", "in": "header", "name": "x-api-key", "description": "The token."},
 }
@@ -76,7 +79,9 @@ class OpenAPIDocument:
     def content(self) -> msgspec.Raw:
         """The document as JSON."""
         config = self._app[CONFIG]
-        needs_token = config.api_token is not None or config.api_token_file is not None
+        needs_token = any(
+            (config.api_token, config.api_token_file, config.jwt_secret, config.jwt_secret_file)
+        )
         # A host application's prefix is in front of every path.
         prefix = next(path for _, path, handler in self._routes() if handler is openapi).removesuffix(PATH)
         paths: dict[str, Schema] = defaultdict(dict)
@@ -202,11 +207,14 @@ async def openapi(request: web.Request) -> web.StreamResponse:
 
 def _error_codes(method: str, path: str, declared: Operation) -> set[str]:
     exempt = EXEMPT.get(path, frozenset())
+    by_visitors = is_theirs(path)
     return {
         *EVERY_OPERATION,
         *declared.errors,
         *(WITH_HOST if HOST not in exempt else ()),
         *(WITH_CREDENTIALS if CREDENTIALS not in exempt else ()),
+        *(NOT_FOR_VISITORS if CREDENTIALS not in exempt and not by_visitors else ()),
+        *(WITH_LIMIT if by_visitors and is_sending(method, path) else ()),
         *(WITH_ORIGIN if ORIGIN not in exempt else ()),
         *(WITH_BODY if declared.body is not None else ()),
         *(WITH_PATH_PARAMETER if "{" in path else ()),

@@ -12,14 +12,16 @@ from base64 import b64decode
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from hashlib import blake2b
-from ipaddress import ip_address
+from ipaddress import IPv6Address, IPv6Network, ip_address
 from typing import Final
 
 from aiohttp import web
 
 from chatproxy.config import Config
-from chatproxy.errors import ChatError
-from chatproxy.values import is_ip, user_name
+from chatproxy.errors import ChatError, Details, StartError
+from chatproxy.values import is_ip, is_visitor, user_name
+from chatproxy.web.access.signed import SignedTokens
+from chatproxy.web.access.visitors import NOTHING, Visitors, refusal
 
 HOST: Final = "host"
 ORIGIN: Final = "origin"
@@ -38,6 +40,7 @@ EXEMPT: Final[Mapping[str, frozenset[str]]] = {
     "/docs/element": frozenset({ORIGIN, CREDENTIALS}),
     "/openapi.json": frozenset({ORIGIN, CREDENTIALS}),
     "/api/login": frozenset({CREDENTIALS}),
+    "/api/chat/visitors": frozenset({CREDENTIALS}),
 }
 
 # aiohttp-cors copies these into response headers and error texts.
@@ -50,6 +53,7 @@ USER: Final = web.RequestKey("USER", str)  # who asks, as the gate has found
 # Where a request may have a token; each at most once.
 AUTHORIZATION: Final = "Authorization"
 API_KEY: Final = "x-api-key"
+PREFIX: Final = 64  # bits of an IPv6 address that are one client's, as providers give them out
 _HOST: Final = re.compile(r"(\[[^\s\[\]@/]+\]|[^\s:\[\]@/]+)(?::[0-9]*)?")
 _DEFAULT_PORT: Final = {"http": ":80", "https": ":443"}
 
@@ -57,17 +61,20 @@ _DEFAULT_PORT: Final = {"http": ":80", "https": ":443"}
 class Gate:
     """The checks for one application. Create it after all routes have been added.
 
-    `tokens` are those of which requests must send one, if there are any. Raises StartError if they cannot be
-    read, or one is too easy to guess.
+    `tokens` are those of which requests must send one, if there are any; `signed` are further ones, which
+    other servers sign, or this one for visitors. Raises StartError if a token or a secret cannot be read, or
+    is too easy to guess.
     """
 
     def __init__(self, app: web.Application, config: Config) -> None:
         # By route, because the paths of a mounted application change.
+        self._paths = {
+            route: route.resource.canonical for route in app.router.routes() if route.resource is not None
+        }
         self._exempt = {
-            route: EXEMPT[route.resource.canonical]
-            for route in app.router.routes()
-            if route.resource is not None and route.method != "OPTIONS"
-            if route.resource.canonical in EXEMPT
+            route: EXEMPT[path]
+            for route, path in self._paths.items()
+            if route.method != "OPTIONS" and path in EXEMPT
         }
         self._any_host = config.allowed_hosts == ("*",)
         self._hosts = frozenset(map(_normalize_host, config.allowed_hosts or (*LOOPBACK, config.host)))
@@ -75,7 +82,15 @@ class Gate:
         self._origins = frozenset(config.cors_origins)
         self._user_header = config.trusted_user_header
         self._user_form = config.user
+        self._address_header = config.trusted_address_header
         self.tokens = config.tokens
+        keys = config.jwt_secrets
+        if config.visitors and not keys:
+            raise StartError(
+                "VISITORS needs a secret to sign tokens with; set JWT_SECRET_FILE or JWT_SECRET."
+            )
+        self.signed = SignedTokens(keys, config.user, visitors=config.visitors) if keys else None
+        self.visitors = Visitors(config) if config.visitors else None
         # Digests of one length, which clients cannot foresee, are compared instead of the tokens.
         self._key = secrets.token_bytes(32)
         self._users = [(self._digest_of(token.secret.encode()), token.user) for token in self.tokens]
@@ -83,8 +98,8 @@ class Gate:
     def check(self, request: web.Request) -> None:
         """Raise an error unless the request may go on to its handler.
 
-        It is `malformed`, `host_not_allowed`, `origin_not_allowed`, `unauthorized` or
-        `unsupported_media_type`.
+        It is `malformed`, `host_not_allowed`, `origin_not_allowed`, `unauthorized`, `not_for_visitors`,
+        `visitor_limit` or `unsupported_media_type`.
         """
         for name in ECHOED:
             if not request.headers.get(name, "").isascii():  # a response could not repeat it
@@ -97,7 +112,10 @@ class Gate:
         # Browsers send preflights without credentials.
         is_preflight = request.method == "OPTIONS" and "Access-Control-Request-Method" in request.headers
         if CREDENTIALS not in exempt and not is_preflight:
-            request[USER] = self._user_of_token(request) or self._user_of_proxy(request)
+            user = request[USER] = self._user_of_token(request) or self._user_of_proxy(request)
+            if self.visitors is not None and is_visitor(user):
+                path = self._paths.get(request.match_info.route, NOTHING)
+                self.visitors.admit(user, self.address(request), request.method, path)
         if request.headers.get("Expect", CONTINUE).lower() != CONTINUE:
             raise ChatError("malformed", f"Nothing but {CONTINUE} can be expected; send no other Expect.")
         if any(each.lower() != "identity" for each in request.headers.getall("Content-Encoding", ())):
@@ -134,24 +152,81 @@ class Gate:
                 "CORS_ORIGINS.",
             )
 
+    @property
+    def needs_credential(self) -> bool:
+        """Whether a request needs a token, unless a proxy names its user."""
+        return bool(self.tokens) or self.signed is not None
+
+    def address(self, request: web.Request) -> str:
+        """Return the address of the client, as the proxy in front names it if there is one.
+
+        All addresses that one client of IPv6 has are the same.
+        """
+        given = request.headers.getall(self._address_header, ()) if self._address_header else ()
+        # Each proxy appends the address that it has seen.
+        named = given[-1].rpartition(",")[2].strip() if given else ""
+        address = named if is_ip(named) else request.remote or ""
+        if not is_ip(address) or not isinstance(ip := ip_address(address), IPv6Address):
+            return address
+        return str(ip.ipv4_mapped or IPv6Network((int(ip), PREFIX), strict=False))
+
+    def visitor(self, request: web.Request) -> str | None:
+        """Return the visitor whose token a request has; None if it has no signed token.
+
+        Raises `unauthorized` if it is no visitor's, or is good no more.
+        """
+        users, problem = self._signed_users(_credentials(request))
+        user = next(iter(users), "")
+        if len(users) == 1 and is_visitor(user):
+            return user
+        if users or problem:
+            problem = problem or "it is no visitor's; send none for a new visitor"
+            raise ChatError("unauthorized", f"The token cannot be renewed: {problem}.")
+        return None
+
     def _user_of_token(self, request: web.Request) -> str:
         """Return the user whom the token names, "" if it names none, or none is needed."""
-        if not self.tokens:
+        if not self.needs_credential:
             return ""
-        offered = [self._digest_of(each) for each in _credentials(request)]
+        offered = _credentials(request)
         # Each is compared with all, so that the time does not show which one was right.
         users = {
-            user for each in offered for digest, user in self._users if hmac.compare_digest(each, digest)
+            user
+            for each in map(self._digest_of, offered)
+            for digest, user in self._users
+            if hmac.compare_digest(each, digest)
         }
-        if not users:
-            raise ChatError(
-                "unauthorized",
-                "The token is missing or wrong; send this server's as `Authorization: Bearer <token>`, as the"
-                f" password of Basic, or as `{API_KEY}`.",
-            )
+        signed, problem = self._signed_users(offered)
+        users |= signed
         if len(users) > 1:
             raise ChatError("unauthorized", "The request has the tokens of two users; send one.")
-        return users.pop()
+        if users:
+            return users.pop()
+        if not self.tokens and self._user_header is not None and not problem:
+            return ""  # the proxy in front says who it is
+        welcome: Details = {} if self.visitors is None else {"visitors": True}
+        if problem:
+            raise ChatError("unauthorized", f"The token cannot be used: {problem}.", **welcome)
+        raise ChatError(
+            "unauthorized",
+            "The token is missing or wrong; send this server's as `Authorization: Bearer <token>`, as the"
+            f" password of Basic, or as `{API_KEY}`.",
+            **welcome,
+        )
+
+    def _signed_users(self, offered: Sequence[bytes]) -> tuple[set[str], str]:
+        """Return whom signed tokens name, and what is wrong with one of them, "" if nothing is."""
+        users: set[str] = set()
+        problem = ""
+        if self.signed is not None:
+            for each in offered:
+                try:
+                    user = self.signed.owner(each, self._digest_of(each))
+                except ValueError as error:
+                    problem = str(error)
+                else:
+                    users |= set() if user is None else {user}
+        return users, problem
 
     def _digest_of(self, credential: bytes) -> bytes:
         return blake2b(credential, key=self._key).digest()
@@ -213,8 +288,14 @@ def _token_in(authorization: bytes) -> bytes:
 
 
 def asker(request: web.Request) -> str:
-    """Return who is served in turn with others: the user, or for the nameless one the peer's address."""
-    return owner(request) or request.remote or ""
+    """Return who is served in turn with others: the user, or for the nameless one the client's address."""
+    return owner(request) or request.app[GATE].address(request)
+
+
+def check_is_no_visitor(request: web.Request) -> None:
+    """Raise `not_for_visitors` for what a call does only in some cases; the gate checks all others."""
+    if is_visitor(owner(request)):
+        raise refusal()
 
 
 def _normalize_host(host: str) -> str:

@@ -130,6 +130,7 @@ def test_operation_ids_and_tags_stay_as_generated_clients_know_them() -> None:
             "searchDocument",
         },
         "models": {"listModels"},
+        "visitors": {"createVisitor"},
         "ai-sdk": {"sendUIMessage", "listUIMessages", "resumeUIMessageStream", "stopUIMessage"},
         "ollama": {
             "ollamaChat",

@@ -182,3 +182,15 @@ async def test_a_model_that_is_missing_or_slow(fake: FakeOllama, tmp_path: Path)
     run = await doctor(tmp_path, ollama_host=fake.url)
     assert (run.returncode, marks(run.stdout)["answer"]) == (0, "note")
     assert "a smaller model is faster" in run.stdout
+
+
+async def test_visitors_are_told_apart_by_an_address(fake: FakeOllama, tmp_path: Path) -> None:
+    run = await doctor(tmp_path, ollama_host=fake.url, visitors="true")
+    assert marks(run.stdout)["visitors"] == "note"
+    assert "TRUSTED_ADDRESS_HEADER" in run.stdout
+    known = {"trusted_address_header": "X-Real-IP", "jwt_secret": "wE5vYqZr8xK2mT9bN4cL7hJ1gF6dS3aP0uQ-oI_"}
+    run = await doctor(tmp_path, ollama_host=fake.url, visitors="true", **known)
+    assert (marks(run.stdout)["visitors"], marks(run.stdout)["users"]) == ("ok", "ok")
+    (tmp_path / "secret").write_text("short")
+    run = await doctor(tmp_path, ollama_host=fake.url, jwt_secret_file="secret")
+    assert (run.returncode, marks(run.stdout)["configuration"]) == (1, "wrong")

@@ -1,6 +1,8 @@
 """The README is true: its examples run against the demo, and its table lists the settings that exist."""
 
+import asyncio
 import json
+import os
 import re
 import shutil
 import signal
@@ -94,9 +96,33 @@ def test_the_curl_lines_give_the_stream_that_the_readme_shows(outputs: dict[str,
     assert got[-1]["type"] == "done"
 
 
-@pytest.mark.parametrize(("language", "word"), [("python", "urlopen"), ("js", "fetch")])
+@pytest.mark.parametrize(
+    ("language", "word"),
+    [("python", "urlopen"), ("js", "fetch"), ("python", "jwt.encode"), ("js", "createHmac")],
+)
 def test_ten_lines_are_enough(language: str, word: str) -> None:
     assert len([line for line in example(language, word).split("\n") if line]) <= 11
+
+
+@pytest.mark.parametrize("language", ["python", "node"])
+async def test_the_lines_that_sign_a_token_for_a_user(serve: Serve, language: str) -> None:
+    secret = "wE5vYqZr8xK2mT9bN4cL7hJ1gF6dS3aP0uQ-oI_"
+    if language == "node" and not installed("node"):
+        pytest.skip("node is not installed")
+    program = {
+        "python": (sys.executable, "-c", example("python", "jwt.encode") + '\nprint(chat_token("Ann"))'),
+        "node": (
+            *("node", "--input-type=module", "-e"),
+            example("js", "createHmac") + 'console.log(chatToken("Ann"));',
+        ),
+    }[language]
+    environ = {**os.environ, "JWT_SECRET": secret}
+    signing = await asyncio.create_subprocess_exec(*program, env=environ, stdout=subprocess.PIPE)
+    token = (await signing.communicate())[0].decode().strip()
+    client = await serve(jwt_secret=secret, trusted_user_header="X-User")
+    session = await client.new_session(headers={"Authorization": f"Bearer {token}"})
+    found = await client.call("GET", f"/api/chat/sessions/{session}", headers={"X-User": "Ann"})
+    assert found["id"] == session
 
 
 async def test_the_lines_that_mount_the_application(

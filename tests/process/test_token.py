@@ -170,3 +170,24 @@ async def test_the_lines_that_the_demo_prints_work_with_it(tmp_path: Path) -> No
     ]
     runs = [last_event(tmp_path / str(number), settings) for number, settings in enumerate(cases)]
     assert [event["type"] for event in await asyncio.gather(*runs)] == ["done"] * len(cases)
+
+
+async def test_visitors_stay_the_same_after_a_restart(fake: FakeOllama, tmp_path: Path) -> None:
+    """Without a secret of the operator's, one is kept beside the database, and nothing shows it."""
+    settings: dict[str, Any] = {"ollama_host": fake.url, "visitors": "true", "log_level": "debug"}
+    headers: dict[str, str] = {}
+    session, kept = "", tmp_path / "chatproxy.db.jwt"
+    for _ in range(2):
+        async with Process.running(tmp_path, **settings) as process:
+            client = process.client
+            if not headers:
+                given = await client.call("POST", "/api/chat/visitors", status=201)
+                headers = {"Authorization": f"Bearer {given['token']}"}
+                session = await client.new_session(headers=headers)
+            found = await client.call("GET", f"{SESSIONS}/{session}", headers=headers)
+            assert found["id"] == session
+            await client.call("GET", SESSIONS, status=401)
+            for secret in (kept.read_text().strip(), headers["Authorization"].split()[1]):
+                assert secret not in process.said
+    assert len(kept.read_text().strip()) >= 32
+    assert kept.stat().st_mode & 0o777 == 0o600

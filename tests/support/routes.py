@@ -17,6 +17,8 @@ from chatproxy import Config, create_app
 # Without a token and without a user: probes, the page and what it is made of, and the login.
 OPEN: Final = {"/", "", "/healthz", "/readyz", "/static/{path}", "/docs", "/docs/element", "/openapi.json"}
 LOGIN: Final = ("POST", "/api/login")
+# Where there are no visitors, it is as if it were missing.
+VISITOR: Final = ("POST", "/api/chat/visitors")
 # By any `Host`: a probe knows the server by an address of the machine's.
 ANY_HOST: Final = {"/healthz", "/readyz", "/metrics"}
 # Of Ollama, which knows no users; the names in them are its own.
@@ -46,7 +48,7 @@ def changing() -> list[Route]:
 
 
 def is_open(method: str, path: str) -> bool:
-    return (path in OPEN and method in {"GET", "HEAD"}) or (method, path) == LOGIN
+    return (path in OPEN and method in {"GET", "HEAD"}) or (method, path) in {LOGIN, VISITOR}
 
 
 _NUMBERS: Final = count()

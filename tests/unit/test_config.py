@@ -9,6 +9,8 @@ from chatproxy.errors import StartError
 from chatproxy.values import Token
 
 NOWHERE = Path("no-such-file")
+SECRET = "wE5vYqZr8xK2mT9bN4cL7hJ1gF6dS3aP0uQ-oI_"
+OTHER_SECRET = "A1b2C3d4E5f6G7h8I9j0K1l2M3n4O5p6Q7r8S9t0"
 
 
 def refusal(**settings: object) -> str:
@@ -306,6 +308,17 @@ def test_the_token_and_the_file_that_holds_it_are_one_setting(
     assert load(flags, environ, tmp_path / ".env").config.tokens == (Token(token),)
 
 
+def test_a_secret_and_the_file_that_holds_it_are_one_setting(tmp_path: Path) -> None:
+    file = tmp_path / "secret"
+    file.write_text(f"{SECRET}\n")
+    said, kept = {"JWT_SECRET": OTHER_SECRET}, {"JWT_SECRET_FILE": str(file)}
+    assert load(kept, said, NOWHERE).config.jwt_secrets == (SECRET,)
+    assert load(said, kept, NOWHERE).config.jwt_secrets == (OTHER_SECRET,)
+    assert load(said, kept, NOWHERE).unused_files() == {"JWT_SECRET": str(file)}
+    assert load(kept, said, NOWHERE).unused_files() == {}
+    assert load({}, {}, NOWHERE).config.jwt_secrets == ()
+
+
 def test_the_other_name_of_ollama_host() -> None:
     assert load({}, {"OLLAMA_BASE_URL": "a:1"}, NOWHERE).config.ollama_host == "http://a:1"
     both = {"OLLAMA_BASE_URL": "a:1", "OLLAMA_HOST": "b:2"}
@@ -507,3 +520,49 @@ def test_a_users_token_that_can_be_guessed_is_for_loopback_only(tmp_path: Path) 
 )
 def test_which_hosts_are_beyond_loopback(host: str, beyond: bool) -> None:
     assert Config(host=host).beyond_loopback is beyond
+
+
+# -- the secrets of signed tokens
+
+
+def test_a_file_of_secrets_has_one_on_each_line(tmp_path: Path) -> None:
+    file = tmp_path / "secrets"
+    file.write_text(f"# the new one\n{SECRET}\n\n  {OTHER_SECRET}\r\n{SECRET}\n")
+    assert Config(jwt_secret_file=str(file)).jwt_secrets == (SECRET, OTHER_SECRET)
+
+
+@pytest.mark.parametrize(
+    "secret",
+    [
+        *("short", "x" * 31, "a" * 64, "ab" * 32, "two words of a secret that has more than 32 bytes"),
+        *("ö" * 40, "-----BEGIN PUBLIC KEY-----\nMIIBIjANBgkqhkiG9w0BAQEFAAOC\n-----END PUBLIC KEY-----"),
+    ],
+)
+def test_a_secret_that_can_be_guessed_stops_the_start_and_is_not_shown(tmp_path: Path, secret: str) -> None:
+    file = tmp_path / "secret"
+    for content in (secret, f"{SECRET}\n{secret}\n"):
+        file.write_text(content)
+        with pytest.raises(
+            StartError, match=r"The file .* of JWT_SECRET_FILE cannot be used: on line"
+        ) as error:
+            create_app(Config(jwt_secret_file=str(file)))
+        assert secret[:26] not in str(error.value)
+    with pytest.raises(StartError, match=r"JWT_SECRET is '\*\*\*\*', which cannot be used: use ") as error:
+        Config(jwt_secret=secret)
+    assert secret[:26] not in str(error.value)
+
+
+@pytest.mark.parametrize(
+    "content", [None, "", "\n \n", "# only this\n", "\n".join(f"{n}-{'0a1b2c3d' * 5}" for n in range(9))]
+)
+def test_a_file_without_secrets_or_with_too_many_stops_the_start(tmp_path: Path, content: str | None) -> None:
+    file = tmp_path / "secret"
+    if content is not None:
+        file.write_text(content)
+    with pytest.raises(StartError, match=r"The file .* of JWT_SECRET_FILE cannot .*[.]$"):
+        create_app(Config(jwt_secret_file=str(file)))
+
+
+def test_a_secret_is_not_shown() -> None:
+    assert SECRET not in repr(Config(jwt_secret=SECRET))
+    assert SECRET not in load({}, {"JWT_SECRET": SECRET}, NOWHERE).table()

@@ -128,7 +128,7 @@ class ResponseStream(EventStream):
     body=ResponseRequest,
     example={"model": SUGGESTED, "input": "Why are there rainbows?", "store": True},
     answers={200: {JSON: Response, **STREAM}},
-    errors=("unsupported_parameter", "not_found", *SENDING),
+    errors=("unsupported_parameter", "not_found", "not_for_visitors", *SENDING),
 )
 async def create_response(request: web.Request) -> web.StreamResponse:
     arrived = monotonic()

@@ -10,7 +10,7 @@ from msgspec.structs import replace
 
 from chatproxy.documents.chunks import Chunk
 from chatproxy.errors import ChatError
-from chatproxy.store import owners
+from chatproxy.store.owners import names
 from chatproxy.store.records import NewDocument, NewTurn
 from chatproxy.store.search.indexes import Query
 from chatproxy.store.store import Store
@@ -147,8 +147,8 @@ async def test_a_unit_ends_with_an_owner_and_a_crash_is_made_good_by_the_next_st
         for form in ("User", "USER"):
             await store.sessions.create(f"{form} {number}", title=form)
     await store.close()
-    monkeypatch.setattr(owners, "SESSIONS_PER_UNIT", 5)
-    unit = owners.renaming(folded)
+    monkeypatch.setattr(names, "SESSIONS_PER_UNIT", 5)
+    unit = names.renaming(folded)
     with closing(sqlite3.connect(path)) as connection:
         connection.row_factory = sqlite3.Row
         for _ in range(3):

@@ -41,7 +41,7 @@ from chatproxy.web.faces.passing.tail import Tail
 from chatproxy.web.held import HELD
 from chatproxy.web.keys import CONFIG, METRICS, MODELS, OLLAMA, QUEUE
 from chatproxy.web.metrics import UPSTREAM_CODES
-from chatproxy.web.security import asker
+from chatproxy.web.security import asker, check_is_no_visitor
 from chatproxy.web.sse import abort, has_left
 
 logger: Final = logging.getLogger(__name__)
@@ -135,9 +135,10 @@ def forward(request: web.Request, body: bytes | bytearray) -> Coroutine[Any, Any
     """Return the coroutine that passes a request on, whose body has been read, and returns the response.
 
     This is no coroutine itself, so that its caller can let go of the body before it waits. Raises `not_found`
-    if nothing is passed on, or if the path leads elsewhere.
+    if nothing is passed on, or if the path leads elsewhere, and `not_for_visitors`.
     """
     check_is_on(request.app[CONFIG])
+    check_is_no_visitor(request)
     return Passage(request, body).run()
 
 

@@ -1,0 +1,1 @@
+"""What is particular to some owners: other forms of their names, and visitors."""

@@ -1,0 +1,1 @@
+"""Who asks, where a signed token says so: an application's own users, and visitors."""
