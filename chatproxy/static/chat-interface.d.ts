@@ -5,11 +5,17 @@ import type {
   ErrorCode,
   Failure,
   FinishReason,
+  HeadersReason,
   Message,
   Session,
   Source,
   Usage,
 } from "./types.js";
+
+/** Headers, or a function that returns them, perhaps with a token that it has got from the page's own server. */
+export type ChatHeaders =
+  | Record<string, string>
+  | ((reason: HeadersReason) => Record<string, string> | Promise<Record<string, string>>);
 
 /** A message as the element holds it. One that is not stored on the server (yet) has no id. */
 export interface ConversationMessage extends Partial<Omit<Message, "id" | "error">> {
@@ -133,7 +139,7 @@ export interface ChatInterfaceAttributes {
 /** The properties that are no attributes, for frameworks that set properties. */
 export interface ChatInterfaceProperties {
   client?: ChatClient | null | undefined;
-  headers?: Record<string, string> | null | undefined;
+  headers?: ChatHeaders | null | undefined;
   renderer?: Renderer | null | undefined;
   suggestions?: readonly string[] | null | undefined;
   labels?: Partial<Labels> | null | undefined;
@@ -285,9 +291,9 @@ export class ChatInterface extends HTMLElement {
   /** The client that talks to the server. Default: one for `endpoint` with `headers`. */
   get client(): ChatClient;
   set client(client: ChatClient | null | undefined);
-  /** The headers of the default client's requests. */
-  get headers(): Record<string, string>;
-  set headers(headers: Record<string, string> | null | undefined);
+  /** The headers of the default client's requests, or a function that returns them, also as a promise. */
+  get headers(): ChatHeaders;
+  set headers(headers: ChatHeaders | null | undefined);
   /** Renders an answer's text in place of the built-in Markdown. */
   get renderer(): Renderer | null;
   set renderer(renderer: Renderer | null | undefined);

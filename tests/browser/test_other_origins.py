@@ -8,17 +8,19 @@ from typing import Any, Final
 import pytest
 import pytest_asyncio
 from aiohttp import web
-from browser import ANSWER, FIELD, PATIENCE, STATIC, browser, browser_test
+from browser import ANSWER, FIELD, PATIENCE, QUESTION, STATIC, browser, browser_test
 from chat_client import Server
 from fake_ollama import MODEL, FakeOllama
 
 from chatproxy import Config, create_app
 
 pytest.importorskip("playwright")
-from playwright.async_api import Browser, Page
+from playwright.async_api import Browser, Page, expect
 
 __all__ = ["browser"]  # the fixture
 pytestmark = [pytest.mark.browser, browser_test]
+TOKEN: Final = "correct-horse-battery"
+SECRET: Final = "wE5vYqZr8xK2mT9bN4cL7hJ1gF6dS3aP0uQ-oI_"
 EXAMPLE: Final = Path(__file__).parents[2] / "examples" / "other-origin"
 
 
@@ -202,3 +204,38 @@ async def test_the_example_needs_the_cors_setting(page: Page, tmp_path: Path) ->
         await page.goto(origin, wait_until="networkidle")
         assert await page.evaluate("customElements.get('chat-interface') === undefined")
     assert any("CORS" in text for text in said)
+
+
+async def test_visitors_of_a_page_have_each_their_own_conversation(browser: Browser, tmp_path: Path) -> None:
+    """The element asks for a token by itself, and keeps it: the conversation is there after a reload."""
+    chat = [""]
+    async with other_origin(chat) as site, AsyncExitStack() as stack:
+        chat[0] = url = await stack.enter_async_context(
+            chatproxy(tmp_path, cors_origins=site, visitors=True, jwt_secret=SECRET, api_token=TOKEN)
+        )
+
+        async def opened(address: str) -> Page:
+            context = await browser.new_context()
+            stack.push_async_callback(context.close)
+            context.set_default_timeout(PATIENCE * 1000)
+            page = await context.new_page()
+            await page.goto(address)
+            return page
+
+        async def ask(page: Page, text: str) -> None:
+            await page.locator(FIELD).fill(text)
+            await page.locator(FIELD).press("Enter")
+            await expect(page.locator(ANSWER)).to_have_text("Hello from a fake.")
+
+        ann, bob = await opened(site), await opened(site)
+        await ask(ann, "I am Ann")
+        await ask(bob, "I am Bob")
+        await ann.reload()
+        await expect(ann.locator(QUESTION)).to_have_text("I am Ann")
+        await expect(ann.locator(ANSWER)).to_have_text("Hello from a fake.")
+        carol = await opened(url)  # chatproxy's own page
+        await ask(carol, "I am Carol")
+        await expect(carol.locator("#sessions li")).to_have_count(1)
+        await carol.reload()
+        await expect(carol.locator("#sessions li")).to_have_count(1)
+        await expect(carol.locator("#sign-in")).to_be_hidden()

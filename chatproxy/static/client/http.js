@@ -2,6 +2,7 @@
 
 import { aborted, ChatError, connectionLost } from "./chat-error.js";
 import { mount } from "./mount.js";
+import { Visitor } from "./visitor.js";
 
 /**
  * @typedef {import("../types.js").ChatClientOptions} ChatClientOptions
@@ -10,21 +11,53 @@ import { mount } from "./mount.js";
  * @typedef {(progress: import("../types.js").UploadProgress) => void} OnProgress
  */
 
+const CREDENTIALS = ["Authorization", "x-api-key"];
+
 export class Http {
   #headers;
   #fetch;
+  #visitor;
 
   /** @param {ChatClientOptions} options */
   constructor({ baseUrl, headers, fetch } = {}) {
     this.baseUrl = String(baseUrl ?? mount ?? "").replace(/(?<!\/)\/+$/, "");
     this.#headers = headers;
     this.#fetch = fetch;
+    this.#visitor = new Visitor(this.baseUrl, (token) => this.#askForVisitor(token));
   }
 
-  /** Return the headers of the next request. A function is called each time, because tokens expire. */
-  async headers() {
+  /**
+   * Send a request. If it is refused for its token, send it once more with another one, if there is one.
+   *
+   * @param {(headers: Headers) => Promise<Response>} send
+   */
+  async #authorized(send) {
+    const headers = await this.#given({ unauthorized: false });
+    const isVisitor = !hasCredentials(headers);
+    const token = isVisitor ? await this.#visitor.token() : "";
+    const response = await send(withToken(headers, token));
+    if (response.status !== 401) return response;
+    const again = await this.#given({ unauthorized: true });
+    if (hasCredentials(again)) return isSame(again, headers) ? response : send(again);
+    const { visitors } = await response.clone().json().catch(() => ({}));
+    if (!visitors || !isVisitor) return response;
+    return send(withToken(again, await this.#visitor.replace(token)));
+  }
+
+  /**
+   * Return the headers that the caller wants to be sent. A function is called each time, because tokens expire.
+   *
+   * @param {import("../types.js").HeadersReason} reason
+   */
+  async #given(reason) {
     const headers = this.#headers;
-    return new Headers(typeof headers === "function" ? await headers() : headers);
+    return new Headers(typeof headers === "function" ? await headers(reason) : headers);
+  }
+
+  /** @param {string} token @returns {Promise<import("../types.js").VisitorToken>} */
+  async #askForVisitor(token) {
+    const init = { method: "POST", headers: withToken(new Headers(), token) };
+    return readJSON(await checkStatus(await this.#send(this.url("chat/visitors"), init)));
   }
 
   /** @param {string} path @param {Query} [query] parameters that are undefined or null are left out */
@@ -42,10 +75,12 @@ export class Http {
    * @param {Content} [content]
    */
   async request(method, path, { query, json, body, signal } = {}) {
-    const headers = await this.headers();
-    if (json !== undefined) headers.set("Content-Type", "application/json");
-    const init = { method, headers, signal, body: json === undefined ? body : JSON.stringify(json) };
-    return checkStatus(await this.#send(this.url(path, query), init));
+    const content = json === undefined ? body : JSON.stringify(json);
+    const send = (/** @type {Headers} */ headers) => {
+      if (json !== undefined) headers.set("Content-Type", "application/json");
+      return this.#send(this.url(path, query), { method, headers, signal, body: content });
+    };
+    return checkStatus(await this.#authorized(send));
   }
 
   /**
@@ -79,8 +114,9 @@ export class Http {
       onProgress({ loaded: size, total: size });
       return body;
     }
-    const response = await uploadByXHR(this.url(path), await this.headers(), form, onProgress, signal);
-    return readJSON(await checkStatus(response));
+    const send = (/** @type {Headers} */ headers) =>
+      uploadByXHR(this.url(path), headers, form, onProgress, signal);
+    return readJSON(await checkStatus(await this.#authorized(send)));
   }
 
   /** @param {string} url @param {RequestInit} init */
@@ -92,6 +128,18 @@ export class Http {
     }
   }
 }
+
+/** @param {Headers} headers */
+const hasCredentials = (headers) => CREDENTIALS.some((name) => headers.has(name));
+
+/** @param {Headers} one @param {Headers} other */
+const isSame = (one, other) => CREDENTIALS.every((name) => one.get(name) === other.get(name));
+
+/** @param {Headers} headers @param {string} token of a visitor; "" if there is none */
+const withToken = (headers, token) => {
+  if (token) headers.set("Authorization", `Bearer ${token}`);
+  return headers;
+};
 
 /** @param {Response} response */
 const checkStatus = async (response) => {

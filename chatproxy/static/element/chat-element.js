@@ -27,6 +27,7 @@ import { Welcome } from "./welcome.js";
 /**
  * @typedef {import("../chat-interface.js").ChatInterfaceEventMap} ChatInterfaceEventMap
  * @typedef {import("../chat-interface.js").ConversationMessage} ConversationMessage
+ * @typedef {import("../chat-interface.js").ChatHeaders} ChatHeaders
  * @typedef {import("../chat-interface.js").ImageAttachment} ImageAttachment
  * @typedef {import("../chat-interface.js").Labels} Labels
  * @typedef {import("../chat-interface.js").Renderer} Renderer
@@ -72,7 +73,7 @@ export class ChatInterface extends Element {
   #client = null;
   /** @type {ChatClient | null} used if no client is set */
   #defaultClient = null;
-  /** @type {Record<string, string>} */
+  /** @type {ChatHeaders} */
   #headers = {};
   /** @type {Renderer | null} */
   #renderer = null;
@@ -269,10 +270,10 @@ export class ChatInterface extends Element {
   get client() {
     if (this.#client) return this.#client;
     const baseUrl = this.endpoint || ENDPOINT;
-    const headers = () => {
+    const headers = (/** @type {import("../types.js").HeadersReason} */ reason) => {
       const unknown = this.#unknownServer();
       if (unknown) throw unknown;
-      return this.#headers;
+      return typeof this.#headers === "function" ? this.#headers(reason) : this.#headers;
     };
     return (this.#defaultClient ??= createChatClient({ baseUrl, headers }));
   }
@@ -283,12 +284,12 @@ export class ChatInterface extends Element {
     this.#emit("chat-client", null);
   }
 
-  /** @returns {Record<string, string>} the headers of the default client's requests */
+  /** @returns {ChatHeaders} the headers of the default client's requests, or what returns them */
   get headers() {
     return this.#headers;
   }
 
-  set headers(/** @type {Record<string, string> | null | undefined} */ headers) {
+  set headers(/** @type {ChatHeaders | null | undefined} */ headers) {
     this.#headers = headers ?? {};
     this.refresh();
     this.#emit("chat-client", null);
