@@ -169,6 +169,28 @@ async def test_large_responses_that_are_not_read(process: Process, fake: FakeOll
     assert memory(process, "VmHWM") - before < 300 * MIB
 
 
+@pytest.mark.slow
+async def test_large_images_that_are_not_read(process: Process, fake: FakeOllama) -> None:
+    """One image, and the exports that have it, asked for again and again."""
+    fake.shows[MODEL]["capabilities"] = ["completion", "vision"]
+    client = process.client
+    session = await client.new_session()
+    path = f"{SESSIONS}/{session}/messages"
+    body = json.dumps({"message": "", "images": [b64encode(bytes(12 * MIB)).decode()]}).encode()
+    sent = await client.call("POST", path, data=BytesIO(body), headers=JSON)
+    before = memory(process, "VmHWM")
+    image = f"{path}/{sent['userMessageId']}/images/0"
+    with ExitStack() as stack:
+        for asked in (image, f"{SESSIONS}/{session}/export", f"{SESSIONS}/{session}/export?format=markdown"):
+            for _ in range(12):
+                stack.enter_context(unread(client, request("GET", asked)))
+                await client.call("GET", "/healthz")
+            async with client.http.get(client.url(asked)) as response:
+                assert len(await response.read()) >= 12 * MIB
+    grown = memory(process, "VmHWM") - before
+    assert grown < 300 * MIB, f"{grown / MIB:.0f} MiB"
+
+
 async def test_a_page_that_is_read_slowly_is_whole(process: Process, fake: FakeOllama) -> None:
     client = process.client
     session = await large_answer(client, fake)
