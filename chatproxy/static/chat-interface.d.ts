@@ -182,6 +182,7 @@ export interface Labels {
   copyCode: string;
   code: string;
   table: string;
+  formula: string;
   footnote: (label: string) => string;
   footnoteBack: string;
   retry: string;

@@ -23,7 +23,7 @@ const { loadLexer } = await import("./static/markdown/lexer.js");
 const { safeUrl } = await import("./static/markdown/markdown.js");
 const { labels } = await import("./static/element/labels.js");
 const newLexer = await loadLexer();
-const due = []; // frames are rendered when the test says so
+const due = (window.due ??= []); // frames are rendered when the test says so
 window.requestAnimationFrame = (draw) => due.push(draw);
 const frame = () => { for (const draw of due.splice(0)) draw(window.frames_drawn = (window.frames_drawn ?? 0) + 1); };
 const rest = () => { while (due.length) frame(); };

@@ -104,6 +104,16 @@ HOSTILE = [
     f"&#60;img src=x onerror={HIT}&#62;",
     f"\u202e<script>{HIT}</script>\u2028<img src=x onerror={HIT}>",
     f"${{{HIT}}} {{{{constructor.constructor('{HIT}')()}}}}",
+    f"$\\href{{javascript:{HIT}}}{{click}}$ and \\(\\url{{javascript:{HIT}}}\\)",
+    f"\\[ \\includegraphics{{{EVIL}/p.png}} \\]",
+    f"$$\\text{{<img src=x onerror={HIT}>}} \\unicode{{x3c}}script$$",
+    f"$$\\style{{background:url({EVIL}/p.png)}}{{x}} \\class{{send}}{{y}} \\htmlId{{log}}{{z}}$$",
+    f"$$\\color{{red;background:url({EVIL}/p.png)}}{{x}}$$ $\\rule{{9999em}}{{9999em}}$",
+    f"$x <script>{HIT}</script> y$",
+    "\\[ \\def\\a{\\a\\a}\\a \\]",
+    f"```js\n`${{{HIT}}}`; // </code><script>{HIT}</script>\n```",
+    f"```html\n<script>{HIT}</script><img src=x onerror={HIT}>\n```",
+    f"```php\n<?php echo '<script>{HIT}</script>'; ?><script>{HIT}</script>\n```",
     f"[[[[[(((({HIT}<script>![](<{EVIL}/p.png",
 ]  # fmt: skip
 SYNTAX = [  # for answers: what Markdown is read beside that of CommonMark
@@ -147,7 +157,7 @@ MADE = """
   const made = roots.flatMap((root) => [...root.querySelectorAll("*")]);
   const tags = new Set(made.map(({ localName }) => localName));
   const handlers = made.flatMap(({ attributes }) => [...attributes]).filter(({ name }) => /^on|^style$|^srcdoc$/.test(name) );
-  return [[...tags], handlers.filter(({ ownerElement, name }) => !(name === "style" && ownerElement.part.contains("input"))).length];
+  return [[...tags], handlers.filter(({ ownerElement, name }) => !(name === "style" && (ownerElement.part.contains("input") || ownerElement.namespaceURI.endsWith("/MathML")))).length];
 }
 """
 FORBIDDEN = {
@@ -163,7 +173,8 @@ FORBIDDEN = {
     "audio",
     "image",
     "use",
-    "math",
+    "annotation-xml",
+    "maction",
     "marquee",
 }
 

@@ -77,6 +77,7 @@ export const labels = {
   copyCode: "Copy code",
   code: "Code",
   table: "Table",
+  formula: "Formula",
   footnote: (label) => `Footnote ${label}`,
   footnoteBack: "Back to the text",
   retry: "Retry",

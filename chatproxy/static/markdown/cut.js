@@ -5,6 +5,7 @@
 // with its next number, a table with its header, code without another heading.
 
 import { fenced } from "./syntax/fences.js";
+import { formulasIn, LONGEST_FORMULA } from "./syntax/formulas.js";
 
 /**
  * @typedef {import("./markdown.js").Token} Token
@@ -15,6 +16,7 @@ import { fenced } from "./syntax/fences.js";
  * @property {number} [start] the number of a list's first item
  * @property {boolean} [inLine] whether the cut was inside a line
  * @property {number} [hidden] lines of code at the beginning that were shown before
+ * @property {boolean} [next] whether a list item or quote goes on with its next block, and no block in it was cut
  * @property {Continuation} [inner] how the first block inside continues, if a list item or quote was cut
  *
  * @typedef {object} Cut
@@ -27,6 +29,7 @@ import { fenced } from "./syntax/fences.js";
  * @property {string[]} opening lines
  * @property {string} indent what a line begins with inside of what is open
  * @property {Continuation} continuation
+ * @property {boolean} [prose] whether the cut is in a paragraph, where it may be in a formula
  */
 
 const LONG = 2048; // characters; at the end of a list's item, the cut cannot be seen
@@ -46,6 +49,7 @@ export function lengthLimit(token) {
   if (token.type === "paragraph") return LONG_PARAGRAPH;
   if (token.type === "code") return LONG_CODE;
   if (token.type === "table" || token.type === "details" || token.type === "footnote") return LONG_TABLE;
+  if (token.type === "formula") return LONGEST_FORMULA * 2; // one with an end is shorter
   const [inner, ...others] = token.type === "list" && token.items?.length !== 1 ? [] : blocksIn(token);
   return inner && !others.length ? lengthLimit(inner) : LONG;
 }
@@ -65,11 +69,25 @@ export function cut(token, source, continuation) {
   const plan = planFor(token, continuation);
   const opening = plan.opening.map((line) => `${line}\n`).join("");
   const line = plan.lines > 0 ? startOfLastLines(text, plan.lines) : 0;
-  if (line > opening.length) return { at: line, opening, continuation: plan.continuation };
   const word = lastBreakBetween(token, source);
-  const at = word > opening.length + plan.indent.length ? word : lastCharacter(source);
+  const inLastLine = word > opening.length + plan.indent.length ? word : lastCharacter(source);
+  const place = line > opening.length ? line : inLastLine;
+  const at = plan.prose ? beforeFormula(source, place) : place;
   if (source[at - 1] === "\n") return { at, opening, continuation: plan.continuation };
   return { at, opening: opening + plan.indent, continuation: inLine(plan.continuation) };
+}
+
+/**
+ * Return a place in a text, or the beginning of the formula that it is in, unless the text begins with that.
+ *
+ * @param {string} source
+ * @param {number} place
+ */
+function beforeFormula(source, place) {
+  const formula = formulasIn(source, () => true).find(
+    ({ start, end, open }) => start < place && (place < end || open),
+  );
+  return formula?.start || place;
 }
 
 /** @param {Continuation} continuation @returns {Continuation} the same for a cut inside a line */
@@ -133,6 +151,8 @@ function planFor(token, continuation) {
       const opening = fenced(linesBefore(token, lastLine.lines))?.opening ?? [];
       return { ...lastLine, opening, continuation: { hidden: Math.max(opening.length - 1, 0) } };
     }
+    case "formula":
+      return { ...lastLine, opening: openingLines(token, 1) };
     case "details": {
       const inner = planInside(token, continuation?.inner);
       const opening = [...(token.opening ?? "").trim().split("\n"), ...inner.opening];
@@ -141,7 +161,7 @@ function planFor(token, continuation) {
     case "footnote":
       return { ...lastLine, opening: [`[^${token.label}]:`] };
     default:
-      return lastLine;
+      return { ...lastLine, prose: true };
   }
 }
 
@@ -164,6 +184,7 @@ function planForList({ ordered, start: first, items = [] }, continuation) {
     opening: [marker, ...inner.opening.map((line) => indent + line)],
     indent: indent + inner.indent,
     continuation: { start, inner: inner.continuation },
+    prose: inner.prose,
   };
 }
 
@@ -172,7 +193,7 @@ function planInside(container, continuation) {
   const blocks = blocksIn(container);
   const last = blocks.at(-1);
   if (last && blocks.length === 1) return planFor(last, continuation);
-  return { lines: last ? lineCount(last) : 0, opening: [], indent: "", continuation: {} };
+  return { lines: last ? lineCount(last) : 0, opening: [], indent: "", continuation: { next: true } };
 }
 
 /** @param {Token} token @returns {Token[]} the blocks in a quote, a list item, or the last item of a list */

@@ -19,7 +19,8 @@ import { SYNTAXES } from "./syntax.js";
  * @typedef {Map<Extension, number>} Starts how long the text is from where an extension begins next; -1: it does not
  * @typedef {Record<string, unknown>} Links
  * @typedef {{inLink: boolean, top: boolean, detailsDepth?: number}} State
- * @typedef {{tokens: Token[] & {links: Links}, state: State, lex(text: string): Token[],
+ * @typedef {{tokens: Token[] & {links: Links}, state: State, source: string, inlineQueue: {src: string}[],
+ *   tokenizer: {list(text: string): Token | undefined, table(text: string): Token | undefined}, lex(text: string): Token[],
  *   blockTokens(text: string, tokens: Token[]): Token[], inline(text: string, tokens: Token[]): Token[],
  *   inlineTokens(text: string, tokens?: Token[]): Token[]}} MarkedLexer
  * @typedef {{Lexer: new (options: object) => MarkedLexer,
@@ -68,6 +69,7 @@ function lexerFactory({ Lexer: MarkedLexer, Marked }) {
   class PairingLexer extends MarkedLexer {
     /** @type {Starts} */
     starts = new Map();
+    source = ""; // the whole text
 
     /** @param {string} source @param {Token[]} [tokens] @returns {Token[]} */
     inlineTokens(source, tokens = []) {
@@ -90,6 +92,7 @@ function lexerFactory({ Lexer: MarkedLexer, Marked }) {
         try {
           const lexer = new PairingLexer(options);
           lexer.tokens.links = definitions;
+          lexer.source = text;
           return forgetLast(lexer.lex(text), definitions);
         } catch {
           return [{ type: "plain", raw: text }];

@@ -26,6 +26,8 @@ import { SYNTAXES } from "./syntax.js";
  * @property {Token[]} [header] of a table
  * @property {Token[][]} [rows] of a table
  * @property {string | null} [align] of a table's cell
+ * @property {string} [tex] of a formula
+ * @property {boolean} [display] whether a formula has lines of its own
  * @property {string} [name] of a tag
  * @property {boolean} [opens] whether a delimiter or tag may be the first of a pair
  * @property {boolean} [closes] whether a delimiter may be the second of a pair
@@ -98,7 +100,8 @@ function insideOf(context, depth, continuation) {
     },
     blocks(token, first) {
       return (token.tokens ?? [])
-        .map((inner, index) => renderBlock(inner, context, index === 0 ? first : undefined, depth + 1))
+        .filter(({ type }) => type !== "space")
+        .map((inner, index) => renderBlock(inner, context, index || first?.next ? undefined : first, depth + 1))
         .filter((node) => node !== null);
     },
   };

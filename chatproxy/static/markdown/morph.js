@@ -2,6 +2,13 @@
 // reader's selection, focus and scroll position.
 
 /**
+ * Elements that become equal to a newly rendered one by themselves, and return whether they could.
+ *
+ * @type {WeakMap<Node, (newNode: Node) => boolean>}
+ */
+export const updates = new WeakMap();
+
+/**
  * Turn the last children of an element into the new nodes. Compares old and new pairwise by position,
  * O(nodes).
  *
@@ -25,6 +32,8 @@ export function morph(parent, oldNodes, newNodes) {
 /** @param {Node} oldNode @param {Node} newNode @returns {boolean} whether it was possible */
 function makeEqual(oldNode, newNode) {
   if (oldNode.nodeName !== newNode.nodeName) return false;
+  const update = updates.get(oldNode);
+  if (update) return update(newNode);
   if (oldNode instanceof Text && newNode instanceof Text) {
     setText(oldNode, newNode.data);
     return true;

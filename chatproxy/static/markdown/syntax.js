@@ -6,6 +6,7 @@ import { details } from "./syntax/details.js";
 import { dunder } from "./syntax/dunder.js";
 import { emphasis } from "./syntax/emphasis.js";
 import { fences } from "./syntax/fences.js";
+import { formulas } from "./syntax/formulas.js";
 import { footnotes } from "./syntax/footnotes.js";
 import { lineEnds } from "./syntax/line-ends.js";
 import { tags } from "./syntax/tags.js";
@@ -57,5 +58,6 @@ export const SYNTAXES = [
   fences,
   details,
   footnotes,
+  formulas,
   typed,
 ];

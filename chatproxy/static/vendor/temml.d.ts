@@ -1,0 +1,5 @@
+// The types of temml.js, which the build writes.
+
+import type { ToTree } from "../markdown/mathml.js";
+
+export const toTree: ToTree;
