@@ -48,7 +48,7 @@ const CSS = `
 .content a { color: var(--accent); text-underline-offset: .15em; }
 /* Code, keys and addresses are isolated: in text from right to left, their signs would change places. */
 :is(code, kbd, samp) { direction: ltr; unicode-bidi: isolate; }
-code, kbd, samp { font: .875em/1.6 var(--chat-font-mono, ui-monospace, SFMono-Regular, Menlo, Consolas, "DejaVu Sans Mono", monospace); }
+code, kbd, samp { font: .875em/1.5 var(--chat-font-mono, ui-monospace, SFMono-Regular, Menlo, Consolas, "DejaVu Sans Mono", monospace); }
 :not(pre) > code, kbd { background: var(--soft); padding: .12em .38em; border-radius: .35em; }
 kbd { border: 1px solid var(--line); border-block-end-width: 2px; }
 .content :is(sub, sup) { line-height: 0; }
@@ -72,6 +72,18 @@ table { border-collapse: collapse; font-size: .94rem; }
 .short { white-space: nowrap; } .long { min-inline-size: 11rem; }
 th, td { padding-block: .5rem; padding-inline: 0 .9rem; text-align: start; border-block-end: 1px solid var(--line); vertical-align: top; overflow-wrap: normal; }
 .align-right { text-align: end; } .align-center { text-align: center; }
+
+/* Code. The colours have a contrast of 4.5 at least, on the ground of answers and on that of questions. */
+.lines { display: block; }
+.code-keyword { color: light-dark(#a0299a, #d9a9f5); }
+.code-string, .code-inserted { color: light-dark(#1a6b2f, #a3d9a5); }
+.code-number { color: light-dark(#9a4600, #f0b57a); }
+.code-comment { color: light-dark(#5c6370, #a3a9b3); font-style: italic; }
+.code-definition { color: light-dark(#0b57b8, #8ab8ff); }
+.code-type { color: light-dark(#765600, #e3cf7a); }
+.code-tag, .code-deleted { color: light-dark(#b3261e, #ff9d94); }
+.code-property { color: light-dark(#00666f, #7fd4dc); }
+.code-meta { color: light-dark(#6546b8, #c3b0ff); }
 
 /* Formulas. What is not in MathML Core, such as strokes through a term, Temml leaves to these classes. */
 .formula { direction: ltr; unicode-bidi: isolate; white-space: pre-wrap; }

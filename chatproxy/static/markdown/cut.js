@@ -17,6 +17,7 @@ import { formulasIn, LONGEST_FORMULA } from "./syntax/formulas.js";
  * @property {boolean} [inLine] whether the cut was inside a line
  * @property {number} [hidden] lines of code at the beginning that were shown before
  * @property {boolean} [next] whether a list item or quote goes on with its next block, and no block in it was cut
+ * @property {Element} [code] the last element of code before the cut
  * @property {Continuation} [inner] how the first block inside continues, if a list item or quote was cut
  *
  * @typedef {object} Cut

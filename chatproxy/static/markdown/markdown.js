@@ -4,6 +4,7 @@
 import { h } from "../dom/dom.js";
 import { withDirections } from "./direction.js";
 import { decode } from "./entities.js";
+import { codeElement } from "./code-view.js";
 import { SYNTAXES } from "./syntax.js";
 
 /**
@@ -196,7 +197,8 @@ function classOf({ align }, words) {
 
 /** @param {Token} token @param {Inside} inside */
 function renderCode(token, { context, continuation }) {
-  const [language] = (token.lang ?? "").trim().split(/\s+/);
+  const info = token.lang ?? "";
+  const [language] = info.trim().split(/\s+/);
   const name = language || context.labels.code;
   const copy = h("button", { type: "button", class: "copy-code" }, context.labels.copyCode);
   copy.addEventListener("click", () => {
@@ -207,7 +209,7 @@ function renderCode(token, { context, continuation }) {
   const heading = h("div", { class: "code-head" }, h("span", {}, name), copy);
   const scroller = { tabindex: 0, role: "group", "aria-label": name };
   const code = (token.text ?? "").split("\n").slice(continuation?.hidden).join("\n");
-  return h("div", { class: "code" }, heading, h("pre", scroller, h("code", {}, code)));
+  return h("div", { class: "code" }, heading, h("pre", scroller, codeElement(code, info, continuation?.code)));
 }
 
 /**

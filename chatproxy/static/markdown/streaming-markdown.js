@@ -109,7 +109,11 @@ export class StreamingMarkdown {
     this.#tail = this.#tail.slice(0, start + at);
     const complete = this.#lexer.lex(this.#tail);
     const end = this.#show(complete, complete.length).at(-1);
-    if (continuation && end instanceof Element) end.classList.add("cut");
+    if (continuation && end instanceof Element) {
+      end.classList.add("cut");
+      const code = [...end.querySelectorAll("pre > code")].at(-1);
+      for (let level = /** @type {Continuation | undefined} */ (continuation); level; level = level.inner) level.code = code;
+    }
     this.#tail = rest;
     this.#continuation = continuation;
     if (rest) this.#show(this.#lexer.lex(rest), 0);
