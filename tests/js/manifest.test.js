@@ -42,7 +42,7 @@ for (const module of modules) {
 
   describe(declaration.tagName, () => {
     test("attributes are those that the class reads or sets, or the style sheet selects", () => {
-      const used = matches(element, /(?:this\.\w+Attribute\(|reflect\(this, |#reflect\()"([a-z-]+)"/g);
+      const used = matches(element, /(?:this\.\w+Attribute\(|reflect\(this, )"([a-z-]+)"/g);
       const selected = matches(styles, /:host\(\[([a-z-]+)/g).filter((name) => name !== "hidden");
       const { observedAttributes } = Class;
       assert.deepEqual(names(declaration.attributes), [...new Set([...used, ...selected, ...observedAttributes])].sort());

@@ -118,10 +118,25 @@ function signature({ name, parameters = [], return: returned, static: isStatic }
   return `${isStatic ? "static " : ""}${name}(${list}): ${returned?.type.text}`;
 }
 
-/** @param {string} name @param {unknown} text a text, or what makes one of numbers or words */
+/** @param {string} name @param {unknown} text a text, or what makes one */
 function labelRow(name, text) {
-  const made = typeof text === "function" ? text(2, 60) : text;
-  return [h("dt", {}, code(name)), h("dd", {}, String(made))];
+  return [h("dt", {}, code(name)), h("dd", {}, typeof text === "function" ? example(text) : String(text))];
+}
+
+/**
+ * Return what a function makes of numbers, or else of a time.
+ *
+ * @param {Function} make
+ */
+function example(make) {
+  for (const values of [[2, 60], [new Date()]]) {
+    try {
+      return String(make(...values));
+    } catch {
+      // it takes something else
+    }
+  }
+  return "…";
 }
 
 /**

@@ -11,6 +11,7 @@ import { acceptDroppedFiles } from "../dom/file-drop.js";
 import { Composer } from "./composer.js";
 import { Conversation } from "./conversation.js";
 import { CrossTab } from "./cross-tab.js";
+import { define, Element, reflect, upgradeProperties } from "./custom-element.js";
 import { DocumentLine } from "./document-line.js";
 import { loadDraft, saveDraft } from "./drafts.js";
 import { EnterKey } from "./enter-key.js";
@@ -44,9 +45,6 @@ import { Welcome } from "./welcome.js";
  * @property {Composer} composer
  * @property {HTMLElement} announcer only for screen readers
  */
-
-/** Servers that render pages import this module without a DOM, which must not throw. */
-const Element = globalThis.HTMLElement ?? /** @type {typeof HTMLElement} */ (class {});
 
 const ENDPOINT = mount ?? "";
 
@@ -107,13 +105,12 @@ export class ChatInterface extends Element {
    * needs a class of its own: `class Other extends ChatInterface {}`.
    */
   static define(tag = "chat-interface") {
-    const registry = globalThis.customElements;
-    if (registry && !registry.get(tag)) registry.define(tag, this);
+    define(tag, this);
     return this;
   }
 
   async connectedCallback() {
-    this.#upgradeProperties();
+    upgradeProperties(this, ChatInterface.prototype);
     this.#listening = new AbortController();
     const { signal } = this.#listening;
     addEventListener("focus", () => this.refresh(), { signal });
@@ -160,7 +157,7 @@ export class ChatInterface extends Element {
   }
 
   set endpoint(/** @type {string | null | undefined} */ endpoint) {
-    this.#reflect("endpoint", endpoint);
+    reflect(this, "endpoint", endpoint);
   }
 
   /** @returns {string | null} */
@@ -169,7 +166,7 @@ export class ChatInterface extends Element {
   }
 
   set sessionId(/** @type {string | null | undefined} */ sessionId) {
-    this.#reflect("session-id", sessionId);
+    reflect(this, "session-id", sessionId);
   }
 
   /** @returns {boolean} */
@@ -178,7 +175,7 @@ export class ChatInterface extends Element {
   }
 
   set remember(/** @type {boolean | null | undefined} */ remember) {
-    this.#reflect("remember", remember === false ? "false" : null);
+    reflect(this, "remember", remember === false ? "false" : null);
   }
 
   /** @returns {string | null} */
@@ -187,7 +184,7 @@ export class ChatInterface extends Element {
   }
 
   set storageKey(/** @type {string | null | undefined} */ storageKey) {
-    this.#reflect("storage-key", storageKey);
+    reflect(this, "storage-key", storageKey);
   }
 
   /** @returns {number | null} */
@@ -196,7 +193,7 @@ export class ChatInterface extends Element {
   }
 
   set documentId(/** @type {number | null | undefined} */ documentId) {
-    this.#reflect("document-id", documentId === null ? "" : documentId);
+    reflect(this, "document-id", documentId === null ? "" : documentId);
   }
 
   /** @returns {string | null} */
@@ -205,7 +202,7 @@ export class ChatInterface extends Element {
   }
 
   set model(/** @type {string | null | undefined} */ model) {
-    this.#reflect("model", model);
+    reflect(this, "model", model);
   }
 
   /** @returns {string | null} */
@@ -214,7 +211,7 @@ export class ChatInterface extends Element {
   }
 
   set welcome(/** @type {string | null | undefined} */ welcome) {
-    this.#reflect("welcome", welcome);
+    reflect(this, "welcome", welcome);
   }
 
   /** @returns {string | null} */
@@ -223,7 +220,7 @@ export class ChatInterface extends Element {
   }
 
   set placeholder(/** @type {string | null | undefined} */ placeholder) {
-    this.#reflect("placeholder", placeholder);
+    reflect(this, "placeholder", placeholder);
   }
 
   /** @returns {"send" | "newline" | null} what Enter does; null: it sends, except on touch screens */
@@ -233,7 +230,7 @@ export class ChatInterface extends Element {
   }
 
   set enter(/** @type {"send" | "newline" | null | undefined} */ enter) {
-    this.#reflect("enter", enter);
+    reflect(this, "enter", enter);
   }
 
   /** @returns {"light" | "dark" | null} */
@@ -243,7 +240,7 @@ export class ChatInterface extends Element {
   }
 
   set theme(/** @type {"light" | "dark" | null | undefined} */ theme) {
-    this.#reflect("theme", theme);
+    reflect(this, "theme", theme);
   }
 
   /** @returns {boolean} */
@@ -252,7 +249,7 @@ export class ChatInterface extends Element {
   }
 
   set showThinking(/** @type {boolean | null | undefined} */ showThinking) {
-    this.#reflect("show-thinking", showThinking === false ? "false" : null);
+    reflect(this, "show-thinking", showThinking === false ? "false" : null);
   }
 
   /** @returns {boolean} */
@@ -416,23 +413,6 @@ export class ChatInterface extends Element {
   }
 
   // -- setting up
-
-  /** Set again the properties that were set before the class was defined; those hide the accessors. */
-  #upgradeProperties() {
-    const own = /** @type {Record<string, unknown>} */ (/** @type {unknown} */ (this));
-    for (const [name, { set }] of Object.entries(Object.getOwnPropertyDescriptors(ChatInterface.prototype))) {
-      if (!set || !Object.hasOwn(own, name)) continue;
-      const value = own[name];
-      delete own[name];
-      own[name] = value;
-    }
-  }
-
-  /** @param {string} name @param {string | number | null | undefined} value */
-  #reflect(name, value) {
-    if (value === null || value === undefined) this.removeAttribute(name);
-    else this.setAttribute(name, String(value));
-  }
 
   #start() {
     if (!this.#parts) this.#build();
@@ -853,7 +833,7 @@ export class ChatInterface extends Element {
     const attribute = this.getAttribute("document-id") ?? "";
     const changed = attribute !== this.#sessionDocument;
     this.#sessionDocument = document;
-    if (!changed && attribute !== document) this.#reflect("document-id", document || null);
+    if (!changed && attribute !== document) reflect(this, "document-id", document || null);
   }
 
   #updateBusy() {

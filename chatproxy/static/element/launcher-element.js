@@ -31,6 +31,7 @@ const PASSED_ON = [
   "model",
   "welcome",
   "placeholder",
+  "enter",
   "theme",
   "show-thinking",
   "disabled",
