@@ -218,6 +218,7 @@ async def test_a_picture_needs_no_words_and_stays(site: Site) -> None:
     await page.keyboard.press("Enter")
     await expect(page.locator(QUESTION)).to_have_text("What is it?")
     await expect(shown.nth(1)).to_have_js_property("naturalHeight", 3)
+    await expect(page.get_by_role("button", name="Regenerate")).to_be_visible()  # it was answered
     assert [len(chat["messages"][-1]["images"]) for chat in site.fake.requests] == [2] * 4
 
 
