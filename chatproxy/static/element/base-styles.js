@@ -5,6 +5,8 @@
 // may set, its box and its colour scheme, and `.frame` within begins with the initial value of everything that
 // would be inherited. Only whether there is anything to see and to click, and the direction, follow the page.
 
+import { MEDIA } from "./media-styles.js";
+
 const CSS = `
 :host {
   --bg: var(--chat-background, light-dark(#ffffff, #1c1c1e));
@@ -58,7 +60,9 @@ export function styleSheet(css) {
     if (sheets.size === 0) registerRem();
     sheets.set(css, (sheet = new CSSStyleSheet()));
     sheet.replaceSync(
-      (CSS + css).replace(REM, (all, number) => (number ? `calc(${number} * var(--chatproxy-rem))` : all)),
+      (CSS + css + MEDIA).replace(REM, (all, number) =>
+        number ? `calc(${number} * var(--chatproxy-rem))` : all,
+      ),
     );
   }
   return sheet;

@@ -1,6 +1,6 @@
 // How the element looks elsewhere than on a screen with a mouse: on touch screens, in forced colours, on paper.
 
-/** Goes after everything else: the conditions add no specificity. */
+/** Of every element, after everything else: conditions add no specificity. */
 export const MEDIA = `
 /* Touch screens: 44 px to hit. Below 16 px in a field, Safari on a phone zooms in, and not out again: whatever the
    host page and other rules say. */
@@ -31,9 +31,11 @@ export const MEDIA = `
   :is(button, summary):hover { color: Highlight; border-color: Highlight; }
   .chip[aria-expanded="true"]:hover { color: HighlightText; }
 }
+`;
 
-/* Paper: the whole conversation, black on white, and nothing that is cut, folded or to be pressed. */
-.paper-only { display: none; }
+/** Of the conversation: the whole of it, black on white, and nothing that is cut, folded or to be pressed. */
+export const PAPER = `
+.paper-only { display: none; color: var(--muted); }
 @media print {
   :host, :host([theme]) { --bg: #fff; --text: #000; --muted: #444; --line: #999; --soft: #f4f4f5; --accent: #000; --danger: #000;
     color-scheme: light; }

@@ -33,7 +33,7 @@ export class MessageList {
       labels.earlier,
     );
     this.#empty = empty;
-    this.#notPrinted = h("p", { class: "note paper-only", hidden: true }, labels.notPrinted);
+    this.#notPrinted = h("p", { class: "paper-only", hidden: true }, labels.notPrinted);
     this.#column = h("div", { class: "column" }, this.#earlier, this.#notPrinted, this.#empty);
     const log = {
       class: "log",

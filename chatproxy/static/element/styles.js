@@ -2,7 +2,7 @@
 
 import { styleSheet } from "./base-styles.js";
 
-import { MEDIA } from "./media-styles.js";
+import { PAPER } from "./media-styles.js";
 
 const CSS = `
 :host { --radius: var(--chat-radius, 1.25rem); display: block; block-size: 100%; min-block-size: 16rem; background: var(--bg); }
@@ -232,4 +232,4 @@ li.continued { list-style: none; }
 @media (max-width: 40rem) { .column, .bottom { padding-inline: .75rem; } }
 `;
 
-export const styles = () => styleSheet(CSS + MEDIA);
+export const styles = () => styleSheet(CSS + PAPER);
