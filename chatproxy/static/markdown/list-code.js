@@ -2,8 +2,8 @@
 // there, and take the closing fence for an opening one. So what belongs to the code is indented, while the text
 // arrives.
 
-const OPENING = /^((?: *(?:[*+-]|\d{1,9}[.)]) +)* *)(`{3,}(?=[^`]*$)|~{3,})/;
-const MARKER = /^(?: *(?:[*+-]|\d{1,9}[.)]) +)+/;
+const OPENING = /^( *(?:(?:[*+-]|\d{1,9}[.)]) +)*)(`{3,}(?=[^`]*$)|~{3,})/;
+const MARKER = /^ *(?:(?:[*+-]|\d{1,9}[.)]) +)+/;
 const FENCE = /^ *(`{3,}|~{3,})[ \t]*([^\s`]?)/;
 const LONGEST = 256; // characters of a line that are looked at
 

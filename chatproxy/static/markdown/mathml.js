@@ -27,7 +27,7 @@ const STYLES = new Set(
   ).split(" "),
 );
 const VALUE = /^[\w\s.%()-]+$/;
-const LENGTH = /(-?[\d.]+)\s*(em|ex|px|pt|pc|cm|mm|in|bp)\b/g;
+const LENGTH = /(?<![\d.])(-?[\d.]+)\s*(em|ex|px|pt|pc|cm|mm|in|bp)\b/g;
 /** @type {Record<string, number>} */
 const EMS = { em: 1, ex: 0.5, px: 0.0625, pt: 0.083, bp: 0.083, pc: 1, cm: 2.36, mm: 0.236, in: 6 };
 

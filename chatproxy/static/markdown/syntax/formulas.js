@@ -49,7 +49,7 @@ function looksLikeFormula(tex, after) {
   }
   if (/\\[A-Za-z]/.test(tex)) return true;
   if (/^\d/.test(tex)) return count(bare, /\p{L}{2,}/gu) === 0 || OPERATOR.test(tex); // `$5 for two, 10$`
-  return !/\p{L}{2,}[,;:]? +\p{L}{2,}/u.test(bare); // prose
+  return !/(?<!\p{L})\p{L}{2,}[,;:]? +\p{L}{2}/u.test(bare); // prose
 }
 
 /** @param {string} text @param {RegExp} pattern */
@@ -105,9 +105,15 @@ function environmentAt(text, atEnd) {
  */
 export function formulasIn(text, atEnd = () => false) {
   const found = [];
-  const places = /(`+)(?:[^]*?[^`])?\1(?!`)|\\[([]|\$+|\\[^]/g;
+  const places = /`+|\\[([]|\$+|\\[^]/g;
+  /** @type {CodeEnds | undefined} */
+  let code;
   for (let place = places.exec(text); place; place = places.exec(text)) {
-    if (place[1] || !/^(?:\\[([]|\$)/.test(place[0])) continue;
+    if (place[0].startsWith("`")) {
+      code ??= new CodeEnds(text);
+      places.lastIndex = code.after(places.lastIndex, place[0].length);
+    }
+    if (!/^(?:\\[([]|\$)/.test(place[0])) continue;
     const start = place.index;
     const rest = text.slice(start, start + LONGEST_FORMULA + 1);
     const formula = formulaAt(rest, text[start - 1] ?? "", atEnd);
@@ -116,6 +122,34 @@ export function formulasIn(text, atEnd = () => false) {
     found.push({ start, end: places.lastIndex, open: formula.open });
   }
   return found;
+}
+
+/** Where the code in a text ends that backticks open: at the next run of as many. */
+class CodeEnds {
+  /** @type {Map<number, number[]>} the places of the runs by their lengths, the last first */
+  #runs = new Map();
+
+  /** @param {string} text */
+  constructor(text) {
+    for (const { 0: run, index } of [...text.matchAll(/`+/g)].reverse()) {
+      const places = this.#runs.get(run.length);
+      if (places) places.push(index);
+      else this.#runs.set(run.length, [index]);
+    }
+  }
+
+  /**
+   * Return where the code ends, or if it does not the place itself. Places are asked for in their order.
+   *
+   * @param {number} place after the opening backticks
+   * @param {number} length of these
+   */
+  after(place, length) {
+    const places = this.#runs.get(length) ?? [];
+    while (places.length > 0 && /** @type {number} */ (places.at(-1)) < place) places.pop();
+    const end = places.pop();
+    return end === undefined ? place : end + length;
+  }
 }
 
 /**
@@ -155,7 +189,7 @@ function endsWithAll({ source }, text) {
   return source.trimEnd().endsWith(lastLine.trimStart());
 }
 
-const DELIMITER_ROW = /^.*\|.*\n {0,3}[|: -]*-[|: -]*(?:\n|$)/;
+const DELIMITER_ROW = /^(?=.*\|).*\n {0,3}(?=[|: ]*-)[|: -]*(?:\n|$)/;
 const MASK = "\ue000"; // private use
 
 /**
