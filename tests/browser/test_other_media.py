@@ -47,6 +47,7 @@ async def test_the_whole_conversation_is_printed_and_nothing_else(site: Site, tm
     await page.evaluate("print = () => (document.title = 'printed')")
     await page.keyboard.press("Control+p")
     await expect(page).to_have_title("printed")
+    await expect(page.locator(QUESTION)).to_have_count(51)
     text = await printed(page, tmp_path)
     assert re.findall(r"m(\d+)\.", text) == [str(number // 2) for number in range(102)]
     assert "Earlier messages" not in text
