@@ -34,8 +34,8 @@ export interface SessionPage {
   sessions: SessionItem[];
   /** The `before` of the next page; null on the last one. */
   next: string | null;
-  /** Where `q` was found in each session, in their order; empty without `q`. */
-  hits: Hit[];
+  /** Where `q` was found in each session, in their order; absent without `q`. */
+  hits?: Hit[];
 }
 
 /** Where a search has found a session. */

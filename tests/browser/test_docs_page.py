@@ -84,7 +84,7 @@ async def test_all_types_are_listed_and_every_link_has_a_target(site: Site) -> N
 async def test_a_field_shows_its_type_and_limits(site: Site) -> None:
     sending = article(await docs(site), SEND)
     for field, text in (
-        ("message", "string (1 to 262144 characters) · required"),
+        ("message", "string (at most 262144 characters) · required"),
         ("replaces", "integer (at least 1) or null"),
         ("clientMessageId", "string (matching ^[A-Za-z0-9._:-]{1,64}$) or null"),
         ("think", "boolean or high or low or max or medium or null"),

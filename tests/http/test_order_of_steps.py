@@ -176,7 +176,7 @@ class Refusal(NamedTuple):
 
 TOO_LONG = {"message": "x" * (256 * 1024 + 1)}
 UNUSABLE = [
-    Refusal({"message": ""}, 422, "invalid"),
+    Refusal({"message": "", "replaces": None}, 422, "invalid"),
     Refusal({"message": None}, 422, "invalid"),
     Refusal({"images": ["no base64!"]}, 422, "invalid"),
     Refusal({"options": {"num_ctx": 1}}, 422, "option_not_allowed"),

@@ -36,7 +36,7 @@ async def test_a_hit_is_in_the_newest_message_or_in_the_title(client: Client, fa
     assert hits == [{"sessionId": session, "messageId": ids[1], "snippet": "Some tea.", "found": [[5, 8]]}]
     hits = (await client.call("GET", SESSIONS, params={"q": "cake"}))["hits"]
     assert hits == [{"sessionId": session, "messageId": None, "snippet": "Tea and cake", "found": [[8, 12]]}]
-    assert (await client.call("GET", SESSIONS))["hits"] == []
+    assert "hits" not in await client.call("GET", SESSIONS)
 
 
 async def test_hits_are_the_users_own(serve: Serve, fake: FakeOllama) -> None:

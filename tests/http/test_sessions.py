@@ -28,7 +28,7 @@ async def pages(client: Client, path: str, of: str, **query: Any) -> list[list[A
     found: list[list[Any]] = []
     while True:
         page = await client.call("GET", path, params=query)
-        assert set(page) == {of, "next"}
+        assert set(page) == {of, "next"} | ({"hits"} if query.get("q", "").strip() else set())
         found.append(page[of])
         if page["next"] is None:
             return found

@@ -246,7 +246,7 @@ async def test_an_answer_that_is_not_stored_by_a_fault_of_our_own(
     monkeypatch: pytest.MonkeyPatch,
     caplog: pytest.LogCaptureFixture,
 ) -> None:
-    async def broken(*given: object) -> None:
+    async def broken(*given: object, **more: object) -> None:
         raise RuntimeError("no store is like that")
 
     monkeypatch.setattr(generation, "RETRY", 0.1)

@@ -168,8 +168,8 @@ li.continued { list-style: none; }
 .assistant .actions { margin-inline-start: -.45rem; }
 .actions button { padding: .4rem; border-radius: .5rem; font-size: .95rem; }
 .actions button:hover { background: var(--soft); color: var(--text); }
-.actions .facts { padding-inline: .4rem; font-size: .85rem; text-align: start; }
-.user .actions { justify-content: flex-end; opacity: 0; transition: opacity .12s; margin-block-start: .15rem; }
+.actions .facts { padding: .2rem .4rem; font-size: .85rem; text-align: start; }
+.user .actions { justify-content: flex-end; opacity: 0; margin-block-start: .15rem; }
 .user:is(:hover, :focus-within) .actions { opacity: 1; }
 @media (hover: none) { .user .actions { opacity: 1; } }
 .assistant:not(:last-child) :is(.needs-last, .retry) { display: none; } /* it would replace what follows */

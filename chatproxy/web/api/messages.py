@@ -150,7 +150,7 @@ async def list_messages(request: web.Request) -> web.StreamResponse:
     return json_response(MessagePage(messages=page, next=following))
 
 
-@routes.delete(f"{SESSION}/messages/{{mid}}")
+@routes.delete(f"{SESSION}/messages/{{mid:[0-9]+}}")
 @operation(
     "deleteMessage",
     "Delete a message and its versions from the conversation.",

@@ -41,12 +41,14 @@ class SessionRequest(Struct, frozen=True, omit_defaults=True):
         return {name: value for name, value in msgspec.structs.asdict(self).items() if value is not UNSET}
 
 
-class SessionPage(Record, frozen=True, kw_only=True):
+class SessionPage(Record, frozen=True, kw_only=True, omit_defaults=True):
     """Sessions, most recent activity first. `next` is what to pass as `before` for more, null at the end."""
 
     sessions: list[SessionItem]
     next: str | None
-    hits: Annotated[list[Hit], Meta(description="Where each session was found; empty without `q`.")]
+    hits: Annotated[
+        list[Hit] | UnsetType, Meta(description="Where each session was found; absent without `q`.")
+    ] = UNSET
 
 
 PAGE: Final = {
@@ -98,7 +100,7 @@ async def list_sessions(request: web.Request) -> web.StreamResponse:
     user, chat, sessions = owner(request), request.app[CHAT], request.app[STORE].sessions
     size, before = limit(request, default=50), request.query.get("before") or None
     q, pinned = _search_words(request), _only_pinned(request)
-    hits: list[Hit] = []
+    hits: list[Hit] | UnsetType = UNSET
     if q and q.strip():
         searching = sessions.search(user, limit=size, before=before, q=q)
         found, following, hits = await while_present(request, searching)
