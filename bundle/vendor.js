@@ -4,6 +4,7 @@
 import { build } from "esbuild";
 import { readdir, readFile, writeFile } from "node:fs/promises";
 import { join } from "node:path";
+import { markedLexer } from "./marked.js";
 
 const [folder] = process.argv.slice(2);
 
@@ -16,20 +17,12 @@ for (const name of await readdir("vendor")) {
     target: "es2022",
     metafile: true,
     write: false,
-    plugins: [{ name: "marked", setup: ({ onLoad }) => onLoad({ filter: /marked\.esm\.js$/ }, classesOnly) }],
+    plugins: [markedLexer],
   });
   const packages = await Promise.all(packagesIn(Object.keys(metafile.inputs)).map(describe));
   const banner = packages.map(({ title, licence }) => `/*! ${title}: ${licence} */\n`).join("");
   await writeFile(join(folder, name), banner + outputFiles[0].text);
   for (const { licence, text } of packages) await writeFile(join(folder, licence), text);
-}
-
-/** Leave out what marked makes of its classes when it is loaded, which keeps all of them in every bundle. */
-async function classesOnly({ path }) {
-  const source = await readFile(path, "utf8");
-  const [, classes, exported] = /^([^]*)var \w+=new \w+;function [^]*export\{(.*)\}/.exec(source) ?? [];
-  if (!classes) throw new Error("the module of this marked is written in another way");
-  return { contents: `${classes}export{${exported.split(",").filter((each) => / as [A-Z]/.test(each))}}` };
 }
 
 /** Return the names of the packages that the files are from. */
