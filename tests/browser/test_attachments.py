@@ -173,11 +173,11 @@ async def test_what_cannot_be_attached_is_named(site: Site) -> None:
             ("bad.pdf", "application/pdf", "not a PDF"),
         ):
             await page.locator(FILES).set_input_files([file(name, kind, b"\0\1\2")])
-            await expect(page.locator(UPLOAD)).to_have_count(0)
             await until(
                 page,
                 "() => !document.querySelector('chat-interface').shadowRoot.querySelector('[aria-busy]')",
             )
+            await expect(page.locator(UPLOAD)).to_have_count(0)
             said = await page.locator(NOTICE).inner_text()
             cases.check(words in said, said, name)
     several = [file("a.mp4", "video/mp4"), file("b.txt", "text/plain", b"Bees."), file("c.exe", "")]
@@ -185,6 +185,18 @@ async def test_what_cannot_be_attached_is_named(site: Site) -> None:
     await expect(page.locator(f"{DOCUMENT} .name")).to_have_text("b.txt")
     await expect(page.locator(NOTICE)).to_contain_text(".exe")
     await expect(page.locator(NOTICE)).to_contain_text(".mp4")
+
+
+async def test_what_attaches_files_is_loaded_again_after_a_failure(site: Site) -> None:
+    page = await bare(site)
+    await page.route("**/attachments.js", lambda route: route.abort())
+    await page.locator(FIELD).fill("See")
+    await page.locator(FILES).set_input_files([file("dot.png", "image/png")])
+    await expect(page.locator(NOTICE)).to_have_text("The connection to the server was lost; try again.")
+    await expect(page.locator(FIELD)).to_have_value("See")
+    await page.unroute("**/attachments.js")
+    await page.locator(FILES).set_input_files([file("dot.png", "image/png")])
+    await expect(page.locator(PREVIEW)).to_have_count(1)
 
 
 # -- pictures

@@ -21,9 +21,11 @@ pytestmark = [pytest.mark.browser, browser_test]
 MODULES = """
 const { StreamingMarkdown } = await import("./static/markdown/streaming-markdown.js");
 const { loadLexer } = await import("./static/markdown/lexer.js");
-const { loadModes } = await import("./static/markdown/tokens.js");
+const { tokens } = await import("./static/markdown/code-view.js");
+const { more } = await import("./static/markdown/needs.js");
 const { labels } = await import("./static/element/labels.js");
-await loadModes();
+await more.load();
+await (await tokens.load()).loadMode("js");
 const newLexer = await loadLexer();
 const due = (window.due ??= []); // frames are rendered when the test says so
 window.requestAnimationFrame = (draw) => due.push(draw);

@@ -22,6 +22,8 @@ MODULES = """
 const { StreamingMarkdown } = await import("./static/markdown/streaming-markdown.js");
 const { loadLexer } = await import("./static/markdown/lexer.js");
 const { labels } = await import("./static/element/labels.js");
+const { more } = await import("./static/markdown/needs.js");
+await more.load();
 const newLexer = await loadLexer();
 const due = (window.due ??= []); // frames are rendered when the test says so
 window.requestAnimationFrame = (draw) => due.push(draw);
@@ -419,6 +421,27 @@ async def test_the_library_is_loaded_with_the_first_formula(site: Site) -> None:
     gate.open()
     await expect(last.locator("math")).to_have_count(2)
     assert len([url for url in site.requests if "temml" in url]) == 1
+
+
+async def test_what_cannot_be_loaded_is_tried_again_with_the_next_answer(site: Site) -> None:
+    need_marked()
+    page = await site.open()
+    await page.route("**/markdown/more.js", lambda route: route.abort())
+    site.fake.script = Script(answer("Let $x^2$ **be**."))
+    await site.ask(page, "One")
+    await expect(page.locator(ANSWER).locator("strong")).to_have_text("be")
+    await expect(page.locator(ANSWER)).to_contain_text("Let $x^2$ be.")
+    await page.unroute("**/markdown/more.js")
+    await page.route("**/vendor/temml.js", lambda route: route.abort())
+    site.fake.script = Script([token(word) for word in ("Let $x^2$", " **be**", ".")] + [*answer(" It is.")])
+    site.requests.clear()
+    async with page.expect_event("requestfailed"):
+        await site.ask(page, "Two")
+    await expect(page.locator(ANSWER).last).to_contain_text("Let $x^2$ be. It is.")
+    assert len([url for url in site.requests if "temml" in url]) == 1
+    await page.unroute("**/vendor/temml.js")
+    await site.ask(page, "Three")
+    await expect(page.locator(ANSWER).last.locator("math")).to_have_count(1)
 
 
 async def test_a_copied_selection_has_the_source(site: Site) -> None:

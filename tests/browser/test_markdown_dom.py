@@ -22,6 +22,8 @@ const { StreamingMarkdown } = await import("./static/markdown/streaming-markdown
 const { loadLexer } = await import("./static/markdown/lexer.js");
 const { safeUrl } = await import("./static/markdown/markdown.js");
 const { labels } = await import("./static/element/labels.js");
+const { more } = await import("./static/markdown/needs.js");
+await more.load();
 const newLexer = await loadLexer();
 const due = (window.due ??= []); // frames are rendered when the test says so
 window.requestAnimationFrame = (draw) => due.push(draw);

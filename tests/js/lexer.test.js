@@ -4,6 +4,7 @@ import assert from "node:assert/strict";
 import { test } from "node:test";
 import { ListCode } from "../../chatproxy/static/markdown/list-code.js";
 import { loadLexer } from "../../chatproxy/static/markdown/lexer.js";
+import { more } from "../../chatproxy/static/markdown/needs.js";
 import { typedLexer } from "../../chatproxy/static/markdown/typed-lexer.js";
 
 const LENGTH = 16_384; // characters; no text that is lexed at once is longer, code aside
@@ -35,6 +36,7 @@ const superlinear = (read) =>
     return whole >= FLOOR && whole >= LIMIT * time(LENGTH / 2);
   });
 
+await more.load();
 const newLexer = await loadLexer();
 
 test("what models write", { skip: newLexer === null && "marked is missing" }, () => {

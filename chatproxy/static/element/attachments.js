@@ -26,7 +26,7 @@ const MAX_PICTURES = 32;
 export class Attachments {
   /** @type {ImageAttachment[]} */
   pictures = [];
-  element = h("div", { class: "previews", hidden: true });
+  #element;
   #labels;
   #handlers;
   /** @type {Set<HTMLElement>} what is being read or uploaded */
@@ -37,8 +37,13 @@ export class Attachments {
   #decoding = Promise.resolve();
   #uploading = Promise.resolve();
 
-  /** @param {import("../chat-interface.js").Labels} labels @param {AttachmentHandlers} handlers */
-  constructor(labels, handlers) {
+  /**
+   * @param {HTMLElement} element
+   * @param {import("../chat-interface.js").Labels} labels
+   * @param {AttachmentHandlers} handlers
+   */
+  constructor(element, labels, handlers) {
+    this.#element = element;
     this.#labels = labels;
     this.#handlers = handlers;
   }
@@ -60,7 +65,7 @@ export class Attachments {
   /** Let go of the pictures, which are sent. */
   clear() {
     this.pictures = [];
-    for (const child of [...this.element.children]) {
+    for (const child of [...this.#element.children]) {
       if (!this.#unready.has(/** @type {HTMLElement} */ (child))) child.remove();
     }
     this.#update();
@@ -154,7 +159,7 @@ export class Attachments {
   /** @param {HTMLElement} item */
   #show(item) {
     this.#unready.add(item);
-    this.element.append(item);
+    this.#element.append(item);
     this.#update();
   }
 
@@ -181,7 +186,7 @@ export class Attachments {
   }
 
   #update() {
-    this.element.hidden = !this.element.childElementCount;
+    this.#element.hidden = !this.#element.childElementCount;
     this.#handlers.onchange();
   }
 }

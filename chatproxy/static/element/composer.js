@@ -1,10 +1,13 @@
 // Where the reader writes: a field that grows with its text, what is attached to it, and one button to send or
 // stop. A wish that cannot be met is answered with a sentence.
 
+import { connectionLost } from "../client/chat-error.js";
 import { directionOf } from "../dom/direction.js";
 import { h, icon, iconButton } from "../dom/dom.js";
-import { Attachments } from "./attachments.js";
+import { Later } from "../dom/later.js";
 import { filesPasted } from "./files.js";
+
+const attachments = new Later(() => import("./attachments.js"));
 
 const SIZED_BY_STYLE = globalThis.CSS?.supports?.("field-sizing", "content") ?? false;
 const MEASURED = 4000; // characters; a longer text fills the field, and measuring it would take long
@@ -28,7 +31,10 @@ export class Composer {
   #sendWhenReady = false;
   #labels;
   #handlers;
-  #attachments;
+  /** @type {import("./attachments.js").Attachments | null} from the first file on */
+  #attachments = null;
+  #arriving = 0; // how often files wait for the module
+  #previews = h("div", { class: "previews", hidden: true });
   #enterKey;
   #field;
   #files = h("input", { type: "file", multiple: true, hidden: true });
@@ -43,14 +49,6 @@ export class Composer {
   constructor(labels, enterKey, handlers) {
     this.#labels = labels;
     this.#handlers = handlers;
-    this.#attachments = new Attachments(labels, {
-      ...handlers,
-      onproblem: (sentence) => {
-        this.#sendWhenReady = false; // without what was meant to go with it
-        handlers.onproblem(sentence);
-      },
-      onchange: () => this.#handleAttachments(),
-    });
     this.#enterKey = enterKey;
     const field = {
       part: "input",
@@ -65,8 +63,7 @@ export class Composer {
       part: "composer",
       onsubmit: (/** @type {Event} */ event) => event.preventDefault(),
     };
-    const previews = this.#attachments.element;
-    this.element = h("form", form, previews, this.#files, this.#attach, this.#field, this.#button);
+    this.element = h("form", form, this.#previews, this.#files, this.#attach, this.#field, this.#button);
     this.#listen();
     this.#update();
   }
@@ -98,7 +95,33 @@ export class Composer {
 
   /** @param {File[]} files */
   async attach(files) {
+    this.#arriving += 1;
+    this.#update();
+    const module = await attachments.load();
+    this.#arriving -= 1;
+    this.#update();
+    if (!module) return this.#fail(connectionLost().message);
+    this.#attachments ??= new module.Attachments(this.#previews, this.#labels, {
+      ...this.#handlers,
+      onproblem: (sentence) => this.#fail(sentence),
+      onchange: () => this.#handleAttachments(),
+    });
     await this.#attachments.add(files);
+  }
+
+  /** @param {string} sentence why a file is not attached */
+  #fail(sentence) {
+    this.#sendWhenReady = false; // without what was meant to go with it
+    this.#handlers.onproblem(sentence);
+  }
+
+  /** Whether something that is attached is not ready yet. */
+  get #busy() {
+    return this.#arriving > 0 || Boolean(this.#attachments?.busy);
+  }
+
+  get #pictures() {
+    return this.#attachments?.pictures ?? [];
   }
 
   focus() {
@@ -114,22 +137,21 @@ export class Composer {
     if (this.#field.disabled) return;
     if (this.#streaming) return this.#handlers.onhint(this.#labels.waitOrStop);
     if (this.#isEmpty()) return this.#handlers.onhint(this.#labels.nothingToSend);
-    this.#sendWhenReady = this.#attachments.busy;
+    this.#sendWhenReady = this.#busy;
     if (this.#sendWhenReady) return this.#handlers.onhint(this.#labels.sentWhenReady);
-    if (!this.#handlers.onsend(this.#field.value, this.#attachments.pictures)) return;
+    if (!this.#handlers.onsend(this.#field.value, this.#pictures)) return;
     this.#field.value = "";
-    this.#attachments.clear();
+    this.#attachments?.clear();
   }
 
   #isEmpty() {
-    const { busy, pictures } = this.#attachments;
-    return !busy && !pictures.length && !/\S/.test(this.#field.value);
+    return !this.#busy && !this.#pictures.length && !/\S/.test(this.#field.value);
   }
 
   /** What was attached is ready, or something else was. */
   #handleAttachments() {
     this.#update();
-    if (this.#sendWhenReady && !this.#attachments.busy) this.#send();
+    if (this.#sendWhenReady && !this.#busy) this.#send();
   }
 
   #listen() {
@@ -172,6 +194,7 @@ export class Composer {
     this.#button.title = refused ? this.#labels.nothingToSend : label;
     this.#button.setAttribute("aria-label", label);
     this.#button.setAttribute("aria-disabled", String(refused));
+    this.element.ariaBusy = this.#arriving ? "true" : null;
     const direction = directionOf(this.#field.value);
     if (this.#field.dir !== direction) this.#field.dir = direction;
     if (!SIZED_BY_STYLE) this.#fit();

@@ -1,7 +1,7 @@
 // The conversation in its scrolling box: the messages, a button for earlier ones, and one to jump to the end.
 
-import { copyFormulas } from "../markdown/copy-formulas.js";
 import { h, icon } from "../dom/dom.js";
+import { more } from "../markdown/needs.js";
 import { MessageView } from "./message-view.js";
 import { StickToBottom } from "./stick-to-bottom.js";
 
@@ -44,7 +44,7 @@ export class MessageList {
       tabindex: 0,
     };
     this.#log = h("div", log, this.#column);
-    this.#log.addEventListener("copy", copyFormulas);
+    this.#log.addEventListener("copy", (event) => more.now?.copyFormulas(event));
     const latest = {
       type: "button",
       class: "latest",

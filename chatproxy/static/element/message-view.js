@@ -1,8 +1,8 @@
 // One message: its text, which may still be growing, and around it the thinking, notes, sources and buttons.
 
 import { copyText } from "../dom/clipboard.js";
-import { directionOf } from "../dom/direction.js";
 import { h, icon, iconButton } from "../dom/dom.js";
+import { Later } from "../dom/later.js";
 import { Facts } from "./facts.js";
 import { Sources } from "./sources.js";
 import { StoredImages } from "./stored-images.js";
@@ -11,6 +11,8 @@ import { StreamingMarkdown } from "../markdown/streaming-markdown.js";
 import { StreamingPlain } from "../markdown/streaming-plain.js";
 import { typedLexer } from "../markdown/typed-lexer.js";
 import { VersionSwitch } from "./version-switch.js";
+
+const forms = new Later(() => import("./message-forms.js"));
 
 const COPIED = 1500; // ms for which a button says so
 
@@ -335,24 +337,9 @@ export class MessageView {
    *
    * @param {HTMLElement} actions
    */
-  #confirmDelete(actions) {
-    const { labels, ondelete } = this.#context;
-    const cancel = () => {
-      question.replaceWith(actions);
-      /** @type {HTMLElement | null} */ (actions.querySelector(".delete"))?.focus();
-    };
-    const keep = h("button", { type: "button", class: "quiet", onclick: cancel }, labels.cancel);
-    const remove = h("button", { type: "button", class: "quiet danger" }, labels.delete);
-    remove.addEventListener("click", () => ondelete(this.#message));
-    const attributes = { class: "confirm", role: "group", "aria-label": labels.confirmDelete };
-    const question = h("div", attributes, h("span", {}, labels.confirmDelete), keep, remove);
-    question.addEventListener("keydown", (event) => {
-      if (event.key !== "Escape") return;
-      event.stopPropagation(); // it would stop an answer
-      cancel();
-    });
-    actions.replaceWith(question);
-    keep.focus();
+  async #confirmDelete(actions) {
+    const module = await forms.load();
+    module?.confirmDelete(actions, this.#context.labels, () => this.#context.ondelete(this.#message));
   }
 
   /** @param {string} text @param {HTMLElement} button */
@@ -375,47 +362,9 @@ export class MessageView {
   }
 
   /** Replace the text by a field until it is sent again or editing is cancelled. */
-  #edit() {
-    const { labels, enterKey, onresend, onnotice } = this.#context;
-    const dir = directionOf(this.#message.content);
-    const field = h("textarea", { class: "edit-field", dir, "aria-label": labels.editField });
-    field.value = this.#message.content;
-    const close = () => {
-      form.replaceWith(this.#bubble);
-      this.#footer.hidden = false;
-    };
-    const cancel = () => {
-      close();
-      /** @type {HTMLElement | null} */ (this.#footer.querySelector(".edit-button"))?.focus();
-    };
-    const resend = () => {
-      if (!field.value.trim() && !this.#message.imageCount) return onnotice(labels.nothingToSend);
-      if (onresend(this.#message, field.value)) close();
-    };
-    field.addEventListener("keydown", (event) => {
-      if (event.key === "Escape" && !event.isComposing && event.keyCode !== 229) {
-        event.stopPropagation(); // it would stop an answer
-        cancel();
-      } else if (enterKey.isToSend(event)) {
-        event.preventDefault();
-        resend();
-      }
-    });
-    enterKey.label(field);
-    const buttons = h(
-      "div",
-      { class: "buttons" },
-      h("button", { type: "button", class: "quiet", onclick: cancel }, labels.cancel),
-      h("button", { type: "submit", class: "strong" }, labels.resend),
-    );
-    const form = h("form", { class: "edit" }, field, buttons);
-    form.addEventListener("submit", (event) => {
-      event.preventDefault();
-      resend();
-    });
-    this.#bubble.replaceWith(form);
-    this.#footer.hidden = true;
-    field.focus();
+  async #edit() {
+    const module = await forms.load();
+    module?.edit(this.#message, this.#bubble, this.#footer, this.#context);
   }
 }
 

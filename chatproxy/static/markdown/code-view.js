@@ -2,12 +2,16 @@
 // part of a long block goes on with the state in which the part before it ended.
 
 import { h } from "../dom/dom.js";
+import { Later } from "../dom/later.js";
 import { morph, updates } from "./morph.js";
 import { enqueue } from "./render-queue.js";
-import { languageOf, loadModes, Tokenizer } from "./tokens.js";
 
 const OPEN_LINES = 2; // at the end: the last one grows, and may become the fence that closes the block
 const BLOCK = 32; // lines that the browser lays out together
+
+/** @typedef {import("./tokens.js").Tokenizer} Tokenizer */
+
+export const tokens = new Later(() => import("./tokens.js"));
 
 /** @type {WeakMap<Node, CodeView>} */
 const views = new WeakMap();
@@ -21,15 +25,14 @@ const views = new WeakMap();
  */
 export function codeElement(code, info, before) {
   const element = h("code", {}, code);
-  const language = languageOf(info);
-  if (language) new CodeView(element, code, language, before && views.get(before));
+  if (info) new CodeView(element, code, info, before && views.get(before));
   return element;
 }
 
 class CodeView {
   #element;
   #text;
-  #language;
+  #info;
   #before;
   #taken = false; // by a view that is shown already
   #block = newBlock(); // the last one; those before it are complete
@@ -45,13 +48,13 @@ class CodeView {
   /**
    * @param {Element} element
    * @param {string} text
-   * @param {string} language
+   * @param {string} info
    * @param {CodeView} [before]
    */
-  constructor(element, text, language, before) {
+  constructor(element, text, info, before) {
     this.#element = element;
     this.#text = text;
-    this.#language = language;
+    this.#info = info;
     this.#before = before;
     views.set(element, this);
     updates.set(element, (newer) => this.#takeOver(newer));
@@ -60,13 +63,18 @@ class CodeView {
 
   #begin() {
     if (this.#taken) return;
-    if (!this.#colour()) void loadModes().then(() => enqueue(() => !this.#taken && this.#colour()));
+    if (!this.#colour()) void this.#load();
+  }
+
+  async #load() {
+    const module = await tokens.load();
+    if (await module?.loadMode(this.#info)) enqueue(() => !this.#taken && this.#colour());
   }
 
   /** Colour what is there; false: the language is not loaded. */
   #colour() {
     if (!this.#tokenizer) {
-      this.#tokenizer = this.#before?.endsAt() ?? Tokenizer.of(this.#language);
+      this.#tokenizer = this.#before?.endsAt() ?? tokens.now?.Tokenizer.of(this.#info);
       if (!this.#tokenizer) return false;
       this.#element.replaceChildren(this.#block);
     }
@@ -84,7 +92,7 @@ class CodeView {
   #takeOver(newer) {
     const other = views.get(newer);
     const closed = this.#text.slice(0, this.#closed);
-    if (!other || other.#language !== this.#language || !other.#text.startsWith(closed)) return false;
+    if (!other || other.#info !== this.#info || !other.#text.startsWith(closed)) return false;
     other.#taken = true;
     this.#show(other.#text);
     return true;

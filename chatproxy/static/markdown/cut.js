@@ -4,6 +4,7 @@
 // what is long is cut: the part before the cut is final, and the part behind it continues the block: a list
 // with its next number, a table with its header, code without another heading.
 
+import { LONG } from "./limits.js";
 import { fenced } from "./syntax/fences.js";
 import { formulasIn, LONGEST_FORMULA } from "./syntax/formulas.js";
 
@@ -33,8 +34,7 @@ import { formulasIn, LONGEST_FORMULA } from "./syntax/formulas.js";
  * @property {boolean} [prose] whether the cut is in a paragraph, where it may be in a formula
  */
 
-const LONG = 2048; // characters; at the end of a list's item, the cut cannot be seen
-const LONG_PARAGRAPH = 8192; // it begins a new line at each cut
+const LONG_PARAGRAPH = 8192; // characters; it begins a new line at each cut
 const LONG_TABLE = 8192; // the parts of a table have columns of different widths
 const LONG_CODE = 32_768; // costs the lexer little, and each part scrolls sideways by itself
 const LONGEST_OPENING = 1024; // characters: every part has it

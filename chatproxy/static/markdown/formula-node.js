@@ -1,6 +1,7 @@
 // A formula as an element: set by the library if it is there, else as it was written, until it is.
 
 import { h } from "../dom/dom.js";
+import { Later } from "../dom/later.js";
 import { keepPlace } from "./keep-place.js";
 import { updates } from "./morph.js";
 import { enqueue } from "./render-queue.js";
@@ -11,18 +12,14 @@ import { enqueue } from "./render-queue.js";
 
 /** @type {SetFormula | undefined} */
 let setFormula;
-/** @type {Promise<void> | undefined} */
-let loading;
+
+const mathml = new Later(() => import("./mathml.js"));
+const temml = new Later(() => import("../vendor/temml.js"));
 
 /** Load the library, with the first formula. Without it, formulas stay as they were written. */
-function load() {
-  loading ??= Promise.all([import("./mathml.js"), import("../vendor/temml.js")]).then(
-    ([{ mathFrom }, { toTree }]) => {
-      setFormula = mathFrom(toTree);
-    },
-    () => {},
-  );
-  return loading;
+async function load() {
+  const [tree, tex] = await Promise.all([mathml.load(), temml.load()]);
+  if (tree && tex) setFormula ??= tree.mathFrom(tex.toTree);
 }
 
 /** @type {ResizeObserver | undefined} */
@@ -58,7 +55,12 @@ export function formulaNode(tag, { raw, tex = "", display = false, open }, { con
     if (math) element.replaceChildren(math);
     if (display) watchWidth(element);
   };
+  const setLater = async () => {
+    if (!element.isConnected) return; // the one before it has stayed
+    await load();
+    enqueue(() => element.isConnected && keepPlace(element, set));
+  };
   if (setFormula) set();
-  else void load().then(() => enqueue(() => element.isConnected && keepPlace(element, set)));
+  else queueMicrotask(setLater); // when the step of rendering is over
   return element;
 }

@@ -1,6 +1,7 @@
 // From text to tokens: the lexer of `marked`, with the syntax beside it (syntax.js), within bounds.
 
 import { ListCode } from "./list-code.js";
+import { mayNeedMore, more } from "./needs.js";
 import { Pairs } from "./pairs.js";
 import { SYNTAXES } from "./syntax.js";
 
@@ -13,6 +14,7 @@ import { SYNTAXES } from "./syntax.js";
  * @property {(text: string) => Token[]} lex
  * @property {(text: string) => string} [read] returns what comes next in the text, in any pieces, as `lex` has to
  *   be given it
+ * @property {(text: string) => boolean} [mayNeedMore] whether it reads the text better with more.js
  *
  * @typedef {import("./syntax.js").Extension} Extension
  *
@@ -63,9 +65,15 @@ function withMemory(extension) {
 
 /** @param {MarkedModule} marked @returns {() => Lexer} */
 function lexerFactory({ Lexer: MarkedLexer, Marked }) {
-  const extensions = SYNTAXES.flatMap((syntax) => syntax.extensions.map(withMemory));
-  const tokenizers = SYNTAXES.flatMap(({ tokenizer }) => (tokenizer ? [{ tokenizer }] : []));
-  const options = new Marked({ gfm: true, extensions }, ...tokenizers).defaults;
+  const optionsFor = (/** @type {import("./syntax.js").Syntax[]} */ syntaxes) => {
+    const extensions = syntaxes.flatMap((syntax) => syntax.extensions.map(withMemory));
+    const tokenizers = syntaxes.flatMap(({ tokenizer }) => (tokenizer ? [{ tokenizer }] : []));
+    return new Marked({ gfm: true, extensions }, ...tokenizers).defaults;
+  };
+  const few = optionsFor(SYNTAXES);
+  /** @type {object | undefined} */
+  let all;
+  const options = () => (more.now ? (all ??= optionsFor([...SYNTAXES, ...more.now.SYNTAXES])) : few);
   class PairingLexer extends MarkedLexer {
     /** @type {Starts} */
     starts = new Map();
@@ -87,10 +95,11 @@ function lexerFactory({ Lexer: MarkedLexer, Marked }) {
     const code = new ListCode();
     return {
       read: (text) => code.read(text),
+      mayNeedMore,
       lex(text) {
         if (NESTED.test(text)) return [{ type: "plain", raw: text }];
         try {
-          const lexer = new PairingLexer(options);
+          const lexer = new PairingLexer(options());
           lexer.tokens.links = definitions;
           lexer.source = text;
           return forgetLast(lexer.lex(text), definitions);

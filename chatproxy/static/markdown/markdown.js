@@ -3,8 +3,9 @@
 
 import { h } from "../dom/dom.js";
 import { withDirections } from "./direction.js";
-import { decode } from "./entities.js";
 import { codeElement } from "./code-view.js";
+import { formulaNode } from "./formula-node.js";
+import { more } from "./needs.js";
 import { SYNTAXES } from "./syntax.js";
 
 /**
@@ -48,7 +49,7 @@ import { SYNTAXES } from "./syntax.js";
  * @property {(text: string, button: HTMLElement) => void} [copy]
  *
  * @typedef {object} State
- * @property {import("./footnotes.js").Footnotes} footnotes
+ * @property {import("./footnotes.js").Footnotes} [footnotes] if there may be some
  * @property {boolean} [growing] whether the block may still change
  *
  * @typedef {Settings & State} Context
@@ -73,7 +74,7 @@ const SCHEMES = new Set(["http:", "https:", "mailto:"]);
  * @returns {Node | null}
  */
 export function renderBlock(token, context, continuation, depth = 0) {
-  const render = depth > MAX_DEPTH ? undefined : BLOCKS[token.type];
+  const render = depth > MAX_DEPTH ? undefined : (BLOCKS[token.type] ?? more.now?.BLOCKS[token.type]);
   const node = render ? render(token, insideOf(context, depth, continuation)) : plain(token.raw);
   if (continuation && node instanceof Element) {
     node.classList.add("continued");
@@ -95,7 +96,7 @@ function insideOf(context, depth, continuation) {
     inlines(token) {
       if (depth > MAX_DEPTH || !token.tokens) return [text(token.text ?? token.raw)];
       return token.tokens.map((inner) => {
-        const render = INLINES[inner.type];
+        const render = INLINES[inner.type] ?? more.now?.INLINES[inner.type];
         return render?.(inner, insideOf(context, depth + 1)) ?? text(inner.raw);
       });
     },
@@ -131,6 +132,7 @@ const BLOCKS = {
   list: renderList,
   table: renderTable,
   code: renderCode,
+  formula: (formula, inside) => formulaNode("div", formula, inside),
   ...Object.assign({}, ...SYNTAXES.map(({ blocks }) => blocks)),
 };
 
@@ -145,6 +147,7 @@ const INLINES = {
   del: (token, { inlines }) => h("del", {}, ...inlines(token)),
   codespan: (token) => h("code", { dir: "ltr" }, token.text ?? ""),
   checkbox,
+  formula: (formula, inside) => formulaNode("span", formula, inside),
   link: (token, { inlines }) => link(token, inlines(token)),
   // A link instead of the image: loading it would tell its server who reads this.
   image: (token) => link(token, [text(`🖼 ${decode(token.text || token.href || "")}`)]),
@@ -272,6 +275,9 @@ function withReferences(words, context) {
     }),
   );
 }
+
+/** @param {string} words @returns {string} */
+const decode = (words) => more.now?.decode(words) ?? words;
 
 /** @param {string} words */
 const text = (words) => document.createTextNode(words);

@@ -9,12 +9,11 @@
 //   take turns (render-queue.js). A stored answer of any length never blocks the page for longer than a step.
 // - Blocks are put into groups (groups.js), of which the browser lays out only those near the screen.
 
-import { cut, lengthLimit } from "./cut.js";
-import { loadNames } from "./entities.js";
-import { Footnotes } from "./footnotes.js";
 import { Groups } from "./groups.js";
 import { renderBlock } from "./markdown.js";
+import { LONG } from "./limits.js";
 import { morph } from "./morph.js";
+import { more } from "./needs.js";
 import { dequeue, enqueue } from "./render-queue.js";
 import { TextQueue } from "./text-queue.js";
 
@@ -28,7 +27,9 @@ const STEP = 1024; // characters
 export class StreamingMarkdown {
   #groups;
   #lexer;
+  /** @type {import("./markdown.js").Context} */
   #context;
+  #container;
   #onrender;
   #pending = new TextQueue();
   #endsInCR = false; // and the CR waits for what follows it
@@ -37,6 +38,8 @@ export class StreamingMarkdown {
   #tailNodes = [];
   /** @type {Continuation | undefined} how the tail's first block continues what was cut */
   #continuation;
+  #waiting = false; // for a module
+  #asked = false; // for more.js, once
   #finished = false;
   #stopped = false;
   #step = (/** @type {number} */ frame) => this.#render(frame);
@@ -49,8 +52,9 @@ export class StreamingMarkdown {
    */
   constructor(container, lexer, settings, onrender = () => {}) {
     this.#groups = new Groups(container);
+    this.#container = container;
     this.#lexer = lexer;
-    this.#context = { ...settings, footnotes: new Footnotes(container, settings.labels) };
+    this.#context = { ...settings };
     this.#onrender = onrender;
   }
 
@@ -84,14 +88,33 @@ export class StreamingMarkdown {
 
   /** @param {number} frame */
   #render(frame) {
+    if (this.#waiting) return;
     this.#groups.release(frame);
     this.#tail += this.#pending.take(STEP);
-    const names = loadNames(this.#tail);
-    if (names) return void names.then(() => this.#stopped || enqueue(this.#step));
+    const loading = this.#loadMore();
+    if (loading) return void this.#waitFor(loading);
+    if (more.now) this.#context.footnotes ??= new more.now.Footnotes(this.#container, this.#context.labels);
     this.#renderTail(this.#finished && this.#pending.empty);
-    this.#context.footnotes.link();
+    this.#context.footnotes?.link();
     this.#onrender();
     if (!this.#pending.empty) enqueue(this.#step);
+  }
+
+  /** Load what the tail may need; null: nothing is missing. What cannot be loaded is done without in this text. */
+  #loadMore() {
+    if (more.now) return more.now.loadNames(this.#tail);
+    const isNeeded = this.#tail.length > LONG || this.#lexer.mayNeedMore?.(this.#tail);
+    if (this.#asked || !isNeeded) return null;
+    this.#asked = true;
+    return more.load();
+  }
+
+  /** @param {Promise<unknown>} loading */
+  async #waitFor(loading) {
+    this.#waiting = true;
+    await loading;
+    this.#waiting = false;
+    if (!this.#stopped) enqueue(this.#step);
   }
 
   /** @param {boolean} last whether the text ends here, so that all blocks are complete */
@@ -100,11 +123,11 @@ export class StreamingMarkdown {
     const growing = lastBlock(tokens);
     const token = tokens[growing];
     const start = lengthOf(tokens.slice(0, growing));
-    if (last || !token || this.#tail.length - start <= lengthLimit(token)) {
+    if (last || !token || !more.now || this.#tail.length - start <= more.now.lengthLimit(token)) {
       return this.#show(tokens, last ? tokens.length : firstOpen(tokens));
     }
     const source = this.#tail.slice(start);
-    const { at, opening, continuation } = cut(token, source, growing === 0 ? this.#continuation : undefined);
+    const { at, opening, continuation } = more.now.cut(token, source, growing === 0 ? this.#continuation : undefined);
     const rest = opening + source.slice(at);
     this.#tail = this.#tail.slice(0, start + at);
     const complete = this.#lexer.lex(this.#tail);

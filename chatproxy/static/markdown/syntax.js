@@ -1,15 +1,9 @@
 // The kinds of Markdown that there are beside those of `marked`, each in a module of its own (syntax/): how it is found
-// in a text, and how it is shown.
+// in a text, and how it is shown. Those that few texts have are in more.js.
 
-import { comments } from "./syntax/comments.js";
-import { details } from "./syntax/details.js";
-import { dunder } from "./syntax/dunder.js";
 import { emphasis } from "./syntax/emphasis.js";
 import { fences } from "./syntax/fences.js";
-import { formulas } from "./syntax/formulas.js";
-import { footnotes } from "./syntax/footnotes.js";
 import { lineEnds } from "./syntax/line-ends.js";
-import { tags } from "./syntax/tags.js";
 import { typed } from "./syntax/typed.js";
 import { urls } from "./syntax/urls.js";
 import { windowsPath } from "./syntax/windows-path.js";
@@ -47,17 +41,4 @@ import { windowsPath } from "./syntax/windows-path.js";
  */
 
 /** @type {Syntax[]} */
-export const SYNTAXES = [
-  emphasis,
-  dunder,
-  tags,
-  comments,
-  lineEnds,
-  urls,
-  windowsPath,
-  fences,
-  details,
-  footnotes,
-  formulas,
-  typed,
-];
+export const SYNTAXES = [emphasis, lineEnds, urls, windowsPath, fences, typed];

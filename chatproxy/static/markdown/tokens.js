@@ -1,6 +1,8 @@
 // From lines of code to pieces with a kind, by the modes of CodeMirror, which are loaded with the first code in a
 // language that they know. A mode needs nothing of the lines before but its state at their end.
 
+import { Later } from "../dom/later.js";
+
 /**
  * @typedef {object} LineStream one line, and how far it is read
  * @property {number} start
@@ -90,10 +92,7 @@ const KINDS = [
   [/^(?:meta|header|heading|documentMeta|processing|annotation|special)/, "meta"],
 ];
 
-/** @type {{languages: Record<string, Mode>, StringStream: new (line: string, tabSize: number, indentUnit: number) => LineStream} | undefined} */
-let modes;
-/** @type {Promise<void> | undefined} */
-let loading;
+const modes = new Later(() => import("../vendor/languages.js"));
 
 /**
  * Return the language that the words behind a fence name, if there is a mode for it.
@@ -101,20 +100,20 @@ let loading;
  * @param {string} info
  * @returns {string | undefined}
  */
-export function languageOf(info) {
+function languageOf(info) {
   const [, word = ""] = /^\s*[{.]*(?:lang(?:uage)?-)?([^\s,:;{}]+)/i.exec(info) ?? [];
   return ALIASES.get(word.toLowerCase());
 }
 
-/** Load the modes, once; without them, code has no colours. */
-export function loadModes() {
-  loading ??= import("../vendor/languages.js").then(
-    (module) => {
-      modes = module;
-    },
-    () => {},
-  );
-  return loading;
+/**
+ * Load the modes, if one of them is for the language that the words behind a fence name, and return whether there is
+ * one. Without it, code has no colours.
+ *
+ * @param {string} info
+ */
+export async function loadMode(info) {
+  const language = languageOf(info);
+  return language !== undefined && Boolean((await modes.load())?.languages[language]);
 }
 
 /** Reads code line by line. */
@@ -135,13 +134,13 @@ export class Tokenizer {
   }
 
   /**
-   * Return a tokenizer that is at the beginning; none while there are no modes.
+   * Return a tokenizer that is at the beginning; none while its mode is not loaded.
    *
-   * @param {string} language
+   * @param {string} info the words behind a fence
    */
-  static of(language) {
-    const mode = modes?.languages[language];
-    return mode && modes && new Tokenizer(mode, modes.StringStream, mode.startState?.(INDENT) ?? {});
+  static of(info) {
+    const mode = modes.now?.languages[languageOf(info) ?? ""];
+    return mode && modes.now && new Tokenizer(mode, modes.now.StringStream, mode.startState?.(INDENT) ?? {});
   }
 
   /** Return another one that is at the same place. */

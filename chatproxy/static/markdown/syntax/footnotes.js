@@ -44,13 +44,13 @@ export const footnotes = {
   blocks: {
     footnote({ label = "", tokens }, { blocks, context, continuation }) {
       const { footnotes } = context;
-      const number = continuation ? [] : [footnotes.number(label)];
+      const number = continuation || !footnotes ? [] : [footnotes.number(label)];
       const text = h("div", {}, ...blocks({ type: "footnote", raw: "", tokens }));
       return h("div", { class: "footnote", role: "note", tabindex: -1, "data-label": label }, ...number, text);
     },
   },
   inlines: {
-    footnoteReference: ({ label = "", raw }, { context }) => context.footnotes.reference(label, raw),
+    footnoteReference: ({ label = "", raw }, { context }) => context.footnotes?.reference(label, raw) ?? null,
   },
 };
 

@@ -4,8 +4,6 @@
 //
 // A dollar is mostly money, or a variable of a shell. So `$…$` has to look like a formula: `looksLikeFormula`.
 
-import { formulaNode } from "../formula-node.js";
-
 /**
  * @typedef {import("../markdown.js").Token} Token
  *
@@ -282,8 +280,6 @@ export const formulas = {
       },
     },
   ],
-  blocks: { formula: (formula, inside) => formulaNode("div", formula, inside) },
-  inlines: { formula: (formula, inside) => formulaNode("span", formula, inside) },
 };
 
 /**
