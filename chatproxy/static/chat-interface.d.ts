@@ -328,6 +328,11 @@ export class ChatInterface extends HTMLElement {
   open(sessionId: string): void;
   /** Loads all earlier messages, as for printing. */
   loadAll(): Promise<void>;
+  /**
+   * Scrolls to a message of the session, marks it for a moment, and focuses it. Earlier messages are loaded up to it.
+   * Returns whether the session has it.
+   */
+  show(messageId: number): Promise<boolean>;
   /** Reads the messages from the server again. */
   refresh(): Promise<void>;
   /** Focuses the field to write in, as soon as there is one. */

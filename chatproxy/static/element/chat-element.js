@@ -86,6 +86,8 @@ export class ChatInterface extends Element {
   #listening = new AbortController();
   #connections = 0; // counts connections to the document, and disconnections
   #focusLater = false; // `focus` was called before there was a field
+  /** @type {number | null} */
+  #showLater = null; // `show` was called before there was a list
   #readFailed = false; // the notice says why the messages could not be read
   #sessionDocument = ""; // `document-id` as the session has it
   #dropVeil; // says that files can be dropped
@@ -400,11 +402,22 @@ export class ChatInterface extends Element {
   /** Load all earlier messages, as for printing. */
   async loadAll() {
     const conversation = this.#conversation;
-    let before;
-    while (conversation && conversation.earlierPage !== null && conversation.earlierPage !== before) {
-      before = conversation.earlierPage;
-      await conversation.loadEarlier();
-    }
+    while (await conversation?.loadEarlier());
+  }
+
+  /**
+   * Scroll to a message, mark it for a moment, and focus it. Earlier messages are loaded up to it. Return whether the
+   * session has it.
+   *
+   * @param {number} messageId
+   */
+  async show(messageId) {
+    const conversation = this.#conversation;
+    this.#showLater = conversation ? null : messageId;
+    const message = await conversation?.find(messageId);
+    if (!message || conversation !== this.#conversation) return false;
+    this.#parts?.list.show(message);
+    return true;
   }
 
   /** Read the messages from the server again. */
@@ -419,6 +432,7 @@ export class ChatInterface extends Element {
     this.#recall();
     this.#open();
     if (this.#focusLater) this.focus();
+    if (this.#showLater !== null) void this.show(this.#showLater);
   }
 
   #build() {

@@ -79,17 +79,40 @@ export class Conversation extends EventTarget {
     if (streaming) await this.#resume(streaming);
   }
 
+  /** Read a page of earlier messages, and return whether there was one. */
   async loadEarlier() {
-    if (!this.sessionId || this.earlierPage === null) return;
+    if (!this.sessionId || this.earlierPage === null || this.#watching.signal.aborted) return false;
     let page;
     try {
       page = await this.client.messages.list(this.sessionId, { before: this.earlierPage });
     } catch (error) {
-      return this.#emit("error", { failure: failureFrom(error), message: null });
+      this.#emit("error", { failure: failureFrom(error), message: null });
+      return false;
     }
     this.earlierPage = page.next;
     this.messages = [...page.messages, ...this.messages];
     this.#emit("reset", null);
+    return true;
+  }
+
+  /**
+   * Return a message, and read earlier ones until it is there; undefined if it is not in the session.
+   *
+   * @param {number} messageId
+   */
+  async find(messageId) {
+    if (!this.loaded) await this.#read();
+    let found;
+    do found = this.messages.find(({ id }) => id === messageId);
+    while (!found && (await this.loadEarlier()));
+    return found;
+  }
+
+  /** Wait until the messages have been read, or cannot be. */
+  #read() {
+    return new Promise((resolve) => {
+      for (const type of ["reset", "error"]) this.addEventListener(type, resolve, { once: true });
+    });
   }
 
   /**

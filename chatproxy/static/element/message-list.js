@@ -21,7 +21,7 @@ export class MessageList {
 
   /**
    * @param {import("./message-view.js").MessageContext} context
-   * @param {{empty: HTMLElement, onearlier: () => Promise<void>}} more `empty` is shown without messages
+   * @param {{empty: HTMLElement, onearlier: () => Promise<unknown>}} more `empty` is shown without messages
    */
   constructor(context, { empty, onearlier }) {
     const { labels } = context;
@@ -103,6 +103,22 @@ export class MessageList {
     this.#stick.activate();
   }
 
+  /**
+   * Scroll to a message, focus it, and mark it for a moment.
+   *
+   * @param {ConversationMessage} message
+   */
+  show(message) {
+    const element = this.view(message)?.element;
+    if (!element) return;
+    this.#stick.release();
+    element.tabIndex = -1;
+    element.focus({ preventScroll: true });
+    element.scrollIntoView({ block: "start" });
+    element.addEventListener("animationend", () => element.classList.remove("shown"), { once: true });
+    element.classList.add("shown");
+  }
+
   /** @param {ConversationMessage} message */
   #getOrCreateView(message) {
     let view = this.#views.get(message);
@@ -126,7 +142,7 @@ export class MessageList {
   /**
    * Insert earlier messages above without moving what is being read.
    *
-   * @param {() => Promise<void>} onearlier
+   * @param {() => Promise<unknown>} onearlier
    */
   async #loadEarlier(onearlier) {
     this.#stick.release();

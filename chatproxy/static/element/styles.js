@@ -24,8 +24,11 @@ const CSS = `
   block-size: 2.25rem; border: 1px solid var(--line); border-radius: 50%; background: var(--bg);
   display: grid; place-items: center; box-shadow: 0 2px 8px #0002; }
 
-.message { margin-block-end: 1.75rem; min-inline-size: 0; position: relative; }
+.message { margin-block-end: 1.75rem; scroll-margin-block-start: 1rem; min-inline-size: 0; position: relative; }
 .message.user { display: flex; flex-direction: column; align-items: flex-end; margin-block-end: 1.25rem; }
+.message:focus { outline: none; }
+.message.shown { outline: 2px solid transparent; outline-offset: .5rem; border-radius: var(--radius); animation: shown 3s ease-in; }
+@keyframes shown { from, 60% { outline-color: var(--accent); } }
 .message:last-child { margin-block-end: .5rem; }
 .message.user .bubble { background: var(--soft); border-radius: var(--radius); padding: .6rem 1rem; max-inline-size: min(85%, 38rem); }
 .plain { white-space: pre-wrap; overflow-wrap: anywhere; }
