@@ -149,6 +149,8 @@ async def test_everything_can_be_hit_and_no_field_makes_a_phone_zoom(site: Site)
     await check()
     await page.get_by_role("button", name="Close").tap()
     await page.locator("#menu").tap()
+    await page.get_by_role("button", name="More for").tap()
+    await check()
     await page.get_by_role("button", name="Rename").tap()
     await check()
 

@@ -38,6 +38,23 @@ export function byId(id, type) {
   return /** @type {E} */ (element);
 }
 
+/**
+ * Make these nodes an element's children, in this order. One that stays where it is among the others is not moved:
+ * it keeps the focus, and the scroll place.
+ *
+ * @param {Element} parent
+ * @param {Element[]} children
+ */
+export function arrange(parent, children) {
+  const kept = new Set(children);
+  for (const child of [...parent.children]) if (!kept.has(child)) child.remove();
+  let next = parent.firstElementChild;
+  for (const child of children) {
+    if (child === next) next = next.nextElementSibling;
+    else parent.insertBefore(child, next);
+  }
+}
+
 const SVG = "http://www.w3.org/2000/svg";
 
 /** Paths drawn with a stroke, in a square of 24 by 24. */
@@ -62,6 +79,9 @@ const ICONS = {
   settings: "M4 8h9m5 0h2M4 16h2m5 0h9M15.5 5.5v5M8.5 13.5v5",
   keyboard: "M3 7h18v11H3zM7 11h.01M11 11h.01M15 11h.01M8 14.5h8",
   export: "M12 4v11m-5-5 5 5 5-5M5 20h14",
+  pin: "M9 4h6l-1 6 3 3H7l3-3zM12 13v7",
+  unpin: "M9 4h6l-1 6 3 3H7l3-3zM12 13v7M4 4l16 16",
+  more: "M4 12a1 1 0 1 0 2 0a1 1 0 1 0-2 0M11 12a1 1 0 1 0 2 0a1 1 0 1 0-2 0M18 12a1 1 0 1 0 2 0a1 1 0 1 0-2 0",
 };
 
 /** @typedef {keyof typeof ICONS} IconName */

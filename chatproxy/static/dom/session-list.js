@@ -1,6 +1,6 @@
-// The list of sessions: open, search, rename, delete. The page has one, and so has <chat-history>.
+// The list of sessions: open, rename, delete. <chat-history> has one, and so has the page, which adds to the items.
 
-import { h, iconButton } from "./dom.js";
+import { arrange, h, iconButton } from "./dom.js";
 
 const PAGE = 50;
 const LONGEST_PAGE = 500; // that the server returns
@@ -9,13 +9,21 @@ const STEPS = /** @type {Record<string, number>} */ ({ ArrowDown: 1, ArrowUp: -1
 /**
  * @typedef {import("../types.js").SessionItem} SessionItem
  *
+ * @typedef {object} Group
+ * @property {string | null} label null: none is shown
+ * @property {SessionItem[]} sessions
+ *
  * @typedef {object} Handlers
- * @property {(id: string) => string} [address] the URL that shows a session, if there is one
+ * @property {(session: SessionItem) => string} [address] the URL that shows a session, if there is one
  * @property {(session: SessionItem) => void} onopen
  * @property {(session: SessionItem) => void} onrename
  * @property {(session: SessionItem) => Promise<void>} ondelete
  * @property {(error: unknown) => void} onproblem
  * @property {() => void} onrecover called when the list can be read again
+ * @property {(sessions: SessionItem[]) => void} [onread] called before they are shown
+ * @property {(sessions: SessionItem[]) => Group[]} [groups] by default, there are none
+ * @property {(session: SessionItem) => unknown} [state] what else an item shows: it is made again when that changes
+ * @property {(item: HTMLElement, session: SessionItem) => void} [decorate] adds that to a new item
  */
 
 export class SessionList {
@@ -27,6 +35,10 @@ export class SessionList {
   #handlers;
   /** @type {SessionItem[]} */
   #sessions = [];
+  /** @type {Map<string, {key: string, element: HTMLElement}>} what is shown, by the session's id */
+  #items = new Map();
+  /** @type {Map<string | null, {element: HTMLElement, list: HTMLElement}>} by their labels */
+  #groups = new Map();
   /** @type {string | null} */
   #currentId = null;
   #query = "";
@@ -34,7 +46,7 @@ export class SessionList {
   #next = null;
   #reads = 0; // counts them; only the latest one matters, for responses may overtake each other
   #failed = false;
-  #renderedKey = "";
+  #renaming = false;
 
   /**
    * @param {{list: HTMLElement, empty: HTMLElement, more: HTMLElement}} elements
@@ -49,8 +61,13 @@ export class SessionList {
     this.#client = client;
     this.#labels = labels;
     this.#handlers = handlers;
-    more.addEventListener("click", () => this.#read(this.#next));
+    more.addEventListener("click", () => this.#read(this.#sessions.length + PAGE, this.#sessions, this.#next));
     list.addEventListener("keydown", (event) => this.#moveFocus(event));
+  }
+
+  /** The sessions that are shown, in no other order than the server's. */
+  get sessions() {
+    return this.#sessions;
   }
 
   /** @param {string} id */
@@ -61,12 +78,12 @@ export class SessionList {
   /** @param {string} query */
   search(query) {
     this.#query = query.trim();
-    return this.#read(null);
+    return this.#read(PAGE);
   }
 
   /** Read the list again, as far as it is shown. */
   refresh() {
-    return this.#read(null, Math.min(Math.max(this.#sessions.length, PAGE), LONGEST_PAGE));
+    return this.#read(Math.max(this.#sessions.length, PAGE));
   }
 
   /**
@@ -82,7 +99,23 @@ export class SessionList {
     }
   }
 
-  /** @returns {HTMLElement[]} what opens the sessions */
+  /** Show what has changed in the state of items. */
+  render() {
+    if (this.#renaming) return;
+    this.#empty.textContent = this.#query ? this.#labels.noMatches : this.#labels.none;
+    this.#empty.hidden = this.#sessions.length > 0;
+    this.#more.hidden = this.#next === null;
+    const restoreFocus = this.#rememberFocus();
+    const { groups } = this.#handlers;
+    if (groups) arrange(this.#list, groups(this.#sessions).map((group) => this.#group(group)));
+    else arrange(this.#list, this.#updated(this.#sessions));
+    const ids = new Set(this.#sessions.map(({ id }) => id));
+    for (const id of this.#items.keys()) if (!ids.has(id)) this.#items.delete(id);
+    this.mark(this.#currentId);
+    restoreFocus();
+  }
+
+  /** @returns {HTMLElement[]} what opens the sessions, or chooses them */
   #links() {
     return [...this.#list.querySelectorAll(/** @type {"a"} */ (".session"))];
   }
@@ -101,57 +134,93 @@ export class SessionList {
     links[Math.min(Math.max(index + step, 0), links.length - 1)]?.focus();
   }
 
-  /** @param {string | null} before null reads the first page */
-  async #read(before, limit = PAGE) {
+  /**
+   * Read pages until there are this many sessions, which may be more than one page has.
+   *
+   * @param {number} length
+   * @param {SessionItem[]} sessions what comes before them
+   * @param {string | null} before null reads the first page
+   */
+  async #read(length, sessions = [], before = null) {
     const read = (this.#reads += 1);
+    const found = new Map(sessions.map((session) => [session.id, session]));
     try {
-      const page = await this.#client.sessions.list({ q: this.#query || undefined, before, limit });
-      if (read !== this.#reads) return;
-      this.#sessions = before === null ? page.sessions : [...this.#sessions, ...page.sessions];
-      this.#next = page.next;
-      this.#render();
+      do {
+        const limit = Math.min(length - found.size, LONGEST_PAGE);
+        const page = await this.#client.sessions.list({ q: this.#query || undefined, before, limit });
+        if (read !== this.#reads) return;
+        // One that is used meanwhile moves from page to page.
+        for (const session of page.sessions) if (!found.has(session.id)) found.set(session.id, session);
+        before = page.next;
+      } while (before !== null && found.size < length);
+      this.#show([...found.values()], before);
       if (this.#failed) this.#handlers.onrecover();
       this.#failed = false;
     } catch (error) {
       if (read !== this.#reads) return;
       this.#failed = true;
-      if (/** @type {import("../types.js").ChatError} */ (error).code === "unauthorized") this.#forget();
+      if (/** @type {import("../types.js").ChatError} */ (error).code === "unauthorized") this.#show([], null);
       this.#handlers.onproblem(error);
     }
   }
 
-  /** Show nothing of a user who has left. */
-  #forget() {
-    this.#sessions = [];
-    this.#next = null;
-    this.#render();
+  /** @param {SessionItem[]} sessions none, if the user has left @param {string | null} next */
+  #show(sessions, next) {
+    this.#sessions = sessions;
+    this.#next = next;
+    this.#handlers.onread?.(sessions);
+    this.render();
   }
 
-  #render() {
-    if (this.#list.querySelector("input")) return; // a session is being renamed
-    this.#empty.textContent = this.#query ? this.#labels.noMatches : this.#labels.none;
-    this.#empty.hidden = this.#sessions.length > 0;
-    this.#more.hidden = this.#next === null;
-    const key = JSON.stringify(this.#sessions.map(({ id, title }) => [id, title]));
-    if (key === this.#renderedKey) return; // a click needs the same item at its beginning and its end
-    this.#renderedKey = key;
-    const root = /** @type {Document | ShadowRoot} */ (this.#list.getRootNode());
-    const focused = root.activeElement?.closest("li");
-    const position = focused ? [...this.#list.children].indexOf(focused) : -1;
-    this.#list.replaceChildren(...this.#sessions.map((session) => this.#item(session)));
-    this.mark(this.#currentId);
-    if (focused && position >= 0) this.#restoreFocus(focused.dataset.session, position);
+  /** @param {Group} group */
+  #group({ label, sessions }) {
+    let group = this.#groups.get(label);
+    if (!group) {
+      const list = h("ul", { "aria-label": label });
+      const element = h("div", { class: "group" }, ...(label === null ? [] : [h("h2", {}, label)]), list);
+      this.#groups.set(label, (group = { element, list }));
+    }
+    arrange(group.list, this.#updated(sessions));
+    return group.element;
   }
 
   /**
-   * Focus the same session, or if it is gone the one in its place.
+   * Return the items of some sessions. Those that would look the same are the same: a click needs one item at its
+   * beginning and its end.
    *
-   * @param {string | undefined} id
-   * @param {number} position
+   * @param {SessionItem[]} sessions
    */
-  #restoreFocus(id, position) {
-    const links = this.#links();
-    (links.find(({ dataset }) => dataset.session === id) ?? links[position] ?? links.at(-1))?.focus();
+  #updated(sessions) {
+    return sessions.map((session) => {
+      const key = JSON.stringify([session.title, this.#handlers.state?.(session)]);
+      const known = this.#items.get(session.id);
+      if (known?.key === key) return known.element;
+      const element = this.#item(session);
+      this.#items.set(session.id, { key, element });
+      return element;
+    });
+  }
+
+  /**
+   * Return what focuses the same session again, or if it is gone the one in its place, unless the focus has stayed.
+   *
+   * @returns {() => void}
+   */
+  #rememberFocus() {
+    const root = /** @type {Document | ShadowRoot} */ (this.#list.getRootNode());
+    const focused = root.activeElement;
+    const item = focused?.closest("li");
+    if (!focused || !item || !this.#list.contains(item)) return () => {};
+    const position = [...this.#list.querySelectorAll("li")].indexOf(item);
+    const control = controlsOf(item).indexOf(focused);
+    const { session: id = "" } = item.dataset;
+    return () => {
+      if (root.activeElement === focused) return;
+      const links = this.#links();
+      const same = this.#items.get(id)?.element;
+      const target = same ? controlsOf(same)[control] : (links[position] ?? links.at(-1));
+      /** @type {HTMLElement | undefined} */ (target)?.focus({ preventScroll: true });
+    };
   }
 
   /** @param {SessionItem} session */
@@ -163,7 +232,7 @@ export class SessionList {
   #item(session) {
     const title = this.#titleOf(session);
     const attributes = { class: "session", "data-session": session.id, title, dir: "auto" };
-    const href = this.#handlers.address?.(session.id);
+    const href = this.#handlers.address?.(session);
     /** @type {HTMLElement} */
     const link = href
       ? h("a", { ...attributes, href }, title)
@@ -177,6 +246,7 @@ export class SessionList {
     const rename = iconButton("edit", this.#labels.rename(title), () => this.#rename(item, session));
     const remove = iconButton("trash", this.#labels.delete(title), () => this.#delete(session));
     item.append(h("span", { class: "tools" }, rename, remove));
+    this.#handlers.decorate?.(item, session);
     return item;
   }
 
@@ -188,18 +258,17 @@ export class SessionList {
    */
   #rename(item, session) {
     const field = h("input", { "aria-label": this.#labels.title, maxlength: 500, dir: "auto" });
+    const shown = [...item.childNodes];
     field.value = this.#titleOf(session);
-    let closed = false;
+    this.#renaming = true;
     const close = async ({ save = false, focus = true }) => {
-      if (closed) return;
-      closed = true;
+      if (!this.#renaming) return;
+      this.#renaming = false;
       const title = field.value.trim();
-      const restored = this.#item(session);
-      item.replaceWith(restored);
-      this.mark(this.#currentId);
-      if (focus) /** @type {HTMLElement | null} */ (restored.firstElementChild)?.focus();
+      item.replaceChildren(...shown);
+      if (focus) /** @type {HTMLElement | null} */ (item.querySelector(".session"))?.focus();
       if (save && title && title !== this.#titleOf(session)) await this.#saveTitle(session, title);
-      else this.#render();
+      else this.render();
     };
     field.addEventListener("blur", () => close({ save: true, focus: false }));
     field.addEventListener("keydown", (event) => {
@@ -231,3 +300,6 @@ export class SessionList {
     await this.refresh();
   }
 }
+
+/** @param {Element} item */
+const controlsOf = (item) => /** @type {Element[]} */ ([...item.querySelectorAll("a, button, input")]);

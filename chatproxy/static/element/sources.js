@@ -1,6 +1,7 @@
 // The sources of an answer: a row of chips. One at a time shows its passage below the row, with what was found marked.
 
 import { h, icon } from "../dom/dom.js";
+import { marked } from "../dom/marked.js";
 
 /**
  * @typedef {import("../types.js").Source} Source
@@ -127,21 +128,4 @@ function proof(marks, height) {
     if (length > most) [most, best] = [length, begin];
   }
   return best;
-}
-
-/**
- * Return a passage in pieces, those that were found as `<mark>`. Places count code points.
- *
- * @param {Source} source
- */
-function marked({ snippet, found }) {
-  const characters = [...snippet];
-  const pieces = [];
-  let end = 0;
-  for (const [from, to] of found ?? []) {
-    if (from < end || to <= from) continue;
-    pieces.push(characters.slice(end, from).join(""), h("mark", {}, characters.slice(from, to).join("")));
-    end = to;
-  }
-  return [...pieces, characters.slice(end).join("")];
 }

@@ -1,6 +1,7 @@
 // The menu that downloads the session as a file, or prints it.
 
 import { h } from "../dom/dom.js";
+import { installMenu } from "./menu.js";
 
 /**
  * @typedef {"json" | "markdown" | "print"} Format
@@ -8,26 +9,11 @@ import { h } from "../dom/dom.js";
 
 export class ExportMenu {
   #details;
-  #onexport;
 
   /** @param {HTMLDetailsElement} details @param {(format: Format) => void} onexport */
   constructor(details, onexport) {
     this.#details = details;
-    this.#onexport = onexport;
-    for (const button of details.querySelectorAll("button")) {
-      button.addEventListener("click", () => {
-        details.open = false;
-        this.#onexport(/** @type {Format} */ (button.dataset.format));
-      });
-    }
-    addEventListener("click", ({ target }) => {
-      if (!details.contains(/** @type {Node} */ (target))) details.open = false;
-    });
-    addEventListener("keydown", ({ key }) => {
-      if (key !== "Escape" || !details.open) return;
-      details.open = false;
-      details.querySelector("summary")?.focus();
-    });
+    installMenu(details, ({ dataset }) => onexport(/** @type {Format} */ (dataset.format)));
   }
 
   /** @param {boolean} visible */

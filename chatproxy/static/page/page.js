@@ -6,10 +6,10 @@ import { copyText } from "../dom/clipboard.js";
 import { confirm } from "../dom/dialogs.js";
 import { byId, icon } from "../dom/dom.js";
 import { acceptDroppedFiles } from "../dom/file-drop.js";
-import { SessionList } from "../dom/session-list.js";
 import { filesDropped } from "../element/files.js";
 import { historyLabels } from "../element/labels.js";
 import { AttachedDocument } from "./attached-document.js";
+import { ConversationList } from "./conversation-list.js";
 import { DocumentList } from "./document-list.js";
 import { ExportMenu, saveFile } from "./export-menu.js";
 import { ModelPicker } from "./model-picker.js";
@@ -79,18 +79,42 @@ class ChatPage {
       problem,
       () => this.start(),
     );
-    this.#sessions = new SessionList(
-      { list: byId("sessions"), empty: byId("sessions-empty"), more: byId("more") },
-      this.#client,
-      historyLabels,
+    this.#sessions = new ConversationList(
       {
-        address: (id) => `?session=${id}`,
-        onopen: ({ id }) => this.#navigate(id),
+        list: byId("sessions"),
+        empty: byId("sessions-empty"),
+        more: byId("more"),
+        search: byId("search", HTMLInputElement),
+        menu: byId("list-menu", HTMLDetailsElement),
+        notice: byId("list-notice"),
+        announcer: byId("list-announcer"),
+        selection: {
+          list: byId("sessions"),
+          bar: byId("selection"),
+          all: byId("select-all", HTMLInputElement),
+          allText: byId("select-all-text"),
+          remove: byId("selection-delete", HTMLButtonElement),
+          cancel: byId("selection-cancel", HTMLButtonElement),
+          progress: byId("selection-progress", HTMLProgressElement),
+          confirm: this.#deleteDialog,
+        },
+        transfer: {
+          input: byId("import-file", HTMLInputElement),
+          dialog: byId("imported", HTMLDialogElement),
+        },
+      },
+      this.#client,
+      {
+        address: ({ id }, messageId) => addressOf(id, messageId),
+        onopen: ({ id }, messageId) => this.#navigate(id, messageId),
         onrename: (session) => {
           if (session.id === this.#sessionId) this.#show(session.id, session);
         },
         ondelete: (session) => this.#deleteSession(session),
-        onproblem: (error) => this.#report(error),
+        ondeleted: (ids) => {
+          if (this.#sessionId !== null && ids.has(this.#sessionId)) this.#navigate(null);
+        },
+        onproblem: (error, sentence) => this.#report(error, sentence),
         onrecover: () => this.#problem.clear(),
       },
     );
@@ -149,7 +173,7 @@ class ChatPage {
     this.#banner.refresh();
     this.#models.refresh(this.#client);
     this.#sessions.refresh();
-    this.#open(sessionInAddress());
+    this.#openAddress();
   }
 
   #addIcons() {
@@ -169,8 +193,11 @@ class ChatPage {
     byId("documents-open").addEventListener("click", () => this.#documents.open());
     byId("settings-open").addEventListener("click", () => this.#changeSettings());
     byId("shortcuts-open").addEventListener("click", () => this.#shortcuts.open());
-    const search = byId("search", HTMLInputElement);
-    search.addEventListener("input", () => this.#sessions.search(search.value));
+    byId("skip").addEventListener("click", (event) => {
+      event.preventDefault(); // its address would be another one
+      if (NARROW.matches) this.#sidebar.setVisible(false);
+      byId("main").focus();
+    });
     acceptDroppedFiles(document.documentElement, byId("drop"), (data) => {
       this.#documents.close();
       this.#attached.attach(filesDropped(data));
@@ -180,7 +207,7 @@ class ChatPage {
       event.preventDefault();
       this.#print();
     });
-    addEventListener("popstate", () => this.#open(sessionInAddress()));
+    addEventListener("popstate", () => this.#openAddress());
     addEventListener("focus", () => {
       this.#sessions.refresh();
       this.#models.refresh(this.#client);
@@ -202,23 +229,33 @@ class ChatPage {
 
   // -- the open session
 
-  /** @param {string | null} id null: a new one, as soon as there is a message */
-  #navigate(id) {
-    history.pushState(null, "", id ? `?session=${id}` : location.pathname);
+  /**
+   * @param {string | null} id null: a new one, as soon as there is a message
+   * @param {number | null} [messageId] of it that is to be seen
+   */
+  #navigate(id, messageId = null) {
+    history.pushState(null, "", id ? addressOf(id, messageId) : location.pathname);
     if (NARROW.matches) this.#sidebar.setVisible(false);
     if (!id) this.#chat.focus();
-    return this.#open(id);
+    return this.#open(id, messageId);
   }
 
-  /** @param {string | null} id */
-  async #open(id) {
+  #openAddress() {
+    const [, message] = /^#message-(\d+)$/.exec(location.hash) ?? [];
+    const session = new URLSearchParams(location.search).get("session") || null;
+    return this.#open(session, message ? Number(message) : null);
+  }
+
+  /** @param {string | null} id @param {number | null} messageId */
+  async #open(id, messageId) {
     this.#problem.clear();
     this.#newSettings = NO_SETTINGS;
     this.#show(id, (id && this.#sessions.find(id)) || null);
     this.#attached.leave();
     if (id) this.#chat.sessionId = id;
     else this.#chat.clear();
-    if (!TOUCH.matches) this.#chat.focus();
+    if (messageId !== null) this.#chat.show(messageId);
+    else if (!TOUCH.matches) this.#chat.focus();
     await this.#readSession();
   }
 
@@ -377,11 +414,12 @@ class ChatPage {
    * Show an error, unless the element shows the same: that the server cannot be reached is said only once.
    *
    * @param {unknown} error
+   * @param {string} [sentence] says more than the error's own
    */
-  #report(error) {
+  #report(error, sentence) {
     const lost = /** @type {ChatError} */ (error).code === "connection_lost";
     if (lost && this.#chat.busy) return;
-    this.#problem.report(error);
+    this.#problem.report(error, sentence);
     if (lost && this.#sessionId !== null) this.#chat.refresh(); // if that fails too, the element shows it
   }
 }
@@ -389,9 +427,7 @@ class ChatPage {
 /** @param {SessionItem | null} session */
 const titleOf = (session) => session?.title || historyLabels.untitled;
 
-/** Return the id of the session in the page's address, if there is one. */
-function sessionInAddress() {
-  return new URLSearchParams(location.search).get("session") || null;
-}
+/** @param {string} id @param {number | null} messageId */
+const addressOf = (id, messageId) => `?session=${id}${messageId === null ? "" : `#message-${messageId}`}`;
 
 new ChatPage(await logIn(BASE_URL)).start();

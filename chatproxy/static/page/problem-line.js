@@ -27,11 +27,11 @@ export class ProblemLine {
     this.#element.hidden = true;
   }
 
-  /** @param {unknown} error of the client */
-  report(error) {
+  /** @param {unknown} error of the client @param {string} [sentence] says more than the error's own */
+  report(error, sentence) {
     const problem = /** @type {ChatError} */ (error);
     if (problem.code === "unauthorized") this.#onunauthorized(problem);
     else if (problem.code === "aborted") this.clear();
-    else this.show(problem.message);
+    else this.show(sentence ?? problem.message);
   }
 }

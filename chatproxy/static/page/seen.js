@@ -1,0 +1,68 @@
+// Which sessions have an answer that this browser has not shown. All times are the server's.
+//
+// It keeps when each opened session was last used, and for all others a time before which nothing is new. The oldest
+// are dropped, and that time becomes theirs.
+
+/** @typedef {import("../types.js").SessionItem} SessionItem */
+
+const KEY = "chatproxy seen";
+const MOST = 300; // sessions
+
+/** @typedef {{since: string | null, opened: Record<string, string>}} Times */
+
+export class Seen {
+  /** @type {string | null} */
+  #stored = null; // what `#times` was read from
+  /** @type {Times} */
+  #times = { since: null, opened: {} };
+
+  /** @param {SessionItem} session */
+  isNew({ id, usedAt, activeMessageId, messageCount }) {
+    const { since, opened } = this.#read();
+    if (activeMessageId !== null || messageCount === 0) return false;
+    return since !== null && usedAt > (opened[id] ?? since);
+  }
+
+  /**
+   * Take note of what is listed, of which one is open. What is there at first is not new.
+   *
+   * @param {SessionItem[]} sessions
+   * @param {string | null} currentId
+   */
+  note(sessions, currentId) {
+    if (sessions.length === 0) return; // they may not have been read yet
+    const { since, opened } = this.#read();
+    const latest = sessions.reduce((time, { usedAt }) => (usedAt > time ? usedAt : time), "");
+    const current = sessions.find(({ id }) => id === currentId);
+    if (since !== null && (!current || opened[current.id] === current.usedAt)) return;
+    if (current) opened[current.id] = current.usedAt;
+    write(since ?? latest, opened);
+  }
+
+  /** Return the times, which another tab may have changed. */
+  #read() {
+    const stored = localStorage.getItem(KEY);
+    if (stored !== this.#stored) this.#times = parse(stored);
+    this.#stored = stored;
+    return this.#times;
+  }
+}
+
+/** @param {string | null} stored @returns {Times} */
+function parse(stored) {
+  try {
+    const { since, opened } = JSON.parse(stored ?? "");
+    if (typeof since === "string" && typeof opened === "object") return { since, opened: { ...opened } };
+  } catch {
+    // It is not what this page writes.
+  }
+  return { since: null, opened: {} };
+}
+
+/** @param {string} since @param {Record<string, string>} opened */
+function write(since, opened) {
+  const newest = Object.entries(opened).sort(([, one], [, other]) => (one < other ? 1 : -1));
+  const dropped = newest[MOST]?.[1] ?? "";
+  const kept = { since: dropped > since ? dropped : since, opened: Object.fromEntries(newest.slice(0, MOST)) };
+  localStorage.setItem(KEY, JSON.stringify(kept));
+}
