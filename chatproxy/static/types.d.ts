@@ -204,6 +204,8 @@ export interface ModelList {
 export interface SelectedModel {
   model: string;
   reason: string;
+  /** Whether `DEFAULT_MODEL` names it: it answers in every session that has no model of its own. */
+  isDefault: boolean;
 }
 
 /** A session exported as JSON. */
@@ -349,6 +351,12 @@ export interface ErrorEvent extends Failure<ErrorCode> {
   cursor: string;
 }
 
+/** An error event of the client's: the message was refused. */
+export interface RefusalEvent extends ErrorEvent {
+  /** The field of the request that cannot be used. */
+  field?: string | undefined;
+}
+
 // -- errors
 
 export interface Failure<Code extends string = ServerErrorCode> {
@@ -418,10 +426,19 @@ export type ServerErrorCode =
 
 /**
  * The client's own codes: the connection broke and could not be restored, `signal` aborted the request, a
- * proxy answered with an error instead of chatproxy, the address is not that of a chatproxy server, the element
- * is in a bundle and has no address.
+ * proxy answered with an error instead of chatproxy, a proxy asks for a login, the address is not that of a
+ * chatproxy server. The element's own: it is in a bundle and has no address, its session was deleted elsewhere, or
+ * its document was.
  */
-export type ClientErrorCode = "connection_lost" | "aborted" | "http_error" | "unexpected_answer" | "no_endpoint";
+export type ClientErrorCode =
+  | "connection_lost"
+  | "aborted"
+  | "http_error"
+  | "login_expired"
+  | "unexpected_answer"
+  | "no_endpoint"
+  | "session_gone"
+  | "document_gone";
 
 export type ErrorCode = ServerErrorCode | ClientErrorCode;
 

@@ -941,7 +941,7 @@ async def test_the_list_of_models(fake: FakeOllama, client: Client) -> None:
         "tokensPerSecond": 45.8,
         "loadMs": None,
     }
-    assert shown["selected"] == {"model": MODEL, "reason": "the default here"}
+    assert shown["selected"] == {"model": MODEL, "reason": "the default here", "isDefault": True}
     assert [model["name"] for model in shown["models"]] == ["all-minilm:22m", ECHO, MODEL, THINKER]
     assert shown["models"][2] == gemma
     assert shown["models"][3] == gemma | {
@@ -957,8 +957,8 @@ async def test_the_list_of_models(fake: FakeOllama, client: Client) -> None:
     [
         ([], None),
         (["all-minilm:22m"], None),
-        ([MODEL], {"model": MODEL, "reason": "the only one installed"}),
-        ([MODEL, THINKER], {"model": MODEL, "reason": LOADED}),
+        ([MODEL], {"model": MODEL, "reason": "the only one installed", "isDefault": False}),
+        ([MODEL, THINKER], {"model": MODEL, "reason": LOADED, "isDefault": False}),
     ],
 )
 async def test_the_list_says_what_would_be_chosen(

@@ -31,10 +31,14 @@ class ModelInfo(Record, frozen=True, kw_only=True):
 
 
 class Selected(Record, frozen=True, kw_only=True):
-    """The model that would answer a short message in a new session."""
+    """The model that would answer a short message in a new session.
+
+    If it is the default here, it answers in every session that has no model of its own.
+    """
 
     model: str
     reason: str
+    is_default: bool
 
 
 class ModelList(Record, frozen=True, kw_only=True):
@@ -54,22 +58,26 @@ class ModelList(Record, frozen=True, kw_only=True):
 )
 async def list_models(request: web.Request) -> web.StreamResponse:
     models = await request.app[MODELS].all(usable=FRESH)  # people look at it, perhaps for what is new
-    choice = await _selected(request, models)
+    default = selection.named(None, None, request.app[CONFIG].default_model)
+    choice = await _selected(request, models, default)
     return json_response(
         ModelList(
             models=[_model_info(model) for model in models],
-            selected=None if choice is None else Selected(model=choice.model.name, reason=choice.reason),
+            selected=None
+            if choice is None
+            else Selected(model=choice.model.name, reason=choice.reason, is_default=default is not None),
         )
     )
 
 
-async def _selected(request: web.Request, models: list[KnownModel]) -> Choice | None:
+async def _selected(
+    request: web.Request, models: list[KnownModel], default: tuple[str, str] | None
+) -> Choice | None:
     """Return the choice for a short message in a new session; None if no model could answer it."""
     try:
-        named = selection.named(None, None, request.app[CONFIG].default_model)
-        if named is None:
+        if default is None:
             return selection.rank(models, Need())[0]
-        name, reason = named
+        name, reason = default
         model = await request.app[MODELS].find(name)
         await selection.check_named(model, Need(), request.app[MODELS])
         return Choice(model, reason)
