@@ -236,6 +236,12 @@ export interface Labels {
   /** For developers: the element is in a bundle, and has neither an endpoint nor a client. */
   noEndpoint: string;
   failed: string;
+  reload: string;
+  /**
+   * What is shown in place of an error's own sentence, by its `code`, or by code and field, as in `invalid images`.
+   * Codes that are missing here keep their sentence.
+   */
+  errors: Readonly<Record<string, string>>;
 }
 
 /** Renders an answer's text in place of the built-in Markdown. */

@@ -330,7 +330,7 @@ for (const status of [400, 401, 403, 404, 409, 413, 422]) {
     const [[name, error]] = calls;
     assert.deepEqual([name, error.code, error.message, error.status, error.field, error.activeMessageId], ["error", "some_code", "No.", status, "model", 9]);
     assert.equal(error.retryable, status === 409);
-    assert.deepEqual(events, [{ type: "error", error: "No.", code: "some_code", retryable: status === 409, assistantMessageId: null, fullResponse: "", cursor: "" }]);
+    assert.deepEqual(events, [{ type: "error", error: "No.", code: "some_code", retryable: status === 409, assistantMessageId: null, fullResponse: "", cursor: "", field: "model" }]);
   });
 }
 

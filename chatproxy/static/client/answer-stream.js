@@ -10,7 +10,7 @@
 
 import { createParser } from "../sse.js";
 import { retryDelay } from "./backoff.js";
-import { aborted, ChatError, connectionLost } from "./chat-error.js";
+import { aborted, ChatError, connectionLost, unexpectedAnswer } from "./chat-error.js";
 import { EventLog } from "./event-log.js";
 import { takePermit, takeTurn } from "./permits.js";
 import { TextCursor } from "./text-cursor.js";
@@ -37,7 +37,6 @@ const SILENCE = 60_000; // ms without a byte that count as a broken connection; 
 const STABLE = 5_000; // ms that a connection has to hold for its end not to count as a failure in a row
 const LOOK_EVERY = 2_000; // ms
 const AWAY = 90; // s until the next look at the latest: timers of hidden pages may run once a minute
-const UNEXPECTED = "This address does not answer as a chat server does; check it.";
 const LONGEST_EVENT = 16 * 1024 * 1024; // characters; `done` repeats the whole answer, which is far shorter
 
 export class AnswerStream {
@@ -180,7 +179,7 @@ export class AnswerStream {
     const type = response.headers.get("Content-Type") ?? "";
     if (type.startsWith("application/json")) await this.#readJSON(response);
     else if (type.startsWith("text/event-stream") && response.body) await this.#readStream(response.body);
-    else throw new ChatError(UNEXPECTED, "unexpected_answer");
+    else throw unexpectedAnswer();
     if (this.#terminal === undefined) throw connectionLost();
   }
 
@@ -403,7 +402,7 @@ export class AnswerStream {
     error.fullResponse ||= this.#text.content;
     error.assistantMessageId ??= this.#messageId;
     this.#error = error;
-    const { message, code, retryable, assistantMessageId, fullResponse } = error;
+    const { message, code, retryable, assistantMessageId, fullResponse, field } = error;
     const cursor = this.#cursor ?? "";
     this.#terminal = event ?? {
       type: "error",
@@ -413,6 +412,7 @@ export class AnswerStream {
       assistantMessageId,
       fullResponse,
       cursor,
+      ...(field === undefined ? {} : { field }),
     };
   }
 

@@ -27,6 +27,13 @@ export class ChatError extends Error {
 export const aborted = (reason) =>
   new ChatError("The request was aborted.", "aborted", { cause: reason, retryable: false });
 
+export const unexpectedAnswer = () =>
+  new ChatError("This address does not answer as a chat server does; check it.", "unexpected_answer");
+
+/** @param {number} [status] @param {unknown} [cause] */
+export const loginExpired = (status = 0, cause = undefined) =>
+  new ChatError("The login has expired; log in again.", "login_expired", { status, cause, retryable: false });
+
 /** @param {unknown} [cause] the browser's error, whose message is too technical to show */
 export const connectionLost = (cause) =>
   new ChatError("The connection to the server was lost; try again.", "connection_lost", { cause });

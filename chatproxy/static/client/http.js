@@ -1,6 +1,6 @@
 // One HTTP request to chatproxy: its address, headers and JSON. Every failure becomes a ChatError.
 
-import { aborted, ChatError, connectionLost } from "./chat-error.js";
+import { aborted, ChatError, connectionLost, loginExpired, unexpectedAnswer } from "./chat-error.js";
 import { mount } from "./mount.js";
 import { Visitor } from "./visitor.js";
 
@@ -17,6 +17,7 @@ export class Http {
   #headers;
   #fetch;
   #visitor;
+  #known = false; // a chat server has answered at this address
 
   /** @param {ChatClientOptions} options */
   constructor({ baseUrl, headers, fetch } = {}) {
@@ -57,7 +58,7 @@ export class Http {
   /** @param {string} token @returns {Promise<import("../types.js").VisitorToken>} */
   async #askForVisitor(token) {
     const init = { method: "POST", headers: withToken(new Headers(), token) };
-    return readJSON(await checkStatus(await this.#send(this.url("chat/visitors"), init)));
+    return readJSON(await this.#check(await this.#send(this.url("chat/visitors"), init)));
   }
 
   /** @param {string} path @param {Query} [query] parameters that are undefined or null are left out */
@@ -80,7 +81,7 @@ export class Http {
       if (json !== undefined) headers.set("Content-Type", "application/json");
       return this.#send(this.url(path, query), { method, headers, signal, body: content });
     };
-    return checkStatus(await this.#authorized(send));
+    return this.#check(await this.#authorized(send));
   }
 
   /**
@@ -116,7 +117,22 @@ export class Http {
     }
     const send = (/** @type {Headers} */ headers) =>
       uploadByXHR(this.url(path), headers, form, onProgress, signal);
-    return readJSON(await checkStatus(await this.#authorized(send)));
+    return readJSON(await this.#check(await this.#authorized(send)));
+  }
+
+  /**
+   * Return the response, if it is a chat server's success. A page for people in its place is that of a proxy which
+   * asks for a login, or there never was a chat server.
+   *
+   * @param {Response} response
+   */
+  async #check(response) {
+    if (!response.ok) throw await errorFrom(response);
+    if ((response.headers.get("Content-Type") ?? "").startsWith("text/html")) {
+      throw this.#known ? loginExpired(response.status) : unexpectedAnswer();
+    }
+    this.#known = true;
+    return response;
   }
 
   /** @param {string} url @param {RequestInit} init */
@@ -124,8 +140,22 @@ export class Http {
     try {
       return await (this.#fetch ?? globalThis.fetch)(url, init);
     } catch (error) {
-      throw init.signal?.aborted ? aborted(init.signal.reason) : connectionLost(error);
+      if (init.signal?.aborted) throw aborted(init.signal.reason);
+      throw (await this.#isRedirected(url)) ? loginExpired(0, error) : connectionLost(error);
     }
+  }
+
+  /**
+   * Return whether a request failed because it was sent to another origin, such as that of a login. Browsers say so
+   * only of a request that does not follow.
+   *
+   * @param {string} url
+   */
+  async #isRedirected(url) {
+    if (this.#fetch || !globalThis.document) return false;
+    const init = /** @type {const} */ ({ redirect: "manual", cache: "no-store" });
+    const response = await fetch(url, init).catch(() => null);
+    return response?.type === "opaqueredirect";
   }
 }
 
@@ -142,12 +172,6 @@ const withToken = (headers, token) => {
 };
 
 /** @param {Response} response */
-const checkStatus = async (response) => {
-  if (response.ok) return response;
-  throw await errorFrom(response);
-};
-
-/** @param {Response} response */
 const errorFrom = async (response) => {
   /** @type {Partial<import("../types.js").ErrorBody>} */
   const body = await response.json().catch(() => ({}));
@@ -155,6 +179,7 @@ const errorFrom = async (response) => {
   const details = { ...body, status, retryAfter: retryAfter(response.headers.get("Retry-After")) };
   if (typeof body?.code === "string") return new ChatError(String(body.error), body.code, details);
   // This is not chatproxy's error format, so a proxy answered; for example while chatproxy restarts.
+  if (status === 401 || status === 403) return loginExpired(status);
   const message = `The server answered with status ${status}.`;
   return new ChatError(message, "http_error", { ...details, retryable: status >= 500 });
 };
@@ -200,7 +225,10 @@ const uploadByXHR = (url, headers, form, onProgress, signal) =>
       resolve(
         new Response(xhr.responseText, {
           status: xhr.status,
-          headers: after ? { "Retry-After": after } : {},
+          headers: {
+            "Content-Type": xhr.getResponseHeader("Content-Type") ?? "",
+            ...(after ? { "Retry-After": after } : {}),
+          },
         }),
       );
     };

@@ -3,6 +3,7 @@
 import { h, icon, iconButton } from "../dom/dom.js";
 import { isPicture } from "./files.js";
 import { readPicture } from "./pictures.js";
+import { sentenceFor } from "./problems.js";
 
 const MAX_BYTES = 20 * 1024 * 1024; // of all pictures; in base64 they have to fit in a request of 32 MiB
 const MAX_PICTURES = 32;
@@ -135,7 +136,7 @@ export class Attachments {
       return document;
     } catch (error) {
       if (stop.signal.aborted) this.#handlers.onproblem("");
-      else this.#fail(/** @type {Error} */ (error).message);
+      else this.#fail(sentenceFor(error, this.#labels));
       return null;
     } finally {
       item.remove();

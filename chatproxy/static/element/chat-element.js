@@ -21,6 +21,7 @@ import { Memory } from "./memory.js";
 import { loadLexer } from "../markdown/lexer.js";
 import { MessageList } from "./message-list.js";
 import { unfoldOnPaper } from "./paper.js";
+import { sentenceFor } from "./problems.js";
 import { StatusLine } from "./status-line.js";
 import { styles } from "./styles.js";
 import { Welcome } from "./welcome.js";
@@ -320,7 +321,7 @@ export class ChatInterface extends Element {
   }
 
   set labels(/** @type {Partial<Labels> | null | undefined} */ labels) {
-    this.#labels = { ...english, ...labels };
+    this.#labels = { ...english, ...labels, errors: { ...english.errors, ...labels?.errors } };
     if (this.#parts) this.#build();
   }
 
@@ -601,6 +602,7 @@ export class ChatInterface extends Element {
     });
     on("done", ({ message }) => this.#handleDone(message));
     on("error", (detail) => this.#handleError(detail));
+    on("gone", (detail) => this.#handleGone(detail));
     on("idle", () => this.#updateBusy());
   }
 
@@ -665,29 +667,31 @@ export class ChatInterface extends Element {
 
   /** @param {ConversationEvents["error"]} detail */
   #handleError({ message, failure }) {
-    if (!message && failure.code === "not_found" && this.#startOver()) return;
-    if (message) this.#announce(failure.error);
-    else this.#setNotice(failure.error);
+    const sentence = sentenceFor(failure, this.#labels);
+    if (failure.code === "document_gone") this.documentId = null;
+    if (message) this.#announce(sentence);
+    else this.#setNotice(sentence);
     this.#readFailed = !message;
     this.#emit("chat-error", { ...failure, messageId: message?.id ?? null, content: message?.content ?? "" });
     if (message?.id) this.#crossTab.announce();
   }
 
   /**
-   * Begin a new session in the place of a remembered one that is gone, with the message that did not reach it.
-   * Return false for a session that the page names, and for a new one that refuses its first message.
+   * The session was deleted elsewhere, and the next message begins another one. Nobody has chosen one that was only
+   * remembered: it is left at once, and the message that did not reach it is that next one.
+   *
+   * @param {ConversationEvents["gone"]} detail
    */
-  #startOver() {
-    const { created, messages } = /** @type {Conversation} */ (this.#conversation);
-    if (this.sessionId !== this.#memory.sessionId) return false;
-    if (created && messages.every(({ id }) => id === null)) return false;
-    const unsent = messages.findLast(({ role, id }) => role === "user" && id === null);
-    this.clear();
-    if (unsent) {
-      const { content, images } = unsent;
-      this.#conversation?.send(content, { images, options: this.#sendOptions() });
+  #handleGone({ failure }) {
+    const conversation = /** @type {Conversation} */ (this.#conversation);
+    const { created, messages } = conversation;
+    const loops = created && messages.every(({ id }) => id === null);
+    if (loops || this.sessionId !== this.#memory.sessionId) {
+      return this.#handleError({ message: null, failure });
     }
-    return true;
+    const unsent = messages.findLast(({ role, id }) => role === "user" && id === null);
+    if (unsent) conversation.resend(unsent, unsent.content, this.#sendOptions());
+    else this.clear();
   }
 
   // -- sending
@@ -746,7 +750,7 @@ export class ChatInterface extends Element {
       const versions = latest ? [] : await conversation.versions(answer);
       earlier = versions.at(number - 1 - (answer.version ?? 1));
     } catch (error) {
-      return this.#setNotice(/** @type {Error} */ (error).message);
+      return this.#setNotice(sentenceFor(error, this.#labels));
     }
     list.view(answer)?.showEarlier(earlier ? { message: earlier.answer, number } : null);
     if (question?.role === "user") {
@@ -762,7 +766,7 @@ export class ChatInterface extends Element {
     /** @type {import("./conversation.js").SendOptions} */
     const options = {};
     const attribute = this.getAttribute("document-id");
-    const known = this.#conversation?.documentId !== undefined;
+    const known = this.#conversation?.documentId !== undefined && !this.#conversation.gone;
     if (attribute !== null && !(known && attribute === this.#sessionDocument)) {
       options.documentId = this.documentId;
     }

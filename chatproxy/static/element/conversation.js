@@ -11,7 +11,8 @@ import { newMessageId } from "../client/message-id.js";
  * @typedef {import("../types.js").ChatClient} ChatClient
  * @typedef {import("../types.js").ChatError} ChatError
  * @typedef {import("../types.js").ChatEvent} ChatEvent
- * @typedef {import("../types.js").Failure<import("../types.js").ErrorCode>} Failure
+ * @typedef {import("../types.js").Failure<import("../types.js").ErrorCode> & {field?: string | undefined}} Failure
+ * @typedef {import("../types.js").RefusalEvent} RefusalEvent
  * @typedef {import("../types.js").Message} Message
  * @typedef {Pick<import("../types.js").SendRequest, "documentId" | "model">} SendOptions
  */
@@ -33,6 +34,7 @@ const VERSIONS = 100; // of one message that can be looked at: the latest ones
  * @property {{message: ConversationMessage}} sources
  * @property {{message: ConversationMessage}} done
  * @property {{message: ConversationMessage | null, failure: Failure}} error
+ * @property {{failure: Failure}} gone the session was deleted elsewhere
  * @property {null} idle no answer is in progress any more
  */
 
@@ -43,6 +45,8 @@ export class Conversation extends EventTarget {
   loaded;
   /** Whether the first message created the session. */
   created = false;
+  /** Whether the session was deleted elsewhere: the next message begins another one. */
+  gone = false;
   /** @type {number | null} the `before` of the page with earlier messages */
   earlierPage = null;
   /**
@@ -66,12 +70,12 @@ export class Conversation extends EventTarget {
 
   /** Read the messages, and resume the answer in progress. May be called at any time, again and again. */
   async load() {
-    if (!this.sessionId || this.active || this.#watching.signal.aborted) return;
+    if (!this.sessionId || this.gone || this.active || this.#watching.signal.aborted) return;
     let page;
     try {
       page = await this.client.messages.list(this.sessionId);
     } catch (error) {
-      return this.#emit("error", { failure: failureFrom(error), message: null });
+      return this.#failToRead(error);
     }
     if (this.active || this.#watching.signal.aborted) return;
     this.#merge(page);
@@ -86,7 +90,7 @@ export class Conversation extends EventTarget {
     try {
       page = await this.client.messages.list(this.sessionId, { before: this.earlierPage });
     } catch (error) {
-      this.#emit("error", { failure: failureFrom(error), message: null });
+      this.#failToRead(error);
       return false;
     }
     this.earlierPage = page.next;
@@ -111,8 +115,25 @@ export class Conversation extends EventTarget {
   /** Wait until the messages have been read, or cannot be. */
   #read() {
     return new Promise((resolve) => {
-      for (const type of ["reset", "error"]) this.addEventListener(type, resolve, { once: true });
+      for (const type of ["reset", "error", "gone"]) this.addEventListener(type, resolve, { once: true });
     });
+  }
+
+  /** @param {unknown} error */
+  #failToRead(error) {
+    const failure = failureFrom(error);
+    if (this.active || this.#watching.signal.aborted) return;
+    if (failure.code !== "not_found") return this.#emit("error", { failure, message: null });
+    this.gone = true;
+    this.#emit("gone", { failure: { ...failure, code: "session_gone" } });
+  }
+
+  /** Leave the session that is gone. What did not reach it stays. */
+  #startOver() {
+    this.gone = this.created = false;
+    this.sessionId = this.earlierPage = null;
+    this.messages = this.messages.filter(({ id }) => id === null);
+    this.#emit("reset", null);
   }
 
   /**
@@ -128,6 +149,7 @@ export class Conversation extends EventTarget {
     { images = [], imageCount = 0, replaces, options = {}, clientMessageId = newMessageId() } = {},
   ) {
     if (this.active) return;
+    if (this.gone) this.#startOver();
     const { documentId = this.documentId } = options; // absent keeps the session's
     const replaced =
       replaces === undefined ? [] : this.#remove(this.messages.findIndex(({ id }) => id === replaces));
@@ -169,6 +191,10 @@ export class Conversation extends EventTarget {
   async resend(userMessage, content, options) {
     if (this.active) return;
     const { id, images = [], imageCount, replaces } = userMessage;
+    if (this.gone) {
+      this.#remove(this.messages.indexOf(userMessage), 2);
+      return this.send(content, { images, options });
+    }
     if (id !== null) return this.send(content, { images, imageCount, replaces: id, options });
     // The server does not have this message, so it keeps what follows, and so does this list.
     this.#remove(this.messages.indexOf(userMessage), 2);
@@ -287,8 +313,9 @@ export class Conversation extends EventTarget {
     try {
       active.stream = open(await this.#ensureSession());
       for await (const event of active.stream) {
+        const failure = event.type === "error" ? await this.#explained(event, userMessage) : null;
         if (signal.aborted) return;
-        this.#handle(event, answer, userMessage);
+        this.#handle(event, answer, userMessage, failure);
       }
       if (answer.status === "streaming" && !signal.aborted) this.#endWithoutTerminalEvent(answer);
     } catch (error) {
@@ -297,16 +324,36 @@ export class Conversation extends EventTarget {
       if (userMessage?.id === null && !signal.aborted) this.#restore(replaced, userMessage);
       if (this.active === active) this.active = null;
       if (!signal.aborted) this.#emit("idle", null);
-      if (answer.error?.code === "not_found") this.load(); // what it belongs to may have been deleted elsewhere
+      if (this.gone && answer.error) this.#emit("gone", { failure: answer.error });
+      else if (answer.error?.code === "not_found") this.load(); // an answer that was deleted elsewhere
     }
+  }
+
+  /**
+   * Return why an answer failed. If something is not there, find out what was deleted elsewhere: the session, or else
+   * the document that the message named.
+   *
+   * @param {import("../types.js").ErrorEvent} event
+   * @param {ConversationMessage} [userMessage]
+   * @returns {Promise<Failure>}
+   */
+  async #explained(event, userMessage) {
+    const failure = failureFrom({ .../** @type {RefusalEvent} */ (event), message: event.error });
+    if (failure.code !== "not_found") return failure;
+    this.gone = await isGone(this.client.sessions.get(this.#id));
+    if (this.gone) return { ...failure, code: "session_gone" };
+    const documentId = userMessage?.id === null && userMessage.documentId;
+    const isWithout = documentId && (await isGone(this.client.documents.get(documentId)));
+    return isWithout ? { ...failure, code: "document_gone" } : failure;
   }
 
   /**
    * @param {ChatEvent} event
    * @param {ConversationMessage} answer
    * @param {ConversationMessage} [userMessage]
+   * @param {Failure | null} [failure] of an `error` event
    */
-  #handle(event, answer, userMessage) {
+  #handle(event, answer, userMessage, failure = null) {
     switch (event.type) {
       case "start": {
         if (userMessage) {
@@ -356,7 +403,7 @@ export class Conversation extends EventTarget {
         // After a resume, an error of the client itself, which has no final cursor, knows only the text since
         // then.
         if (userMessage || event.cursor.endsWith(".end")) answer.content = event.fullResponse;
-        this.#fail(answer, { error: event.error, code: event.code, retryable: event.retryable });
+        this.#fail(answer, /** @type {Failure} */ (failure));
         break;
     }
   }
@@ -477,8 +524,16 @@ function isSame(one, other) {
   return one.status === other.status && one.status !== "streaming" && one.content === other.content;
 }
 
+/** @param {Promise<unknown>} reading */
+const isGone = (reading) =>
+  reading.then(
+    () => false,
+    (error) => error.code === "not_found",
+  );
+
 /** @param {unknown} error @returns {Failure} */
 function failureFrom(error) {
-  const { message, code = "internal", retryable = true } = /** @type {Partial<ChatError>} */ (error ?? {});
-  return { error: message ?? String(error), code, retryable };
+  const { message, code = "internal", retryable = true, field } = /** @type {Partial<ChatError>} */ (error ?? {});
+  const failure = { error: message ?? String(error), code, retryable };
+  return field === undefined ? failure : { ...failure, field };
 }

@@ -6,7 +6,8 @@ import { h, icon } from "../dom/dom.js";
 import { SessionList } from "../dom/session-list.js";
 import { define, Element, reflect, upgradeProperties } from "./custom-element.js";
 import { styles } from "./history-styles.js";
-import { historyLabels as english } from "./labels.js";
+import { historyLabels as english, labels as chatLabels } from "./labels.js";
+import { sentenceFor } from "./problems.js";
 
 /**
  * @typedef {import("../chat-history.js").HistoryLabels} HistoryLabels
@@ -157,7 +158,7 @@ export class ChatHistory extends Element {
             question.textContent = labels.deleteQuestion(session.title || labels.untitled);
             if ((await ask(dialog)) === "delete") await this.#delete(session, show);
           },
-          onproblem: (error) => show(/** @type {Error} */ (error).message),
+          onproblem: (error) => show(this.#sentenceFor(error)),
           onrecover: () => show(""),
         })
       : null;
@@ -187,6 +188,11 @@ export class ChatHistory extends Element {
     this.#emit("chat-select", { sessionId });
   }
 
+  /** @param {unknown} error */
+  #sentenceFor(error) {
+    return sentenceFor(error, this.#chat?.labels ?? chatLabels);
+  }
+
   #startNew() {
     this.#chat?.clear();
     this.#chat?.focus();
@@ -198,7 +204,7 @@ export class ChatHistory extends Element {
     try {
       await this.#chat?.client.sessions.delete(session.id);
     } catch (error) {
-      return show(/** @type {Error} */ (error).message);
+      return show(this.#sentenceFor(error));
     }
     if (session.id === this.#chat?.sessionId) this.#chat.clear();
   }

@@ -4,6 +4,7 @@ import { copyText } from "../dom/clipboard.js";
 import { h, icon, iconButton } from "../dom/dom.js";
 import { Later } from "../dom/later.js";
 import { Facts } from "./facts.js";
+import { sentenceFor } from "./problems.js";
 import { Sources } from "./sources.js";
 import { StoredImages } from "./stored-images.js";
 import { StickToBottom } from "./stick-to-bottom.js";
@@ -266,13 +267,19 @@ export class MessageView {
 
   #failure() {
     const { labels, onretry } = this.#context;
+    const { error } = this.#message;
+    if (error?.code === "login_expired") {
+      const reload = h("button", { type: "button", class: "retry", onclick: () => location.reload() });
+      reload.append(icon("retry"), labels.reload);
+      return h("div", { class: "failure" }, h("p", {}, sentenceFor(error, labels)), reload);
+    }
     const retry = h("button", {
       type: "button",
       class: "retry needs-idle",
       onclick: () => onretry(this.#message),
     });
     retry.append(icon("retry"), labels.retry);
-    return h("div", { class: "failure" }, h("p", {}, this.#message.error?.error ?? labels.failed), retry);
+    return h("div", { class: "failure" }, h("p", {}, sentenceFor(error, labels)), retry);
   }
 
   #images() {
