@@ -159,7 +159,7 @@ async def open_apples(site: Site) -> Page:
 async def test_a_missing_session_is_reported_once(site: Site) -> None:
     page = await site.open("/?session=nowhere")
     sentence = page.locator("chat-interface .notice")
-    await expect(sentence).to_contain_text("There is no session nowhere")
+    await expect(sentence).to_contain_text("This conversation was deleted elsewhere")
     await expect(page.locator("#problem")).to_be_hidden()
     await page.get_by_role("button", name="New chat").click()
     await expect(sentence).to_be_hidden()
@@ -300,7 +300,7 @@ async def test_on_a_phone_the_title_and_the_model_have_room(site: Site) -> None:
     await context.route("**/api/models", lambda route: route.fulfill(json=MODELS))
     session = await site.conversation("Shopping list for the weekend", "apples")
     page = await site.open(f"/?session={session}", context)
-    await expect(page.locator("#model")).to_contain_text("auto (small:1b)")
+    await expect(page.locator("#model")).to_contain_text("auto (gemma3:270m)")
     title, picker = await page.evaluate("[title.clientWidth, model.clientWidth]")
     assert (title > 150, picker > 250) == (True, True)
 

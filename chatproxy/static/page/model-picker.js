@@ -3,6 +3,11 @@
 import { h } from "../dom/dom.js";
 
 const AUTO = "auto";
+const TEXTS = {
+  auto: (/** @type {string} */ model) => (model ? `auto (${model})` : "auto"),
+  reason: (/** @type {string} */ reason) => `auto: ${reason}`,
+  last: "answered last in this conversation",
+};
 
 /**
  * @typedef {import("../types.js").ChatClient} ChatClient
@@ -13,20 +18,26 @@ const AUTO = "auto";
 
 export class ModelPicker {
   #select;
+  #auto = h("option", { value: AUTO }, TEXTS.auto(""));
+  /** @type {ModelList | null} */
+  #list = null;
+  /** @type {string | null} that of the open session's last answer */
+  #last = null;
   /** @type {Promise<ModelList> | null} */
   #reading = null;
   #shown = ""; // the last list, as JSON
   #current = false; // whether that is what Ollama has, as far as Ollama has said
 
-  /** @param {HTMLSelectElement} select @param {(model: string) => void} onpick */
+  /** @param {HTMLSelectElement} select @param {(model: string | null) => void} onpick null for `auto` */
   constructor(select, onpick) {
     this.#select = select;
-    select.addEventListener("change", () => onpick(select.value));
+    select.replaceChildren(this.#auto);
+    select.addEventListener("change", () => onpick(this.model));
   }
 
-  /** @returns {string} the chosen name, or "auto" */
+  /** @returns {string | null} the chosen name; null for `auto`, with which the server decides */
   get model() {
-    return this.#select.value;
+    return this.#select.value === AUTO ? null : this.#select.value;
   }
 
   /** Selects a session's model, which may no longer be installed; null selects `auto`. */
@@ -35,6 +46,17 @@ export class ModelPicker {
     const listed = [...this.#select.options].some((option) => option.value === value);
     if (!listed) this.#select.append(h("option", { value }, value));
     this.#select.value = value;
+  }
+
+  /** Let the label of `auto` say what it does in a session whose last answer is of this model; null for a new one. */
+  set last(/** @type {string | null} */ last) {
+    this.#last = last;
+    this.#showAuto();
+  }
+
+  /** Whether the list has been read, and no model in it can chat. */
+  get isEmpty() {
+    return this.#list !== null && !this.#list.models.some(canChat);
   }
 
   /** Have the next `update` read the list: what Ollama has may be something else by then. */
@@ -70,19 +92,29 @@ export class ModelPicker {
 
   /** @param {ModelList} list */
   #show(list) {
-    const { models, selected } = list;
+    const { models } = list;
     const described = models.every(({ capabilities }) => capabilities.length > 0);
     const shown = JSON.stringify(list);
     const changed = shown !== this.#shown;
-    this.#current = described || !changed; // an old Ollama does not describe models at all
+    this.#list = list;
+    // An old Ollama does not describe models at all. Without any, somebody is about to install one.
+    this.#current = !this.isEmpty && (described || !changed);
     if (!changed) return; // the options stay, because they may be open
     this.#shown = shown;
     const { model } = this;
-    const auto = h("option", { value: AUTO }, selected ? `auto (${selected.model})` : AUTO);
     const options = models.filter(canChat).map(({ name }) => h("option", { value: name }, name));
-    this.#select.replaceChildren(auto, ...options);
-    this.#select.title = selected ? `auto: ${selected.reason}` : "";
+    this.#select.replaceChildren(this.#auto, ...options);
     this.model = model;
+    this.#showAuto();
+  }
+
+  #showAuto() {
+    const { models = [], selected = null } = this.#list ?? {};
+    const isLast = !selected?.isDefault && models.some(({ name }) => name === this.#last);
+    const auto = isLast ? { model: this.#last, reason: TEXTS.last } : selected;
+    const label = TEXTS.auto(auto?.model ?? "");
+    if (this.#auto.textContent !== label) this.#auto.textContent = label;
+    this.#select.title = auto ? TEXTS.reason(auto.reason) : "";
   }
 }
 

@@ -12,14 +12,16 @@ import { AttachedDocument } from "./attached-document.js";
 import { ConversationList } from "./conversation-list.js";
 import { DocumentList } from "./document-list.js";
 import { ExportMenu, saveFile } from "./export-menu.js";
+import { offerFirstUse } from "./first-use.js";
 import { ModelPicker } from "./model-picker.js";
+import { NoModel } from "./no-model.js";
 import { OllamaBanner } from "./ollama-banner.js";
 import { ProblemLine } from "./problem-line.js";
 import { SettingsDialog } from "./settings-dialog.js";
 import { Shortcuts } from "./shortcuts.js";
 import { NARROW, Sidebar } from "./sidebar.js";
 import { installThemeToggle } from "./theme.js";
-import { authorization, logIn, TokenDialog } from "./token.js";
+import { authorization, isVisitor, logIn, TokenDialog } from "./token.js";
 
 /**
  * @typedef {import("../types.js").ChatClient} ChatClient
@@ -44,12 +46,10 @@ class ChatPage {
   #title = byId("title");
   #deleteDialog = byId("confirm", HTMLDialogElement);
   #tokenDialog;
-  #problem = new ProblemLine(byId("problem"), () => this.#tokenDialog.open());
+  #problem = new ProblemLine(byId("problem"), () => this.#tokenDialog.refuse());
   #models = new ModelPicker(byId("model", HTMLSelectElement), (model) => this.#chooseModel(model));
-  #banner = new OllamaBanner(byId("ollama"), BASE_URL, (reachable) => {
-    if (reachable) this.#models.update(this.#client);
-    else this.#models.expire();
-  });
+  #noModel = new NoModel(byId("no-model"), () => this.#readModels());
+  #banner = new OllamaBanner(byId("ollama"), BASE_URL, (reachable) => this.#handleOllama(reachable));
   #exports = new ExportMenu(byId("export", HTMLDetailsElement), (format) => this.#export(format));
   #sidebar = new Sidebar({ main: byId("main"), veil: byId("veil"), show: byId("menu"), hide: byId("hide") });
   #sessions;
@@ -61,6 +61,8 @@ class ChatPage {
   #sessionId = null;
   /** @type {SessionItem | null} the open session, once it has been read */
   #session = null;
+  /** Those of the open session, as far as they are known. */
+  #openSettings = NO_SETTINGS;
   /** Those of the next session, which its first message creates. */
   #newSettings = NO_SETTINGS;
 
@@ -164,6 +166,7 @@ class ChatPage {
       { keys: "Mod+/", label: "These shortcuts", run: () => this.#shortcuts.open() },
     ]);
     installThemeToggle(byId("theme"), this.#chat);
+    offerFirstUse(byId("first-use"));
     this.#addIcons();
     this.#listen();
   }
@@ -171,9 +174,15 @@ class ChatPage {
   /** Read everything from the server; again when there is a new token. */
   start() {
     this.#banner.refresh();
-    this.#models.refresh(this.#client);
+    this.#readModels();
     this.#sessions.refresh();
     this.#openAddress();
+    this.#offerLogin();
+  }
+
+  /** Show visitors where to log in. Without a token, everybody else is asked for it anyway. */
+  async #offerLogin() {
+    byId("log-in").hidden = !(await isVisitor(BASE_URL));
   }
 
   #addIcons() {
@@ -190,6 +199,7 @@ class ChatPage {
 
   #listen() {
     byId("new").addEventListener("click", () => this.#navigate(null));
+    byId("log-in").addEventListener("click", () => this.#tokenDialog.open());
     byId("documents-open").addEventListener("click", () => this.#documents.open());
     byId("settings-open").addEventListener("click", () => this.#changeSettings());
     byId("shortcuts-open").addEventListener("click", () => this.#shortcuts.open());
@@ -210,19 +220,22 @@ class ChatPage {
     addEventListener("popstate", () => this.#openAddress());
     addEventListener("focus", () => {
       this.#sessions.refresh();
-      this.#models.refresh(this.#client);
+      this.#readModels();
       this.#banner.refresh();
     });
     this.#chat.addEventListener("chat-send", () => this.#problem.clear());
     this.#chat.addEventListener("chat-session", ({ detail }) => this.#handleNewSession(detail.session));
     this.#chat.addEventListener("chat-start", () => this.#refreshSession());
     this.#chat.addEventListener("chat-done", () => {
+      this.#models.last = lastModel(this.#chat.messages);
       this.#refreshSession();
       this.#banner.refresh();
     });
     this.#chat.addEventListener("chat-error", ({ detail }) => {
       if (detail.code === "connection_lost") this.#problem.clear(); // the element shows it
-      if (detail.code === "unauthorized") this.#tokenDialog.open();
+      if (detail.code === "session_gone") this.#handleGone();
+      if (detail.code === "model_not_found" || detail.code === "no_models") this.#readModels();
+      if (detail.code === "unauthorized") this.#tokenDialog.refuse();
       else this.#banner.refresh();
     });
   }
@@ -250,13 +263,14 @@ class ChatPage {
   async #open(id, messageId) {
     this.#problem.clear();
     this.#newSettings = NO_SETTINGS;
+    this.#models.last = null;
     this.#show(id, (id && this.#sessions.find(id)) || null);
     this.#attached.leave();
     if (id) this.#chat.sessionId = id;
     else this.#chat.clear();
     if (messageId !== null) this.#chat.show(messageId);
     else if (!TOUCH.matches) this.#chat.focus();
-    await this.#readSession();
+    await Promise.all([this.#readSession(), this.#readLastModel()]);
   }
 
   /** @param {string | null} id @param {SessionItem | null} session null until it has been read */
@@ -287,12 +301,28 @@ class ChatPage {
     this.#markSettings(session);
   }
 
+  /** Let the label of `auto` say what it does here. If it fails, the element fails to read the messages too. */
+  async #readLastModel() {
+    const id = this.#sessionId;
+    if (id === null) return;
+    const page = await this.#client.messages.list(id, { limit: 10 }).catch(() => null);
+    if (page && id === this.#sessionId) this.#models.last = lastModel(page.messages);
+  }
+
+  /** The open session was deleted elsewhere. The next one, which the next message begins, has the same settings. */
+  #handleGone() {
+    this.#newSettings = this.#openSettings;
+    this.#models.last = null;
+    this.#sessions.refresh();
+  }
+
   /** @param {SessionItem} session created by the first message; the model was chosen before */
   #handleNewSession(session) {
     const { model } = this.#models;
     history.replaceState(null, "", `?session=${session.id}`);
     this.#show(session.id, { ...session, model });
-    this.#saveModel(model);
+    if (model !== null) this.#saveModel(model);
+    this.#sessions.refresh();
   }
 
   /** @param {SessionItem} session */
@@ -326,13 +356,32 @@ class ChatPage {
 
   // -- the model
 
+  /** @param {boolean} reachable */
+  async #handleOllama(reachable) {
+    if (reachable) await this.#models.update(this.#client);
+    else this.#models.expire();
+    this.#showNoModel(reachable);
+  }
+
+  async #readModels() {
+    await this.#models.refresh(this.#client);
+    this.#showNoModel(true);
+  }
+
+  /** @param {boolean} reachable whether Ollama is: otherwise the banner says what to do first */
+  #showNoModel(reachable) {
+    const isEmpty = reachable && this.#models.isEmpty;
+    this.#noModel.setVisible(isEmpty);
+    byId("first-use").hidden = isEmpty;
+  }
+
   /** @param {string | null} model null: `auto` */
   #selectModel(model) {
     this.#models.model = model;
     this.#chat.model = this.#models.model;
   }
 
-  /** @param {string} model */
+  /** @param {string | null} model */
   #chooseModel(model) {
     this.#selectModel(model);
     this.#saveModel(model);
@@ -341,7 +390,7 @@ class ChatPage {
   /**
    * Keep the model with the session. Until there is one, the first message takes it along.
    *
-   * @param {string} model
+   * @param {string | null} model
    */
   async #saveModel(model) {
     const id = this.#sessionId;
@@ -372,6 +421,7 @@ class ChatPage {
 
   /** @param {Settings} settings */
   #markSettings({ system, think, options }) {
+    this.#openSettings = { system, think, options };
     byId("settings-open").classList.toggle("set", Boolean(system || options) || think !== null);
   }
 
@@ -423,6 +473,9 @@ class ChatPage {
     if (lost && this.#sessionId !== null) this.#chat.refresh(); // if that fails too, the element shows it
   }
 }
+
+/** @param {readonly {role: string, model?: string | null | undefined}[]} messages */
+const lastModel = (messages) => messages.findLast(({ role, model }) => role === "assistant" && model)?.model ?? null;
 
 /** @param {SessionItem | null} session */
 const titleOf = (session) => session?.title || historyLabels.untitled;

@@ -1,5 +1,9 @@
 // A line that says what went wrong, until it is cleared.
 
+import { h } from "../dom/dom.js";
+import { labels } from "../element/labels.js";
+import { sentenceFor } from "../element/problems.js";
+
 /** @typedef {import("../types.js").ChatError} ChatError */
 
 export class ProblemLine {
@@ -27,11 +31,18 @@ export class ProblemLine {
     this.#element.hidden = true;
   }
 
+  #offerReload() {
+    const onclick = () => location.reload();
+    this.#element.append(" ", h("button", { type: "button", class: "text-button", onclick }, labels.reload));
+  }
+
   /** @param {unknown} error of the client @param {string} [sentence] says more than the error's own */
   report(error, sentence) {
+
     const problem = /** @type {ChatError} */ (error);
     if (problem.code === "unauthorized") this.#onunauthorized(problem);
     else if (problem.code === "aborted") this.clear();
-    else this.show(sentence ?? problem.message);
+    else this.show(sentence ?? sentenceFor(problem, labels));
+    if (problem.code === "login_expired") this.#offerReload();
   }
 }

@@ -3,8 +3,13 @@
 // The code is good for one login, so the address opens nothing when it is found in a history or a log.
 
 import { ask } from "../dom/dialogs.js";
+import { store, stored } from "../dom/storage.js";
 
 const KEY = "chatproxy token";
+const TEXTS = {
+  unreachable: "The server could not be reached for the login; enter the token.",
+  wrong: "This token is not good here, or no longer; enter another one.",
+};
 
 /**
  * Log in with the code in the address, if there is one, and take it out of the address.
@@ -20,16 +25,34 @@ export async function logIn(baseUrl) {
     const url = new URL("api/login", baseUrl);
     const response = await fetch(url, { method: "POST", headers: { "Login-Code": code } });
     const { token, error } = await response.json();
-    if (token) sessionStorage.setItem(KEY, token);
+    if (token) keep(token);
     return error ?? "";
   } catch {
-    return "The server could not be reached for the login; enter the token.";
+    return TEXTS.unreachable;
+  }
+}
+
+/** @param {string} token */
+const keep = (token) => store("sessionStorage", KEY, token);
+
+/**
+ * Return whether the page is a visitor's, who could log in: the server has a door, and lets visitors in without.
+ *
+ * @param {string} baseUrl
+ */
+export async function isVisitor(baseUrl) {
+  if (stored("sessionStorage", KEY)) return false;
+  try {
+    const response = await fetch(new URL("api/chat/sessions?limit=1", baseUrl));
+    return response.status === 401 && Boolean((await response.json()).visitors);
+  } catch {
+    return false;
   }
 }
 
 /** @returns {Record<string, string>} the headers of a request */
 export function authorization() {
-  const token = sessionStorage.getItem(KEY);
+  const token = stored("sessionStorage", KEY);
   return token ? { Authorization: `Bearer ${token}` } : {};
 }
 
@@ -37,6 +60,7 @@ export function authorization() {
 export class TokenDialog {
   #dialog;
   #field;
+  #problem;
   #ontoken;
   #open = false;
 
@@ -49,8 +73,20 @@ export class TokenDialog {
     this.#dialog = elements.dialog;
     this.#field = elements.field;
     this.#ontoken = ontoken;
-    elements.problem.textContent = problem;
-    elements.problem.hidden = !problem;
+    this.#problem = elements.problem;
+    this.#say(problem);
+  }
+
+  /** @param {string} problem */
+  #say(problem) {
+    this.#problem.textContent = problem;
+    this.#problem.hidden = !problem;
+  }
+
+  /** Ask for another token than the one that was refused, if there was one. */
+  refuse() {
+    if (!this.#open && stored("sessionStorage", KEY)) this.#say(TEXTS.wrong);
+    return this.open();
   }
 
   /** Open the dialog, unless it is open: several requests may have failed. */
@@ -62,7 +98,8 @@ export class TokenDialog {
     this.#open = false;
     const token = this.#field.value.trim();
     if (answer !== "enter" || !token) return;
-    sessionStorage.setItem(KEY, token);
+    keep(token);
+    this.#say("");
     this.#ontoken();
   }
 }

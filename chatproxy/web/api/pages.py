@@ -24,8 +24,10 @@ MEDIA_TYPES: Final = {
     ".html": "text/html; charset=utf-8",
     ".js": "text/javascript; charset=utf-8",
     ".json": "application/json",
+    ".png": "image/png",
     ".svg": "image/svg+xml",
     ".ts": "text/plain; charset=utf-8",  # declarations, for editors
+    ".webmanifest": "application/manifest+json",
 }
 _FOUND: Final = {
     path.relative_to(FOLDER).as_posix(): path for path in FOLDER.rglob("*.*") if path.suffix in MEDIA_TYPES
@@ -41,6 +43,7 @@ PAGE_POLICY: Final = "; ".join(
         "style-src 'self'",
         "img-src 'self' blob:",
         "connect-src 'self'",
+        "manifest-src 'self'",
         "base-uri 'none'",
         "form-action 'none'",
         "frame-ancestors 'none'",

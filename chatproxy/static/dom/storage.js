@@ -1,0 +1,25 @@
+// What pages keep in the browser. Where that is denied or full, it is kept as long as the page is open.
+
+/** @typedef {"localStorage" | "sessionStorage"} Area */
+
+/** @type {Map<string, string>} what could not be kept elsewhere */
+const here = new Map();
+
+/** @param {Area} area @param {string} key */
+export function stored(area, key) {
+  try {
+    return here.get(key) ?? globalThis[area].getItem(key);
+  } catch {
+    return null;
+  }
+}
+
+/** @param {Area} area @param {string} key @param {string} value */
+export function store(area, key, value) {
+  try {
+    globalThis[area].setItem(key, value);
+    here.delete(key);
+  } catch {
+    here.set(key, value);
+  }
+}
