@@ -19,6 +19,8 @@ export interface ChatHistoryAttributes {
   for?: string | undefined;
   /** Default: as the system. */
   theme?: "light" | "dark" | undefined;
+  /** The language of its texts: de, en, es, fr, ja or zh. Default: that of the elements around it, or the browser's. */
+  lang?: string | undefined;
 }
 
 /** The properties that are no attributes, for frameworks that set properties. */
@@ -59,7 +61,7 @@ export class ChatHistory extends HTMLElement {
   /** The element that shows the sessions. Default: what `for` names, or else the first one of the document. */
   get chat(): ChatInterface | null;
   set chat(chat: ChatInterface | null | undefined);
-  /** The element's texts. Those that are set replace the English ones. */
+  /** The element's texts. Those that are set replace the ones in its language. */
   get labels(): HistoryLabels;
   set labels(labels: Partial<HistoryLabels> | null | undefined);
 

@@ -134,6 +134,8 @@ export interface ChatInterfaceAttributes {
   /** "false" hides the thinking of models. */
   "show-thinking"?: true | "" | "true" | "false" | undefined;
   disabled?: boolean | undefined;
+  /** The language of its texts: de, en, es, fr, ja or zh. Default: that of the elements around it, or the browser's. */
+  lang?: string | undefined;
 }
 
 /** The properties that are no attributes, for frameworks that set properties. */
@@ -179,6 +181,7 @@ export interface Labels {
   disabled: string;
   copy: string;
   copied: string;
+  cannotCopy: string;
   copyCode: string;
   code: string;
   table: string;
@@ -202,7 +205,10 @@ export interface Labels {
   tokens: (read: number | null, written: number) => string;
   /** Until the first words and until the end, in seconds. */
   took: (first: number | null, whole: number) => string;
+  /** A time of today is only a time. */
   written: (time: Date) => string;
+  /** Always with the day. */
+  moment: (time: Date) => string;
   versions: string;
   version: (number: number, total: number) => string;
   previousVersion: string;
@@ -307,7 +313,7 @@ export class ChatInterface extends HTMLElement {
   /** Messages that an empty session offers to send. */
   get suggestions(): readonly string[];
   set suggestions(suggestions: readonly string[] | null | undefined);
-  /** The element's texts. Those that are set replace the English ones. */
+  /** The element's texts. Those that are set replace the ones in its language. */
   get labels(): Labels;
   set labels(labels: Partial<Labels> | null | undefined);
   /** Whether an answer is in progress. */

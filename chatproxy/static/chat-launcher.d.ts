@@ -58,7 +58,7 @@ export class ChatLauncher extends HTMLElement {
   set placement(placement: "bottom-end" | "bottom-start" | null | undefined);
   /** The chat inside, or else the one that the launcher makes when the panel is opened first. */
   get chat(): ChatInterface | null;
-  /** The element's texts. Those that are set replace the English ones. */
+  /** The element's texts. Those that are set replace the ones in its language. */
   get labels(): LauncherLabels;
   set labels(labels: Partial<LauncherLabels> | null | undefined);
 

@@ -113,6 +113,17 @@ async def test_the_page_is_a_script_and_a_style_sheet(visit: Visit, base: str) -
     assert kinds == ["dist/chat-page-HASH.css", "dist/chat-page-HASH.js"]
 
 
+async def test_another_language_is_one_file_more(browser: Browser, base: str) -> None:
+    context = await browser.new_context(locale="de-CH")
+    visit = Visit(await context.new_page(), base)
+    await visit.page.goto(f"{base}/")
+    await expect(visit.page.locator(FIELD)).to_have_attribute("placeholder", "Nachricht schreiben")
+    kinds = sorted(re.sub(r"-[0-9A-Z]{8}", "-HASH", name) for name in visit.files)
+    assert kinds == ["dist/chat-page-HASH.css", "dist/chat-page-HASH.js", "dist/de-HASH.js"]
+    await context.close()
+    assert visit.faults == []
+
+
 async def test_the_reference_is_a_script_and_a_style_sheet(visit: Visit, base: str) -> None:
     await visit.page.goto(f"{base}/docs")
     await expect(visit.page.locator("#operations h2").first).to_be_visible()

@@ -23,7 +23,7 @@ const { StreamingMarkdown } = await import("./static/markdown/streaming-markdown
 const { loadLexer } = await import("./static/markdown/lexer.js");
 const { tokens } = await import("./static/markdown/code-view.js");
 const { more } = await import("./static/markdown/needs.js");
-const { labels } = await import("./static/element/labels.js");
+const { labels } = await import("./static/texts/en.js");
 await more.load();
 await (await tokens.load()).loadMode("js");
 const newLexer = await loadLexer();

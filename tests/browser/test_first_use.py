@@ -168,7 +168,7 @@ async def test_no_reader_is_shown_a_sentence_for_programmers(site: Site) -> None
     sentences = await page.evaluate(
         """async ([codes, own]) => {
           const { sentenceFor } = await import("./static/element/problems.js");
-          const { labels } = await import("./static/element/labels.js");
+          const { labels } = await import("./static/texts/en.js");
           const said = "PATCH `clientMessageId`; list the sessions.";
           const shown = (code) => sentenceFor({ error: own[code] ?? said, code }, labels);
           const errors = Object.entries(labels.errors);

@@ -21,7 +21,7 @@ MODULES = """
 const { StreamingMarkdown } = await import("./static/markdown/streaming-markdown.js");
 const { loadLexer } = await import("./static/markdown/lexer.js");
 const { safeUrl } = await import("./static/markdown/markdown.js");
-const { labels } = await import("./static/element/labels.js");
+const { labels } = await import("./static/texts/en.js");
 const { more } = await import("./static/markdown/needs.js");
 await more.load();
 const newLexer = await loadLexer();

@@ -163,9 +163,8 @@ async def test_names_keep_their_direction_inside_sentences(site: Site) -> None:
     await expect(page.locator(NAME)).to_have_text(name)
     await page.locator(OPEN).click()
     await page.get_by_role("button", name=f"Delete {name}").click()
-    await expect(page.locator("#confirm-text bdi")).to_have_text(name)
     await expect(page.locator("#confirm-text")).to_have_text(
-        f"Delete “{name}”? Answers keep the passages they cite."
+        f"Delete “\u2068{name}\u2069”? Answers keep the passages they cite."
     )
 
 
@@ -326,7 +325,7 @@ async def test_the_list_chooses_and_deletes_after_confirmation(site: Site) -> No
 
     question = page.locator("#confirm")
     await page.get_by_role("button", name="Delete bees").click()
-    await expect(question).to_contain_text("Delete “bees”?")
+    await expect(question).to_contain_text("Delete “\u2068bees\u2069”?")
     await question.get_by_role("button", name="Cancel").click()
     await expect(choices).to_have_count(2)
     await page.get_by_role("button", name="Delete bees").click()

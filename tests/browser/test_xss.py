@@ -235,7 +235,7 @@ async def test_hostile_answers_cut_at_every_character(site: Site, part: int) -> 
         """async (texts) => {
           const { StreamingMarkdown } = await import("./static/markdown/streaming-markdown.js");
           const { loadLexer } = await import("./static/markdown/lexer.js");
-          const { labels } = await import("./static/element/labels.js");
+          const { labels } = await import("./static/texts/en.js");
           const { more } = await import("./static/markdown/needs.js");
           await more.load();
           const newLexer = await loadLexer();

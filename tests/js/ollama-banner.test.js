@@ -2,7 +2,10 @@
 
 import assert from "node:assert/strict";
 import { afterEach, beforeEach, mock, test } from "node:test";
-import { OllamaBanner } from "../../chatproxy/static/page/ollama-banner.js";
+
+globalThis.document = /** @type {any} */ ({ documentElement: {} });
+globalThis.navigator ??= /** @type {any} */ ({ languages: [] });
+const { OllamaBanner } = await import("../../chatproxy/static/page/ollama-banner.js");
 
 const HERE = { reachable: true, version: "0.32.5" };
 const AWAY = { reachable: false, code: "upstream_unavailable" };

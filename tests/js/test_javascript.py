@@ -27,7 +27,10 @@ STATIC: Final = Path(__file__).parents[2] / "chatproxy" / "static"
 PACKAGE: Final = json.loads((STATIC / "package.json").read_text())
 PACKAGED: Final = sorted(  # the modules of the npm package
     path.relative_to(STATIC).as_posix()
-    for pattern in ("*.js", *(f"{folder}/**/*.js" for folder in ("client", "element", "markdown", "dom")))
+    for pattern in (
+        "*.js",
+        *(f"{folder}/**/*.js" for folder in ("client", "element", "markdown", "dom", "texts")),
+    )
     for path in STATIC.glob(pattern)
 )
 VENDORED: Final = {f"vendor/{path.name}" for path in (STATIC.parents[1] / "bundle" / "vendor").glob("*.js")}

@@ -5,7 +5,7 @@ import "../chat-history.js";
 import "../chat-interface.js";
 import "../chat-launcher.js";
 import { byId, h } from "../dom/dom.js";
-import { historyLabels, labels, launcherLabels } from "../element/labels.js";
+import { historyLabels, labels, launcherLabels } from "../texts/en.js";
 import { applyTheme } from "../page/theme.js";
 import { authorization } from "../page/token.js";
 import { code, copyButton, prose, scrollToFragment, section } from "./reference.js";

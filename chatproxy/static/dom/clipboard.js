@@ -25,7 +25,7 @@ function copyBySelection(text) {
   const copied = document.execCommand("copy");
   field.remove();
   focused?.focus({ preventScroll: true });
-  if (!copied) throw new Error("The browser does not let this page copy; select the text instead.");
+  if (!copied) throw new Error("The browser does not let this page copy.");
 }
 
 /** Return the focused element, also inside shadow trees. */

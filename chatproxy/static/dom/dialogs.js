@@ -1,7 +1,5 @@
 // Questions in <dialog> elements.
 
-import { h } from "../dom/dom.js";
-
 /**
  * Open a dialog, and return the value of the button that closes it; "" if it was dismissed.
  *
@@ -20,10 +18,9 @@ export function ask(dialog) {
  * Ask whether something is to be deleted.
  *
  * @param {HTMLDialogElement} dialog
- * @param {string} name
- * @param {string} [more] what else there is to know
+ * @param {string} question
  */
-export async function confirm(dialog, name, more = "") {
-  dialog.querySelector("p")?.replaceChildren("Delete “", h("bdi", {}, name), `”?${more}`);
+export async function confirm(dialog, question) {
+  dialog.querySelector("p")?.replaceChildren(question);
   return (await ask(dialog)) === "delete";
 }

@@ -16,7 +16,6 @@ import { DocumentLine } from "./document-line.js";
 import { loadDraft, saveDraft } from "./drafts.js";
 import { EnterKey } from "./enter-key.js";
 import { filesDropped, isPicture } from "./files.js";
-import { labels as english } from "./labels.js";
 import { Memory } from "./memory.js";
 import { loadLexer } from "../markdown/lexer.js";
 import { MessageList } from "./message-list.js";
@@ -24,7 +23,9 @@ import { unfoldOnPaper } from "./paper.js";
 import { sentenceFor } from "./problems.js";
 import { StatusLine } from "./status-line.js";
 import { styles } from "./styles.js";
+import { labels as english } from "../texts/en.js";
 import { Welcome } from "./welcome.js";
+import { Wording } from "./wording.js";
 
 /**
  * @typedef {import("../chat-interface.js").ChatInterfaceEventMap} ChatInterfaceEventMap
@@ -37,6 +38,7 @@ import { Welcome } from "./welcome.js";
  * @typedef {import("./conversation.js").ConversationEvents} ConversationEvents
  *
  * @typedef {object} Parts
+ * @property {Labels} labels what all of them say
  * @property {HTMLElement} frame holds all the others
  * @property {Welcome} welcome what an empty session shows
  * @property {MessageList} list
@@ -62,6 +64,7 @@ export class ChatInterface extends Element {
     "placeholder",
     "enter",
     "disabled",
+    "lang",
   ];
 
   /** @type {Parts | null} from the first connection on, when the lexer has loaded */
@@ -76,7 +79,7 @@ export class ChatInterface extends Element {
   #headers = {};
   /** @type {Renderer | null} */
   #renderer = null;
-  #labels = english;
+  #wording = new Wording(this, english, ({ labels }) => labels);
   /** @type {readonly string[]} */
   #suggestions = [];
   /** @type {(() => import("../markdown/lexer.js").Lexer) | null} */
@@ -126,7 +129,7 @@ export class ChatInterface extends Element {
     if (this.shadowRoot) unfoldOnPaper(this.shadowRoot, signal);
     addEventListener("storage", () => this.#follow(), { signal });
     const connection = (this.#connections += 1);
-    this.#newLexer = await loadLexer();
+    [this.#newLexer] = await Promise.all([loadLexer(), this.#wording.load()]);
     if (connection === this.#connections) this.#start();
   }
 
@@ -149,6 +152,7 @@ export class ChatInterface extends Element {
     if (this.#conversation && otherSession) this.#open();
     if (["endpoint", "remember", "storage-key"].includes(name)) this.#restart();
     if (name === "endpoint") this.#emit("chat-client", null);
+    if (name === "lang" && this.#connections) this.#reword();
     this.#applyAttributes();
   }
 
@@ -315,13 +319,13 @@ export class ChatInterface extends Element {
     this.#applySuggestions();
   }
 
-  /** @returns {Labels} the element's texts; those that are set replace the English ones */
+  /** @returns {Labels} the element's texts; those that are set replace the ones in its language */
   get labels() {
     return this.#labels;
   }
 
   set labels(/** @type {Partial<Labels> | null | undefined} */ labels) {
-    this.#labels = { ...english, ...labels, errors: { ...english.errors, ...labels?.errors } };
+    this.#wording.replace(labels);
     if (this.#parts) this.#build();
   }
 
@@ -428,8 +432,12 @@ export class ChatInterface extends Element {
 
   // -- setting up
 
+  get #labels() {
+    return this.#wording.labels;
+  }
+
   #start() {
-    if (!this.#parts) this.#build();
+    if (this.#parts?.labels !== this.#labels) this.#build();
     this.#recall();
     this.#open();
     if (this.#focusLater) this.focus();
@@ -437,12 +445,12 @@ export class ChatInterface extends Element {
   }
 
   #build() {
-    this.#saveDraft();
+    const text = this.#parts?.composer.text ?? loadDraft(this.#conversation?.sessionId ?? null);
     const parts = (this.#parts = this.#createParts());
+    parts.composer.text = text; // before the field is replaced, which saves what is in the new one if it has the focus
     this.shadowRoot?.replaceChildren(parts.frame);
     this.#applySuggestions();
     parts.document.show(this.documentId);
-    parts.composer.text = loadDraft(this.#conversation?.sessionId ?? null);
     if (this.#conversation) this.#resetList();
   }
 
@@ -500,7 +508,13 @@ export class ChatInterface extends Element {
       announcer,
       this.#dropVeil,
     );
-    return { frame, welcome, list, status, notice, document, composer, announcer };
+    return { labels, frame, welcome, list, status, notice, document, composer, announcer };
+  }
+
+  /** Follow the language of the element. */
+  async #reword() {
+    await this.#wording.load();
+    if (this.#parts && this.#parts.labels !== this.#labels) this.#build();
   }
 
   /** Begin again, where the server or the memory is another one. */

@@ -34,7 +34,7 @@ export class Facts {
       completionTokens != null && labels.tokens(promptTokens ?? null, completionTokens),
       rate,
       totalMs != null && labels.took(seconds(timeToFirstTokenMs), totalMs / 1000),
-      createdAt && new Date(createdAt).toLocaleString(),
+      createdAt && labels.moment(new Date(createdAt)),
     ];
     this.#list.replaceChildren(...facts.filter(Boolean).map((fact) => h("li", {}, String(fact))));
   }

@@ -6,8 +6,9 @@ import { h, icon } from "../dom/dom.js";
 import { SessionList } from "../dom/session-list.js";
 import { define, Element, reflect, upgradeProperties } from "./custom-element.js";
 import { styles } from "./history-styles.js";
-import { historyLabels as english, labels as chatLabels } from "./labels.js";
 import { sentenceFor } from "./problems.js";
+import { historyLabels as english, labels as chatLabels } from "../texts/en.js";
+import { Wording } from "./wording.js";
 
 /**
  * @typedef {import("../chat-history.js").HistoryLabels} HistoryLabels
@@ -16,7 +17,7 @@ import { sentenceFor } from "./problems.js";
  */
 
 export class ChatHistory extends Element {
-  static observedAttributes = ["for"];
+  static observedAttributes = ["for", "lang"];
 
   /** @type {ChatInterface | null} as set; null: what `for` names */
   #chosen = null;
@@ -24,7 +25,7 @@ export class ChatHistory extends Element {
   #chat = null;
   /** @type {SessionList | null} */
   #list = null;
-  #labels = english;
+  #wording = new Wording(this, english, ({ historyLabels }) => historyLabels);
   #listening = new AbortController();
 
   constructor() {
@@ -84,13 +85,13 @@ export class ChatHistory extends Element {
     if (this.isConnected) this.#connect();
   }
 
-  /** @returns {HistoryLabels} the element's texts; those that are set replace the English ones */
+  /** @returns {HistoryLabels} the element's texts; those that are set replace the ones in its language */
   get labels() {
-    return this.#labels;
+    return this.#wording.labels;
   }
 
   set labels(/** @type {Partial<HistoryLabels> | null | undefined} */ labels) {
-    this.#labels = { ...english, ...labels };
+    this.#wording.replace(labels);
     if (this.isConnected) this.#connect();
   }
 
@@ -106,6 +107,7 @@ export class ChatHistory extends Element {
     if (document.readyState === "loading") {
       await new Promise((resolve) => addEventListener("DOMContentLoaded", resolve));
     }
+    await this.#wording.load();
     const chat = (this.#chat = this.chat);
     if (chat) await customElements.whenDefined(chat.localName);
     if (signal.aborted) return;
@@ -114,7 +116,7 @@ export class ChatHistory extends Element {
   }
 
   #build() {
-    const labels = this.#labels;
+    const { labels } = this.#wording;
     const list = h("ul", { part: "list" });
     const empty = h("p", { class: "none", hidden: true });
     const more = h("button", { type: "button", class: "more", hidden: true }, labels.more);

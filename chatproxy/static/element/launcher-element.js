@@ -3,8 +3,9 @@
 
 import { h, icon, iconButton } from "../dom/dom.js";
 import { define, Element, reflect, upgradeProperties } from "./custom-element.js";
-import { launcherLabels as english } from "./labels.js";
 import { NARROW, styles } from "./launcher-styles.js";
+import { launcherLabels as english } from "../texts/en.js";
+import { Wording } from "./wording.js";
 
 /**
  * @typedef {import("../chat-interface.js").ChatInterface} ChatInterface
@@ -35,6 +36,7 @@ const PASSED_ON = [
   "theme",
   "show-thinking",
   "disabled",
+  "lang",
 ];
 
 export class ChatLauncher extends Element {
@@ -44,7 +46,7 @@ export class ChatLauncher extends Element {
   #parts = null;
   /** @type {ChatInterface | null} the one that is made here */
   #own = null;
-  #labels = english;
+  #wording = new Wording(this, english, ({ launcherLabels }) => launcherLabels);
   /** @type {MediaQueryList | null} while connected */
   #narrow = null;
   #listening = new AbortController();
@@ -73,6 +75,7 @@ export class ChatLauncher extends Element {
     this.#narrow = matchMedia(NARROW);
     this.#narrow.addEventListener("change", () => this.#applyOpen(), { signal: this.#listening.signal });
     if (!this.#parts) this.#build();
+    this.#reword();
     const state = this.#loadState();
     if (state === "open" && !this.#narrow.matches)
       this.open = true; // a page that was just opened stays in sight
@@ -90,6 +93,7 @@ export class ChatLauncher extends Element {
   attributeChangedCallback(name, before, value) {
     if (before === value || !this.#parts || !this.isConnected) return;
     if (PASSED_ON.includes(name) && this.#own) reflect(this.#own, name, value);
+    if (name === "lang") this.#reword();
     if (name !== "open") return this.#applyTexts();
     this.#saveState();
     this.#applyOpen();
@@ -141,13 +145,13 @@ export class ChatLauncher extends Element {
     return /** @type {ChatInterface | null} */ (inside ?? this.#own);
   }
 
-  /** @returns {LauncherLabels} the element's texts; those that are set replace the English ones */
+  /** @returns {LauncherLabels} the element's texts; those that are set replace the ones in its language */
   get labels() {
-    return this.#labels;
+    return this.#wording.labels;
   }
 
   set labels(/** @type {Partial<LauncherLabels> | null | undefined} */ labels) {
-    this.#labels = { ...english, ...labels };
+    this.#wording.replace(labels);
     this.#applyTexts();
   }
 
@@ -240,10 +244,16 @@ export class ChatLauncher extends Element {
     this.#applyTexts();
   }
 
+  /** Follow the language of the element. */
+  async #reword() {
+    await this.#wording.load();
+    this.#applyTexts();
+  }
+
   #applyTexts() {
     if (!this.#parts) return;
     const { launch, mark, heading, close, announcer } = this.#parts;
-    const { title, open, close: closing, unread } = this.#labels;
+    const { title, open, close: closing, unread } = this.#wording.labels;
     const label = this.open ? closing : this.unread ? `${open}: ${unread}` : open;
     for (const [button, text] of /** @type {const} */ ([
       [launch, label],

@@ -320,10 +320,11 @@ export class MessageView {
 
   #time() {
     const { createdAt } = this.#shown;
+    const { labels } = this.#context;
     if (!createdAt) return [];
     const time = new Date(createdAt);
-    const attributes = { class: "time", datetime: createdAt, title: time.toLocaleString() };
-    return [h("time", attributes, this.#context.labels.written(time))];
+    const attributes = { class: "time", datetime: createdAt, title: labels.moment(time) };
+    return [h("time", attributes, labels.written(time))];
   }
 
   /** @param {HTMLElement} remove */
@@ -354,8 +355,8 @@ export class MessageView {
     const { labels, onnotice } = this.#context;
     try {
       await copyText(text);
-    } catch (error) {
-      return onnotice(/** @type {Error} */ (error).message);
+    } catch {
+      return onnotice(labels.cannotCopy);
     }
     onnotice(labels.copied);
     if (button.dataset.copied) return;

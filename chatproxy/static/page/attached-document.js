@@ -4,6 +4,7 @@
 // The element's `document-id` is the state; the next message takes a changed one to the server.
 
 import { ProblemLine } from "./problem-line.js";
+import { texts } from "./texts.js";
 
 /**
  * @typedef {import("../types.js").ChatError} ChatError
@@ -86,7 +87,7 @@ export class AttachedDocument {
     try {
       return (await this.#client.documents.get(id)).title;
     } catch (error) {
-      if (/** @type {ChatError} */ (error).status === 404) return "Deleted document";
+      if (/** @type {ChatError} */ (error).status === 404) return texts.labels.deletedDocument;
       this.#problem.report(error);
       return null;
     }
@@ -95,11 +96,11 @@ export class AttachedDocument {
   /** @param {number | null} id @param {string | null} title */
   #showTitle(id, title) {
     const { open, name, remove } = this.#elements;
-    name.textContent = title ?? "Documents";
-    open.title = title ? `Document: ${title}` : "Choose a document to ask about";
+    name.textContent = title ?? texts.page.documents.title;
+    open.title = title ? texts.page.documents.attached(title) : texts.page.documents.choose;
     open.classList.toggle("chosen", id !== null);
     remove.hidden = id === null;
-    remove.title = `Remove ${title}`;
+    remove.title = texts.labels.removeDocument(title ?? "");
     remove.setAttribute("aria-label", remove.title);
   }
 }

@@ -3,7 +3,6 @@
 import { h, icon, iconButton } from "../dom/dom.js";
 import { marked } from "../dom/marked.js";
 import { SessionList } from "../dom/session-list.js";
-import { historyLabels } from "../element/labels.js";
 import { dateGroups } from "./date-groups.js";
 import { listSessions } from "./listed-sessions.js";
 import { installMenu } from "./menu.js";
@@ -11,6 +10,7 @@ import { Running } from "./running.js";
 import { Seen } from "./seen.js";
 import { Selection } from "./selection.js";
 import { Transfer } from "./transfer.js";
+import { texts } from "./texts.js";
 
 /**
  * @typedef {import("../types.js").ChatClient} ChatClient
@@ -19,18 +19,7 @@ import { Transfer } from "./transfer.js";
  * @typedef {import("./listed-sessions.js").ListedSession} ListedSession
  */
 
-export const TEXTS = {
-  pin: (/** @type {string} */ title) => `Pin ${title}`,
-  unpin: (/** @type {string} */ title) => `Unpin ${title}`,
-  tools: (/** @type {string} */ title) => `More for ${title}`,
-  running: "Being answered",
-  new: "New answer",
-  ended: (/** @type {string} */ title) => `New answer in “\u2068${title}\u2069”.`,
-  menu: "All conversations",
-  select: "Select and delete…",
-  export: "Export all",
-  import: "Import…",
-};
+const TEXTS = texts.page.list;
 
 const BEFORE_HIT = 24; // code points of a snippet that are shown before what was found
 
@@ -89,7 +78,7 @@ export class ConversationList {
       onchange: () => void this.refresh(),
     });
     const listed = { ...client, sessions: { ...client.sessions, list: listSessions(client) } };
-    this.#list = new SessionList(elements, listed, historyLabels, {
+    this.#list = new SessionList(elements, listed, texts.historyLabels, {
       address: (session) => handlers.address(session, messageOf(session)),
       onopen: (session) => handlers.onopen(session, messageOf(session)),
       onrename: handlers.onrename,
@@ -226,7 +215,7 @@ export class ConversationList {
 }
 
 /** @param {SessionItem} session */
-const titleOf = (session) => session.title || historyLabels.untitled;
+const titleOf = (session) => session.title || texts.historyLabels.untitled;
 
 /** @param {ListedSession} session @returns {number | null} the message that a search has found */
 const messageOf = ({ hit }) => hit?.messageId ?? null;

@@ -1,14 +1,10 @@
 // The groups of the list: what is pinned, and then by the day, week or month of the last message.
 
+import { texts } from "./texts.js";
+
 /** @typedef {import("../types.js").SessionItem} SessionItem */
 
-export const TEXTS = {
-  pinned: "Pinned",
-  today: "Today",
-  yesterday: "Yesterday",
-  week: "Previous 7 days",
-  month: "Previous 30 days",
-};
+const TEXTS = texts.page.dates;
 
 const PINNED = Infinity;
 const TODAY = 1e9; // is after every month

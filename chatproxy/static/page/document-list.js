@@ -2,6 +2,7 @@
 
 import { h, icon, iconButton } from "../dom/dom.js";
 import { ProblemLine } from "./problem-line.js";
+import { texts } from "./texts.js";
 
 /**
  * @typedef {import("../types.js").ChatError} ChatError
@@ -97,7 +98,7 @@ export class DocumentList {
   /** @param {DocumentInfo} document */
   #item(document) {
     const { title, bytes, createdAt } = document;
-    const details = `${formatSize(bytes)} · ${new Date(createdAt).toLocaleDateString()}`;
+    const details = texts.page.documents.facts(bytes, new Date(createdAt));
     const current = document.id === this.#handlers.current() ? "true" : null;
     const choose = h(
       "button",
@@ -113,7 +114,7 @@ export class DocumentList {
       this.close();
       this.#handlers.onchoose(document);
     });
-    const remove = iconButton("trash", `Delete ${title}`, () => this.#delete(document), {
+    const remove = iconButton("trash", texts.page.documents.delete(title), () => this.#delete(document), {
       class: "icon-button",
     });
     return h("li", {}, choose, remove);
@@ -129,10 +130,4 @@ export class DocumentList {
     }
     this.#elements.chooseFile.focus();
   }
-}
-
-/** @param {number} bytes */
-function formatSize(bytes) {
-  if (bytes < 1000) return `${bytes} bytes`;
-  return bytes < 1e6 ? `${Math.round(bytes / 1e3)} kB` : `${(bytes / 1e6).toFixed(1)} MB`;
 }

@@ -1,13 +1,10 @@
 // The choice of a model: `auto`, with what it would choose now, and the models that can chat.
 
 import { h } from "../dom/dom.js";
+import { texts } from "./texts.js";
 
 const AUTO = "auto";
-const TEXTS = {
-  auto: (/** @type {string} */ model) => (model ? `auto (${model})` : "auto"),
-  reason: (/** @type {string} */ reason) => `auto: ${reason}`,
-  last: "answered last in this conversation",
-};
+const TEXTS = texts.page.models;
 
 /**
  * @typedef {import("../types.js").ChatClient} ChatClient

@@ -3,17 +3,10 @@
 
 import { copyText } from "../dom/clipboard.js";
 import { h, icon } from "../dom/dom.js";
+import { texts } from "./texts.js";
 
 const SUGGESTED = "llama3.2"; // as in chatproxy/models/selection.py
-const TEXTS = {
-  title: "No model is installed yet",
-  type: "Type this where Ollama runs. It loads a small model, which takes a few minutes:",
-  copy: "Copy the line",
-  copied: "Copied",
-  look: "Look again",
-  looking: "Looking…",
-  still: "There is still none.",
-};
+const TEXTS = texts.page.noModel;
 
 export class NoModel {
   #element;

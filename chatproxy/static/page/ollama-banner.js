@@ -17,19 +17,20 @@
 // Without an answer, nothing is known of Ollama. The line stays for a while, so that it does not flicker when
 // chatproxy restarts.
 
+import { texts } from "./texts.js";
+
 const REST = 2500; // ms from an answer to the next question
 const RETRY = 1000; // ms, after an answer that Ollama is away, or none
 const PATIENCE = 2500; // ms for which an answer is waited for: that of chatproxy, and a slow network
 const KNOWN_FOR = 10_000; // ms for which an answer holds
 
 const DEMO = "0.0.0-demo"; // the version that the built-in stand-in for Ollama reports
-const STAND_IN = "Answers come from a built-in stand-in, not from a language model.";
+const { ollama: sentences } = texts.page;
 /** @type {Record<string, string>} */
-const REASONS = {
-  upstream_unavailable:
-    "nothing answers at OLLAMA_HOST; start it with `ollama serve`, or correct OLLAMA_HOST.",
-  upstream_timeout: "it does not answer in time.",
-  upstream_invalid: "what answers at OLLAMA_HOST is something else.",
+const PROBLEMS = {
+  upstream_unavailable: sentences.unavailable,
+  upstream_timeout: sentences.timeout,
+  upstream_invalid: sentences.invalid,
 };
 
 /** @typedef {import("../types.js").OllamaState} OllamaState */
@@ -96,6 +97,6 @@ export class OllamaBanner {
 
 /** @param {OllamaState} ollama */
 function sentenceFor({ reachable, version, code = "" }) {
-  if (reachable) return version === DEMO ? STAND_IN : "";
-  return `Ollama cannot be reached: ${REASONS[code] ?? "it answers with an error."}`;
+  if (reachable) return version === DEMO ? sentences.standIn : "";
+  return PROBLEMS[code] ?? sentences.failing;
 }

@@ -1,5 +1,6 @@
 // The page at `/`: a list of sessions beside one <chat-interface>, and what belongs around them.
 
+import { texts, translateMarkup } from "./texts.js";
 import "../chat-interface.js";
 import { createChatClient } from "../chat-client.js";
 import { copyText } from "../dom/clipboard.js";
@@ -7,7 +8,6 @@ import { confirm } from "../dom/dialogs.js";
 import { byId, icon } from "../dom/dom.js";
 import { acceptDroppedFiles } from "../dom/file-drop.js";
 import { filesDropped } from "../element/files.js";
-import { historyLabels } from "../element/labels.js";
 import { AttachedDocument } from "./attached-document.js";
 import { ConversationList } from "./conversation-list.js";
 import { DocumentList } from "./document-list.js";
@@ -79,6 +79,7 @@ class ChatPage {
         problem: byId("sign-in-problem"),
       },
       problem,
+      texts.page.token.wrong,
       () => this.start(),
     );
     this.#sessions = new ConversationList(
@@ -157,15 +158,16 @@ class ChatPage {
       think: byId("settings-think", HTMLSelectElement),
       cancel: byId("settings-cancel"),
     });
+    const { shortcuts } = texts.page;
     this.#shortcuts = new Shortcuts(byId("shortcuts", HTMLDialogElement), byId("shortcuts-list"), [
-      { keys: "Mod+Shift+O", label: "New chat", run: () => this.#navigate(null) },
-      { keys: "Mod+K", label: "Search conversations", run: () => this.#search() },
-      { keys: "Shift+Escape", label: "Write a message", run: () => this.#chat.focus() },
-      { keys: "Escape", label: "Stop the answer" },
-      { keys: "Mod+Shift+C", label: "Copy the last answer", run: () => this.#copyLast() },
-      { keys: "Mod+/", label: "These shortcuts", run: () => this.#shortcuts.open() },
+      { keys: "Mod+Shift+O", label: shortcuts.newChat, run: () => this.#navigate(null) },
+      { keys: "Mod+K", label: shortcuts.search, run: () => this.#search() },
+      { keys: "Shift+Escape", label: shortcuts.write, run: () => this.#chat.focus() },
+      { keys: "Escape", label: shortcuts.stop },
+      { keys: "Mod+Shift+C", label: shortcuts.copyLast, run: () => this.#copyLast() },
+      { keys: "Mod+/", label: shortcuts.help, run: () => this.#shortcuts.open() },
     ]);
-    installThemeToggle(byId("theme"), this.#chat);
+    installThemeToggle(byId("theme"), this.#chat, texts.page.theme);
     offerFirstUse(byId("first-use"));
     this.#addIcons();
     this.#listen();
@@ -186,7 +188,7 @@ class ChatPage {
   }
 
   #addIcons() {
-    byId("new").append(icon("plus"), "New chat");
+    byId("new").append(icon("plus"), texts.historyLabels.newChat);
     byId("menu").append(icon("menu"));
     byId("hide").append(icon("menu"));
     byId("settings-open").append(icon("settings"));
@@ -327,7 +329,7 @@ class ChatPage {
 
   /** @param {SessionItem} session */
   async #deleteSession(session) {
-    if (!(await confirm(this.#deleteDialog, titleOf(session)))) return;
+    if (!(await confirm(this.#deleteDialog, texts.historyLabels.deleteQuestion(titleOf(session))))) return;
     try {
       await this.#client.sessions.delete(session.id);
     } catch (error) {
@@ -437,8 +439,8 @@ class ChatPage {
     if (!answer?.content) return;
     try {
       await copyText(answer.content);
-    } catch (error) {
-      this.#report(error);
+    } catch {
+      this.#problem.show(texts.labels.cannotCopy);
     }
   }
 
@@ -452,8 +454,8 @@ class ChatPage {
 
   /** @param {DocumentInfo} document */
   async #deleteDocument(document) {
-    const more = " Answers keep the passages they cite.";
-    if (!(await confirm(this.#deleteDialog, document.title, more))) return;
+    const question = texts.page.documents.deleteQuestion(document.title);
+    if (!(await confirm(this.#deleteDialog, question))) return;
     await this.#client.documents.delete(document.id);
     if (document.id === this.#attached.id) this.#attached.choose(null);
   }
@@ -478,9 +480,10 @@ class ChatPage {
 const lastModel = (messages) => messages.findLast(({ role, model }) => role === "assistant" && model)?.model ?? null;
 
 /** @param {SessionItem | null} session */
-const titleOf = (session) => session?.title || historyLabels.untitled;
+const titleOf = (session) => session?.title || texts.historyLabels.untitled;
 
 /** @param {string} id @param {number | null} messageId */
 const addressOf = (id, messageId) => `?session=${id}${messageId === null ? "" : `#message-${messageId}`}`;
 
-new ChatPage(await logIn(BASE_URL)).start();
+translateMarkup();
+new ChatPage(await logIn(BASE_URL, texts.page.token.unreachable)).start();

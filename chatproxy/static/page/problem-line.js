@@ -1,8 +1,8 @@
 // A line that says what went wrong, until it is cleared.
 
 import { h } from "../dom/dom.js";
-import { labels } from "../element/labels.js";
 import { sentenceFor } from "../element/problems.js";
+import { texts } from "./texts.js";
 
 /** @typedef {import("../types.js").ChatError} ChatError */
 
@@ -33,7 +33,7 @@ export class ProblemLine {
 
   #offerReload() {
     const onclick = () => location.reload();
-    this.#element.append(" ", h("button", { type: "button", class: "text-button", onclick }, labels.reload));
+    this.#element.append(" ", h("button", { type: "button", class: "text-button", onclick }, texts.labels.reload));
   }
 
   /** @param {unknown} error of the client @param {string} [sentence] says more than the error's own */
@@ -42,7 +42,7 @@ export class ProblemLine {
     const problem = /** @type {ChatError} */ (error);
     if (problem.code === "unauthorized") this.#onunauthorized(problem);
     else if (problem.code === "aborted") this.clear();
-    else this.show(sentence ?? sentenceFor(problem, labels));
+    else this.show(sentence ?? sentenceFor(problem, texts.labels));
     if (problem.code === "login_expired") this.#offerReload();
   }
 }

@@ -2,26 +2,14 @@
 
 import { ask } from "../dom/dialogs.js";
 import { h } from "../dom/dom.js";
+import { texts } from "./texts.js";
 
 /**
  * @typedef {import("../types.js").ChatError} ChatError
  * @typedef {import("../types.js").SessionItem} SessionItem
  */
 
-export const TEXTS = {
-  all: "All",
-  delete: (/** @type {number} */ count) => `Delete ${count}`,
-  cancel: "Cancel",
-  question: (/** @type {number} */ count) =>
-    count === 1 ? "Delete 1 conversation?" : `Delete ${count} conversations?`,
-  deleting: (/** @type {number} */ count) => `Deleting ${count} conversations…`,
-  deleted: (/** @type {number} */ count) =>
-    count === 1 ? "1 conversation deleted." : `${count} conversations deleted.`,
-  failed: (/** @type {number} */ count, /** @type {string} */ title, /** @type {string} */ reason) =>
-    count === 1
-      ? `“\u2068${title}\u2069” could not be deleted: ${reason}`
-      : `${count} conversations could not be deleted. The first is “\u2068${title}\u2069”: ${reason}`,
-};
+const TEXTS = texts.page.selection;
 
 const AT_ONCE = 4; // the browser has six connections, and the answer that is read has one
 const FINAL = ["unauthorized", "connection_lost"]; // what would fail for all others, too

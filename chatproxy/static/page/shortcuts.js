@@ -1,8 +1,12 @@
 // The page's keyboard shortcuts, and the dialog that lists them.
 
 import { h } from "../dom/dom.js";
+import { texts } from "./texts.js";
 
 const MAC = /Mac|iP(hone|ad)/.test(navigator.platform);
+const { mod, shift, escape } = texts.page.shortcuts;
+/** @type {Record<string, string>} what is printed on keys */
+const NAMES = { Mod: MAC ? "⌘" : mod, Shift: shift, Escape: escape };
 
 /**
  * `Mod` is ⌘ on a Mac, and Ctrl elsewhere.
@@ -57,4 +61,4 @@ function matches({ key, ctrlKey, metaKey, shiftKey, altKey }, keys) {
 
 /** @param {string} keys @returns {HTMLElement[]} */
 const shown = (keys) =>
-  keys.split("+").map((key) => h("kbd", {}, key === "Mod" ? (MAC ? "⌘" : "Ctrl") : key));
+  keys.split("+").map((key) => h("kbd", {}, NAMES[key] ?? key));

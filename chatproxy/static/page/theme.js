@@ -5,7 +5,6 @@ import { store, stored } from "../dom/storage.js";
 
 const THEMES = /** @type {const} */ (["auto", "light", "dark"]);
 const KEY = "chatproxy theme";
-const TEXTS = { theme: (/** @type {Theme} */ theme) => `Theme: ${theme}` };
 
 /** @typedef {typeof THEMES[number]} Theme */
 
@@ -31,11 +30,15 @@ function colourWindow(theme) {
   }
 }
 
-/** @param {HTMLElement} button @param {import("../chat-interface.js").ChatInterface} chat */
-export function installThemeToggle(button, chat) {
+/**
+ * @param {HTMLElement} button
+ * @param {import("../chat-interface.js").ChatInterface} chat
+ * @param {Record<Theme, string>} labels of the button
+ */
+export function installThemeToggle(button, chat, labels) {
   const apply = () => {
     const theme = applyTheme();
-    button.title = TEXTS.theme(theme);
+    button.title = labels[theme];
     button.setAttribute("aria-label", button.title);
     chat.theme = theme === "auto" ? null : theme;
     return theme;

@@ -6,18 +6,15 @@ import { ask } from "../dom/dialogs.js";
 import { store, stored } from "../dom/storage.js";
 
 const KEY = "chatproxy token";
-const TEXTS = {
-  unreachable: "The server could not be reached for the login; enter the token.",
-  wrong: "This token is not good here, or no longer; enter another one.",
-};
 
 /**
  * Log in with the code in the address, if there is one, and take it out of the address.
  *
  * @param {string} baseUrl
+ * @param {string} unreachable what to say if the server cannot be reached
  * @returns {Promise<string>} what went wrong; "" if nothing did
  */
-export async function logIn(baseUrl) {
+export async function logIn(baseUrl, unreachable) {
   const code = new URLSearchParams(location.hash.slice(1)).get("code");
   if (!code) return "";
   history.replaceState(history.state, "", location.pathname + location.search);
@@ -28,7 +25,7 @@ export async function logIn(baseUrl) {
     if (token) keep(token);
     return error ?? "";
   } catch {
-    return TEXTS.unreachable;
+    return unreachable;
   }
 }
 
@@ -61,15 +58,18 @@ export class TokenDialog {
   #dialog;
   #field;
   #problem;
+  #wrong;
   #ontoken;
   #open = false;
 
   /**
    * @param {{dialog: HTMLDialogElement, field: HTMLInputElement, problem: HTMLElement}} elements
    * @param {string} problem why the token has to be entered, if there is more to say
+   * @param {string} wrong what to say of a token that is refused
    * @param {() => void} ontoken
    */
-  constructor(elements, problem, ontoken) {
+  constructor(elements, problem, wrong, ontoken) {
+    this.#wrong = wrong;
     this.#dialog = elements.dialog;
     this.#field = elements.field;
     this.#ontoken = ontoken;
@@ -85,7 +85,7 @@ export class TokenDialog {
 
   /** Ask for another token than the one that was refused, if there was one. */
   refuse() {
-    if (!this.#open && stored("sessionStorage", KEY)) this.#say(TEXTS.wrong);
+    if (!this.#open && stored("sessionStorage", KEY)) this.#say(this.#wrong);
     return this.open();
   }
 

@@ -3,22 +3,11 @@
 import { ask } from "../dom/dialogs.js";
 import { h } from "../dom/dom.js";
 import { saveFile } from "./export-menu.js";
+import { texts } from "./texts.js";
 
 /** @typedef {import("../types.js").ImportResult} ImportResult */
 
-export const TEXTS = {
-  exporting: "Exporting all conversations…",
-  exported: "All conversations are exported.",
-  importing: (/** @type {string} */ name) => `Importing \u2068${name}\u2069…`,
-  imported: (/** @type {number} */ count) =>
-    count === 1 ? "1 conversation was imported." : `${count} conversations were imported.`,
-  known: (/** @type {number} */ count) => (count === 1 ? "1 was here already." : `${count} were here already.`),
-  refused: (/** @type {number} */ count) => (count === 1 ? "1 was refused:" : `${count} were refused:`),
-  refusal: (/** @type {string} */ title, /** @type {string} */ reason) => `“\u2068${title}\u2069”: ${reason}`,
-  nameless: (/** @type {number} */ index) => `No. ${index + 1}`,
-  more: (/** @type {number} */ count) => `and ${count} more`,
-  stopped: (/** @type {string} */ reason) => `The rest of the file was not read: ${reason}`,
-};
+const TEXTS = texts.page.transfer;
 
 const LISTED = 100; // refusals
 

@@ -1,44 +1,20 @@
-// The element's texts in English. The property `labels` replaces any of them by name.
+// The texts in English. Another language has a file with the same, and `markup`: what page/index.html says.
+//
+// The property `labels` of an element replaces any of its own by name.
 
-const ordinals = new Intl.PluralRules("en", { type: "ordinal" });
-const ENDINGS = /** @type {Record<Intl.LDMLPluralRule, string>} */ ({
-  one: "st",
-  two: "nd",
-  few: "rd",
-  other: "th",
-});
+import { clock, day, duration, estimate, isolated, moment, number, plural, rate, size } from "./format.js";
 
-/** @param {number} number */
-const ordinal = (number) => `${number}${ENDINGS[ordinals.select(number)]}`;
+const EN = "en";
+const ORDINALS = { one: "st", two: "nd", few: "rd", other: "th" };
 
-/**
- * Say a time that is only estimated.
- *
- * @param {number} seconds
- */
-const about = (seconds) =>
-  seconds < 60 ? `about ${Math.ceil(seconds / 5) * 5} s` : `about ${Math.round(seconds / 60)} min`;
+/** @param {number} position */
+const ordinal = (position) => number(EN, position) + plural(EN, position, ORDINALS, "ordinal");
 
-/** @param {number} seconds */
-const duration = (seconds) => {
-  if (seconds < 10) return `${Math.max(0.1, seconds).toFixed(1)} s`;
-  return seconds < 90 ? `${Math.round(seconds)} s` : `${Math.round(seconds / 60)} min`;
-};
+/** @param {number} count */
+const conversations = (count) =>
+  `${number(EN, count)} ${plural(EN, count, { one: "conversation", other: "conversations" })}`;
 
-/**
- * Say when, as short as it is clear: a time of today is only a time.
- *
- * @param {Date} time
- */
-const clock = (time) => {
-  const today = time.toDateString() === new Date().toDateString();
-  const minutes = /** @type {const} */ ({ hour: "numeric", minute: "2-digit" });
-  return time.toLocaleString(undefined, today ? minutes : { month: "short", day: "numeric", ...minutes });
-};
-
-/** @typedef {import("../chat-interface.js").Labels} Labels */
-
-/** @type {Labels} */
+/** @type {import("../chat-interface.js").Labels} */
 export const labels = {
   placeholder: "Write a message",
   empty: "What can I help with?",
@@ -74,6 +50,7 @@ export const labels = {
   disabled: "Nothing can be sent here now.",
   copy: "Copy",
   copied: "Copied",
+  cannotCopy: "The browser does not let this page copy; select the text instead.",
   copyCode: "Copy code",
   code: "Code",
   table: "Table",
@@ -90,13 +67,15 @@ export const labels = {
   earlier: "Show earlier messages",
   notPrinted: "Earlier messages are left out here, because they were not shown when this was printed.",
   thinking: "Thinking",
-  thought: (seconds) => `Thought for ${duration(seconds)}`,
+  thought: (seconds) => `Thought for ${duration(EN, seconds)}`,
   facts: "About this answer",
   chosen: (model, reason) => `${model}: ${reason}`,
-  tokens: (read, written) => `${read === null ? "" : `${read} tokens read, `}${written} tokens written`,
+  tokens: (read, written) =>
+    `${read === null ? "" : `${number(EN, read)} tokens read, `}${number(EN, written)} tokens written`,
   took: (first, whole) =>
-    `${first === null ? "" : `First words after ${duration(first)}, `}complete after ${duration(whole)}`,
-  written: (time) => clock(time),
+    `${first === null ? "" : `First words after ${duration(EN, first)}, `}complete after ${duration(EN, whole)}`,
+  written: (time) => clock(EN, time),
+  moment: (time) => moment(EN, time),
   versions: "Versions of this answer",
   version: (number, total) => `Version ${number} of ${total}`,
   previousVersion: "Previous version",
@@ -117,10 +96,10 @@ export const labels = {
   truncated: "Cut off at the length limit.",
   starting: "Sending",
   queued: (position, seconds) =>
-    `Queued, ${ordinal(position)} in line${seconds === undefined ? "" : `, ${about(seconds)}`}`,
-  loading: (seconds) => `Loading model, ${seconds} s`,
-  waiting: (seconds) => `Reading prompt, ${seconds} s`,
-  generating: (tokensPerSecond) => `${tokensPerSecond.toFixed(tokensPerSecond < 10 ? 1 : 0)} tokens/s`,
+    `Queued, ${ordinal(position)} in line${seconds === undefined ? "" : `, about ${estimate(EN, seconds)}`}`,
+  loading: (seconds) => `Loading model, ${number(EN, seconds)} s`,
+  waiting: (seconds) => `Reading prompt, ${number(EN, seconds)} s`,
+  generating: (tokensPerSecond) => `${rate(EN, tokensPerSecond)} tokens/s`,
   writing: "Writing",
   reconnecting: "Connection lost, trying again…",
   answerStarted: "The answer has started.",
@@ -180,7 +159,7 @@ export const historyLabels = {
   more: "Show more",
   rename: (title) => `Rename ${title}`,
   delete: (title) => `Delete ${title}`,
-  deleteQuestion: (title) => `Delete “\u2068${title}\u2069”?`, // isolated: it may be of another direction
+  deleteQuestion: (title) => `Delete “${isolated(title)}”?`,
   deleteConfirm: "Delete",
   cancel: "Cancel",
 };
@@ -191,4 +170,116 @@ export const launcherLabels = {
   open: "Open chat",
   close: "Close chat",
   unread: "New answer",
+};
+
+/** The page's own texts that are not in its markup. */
+export const page = {
+  documents: {
+    title: "Documents",
+    attached: (/** @type {string} */ title) => `Document: ${title}`,
+    choose: "Choose a document to ask about",
+    delete: (/** @type {string} */ title) => `Delete ${title}`,
+    deleteQuestion: (/** @type {string} */ title) =>
+      `Delete “${isolated(title)}”? Answers keep the passages they cite.`,
+    facts: (/** @type {number} */ bytes, /** @type {Date} */ created) =>
+      `${size(EN, bytes, "bytes")} · ${day(EN, created)}`,
+  },
+  models: {
+    auto: (/** @type {string} */ model) => (model ? `auto (${model})` : "auto"),
+    reason: (/** @type {string} */ reason) => `auto: ${reason}`,
+    last: "answered last in this conversation",
+  },
+  firstUse: [
+    {
+      label: "Write a long story, then open this page in a second tab",
+      message: "Write a long story about a lighthouse keeper who finds a letter from the future.",
+    },
+    {
+      label: "Explain something at length, then reload the page in the middle",
+      message: "Explain at length and step by step what happens when somebody opens a web page.",
+    },
+    {
+      label: "Count to a thousand, then stop it",
+      message: "Count from one to a thousand in words.",
+    },
+  ],
+  noModel: {
+    title: "No model is installed yet",
+    type: "Type this where Ollama runs. It loads a small model, which takes a few minutes:",
+    copy: "Copy the line",
+    copied: "Copied",
+    look: "Look again",
+    looking: "Looking…",
+    still: "There is still none.",
+  },
+  ollama: {
+    standIn: "Answers come from a built-in stand-in, not from a language model.",
+    unavailable:
+      "Ollama cannot be reached: nothing answers at OLLAMA_HOST; start it with `ollama serve`, or correct OLLAMA_HOST.",
+    timeout: "Ollama cannot be reached: it does not answer in time.",
+    invalid: "Ollama cannot be reached: what answers at OLLAMA_HOST is something else.",
+    failing: "Ollama cannot be reached: it answers with an error.",
+  },
+  shortcuts: {
+    newChat: "New chat",
+    search: "Search conversations",
+    write: "Write a message",
+    stop: "Stop the answer",
+    copyLast: "Copy the last answer",
+    help: "These shortcuts",
+    mod: "Ctrl",
+    shift: "Shift",
+    escape: "Escape",
+  },
+  theme: { auto: "Theme: auto", light: "Theme: light", dark: "Theme: dark" },
+  token: {
+    unreachable: "The server could not be reached for the login; enter the token.",
+    wrong: "This token is not good here, or no longer; enter another one.",
+  },
+  list: {
+    pin: (/** @type {string} */ title) => `Pin ${title}`,
+    unpin: (/** @type {string} */ title) => `Unpin ${title}`,
+    tools: (/** @type {string} */ title) => `More for ${title}`,
+    running: "Being answered",
+    new: "New answer",
+    ended: (/** @type {string} */ title) => `New answer in “${isolated(title)}”.`,
+    menu: "All conversations",
+    select: "Select and delete…",
+    export: "Export all",
+    import: "Import…",
+  },
+  dates: {
+    pinned: "Pinned",
+    today: "Today",
+    yesterday: "Yesterday",
+    week: "Previous 7 days",
+    month: "Previous 30 days",
+  },
+  selection: {
+    all: "All",
+    delete: (/** @type {number} */ count) => `Delete ${number(EN, count)}`,
+    cancel: "Cancel",
+    question: (/** @type {number} */ count) => `Delete ${conversations(count)}?`,
+    deleting: (/** @type {number} */ count) => `Deleting ${conversations(count)}…`,
+    deleted: (/** @type {number} */ count) => `${conversations(count)} deleted.`,
+    failed: (/** @type {number} */ count, /** @type {string} */ title, /** @type {string} */ reason) =>
+      count === 1
+        ? `“${isolated(title)}” could not be deleted: ${reason}`
+        : `${conversations(count)} could not be deleted. The first is “${isolated(title)}”: ${reason}`,
+  },
+  transfer: {
+    exporting: "Exporting all conversations…",
+    exported: "All conversations are exported.",
+    importing: (/** @type {string} */ name) => `Importing ${isolated(name)}…`,
+    imported: (/** @type {number} */ count) =>
+      `${conversations(count)} ${plural(EN, count, { one: "was", other: "were" })} imported.`,
+    known: (/** @type {number} */ count) =>
+      `${number(EN, count)} ${plural(EN, count, { one: "was", other: "were" })} here already.`,
+    refused: (/** @type {number} */ count) =>
+      `${number(EN, count)} ${plural(EN, count, { one: "was", other: "were" })} refused:`,
+    refusal: (/** @type {string} */ title, /** @type {string} */ reason) => `“${isolated(title)}”: ${reason}`,
+    nameless: (/** @type {number} */ index) => `No. ${number(EN, index + 1)}`,
+    more: (/** @type {number} */ count) => `and ${number(EN, count)} more`,
+    stopped: (/** @type {string} */ reason) => `The rest of the file was not read: ${reason}`,
+  },
 };
