@@ -242,7 +242,7 @@ async def test_a_refused_message_stays_and_can_be_retried(site: Site) -> None:
     page = await site.open()
     await use_model(page, "nowhere")
     await site.ask(page, "My long text")
-    await expect(page.locator("chat-interface .failure")).to_contain_text("ollama pull nowhere")
+    await expect(page.locator("chat-interface .failure")).to_contain_text("not installed any more")
     await expect(page.locator(QUESTION)).to_have_text("My long text")
     await use_model(page, MODEL)
     await page.get_by_role("button", name="Retry").click()

@@ -21,7 +21,9 @@ NOTICE: Final = "chat-interface .notice"
 FAILURE: Final = "chat-interface .failure"
 GONE: Final = "This conversation was deleted elsewhere. Your next message begins a new one."
 AUTO: Final = "#model option[value=auto]"
-API_WORDS: Final = re.compile(r"`|Id\b|\b(list|read) (the|its)\b|PATCH|POST|DELETE|Authorization|\bsend\b")
+API_WORDS: Final = re.compile(
+    r"`|Id\b|\b(list|read) (the|its)\b|PATCH|POST|DELETE|Authorization|\bsend (it|this|the|no)\b"
+)
 EMBEDDING: Final = "all-minilm:22m"
 IDLE: Final = "() => !document.querySelector('chat-interface').busy"
 DENIED: Final = "".join(
@@ -154,6 +156,7 @@ OWN_WORDS: Final = {
     "origin_not_allowed": "Pages from x may not call this server; to let them, name it in CORS_ORIGINS.",
     "not_for_visitors": "Visitors may use their own conversations and documents, and nothing else; log in.",
     "too_large": "The message is longer than 256 KiB; shorten it.",
+    "unsupported_media_type": "Files of type .mp4 are not read; send PDF, DOCX, Markdown or text.",
     "visitor_limit": "That was much in one minute; wait a moment, and try it again.",
     "upstream_error": "Ollama's own words.",
     "upstream_incomplete": "Ollama's answer stopped before its end; please try again.",

@@ -78,7 +78,7 @@ function kinds({ tagName, attributes, members, events, slots = [], cssParts, css
     ["Slots", slots.map((each) => row(each.name || "(default)", each))],
     ["Parts", cssParts.map((each) => row(`::part(${each.name})`, each))],
     ["Custom properties", cssProperties.map((each) => row(each.name, each))],
-    ["Labels", Object.entries(LABELS[tagName] ?? {}).map(([name, text]) => labelRow(name, text))],
+    ["Labels", Object.entries(LABELS[tagName] ?? {}).flatMap(([name, text]) => labelRows(name, text))],
   ];
   return all
     .filter(([, rows]) => rows.length > 0)
@@ -119,9 +119,15 @@ function signature({ name, parameters = [], return: returned, static: isStatic }
 }
 
 /** @param {string} name @param {unknown} text a text, or what makes one */
-function labelRow(name, text) {
-  return [h("dt", {}, code(name)), h("dd", {}, typeof text === "function" ? example(text) : String(text))];
+function labelRows(name, text) {
+  if (text !== null && typeof text === "object") {
+    return Object.entries(text).map(([key, each]) => labelRow(`${name}["${key}"]`, each));
+  }
+  return [labelRow(name, typeof text === "function" ? example(text) : String(text))];
 }
+
+/** @param {string} name @param {string} text */
+const labelRow = (name, text) => [h("dt", {}, code(name)), h("dd", {}, text)];
 
 /**
  * Return what a function makes of numbers, or else of a time.
