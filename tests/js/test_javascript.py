@@ -118,7 +118,7 @@ async def test_client_against_a_real_server(node: str, servers: dict[str, str]) 
 
 
 async def run_tests(node: str, name: str, env: dict[str, str] | None = None) -> None:
-    report = await run(node, "--test", "--test-timeout=30000", name, cwd=HERE, env=env)
+    report = await run(node, "--test", "--test-timeout=100000", name, cwd=HERE, env=env)
     assert "fail 0" in report
     assert "pass 0" not in report
 

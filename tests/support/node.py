@@ -36,7 +36,7 @@ def node(folder: Path) -> str:
 
 async def run(*command: str | Path, cwd: Path, env: Mapping[str, str] | None = None) -> str:
     """Return what the command prints; if it fails, fail with that."""
-    async with asyncio.timeout(60):
+    async with asyncio.timeout(120):
         process = await asyncio.create_subprocess_exec(
             *command,
             cwd=cwd,
