@@ -18,7 +18,7 @@ from typing import Final
 
 ROOT: Final = Path(__file__).resolve().parent.parent
 STATIC: Final = "chatproxy/static"
-BUNDLED: Final = re.compile(rf"{STATIC}/(chat-[\w-]+\.js|(docs|page)/index\.html)")
+BUNDLED: Final = re.compile(rf"{STATIC}/(chat-[\w-]+\.js|(docs|page)/\w+\.html)")
 HASHED: Final = re.compile(rf"{STATIC}/dist/[\w-]+-[A-Z0-9]{{8}}\.(js|css)(\.br|\.gz)?$")
 BUILD_FILES: Final = {"LICENSE", "README.md", "build_backend.py", "pyproject.toml", "setup.cfg"}
 
