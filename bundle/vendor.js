@@ -19,7 +19,8 @@ for (const name of await readdir("vendor")) {
     write: false,
     plugins: [markedLexer],
   });
-  const packages = await Promise.all(packagesIn(Object.keys(metafile.inputs)).map(describe));
+  const files = Object.keys(metafile.inputs);
+  const packages = await Promise.all(packagesIn(files).map((each) => describe(each, files)));
   const banner = packages.map(({ title, licence }) => `/*! ${title}: ${licence} */\n`).join("");
   await writeFile(join(folder, name), banner + outputFiles[0].text);
   for (const { licence, text } of packages) await writeFile(join(folder, licence), text);
@@ -31,12 +32,23 @@ function packagesIn(files) {
   return [...new Set(names.filter(Boolean))].sort();
 }
 
-/** Return a package's version and licence; one without a licence cannot be bundled. */
-async function describe(name) {
+/**
+ * Return a package's version, and its licence with those that its files have by themselves; one without a licence cannot
+ * be bundled.
+ */
+async function describe(name, files) {
   const path = join("node_modules", name);
   const { version, license } = JSON.parse(await readFile(join(path, "package.json"), "utf8"));
   const file = (await readdir(path)).find((each) => /^licen[cs]e/i.test(each));
   if (!file) throw new Error(`${name} has no licence`);
   const licence = `${name.replace("/", "-")}.LICENSE`;
-  return { title: `${name} ${version}, ${license}`, licence, text: await readFile(join(path, file)) };
+  const own = files.filter((each) => each.startsWith(`${path}/`)).map((each) => readFile(each, "utf8"));
+  const headers = (await Promise.all(own)).flatMap((text) => text.match(/\/\*[^]*?\*\//g) ?? []).filter(isLicence);
+  const text = [await readFile(join(path, file), "utf8"), ...new Set(headers)].join("\n");
+  return { title: `${name} ${version}, ${license}`, licence, text };
+}
+
+/** Return whether a comment names a licence and who gives it. */
+function isLicence(comment) {
+  return /copyright/i.test(comment) && /licen[cs]e/i.test(comment);
 }

@@ -65,7 +65,7 @@ class Details(TypedDict, total=False):
     `field` names the request field that cannot be used. `activeMessageId` is the answer that keeps the
     session busy. `assistantMessageId` and `fullResponse` are a failed answer's id and its text so far.
     `installed` lists installed models. `neededTokens` and `contextLength` are the sizes of a prompt and
-    of the window. `visitors` is true if whoever sends no credentials may ask for a visitor's token.
+    of the window. `visitors` is true if clients without credentials may ask for a visitor's token.
     """
 
     field: str

@@ -129,7 +129,7 @@ def _token(words: Sequence[str], line: int, user_form: Callable[[str], str]) -> 
 
 
 def signing_secret(value: object) -> str:
-    """Return a secret to sign tokens with: one word of 32 bytes or more, which nobody guesses."""
+    """Return a secret to sign tokens with: one word of 32 bytes or more, which cannot be guessed."""
     secret = credential(value)
     if len(secret) < MIN_SECRET or is_easy_to_guess(secret):
         raise ValueError(

@@ -1,6 +1,7 @@
 // From TeX to a tree of MathML nodes, with chemistry (`\ce`).
-import "../temml-global.js";
+import { own } from "../temml-global.js";
 import "temml/contrib/mhchem/mhchem.js";
 
 export const toTree = globalThis.temml.__renderToMathMLTree;
-delete globalThis.temml;
+if (own) globalThis.temml = own.value;
+else delete globalThis.temml;

@@ -268,6 +268,7 @@ class UpstreamCall:
             self._reasoning = Reasoning(
                 self._answer.content,
                 begins_inside=self._model.begins_inside,
+                surely=self._model.surely_inside,
                 alone=not self._has_format,  # text of a given form has no reasoning before it
             )
         reasoning = self._reasoning

@@ -69,8 +69,9 @@ class KnownModel(Struct, frozen=True, kw_only=True):
     known. `window` is the one in force, in tokens, None until known; `expected_window` is the one that Ollama
     named last, or else the one that the model was trained for. `warm` means loaded; `in_memory` means wholly
     in the fastest memory. `has_system` says whether it has a system prompt of its own. One that
-    `begins_inside` writes its thinking into the text, without an opening tag. A token needs the share
-    `active` of its weights. `tags` is its entry in Ollama's list.
+    `begins_inside` writes its thinking into the text, without an opening tag; `surely_inside` if its template
+    says so, and not only its last answer. A token needs the share `active` of its weights. `tags` is its
+    entry in Ollama's list.
     """
 
     name: str
@@ -83,6 +84,7 @@ class KnownModel(Struct, frozen=True, kw_only=True):
     purpose: Purpose = Purpose.GENERAL
     has_system: bool = False
     begins_inside: bool = False
+    surely_inside: bool = False
     active: float = 1.0
     window: int | None = None
     expected_window: int | None = None
@@ -263,6 +265,7 @@ class ModelCatalog:
             purpose=purpose_of(model.name, details),
             has_system=bool(details.system),
             begins_inside=details.begins_inside if learned.begins_inside is None else learned.begins_inside,
+            surely_inside=details.begins_inside,
             active=details.active,
             window=self._context_window or (runner and runner.context_length) or details.window,
             expected_window=learned.window

@@ -203,6 +203,9 @@ _REPLACED: Final = f"""
     SELECT id, {_BYTES} + ifnull((SELECT sum(length(bytes)) FROM image WHERE message = message.id), 0) AS size
     FROM message WHERE session = {_KEY} AND place = :place AND id <> :id LIMIT 1
 """
+_SEND_AGAIN: Final = """
+    UPDATE message SET client_message_id = NULL WHERE id = (SELECT reply_to FROM message WHERE id = :id)
+"""
 _CLOSE_UP: Final = f"UPDATE message SET place = place - 1 WHERE session = {_KEY} AND place > :place"
 _SHORTENED: Final = """
     UPDATE session SET updated_at = :now, message_count = message_count - 1, prompt_counts = NULL
@@ -247,7 +250,8 @@ _FINISH: Final = """
         status = :status, thinking = :thinking, content = :content,
         model = :model, model_reason = :model_reason,
         sources = :sources, warnings = :warnings,
-        finish_reason = :finish_reason, usage = :usage, error = :error, thought = ifnull(:thought, thought),
+        finish_reason = :finish_reason, usage = :usage, error = :error,
+        thought = iif(:swapped, :thought, ifnull(:thought, thought)),
         swapped = max(swapped, :swapped), updated_at = :now
     WHERE id = :id
 """
@@ -753,15 +757,21 @@ async def _delete_some(connection: Connection, session_id: str, message_id: int)
     message["place"] = one_row(rows, missing_here)["place"]
     removed = 0
     while rows := await fetch(connection, _REPLACED, **message):
-        await connection.execute("DELETE FROM message WHERE id = ?", (rows[0]["id"],))
+        await _delete(connection, rows[0]["id"])
         removed += TURN_BYTES + rows[0]["size"]
         if removed > BYTES_PER_UNIT:
             return True
-    await connection.execute("DELETE FROM message WHERE id = :id", message)
-    await connection.execute("UPDATE message SET reply_to = NULL WHERE reply_to = :id", message)
+    await _delete(connection, message_id)
     await connection.execute(_CLOSE_UP, message)
     await connection.execute(_SHORTENED, message | {"now": now()})
     return False
+
+
+async def _delete(connection: Connection, id: int) -> None:
+    """Delete a message. An answer to it replies to nothing then; a question may be sent again with its id."""
+    await connection.execute(_SEND_AGAIN, {"id": id})
+    await connection.execute("DELETE FROM message WHERE id = :id", {"id": id})
+    await connection.execute("UPDATE message SET reply_to = NULL WHERE reply_to = :id", {"id": id})
 
 
 async def _checkpoint(connection: Connection, pieces: Sequence[Piece]) -> None:

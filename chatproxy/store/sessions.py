@@ -239,14 +239,16 @@ class Sessions:
         return [row["id"] for row in await self._database.fetch_slow(_IDS, owner=owner)]
 
     async def update(self, session: Session, changes: Mapping[str, Any]) -> Session:
-        """Set the fields in `changes`, which are among SETTINGS; return the new record. Raises `not_found`.
+        """Set the fields in `changes`, which are among SETTINGS; return the new record.
 
-        The session keeps its place in the list.
+        The session keeps its place in the list. Raises `not_found`, and `visitor_limit`.
         """
         columns = "".join([f"{name} = :{name}, " for name in SETTINGS if name in changes])
         where = f"WHERE id = :id AND NOT deleted RETURNING {COLUMNS}"
         sql = f"UPDATE session SET {columns}updated_at = :now {where}"
-        rows = await self._database.write(sql, **_columns(changes), now=now(), id=session.id)
+        values = _columns(changes) | {"now": now(), "id": session.id}
+        update = partial(_update, sql=sql, values=values, quota=self._quota)
+        rows = await self._database.run(update, size=size_of(*values.values()))
         return _session(one_row(rows, missing(session.id)))
 
     async def delete(self, session: Session) -> None:
@@ -259,6 +261,15 @@ class Sessions:
         """Remove deleted sessions, and everything in them."""
         for row in await self._database.fetch(_REMOVABLE):
             await self._database.steps(partial(_remove_some, key=row["key"]))
+
+
+async def _update(
+    connection: Connection, sql: str, values: Mapping[str, Any], quota: Quota | None
+) -> Sequence[Row]:
+    if quota is not None:
+        for row in await fetch(connection, "SELECT owner FROM session WHERE id = :id", id=values["id"]):
+            await quota.check_bytes(connection, row["owner"], size_of(*values.values()))
+    return await fetch(connection, sql, **values)
 
 
 async def _create(connection: Connection, columns: Mapping[str, Any], quota: Quota | None) -> Sequence[Row]:

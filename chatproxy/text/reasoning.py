@@ -48,7 +48,7 @@ _TAG: Final = re.compile(
 _FIRST: Final = "<[◁"  # the characters that tags begin with, and have nowhere else
 _WATCHED: Final = frozenset([*ALONE, *[opening for opening, closing in TAGS.items() if closing in ALONE]])
 _QUOTES: Final = "\"'`“”„«»「」『』"
-_FENCE: Final = re.compile(r" {0,3}(?:> ?)*(```|~~~)")
+_FENCE: Final = re.compile(r" {0,3}(?:> ?)*(`{3,}|~{3,})(.*)")
 
 
 def _cut_at(tags: Collection[str], text: str) -> int:
@@ -78,14 +78,19 @@ class Written(Protocol):
 class Reasoning:
     """Tells the reasoning apart in one answer that Ollama does not mark."""
 
-    def __init__(self, written: Written, *, begins_inside: bool = False, alone: bool = True) -> None:
+    def __init__(
+        self, written: Written, *, begins_inside: bool = False, surely: bool = False, alone: bool = True
+    ) -> None:
         """Begin an answer. What a part brings has to be added to `written` before the next one.
 
-        Unless `alone`, a closing tag without an opening one is text.
+        One that is only believed to begin inside, and not `surely`, is the answer if it breaks off without a
+        tag: the last answer of a model says little of the next one, and may be that of somebody else. Unless
+        `alone`, a closing tag without an opening one is text.
         """
         self.found_alone: bool | None = None  # a closing tag without an opening one; None: not known
         self._written = written
         self._begins_inside = begins_inside
+        self._surely = surely
         self._alone = alone
         self._step: Callable[[str], str] | None = self._begin
         self._watches = False
@@ -122,12 +127,11 @@ class Reasoning:
         """Return what the end brings: all that was held. `complete` says that the model ended by itself."""
         self._final = True
         part = self.feed("")
+        never_stopped = self._step == self._inside and self._begins_inside and not self._opened
+        if never_stopped and (complete or not self._surely):  # to think, so it did not begin
+            part.swapped = self._thought > len(part.thinking)
+            part.content, part.thinking = part.thinking, ""
         if complete and self._step is not None:
-            if self._step == self._inside and self._begins_inside and not self._opened:
-                part.swapped = self._thought > len(
-                    part.thinking
-                )  # it never stopped to think: it did not begin
-                part.content, part.thinking = part.thinking, ""
             self.found_alone = False
         self._step = None
         self._watches = False
@@ -241,7 +245,11 @@ class Reasoning:
         for each in lines:
             self._read += len(each) + 1
             if fence := _FENCE.match(each):
-                self._fence = fence[1] if not self._fence else self._fence.replace(fence[1], "")
+                mark, rest = fence.groups()
+                if not self._fence:
+                    self._fence = mark
+                elif mark.startswith(self._fence) and not rest.strip():
+                    self._fence = ""
         return bool(self._fence) or line.count("`") % 2 == 1
 
     def _pass_thinking(self, text: str) -> None:

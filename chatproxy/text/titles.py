@@ -18,7 +18,7 @@ _PREFIX: Final = re.compile(
 _LINK: Final = re.compile(r"!?\[([^\[\]]{0,500})\]\([^()\s]{0,2000}\)")
 _TAG: Final = re.compile(r"</?[A-Za-z!][^<>]{0,200}>")
 _MARKS: Final = re.compile(r"\*\*|__|`|(?<!\w)[*_](?=\w)|(?<=[\w.!?])[*_](?!\w)")
-# With whoever is greeted, up to a comma or the like, or one or two words.
+# With the name of who is greeted, up to a comma or the like, or one or two words.
 _GREETING: Final = re.compile(
     r"(?:dear|hello|hi|hey|greetings|good (?:morning|afternoon|evening|day)"
     r"|hallo|guten (?:tag|morgen|abend)|liebe[rs]?|sehr geehrte[rs]?"

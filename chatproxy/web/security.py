@@ -204,15 +204,19 @@ class Gate:
             return users.pop()
         if not self.tokens and self._user_header is not None and not problem:
             return ""  # the proxy in front says who it is
-        welcome: Details = {} if self.visitors is None else {"visitors": True}
         if problem:
-            raise ChatError("unauthorized", f"The token cannot be used: {problem}.", **welcome)
+            raise ChatError("unauthorized", f"The token cannot be used: {problem}.", **self._welcome)
         raise ChatError(
             "unauthorized",
             "The token is missing or wrong; send this server's as `Authorization: Bearer <token>`, as the"
             f" password of Basic, or as `{API_KEY}`.",
-            **welcome,
+            **self._welcome,
         )
+
+    @property
+    def _welcome(self) -> Details:
+        """What a refusal says besides to those who may become visitors."""
+        return {} if self.visitors is None else {"visitors": True}
 
     def _signed_users(self, offered: Sequence[bytes]) -> tuple[set[str], str]:
         """Return whom signed tokens name, and what is wrong with one of them, "" if nothing is."""
@@ -247,6 +251,7 @@ class Gate:
             raise ChatError(
                 "unauthorized",
                 f"The request names no user; have the proxy in front set {header} once: {remedy}.",
+                **self._welcome,
             ) from None
 
 

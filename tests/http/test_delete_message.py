@@ -105,3 +105,26 @@ async def test_a_replaced_message_is_not_in_the_conversation(client: Client, fak
     for message in (*old, 10**6):
         assert (await delete(client, session, message, status=404))["code"] == "not_found"
     assert await shown(client, session) == ["ONE", "ONE!"]
+
+
+async def test_a_question_whose_answer_was_deleted_may_be_sent_again(
+    client: Client, fake: FakeOllama
+) -> None:
+    session = await client.new_session()
+    _, first = await said(client, fake, session, "one", clientMessageId="c-1")
+    await delete(client, session, first)
+    _, second = await said(client, fake, session, "one", clientMessageId="c-1")
+    assert second != first
+    assert await shown(client, session) == ["one", "one", "one!"]
+
+
+async def test_answers_stay_versions_of_each_other_without_their_questions(
+    client: Client, fake: FakeOllama
+) -> None:
+    session = await client.new_session()
+    first = await said(client, fake, session, "one")
+    second = await said(client, fake, session, "ONE", replaces=first[0])
+    await delete(client, session, second[0])
+    for answer_id in (first[1], second[1]):
+        path = f"/api/chat/sessions/{session}/messages/{answer_id}/versions"
+        assert [each["id"] for each in (await client.call("GET", path))["messages"]] == [first[1], second[1]]

@@ -72,7 +72,8 @@ export const takePermit = async (baseUrl, ms, signal) => {
   if (name === undefined) return new Permit(() => {});
   const names = Array.from({ length: STREAMS }, (_, index) => `${name} ${index}`);
   if (isHidden() && ms > 0) await interval(ms, signal).over;
-  const channel = new BroadcastChannel(name);
+  const channel = openChannel(name);
+  if (!channel) return new Permit(() => {});
   let release = await takeFree(names);
   if (!release && !isHidden()) {
     channel.postMessage("wanted");
@@ -83,6 +84,15 @@ export const takePermit = async (baseUrl, ms, signal) => {
   if (release) return new Permit(release, channel);
   channel.close();
   return null;
+};
+
+/** Return null where the page may not use any. @param {string} name */
+const openChannel = (name) => {
+  try {
+    return new BroadcastChannel(name);
+  } catch {
+    return null;
+  }
 };
 
 /**

@@ -63,7 +63,7 @@ export class Visitor {
   /** @returns {Kept | null} */
   #load() {
     try {
-      return JSON.parse(stored(this.#key) ?? unstored.get(this.#key) ?? "null");
+      return JSON.parse(unstored.get(this.#key) ?? stored(this.#key) ?? "null");
     } catch {
       return null;
     }
@@ -74,6 +74,7 @@ export class Visitor {
     const kept = JSON.stringify({ token, renewAt: Date.now() + (expiresIn * 1000) / 2 });
     try {
       storage().setItem(this.#key, kept);
+      unstored.delete(this.#key);
     } catch {
       unstored.set(this.#key, kept);
     }

@@ -560,6 +560,7 @@ export class ChatInterface extends Element {
     this.#unsent = "";
     this.#conversation?.leave();
     const sessionId = this.sessionId || null;
+    if (this.#conversation && this.#conversation.sessionId !== sessionId) this.#parts?.composer.discard();
     const conversation = (this.#conversation = new Conversation(this.client, sessionId));
     this.#listenTo(conversation);
     this.#crossTab.join(this.endpoint || ENDPOINT, sessionId);
@@ -712,6 +713,7 @@ export class ChatInterface extends Element {
 
   /** @param {ConversationMessage} answer */
   #retry(answer) {
+    if (this.disabled) return;
     const focused = this.shadowRoot?.activeElement; // perhaps a button that goes away with the old answer
     this.#parts?.list.scrollToEnd();
     this.#conversation?.retry(answer, this.#sendOptions());
@@ -721,7 +723,7 @@ export class ChatInterface extends Element {
   /** @param {ConversationMessage} userMessage @param {string} text */
   #resend(userMessage, text) {
     const { images = [] } = userMessage;
-    if (this.#refuseLong(text)) return false;
+    if (this.disabled || this.#refuseLong(text)) return false;
     if (!this.#emit("chat-send", { message: text, images }, { cancelable: true })) return false;
     this.#parts?.list.scrollToEnd();
     this.#conversation?.resend(userMessage, text, this.#sendOptions());
@@ -742,9 +744,12 @@ export class ChatInterface extends Element {
 
   /** @param {ConversationMessage} message */
   async #delete(message) {
-    await this.#conversation?.delete(message);
+    const conversation = this.#conversation;
+    const deleted = await conversation?.delete(message);
+    if (conversation !== this.#conversation) return;
+    if (deleted) this.#crossTab.announce();
+    else this.#parts?.list.view(message)?.update(); // in place of the question
     this.focus();
-    this.#crossTab.announce();
   }
 
   /**
@@ -918,6 +923,7 @@ export class ChatInterface extends Element {
 
   /** @param {KeyboardEvent} event */
   #handleKey(event) {
+    if (event.shiftKey || event.ctrlKey || event.altKey || event.metaKey) return; // the page's own
     if (event.key !== "Escape" || event.isComposing || event.keyCode === 229 || !this.busy) return;
     event.preventDefault();
     this.stop();

@@ -83,6 +83,12 @@ export class Composer {
     this.#field.placeholder = placeholder;
   }
 
+  /** Let go of the pictures, which belonged to another conversation. */
+  discard() {
+    for (const { url } of this.#attachments?.pictures ?? []) URL.revokeObjectURL(url);
+    this.#attachments?.clear();
+  }
+
   get text() {
     return this.#field.value;
   }

@@ -57,6 +57,8 @@ export class Conversation extends EventTarget {
   /** @type {number | null | undefined} the session's document; undefined until it is known */
   documentId;
   #watching = new AbortController();
+  /** @type {Promise<boolean> | null} */
+  #readingEarlier = null;
   /** @type {number | null} when the answer in progress began to think, on the page's clock */
   #thinkingSince = null;
 
@@ -83,8 +85,13 @@ export class Conversation extends EventTarget {
     if (streaming) await this.#resume(streaming);
   }
 
-  /** Read a page of earlier messages, and return whether there was one. */
-  async loadEarlier() {
+  /** Read a page of earlier messages, once for all who ask meanwhile, and return whether there was one. */
+  loadEarlier() {
+    this.#readingEarlier ??= this.#readEarlier().finally(() => (this.#readingEarlier = null));
+    return this.#readingEarlier;
+  }
+
+  async #readEarlier() {
     if (!this.sessionId || this.earlierPage === null || this.#watching.signal.aborted) return false;
     let page;
     try {
@@ -93,6 +100,7 @@ export class Conversation extends EventTarget {
       this.#failToRead(error);
       return false;
     }
+    if (this.#watching.signal.aborted) return false;
     this.earlierPage = page.next;
     this.messages = [...page.messages, ...this.messages];
     this.#emit("reset", null);
@@ -105,7 +113,7 @@ export class Conversation extends EventTarget {
    * @param {number} messageId
    */
   async find(messageId) {
-    if (!this.loaded) await this.#read();
+    if (!this.loaded && !this.gone) await this.#read();
     let found;
     do found = this.messages.find(({ id }) => id === messageId);
     while (!found && (await this.loadEarlier()));
@@ -116,6 +124,9 @@ export class Conversation extends EventTarget {
   #read() {
     return new Promise((resolve) => {
       for (const type of ["reset", "error", "gone"]) this.addEventListener(type, resolve, { once: true });
+      const { signal } = this.#watching;
+      if (signal.aborted) resolve(undefined);
+      else signal.addEventListener("abort", resolve, { once: true });
     });
   }
 
@@ -218,20 +229,23 @@ export class Conversation extends EventTarget {
   }
 
   /**
-   * Delete a message for good, with its versions. One that the server does not have only leaves the list.
+   * Delete a message for good, with its versions, and return whether it is deleted. One that the server does not
+   * have only leaves the list.
    *
    * @param {ConversationMessage} message
    */
   async delete(message) {
-    if (this.active) return;
+    if (this.active) return false;
     try {
       if (message.id !== null) await this.client.messages.delete(this.#id, message.id);
     } catch (error) {
       if (/** @type {ChatError} */ (error).code !== "not_found") {
-        return this.#emit("error", { failure: failureFrom(error), message: null });
+        this.#emit("error", { failure: failureFrom(error), message: null });
+        return false;
       }
     }
     this.#remove(this.messages.indexOf(message), 1);
+    return true;
   }
 
   /**

@@ -15,7 +15,11 @@ export class CrossTab {
   join(endpoint, sessionId) {
     this.leave();
     this.#sessionId = sessionId;
-    this.#channel = new BroadcastChannel(`chatproxy ${endpoint}`);
+    try {
+      this.#channel = new BroadcastChannel(`chatproxy ${endpoint}`);
+    } catch {
+      return; // the page may not use any
+    }
     this.#channel.onmessage = ({ data }) => {
       if (sessionId && data?.sessionId === sessionId) this.onchange();
     };

@@ -209,7 +209,11 @@ export class ChatLauncher extends Element {
 
   /** Load the chat, and make one if there is none inside. */
   async #load() {
-    if (!customElements.get("chat-interface")) await import("../chat-interface.js");
+    try {
+      if (!customElements.get("chat-interface")) await import("../chat-interface.js");
+    } catch (error) {
+      return console.error(error, this); // it is tried again when the panel is opened again
+    }
     this.#fill();
   }
 
@@ -280,6 +284,7 @@ export class ChatLauncher extends Element {
    * @param {KeyboardEvent} event
    */
   #handleKey(event) {
+    if (event.shiftKey || event.ctrlKey || event.altKey || event.metaKey) return; // the page's own
     if (event.key !== "Escape" || event.defaultPrevented || event.isComposing || !this.open) return;
     event.preventDefault();
     this.close();

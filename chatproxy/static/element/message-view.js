@@ -116,6 +116,8 @@ export class MessageView {
   /** Show whatever has changed in the message, except text that was appended. */
   update() {
     const { status, warnings } = this.#shown;
+    const root = /** @type {Document | ShadowRoot} */ (this.element.getRootNode());
+    const focused = /** @type {HTMLElement | null | undefined} */ (root.activeElement);
     this.element.dataset.status = status;
     this.#bubble.hidden = this.#message.role === "user" && !this.#message.content; // only images
     this.element.classList.toggle("shortened", warnings.some(isShortened));
@@ -124,6 +126,7 @@ export class MessageView {
     this.#updateContent();
     this.#placeCursor();
     this.#updateFooter();
+    if (focused && this.#footer.contains(focused)) focused.focus({ preventScroll: true }); // it was moved
   }
 
   remove() {

@@ -177,7 +177,7 @@ li.continued { list-style: none; }
 @media (hover: none) { .user .actions { opacity: 1; } }
 .assistant:not(:last-child) :is(.needs-last, .retry) { display: none; } /* it would replace what follows */
 .assistant:not(.user + .assistant) :is(.regenerate, .retry) { display: none; } /* whose question was deleted */
-:host([busy]) .needs-idle, .earlier-version .needs-latest { display: none; }
+:host(:is([busy], [disabled])) .needs-idle, .earlier-version .needs-latest { display: none; }
 .versions { display: inline-flex; align-items: center; font-size: .85rem; font-variant-numeric: tabular-nums; }
 .versions [aria-disabled="true"] { opacity: .4; cursor: default; }
 .time { font-size: .8rem; padding-inline: .4rem; }

@@ -217,7 +217,7 @@ class ChatPage {
     addEventListener("keydown", (event) => {
       if (!(event.ctrlKey || event.metaKey) || event.key !== "p") return;
       event.preventDefault();
-      this.#print();
+      if (!event.repeat) this.#print();
     });
     addEventListener("popstate", () => this.#openAddress());
     addEventListener("focus", () => {

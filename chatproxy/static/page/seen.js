@@ -3,6 +3,8 @@
 // It keeps when each opened session was last used, and for all others a time before which nothing is new. The oldest
 // are dropped, and that time becomes theirs.
 
+import { store, stored } from "../dom/storage.js";
+
 /** @typedef {import("../types.js").SessionItem} SessionItem */
 
 const KEY = "chatproxy seen";
@@ -41,9 +43,9 @@ export class Seen {
 
   /** Return the times, which another tab may have changed. */
   #read() {
-    const stored = localStorage.getItem(KEY);
-    if (stored !== this.#stored) this.#times = parse(stored);
-    this.#stored = stored;
+    const kept = stored("localStorage", KEY);
+    if (kept !== this.#stored) this.#times = parse(kept);
+    this.#stored = kept;
     return this.#times;
   }
 }
@@ -64,5 +66,5 @@ function write(since, opened) {
   const newest = Object.entries(opened).sort(([, one], [, other]) => (one < other ? 1 : -1));
   const dropped = newest[MOST]?.[1] ?? "";
   const kept = { since: dropped > since ? dropped : since, opened: Object.fromEntries(newest.slice(0, MOST)) };
-  localStorage.setItem(KEY, JSON.stringify(kept));
+  store("localStorage", KEY, JSON.stringify(kept));
 }

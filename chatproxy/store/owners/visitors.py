@@ -22,7 +22,9 @@ _SESSIONS: Final = f"SELECT count(*) AS number FROM session WHERE {_ITS}"
 _ITS_MESSAGES: Final = f"message WHERE session IN (SELECT key FROM session WHERE {_ITS})"
 _BYTES: Final = f"""
     SELECT (
-        SELECT total({ROW} + length(CAST(ifnull(system, '') || ifnull(options, '') AS BLOB)))
+        SELECT total({ROW} + length(
+            CAST(ifnull(title, '') || ifnull(system, '') || ifnull(options, '') AS BLOB)
+        ))
         FROM session WHERE {_ITS}
     ) + (
         SELECT total({ROW} + length(CAST(content AS BLOB)) + length(CAST(thinking AS BLOB))

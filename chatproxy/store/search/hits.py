@@ -11,6 +11,7 @@ from chatproxy.store.search.words import searched
 
 BEFORE: Final = 60  # code points of a snippet before what was found
 LENGTH: Final = 240  # of a snippet
+MOST_LOOKS: Final = 1000  # at places where a word of the search may be, but inside of others
 
 _JOINTS: Final = "-_"  # between the words of an identifier
 _LINES: Final = str.maketrans("\n\r\t\v\f\x85\u2028\u2029", " " * 8)
@@ -36,12 +37,13 @@ def _places(words: Sequence[str], text: str) -> Places:
     places: Places = []
     for word in words:
         found = folded.find(word)
-        number = 0
-        while found >= 0 and number < MOST_PLACES:
+        looks = number = 0
+        while found >= 0 and number < MOST_PLACES and looks < MOST_LOOKS:
             begin, end = origins[found], origins[found + len(word) - 1] + 1
             if _begins_word(text, begin):
                 places.append((begin, end))
                 number += 1
+            looks += 1
             found = folded.find(word, found + 1)
     return joined(places)
 

@@ -1,4 +1,4 @@
-"""Visitors: whoever opens a page that may call this server, without a name, and apart from all others."""
+"""Visitors: those who open a page that may call this server, without a name, each apart from all others."""
 
 from typing import Final
 

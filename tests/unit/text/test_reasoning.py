@@ -55,6 +55,8 @@ PLAIN: Final = [
     "```xml\n<think>\n</think>\n```\n",
     "```\na</think>b\n```\n",
     "~~~\n```\n</think>\n~~~",
+    "````\n```\n</think>\n````",
+    "```\n```js\n</think>\n```",
     "> ```\n> </think>\n> ```",
     "An element </thought> or </reason>.",
     "a </thin",
@@ -106,7 +108,11 @@ def test_an_opening_tag_may_be_demanded(text: str, thinking: str, content: str) 
 
 def test_a_model_that_begins_inside_is_believed_until_it_ends_without_having_stopped() -> None:
     assert fed("Hello!", begins_inside=True)[:2] == ("", "Hello!")
-    assert fed("Let me", begins_inside=True, complete=False)[:2] == ("Let me", "")
+    assert fed("Let me", begins_inside=True, surely=True, complete=False)[:2] == ("Let me", "")
+    assert fed("Let me", begins_inside=True, complete=False)[:2] == (
+        "",
+        "Let me",
+    )  # no text of the answer is lost
 
 
 def test_what_an_answer_shows_about_its_model() -> None:

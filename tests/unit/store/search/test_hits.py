@@ -2,7 +2,7 @@
 
 import pytest
 
-from chatproxy.store.search.hits import BEFORE, LENGTH, snippet
+from chatproxy.store.search.hits import BEFORE, LENGTH, MOST_LOOKS, snippet
 from chatproxy.store.search.places import MOST_PLACES
 
 
@@ -38,6 +38,13 @@ def test_a_snippet_is_short_and_on_one_line() -> None:
     assert shown[slice(*found[0])] == "hit"
     assert found[0][0] <= BEFORE
     assert snippet("absent", text) == (text[:LENGTH].replace("\n", " "), [])
+
+
+def test_places_inside_of_words_are_not_looked_at_without_end() -> None:
+    text = "b " + "a" * 262_000 + " a"
+    folds = text.count("a")
+    assert folds > 100 * MOST_LOOKS
+    assert snippet(" ".join("a" * length for length in range(1, 33)), text)[1]  # at once
 
 
 def test_few_places_are_shown_however_many_there_are() -> None:
