@@ -51,7 +51,7 @@ if script == "bundle":
 """
 SOURCE: Final = "chat-client.js"
 MODULES: Final = tuple(path.name for path in (ROOT / STATIC).glob("chat-*.js"))
-PAGES: Final = (*MODULES, "docs/index.html", "page/index.html")
+PAGES: Final = (*MODULES, "docs/element.html", "docs/index.html", "page/index.html")
 BUNDLES: Final = (
     "sources.sha512",
     "chat-page-ABCD2345.js",
