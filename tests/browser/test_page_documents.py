@@ -175,7 +175,7 @@ async def test_a_refused_upload_shows_the_server_s_sentence(site: Site) -> None:
     for file, words in (
         (text("film.mp4", b"\0\0"), "PDF, DOCX, Markdown"),
         (text("long.txt", "word " * 200_000), "larger than 1000 bytes"),
-        (text("empty.txt", " "), "no text"),
+        (text("empty.txt", " "), "has no text"),
     ):
         await upload(page, file)
         await expect(problem).to_contain_text(words)

@@ -116,7 +116,7 @@ export const labels = {
     method_not_allowed: "Der Server hat diese Seite nicht verstanden; laden Sie sie neu, und versuchen Sie es erneut.",
     session_busy: "Die letzte Nachricht wird hier noch beantwortet; warten Sie das ab, oder stoppen Sie es.",
     invalid: "Der Server kann das so nicht verwenden; ändern Sie es, und versuchen Sie es erneut.",
-    "invalid file": "Diese Datei ist beschädigt oder nicht, was ihr Name sagt; speichern Sie sie noch einmal, und hängen Sie diese an.",
+    "invalid file": "Diese Datei hat keinen Text, ist beschädigt oder nicht, was ihr Name sagt; speichern Sie sie noch einmal, und hängen Sie diese an.",
     "invalid images": "Eines der Bilder lässt sich nicht lesen; entfernen Sie es, oder speichern Sie es zuerst als PNG oder JPEG.",
     "invalid model": "Dieses Modell steht nicht zur Wahl; wählen Sie ein anderes.",
     "invalid options": "Die Einstellungen dieses Chats sind nicht verwendbar; berichtigen Sie sie.",

@@ -119,7 +119,7 @@ export const labels = {
     method_not_allowed: "The server did not understand this page; reload it, and try again.",
     session_busy: "The last message here is still being answered; wait for that, or stop it.",
     invalid: "The server cannot use this as it is; change it, and try again.",
-    "invalid file": "This file is damaged, or not what its name says; save it again, and attach that.",
+    "invalid file": "This file has no text, is damaged, or is not what its name says; save it again, and attach that.",
     "invalid images": "One of the pictures cannot be read; remove it, or save it as PNG or JPEG first.",
     "invalid model": "This model cannot be chosen; choose another one.",
     "invalid options": "The settings of this conversation cannot be used; correct them.",

@@ -119,7 +119,7 @@ export const labels = {
     method_not_allowed: "El servidor no entendió esta página; recárguela e inténtelo de nuevo.",
     session_busy: "Aún se está respondiendo al último mensaje; espere a que termine o deténgalo.",
     invalid: "El servidor no puede usar esto tal como está; cámbielo e inténtelo de nuevo.",
-    "invalid file": "Este archivo está dañado o no es lo que dice su nombre; guárdelo de nuevo y adjúntelo.",
+    "invalid file": "Este archivo no tiene texto, está dañado o no es lo que dice su nombre; guárdelo de nuevo y adjúntelo.",
     "invalid images": "Una de las imágenes no se puede leer; quítela o guárdela antes como PNG o JPEG.",
     "invalid model": "No se puede elegir este modelo; elija otro.",
     "invalid options": "Los ajustes de esta conversación no se pueden usar; corríjalos.",

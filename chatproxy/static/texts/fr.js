@@ -119,7 +119,7 @@ export const labels = {
     method_not_allowed: "Le serveur n’a pas compris cette page\u202f; rechargez-la, puis réessayez.",
     session_busy: "Le dernier message est encore en cours de réponse\u202f; attendez la fin, ou arrêtez-la.",
     invalid: "Le serveur ne peut pas utiliser ceci tel quel\u202f; modifiez-le, puis réessayez.",
-    "invalid file": "Ce fichier est endommagé, ou n’est pas ce que dit son nom\u202f; enregistrez-le à nouveau, puis joignez-le.",
+    "invalid file": "Ce fichier n’a pas de texte, est endommagé, ou n’est pas ce que dit son nom\u202f; enregistrez-le à nouveau, puis joignez-le.",
     "invalid images": "Une des images est illisible\u202f; retirez-la, ou enregistrez-la d’abord en PNG ou en JPEG.",
     "invalid model": "Ce modèle ne peut pas être choisi\u202f; choisissez-en un autre.",
     "invalid options": "Les réglages de cette conversation sont inutilisables\u202f; corrigez-les.",

@@ -115,7 +115,7 @@ export const labels = {
     method_not_allowed: "服务器无法理解此页面的请求；请重新加载页面后重试。",
     session_busy: "上一条消息仍在回答中；请等待完成或将其停止。",
     invalid: "服务器无法使用当前内容；请修改后重试。",
-    "invalid file": "此文件已损坏，或与其名称不符；请重新保存后再添加。",
+    "invalid file": "此文件没有文字、已损坏，或与其名称不符；请重新保存后再添加。",
     "invalid images": "有一张图片无法读取；请移除，或先另存为 PNG 或 JPEG。",
     "invalid model": "无法选择此模型；请选择其他模型。",
     "invalid options": "此对话的设置无法使用；请更正。",
