@@ -1,7 +1,6 @@
 // How <chat-interface> looks.
 
 import { styleSheet } from "./base-styles.js";
-
 import { PAPER } from "./media-styles.js";
 
 const CSS = `
@@ -88,7 +87,7 @@ th, td { padding-block: .5rem; padding-inline: 0 .9rem; text-align: start; borde
 .code-property { color: light-dark(#00666f, #7fd4dc); }
 .code-meta { color: light-dark(#6546b8, #c3b0ff); }
 
-/* Formulas. What is not in MathML Core, such as strokes through a term, Temml leaves to these classes. */
+/* Formulas; markdown/math-styles.js has what comes with the first one. */
 .formula { direction: ltr; unicode-bidi: isolate; white-space: pre-wrap; }
 .formula.display { display: block; margin-block: 0 1rem; overflow: auto hidden; text-align: center; outline-offset: -2px; }
 li > .formula.display { margin-block: .3rem; }
@@ -96,22 +95,6 @@ math { font-family: var(--chat-font-math, math); font-size: 1.08em; font-style: 
   text-indent: 0; overflow-wrap: normal; white-space: nowrap; }
 math * { border-color: currentcolor; }
 .formula:not(.display) > math { display: inline-flex; flex-wrap: wrap; align-items: baseline; max-inline-size: 100%; }
-.tml-display > mrow { padding-block: .5ex; }
-.tml-left { text-align: left; text-align: -webkit-left; } .tml-right { text-align: right; text-align: -webkit-right; }
-.tml-jot > mtr > mtd { padding-block: .7ex; } .tml-small mtd { padding-block: .35ex; }
-.tml-tag { padding-inline-start: 2em; }
-menclose, .menclose { display: inline-block; position: relative; }
-.tml-overline { border-block-start: .065em solid; padding-block-start: .1em; }
-.tml-underline { border-block-end: .065em solid; padding-block-end: .1em; }
-.tml-cancel, .tml-xcancel, .tml-cancelto { display: inline-block; position: absolute; inset: 0; background: currentcolor; }
-.upstrike, .tml-cancelto { clip-path: polygon(0 calc(100% - .06em), calc(100% - .06em) 0, 100% .06em, .06em 100%); }
-.downstrike { clip-path: polygon(0 .06em, .06em 0, 100% calc(100% - .06em), calc(100% - .06em) 100%); }
-.sout { clip-path: polygon(0 calc(50% - .03em), 100% calc(50% - .03em), 100% calc(50% + .03em), 0 calc(50% + .03em)); }
-.tml-xcancel { clip-path: polygon(.06em 0, 0 .06em, calc(50% - .06em) 50%, 0 calc(100% - .06em), .06em 100%, 50% calc(50% + .06em),
-  calc(100% - .06em) 100%, 100% calc(100% - .06em), calc(50% + .06em) 50%, 100% .06em, calc(100% - .06em) 0, 50% calc(50% - .06em)); }
-.tml-tilde-2 { transform: scale(2, 1.1); } .tml-tilde-3 { transform: scale(3, 1.1); } .tml-tilde-4 { transform: scale(4, 1.1); }
-.tml-hat-1 { transform: scaleX(1.9); } .tml-hat-2 { transform: scaleX(3.9); } .tml-hat-3 { transform: scaleX(5.8); } .tml-hat-4 { transform: scaleX(7.8); }
-.chr-sml { transform: translateX(.07em); } .chr-med { transform: translateX(.14em); } .chr-lrg { transform: translateX(.21em); }
 
 /* The groups of a long text, and the parts of a block that was cut. Margins do not collapse at the ends of a group. */
 .group { contain-intrinsic-size: auto 80rem; }

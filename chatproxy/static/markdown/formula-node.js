@@ -55,12 +55,15 @@ export function formulaNode(tag, { raw, tex = "", display = false, open }, { con
     if (math) element.replaceChildren(math);
     if (display) watchWidth(element);
   };
-  const setLater = async () => {
+  const late = !setFormula;
+  const settle = async () => {
     if (!element.isConnected) return; // the one before it has stayed
-    await load();
-    enqueue(() => element.isConnected && keepPlace(element, set));
+    if (late) await load();
+    if (!element.isConnected) return;
+    mathml.now?.styleFormulas(element);
+    if (late) enqueue(() => element.isConnected && keepPlace(element, set));
   };
-  if (setFormula) set();
-  else queueMicrotask(setLater); // when the step of rendering is over
+  if (!late) set();
+  queueMicrotask(settle); // when the step of rendering is over
   return element;
 }

@@ -1,6 +1,8 @@
 // From TeX to MathML nodes. Temml reads the TeX and returns a tree; only the elements, attributes and styles named here
 // are created of it, so that no formula can load, link or cover anything.
 
+export { styleFormulas } from "./math-styles.js";
+
 const MATHML = "http://www.w3.org/1998/Math/MathML";
 const LONGEST = 50; // em; no formula needs a longer space
 const MAX_NODES = 20_000;
