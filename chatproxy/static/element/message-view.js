@@ -2,9 +2,9 @@
 
 import { copyText } from "../dom/clipboard.js";
 import { h, icon, iconButton } from "../dom/dom.js";
-import { Later } from "../dom/later.js";
 import { Facts } from "./facts.js";
 import { sentenceFor } from "./problems.js";
+import { confirmDelete, edit } from "./message-forms.js";
 import { Sources } from "./sources.js";
 import { StoredImages } from "./stored-images.js";
 import { StickToBottom } from "./stick-to-bottom.js";
@@ -12,8 +12,6 @@ import { StreamingMarkdown } from "../markdown/streaming-markdown.js";
 import { StreamingPlain } from "../markdown/streaming-plain.js";
 import { typedLexer } from "../markdown/typed-lexer.js";
 import { VersionSwitch } from "./version-switch.js";
-
-const forms = new Later(() => import("./message-forms.js"));
 
 const COPIED = 1500; // ms for which a button says so
 
@@ -348,9 +346,8 @@ export class MessageView {
    *
    * @param {HTMLElement} actions
    */
-  async #confirmDelete(actions) {
-    const module = await forms.load();
-    module?.confirmDelete(actions, this.#context.labels, () => this.#context.ondelete(this.#message));
+  #confirmDelete(actions) {
+    confirmDelete(actions, this.#context.labels, () => this.#context.ondelete(this.#message));
   }
 
   /** @param {string} text @param {HTMLElement} button */
@@ -373,9 +370,8 @@ export class MessageView {
   }
 
   /** Replace the text by a field until it is sent again or editing is cancelled. */
-  async #edit() {
-    const module = await forms.load();
-    module?.edit(this.#message, this.#bubble, this.#footer, this.#context);
+  #edit() {
+    edit(this.#message, this.#bubble, this.#footer, this.#context);
   }
 }
 
