@@ -1,5 +1,7 @@
 // A visitor's token: asked for when the server wants a token and has visitors, kept, and renewed in time.
 
+import { store, stored } from "./storage.js";
+
 /**
  * @typedef {import("../types.js").VisitorToken} VisitorToken
  * @typedef {{token: string, renewAt: number}} Kept renewAt in ms, by this machine's clock
@@ -7,8 +9,6 @@
  */
 
 const KEY = "chatproxy visitor";
-/** @type {Map<string, string>} what is kept where nothing can be stored, for as long as the page is open */
-const unstored = new Map();
 
 /** The visitor that a browser is for one server: in all its tabs, and after a restart. */
 export class Visitor {
@@ -63,7 +63,7 @@ export class Visitor {
   /** @returns {Kept | null} */
   #load() {
     try {
-      return JSON.parse(unstored.get(this.#key) ?? stored(this.#key) ?? "null");
+      return JSON.parse(stored("localStorage", this.#key) ?? "null");
     } catch {
       return null;
     }
@@ -71,28 +71,8 @@ export class Visitor {
 
   /** @param {VisitorToken} given */
   #keep({ token, expiresIn }) {
-    const kept = JSON.stringify({ token, renewAt: Date.now() + (expiresIn * 1000) / 2 });
-    try {
-      storage().setItem(this.#key, kept);
-      unstored.delete(this.#key);
-    } catch {
-      unstored.set(this.#key, kept);
-    }
+    const renewAt = Date.now() + (expiresIn * 1000) / 2;
+    store("localStorage", this.#key, JSON.stringify({ token, renewAt }));
     return token;
   }
 }
-
-/** @param {string} key */
-const stored = (key) => {
-  try {
-    return storage().getItem(key);
-  } catch {
-    return null;
-  }
-};
-
-/** Return the browser's storage. It throws where there is none, or where the page may not use it. */
-const storage = () => {
-  if (typeof document === "undefined") throw new Error("only browsers have one"); // Node warns of its own
-  return localStorage;
-};

@@ -3,7 +3,7 @@
 // It keeps when each opened session was last used, and for all others a time before which nothing is new. The oldest
 // are dropped, and that time becomes theirs.
 
-import { store, stored } from "../dom/storage.js";
+import { store, stored } from "../client/storage.js";
 
 /** @typedef {import("../types.js").SessionItem} SessionItem */
 

@@ -1,7 +1,7 @@
 // Light, dark, or as the system: one button that switches between the three. The choice is kept.
 
 import { icon } from "../dom/dom.js";
-import { store, stored } from "../dom/storage.js";
+import { store, stored } from "../client/storage.js";
 
 const THEMES = /** @type {const} */ (["auto", "light", "dark"]);
 const KEY = "chatproxy theme";

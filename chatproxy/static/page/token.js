@@ -3,7 +3,7 @@
 // The code is good for one login, so the address opens nothing when it is found in a history or a log.
 
 import { ask } from "../dom/dialogs.js";
-import { store, stored } from "../dom/storage.js";
+import { store, stored } from "../client/storage.js";
 
 const KEY = "chatproxy token";
 
