@@ -3,7 +3,7 @@
 import { arrange, h, iconButton } from "./dom.js";
 
 const PAGE = 50;
-const LONGEST_PAGE = 500; // that the server returns
+export const LONGEST_PAGE = 500; // that the server returns
 const STEPS = /** @type {Record<string, number>} */ ({ ArrowDown: 1, ArrowUp: -1 });
 
 /**

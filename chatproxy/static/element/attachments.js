@@ -1,6 +1,7 @@
 // What goes with the next message, above the field: pictures, and documents while they are uploaded.
 
 import { h, icon, iconButton } from "../dom/dom.js";
+import { isolated } from "../texts/format.js";
 import { isPicture } from "./files.js";
 import { readPicture } from "./pictures.js";
 import { sentenceFor } from "./problems.js";
@@ -193,10 +194,3 @@ export class Attachments {
 }
 
 const nothing = () => {};
-
-/**
- * Return a name that keeps its direction inside a sentence.
- *
- * @param {string} name
- */
-const isolated = (name) => `\u2068${name}\u2069`;

@@ -1,7 +1,7 @@
 // <chat-history>: the sessions of a <chat-interface>, to open, rename and delete. It reads them with that
 // element's client, and follows what that element shows.
 
-import { ask } from "../dom/dialogs.js";
+import { confirm } from "../dom/dialogs.js";
 import { h, icon } from "../dom/dom.js";
 import { SessionList } from "../dom/session-list.js";
 import { define, Element, reflect, upgradeProperties } from "./custom-element.js";
@@ -121,14 +121,13 @@ export class ChatHistory extends Element {
     const empty = h("p", { class: "none", hidden: true });
     const more = h("button", { type: "button", class: "more", hidden: true }, labels.more);
     const problem = h("p", { class: "problem", role: "alert", hidden: true });
-    const question = h("p", { id: "question" });
     const dialog = h(
       "dialog",
       { "aria-labelledby": "question" },
       h(
         "form",
         { method: "dialog" },
-        question,
+        h("p", { id: "question" }),
         h(
           "div",
           { class: "buttons" },
@@ -157,8 +156,8 @@ export class ChatHistory extends Element {
           onopen: ({ id }) => this.#open(id),
           onrename: () => {},
           ondelete: async (session) => {
-            question.textContent = labels.deleteQuestion(session.title || labels.untitled);
-            if ((await ask(dialog)) === "delete") await this.#delete(session, show);
+            const question = labels.deleteQuestion(session.title || labels.untitled);
+            if (await confirm(dialog, question)) await this.#delete(session, show);
           },
           onproblem: (error) => show(this.#sentenceFor(error)),
           onrecover: () => show(""),

@@ -214,8 +214,8 @@ export class ConversationList {
   }
 }
 
-/** @param {SessionItem} session */
-const titleOf = (session) => session.title || texts.historyLabels.untitled;
+/** @param {SessionItem | null} session */
+export const titleOf = (session) => session?.title || texts.historyLabels.untitled;
 
 /** @param {ListedSession} session @returns {number | null} the message that a search has found */
 const messageOf = ({ hit }) => hit?.messageId ?? null;

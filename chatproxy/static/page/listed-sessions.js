@@ -1,11 +1,11 @@
 // The sessions as the page lists them: those that are pinned come first, and each has what a search has found in it.
 
+import { LONGEST_PAGE } from "../dom/session-list.js";
+
 /**
  * @typedef {import("../types.js").ChatClient} ChatClient
  * @typedef {import("../types.js").SessionItem & {hit?: import("../types.js").Hit}} ListedSession
  */
-
-const LONGEST_PAGE = 500; // that the server returns
 
 /**
  * Return the client's `sessions.list` with this order. Without `q`, the first page has all that are pinned besides;

@@ -9,7 +9,7 @@ import { byId, icon } from "../dom/dom.js";
 import { acceptDroppedFiles } from "../dom/file-drop.js";
 import { filesDropped } from "../element/files.js";
 import { AttachedDocument } from "./attached-document.js";
-import { ConversationList } from "./conversation-list.js";
+import { ConversationList, titleOf } from "./conversation-list.js";
 import { DocumentList } from "./document-list.js";
 import { ExportMenu, saveFile } from "./export-menu.js";
 import { offerFirstUse } from "./first-use.js";
@@ -478,9 +478,6 @@ class ChatPage {
 
 /** @param {readonly {role: string, model?: string | null | undefined}[]} messages */
 const lastModel = (messages) => messages.findLast(({ role, model }) => role === "assistant" && model)?.model ?? null;
-
-/** @param {SessionItem | null} session */
-const titleOf = (session) => session?.title || texts.historyLabels.untitled;
 
 /** @param {string} id @param {number | null} messageId */
 const addressOf = (id, messageId) => `?session=${id}${messageId === null ? "" : `#message-${messageId}`}`;

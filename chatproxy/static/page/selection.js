@@ -1,6 +1,6 @@
 // Selecting sessions of the list, to delete them together: a box in each item, and a bar above the list.
 
-import { ask } from "../dom/dialogs.js";
+import { confirm } from "../dom/dialogs.js";
 import { h } from "../dom/dom.js";
 import { texts } from "./texts.js";
 
@@ -159,9 +159,7 @@ export class Selection {
 
   async #delete() {
     const sessions = this.#shown.filter(({ id }) => this.#selected.has(id));
-    const { confirm } = this.#elements;
-    confirm.querySelector("p")?.replaceChildren(TEXTS.question(sessions.length));
-    if ((await ask(confirm)) !== "delete") return;
+    if (!(await confirm(this.#elements.confirm, TEXTS.question(sessions.length)))) return;
     this.#handlers.onnotice(TEXTS.deleting(sessions.length));
     const { deleted, failures } = await this.#deleteAll(sessions);
     this.stop();
