@@ -4,31 +4,23 @@
 # ruff: noqa: E501
 
 import asyncio
-from collections.abc import AsyncIterator
 from typing import Any
 
 import pytest
-import pytest_asyncio
-from browser import ANSWER, Site, browser, browser_test, need_marked, serious, standing
+from browser import ANSWER, Site, browser, browser_test, need_marked, serious
 from fake_ollama import Gate, Script, answer, token
 
 pytest.importorskip("playwright")
-from playwright.async_api import Browser, Page, Route, expect
+import markdown_page
+from markdown_page import page, site
+from playwright.async_api import Page, Route, expect
 
-__all__ = ["browser"]  # the fixture
+__all__ = ["browser", "page", "site"]  # the fixtures
 pytestmark = [pytest.mark.browser, browser_test]
 
-MODULES = """
-const { StreamingMarkdown } = await import("./static/markdown/streaming-markdown.js");
-const { loadLexer } = await import("./static/markdown/lexer.js");
+SCRIPT = """
 const { tokens } = await import("./static/markdown/code-view.js");
-const { more } = await import("./static/markdown/needs.js");
-const { labels } = await import("./static/texts/en.js");
-await more.load();
 await (await tokens.load()).loadMode("js");
-const newLexer = await loadLexer();
-const due = (window.due ??= []); // frames are rendered when the test says so
-window.requestAnimationFrame = (draw) => due.push(draw);
 let frames = 0;
 const frame = async () => { for (const draw of due.splice(0)) draw((frames += 1)); await null; };
 const rest = async () => { while (due.length) await frame(); };
@@ -41,21 +33,8 @@ const kinds = (box) => [...box.querySelectorAll("pre [class^=code-]")].map((span
 """
 
 
-@pytest_asyncio.fixture(scope="module", loop_scope="session")
-async def site(browser: Browser, tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Site]:
-    async with standing(browser, tmp_path_factory.mktemp("code")) as site:
-        yield site
-
-
-@pytest_asyncio.fixture(scope="module", loop_scope="session")
-async def page(site: Site) -> Page:
-    """One page for all tests: each renders into an element of its own."""
-    need_marked()
-    return await site.open()
-
-
 async def run(page: Page, body: str, argument: Any = None) -> Any:
-    return await page.evaluate(f"async (given) => {{ {MODULES} {body} }}", argument)
+    return await markdown_page.run(page, SCRIPT + body, argument)
 
 
 LANGUAGES = {

@@ -4,29 +4,21 @@
 # ruff: noqa: E501, RUF001
 
 import asyncio
-from collections.abc import AsyncIterator
 from typing import Any
 
 import pytest
-import pytest_asyncio
-from browser import ANSWER, Site, browser, browser_test, need_marked, serious, standing
+from browser import ANSWER, Site, browser, browser_test, need_marked, serious
 from fake_ollama import Gate, Script, answer, token
 
 pytest.importorskip("playwright")
-from playwright.async_api import Browser, Page, Route, expect
+import markdown_page
+from markdown_page import page, site
+from playwright.async_api import Page, Route, expect
 
-__all__ = ["browser"]  # the fixture
+__all__ = ["browser", "page", "site"]  # the fixtures
 pytestmark = [pytest.mark.browser, browser_test]
 
-MODULES = """
-const { StreamingMarkdown } = await import("./static/markdown/streaming-markdown.js");
-const { loadLexer } = await import("./static/markdown/lexer.js");
-const { labels } = await import("./static/texts/en.js");
-const { more } = await import("./static/markdown/needs.js");
-await more.load();
-const newLexer = await loadLexer();
-const due = (window.due ??= []); // frames are rendered when the test says so
-window.requestAnimationFrame = (draw) => due.push(draw);
+SCRIPT = """
 let frames = 0;
 const frame = () => { for (const draw of due.splice(0)) draw((frames += 1)); };
 const rest = () => { while (due.length) frame(); };
@@ -51,21 +43,8 @@ const loaded = async () => {
 """
 
 
-@pytest_asyncio.fixture(scope="module", loop_scope="session")
-async def site(browser: Browser, tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Site]:
-    async with standing(browser, tmp_path_factory.mktemp("formulas")) as site:
-        yield site
-
-
-@pytest_asyncio.fixture(scope="module", loop_scope="session")
-async def page(site: Site) -> Page:
-    """One page for all tests: each renders into an element of its own."""
-    need_marked()
-    return await site.open()
-
-
 async def run(page: Page, body: str, argument: Any = None) -> Any:
-    return await page.evaluate(f"async (given) => {{ {MODULES} {body} }}", argument)
+    return await markdown_page.run(page, SCRIPT + body, argument)
 
 
 FORMULAS = {
@@ -488,3 +467,22 @@ async def test_a_long_formula_scrolls_and_is_accessible(site: Site) -> None:
         )
         assert wide == [0, True]
         assert await serious(page) == []
+
+
+async def test_what_temml_leaves_to_classes_is_styled_in_every_element(site: Site) -> None:
+    """The style sheet comes with the library; the second element has formulas when that is there already."""
+    page = await site.embed('<chat-interface id="one"></chat-interface>')
+    site.fake.script = Script(answer(r"So \(\cancel{x}\) is gone."))
+    await site.ask(page, "One")
+    stroke = ".tml-cancel"
+    await expect(page.locator(f"#one {stroke}")).to_have_css("position", "absolute")
+    await page.evaluate(
+        """() => {
+          const two = document.createElement("chat-interface");
+          two.id = "two";
+          two.sessionId = document.querySelector("#one").sessionId;
+          document.querySelector("main").append(two);
+        }"""
+    )
+    await expect(page.locator(f"#two {stroke}")).to_have_css("position", "absolute")
+    await page.close()

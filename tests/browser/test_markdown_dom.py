@@ -4,29 +4,21 @@
 # ruff: noqa: E501, RUF001
 
 import re
-from collections.abc import AsyncIterator
 from typing import Any
 
 import pytest
-import pytest_asyncio
-from browser import Site, browser, browser_test, need_marked, standing
+from browser import Site, browser, browser_test
 
 pytest.importorskip("playwright")
-from playwright.async_api import Browser, Page
+import markdown_page
+from markdown_page import page, site
+from playwright.async_api import Page
 
-__all__ = ["browser"]  # the fixture
+__all__ = ["browser", "page", "site"]  # the fixtures
 pytestmark = [pytest.mark.browser, browser_test]
 
-MODULES = """
-const { StreamingMarkdown } = await import("./static/markdown/streaming-markdown.js");
-const { loadLexer } = await import("./static/markdown/lexer.js");
+SCRIPT = """
 const { safeUrl } = await import("./static/markdown/markdown.js");
-const { labels } = await import("./static/texts/en.js");
-const { more } = await import("./static/markdown/needs.js");
-await more.load();
-const newLexer = await loadLexer();
-const due = (window.due ??= []); // frames are rendered when the test says so
-window.requestAnimationFrame = (draw) => due.push(draw);
 const frame = () => { for (const draw of due.splice(0)) draw(window.frames_drawn = (window.frames_drawn ?? 0) + 1); };
 const rest = () => { while (due.length) frame(); };
 const contents = (box) => {
@@ -45,21 +37,8 @@ SHOW = (
 )
 
 
-@pytest_asyncio.fixture(scope="module", loop_scope="session")
-async def site(browser: Browser, tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Site]:
-    async with standing(browser, tmp_path_factory.mktemp("markdown")) as site:
-        yield site
-
-
-@pytest_asyncio.fixture(scope="module", loop_scope="session")
-async def page(site: Site) -> Page:
-    """One page for all tests: each renders into an element of its own."""
-    need_marked()
-    return await site.open()
-
-
 async def run(page: Page, body: str, argument: Any = None) -> Any:
-    return await page.evaluate(f"async (given) => {{ {MODULES} {body} }}", argument)
+    return await markdown_page.run(page, SCRIPT + body, argument)
 
 
 async def html(page: Page, text: str) -> str:
