@@ -3,8 +3,12 @@
 import re
 from bisect import bisect_right
 from collections.abc import Iterator, Sequence
+from itertools import accumulate
 from typing import Final, NamedTuple
 
+from chatproxy.documents.parts import Part
+
+SEPARATOR: Final = "\n\n"  # of parts
 MAX_CHUNK: Final = 1000  # characters
 MAX_HEADING: Final = 100  # characters of one that is shown
 MIN_CHUNK: Final = 500  # characters before a boundary may end a chunk
@@ -42,18 +46,20 @@ class Chunk(NamedTuple):
     heading: str | None = None
 
 
-def split_text(text: str, pages: Sequence[int] = ()) -> Iterator[Chunk]:
-    """Yield the chunks of a text in order, stripped and never empty; `pages` are where its pages begin.
+def split(parts: Sequence[Part]) -> Iterator[Chunk]:
+    """Yield the chunks of a document in order, stripped and never empty.
 
     Each chunk but the last starts more than MIN_CHUNK - OVERLAP characters after the one before, which bounds
     their number. One that begins above the first heading gets that, if it is in the chunk.
     """
+    text = SEPARATOR.join([part.text for part in parts])
+    starts = [0, *accumulate(len(part.text) + len(SEPARATOR) for part in parts)]
     headings = _headings(text)
     heading, following = None, next(headings, None)
     for start, end in _spans(text):
         while following and (following[0] <= start or (heading is None and following[0] < end)):
             heading, following = following[1], next(headings, None)
-        yield Chunk(text[start:end], bisect_right(pages, start) or None, heading)
+        yield Chunk(text[start:end], parts[bisect_right(starts, start) - 1].page, heading)
 
 
 def _headings(text: str) -> Iterator[tuple[int, str]]:

@@ -21,7 +21,7 @@ from msgspec import Struct
 
 from chatproxy import clock
 from chatproxy.background import background, interruptible
-from chatproxy.documents.chunks import Chunk, split_text
+from chatproxy.documents.chunks import Chunk, split
 from chatproxy.documents.extract import extract
 from chatproxy.errors import ChatError, Details, shutting_down
 from chatproxy.fair import FairSlots
@@ -74,7 +74,7 @@ class DocumentReader:
     ) -> AsyncIterator[AsyncIterator[list[Chunk]]]:
         """Give the block the chunks of a file, in batches.
 
-        `promised` is what `extract.media_type` returned for the file's name. Raises `overloaded` if too many
+        `promised` is what `names.media_type` returned for the file's name. Raises `overloaded` if too many
         files are waiting, and `shutting_down` if the reader is or gets closed. The iterator raises that, too,
         and what `extract.extract` raises.
         """
@@ -175,7 +175,7 @@ def main() -> None:
     _limit_resources()
     try:
         extracted = extract(sys.stdin.buffer, sys.argv[1])
-        chunks = split_text(extracted.text, extracted.pages)
+        chunks = split(extracted.parts)
         while batch := list(islice(chunks, BATCH)):
             _write(batch)
     except ChatError as error:

@@ -16,7 +16,7 @@ import pytest
 from chat_client import Client
 
 from chatproxy.documents.chunks import Chunk
-from chatproxy.documents.extract import media_type
+from chatproxy.documents.names import media_type
 from chatproxy.documents.worker import DocumentReader
 from chatproxy.prompt.passages import passages_for
 from chatproxy.store.records import Document, NewDocument

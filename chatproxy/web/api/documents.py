@@ -17,7 +17,7 @@ from aiohttp.http_exceptions import HttpProcessingError
 from aiohttp.multipart import BodyPartReader, content_disposition_filename, parse_content_disposition
 from msgspec import Meta, Struct
 
-from chatproxy.documents.extract import media_type
+from chatproxy.documents.names import media_type
 from chatproxy.documents.worker import DocumentReader, overloaded
 from chatproxy.errors import ChatError
 from chatproxy.fair import has_room

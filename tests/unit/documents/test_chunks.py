@@ -2,11 +2,16 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from chatproxy.documents.chunks import MAX_CHUNK, MIN_CHUNK, OVERLAP, split_text
+from chatproxy.documents.chunks import MAX_CHUNK, MIN_CHUNK, OVERLAP, Chunk, split
+from chatproxy.documents.parts import Part
+
+
+def chunks(text: str) -> list[Chunk]:
+    return list(split([Part(text)]))
 
 
 def texts(text: str) -> list[str]:
-    return [chunk.text for chunk in split_text(text)]
+    return [chunk.text for chunk in chunks(text)]
 
 
 def words(count: int, ending: str = " ") -> str:
@@ -75,22 +80,22 @@ def test_at_headings_rather_than_paragraphs(heading: str) -> None:
     ],
 )
 def test_headings(line: str, shown: str | None) -> None:
-    (chunk,) = split_text(f"{line}\n\nIt is due.")
+    (chunk,) = chunks(f"{line}\n\nIt is due.")
     assert chunk.heading == shown
 
 
 def test_a_chunk_is_below_the_heading_where_it_begins() -> None:
     text = f"Preface.\n\n# One\n\n{words(200)}\n\n## Two\n{words(180)}\n\n# Three\n\nEnd."
-    found = [(chunk.heading, chunk.text[:8]) for chunk in split_text(text)]
+    found = [(chunk.heading, chunk.text[:8]) for chunk in chunks(text)]
     assert [heading for heading, _ in found] == ["One", "One", "Two", "Two"]
     assert [begin for _, begin in found][::2] == ["Preface.", "## Two\nw"]
 
 
 def test_a_chunk_is_on_the_page_where_it_begins() -> None:
-    text = words(300)
-    chunks = list(split_text(text, [0, 900, 901, 2000]))
-    assert [chunk.page for chunk in chunks] == [1, 3, 3]
-    assert {chunk.page for chunk in split_text(text)} == {None}
+    pages = [Part(f"# Page\n\n{words(100)}", page) for page in (1, 3, 4)]
+    assert [chunk.page for chunk in split(pages)] == [1, 3, 4]
+    assert [chunk.page for chunk in split([Part("short", 2), *pages])] == [2, 3, 4]
+    assert [chunk.page for chunk in chunks("short")] == [None]
 
 
 @settings(deadline=None)

@@ -13,7 +13,8 @@ from itertools import islice
 from pathlib import Path
 from typing import Final
 
-from chatproxy.documents.chunks import Chunk, split_text
+from chatproxy.documents.chunks import Chunk, split
+from chatproxy.documents.parts import Part
 from chatproxy.store.records import NewDocument
 from chatproxy.store.store import Store
 from chatproxy.store.writer import Connection
@@ -98,7 +99,7 @@ async def _fill(store: Store, scale: float) -> None:
 
 
 async def _batches(text: str) -> AsyncIterator[Sequence[Chunk]]:
-    chunks = split_text(text)
+    chunks = split([Part(text)])
     while batch := list(islice(chunks, 200)):
         yield batch
 
