@@ -27,7 +27,7 @@ def decoded(file: BinaryIO) -> str:
     data = file.read()
     if data.startswith((b"%PDF-", b"PK\x03\x04", b"{\\rtf")):
         raise wrong_type("text")
-    text = decode(data)
-    if text is None:
+    found = decode(data)
+    if found is None:
         raise wrong_type("text")
-    return text
+    return found.text
