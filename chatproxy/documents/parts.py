@@ -1,13 +1,15 @@
 """What a reader makes of a file, and the errors for files that it cannot read."""
 
 from collections.abc import Iterable, Sequence
-from typing import NamedTuple
+from typing import Final, NamedTuple
 
 from msgspec import Struct
 
 from chatproxy.errors import ChatError
 
 FORMATS = "PDF, DOCX, Markdown, HTML, CSV, JSON, plain text and source code"  # for error messages
+PARTIAL: Final = "partial"  # the code of a remark: some of the document could not be read
+MOST_RANGES: Final = 20  # of pages that a remark names
 
 
 class Part(NamedTuple):
@@ -27,6 +29,30 @@ class Remark(NamedTuple):
 
     code: str
     message: str
+
+
+def without_text(numbers: Sequence[int], name: str = "page") -> Remark:
+    """Return the remark for pages, slides or what else `name` says that hold pictures and no text."""
+    subject, verb = (name, "holds") if len(numbers) == 1 else (f"{name}s", "hold")
+    return Remark(
+        PARTIAL,
+        f"{subject.capitalize()} {_listed(numbers)} {verb} pictures only, which are not read;"
+        " a scan has to go through text recognition first.",
+    )
+
+
+def _listed(numbers: Sequence[int]) -> str:
+    """Return ascending numbers as in "2, 5-7 and 9", and how many there are beyond MOST_RANGES."""
+    ranges: list[list[int]] = []
+    for number in numbers:
+        if ranges and number == ranges[-1][-1] + 1:
+            ranges[-1] = [ranges[-1][0], number]
+        else:
+            ranges.append([number])
+    shown = ["-".join(map(str, each)) for each in ranges[:MOST_RANGES]]
+    if left_out := sum(each[-1] - each[0] + 1 for each in ranges[MOST_RANGES:]):
+        shown.append(f"{left_out} more")
+    return f"{', '.join(shown[:-1])} and {shown[-1]}" if len(shown) > 1 else shown[0]
 
 
 class Reading(Struct, frozen=True):

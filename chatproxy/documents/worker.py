@@ -2,7 +2,8 @@
 
 A thread cannot be killed, and an endless loop in a parser, or a decompression bomb, would take the whole
 server with it. The process is limited in time, memory and output, and its priority is low. It writes
-the chunks in batches, a line of JSON each, so that no document is in the server's memory as a whole.
+what could not be read, and then the chunks in batches, a line of JSON each, so that no document is in the
+server's memory as a whole.
 """
 
 import asyncio
@@ -11,7 +12,7 @@ import os
 import resource
 import sys
 from asyncio.subprocess import DEVNULL, PIPE, Process
-from collections.abc import AsyncGenerator, AsyncIterator
+from collections.abc import AsyncGenerator, AsyncIterator, Sequence
 from contextlib import aclosing, asynccontextmanager, suppress
 from itertools import islice
 from typing import BinaryIO, Final
@@ -23,6 +24,7 @@ from chatproxy import clock
 from chatproxy.background import background, interruptible
 from chatproxy.documents.chunks import Chunk, split
 from chatproxy.documents.extract import extract
+from chatproxy.documents.parts import Remark
 from chatproxy.errors import ChatError, Details, shutting_down
 from chatproxy.fair import FairSlots
 
@@ -39,7 +41,13 @@ BATCH: Final = 200  # chunks
 MAX_LINE: Final = 2 * 1024 * 1024  # bytes; more than the JSON of a batch can have
 
 
-class Refusal(Struct, frozen=True):
+class Remarks(Struct, frozen=True, tag=True):
+    """What could not be read of a file, on its way out of the process."""
+
+    remarks: Sequence[Remark]
+
+
+class Refusal(Struct, frozen=True, tag=True):
     """A ChatError on its way out of the process."""
 
     code: str
@@ -52,6 +60,13 @@ LIMIT_EXCEEDED: Final = Refusal(
     "The file takes too long or too much memory to read; save it again, or as plain text.",
     {"field": "file"},
 )
+
+
+class ReadFile(Struct, frozen=True):
+    """A file that is being read: its chunks, in batches, and `remarks`, which are whole when these end."""
+
+    chunks: AsyncIterator[list[Chunk]]
+    remarks: list[Remark]
 
 
 class DocumentReader:
@@ -69,21 +84,20 @@ class DocumentReader:
         self._closed = False
 
     @asynccontextmanager
-    async def reading(
-        self, user: str, file: BinaryIO, promised: str
-    ) -> AsyncIterator[AsyncIterator[list[Chunk]]]:
-        """Give the block the chunks of a file, in batches.
+    async def reading(self, user: str, file: BinaryIO, promised: str) -> AsyncIterator[ReadFile]:
+        """Give the block the chunks of a file, in batches, and what could not be read of it.
 
         `promised` is what `names.media_type` returned for the file's name. Raises `overloaded` if too many
-        files are waiting, and `shutting_down` if the reader is or gets closed. The iterator raises that, too,
-        and what `extract.extract` raises.
+        files are waiting, and `shutting_down` if the reader is or gets closed. `chunks` raises that, too, and
+        what `extract.extract` raises.
         """
+        remarks: list[Remark] = []
         async with (
             self._until_closed(),
             self._processes.slot(user),
-            aclosing(self._chunks(file, promised)) as chunks,
+            aclosing(self._chunks(file, promised, remarks)) as chunks,
         ):
-            yield chunks
+            yield ReadFile(chunks, remarks)
 
     def close(self) -> None:
         """Refuse further files, and stop reading those that have come."""
@@ -102,16 +116,21 @@ class DocumentReader:
             finally:
                 self._waits.discard(wait)
 
-    async def _chunks(self, file: BinaryIO, promised: str) -> AsyncGenerator[list[Chunk], None]:
+    async def _chunks(
+        self, file: BinaryIO, promised: str, remarks: list[Remark]
+    ) -> AsyncGenerator[list[Chunk], None]:
         file.seek(0)
         deadline = clock.now() + TIMEOUT
         async with _process(file, promised) as process:
             try:
                 while line := await _line(process, deadline):
-                    batch = msgspec.json.decode(line, type=list[Chunk] | Refusal)
-                    if isinstance(batch, Refusal):
-                        raise _error(batch)
-                    yield batch
+                    match msgspec.json.decode(line, type=list[Chunk] | Remarks | Refusal):
+                        case Refusal() as refusal:
+                            raise _error(refusal)
+                        case Remarks(found):
+                            remarks += found
+                        case batch:
+                            yield batch
             except (TimeoutError, msgspec.DecodeError) as error:
                 raise _error(LIMIT_EXCEEDED) from error
             if await process.wait() != 0:  # the system killed it
@@ -169,12 +188,13 @@ async def _process(file: BinaryIO, promised: str) -> AsyncIterator[Process]:
 
 
 def main() -> None:
-    """Read the file on stdin, of the type named in `argv[1]`, and write batches of chunks to stdout."""
+    """Read the file on stdin, of the type named in `argv[1]`, and write remarks and chunks to stdout."""
     gc.disable()  # saves a third of the time for a long DOCX, and this process is short-lived
     os.nice(NICENESS)
     _limit_resources()
     try:
         extracted = extract(sys.stdin.buffer, sys.argv[1])
+        _write(Remarks(extracted.remarks))
         chunks = split(extracted.parts)
         while batch := list(islice(chunks, BATCH)):
             _write(batch)
@@ -182,7 +202,7 @@ def main() -> None:
         _write(Refusal(error.code, error.sentence, error.details))
 
 
-def _write(value: list[Chunk] | Refusal) -> None:
+def _write(value: list[Chunk] | Remarks | Refusal) -> None:
     sys.stdout.buffer.write(msgspec.json.encode(value) + b"\n")
 
 

@@ -184,10 +184,8 @@ class UpstreamCall:
     def _refit(self, fitted: FittedPrompt) -> None:
         """Replace the prompt, and the sources and the warnings of the earlier one."""
         self._unanswered = replace(self._plan, fitted=fitted)
-        warnings = {notice.code: notice for notice in self._answer.warnings}
-        warnings.pop(TRUNCATED, None)
-        warnings |= {notice.code: notice for notice in fitted.notices}
-        self._answer.refit(fitted.sources, list(warnings.values()))
+        others = [notice for notice in self._answer.warnings if notice.code != TRUNCATED]
+        self._answer.refit(fitted.sources, [*others, *fitted.notices])
 
     async def _exchange(self, model: KnownModel) -> Line:
         size, most_tokens = self._plan.fitted.size, self._plan.fitted.most_tokens

@@ -23,12 +23,13 @@ from chatproxy.store.records import Document, Notice, Source
 class Passages(Struct, frozen=True):
     """Passages of one document, best first.
 
-    `notice` is a warning for the reader if they were not found by the question's terms.
+    `notices` are warnings for the reader: those of the document, and one if the passages were not found by
+    the question's terms.
     """
 
     document_id: int | None = None
     sources: Sequence[Source] = ()
-    notice: Notice | None = None
+    notices: Sequence[Notice] = ()
 
 
 NO_MATCH: Final = Notice(
@@ -58,16 +59,21 @@ async def passages_for(
     `earlier` are the questions about it that came before, newest first.
     """
     asked = queries(question, earlier)
+    warnings = [_naming(document, warning) for warning in document.warnings]
     if not asked:
         spread = await documents.chunks(document, _spread(document.chunks, limit))
-        return Passages(document.id, spread)
+        return Passages(document.id, spread, warnings)
     if found := await documents.search(owner, document, asked, limit=limit):
         is_alone = len(asked) > 1 and stands_alone(question)
         if is_alone and not await documents.search(owner, document, asked[:1], limit=1):
-            return Passages(document.id, found, NO_MATCH_GOES_ON)
-        return Passages(document.id, found)
+            return Passages(document.id, found, [*warnings, NO_MATCH_GOES_ON])
+        return Passages(document.id, found, warnings)
     opening = await documents.chunks(document, range(limit))
-    return Passages(document.id, opening, NO_MATCH)
+    return Passages(document.id, opening, [*warnings, NO_MATCH])
+
+
+def _naming(document: Document, warning: Notice) -> Notice:
+    return replace(warning, message=f"{document.title}: {warning.message}")
 
 
 def _spread(count: int, limit: int) -> Sequence[int]:

@@ -63,7 +63,7 @@ class Plan(Struct, frozen=True):
 
     def turn(self) -> NewTurn:
         """Return what is stored before Ollama is asked."""
-        request, notice = self.prompt.request, self.passages.notice
+        request = self.prompt.request
         return NewTurn(
             content=request.message,
             images=list(self.prompt.images),
@@ -71,7 +71,7 @@ class Plan(Struct, frozen=True):
             model=self.first.model.name,
             model_reason=self.first.reason,
             sources=list(self.fitted.sources),
-            warnings=[*([notice] if notice else []), *self.fitted.notices],
+            warnings=[*self.passages.notices, *self.fitted.notices],
             client_message_id=request.client_message_id,
             fingerprint=request.fingerprint,
             replaces=request.replaces,
@@ -189,7 +189,7 @@ class Planner:
         except ChatError as error:
             if named is not UNSET or error.code != "not_found":
                 raise
-            return Passages(notice=DOCUMENT_GONE)
+            return Passages(notices=[DOCUMENT_GONE])
 
     async def _earlier_questions(
         self, owner: str, session: Session, request: Send, document_id: int

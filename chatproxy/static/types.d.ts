@@ -118,7 +118,7 @@ export interface ImportResult {
   stopped: Failure | null;
 }
 
-/** A warning that belongs to an answer. */
+/** A warning that belongs to an answer or a document. */
 export interface Notice {
   code: string;
   message: string;
@@ -168,6 +168,8 @@ export interface DocumentInfo {
   bytes: number;
   chunks: number;
   createdAt: string;
+  /** What could not be read of it, or was guessed. Answers that draw on it have these, too. */
+  warnings: Notice[];
 }
 
 /** Newest first. */

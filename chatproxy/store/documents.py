@@ -10,19 +10,20 @@ from contextlib import suppress
 from functools import partial
 from typing import Final
 
+import msgspec
 from msgspec.structs import asdict, replace
 
 from chatproxy.errors import ChatError
 from chatproxy.store.database import MAX_ID, Database, Row, fetch, now, one_row, split_page, to_json
 from chatproxy.store.owners.visitors import Quota
-from chatproxy.store.records import Document, NewChunk, NewDocument, Source
+from chatproxy.store.records import Document, NewChunk, NewDocument, NewNotice, Notice, Source
 from chatproxy.store.search.indexes import DocumentIndexes, Query
 from chatproxy.store.search.places import places_of
 from chatproxy.store.writer import Connection
 
 CHUNKS_PER_UNIT: Final = 200
 
-COLUMNS: Final = "id, title, media_type, bytes, chunks, created_at"
+COLUMNS: Final = "id, title, media_type, bytes, chunks, created_at, warnings"
 _GET: Final = f"SELECT {COLUMNS} FROM document WHERE id = :id AND owner = :owner AND complete"
 _LIST: Final = f"""
     SELECT {COLUMNS} FROM document WHERE owner = :owner AND complete AND id < ifnull(:before, {MAX_ID})
@@ -38,7 +39,9 @@ _CHUNKS: Final = f"""
     FROM json_each(:numbers) JOIN chunk ON chunk.key = (:id << 20) + value
     WHERE {_EXISTS} ORDER BY value
 """
-_COMPLETE: Final = f"UPDATE document SET complete = 1, chunks = :count WHERE id = :id RETURNING {COLUMNS}"
+_COMPLETE: Final = f"""
+    UPDATE document SET complete = 1, chunks = :count, warnings = :warnings WHERE id = :id RETURNING {COLUMNS}
+"""
 _INSERT: Final = """
     INSERT INTO document (owner, hash, title, media_type, bytes, chunks, created_at)
     VALUES (:owner, :hash, :title, :media_type, :size, 0, :now) RETURNING id
@@ -60,11 +63,16 @@ class Documents:
         self._deleted = deleted
 
     async def create(
-        self, owner: str, new: NewDocument, chunks: AsyncIterator[Sequence[NewChunk]]
+        self,
+        owner: str,
+        new: NewDocument,
+        chunks: AsyncIterator[Sequence[NewChunk]],
+        warnings: Sequence[NewNotice] = (),
     ) -> tuple[Document, bool]:
         """Store a document; return it, and whether it is new: an owner has each content only once.
 
         Each batch of `chunks` is a unit of its own, so it has to be short. If `chunks` raises, nothing stays.
+        `warnings` are read after the last batch.
         Raises `visitor_limit` if it is more than a visitor may keep.
         """
         run = self._database.run
@@ -77,8 +85,16 @@ class Documents:
                 add = partial(_add, document_id=document_id, first=count, chunks=batch)
                 await self._database.step(add)
                 count += len(batch)
-            complete = partial(_complete, owner=owner, document_id=document_id, new=new, count=count)
-            found = await run(complete)
+            found = await run(
+                partial(
+                    _complete,
+                    owner=owner,
+                    document_id=document_id,
+                    new=new,
+                    count=count,
+                    warnings=[Notice(code=code, message=message) for code, message in warnings],
+                )
+            )
         except BaseException:
             with suppress(ChatError):  # else the next start does this
                 await self._discard(document_id)
@@ -169,7 +185,8 @@ def _missing(document_id: int) -> str:
 
 
 def _document(row: Row) -> Document:
-    return Document(**{name: row[name] for name in COLUMNS.split(", ")})
+    columns = {name: row[name] for name in COLUMNS.split(", ")}
+    return Document(**columns | {"warnings": msgspec.json.decode(row["warnings"], type=list[Notice])})
 
 
 def _source(row: Row, document: Document) -> Source:
@@ -210,12 +227,17 @@ async def _add(connection: Connection, document_id: int, first: int, chunks: Seq
 
 
 async def _complete(
-    connection: Connection, owner: str, document_id: int, new: NewDocument, count: int
+    connection: Connection,
+    owner: str,
+    document_id: int,
+    new: NewDocument,
+    count: int,
+    warnings: Sequence[Notice],
 ) -> Document:
     """Complete the document and return it, or an earlier one with the same content, completed meanwhile."""
     if earlier := await _find_same(connection, owner, new):
         return earlier
-    (row,) = await fetch(connection, _COMPLETE, id=document_id, count=count)
+    (row,) = await fetch(connection, _COMPLETE, id=document_id, count=count, warnings=to_json(warnings))
     return _document(row)
 
 

@@ -303,6 +303,11 @@ VERSIONS: Final = """
 ALTER TABLE message ADD COLUMN version INTEGER NOT NULL DEFAULT 1;
 """
 
+# What could not be read of a document, or was guessed: as JSON.
+WARNINGS_OF_DOCUMENTS: Final = """
+ALTER TABLE document ADD COLUMN warnings TEXT NOT NULL DEFAULT '[]';
+"""
+
 MIGRATIONS: Final[Sequence[str]] = (
     CHAT,
     MEASUREMENTS,
@@ -320,6 +325,7 @@ MIGRATIONS: Final[Sequence[str]] = (
     SETTINGS_OF_SESSIONS,
     SWAPPED,
     VERSIONS,
+    WARNINGS_OF_DOCUMENTS,
 )
 
 

@@ -54,6 +54,13 @@ class Source(Record, frozen=True, kw_only=True):
     ] = None
 
 
+class Notice(Record, frozen=True, kw_only=True):
+    """A warning: something that the reader of an answer or of a document should know."""
+
+    code: str
+    message: str
+
+
 class Document(Record, frozen=True, kw_only=True):
     """An uploaded document. `bytes` is the size of the upload, `chunks` how many passages it was cut into."""
 
@@ -63,9 +70,11 @@ class Document(Record, frozen=True, kw_only=True):
     bytes: int
     chunks: int
     created_at: str
+    warnings: Annotated[list[Notice], Meta(description="What could not be read of it, or was guessed.")] = []
 
 
 NewChunk = tuple[str, int | None, str | None]  # a text, its page and its heading
+NewNotice = tuple[str, str]  # a code and a message
 
 
 class NewDocument(Record, frozen=True, kw_only=True):
@@ -75,13 +84,6 @@ class NewDocument(Record, frozen=True, kw_only=True):
     media_type: str
     size: int
     hash: bytes
-
-
-class Notice(Record, frozen=True, kw_only=True):
-    """A warning: something the reader should know while the answer goes on."""
-
-    code: str
-    message: str
 
 
 class Failure(Record, frozen=True, kw_only=True):

@@ -12,7 +12,11 @@ from typing import Any, Final
 import pytest
 from chat_client import Client, Serve
 from fake_ollama import FakeOllama, Gate, Script, answer, token
+from msgspec.structs import replace
 from waiting import until
+
+from chatproxy.prompt.plan import Plan
+from chatproxy.store.records import Notice
 
 CHAT: Final = "/api/chat/ui"
 IMAGE: Final = "data:image/png;base64," + b64encode(b"image").decode()
@@ -524,6 +528,19 @@ async def test_sources_and_warnings_are_parts(chat: Chat) -> None:
     (warning,) = [each for each in said if each["type"] == "data-warning"]
     assert warning["id"] == warning["data"]["code"] == "document_gone"
     assert (await chat.messages())[3]["parts"][0] == warning
+
+
+async def test_warnings_of_one_kind_are_parts_of_their_own(
+    chat: Chat, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A page keeps only the last of those that have the same id."""
+    notices = [Notice(code="partial", message=f"Page {number} is a scan.") for number in (1, 2)]
+    turn = Plan.turn
+    monkeypatch.setattr(Plan, "turn", lambda plan: replace(turn(plan), warnings=notices))
+    said = await chat.send(text("m1", "Hello"))
+    parts = [each for each in said if each["type"] == "data-warning"]
+    assert [part["id"] for part in parts] == ["partial", "partial-2"]
+    assert (await chat.messages())[1]["parts"][:2] == parts
 
 
 # -- what is sent

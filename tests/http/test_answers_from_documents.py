@@ -1,12 +1,17 @@
 """Answers from a document: what is in the prompt, what the reader gets, what is stored."""
 
+from collections.abc import AsyncIterator
 from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO
 
 import pytest
 from aiohttp import FormData
 from chat_client import Client
 from fake_ollama import FakeOllama, Script, answer, refusing_over
+
+from chatproxy.documents.chunks import Chunk
+from chatproxy.documents.parts import Remark, without_text
+from chatproxy.documents.worker import DocumentReader
 
 DATA = Path(__file__).parents[1] / "data" / "documents"
 TEXT = "\n\n".join(
@@ -86,6 +91,54 @@ async def test_a_question_without_a_match_gets_a_warning(client: Client) -> None
     stream = await client.ask(session, "xylophone zebra", document_id=number)
     assert "document_no_match" in [event.get("code") for event in stream.events]
     assert stream.last["sources"]
+
+
+@pytest.fixture
+def scan(monkeypatch: pytest.MonkeyPatch) -> list[Remark]:
+    """What is said of each document that is read."""
+    remarks = [without_text([2, 3, 4, 7]), Remark("encoding_guessed", "It is in one, or in another.")]
+    read = DocumentReader._chunks
+
+    async def chunks(
+        reader: DocumentReader, file: BinaryIO, promised: str, found: list[Remark]
+    ) -> AsyncIterator[list[Chunk]]:
+        async for batch in read(reader, file, promised, found):
+            yield batch
+        found += remarks
+
+    monkeypatch.setattr(DocumentReader, "_chunks", chunks)
+    return remarks
+
+
+async def test_an_answer_says_what_could_not_be_read(client: Client, scan: list[Remark]) -> None:
+    session, number = await client.new_session(), await document(client)
+    warnings = [{"code": code, "message": message} for code, message in scan]
+    assert (await client.call("GET", f"/api/documents/{number}"))["warnings"] == warnings
+    (listed,) = (await client.call("GET", "/api/documents"))["documents"]
+    assert listed["warnings"] == warnings
+    assert warnings[0]["message"].startswith("Pages 2-4 and 7 hold pictures only")
+    named = [{**each, "message": f"Ardnavar: {each['message']}"} for each in warnings]
+    for question in ("Who sold honey?", "What is it about?"):
+        stream = await client.ask(session, question, document_id=number)
+        events = [event for event in stream.events if event["type"] == "warning"]
+        assert events == [{"type": "warning", **each} for each in named]
+        assert (await last_message(client, session))["warnings"] == named
+    no_match = await client.ask(session, "zebra xylophone", document_id=number)
+    codes = [event["code"] for event in no_match.events if event["type"] == "warning"]
+    assert codes == ["partial", "encoding_guessed", "document_no_match"]
+
+
+async def test_a_prompt_that_is_fitted_again_keeps_the_warnings(
+    client: Client, fake: FakeOllama, scan: list[Remark]
+) -> None:
+    scan[1] = Remark("partial", "Its pictures are not read.")
+    fake.running, fake.script = [], refusing_over(1024)
+    session = await client.new_session()
+    number = await document(client, "\n\n".join(f"Honey {n}. " + "Bees fly far. " * 60 for n in range(9)))
+    stream = await client.ask(session, "honey bees", document_id=number)
+    assert (len(fake.requests), stream.last["type"]) == (2, "done")
+    warnings = (await last_message(client, session))["warnings"]
+    assert [warning["code"] for warning in warnings] == ["partial", "partial"]
 
 
 async def test_passages_are_left_out_of_a_small_window(client: Client, fake: FakeOllama) -> None:

@@ -66,6 +66,7 @@ async def test_upload_read_search_list_delete(client: Client) -> None:
         "bytes": len(text),
         "chunks": 1,
         "createdAt": document["createdAt"],
+        "warnings": [],
     }
     assert await client.call("GET", f"{PATH}/1") == document
     assert await client.call("GET", PATH) == {"documents": [document], "next": None}

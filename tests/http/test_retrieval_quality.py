@@ -41,8 +41,8 @@ async def stored(store: Store, name: str) -> tuple[Document, list[str]]:
             yield batch
 
     with path.open("rb") as file:
-        async with DocumentReader().reading("", file, media_type(name)) as batches:
-            document, _ = await store.documents.create("", new, noted(batches))
+        async with DocumentReader().reading("", file, media_type(name)) as read:
+            document, _ = await store.documents.create("", new, noted(read.chunks))
     return document, [one_line(chunk) for chunk in chunks]
 
 

@@ -6,7 +6,7 @@ The file has no name, so nothing is left behind, however the upload ends.
 import asyncio
 import hashlib
 import re
-from collections.abc import AsyncIterator, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import AbstractAsyncContextManager, contextmanager
 from tempfile import TemporaryFile
 from typing import Annotated, BinaryIO, Final
@@ -18,12 +18,12 @@ from aiohttp.multipart import BodyPartReader, content_disposition_filename, pars
 from msgspec import Meta, Struct
 
 from chatproxy.documents.names import media_type
-from chatproxy.documents.worker import DocumentReader, overloaded
+from chatproxy.documents.worker import DocumentReader, ReadFile, overloaded
 from chatproxy.errors import ChatError
 from chatproxy.fair import has_room
 from chatproxy.prompt.passages import passages_for
 from chatproxy.store.documents import Documents
-from chatproxy.store.records import Document, NewChunk, NewDocument, Record, Source
+from chatproxy.store.records import Document, NewDocument, Record, Source
 from chatproxy.web.held import HELD
 from chatproxy.web.json import (
     MAX_BODY,
@@ -120,8 +120,8 @@ async def create_document(request: web.Request) -> web.StreamResponse:
         size, digest = await asyncio.to_thread(_measure, file)
         content = NewDocument(title=title, media_type=promised, size=size, hash=digest)
         reading = request.app[READER].reading(user, file, promised)
-        document, new = await while_present(request, _create(documents, user, content, reading))
-    return json_response(document, status=201 if new else 200)
+        document, is_new = await while_present(request, _create(documents, user, content, reading))
+    return json_response(document, status=201 if is_new else 200)
 
 
 @routes.get(DOCUMENTS)
@@ -207,10 +207,10 @@ async def _create(
     documents: Documents,
     user: str,
     content: NewDocument,
-    reading: AbstractAsyncContextManager[AsyncIterator[Sequence[NewChunk]]],
+    reading: AbstractAsyncContextManager[ReadFile],
 ) -> tuple[Document, bool]:
-    async with reading as chunks:
-        return await documents.create(user, content, chunks)
+    async with reading as read:
+        return await documents.create(user, content, read.chunks, read.remarks)
 
 
 def _temporary(request: web.Request) -> BinaryIO:

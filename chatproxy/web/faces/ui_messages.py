@@ -62,7 +62,7 @@ class SourcePart(Record, frozen=True, kw_only=True, tag_field="type", tag="sourc
 
 
 class WarningPart(Struct, frozen=True, kw_only=True, tag_field="type", tag="data-warning"):
-    """Something that the reader should know."""
+    """Something that the reader should know. Of parts of an answer with one id, a page keeps the last."""
 
     id: str
     data: Notice
@@ -93,6 +93,7 @@ class UIMessageStream(EventStream):
 
     _started = False
     _open = ""  # the part that is being written: text or reasoning
+    _warnings: Sequence[Notice] = ()  # that were sent
 
     def encode(self, frame: Frame) -> bytes:
         """Return the chunks of an event."""
@@ -106,9 +107,8 @@ class UIMessageStream(EventStream):
                 del data["type"]
                 return _chunk({"type": "data-status", "data": data, "transient": True})
             case events.Warning(code=code, message=message):
-                return _chunk(
-                    {"type": "data-warning", "id": code, "data": {"code": code, "message": message}}
-                )
+                self._warnings = [*self._warnings, Notice(code=code, message=message)]
+                return _chunk(_warning_parts(self._warnings)[-1])
             case events.Start() if self._started:  # what was sent cannot be taken back; all of it follows
                 return self._close_part()
             case events.Start() as start:
@@ -166,6 +166,16 @@ def source_part(source: Source) -> SourcePart:
     )
 
 
+def _warning_parts(warnings: Sequence[Notice]) -> list[WarningPart]:
+    """Return warnings as parts of a message, which are also chunks."""
+    codes = [notice.code for notice in warnings]
+    numbers = [codes[:place].count(code) + 1 for place, code in enumerate(codes)]
+    return [
+        WarningPart(id=notice.code if number == 1 else f"{notice.code}-{number}", data=notice)
+        for notice, number in zip(warnings, numbers, strict=True)
+    ]
+
+
 def ui_message(message: Message, images: Sequence[bytes], question_id: int | None) -> UIMessage:
     """Return a stored message with its images; `question_id` is that of the last question up to it."""
     parts: list[TextPart | FilePart | ReasoningPart | SourcePart | WarningPart]
@@ -174,7 +184,7 @@ def ui_message(message: Message, images: Sequence[bytes], question_id: int | Non
         if message.content or not images:  # which may have been left out
             parts.append(TextPart(text=message.content))
         return UIMessage(id=ui_id(message), role="user", parts=parts)
-    parts = [WarningPart(id=notice.code, data=notice) for notice in message.warnings]
+    parts = [*_warning_parts(message.warnings)]
     if message.thinking:
         parts.append(ReasoningPart(text=message.thinking))
     if message.content:

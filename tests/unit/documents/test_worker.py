@@ -17,7 +17,8 @@ import chatproxy
 from chatproxy import clock
 from chatproxy.documents import worker
 from chatproxy.documents.chunks import Chunk
-from chatproxy.documents.worker import LIMIT_EXCEEDED, MAX_PROCESSES, DocumentReader, Refusal
+from chatproxy.documents.parts import Remark
+from chatproxy.documents.worker import LIMIT_EXCEEDED, MAX_PROCESSES, DocumentReader, Refusal, Remarks
 from chatproxy.errors import ChatError
 
 
@@ -40,8 +41,8 @@ async def read(
 ) -> list[str]:
     with path.open("rb") as file:
         file.read()  # wherever it stands
-        async with reader.reading(user, file, promised) as batches:
-            return [chunk.text async for batch in batches for chunk in batch]
+        async with reader.reading(user, file, promised) as read:
+            return [chunk.text async for batch in read.chunks for chunk in batch]
 
 
 async def test_reads_and_cuts(text: Path) -> None:
@@ -50,16 +51,16 @@ async def test_reads_and_cuts(text: Path) -> None:
 
 async def test_a_long_file_comes_in_batches(long: Path) -> None:
     with long.open("rb") as file:
-        async with DocumentReader().reading("me", file, "text/plain") as batches:
-            sizes = [len(batch) async for batch in batches]
+        async with DocumentReader().reading("me", file, "text/plain") as read:
+            sizes = [len(batch) async for batch in read.chunks]
     assert len(sizes) > 5
     assert set(sizes[:-1]) == {worker.BATCH}
 
 
 async def test_a_reader_that_needs_no_more_ends_the_process(long: Path) -> None:
     with long.open("rb") as file:
-        async with DocumentReader().reading("me", file, "text/plain") as batches:
-            await anext(batches)
+        async with DocumentReader().reading("me", file, "text/plain") as read:
+            await anext(read.chunks)
 
 
 def test_the_process_starts_without_the_rest_of_chatproxy() -> None:
@@ -209,7 +210,23 @@ async def test_the_process_has_no_secrets_in_its_environment(
     assert "API_TOKEN" not in names.read_text().split()
 
 
-def run(monkeypatch: pytest.MonkeyPatch, content: bytes, promised: str) -> list[Chunk] | Refusal:
+async def test_what_could_not_be_read_comes_with_the_chunks(
+    text: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    remarks = [Remark("partial", "Page 1 is a scan.")]
+    lines = b"\n".join(map(msgspec.json.encode, (Remarks(remarks), [Chunk("Hello", 2)])))
+    (tmp_path / "stand_in.py").write_text(f"print({lines.decode()!r})")
+    monkeypatch.setattr(worker, "__name__", "stand_in")
+    monkeypatch.syspath_prepend(str(tmp_path))
+    with text.open("rb") as file:
+        async with DocumentReader().reading("me", file, "text/plain") as read:
+            assert [batch async for batch in read.chunks] == [[Chunk("Hello", 2)]]
+            assert read.remarks == remarks
+
+
+def run(
+    monkeypatch: pytest.MonkeyPatch, content: bytes, promised: str
+) -> list[list[Chunk] | Remarks | Refusal]:
     """Run the part of the process in this one."""
     written = BytesIO()
     limits: list[int] = []
@@ -231,11 +248,11 @@ def run(monkeypatch: pytest.MonkeyPatch, content: bytes, promised: str) -> list[
     assert {resource.RLIMIT_CPU, resource.RLIMIT_AS, resource.RLIMIT_FSIZE} <= set(limits)
     assert gc_disabled
     assert priorities == [10]
-    return msgspec.json.decode(written.getvalue(), type=list[Chunk] | Refusal)
+    return msgspec.json.Decoder(list[Chunk] | Remarks | Refusal).decode_lines(written.getvalue())
 
 
 def test_the_process_writes_the_text_or_a_refusal(monkeypatch: pytest.MonkeyPatch) -> None:
-    assert run(monkeypatch, b"Hello", "text/plain") == [Chunk("Hello")]
-    refusal = run(monkeypatch, b"", "text/plain")
+    assert run(monkeypatch, b"Hello", "text/plain") == [Remarks([]), [Chunk("Hello")]]
+    (refusal,) = run(monkeypatch, b"", "text/plain")
     assert isinstance(refusal, Refusal)
     assert (refusal.code, refusal.details) == ("invalid", LIMIT_EXCEEDED.details)

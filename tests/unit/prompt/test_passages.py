@@ -33,7 +33,7 @@ def numbers(found: Passages) -> list[int]:
 async def test_words_find_their_chunks(store: Store) -> None:
     lease = await document(store, "The contract begins.", "The rent is 100.", "Cats: the contract says no.")
     found = await passages_for(store.documents, "me", lease, "What does the contract say about the rent?")
-    assert (numbers(found), found.notice) == ([1], None)
+    assert (numbers(found), found.notices) == ([1], [])
 
 
 async def test_at_most_so_many(store: Store) -> None:
@@ -45,7 +45,7 @@ async def test_at_most_so_many(store: Store) -> None:
 async def test_no_match_takes_the_opening_and_says_so(store: Store) -> None:
     lease = await document(store, *[f"part {number}" for number in range(9)])
     found = await passages_for(store.documents, "me", lease, "Are zebras allowed?")
-    assert (numbers(found), found.notice) == ([0, 1, 2, 3, 4], NO_MATCH)
+    assert (numbers(found), found.notices) == ([0, 1, 2, 3, 4], [NO_MATCH])
 
 
 @pytest.mark.parametrize(
@@ -65,7 +65,7 @@ async def test_one_without_a_match_keeps_what_was_found_before(
     lease = await document(store, "The rent is 100.", "Cats may stay.", "The end.")
     found = await passages_for(store.documents, "me", lease, question, ["What is the rent?"])
     assert 0 in numbers(found)
-    assert found.notice == notice
+    assert list(found.notices) == ([notice] if notice else [])
 
 
 @pytest.mark.parametrize(
@@ -81,7 +81,7 @@ async def test_one_without_a_match_keeps_what_was_found_before(
 async def test_the_whole_is_spread(store: Store, count: int, limit: int, expected: list[int]) -> None:
     lease = await document(store, *[f"part {number}" for number in range(count)])
     found = await passages_for(store.documents, "me", lease, "What is this document about?", limit=limit)
-    assert (numbers(found), found.notice) == (expected, None)
+    assert (numbers(found), found.notices) == (expected, [])
 
 
 def source(snippet: str, title: str = "lease") -> Source:

@@ -11,7 +11,7 @@ from waiting import until
 from chatproxy.documents.chunks import Chunk
 from chatproxy.errors import ChatError
 from chatproxy.store import documents
-from chatproxy.store.records import Document, NewDocument
+from chatproxy.store.records import Document, NewDocument, Notice
 from chatproxy.store.search.indexes import Query
 from chatproxy.store.store import Store
 
@@ -64,6 +64,20 @@ async def test_the_same_content(store: Store) -> None:
     assert await store.documents.create(ME, new(title="b.txt"), batches("text")) == (document, False)
     assert (await created(store, owner="you")).id != document.id
     assert (await created(store, content=b"2")).id != document.id
+
+
+async def test_warnings_stay_with_the_content(store: Store) -> None:
+    warnings: list[tuple[str, str]] = []
+
+    async def chunks() -> AsyncIterator[Sequence[Chunk]]:
+        yield [Chunk("text")]
+        warnings.append(("partial", "Page 2 is a scan."))
+
+    document, _ = await store.documents.create(ME, new(), chunks(), warnings)
+    assert document.warnings == [Notice(code="partial", message="Page 2 is a scan.")]
+    assert await store.documents.create(ME, new(), batches("text")) == (document, False)
+    assert await store.documents.get(ME, document.id) == document
+    assert await store.documents.page(ME, limit=9, before=None) == ([document], None)
 
 
 async def test_the_same_content_at_the_same_time(store: Store, path: Path) -> None:

@@ -13,6 +13,7 @@ from chatproxy.store.migrations import (
     PLACES,
     PROMPT_COUNTS,
     RESPONSES,
+    WARNINGS_OF_DOCUMENTS,
     migrate,
 )
 
@@ -97,6 +98,17 @@ async def test_documents_keep_their_text_without_the_common_index(connection: ai
     assert [tuple(row) for row in await connection.execute_fetchall("SELECT * FROM chunk")] == [
         (1048576, "Rent", None, None)
     ]
+
+
+async def test_documents_that_were_stored_have_no_warnings(connection: aiosqlite.Connection) -> None:
+    await migrate(connection, MIGRATIONS[: MIGRATIONS.index(WARNINGS_OF_DOCUMENTS)])
+    await connection.execute(
+        "INSERT INTO document (owner, hash, title, media_type, bytes, chunks, created_at)"
+        " VALUES ('ann', x'00', 'lease', '', 1, 1, '')"
+    )
+    await migrate(connection)
+    rows = await connection.execute_fetchall("SELECT title, warnings FROM document")
+    assert [tuple(row) for row in rows] == [("lease", "[]")]
 
 
 async def test_answers_that_were_stored_are_no_responses(connection: aiosqlite.Connection) -> None:
