@@ -81,7 +81,7 @@ async def _measure_one(database: Path, text: str, questions: list[str]) -> tuple
         stored = await app[STORE].documents.get("", document["id"])
         for question in questions:
             began = perf_counter()
-            await passages_for(app[STORE].documents, "", stored, question)
+            await passages_for(app[STORE].documents, "", [stored], question)
             searches.append(perf_counter() - began)
     return document["chunks"], upload, searches
 

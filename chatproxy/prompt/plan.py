@@ -67,7 +67,7 @@ class Plan(Struct, frozen=True):
         return NewTurn(
             content=request.message,
             images=list(self.prompt.images),
-            document_id=self.passages.document_id,
+            document_id=next((document.id for document in self.passages.documents), None),
             model=self.first.model.name,
             model_reason=self.first.reason,
             sources=list(self.fitted.sources),
@@ -185,7 +185,7 @@ class Planner:
         try:
             document = await self._store.documents.get(owner, document_id)
             earlier = await self._earlier_questions(owner, session, request, document_id)
-            return await passages_for(self._store.documents, owner, document, request.message, earlier)
+            return await passages_for(self._store.documents, owner, [document], request.message, earlier)
         except ChatError as error:
             if named is not UNSET or error.code != "not_found":
                 raise

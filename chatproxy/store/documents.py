@@ -5,7 +5,8 @@ deleted, or whose upload fails, is marked as `deleted` and then removed in steps
 """
 
 import asyncio
-from collections.abc import AsyncIterator, Sequence
+from collections import Counter
+from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import suppress
 from functools import partial
 from typing import Final
@@ -17,11 +18,14 @@ from chatproxy.errors import ChatError
 from chatproxy.store.database import MAX_ID, Database, Row, fetch, now, one_row, split_page, to_json
 from chatproxy.store.owners.visitors import Quota
 from chatproxy.store.records import Document, NewChunk, NewDocument, NewNotice, Notice, Source
-from chatproxy.store.search.indexes import DocumentIndexes, Query
+from chatproxy.store.search.indexes import DocumentIndexes, Place, Query
 from chatproxy.store.search.places import places_of
 from chatproxy.store.writer import Connection
 
 CHUNKS_PER_UNIT: Final = 200
+# What costs no place that the questions in tests/data/documents need, asked about all documents together.
+MOST_FURTHER: Final = 2
+NEARLY: Final = 0.6  # of the best score
 
 COLUMNS: Final = "id, title, media_type, bytes, chunks, created_at, warnings"
 _GET: Final = f"SELECT {COLUMNS} FROM document WHERE id = :id AND owner = :owner AND complete"
@@ -135,22 +139,28 @@ class Documents:
             await self._database.steps(partial(_remove_some, document_id=row["id"]))
 
     async def search(
-        self, owner: str, document: Document, queries: Sequence[Query], *, limit: int
+        self, owner: str, documents: Sequence[Document], queries: Sequence[Query], *, limit: int
     ) -> list[Source]:
-        """Return the chunks that hold any of the words, best first, and where; see `DocumentIndex.search`.
+        """Return the chunks that hold any of the words, best first, and where; see `DocumentIndexes.search`.
 
         Raises `not_found` as `chunks` does, and `overloaded` if the owner has too many searches waiting.
         """
-        found = await self._indexes.search(owner, document.id, self._texts(owner, document), queries, limit)
-        chunks = await self.chunks(document, list(found))
+        texts = {document.id: partial(self._texts, owner, document) for document in documents}
+        found = best(await self._indexes.search(owner, texts, queries, limit), limit)
+        chunks = [
+            each
+            for document in documents
+            for each in await self.chunks(document, [number for id, number in found if id == document.id])
+        ]
         places = await asyncio.to_thread(
             places_of, [word for query in queries for word in query.words], [each.snippet for each in chunks]
         )
-        sources = {
-            each.chunk: replace(each, score=found[each.chunk], found=some)
+        sources = [
+            replace(each, score=found[each.document_id, each.chunk], found=some)
             for each, some in zip(chunks, places, strict=True)
-        }
-        return [sources[number] for number in found]
+        ]
+        order = {place: number for number, place in enumerate(found)}
+        return sorted(sources, key=lambda each: order[each.document_id, each.chunk])
 
     async def _texts(self, owner: str, document: Document) -> AsyncIterator[Sequence[str]]:
         """Yield the text of all chunks, in steps; owners take turns. Raises `not_found` as `chunks` does."""
@@ -162,11 +172,11 @@ class Documents:
             yield [row["text"] for row in rows]
 
     async def chunks(self, document: Document, numbers: Sequence[int]) -> list[Source]:
-        """Return the chunks of those numbers, in the order of the document.
+        """Return the chunks of those numbers, in the order of the document; without numbers, read nothing.
 
         Raises `not_found` if there are none: the document was deleted after its record was read.
         """
-        rows = await self._database.fetch(_CHUNKS, **_arguments(document, numbers))
+        rows = await self._database.fetch(_CHUNKS, **_arguments(document, numbers)) if numbers else ()
         self._check_found(document, numbers, rows)
         return [_source(row, document) for row in rows]
 
@@ -174,6 +184,27 @@ class Documents:
         if numbers and document.chunks and not rows:
             self._indexes.discard(document.id)
             one_row(rows, _missing(document.id))
+
+
+def best(found: Mapping[Place, float], limit: int) -> dict[Place, float]:
+    """Return the `limit` best of what was found, best first, as `found` is.
+
+    Up to MOST_FURTHER documents that would have none get in with one that is nearly as good as the best, each
+    in the place of the last one of a document that has several. So what two documents say is not lost to how
+    often one of them says it.
+    """
+    kept = [*found][:limit]
+    firsts = {place[0]: place for place in reversed([*found])}
+    for place in kept:
+        firsts.pop(place[0], None)
+    enough = NEARLY * max(found.values(), default=0.0)
+    further = [place for place in found if place in firsts.values() and found[place] >= enough]
+    for place in further[:MOST_FURTHER]:
+        counts = Counter(id for id, _ in kept)
+        if several := [place for place in kept if counts[place[0]] > 1]:
+            kept.remove(several[-1])
+            kept.append(place)
+    return {place: score for place, score in found.items() if place in kept}
 
 
 def _arguments(document: Document, numbers: Sequence[int]) -> dict[str, object]:

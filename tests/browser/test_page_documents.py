@@ -289,7 +289,7 @@ async def test_a_deleted_document_and_a_missing_match_are_warnings(site: Site) -
     session = await site.new_session()
     await site.client.ask(session, "xylophone zebra", document_id=bees)
     page = await site.open(f"/?session={session}")
-    await expect(page.locator(NOTE)).to_contain_text("No word of the question is in the document")
+    await expect(page.locator(NOTE)).to_contain_text("No word of the question was found")
     await site.client.call("DELETE", f"/api/documents/{bees}", status=204)
     await site.ask(page, "And now?")
     await expect(page.locator(NOTE).last).to_contain_text("document was deleted")

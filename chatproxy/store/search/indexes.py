@@ -1,13 +1,17 @@
-"""Indexes of the words of single documents, in memory, so that a score depends on that document alone.
+"""Indexes of the words of documents, in memory, one for each, so that scores depend on those searched alone.
 
 An index is built at a document's first search, in a thread. It is never out of date: a complete document does
-not change.
+not change. Several documents are searched as if they were one: how rare a word is counts over all of them, as
+else a word that is rare in one document would outweigh what another one is about.
 """
 
 import asyncio
 import sqlite3
 import weakref
-from collections.abc import AsyncIterator, Callable, Sequence
+from collections import Counter, defaultdict
+from collections.abc import AsyncIterator, Callable, Collection, Iterator, Mapping, Sequence
+from itertools import islice
+from math import log
 from time import monotonic
 from typing import Final, TypeVar
 
@@ -15,14 +19,17 @@ from msgspec import Struct
 
 from chatproxy.errors import ChatError
 from chatproxy.fair import FairSlots, surplus
-from chatproxy.store.database import phrase
+from chatproxy.store.database import phrase, to_json
 from chatproxy.store.search.pairs import MOST_TERMS, UNSPACED, pairs
 
 T = TypeVar("T")
 
 MAX_BYTES: Final = 32 * 1024 * 1024  # of all indexes that are kept
 OVERHEAD: Final = 128 * 1024  # bytes that an empty index takes
-SEARCH_SECONDS: Final = 1.0
+SEARCH_SECONDS: Final = 1.0  # in each document
+MOST_GROUPS: Final = (
+    64  # of a query's phrases; SQLite takes 500 parts of a query, with up to seven times as many
+)
 
 TOKENIZER: Final = "porter unicode61 remove_diacritics 2"
 
@@ -31,6 +38,7 @@ _CREATE: Final = (
 )
 _INSERT: Final = "INSERT INTO words (rowid, text, openings) VALUES (?, ?, ?)"
 _SIZE: Final = "SELECT page_count * page_size FROM pragma_page_count(), pragma_page_size()"
+_HOLDING: Final = "SELECT value, (SELECT count(*) FROM words WHERE words MATCH value) FROM json_each(?)"
 _FOUND: Final = "SELECT rowid + ? AS number, -rank * ? AS score FROM words WHERE words MATCH ?"
 _SEARCH: Final = """
     SELECT number, sum(score) FROM ({found}) WHERE number < ?
@@ -47,6 +55,18 @@ class Query(Struct, frozen=True):
     words: Sequence[str]
     weight: float = 1.0
     following: float = 0.0
+
+
+class Counts(Struct, frozen=True):
+    """How many chunks there are, and how many of them hold each phrase."""
+
+    chunks: int
+    holding: Mapping[str, int]
+
+    def inverse_frequency(self, phrase: str) -> float:
+        """Return how rare a phrase is to FTS5, whose scores are in proportion to it."""
+        held = self.holding[phrase]
+        return max(log((self.chunks - held + 0.5) / (held + 0.5)), 1e-6)
 
 
 class DocumentIndex:
@@ -75,15 +95,23 @@ class DocumentIndex:
         self._connection.commit()
         self.size = OVERHEAD + self._connection.execute(_SIZE).fetchone()[0]
 
-    def search(self, queries: Sequence[Query], limit: int) -> dict[int, float]:
+    def counts(self, phrases: Collection[str]) -> Counts:
+        """Return how many chunks hold each of the phrases; see `phrases_of`."""
+        return Counts(self._count, dict(self._connection.execute(_HOLDING, (to_json([*phrases]),))))
+
+    def search(
+        self, queries: Sequence[Query], limit: int, factors: Mapping[str, float] | None = None
+    ) -> dict[int, float]:
         """Return the scores of chunks that hold any of the words, by number, best first.
 
-        The score is BM25's, which favours words that are rare in the document, times the weight. Raises
+        The score is BM25's, which favours words that are rare in the document, times the weight and the
+        phrase's factor. Phrases that have none are left out; without `factors`, all have 1. Raises
         `overloaded` if the search takes longer than SEARCH_SECONDS.
         """
         found = [
-            (after, weight, any_of(query.words))
+            (after, weight * factor, match)
             for query in queries
+            for factor, match in _matches(query, factors)
             for after, weight in enumerate((query.weight, query.following))
             if weight
         ]
@@ -105,6 +133,10 @@ class DocumentIndex:
             ) from error
 
 
+Place = tuple[int, int]  # the id of a document, and the number of a chunk
+Texts = Callable[[], AsyncIterator[Sequence[str]]]  # of a document's chunks
+
+
 class DocumentIndexes:
     """The indexes of documents that were searched last. Users take turns at building and at searching."""
 
@@ -116,20 +148,30 @@ class DocumentIndexes:
         self._searches = _slots()
 
     async def search(
-        self,
-        owner: str,
-        document_id: int,
-        chunks: AsyncIterator[Sequence[str]],
-        queries: Sequence[Query],
-        limit: int,
-    ) -> dict[int, float]:
-        """Return what `DocumentIndex.search` does; build the index from `chunks` if it is not kept.
+        self, owner: str, texts: Mapping[int, Texts], queries: Sequence[Query], limit: int
+    ) -> dict[Place, float]:
+        """Return the scores of the `limit` best chunks of each document, best first.
 
-        Raises `overloaded` if the owner has too many searches waiting, and what `chunks` raises.
+        Those of several documents are as if they were one. `texts` are theirs by id; the index of one that is
+        not kept is built of them. Between two documents, others take their turns. Raises `overloaded` if the
+        owner has too many searches waiting, and what `texts` raise.
         """
-        index = self._used(document_id) or await self._added(owner, document_id, chunks)
-        async with self._searches.slot(owner):
-            return await _in_thread(index.search, queries, limit)
+
+        async def in_each(call: Callable[[int, DocumentIndex], T]) -> dict[int, T]:
+            results = {}
+            for document_id, chunks in texts.items():
+                index = self._used(document_id) or await self._added(owner, document_id, chunks)
+                async with self._searches.slot(owner):
+                    results[document_id] = await _in_thread(call, document_id, index)
+            return results
+
+        factors: Mapping[int, Mapping[str, float] | None] = dict.fromkeys(texts)
+        if len(texts) > 1:
+            phrases = {phrase for query in queries for phrase in phrases_of(query.words)}
+            factors = _factors(await in_each(lambda _, index: index.counts(phrases)))
+        found = await in_each(lambda id, index: index.search(queries, limit, factors[id]))
+        scores = {(id, number): score for id, some in found.items() for number, score in some.items()}
+        return dict(sorted(scores.items(), key=lambda each: each[1], reverse=True))
 
     def _used(self, document_id: int) -> DocumentIndex | None:
         """Return an index that is kept, which is then the last one used."""
@@ -139,16 +181,14 @@ class DocumentIndexes:
         self._kept[document_id] = kept
         return kept[1]
 
-    async def _added(
-        self, owner: str, document_id: int, chunks: AsyncIterator[Sequence[str]]
-    ) -> DocumentIndex:
+    async def _added(self, owner: str, document_id: int, chunks: Texts) -> DocumentIndex:
         """Return a new index, which is kept unless its document is deleted meanwhile."""
         async with self._builds.slot(owner):  # of which each owner has one
             if index := self._used(document_id):
                 return index
             self._building.add(document_id)
             try:
-                index = await _built(chunks)
+                index = await _built(chunks())
                 if document_id in self._building:
                     self._kept[document_id] = owner, index
                     self._shrink()
@@ -188,10 +228,41 @@ async def _in_thread(function: Callable[..., T], *arguments: object) -> T:
 
 
 def any_of(words: Sequence[str]) -> str:
-    """Return an FTS5 query for any of the words. Runs without spaces are searched for in pairs."""
+    """Return an FTS5 query for any of the words; see `phrases_of`."""
+    return " OR ".join(phrases_of(words))
+
+
+def phrases_of(words: Sequence[str]) -> list[str]:
+    """Return FTS5 queries for each of the words. Runs without spaces are searched for in pairs."""
     terms = [*words, *pairs(" ".join(words))[:MOST_TERMS]]
     beginnings = [f"{phrase(word)}*" for word in words if len(word) == 1 and UNSPACED.match(word)]  # of pairs
-    return " OR ".join(dict.fromkeys([*map(phrase, terms), *beginnings]))
+    return list(dict.fromkeys([*map(phrase, terms), *beginnings]))
+
+
+def _factors(counts: Mapping[int, Counts]) -> dict[int, dict[str, float]]:
+    """Return what makes scores in each document those in all of them, by the phrases that it holds."""
+    holding = Counter[str]()
+    for own in counts.values():
+        holding.update(own.holding)
+    every = Counts(sum(own.chunks for own in counts.values()), holding)
+    return {
+        document_id: {
+            each: every.inverse_frequency(each) / own.inverse_frequency(each)
+            for each, held in own.holding.items()
+            if held
+        }
+        for document_id, own in counts.items()
+    }
+
+
+def _matches(query: Query, factors: Mapping[str, float] | None) -> Iterator[tuple[float, str]]:
+    """Yield FTS5 queries for what a query's words stand for, each with the factor that its phrases share."""
+    groups: defaultdict[float, list[str]] = defaultdict(list)
+    for each in phrases_of(query.words):
+        if factors is None or each in factors:
+            groups[factors[each] if factors else 1.0].append(each)
+    for factor, phrases in islice(groups.items(), MOST_GROUPS):
+        yield factor, " OR ".join(phrases)
 
 
 def _slots() -> FairSlots:

@@ -175,7 +175,7 @@ async def delete_document(request: web.Request) -> web.StreamResponse:
 async def search_document(request: web.Request) -> web.StreamResponse:
     document = await _document(request)
     documents, question = request.app[STORE].documents, search_text(request)
-    found = await while_present(request, passages_for(documents, owner(request), document, question))
+    found = await while_present(request, passages_for(documents, owner(request), [document], question))
     return json_response(Sources(sources=found.sources))
 
 

@@ -102,7 +102,7 @@ async def test_delete_takes_everything(store: Store, path: Path) -> None:
     with pytest.raises(ChatError):
         await store.documents.get(ME, gone.id)
     await until(lambda: rows(path) == {"document": 1, "chunk": 1})
-    assert len(await store.documents.search(ME, kept, [Query(["kept"])], limit=9)) == 1
+    assert len(await store.documents.search(ME, [kept], [Query(["kept"])], limit=9)) == 1
     assert (await created(store)).id > gone.id
 
 
@@ -119,7 +119,7 @@ async def test_a_document_that_was_deleted_in_the_meantime(store: Store) -> None
     document = await created(store, "word")
     await store.documents.delete(ME, document.id)
     for read in (
-        store.documents.search(ME, document, [Query(["word"])], limit=9),
+        store.documents.search(ME, [document], [Query(["word"])], limit=9),
         store.documents.chunks(document, [0]),
     ):
         with pytest.raises(ChatError, match=f"no document {document.id}"):
@@ -129,7 +129,7 @@ async def test_a_document_that_was_deleted_in_the_meantime(store: Store) -> None
 async def test_search(store: Store) -> None:
     document = await created(store, "apples and pears", "pears, pears", "Äpfel", "nothing")
     await created(store, "pears of another", content=b"2")
-    found = await store.documents.search(ME, document, [Query(["PEAR", "apple"])], limit=9)
+    found = await store.documents.search(ME, [document], [Query(["PEAR", "apple"])], limit=9)
     assert [source.chunk for source in found] == [0, 1]
     assert (found[0].document_id, found[0].title, found[0].snippet) == (
         document.id,
@@ -138,9 +138,9 @@ async def test_search(store: Store) -> None:
     )
     assert found[0].score > found[1].score > 0
     for word, limit, expected in (("pear", 1, [1]), ("apfel", 9, [2])):
-        found = await store.documents.search(ME, document, [Query([word])], limit=limit)
+        found = await store.documents.search(ME, [document], [Query([word])], limit=limit)
         assert [source.chunk for source in found] == expected
-    assert await store.documents.search(ME, document, [Query(["another"])], limit=9) == []
+    assert await store.documents.search(ME, [document], [Query(["another"])], limit=9) == []
 
 
 async def test_what_a_paragraph_begins_with_counts_twice(store: Store) -> None:
@@ -152,7 +152,7 @@ async def test_what_a_paragraph_begins_with_counts_twice(store: Store) -> None:
         "z",
         "LOVE, n. Of words. " + "A word. " * 12,
     )
-    found = await store.documents.search(ME, document, [Query(["love"])], limit=9)
+    found = await store.documents.search(ME, [document], [Query(["love"])], limit=9)
     assert [source.chunk for source in found] == [4, 0]
 
 
@@ -175,7 +175,7 @@ async def test_words_that_no_space_parts(store: Store, question: str, expected: 
         "이 등대는 화강암으로 세워졌다.",
         "Nothing of the kind.",
     )
-    found = await store.documents.search(ME, document, [Query([question])], limit=9)
+    found = await store.documents.search(ME, [document], [Query([question])], limit=9)
     assert found[0].chunk == expected
     assert 4 not in [source.chunk for source in found]
 
@@ -183,8 +183,8 @@ async def test_words_that_no_space_parts(store: Store, question: str, expected: 
 @pytest.mark.parametrize("word", ['"', "a b", "*", "NEAR(", "\0", "text:", "'", "-", "€", ""])
 async def test_search_takes_any_word(store: Store, word: str) -> None:
     document = await created(store, "plain")
-    assert await store.documents.search(ME, document, [Query([word])], limit=9) == []
-    assert len(await store.documents.search(ME, document, [Query([word, "plain"])], limit=9)) == 1
+    assert await store.documents.search(ME, [document], [Query([word])], limit=9) == []
+    assert len(await store.documents.search(ME, [document], [Query([word, "plain"])], limit=9)) == 1
 
 
 async def test_chunks_by_number(store: Store) -> None:

@@ -118,7 +118,7 @@ async def test_the_documents_of_all_forms_stay_and_one_of_equal_ones_is_found_ag
     page, _ = await store.documents.page("zoë", limit=50, before=None)
     assert {document.id: document.title for document in page} == made
     for document in page:
-        (source,) = await store.documents.search("zoë", document, [Query(["text"])], limit=1)
+        (source,) = await store.documents.search("zoë", [document], [Query(["text"])], limit=1)
         assert source.snippet == f"text of {document.title}"
     new = NewDocument(title="again", media_type="text/plain", size=1, hash=b"the same")
     again, is_new = await store.documents.create("zoë", new, chunks("text"))

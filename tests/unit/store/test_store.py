@@ -965,7 +965,7 @@ async def test_the_fast_lane_reads_nothing_long(store: Store, session: Session) 
     assert [statement for statement in statements if "content" in statement] == []
     await store.messages.page_after(session, "ann", after=0, limit=10, size=MANY)
     await store.messages.images(session, [question], MANY)
-    found = await store.documents.search("ann", document, [Query(["absent"])], limit=9)
+    found = await store.documents.search("ann", [document], [Query(["absent"])], limit=9)
     assert found == []
     assert [name for name in ("thinking", "bytes", "[0]") if any(name in each for each in statements)] == []
 

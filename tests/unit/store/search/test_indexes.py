@@ -27,7 +27,7 @@ async def one_batch(*chunks: str) -> AsyncIterator[Sequence[Chunk]]:
 async def found(store: Store, owner: str, content: bytes = b"1") -> list[Source]:
     new = NewDocument(title="a.txt", media_type="text/plain", size=1, hash=content)
     document, _ = await store.documents.create(owner, new, one_batch(*CHUNKS))
-    return await store.documents.search(owner, document, [Query(["zebra", "lion"])], limit=9)
+    return await store.documents.search(owner, [document], [Query(["zebra", "lion"])], limit=9)
 
 
 async def test_scores_do_not_depend_on_other_documents(tmp_path: Path) -> None:
@@ -73,7 +73,8 @@ class Batches:
 
 
 async def search(kept: DocumentIndexes, chunks: Batches, document: int = 1, owner: str = "me") -> list[int]:
-    return list(await kept.search(owner, document, chunks(), [Query(["lion"])], 9))
+    found = await kept.search(owner, {document: chunks}, [Query(["lion"])], 9)
+    return [number for _, number in found]
 
 
 async def test_questions_share_one_build() -> None:
@@ -176,3 +177,21 @@ def test_a_search_ends_after_a_while(monkeypatch: pytest.MonkeyPatch) -> None:
     assert (refused.value.code, refused.value.retry_after) == ("overloaded", 1)
     monkeypatch.undo()
     assert len(index.search([Query(["a", "b", "c"])], 5)) == 5
+
+
+async def test_several_documents_are_searched_as_if_they_were_one() -> None:
+    """Words are in many chunks of one and in few of others, so that each has another idea of what is rare."""
+    parts = [
+        ["a lion sleeps", "a lion eats", "a zebra eats", "the lion roars"],
+        ["a zebra sleeps", "a zebra roars", "a zebra runs", "the lion runs"],
+        ["an ape sleeps", "an ape eats", "an ape runs", "a lion eats"],
+    ]
+    queries = [Query(["zebra", "lion"]), Query(["eats"], weight=0.5, following=0.25)]
+    whole = DocumentIndex()
+    whole.add([chunk for part in parts for chunk in part])
+    whole.finish()
+    texts = {number: Batches(*part) for number, part in enumerate(parts)}
+    found = await DocumentIndexes().search("me", texts, queries, 12)
+    expected = whole.search(queries, 12)
+    assert found == pytest.approx({divmod(place, 4): score for place, score in expected.items()})
+    assert list(found.values()) == sorted(found.values(), reverse=True)
