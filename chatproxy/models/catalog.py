@@ -65,7 +65,8 @@ class Runner(Struct, frozen=True):
 class KnownModel(Struct, frozen=True, kw_only=True):
     """One installed model.
 
-    `is_described` says whether Ollama has said what it can do. `size` is the number of parameters, 0 until
+    `is_described` says whether Ollama has said what it can do, which an old one, or another server in its
+    place, never does. `size` is the number of parameters, 0 until
     known. `window` is the one in force, in tokens, None until known; `expected_window` is the one that Ollama
     named last, or else the one that the model was trained for. `warm` means loaded; `in_memory` means wholly
     in the fastest memory. `has_system` says whether it has a system prompt of its own. One that
@@ -247,8 +248,7 @@ class ModelCatalog:
         return runners
 
     def _known(self, model: Model, runners: "Runners") -> KnownModel:
-        known = self._details.get(model)
-        details = known or Details()
+        details = self._details.get(model) or Details()
         runner = runners.by_name.get(canonical(model.name))
         if runner is None and details.weights is not None:
             runner = runners.by_weights.get((details.weights, details.window))
@@ -260,7 +260,7 @@ class ModelCatalog:
             weights=details.weights,
             size=parameters(model.details.parameter_size if model.details else None),
             remote=model.remote,
-            is_described=known is not None,
+            is_described=bool(details.capabilities),
             capabilities=details.capabilities,
             purpose=purpose_of(model.name, details),
             has_system=bool(details.system),

@@ -8,8 +8,9 @@ A model is eligible if it completes text and runs on this machine; if it has vis
 images; if it can think, when thinking is requested; and if its window holds what cannot be left out (system
 prompt, message, images) with room for an answer. An unknown window excludes no model, and neither does the
 history, which can be shortened. How many tokens a text has is an estimate, though. So if no window seems
-large enough, those that may be are tried, the largest first. A model of which Ollama has not said yet what
-it can do is eligible only if no other one is.
+large enough, those that may be are tried, the largest first. A model of which Ollama does not say what it
+can do is eligible only if no other one is, and one that runs elsewhere only if none here can chat at all:
+what people write is not sent away because it has a picture.
 
 Of the eligible models, the first by these rules is selected:
 
@@ -178,17 +179,28 @@ def too_long(model: KnownModel, needed: int) -> ChatError:
 
 def _eligible(models: Sequence[KnownModel], need: Need) -> list[KnownModel]:
     wanted = need.capabilities
-    local = [model for model in models if not model.remote]
-    eligible = [model for model in local if model.is_described and wanted <= model.capabilities]
-    eligible = eligible or [model for model in local if not model.is_described]
+    considered = _considered(models)
+    eligible = [model for model in considered if model.is_described and wanted <= model.capabilities]
+    eligible = eligible or [model for model in considered if not model.is_described]
     if not eligible:
-        names = listed([model.name for model in models])
+        away = [model.name for model in models if model.remote and wanted <= model.capabilities]
+        remedy = f"name one that runs elsewhere ({listed(away)})" if away else "name a model"
         raise ChatError(
             "no_suitable_model",
-            f"None of the installed models can {_actions(wanted)} ({names}); "
-            "install one that can with `ollama pull`, or name a model.",
+            f"None of the models here can {_actions(wanted)} ({listed([each.name for each in considered])}); "
+            f"install one that can with `ollama pull`, or {remedy}.",
         )
     return eligible
+
+
+def _considered(models: Sequence[KnownModel]) -> Sequence[KnownModel]:
+    """Return the models that run here, unless none of these can chat: then also those that run elsewhere."""
+    here = [model for model in models if not model.remote]
+    return (
+        here
+        if any(not model.is_described or "completion" in model.capabilities for model in here)
+        else models
+    )
 
 
 def _actions(capabilities: frozenset[str]) -> str:
@@ -278,16 +290,16 @@ def _reason(ranked: Sequence[Candidate], models: Sequence[KnownModel], need: Nee
 def _qualities(fitting: int, models: Sequence[KnownModel], need: Need) -> str:
     """Return what the models that could be selected have, and others may not have."""
     words = {"vision": "vision", "thinking": "thinking", "window": "a large enough window"}
-    local = [model for model in models if not model.remote]
-    able = [model for model in local if model.is_described and need.capabilities <= model.capabilities]
+    considered = _considered(models)
+    able = [model for model in considered if model.is_described and need.capabilities <= model.capabilities]
     wanted = need.capabilities | ({"window"} if fitting < len(able) else set())
     having = " and ".join(words[name] for name in words if name in wanted)
-    described = " described so far" if able and not all(model.is_described for model in local) else ""
+    described = " described so far" if able and not all(model.is_described for model in considered) else ""
     return (f" with {having}" if having else "") + described
 
 
 def _only_reason(models: Sequence[KnownModel], need: Need) -> str:
-    chatting = [model for model in models if "completion" in model.capabilities and not model.remote]
+    chatting = [model for model in _considered(models) if "completion" in model.capabilities]
     if need.images and any("vision" not in model.capabilities for model in chatting):
         return "needs images"
     if need.think and any("thinking" not in model.capabilities for model in chatting):
@@ -296,6 +308,8 @@ def _only_reason(models: Sequence[KnownModel], need: Need) -> str:
         return "needs a large window"
     if len(models) == 1:
         return "the only one installed"
+    if all(model.remote for model in chatting):
+        return "the only one that can chat, elsewhere"
     if chatting and not all(model.is_described for model in models):
         return "the only one that Ollama has described so far"
     return "the only one here that can chat"

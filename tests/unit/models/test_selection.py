@@ -58,6 +58,15 @@ guard = known("guard", 8, purpose=Purpose.NO_CHAT)
 CHOICES = [
     # who can answer at all
     ("one model is the one", [small], Need(), "small", ONLY),
+    ("also if it runs elsewhere", [cloud], Need(), "cloud", ONLY),
+    (
+        "one elsewhere, if none here can chat",
+        [embedder, cloud],
+        Need(),
+        "cloud",
+        "the only one that can chat, elsewhere",
+    ),
+    ("one that is not described", [known("old", is_described=False)], Need(), "old", ONLY),
     ("embedding is not answering", [embedder, small], Need(), "small", ONLY_CHAT),
     ("nothing is sent elsewhere unasked", [cloud, small], Need(), "small", ONLY_CHAT),
     ("images need a model that sees", [small, seer], Need(images=True), "seer", "needs images"),
@@ -345,8 +354,9 @@ def test_who_answers(models: list[KnownModel], need: Need, expected: str, reason
     [
         ([], Need(), "no_models", "ollama pull"),
         ([embedder], Need(), "no_suitable_model", "can chat (embedder)"),
-        ([cloud], Need(), "no_suitable_model", "can chat (cloud)"),
-        ([small, cloud], Need(images=True), "no_suitable_model", "can see images (small, cloud)"),
+        ([small, cloud], Need(images=True), "no_suitable_model", "can see images (small); install one that"),
+        ([small, cloud], Need(images=True), "no_suitable_model", "name one that runs elsewhere (cloud)"),
+        ([small], Need(images=True), "no_suitable_model", "or name a model."),
         ([seer], Need(think=True), "no_suitable_model", "can think (seer)"),
         (
             [seer, thinker],
