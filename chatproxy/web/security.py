@@ -135,14 +135,14 @@ class Gate:
     def _check_origin(self, request: web.Request) -> None:
         if "*" in self._origins:
             return
-        host = request.headers.get("Host", "")
         origins = request.headers.getall("Origin", ())
         for origin in origins:
-            if origin not in self._origins and not _is_same_origin(origin, host):
+            if origin not in self._origins and not _is_own(request, origin):
                 raise ChatError(
                     "origin_not_allowed",
-                    f"Pages from {_printable(origin)} may not call this server; "
-                    "to let them, name it in CORS_ORIGINS.",
+                    f"Pages from {_printable(origin)} may not call this server, which goes by the name"
+                    f" {_printable(request.headers.get('Host', ''))!r} here; to let them, name the origin in"
+                    " CORS_ORIGINS or, if it is this server's, have the proxy in front pass on the Host.",
                 )
         # Browsers leave out the Origin of images, scripts and links. Pages that may call need none of them.
         if not origins and not OWN_SITE.issuperset(request.headers.getall("Sec-Fetch-Site", ())):
@@ -307,6 +307,19 @@ def _normalize_host(host: str) -> str:
     """Return a host name or address in the one form in which hosts are compared."""
     name = host.lower().removeprefix("[").removesuffix("]").removesuffix(".")
     return str(ip_address(name)) if is_ip(name) else name
+
+
+def _is_own(request: web.Request, origin: str) -> bool:
+    """Return whether a request comes from a page of this server, also if a proxy in front changes the Host.
+
+    Browsers say so in `Sec-Fetch-Site` (Fetch Metadata, 2.3) over TLS and to loopback. Pages elsewhere can
+    send neither that nor `X-Forwarded-Host`, for which browsers would ask first.
+    """
+    headers = request.headers
+    if headers.getall("Sec-Fetch-Site", ()) == ["same-origin"]:
+        return True
+    names = [headers.get("Host", ""), *headers.get("X-Forwarded-Host", "").split(",")]
+    return any(_is_same_origin(origin, name.strip()) for name in names)
 
 
 def _is_same_origin(origin: str, host: str) -> bool:

@@ -122,6 +122,33 @@ async def test_a_page_of_another_host_may_do_nothing(client: Client) -> None:
     assert (await client.call("GET", SESSIONS))["sessions"] == []
 
 
+async def test_a_page_of_this_server_is_known_behind_a_proxy_that_changes_the_host(client: Client) -> None:
+    """Pages elsewhere can send neither header; browsers ask first whether they may."""
+    page, host = "https://chat.example", "127.0.0.1:11435"
+    ways = [
+        ({"Sec-Fetch-Site": "same-origin"}, 201),
+        ({"X-Forwarded-Host": "chat.example"}, 201),
+        ({"X-Forwarded-Host": "chat.example, inner.example"}, 201),
+        ({"Sec-Fetch-Site": "same-site"}, 403),
+        ({"Sec-Fetch-Site": "cross-site"}, 403),
+        ({"X-Forwarded-Host": "other.example"}, 403),
+        ({"X-Forwarded-Host": ""}, 403),
+        ({}, 403),
+    ]
+    with matrix() as cases:
+        for more, status in ways:
+            got = await asked(client, "POST", SESSIONS, headers={"Origin": page, "Host": host, **more})
+            cases.expect(status, got[0], more)
+        rebound = {"Origin": page, "Host": "chat.example", "Sec-Fetch-Site": "same-origin"}
+        cases.expect(
+            (403, "host_not_allowed"), await asked(client, "POST", SESSIONS, headers=rebound), "rebound"
+        )
+    ask_first = {"Origin": page, "Host": host, "Access-Control-Request-Method": "POST"}
+    for name in ("x-forwarded-host", "sec-fetch-site"):
+        headers = {**ask_first, "Access-Control-Request-Headers": name}
+        assert (await asked(client, "OPTIONS", SESSIONS, headers=headers))[0] == 403
+
+
 # What a browser says of a request that a page on another origin makes without CORS: an image, a link, a form.
 ELSEWHERE: Final = ["cross-site", "same-site", "", "a site of some future kind"]
 
