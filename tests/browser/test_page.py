@@ -341,6 +341,20 @@ async def test_the_code_in_the_address_is_good_for_one_login(site: Site) -> None
     await expect(again.locator("#sessions li")).to_have_count(1)
 
 
+async def test_the_token_in_the_address_logs_in_beside_a_password_of_a_proxy(site: Site) -> None:
+    """Browsers send the password as `Authorization`, so the token must not be there."""
+    sent: list[dict[str, str]] = []
+    site.settings = {"api_token": TOKEN}
+    context = await site.context()
+    context.on("request", lambda request: sent.append(request.headers) if "/api/" in request.url else None)
+    page = await site.open(f"/#token={TOKEN}", context)
+    assert page.url == f"{site.url}/"
+    await site.ask(page, "Hi")
+    await expect(page.locator(ANSWER)).to_have_text("Hello from a fake.")
+    assert {headers.get("x-api-key") for headers in sent} == {TOKEN}
+    assert not any("authorization" in headers for headers in sent)
+
+
 async def test_every_request_carries_the_token(site: Site) -> None:
     """Lists, an answer, resuming and stopping it, an export, an upload with progress."""
     refused: list[str] = []

@@ -32,7 +32,7 @@ const browser = (t, stored = {}) => {
   return storage;
 };
 
-const sent = ({ requests }) => requests.map(({ path, headers }) => `${path} ${headers.get("Authorization") ?? "-"}`);
+const sent = ({ requests }) => requests.map(({ path, headers }) => `${path} ${headers.get("x-api-key") ?? "-"}`);
 const client = (server, more = {}) => createChatClient({ ...server.options, ...more });
 
 /** Let time pass. */
@@ -44,7 +44,7 @@ test("a server that asks for a token and has visitors gets one, which is kept fo
   await client(server).sessions.list();
   await client(server).sessions.list(); // another page, the same browser
   assert.deepEqual(sent(server), [
-    `${SESSIONS} -`, `${VISITORS} -`, `${SESSIONS} Bearer v1`, `${SESSIONS} Bearer v1`,
+    `${SESSIONS} -`, `${VISITORS} -`, `${SESSIONS} v1`, `${SESSIONS} v1`,
   ]);
 });
 
@@ -63,7 +63,7 @@ test("requests at the same time become one visitor", async (t) => {
   const chat = client(server);
   await Promise.all([chat.sessions.list(), chat.sessions.list(), chat.sessions.list()]);
   assert.equal(sent(server).filter((each) => each.startsWith(VISITORS)).length, 1);
-  assert.deepEqual(sent(server).slice(-3), Array(3).fill(`${SESSIONS} Bearer v1`));
+  assert.deepEqual(sent(server).slice(-3), Array(3).fill(`${SESSIONS} v1`));
 });
 
 test("tabs that ask at the same time become one visitor, the one that is kept first", async (t) => {
@@ -74,7 +74,7 @@ test("tabs that ask at the same time become one visitor, the one that is kept fi
   };
   const server = fakeServer(welcome, other, found);
   await client(server).sessions.list();
-  assert.equal(sent(server).at(-1), `${SESSIONS} Bearer theirs`);
+  assert.equal(sent(server).at(-1), `${SESSIONS} theirs`);
   assert.equal([...storage.values.values()].some((value) => value.includes("mine")), false);
 });
 
@@ -90,7 +90,7 @@ test("it is renewed when half of its time is over, as the same visitor", async (
   await chat.sessions.list();
   await chat.sessions.list();
   assert.deepEqual(sent(server).slice(3), [
-    `${SESSIONS} Bearer v1`, `${VISITORS} Bearer v1`, `${SESSIONS} Bearer v2`, `${SESSIONS} Bearer v2`,
+    `${SESSIONS} v1`, `${VISITORS} v1`, `${SESSIONS} v2`, `${SESSIONS} v2`,
   ]);
 });
 
@@ -106,8 +106,8 @@ test("if it cannot be renewed, the old one is sent for as long as it is good, an
   await chat.sessions.list();
   await chat.sessions.list();
   assert.deepEqual(sent(server).slice(3), [
-    `${VISITORS} Bearer v1`, `${SESSIONS} Bearer v1`,
-    `${VISITORS} Bearer v1`, `${SESSIONS} Bearer v1`, `${VISITORS} -`, `${SESSIONS} Bearer v2`,
+    `${VISITORS} v1`, `${SESSIONS} v1`,
+    `${VISITORS} v1`, `${SESSIONS} v1`, `${VISITORS} -`, `${SESSIONS} v2`,
   ]);
 });
 
@@ -128,7 +128,7 @@ test("where nothing can be stored, it is kept for as long as the page is open", 
   const chat = client({ options: { ...server.options, baseUrl: "http://chat.test/unstored" } });
   await chat.sessions.list();
   await chat.sessions.list();
-  assert.equal(server.requests.at(-1).headers.get("Authorization"), "Bearer v1");
+  assert.equal(server.requests.at(-1).headers.get("x-api-key"), "v1");
 });
 
 test("what is stored and is no token counts as none", async (t) => {
@@ -161,11 +161,11 @@ test("a function is asked for headers once more after a refusal, and is told why
   const reasons = [];
   const headers = async (reason) => {
     reasons.push(reason);
-    return { Authorization: `Bearer ${reason.unauthorized ? "fresh" : "stale"}` };
+    return { "x-api-key": reason.unauthorized ? "fresh" : "stale" };
   };
   const server = fakeServer(refused, stream([start, done("")]));
   await client(server, { headers }).sendMessageStream("s", { message: "Hello" });
-  assert.deepEqual(sent(server), [`${POST} Bearer stale`, `${POST} Bearer fresh`]);
+  assert.deepEqual(sent(server), [`${POST} stale`, `${POST} fresh`]);
   assert.deepEqual(reasons, [{ unauthorized: false }, { unauthorized: true }]);
 
   const never = fakeServer(refused, refused);

@@ -167,7 +167,7 @@ const isSame = (one, other) => CREDENTIALS.every((name) => one.get(name) === oth
 
 /** @param {Headers} headers @param {string} token of a visitor; "" if there is none */
 const withToken = (headers, token) => {
-  if (token) headers.set("Authorization", `Bearer ${token}`);
+  if (token) headers.set("x-api-key", token); // `Authorization` may be for a proxy in front
   return headers;
 };
 

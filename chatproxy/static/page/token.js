@@ -1,6 +1,8 @@
-// The access token: kept for the lifetime of the tab, exchanged for `#code=…` in the address or asked for.
+// The access token: kept for the lifetime of the tab, exchanged for `#code=…` in the address, taken from `#token=…`, or
+// asked for.
 //
-// The code is good for one login, so the address opens nothing when it is found in a history or a log.
+// A code is good for one login, so the address opens nothing when it is found in a history or a log. Whoever writes a
+// token into an address chose that it does.
 
 import { ask } from "../dom/dialogs.js";
 import { store, stored } from "../client/storage.js";
@@ -8,16 +10,19 @@ import { store, stored } from "../client/storage.js";
 const KEY = "chatproxy token";
 
 /**
- * Log in with the code in the address, if there is one, and take it out of the address.
+ * Log in with the code or the token in the address, if there is one, and take it out of the address.
  *
  * @param {string} baseUrl
  * @param {string} unreachable what to say if the server cannot be reached
  * @returns {Promise<string>} what went wrong; "" if nothing did
  */
 export async function logIn(baseUrl, unreachable) {
-  const code = new URLSearchParams(location.hash.slice(1)).get("code");
-  if (!code) return "";
+  const given = new URLSearchParams(location.hash.slice(1));
+  const [code, whole] = [given.get("code"), given.get("token")];
+  if (!code && !whole) return "";
   history.replaceState(history.state, "", location.pathname + location.search);
+  if (whole) keep(whole);
+  if (!code) return "";
   try {
     const url = new URL("api/login", baseUrl);
     const response = await fetch(url, { method: "POST", headers: { "Login-Code": code } });
@@ -47,10 +52,15 @@ export async function isVisitor(baseUrl) {
   }
 }
 
-/** @returns {Record<string, string>} the headers of a request */
+/**
+ * Return the headers of a request. A proxy in front may ask for a password, which browsers send as `Authorization`, so
+ * the token has a header of its own.
+ *
+ * @returns {Record<string, string>}
+ */
 export function authorization() {
   const token = stored("sessionStorage", KEY);
-  return token ? { Authorization: `Bearer ${token}` } : {};
+  return token ? { "x-api-key": token } : {};
 }
 
 /** The dialog that asks for the token. */
