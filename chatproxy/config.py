@@ -6,6 +6,7 @@ Only `command` reads them; everything else gets a finished `Config` and never lo
 import re
 import stat
 from argparse import ArgumentParser
+from base64 import b64encode
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, fields
 from ipaddress import ip_address
@@ -14,6 +15,8 @@ from typing import Annotated, Any, Final, TypeVar, get_type_hints
 
 from dotenv import dotenv_values
 from msgspec import Struct
+from multidict import CIMultiDict
+from yarl import URL
 
 from chatproxy import values
 from chatproxy.errors import StartError
@@ -30,6 +33,7 @@ RELOADING: Final = (
 OPERATORS_OPTIONS: Final = ("keep_alive", *RELOADING)
 # Settings that are a secret, which another one may name a file for.
 WITH_FILE: Final = ("API_TOKEN", "JWT_SECRET")
+ENVIRONMENT: Final = "environment"
 BY_OTHERS: Final = stat.S_IROTH | stat.S_IWOTH
 T = TypeVar("T")
 _PASSWORD: Final = re.compile(r"(?<=//)[^/]*@")
@@ -68,11 +72,23 @@ class Config:
     port: Annotated[int, Setting(values.integer(0, 65535), "port to listen on; 0 picks a free one")] = 11435
     ollama_host: Annotated[
         str,
-        Setting(values.ollama_url, "address of Ollama, in Ollama's own syntax", aliases=("OLLAMA_BASE_URL",)),
+        Setting(
+            values.ollama_url,
+            "address of Ollama, in Ollama's own syntax, or with name:password@",
+            aliases=("OLLAMA_BASE_URL",),
+        ),
     ] = "http://127.0.0.1:11434"
     ollama_api_key: Annotated[
         str | None, Setting(values.credential, "bearer token to send to Ollama", secret=True)
     ] = field(default=None, repr=False)
+    ollama_headers: Annotated[
+        tuple[tuple[str, str], ...],
+        Setting(
+            values.ollama_headers,
+            'headers to send to Ollama, for a proxy in front of it: JSON such as {"X-Key": "value"}',
+            secret=True,
+        ),
+    ] = field(default=(), repr=False)
     database_url: Annotated[
         str,
         Setting(values.sqlite_url, "database file: sqlite:///relative/path or sqlite:////absolute/path"),
@@ -253,6 +269,39 @@ class Config:
                 raise StartError(
                     f"{name} is {setting.masked(given)!r}, which cannot be used: {remedy}."
                 ) from None
+        if len(self._authorizations) > 1:
+            *others, last = self._authorizations
+            raise StartError(
+                f"{', '.join(others)} and {last} each set Authorization in requests to Ollama; keep one."
+            )
+
+    @property
+    def _authorizations(self) -> Mapping[str, str]:
+        """What each setting would have sent as `Authorization` to Ollama."""
+        url = URL(self.ollama_host)
+        found = {}
+        if url.user is not None:
+            name_and_password = f"{url.user}:{url.password or ''}".encode()
+            found["OLLAMA_HOST"] = f"Basic {b64encode(name_and_password).decode()}"
+        if self.ollama_api_key is not None:
+            found["OLLAMA_API_KEY"] = f"Bearer {self.ollama_api_key}"
+        for name, value in self.ollama_headers:
+            if name.lower() == "authorization":
+                found["OLLAMA_HEADERS"] = value
+        return found
+
+    @property
+    def ollama_url(self) -> str:
+        """The address of Ollama, without a password."""
+        return str(URL(self.ollama_host).with_user(None))
+
+    @property
+    def headers_for_ollama(self) -> Mapping[str, str]:
+        """What every request to Ollama carries for those in front of it."""
+        headers = CIMultiDict(self.ollama_headers)
+        for value in self._authorizations.values():
+            headers["Authorization"] = value
+        return headers
 
     @property
     def database_path(self) -> Path:
@@ -395,7 +444,7 @@ def load(flags: Mapping[str, Any], environ: Mapping[str, str], dotenv: Path) -> 
         raise StartError(
             f"{dotenv} cannot be read ({error}): make it a readable UTF-8 file, or remove it."
         ) from error
-    places = {"flag": flags, "environment": environ, ".env": from_file}
+    places = {"flag": flags, ENVIRONMENT: environ, ".env": from_file}
     found = {name: _find((name, *setting.aliases), places) for name, setting in SETTINGS.items()}
     order = [*places, "default"]
     for name in WITH_FILE:
@@ -406,10 +455,15 @@ def load(flags: Mapping[str, Any], environ: Mapping[str, str], dotenv: Path) -> 
 
 
 def _find(names: tuple[str, ...], places: Mapping[str, Mapping[str, Any]]) -> tuple[str | None, str]:
-    """Return the first value under one of these names, and its source."""
+    """Return the first value under one of these names, and its source.
+
+    A value of the environment counts without the quotes around it, as Ollama reads its own.
+    """
     for place, given in places.items():
         for name in names:
             value = given.get(name)
+            if value and place == ENVIRONMENT:
+                value = values.unquoted(value)
             if value and value.strip():
                 return value, place
     return None, "default"

@@ -13,6 +13,7 @@ from ipaddress import ip_address
 from typing import Final
 from unicodedata import normalize
 
+import msgspec
 from msgspec import Struct
 from yarl import URL
 
@@ -25,9 +26,26 @@ YEAR: Final = 31_536_000  # seconds; event loops overflow somewhere above it
 _INTEGER: Final = re.compile(r"[0-9]{1,9}", re.ASCII)
 _HOST_NAME: Final = re.compile(r"[a-z0-9._-]+", re.ASCII | re.IGNORECASE)
 _HOST_PORT: Final = re.compile(r"(?:\[([^\[\]]*)\]|([^:\[\]]*))(?::([^:@\s]*))?")
+_OWN_HEADERS: Final = re.compile(  # which belong to one request, or to its connection
+    "(accept|content)-encoding|connection|content-length|content-type|expect|host|keep-alive|te|trailer"
+    "|transfer-encoding|upgrade",
+    re.IGNORECASE,
+)
+_USER: Final = re.compile(r"[^\s\x00-\x1f\x7f]+")
 _PATH: Final = re.compile(r"[!-~]*", re.ASCII)
 _ORIGIN: Final = re.compile(r"[a-z][a-z0-9+.-]*://[^\s/?#@*\\]+", re.IGNORECASE)
 _HEADER_NAME: Final = re.compile(r"[a-z0-9!#$%&'*+.^_`|~-]+", re.ASCII | re.IGNORECASE)
+
+
+def unquoted(value: str) -> str:
+    """Return a value of the environment without the quotes around it, which `docker --env-file` leaves there.
+
+    Quotes that are part of the value stay: those of `"yes" or "no"`, or of a word that has one at one end.
+    """
+    given = value.strip()
+    quote = given[:1]
+    is_quoted = quote in {'"', "'"} and len(given) > 1 and given.find(quote, 1) == len(given) - 1
+    return given[1:-1] if is_quoted else value
 
 
 def text(value: object) -> str:
@@ -164,6 +182,34 @@ def header_name(value: object) -> str:
     return token(value)
 
 
+def ollama_headers(value: object) -> tuple[tuple[str, str], ...]:
+    """Return headers to send: JSON, `{"X-Key": "…"}`, or a line `X-Key: …` for each."""
+    if isinstance(value, tuple):
+        return value
+    given = text(value).strip()
+    remedy = 'use lines such as `X-Key: value`, or JSON such as {"X-Key": "value"}'
+    if given.startswith("{"):
+        try:
+            pairs = list(msgspec.json.decode(given, type=dict[str, str]).items())
+        except msgspec.DecodeError:
+            raise ValueError(remedy) from None
+    else:
+        lines = [line.partition(":") for line in given.splitlines() if line.strip()]
+        if not all(colon for _, colon, _ in lines):
+            raise ValueError(remedy)
+        pairs = [(name, value) for name, _, value in lines]
+    for name, _ in pairs:
+        if _OWN_HEADERS.fullmatch(name.strip()):
+            raise ValueError(f"leave out {name.strip()}, which belongs to the connection")
+    return tuple([(header_name(name), _header_value(value)) for name, value in pairs])
+
+
+def _header_value(value: str) -> str:
+    if not value.strip().isprintable() or not value.isascii():
+        raise ValueError("use printable ASCII in the values of headers")
+    return text(value).strip()
+
+
 def address(value: object) -> str:
     """Return a host name or IP address in lower case, without brackets."""
     host = token(value).removeprefix("[").removesuffix("]")
@@ -267,20 +313,36 @@ def ollama_url(value: object) -> str:
 
     Without a scheme, it is http on port 11434; with one, the port defaults to the scheme's. A port that is
     not a valid number counts as absent, as in Ollama. The unspecified address (0.0.0.0 or ::), on which a
-    server listens, means loopback here.
+    server listens, means loopback here. What Ollama does not read: a name and a password before an `@`, for a
+    proxy in front of it, in which other characters than letters and digits are percent-encoded if need be.
     """
     given = text(value).strip().strip("\"'").strip()
-    scheme, separator, rest = ("https://ollama.com" if given == "ollama.com" else given).rpartition("://")
+    scheme, separator, rest = ("https://ollama.com" if given == "ollama.com" else given).partition("://")
+    if not separator:
+        scheme, rest = "", scheme
     default = {"http": 80, "https": 443}.get(scheme.lower()) if separator else 11434
-    host_port, _, path = rest.partition("/")
+    before, _, path = rest.partition("/")
+    user, at, host_port = before.rpartition("@")
+    if at and not _USER.fullmatch(user):
+        raise ValueError(
+            "write the name and the password as http://name:password@host, with %40 for an @ in them, %2F for"
+            " a slash and %3A for a colon"
+        )
     parts = _split_host(host_port)
-    if default is None or parts is None or not _PATH.fullmatch(path) or "?" in path or "#" in path:
+    if (
+        default is None
+        or parts is None
+        or "://" in rest
+        or not _PATH.fullmatch(path)
+        or "?" in path
+        or "#" in path
+    ):
         raise ValueError("use the address of Ollama, as 127.0.0.1:11434 or https://ollama.example/path")
     host, digits = parts
     port = int(digits) if _INTEGER.fullmatch(digits) and int(digits) <= 65535 else default
     if port == 0:
         raise ValueError("use the port that Ollama listens on, by default 11434")
-    return f"{scheme.lower() if separator else 'http'}://{host}:{port}/{path}".rstrip("/")
+    return f"{scheme.lower() if separator else 'http'}://{user}{at}{host}:{port}/{path}".rstrip("/")
 
 
 def ollama_parallel(value: object) -> int | None:

@@ -68,10 +68,12 @@ async def _findings(
         yield Finding("note", "secrets", detail, remedy)
     for finding in await asyncio.to_thread(lambda: list(_check_database(config))):
         yield finding
-    ollama = Ollama(config.ollama_host, api_key=config.ollama_api_key, connect_timeout=config.connect_timeout)
+    ollama = Ollama(
+        config.ollama_url, headers=config.headers_for_ollama, connect_timeout=config.connect_timeout
+    )
     models = ModelCatalog(ollama, context_window=config.context_window)
     try:
-        yield Finding("ok", "Ollama", f"{await ollama.version()} at {config.ollama_host}")
+        yield Finding("ok", "Ollama", f"{await ollama.version()} at {config.ollama_url}")
         if named := selection.named(None, None, config.default_model):
             model = await models.find(named[0])
             await selection.check_named(model, Need(), models)

@@ -156,11 +156,11 @@ class _Version(Struct, frozen=True):
 class Ollama:
     """A client of the Ollama at `url`. Create it in a running event loop, and close it.
 
-    Every call raises `upstream_…` errors. `connect_timeout` is in seconds.
+    Every call raises `upstream_…` errors. All requests carry the `headers`; `connect_timeout` is in seconds.
     """
 
-    def __init__(self, url: str, *, api_key: str | None, connect_timeout: float) -> None:
-        self._endpoint = Endpoint(URL(url), api_key=api_key, connect_timeout=connect_timeout)
+    def __init__(self, url: str, *, headers: Mapping[str, str], connect_timeout: float) -> None:
+        self._endpoint = Endpoint(URL(url), headers=headers, connect_timeout=connect_timeout)
         self._session = _open_session(self._endpoint)
 
     @property
@@ -281,7 +281,7 @@ def _open_session(endpoint: Endpoint) -> ClientSession:
         # An Ollama that returns may have another address. Only requests made at once share what is found.
         connector=aiohttp.TCPConnector(limit=CONNECTIONS, ttl_dns_cache=0),
         cookie_jar=aiohttp.DummyCookieJar(),
-        headers=headers | endpoint.credentials,
+        headers={**headers, **endpoint.headers},
         auto_decompress=False,
         timeout=ClientTimeout(
             total=endpoint.connect_timeout + RESPONSE_TIMEOUT, connect=endpoint.connect_timeout

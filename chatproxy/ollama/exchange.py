@@ -66,14 +66,14 @@ class Heard:
 class Endpoint:
     """The Ollama at `url`, whose path is a prefix of all targets.
 
-    `connect_timeout` is in seconds. All exchanges of an endpoint share its turns at the event loop, and note
-    in `heard` when they read.
+    `headers` go with every request; `connect_timeout` is in seconds. All exchanges of an endpoint share its
+    turns at the event loop, and note in `heard` when they read.
     """
 
-    def __init__(self, url: URL, *, api_key: str | None, connect_timeout: float) -> None:
+    def __init__(self, url: URL, *, headers: Mapping[str, str], connect_timeout: float) -> None:
         self.url = url
         self.connect_timeout = connect_timeout
-        self.credentials = {"Authorization": f"Bearer {api_key}"} if api_key else {}
+        self.headers = headers
         self.heard = Heard()
         self._prefix = url.raw_path.removesuffix("/")
         self._turns = Turns()
@@ -97,7 +97,7 @@ class Endpoint:
             "Host": self.url.host_port_subcomponent or "",
             "Content-Length": str(len(body)),
             "Connection": "close",
-            **self.credentials,
+            **self.headers,
         }
         fields = CIMultiDict({**own, "User-Agent": "chatproxy", "Accept-Encoding": "identity"})
         fields.update(headers)

@@ -376,7 +376,10 @@ def _refusal_sentence(status: int, text: str) -> str:
             "set OLLAMA_HOST to the final address."
         )
     if status == 401:
-        return f"Ollama wants to know who asks ({text or 'unauthorized'}); set OLLAMA_API_KEY."
+        return (
+            f"Ollama, or a proxy in front of it, wants to know who asks ({text or 'unauthorized'}); set"
+            " OLLAMA_API_KEY, or OLLAMA_HOST with name:password@ before the host, or OLLAMA_HEADERS."
+        )
     if status == 403 and not text:
         return (
             "Ollama rejected the request's Host (403); set OLLAMA_HOST to an address that it serves, "

@@ -1,4 +1,5 @@
 import argparse
+from base64 import b64decode
 from pathlib import Path
 
 import pytest
@@ -96,10 +97,101 @@ def test_an_address_that_leads_nowhere_is_refused(given: object) -> None:
 
 
 def test_a_password_in_an_address_is_not_repeated() -> None:
-    assert refusal(ollama_host="http://me:secret@example.com") == (
-        "OLLAMA_HOST is 'http://****@example.com', which cannot be used: "
+    assert refusal(ollama_host="http://me:secret@example.com/?query") == (
+        "OLLAMA_HOST is 'http://****@example.com/?query', which cannot be used: "
         "use the address of Ollama, as 127.0.0.1:11434 or https://ollama.example/path."
     )
+    assert "secret" not in refusal(ollama_host="http://me:sec ret@example.com")
+
+
+@pytest.mark.parametrize(
+    ("address", "sent"),
+    [
+        ("http://me:secret@example.com", "me:secret"),
+        ("me:secret@example.com", "me:secret"),
+        ("https://me:p%40ss%2Fword%3A@example.com/ollama", "me:p@ss/word:"),
+        ("http://me@firm.example:secret@example.com", "me@firm.example:secret"),
+        ("http://me@example.com", "me:"),
+        ("http://zoë:süß@example.com", "zoë:süß"),
+    ],
+)
+def test_a_password_in_an_address_is_sent_as_basic(address: str, sent: str) -> None:
+    config = Config(ollama_host=address)
+    assert "@" not in config.ollama_url
+    kind, _, encoded = config.headers_for_ollama["Authorization"].partition(" ")
+    assert (kind, b64decode(encoded).decode()) == ("Basic", sent)
+
+
+@pytest.mark.parametrize(
+    ("given", "sent"),
+    [
+        ("X-Key: a b", {"X-Key": "a b"}),
+        ("X-Key: a:b\n\nCF-Access-Client-Id:c", {"X-Key": "a:b", "CF-Access-Client-Id": "c"}),
+        (
+            '{"X-Key": "a, b", "Authorization": "Basic YTpi"}',
+            {"X-Key": "a, b", "Authorization": "Basic YTpi"},
+        ),
+    ],
+)
+def test_headers_for_ollama(given: str, sent: dict[str, str]) -> None:
+    config = load({"OLLAMA_HEADERS": given}, {}, NOWHERE).config
+    assert dict(config.headers_for_ollama) == sent
+
+
+@pytest.mark.parametrize(
+    "given",
+    [
+        "X-Key",
+        "X Key: a",
+        '{"X-Key": 1}',
+        '["X-Key"]',
+        "X-Key:",
+        "X-Key: ä",
+        "Host: a",
+        '{"Connection": "a"}',
+    ],
+)
+def test_headers_that_cannot_be_sent(given: str) -> None:
+    sentence = refusal(ollama_headers=given)
+    assert sentence.startswith("OLLAMA_HEADERS is '****', which cannot be used: ")
+
+
+def test_only_one_setting_names_the_authorization() -> None:
+    assert refusal(ollama_host="http://me:secret@example.com", ollama_api_key="sesame") == (
+        "OLLAMA_HOST and OLLAMA_API_KEY each set Authorization in requests to Ollama; keep one."
+    )
+
+
+@pytest.mark.parametrize(
+    ("given", "meant"),
+    [
+        ('"sesame"', "sesame"),
+        ("'sesame'", "sesame"),
+        (' "sesame" ', "sesame"),
+        ("sesame", "sesame"),
+        ("\"sesame'", "\"sesame'"),
+        ('"yes" or "no"', '"yes" or "no"'),
+        ('say "yes"', 'say "yes"'),
+        ('"it\'s"', "it's"),
+        ('"', '"'),
+    ],
+)
+def test_quotes_around_a_value_of_the_environment_do_not_count(given: str, meant: str) -> None:
+    assert load({}, {"SYSTEM_PROMPT": given}, NOWHERE).config.system_prompt == meant
+    assert load({"SYSTEM_PROMPT": given}, {}, NOWHERE).config.system_prompt == given
+
+
+def test_quotes_are_alike_for_all_settings() -> None:
+    plain = {
+        "PORT": "80",
+        "API_TOKEN": "sesame",
+        "DEFAULT_MODEL": "m",
+        "CORS_ORIGINS": "http://a,http://b",
+        "VISITORS": "on",
+    }
+    quoted = {name: f'"{value}"' for name, value in plain.items()}
+    assert load({}, quoted, NOWHERE).config == load({}, plain, NOWHERE).config
+    assert load({}, {"DEFAULT_MODEL": '""'}, NOWHERE).config == Config()
 
 
 @pytest.mark.parametrize(

@@ -168,7 +168,7 @@ async def test_a_model_that_cannot_think_says_so(http: aiohttp.ClientSession) ->
 
 
 async def test_chatproxys_own_client_understands_it(http: aiohttp.ClientSession) -> None:
-    ollama = Ollama(str(http._base_url), api_key=None, connect_timeout=5)
+    ollama = Ollama(str(http._base_url), headers={}, connect_timeout=5)
     try:
         assert [model.name for model in await ollama.tags()] == ["demo:latest", "thinking-demo:latest"]
         assert await ollama.version() == "0.0.0-demo"

@@ -22,7 +22,7 @@ THINKER = "thinker:270m"
 
 @asynccontextmanager
 async def opening(fake: FakeOllama, **more: Any) -> AsyncIterator[ModelCatalog]:
-    ollama = Ollama(fake.url, api_key=None, connect_timeout=5)
+    ollama = Ollama(fake.url, headers={}, connect_timeout=5)
     models = ModelCatalog(ollama, **more)
     yield models
     await models.close()

@@ -763,7 +763,7 @@ async def test_the_choice_is_a_persons(
         )
         for name in {*rates, *loads}
     ]
-    ollama = Ollama(fake.url, api_key=None, connect_timeout=5)
+    ollama = Ollama(fake.url, headers={}, connect_timeout=5)
     catalog = ModelCatalog(ollama, rows)
     try:
         choice = rank(await catalog.all(), known.get("need", Need()))[0]

@@ -20,7 +20,7 @@ MINILM = "sha256-dc4387e2242164a128615d99e9a0853f3765a6484534cff4c65c381a69234e6
 
 @pytest.fixture
 async def ollama(fake: FakeOllama) -> AsyncIterator[Ollama]:
-    ollama = Ollama(fake.url, api_key=None, connect_timeout=5)
+    ollama = Ollama(fake.url, headers={}, connect_timeout=5)
     yield ollama
     await ollama.close()
 
@@ -249,14 +249,14 @@ async def test_a_missing_model(ollama: Ollama) -> None:
 
 
 async def test_the_api_key(fake: FakeOllama) -> None:
-    ollama = Ollama(fake.url, api_key="secret", connect_timeout=5)
+    ollama = Ollama(fake.url, headers={"Authorization": "Bearer secret"}, connect_timeout=5)
     await ollama.version()
     await ollama.close()
     assert fake.headers["Authorization"] == "Bearer secret"
 
 
 async def test_chat_goes_to_the_same_place(fake: FakeOllama) -> None:
-    ollama = Ollama(fake.url, api_key="secret", connect_timeout=5)
+    ollama = Ollama(fake.url, headers={"Authorization": "Bearer secret"}, connect_timeout=5)
     fake.script = Script(answer("Hello"))
     lines: list[Line] = []
     stream = ollama.chat(b'{"model":"gemma3:270m"}')
@@ -277,7 +277,7 @@ async def test_a_refused_connection_is_unavailable(fake: FakeOllama, ollama: Oll
 
 async def test_a_connection_that_takes_too_long_is_unavailable() -> None:
     async with Mute.listening() as mute:
-        ollama = Ollama(f"https://{mute.address}", api_key=None, connect_timeout=0.05)
+        ollama = Ollama(f"https://{mute.address}", headers={}, connect_timeout=0.05)
         assert await code_of(ollama.version()) == "upstream_unavailable"
         await ollama.close()
 
@@ -286,7 +286,7 @@ async def test_a_response_that_takes_too_long_is_a_timeout(
     fake: FakeOllama, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(client, "RESPONSE_TIMEOUT", 0.05)
-    ollama = Ollama(fake.url, api_key=None, connect_timeout=0.5)
+    ollama = Ollama(fake.url, headers={}, connect_timeout=0.5)
     fake.instead["/api/tags"] = Script(head=Gate())
     fake.instead["/api/ps"] = Script([b"{"], end="hang")
     assert await code_of(ollama.tags()) == "upstream_timeout"
@@ -351,7 +351,7 @@ async def test_an_ollama_that_returns_with_another_address_is_found(
         return resolve("127.0.0.1", named[0].url.rpartition(":")[2], *more, **options)
 
     monkeypatch.setattr(socket, "getaddrinfo", getaddrinfo)
-    ollama = Ollama("http://ollama.test:11434", api_key=None, connect_timeout=5)
+    ollama = Ollama("http://ollama.test:11434", headers={}, connect_timeout=5)
     assert await ollama.version() == fake.version
     await fake.stop()
     assert await code_of(ollama.version()) == "upstream_unavailable"

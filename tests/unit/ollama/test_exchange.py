@@ -138,9 +138,9 @@ async def ask(
     target: str = "/api/chat",
     headers: Mapping[str, str] = {},
     body: bytes = b"{}",
-    api_key: str | None = None,
+    own: Mapping[str, str] = {},
 ) -> Exchange:
-    endpoint = Endpoint(URL(server.url + path), api_key=api_key, connect_timeout=5)
+    endpoint = Endpoint(URL(server.url + path), headers=own, connect_timeout=5)
     exchange = await endpoint.exchange(method, target, headers, body, receiver)
     exchange.resume()
     return exchange
@@ -172,7 +172,7 @@ async def test_the_request() -> None:
             method="GET",
             target="/v1/models/a%2Fb%C3%A9?beta=true&x=a+b%20c;d",
             headers={"accept": "*/*", "user-agent": "a-client/1", "Host": "elsewhere", "X-Odd": "caf\udce9"},
-            api_key="secret",
+            own={"Authorization": "Bearer secret"},
         )
         await reader.over.wait()
     line, *fields = server.requests[0].removesuffix(b"\r\n\r\n").split(b"\r\n")
@@ -581,7 +581,7 @@ def test_a_body_that_could_not_be_sent_is_let_go(loop: Callable[[], asyncio.Abst
         with socket.socket() as unused:
             unused.bind(("127.0.0.1", 0))
             url = URL(f"http://127.0.0.1:{unused.getsockname()[1]}")
-            endpoint = Endpoint(url, api_key=None, connect_timeout=5)
+            endpoint = Endpoint(url, headers={}, connect_timeout=5)
             body = Body(b"x" * 1000)
             watched = weakref.ref(body)
             sending = endpoint.exchange("POST", "/", {}, body, Reader())

@@ -2,7 +2,7 @@ import asyncio
 import gc
 import json
 import ssl
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import pytest
@@ -71,8 +71,8 @@ def streamed(endpoint: Endpoint, receive: Receive, body: bytes = BODY) -> ChatSt
     return stream
 
 
-def endpoint(url: str, *, api_key: str | None = None, connect_timeout: float = 5) -> Endpoint:
-    return Endpoint(URL(url), api_key=api_key, connect_timeout=connect_timeout)
+def endpoint(url: str, *, headers: Mapping[str, str] | None = None, connect_timeout: float = 5) -> Endpoint:
+    return Endpoint(URL(url), headers=headers or {}, connect_timeout=connect_timeout)
 
 
 async def outcome(stream: ChatStream) -> tuple[str | None, str]:
@@ -100,7 +100,7 @@ def raw(*pieces: bytes, end: Any = "cut") -> Script:
 
 
 async def test_the_request(fake: FakeOllama) -> None:
-    stream = ask(fake, Reader(), api_key="secret")
+    stream = ask(fake, Reader(), headers={"Authorization": "Bearer secret"})
     await stream.finished
     (chat,) = fake.chats
     assert chat.request == {"model": "gemma3:270m", "messages": [{"role": "user", "content": "Hi"}]}
