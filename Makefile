@@ -13,7 +13,7 @@ AS_ROOT := $(if $(filter 0,$(shell id -u)),,sudo -n)
 debian = command -v $(1) >/dev/null || ! command -v apt-get >/dev/null || { $(AS_ROOT) apt-get update -qq && \
 	$(AS_ROOT) env DEBIAN_FRONTEND=noninteractive apt-get install -qq -y --no-install-recommends $(2); }
 
-.PHONY: help demo run test test-all test-steady test-unsteady lint format screenshots bench faults dist clean
+.PHONY: help demo run test test-all test-steady test-unsteady lint format screenshots bench retrieval faults dist clean
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -54,6 +54,9 @@ screenshots: .venv/.tested ## take the README's screenshots of the page
 bench: .venv/.benched ## compare with nginx, Flask, FastAPI and aiohttp in BENCHMARKS.md (8 minutes)
 	$(call debian,nginx,nginx-light) || echo "nginx is left out"
 	$(BIN)/python -m benchmarks.run
+
+retrieval: .venv/.benched ## count in BENCHMARKS.md how often the right passage of a document is found (1 minute)
+	$(BIN)/python -m benchmarks.retrieval
 
 faults: .venv/.tested ## inject faults, and count what is lost in BENCHMARKS.md (12 minutes), or some: F="one against all"
 	$(call debian,faketime,faketime)

@@ -1,0 +1,1 @@
+"""How often the right passage of a document is found: `make retrieval`."""
