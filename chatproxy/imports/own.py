@@ -45,7 +45,7 @@ def read(found: Fields) -> Conversation:
     if value(found.get("complete")) is False:
         raise unreadable("This session was deleted while it was exported, so only a part of it is here")
     left_out: Counter[str] = Counter()
-    left_out["documents"] += session.document_id is not None
+    left_out["documents"] += max(len(session.document_ids), session.document_id is not None)
     return Conversation(
         id=session.id,
         title=(session.title or "")[:MAX_TITLE] or None,

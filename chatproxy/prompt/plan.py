@@ -1,6 +1,6 @@
 """What an answer needs, gathered before anything is stored: the prompt, and the models to ask.
 
-A prompt consists of the message with its images, passages of the document, and as much of the history as the
+A prompt consists of the message with its images, passages of the documents, and as much of the history as the
 window may hold.
 """
 
@@ -33,10 +33,6 @@ READS: Final = 4  # conversations read at once, as nothing counts what is read b
 # Of the history in one prompt, however large the window is.
 HISTORY_BYTES: Final = 8 * 1024 * 1024
 HISTORY_MESSAGES: Final = 8192
-DOCUMENT_GONE: Final = Notice(
-    code="document_gone",
-    message="This session's document was deleted, so the answer does without; add it again to ask about it.",
-)
 
 
 class Plan(Struct, frozen=True):
@@ -67,7 +63,7 @@ class Plan(Struct, frozen=True):
         return NewTurn(
             content=request.message,
             images=list(self.prompt.images),
-            document_id=next((document.id for document in self.passages.documents), None),
+            documents=[(document.id, document.title) for document in self.passages.documents],
             model=self.first.model.name,
             model_reason=self.first.reason,
             sources=list(self.fitted.sources),
@@ -175,32 +171,46 @@ class Planner:
     async def _passages(self, owner: str, session: Session, request: Send) -> Passages:
         """Return the passages that the message is answered from.
 
-        A document in the request stays with the session, and null removes it. A deleted one raises
-        `not_found` if the request names it; if only the session does, the answer does without.
+        Documents in the request stay with the session, and an empty list removes those that it has. A deleted
+        one raises `not_found` if the request names it; if only the session does, the answer does without.
         """
-        named = request.document
-        document_id = session.document_id if named is UNSET else named
-        if document_id is None:
+        ids = session.document_ids if request.documents is UNSET else request.documents
+        if not ids:
             return Passages()
+        earlier = await self._earlier_questions(owner, session, request, ids)
+        found = await self._found(owner, ids, request.message, earlier)
+        there = {document.id for document in found.documents}
+        gone = [id for id in ids if id not in there]
+        if not gone:
+            return found
+        if request.documents is not UNSET:
+            await self._store.documents.get(owner, gone[0])
+        titles = await self._store.sessions.document_titles(session)
+        return replace(
+            found, notices=[_gone([titles.get(id) or f"number {id}" for id in gone]), *found.notices]
+        )
+
+    async def _found(self, owner: str, ids: Sequence[int], question: str, earlier: Sequence[str]) -> Passages:
+        """Return the passages of those documents that there are."""
+        store = self._store.documents
+        documents = await store.some(owner, ids)
         try:
-            document = await self._store.documents.get(owner, document_id)
-            earlier = await self._earlier_questions(owner, session, request, document_id)
-            return await passages_for(self._store.documents, owner, [document], request.message, earlier)
+            return await passages_for(store, owner, documents, question, earlier) if documents else Passages()
         except ChatError as error:
-            if named is not UNSET or error.code != "not_found":
+            if error.code != "not_found" or await store.some(owner, ids) == documents:
                 raise
-            return Passages(notices=[DOCUMENT_GONE])
+            return await self._found(owner, ids, question, earlier)  # without one that was deleted meanwhile
 
     async def _earlier_questions(
-        self, owner: str, session: Session, request: Send, document_id: int
+        self, owner: str, session: Session, request: Send, ids: Sequence[int]
     ) -> list[str]:
-        """Return the last questions that were asked about the document without a break, newest first."""
+        """Return the last questions about any of these documents, newest first, up to one about none."""
         async with self._reads.slot(owner):
             history = await self._transcript.history(session, limit=LOOKED_BACK, before=request.replaces)
         questions = [message for message in history if message.role == "user"]
         return [
             message.content
-            for message in takewhile(lambda message: message.document_id == document_id, questions)
+            for message in takewhile(lambda message: not set(ids).isdisjoint(message.document_ids), questions)
         ]
 
     async def _with_history(
@@ -230,6 +240,14 @@ def _with_images(history: Sequence[HistoryMessage], models: Sequence[KnownModel]
             ids.append(message.id)
             room -= IMAGE_TOKENS * message.image_count
     return ids
+
+
+def _gone(titles: Sequence[str]) -> Notice:
+    """Return the warning that documents of a session were deleted."""
+    names = ", ".join([f"“{title}”" for title in titles])
+    what, it = (f"documents {names} were", "them") if len(titles) > 1 else (f"document {names} was", "it")
+    sentence = f"The {what} deleted, so the answer does without; add {it} again to ask about {it}."
+    return Notice(code="document_gone", message=sentence)
 
 
 def _first(*texts: str | None) -> str | None:

@@ -16,6 +16,7 @@ from chatproxy.store.records import Think
 
 MAX_MESSAGE: Final = 256 * 1024  # bytes of UTF-8; also of a system prompt
 MAX_JSON: Final = 64 * 1024  # bytes of what is passed on to Ollama; unfolded, it takes thirty times as much
+MAX_DOCUMENTS: Final = 16  # of a session; each has a place in an answer about all of them
 MAX_IMAGES: Final = 32
 MAX_IMAGE: Final = 12 * 1024 * 1024  # bytes; in base64 it fills the largest body
 MAX_KEEP_ALIVE: Final = 2**63 // 10**9  # seconds, of Go's longest duration
@@ -44,6 +45,7 @@ Options = Annotated[
     ),
 ]
 RowId = Annotated[int, Meta(ge=1, le=2**63 - 1)]
+RowIds = Annotated[list[RowId], Meta(extra_json_schema={"maxItems": MAX_DOCUMENTS})]
 SystemPrompt = Annotated[str, at_most(MAX_MESSAGE, "The system prompt.", maxLength=MAX_MESSAGE)]
 ClientMessageId = Annotated[
     str,
@@ -71,7 +73,7 @@ _NUMBER: Final = re.compile(r"[-+]?\d+(?:\.\d+)?", re.ASCII)
 
 
 class SendRequest(Struct, frozen=True, kw_only=True):
-    """A message to answer. Unknown fields are ignored. Null means absent, but removes the document."""
+    """A message to answer. Unknown fields are ignored. Null means absent, but removes the documents."""
 
     message: Annotated[
         str,
@@ -87,6 +89,11 @@ class SendRequest(Struct, frozen=True, kw_only=True):
         Meta(description="The document to answer from. Absent: the session's. Null: none from now on."),
     ] = UNSET
     documentId: Annotated[RowId | UnsetType | None, Meta(description="The same as `document_id`.")] = UNSET
+    document_ids: Annotated[
+        RowIds | UnsetType | None,
+        Meta(description="All documents to answer from, instead of `document_id`. Null or empty: none."),
+    ] = UNSET
+    documentIds: Annotated[RowIds | UnsetType | None, Meta(description="The same as `document_ids`.")] = UNSET
     model: ModelName | None = None
     system: SystemPrompt | None = None
     images: (
@@ -112,10 +119,21 @@ class SendRequest(Struct, frozen=True, kw_only=True):
         Meta(description="The user message to replace, with all messages after it."),
     ] = None
 
-    @property
-    def document(self) -> int | UnsetType | None:
-        """The document in either spelling."""
-        return self.documentId if self.document_id is UNSET else self.document_id
+    def documents(self) -> Sequence[int] | UnsetType:
+        """Return the documents, each once, however they are named; UNSET for those of the session.
+
+        Raises `invalid` for more than MAX_DOCUMENTS, and for a `document_id` that is not the first.
+        """
+        first = self.documentId if self.document_id is UNSET else self.document_id
+        given = self.documentIds if self.document_ids is UNSET else self.document_ids
+        if given is UNSET:
+            return UNSET if first is UNSET else () if first is None else (first,)
+        documents = list(dict.fromkeys(given or ()))
+        if len(documents) > MAX_DOCUMENTS:
+            raise unusable("document_ids", f"a session has at most {MAX_DOCUMENTS} documents; leave some out")
+        if first is not UNSET and first != next(iter(documents), None):
+            raise unusable("document_id", "it is not the first of document_ids; send one of the two")
+        return documents
 
     async def checked(self, allowed: Collection[str]) -> "Send":
         """Return the message as it is kept, and as Ollama will take it.
@@ -135,10 +153,10 @@ class SendRequest(Struct, frozen=True, kw_only=True):
             )
         check_options(self.options, allowed)
         keep_alive = _duration(self.keep_alive)
-        same = replace(self, keep_alive=keep_alive, document_id=self.document, documentId=UNSET)
+        documents = self.documents()
         return Send(
             message=self.message,
-            document=self.document,
+            documents=documents,
             model=self.model,
             system=self.system,
             images=self.images or (),
@@ -149,8 +167,31 @@ class SendRequest(Struct, frozen=True, kw_only=True):
             keep_alive=keep_alive,
             client_message_id=self.client_message_id,
             # In a thread, because it may be over many images.
-            fingerprint=await asyncio.to_thread(_hash, same) if self.client_message_id else None,
+            fingerprint=(
+                await asyncio.to_thread(_hash, self._in_one_form(documents, keep_alive))
+                if self.client_message_id
+                else None
+            ),
             replaces=self.replaces,
+        )
+
+    def _in_one_form(
+        self, documents: Sequence[int] | UnsetType, keep_alive: str | float | None
+    ) -> "SendRequest":
+        """Return what sends that mean the same have in common. One document is that of `document_id`."""
+        one: int | UnsetType | None = UNSET
+        several: list[int] | UnsetType = UNSET
+        if documents is not UNSET:
+            one, several = (
+                (UNSET, [*documents]) if len(documents) > 1 else (next(iter(documents), None), UNSET)
+            )
+        return replace(
+            self,
+            keep_alive=keep_alive,
+            document_id=one,
+            documentId=UNSET,
+            document_ids=several,
+            documentIds=UNSET,
         )
 
 
@@ -166,7 +207,7 @@ class Send(Struct, frozen=True, kw_only=True):
     """
 
     message: str
-    document: int | UnsetType | None = UNSET
+    documents: Sequence[int] | UnsetType = UNSET
     model: str | None = None
     system: str | None = None
     images: Sequence[bytes] = ()

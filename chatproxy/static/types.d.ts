@@ -9,7 +9,9 @@ export interface SessionItem {
   id: string;
   title: string | null;
   model: string | null;
+  /** The first of `documentIds`. */
   documentId: number | null;
+  documentIds: number[];
   createdAt: string;
   /** When anything of it was changed. */
   updatedAt: string;
@@ -70,7 +72,9 @@ export interface Message {
   cursor: string | null;
   model: string | null;
   modelReason: string | null;
+  /** The first of `documentIds`. */
   documentId: number | null;
+  documentIds: number[];
   sources: Source[];
   warnings: Notice[];
   finishReason: FinishReason | null;
@@ -243,6 +247,10 @@ export interface SendRequest {
   documentId?: number | null | undefined;
   /** Another spelling of `documentId`. */
   document_id?: number | null | undefined;
+  /** All documents to answer from, 16 at most, instead of `documentId`; null or none removes those it has. */
+  documentIds?: number[] | null | undefined;
+  /** Another spelling of `documentIds`. */
+  document_ids?: number[] | null | undefined;
   /** A name, or "auto". */
   model?: string | null | undefined;
   /** The system prompt. */

@@ -29,6 +29,10 @@ NEARLY: Final = 0.6  # of the best score
 
 COLUMNS: Final = "id, title, media_type, bytes, chunks, created_at, warnings"
 _GET: Final = f"SELECT {COLUMNS} FROM document WHERE id = :id AND owner = :owner AND complete"
+_SOME: Final = f"""
+    SELECT {COLUMNS} FROM (SELECT key AS place, value AS wanted FROM json_each(:ids))
+    CROSS JOIN document ON id = wanted WHERE owner = :owner AND complete ORDER BY place
+"""
 _LIST: Final = f"""
     SELECT {COLUMNS} FROM document WHERE owner = :owner AND complete AND id < ifnull(:before, {MAX_ID})
     ORDER BY id DESC LIMIT :limit + 1
@@ -55,8 +59,8 @@ _INSERT: Final = """
 class Documents:
     """The documents of all owners.
 
-    `create`, `get`, `page` and `delete` take an owner. Everything else takes a `Document`, which comes only
-    from them. Another owner's document raises the same `not_found` as a missing one.
+    `create`, `get`, `some`, `page` and `delete` take an owner. Everything else takes a `Document`, which
+    comes only from them. Another owner's document is as missing as one that is none.
     """
 
     def __init__(self, database: Database, deleted: asyncio.Event, quota: Quota | None = None) -> None:
@@ -114,8 +118,13 @@ class Documents:
     async def get(self, owner: str, document_id: int) -> Document:
         """Return the owner's document; raise `not_found`."""
         return _document(
-            one_row(await self._database.fetch(_GET, owner=owner, id=document_id), _missing(document_id))
+            one_row(await self._database.fetch(_GET, owner=owner, id=document_id), missing(document_id))
         )
+
+    async def some(self, owner: str, document_ids: Sequence[int]) -> list[Document]:
+        """Return those of the documents that are the owner's, in this order."""
+        rows = await self._database.fetch(_SOME, owner=owner, ids=to_json([*document_ids]))
+        return [_document(row) for row in rows]
 
     async def page(self, owner: str, *, limit: int, before: int | None) -> tuple[list[Document], int | None]:
         """Return the newest before that id, and the next `before` (None: no more)."""
@@ -129,7 +138,7 @@ class Documents:
         Sessions keep its id, which never becomes another document's.
         """
         rows = await self._database.write(_DELETE_OWN, owner=owner, id=document_id)
-        one_row(rows, _missing(document_id))
+        one_row(rows, missing(document_id))
         self._indexes.discard(document_id)
         self._deleted.set()
 
@@ -183,7 +192,7 @@ class Documents:
     def _check_found(self, document: Document, numbers: Sequence[int], rows: Sequence[Row]) -> None:
         if numbers and document.chunks and not rows:
             self._indexes.discard(document.id)
-            one_row(rows, _missing(document.id))
+            one_row(rows, missing(document.id))
 
 
 def best(found: Mapping[Place, float], limit: int) -> dict[Place, float]:
@@ -211,7 +220,7 @@ def _arguments(document: Document, numbers: Sequence[int]) -> dict[str, object]:
     return {"id": document.id, "numbers": to_json(list(numbers))}
 
 
-def _missing(document_id: int) -> str:
+def missing(document_id: int) -> str:
     return f"document {document_id}; list the documents, or send it again"
 
 

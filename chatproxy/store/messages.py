@@ -47,7 +47,16 @@ from chatproxy.store.records import (
     Usage,
     Version,
 )
-from chatproxy.store.sessions import BYTES_PER_UNIT, USED, gather, gathered, gathering, give_up, missing
+from chatproxy.store.sessions import (
+    BYTES_PER_UNIT,
+    USED,
+    gather,
+    gathered,
+    gathering,
+    give_up,
+    ids_of,
+    missing,
+)
 from chatproxy.store.writer import STEP, Connection, Lane, size_of
 from chatproxy.text.reasoning import told_apart
 from chatproxy.text.titles import PICTURE, title
@@ -65,11 +74,12 @@ MAX_TURNS: Final = 10_000  # of an import into a session that exists; one unit m
 MAX_SYSTEM: Final = 256 * 1024  # bytes of a session's system prompt
 
 COLUMNS: Final = (
-    "id, role, content, thinking, status, model, model_reason, document_id, sources, warnings, "
+    "id, role, content, thinking, status, model, model_reason, document_id, document_ids, sources, warnings, "
     "finish_reason, usage, error, image_count, client_message_id, version, created_at, updated_at, "
     "(SELECT session.id FROM session WHERE key = message.session) AS session_id"
 )
 _JSON_COLUMNS: Final[Mapping[str, Any]] = {
+    "document_ids": list[int] | None,
     "sources": list[Source],
     "warnings": list[Notice],
     "usage": Usage | None,
@@ -126,7 +136,7 @@ _BEFORE: Final = f"iif(:start IS NULL, {_LENGTH}, min({_PLACE} - 1, {_LENGTH}))"
 _AFTER: Final = f"ifnull({_PLACE}, 0) + 1"
 _LIST: Final = _page(COLUMNS, _BEFORE, -1)
 _LIST_AFTER: Final = _page(COLUMNS, _AFTER, +1)
-_HISTORY: Final = _page("id, role, content, image_count, model, document_id", _BEFORE, -1)
+_HISTORY: Final = _page("id, role, content, image_count, model, document_id, document_ids", _BEFORE, -1)
 _IMAGES: Final = f"""
     WITH sized (message, total) AS (
         SELECT message, sum(sum(length(bytes))) OVER (ORDER BY message DESC) FROM image
@@ -365,9 +375,7 @@ class Messages:
         rows = await self._database.fetch(
             _HISTORY, session=session.id, start=before, limit=limit, size=PAGE_BYTES
         )
-        return [
-            HistoryMessage(**{name: row[name] for name in HistoryMessage.__struct_fields__}) for row in rows
-        ]
+        return [_history_message(row) for row in rows]
 
     async def images(self, session: Session, message_ids: Sequence[int], size: int) -> dict[int, list[bytes]]:
         """Return the images of those messages that have any, by message id.
@@ -584,11 +592,20 @@ def _next(page: Sequence[Row]) -> int | None:
     return page[-1]["id"] if page and page[-1]["more"] else None
 
 
+def _history_message(row: Row) -> HistoryMessage:
+    fields = {name: row[name] for name in HistoryMessage.__struct_fields__}
+    ids = fields["document_ids"]
+    return HistoryMessage(
+        **fields | {"document_ids": ids_of(row["document_id"], ids and msgspec.json.decode(ids))}
+    )
+
+
 def _message(row: Row) -> Message:
     fields = {name: row[name] for name in Message.__struct_fields__ if name != "cursor"}
     for name, shape in _JSON_COLUMNS.items():
         if fields[name] is not None:
             fields[name] = msgspec.json.decode(fields[name], type=shape)
+    fields["document_ids"] = ids_of(fields["document_id"], fields["document_ids"])
     if fields["role"] == "assistant":
         # Counted here, because length() in SQL stops at NUL.
         end = fields["status"] != "streaming"
@@ -622,13 +639,15 @@ async def _begin(connection: Connection, session_id: str, turn: NewTurn) -> tupl
     answer = await _insert_answer(connection, key, place + 1, version, turn, question, session_id)
     # The first turn gives the session its title, and its new version a new one, unless somebody named it.
     await connection.execute(
-        f"UPDATE session SET {USED}, message_count = :length, document_id = :document_id,"
+        f"UPDATE session SET {USED}, message_count = :length,"
+        " document_id = :document_id, documents = :documents,"
         " title = coalesce(CASE WHEN title = :old_title THEN :title END, title, :title) WHERE key = :key",
         {
             "now": now(),
             "old_title": None if edited is None else title(edited) or PICTURE,
             "length": place + 1,
             "document_id": turn.document_id,
+            "documents": to_json(turn.documents),
             "title": title(turn.content, len(turn.images), turn.sources[0].title if turn.sources else None),
             "key": key,
         },
@@ -672,6 +691,7 @@ async def _insert_question(connection: Connection, key: int, place: int, version
         status="complete",
         content=turn.content,
         document_id=turn.document_id,
+        document_ids=to_json(turn.document_ids),
         sources="[]",
         warnings="[]",
         image_count=len(turn.images),
@@ -712,6 +732,7 @@ async def _insert_answer(
         model=turn.model,
         model_reason=turn.model_reason,
         document_id=turn.document_id,
+        document_ids=to_json(turn.document_ids),
         sources=to_json(turn.sources),
         warnings=to_json(turn.warnings),
         image_count=0,
@@ -729,6 +750,7 @@ async def _insert_answer(
         model=turn.model,
         model_reason=turn.model_reason,
         document_id=turn.document_id,
+        document_ids=turn.document_ids,
         sources=turn.sources,
         warnings=turn.warnings,
         version=version,

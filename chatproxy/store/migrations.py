@@ -308,6 +308,12 @@ WARNINGS_OF_DOCUMENTS: Final = """
 ALTER TABLE document ADD COLUMN warnings TEXT NOT NULL DEFAULT '[]';
 """
 
+# All documents that are answered from; `document_id` is the first. NULL: it is the only one.
+SEVERAL_DOCUMENTS: Final = """
+ALTER TABLE session ADD COLUMN documents TEXT;     -- JSON, the id and the title of each
+ALTER TABLE message ADD COLUMN document_ids TEXT;  -- JSON
+"""
+
 MIGRATIONS: Final[Sequence[str]] = (
     CHAT,
     MEASUREMENTS,
@@ -326,6 +332,7 @@ MIGRATIONS: Final[Sequence[str]] = (
     SWAPPED,
     VERSIONS,
     WARNINGS_OF_DOCUMENTS,
+    SEVERAL_DOCUMENTS,
 )
 
 

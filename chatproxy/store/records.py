@@ -1,5 +1,6 @@
 """The records that the store takes and returns. Those that the HTTP API shows have the API's shape."""
 
+from collections.abc import Sequence
 from typing import Annotated, Any, Literal, Self, Unpack
 
 from msgspec import Meta, Raw, Struct
@@ -73,6 +74,8 @@ class Document(Record, frozen=True, kw_only=True):
     warnings: Annotated[list[Notice], Meta(description="What could not be read of it, or was guessed.")] = []
 
 
+FirstDocument = Annotated[int | None, Meta(description="The first of `documentIds`; null without any.")]
+DocumentIds = Annotated[list[int], Meta(description="The documents that are answered from, in their order.")]
 NewChunk = tuple[str, int | None, str | None]  # a text, its page and its heading
 NewNotice = tuple[str, str]  # a code and a message
 
@@ -113,7 +116,8 @@ class SessionItem(Record, frozen=True, kw_only=True):
     id: str
     title: str | None
     model: str | None
-    document_id: int | None
+    document_id: FirstDocument
+    document_ids: DocumentIds = []
     created_at: str
     updated_at: str
     used_at: str = ""
@@ -154,7 +158,8 @@ class Message(Record, frozen=True, kw_only=True):
     cursor: str | None = None
     model: str | None = None
     model_reason: str | None = None
-    document_id: int | None = None
+    document_id: FirstDocument = None
+    document_ids: DocumentIds = []
     sources: list[Source] = []
     warnings: list[Notice] = []
     finish_reason: FinishReason | None = None
@@ -174,11 +179,11 @@ class ExportedMessage(Message, frozen=True, kw_only=True):
 
 
 class NewTurn(Record, frozen=True, kw_only=True):
-    """A question about to be stored, together with its empty answer."""
+    """A question about to be stored, together with its empty answer. Documents are their ids and titles."""
 
     content: str
     images: list[bytes] = []
-    document_id: int | None = None
+    documents: Sequence[tuple[int, str]] = ()
     model: str | None = None
     model_reason: str | None = None
     sources: list[Source] = []
@@ -187,6 +192,16 @@ class NewTurn(Record, frozen=True, kw_only=True):
     fingerprint: str | None = None
     replaces: int | None = None
     asked: Raw | None = None
+
+    @property
+    def document_ids(self) -> list[int]:
+        """The ids of the documents, in their order."""
+        return [id for id, _ in self.documents]
+
+    @property
+    def document_id(self) -> int | None:
+        """The id of the first document, if there is one."""
+        return self.documents[0][0] if self.documents else None
 
 
 class StoredAnswer(Struct, frozen=True, kw_only=True):
@@ -250,7 +265,7 @@ class HistoryMessage(Record, frozen=True, kw_only=True):
     content: str
     image_count: int
     model: str | None
-    document_id: int | None = None
+    document_ids: list[int] = []
 
 
 class EarlierSend(Record, frozen=True, kw_only=True):

@@ -24,7 +24,9 @@ from chatproxy.store.search.hits import snippet
 from chatproxy.store.search.words import Words
 from chatproxy.store.writer import Connection, size_of
 
-LISTED: Final = "id, title, model, document_id, created_at, updated_at, used_at, message_count, pinned"
+LISTED: Final = (
+    "id, title, model, document_id, documents, created_at, updated_at, used_at, message_count, pinned"
+)
 COLUMNS: Final = f"{LISTED}, system, think, options"
 _JSON: Final = ("think", "options")  # columns
 SETTINGS: Final = ("title", "model", "system", "think", "options", "pinned")  # what `update` sets
@@ -35,6 +37,7 @@ SEEN: Final = 512 * 1024  # characters of messages that are looked through for w
 
 _GET: Final = f"SELECT {COLUMNS} FROM session WHERE id = :id AND owner = :owner AND NOT deleted"
 _GET_COUNTED: Final = _GET.replace(COLUMNS, f"{COLUMNS}, prompt_counts")
+_DOCUMENTS: Final = "SELECT documents FROM session WHERE id = :id AND NOT deleted AND documents IS NOT NULL"
 _PAGE: Final = """
     owner = :owner AND activity < :before AND NOT deleted ORDER BY activity DESC LIMIT :limit + 1
 """
@@ -234,6 +237,11 @@ class Sessions:
         }
         return *_split(rows, limit), await asyncio.to_thread(_hits, q, shown, texts)
 
+    async def document_titles(self, session: Session) -> dict[int, str]:
+        """Return the titles of the session's documents by id, also of deleted ones, where they are known."""
+        rows = await self._database.fetch(_DOCUMENTS, id=session.id)
+        return dict(msgspec.json.decode(rows[0]["documents"], type=list[tuple[int, str]])) if rows else {}
+
     async def ids(self, owner: str) -> list[str]:
         """Return the ids of all the owner's sessions as they are now, latest activity first."""
         return [row["id"] for row in await self._database.fetch_slow(_IDS, owner=owner)]
@@ -386,7 +394,16 @@ def _session(row: Row) -> Session:
 def _fields(row: Row, columns: str) -> dict[str, Any]:
     fields = {name: row[name] for name in columns.split(", ")}
     fields["pinned"] = bool(fields["pinned"])
+    documents = fields.pop("documents")
+    fields["document_ids"] = ids_of(
+        row["document_id"], documents and [id for id, _ in msgspec.json.decode(documents)]
+    )
     return fields
+
+
+def ids_of(first: int | None, ids: list[int] | None) -> list[int]:
+    """Return the ids of documents; `ids` is None for rows of when there was one at most."""
+    return ids if ids is not None else [] if first is None else [first]
 
 
 def _columns(fields: Mapping[str, Any]) -> dict[str, Any]:

@@ -543,6 +543,16 @@ async def test_warnings_of_one_kind_are_parts_of_their_own(
     assert (await chat.messages())[1]["parts"][:2] == parts
 
 
+async def test_a_chat_has_several_documents(chat: Chat) -> None:
+    ids = [
+        (await chat.client.call("POST", "/api/documents", status=201, json=each))["id"]
+        for each in ({"title": "Rain", "text": "Rain falls."}, {"title": "Snow", "text": "Snow falls."})
+    ]
+    said = await chat.send(text("m1", "What falls?"), documentIds=ids)
+    assert {each["title"] for each in said if each["type"] == "source-document"} == {"Rain", "Snow"}
+    assert (await chat.client.session("c1"))["documentIds"] == ids
+
+
 # -- what is sent
 
 

@@ -6,7 +6,7 @@ from typing import Any, BinaryIO
 
 import pytest
 from aiohttp import FormData
-from chat_client import Client
+from chat_client import Client, Serve
 from fake_ollama import FakeOllama, Script, answer, refusing_over
 
 from chatproxy.documents.chunks import Chunk
@@ -266,3 +266,104 @@ async def test_pages_of_a_pdf_are_named(client: Client) -> None:
     assert 0 < found["sources"][0]["page"] < 50
     pages = [source["page"] for source in sorted(found["sources"], key=lambda source: source["chunk"])]
     assert pages == sorted(pages)
+
+
+# -- several documents
+
+
+SUBJECTS = {
+    "Beekeeping": "Bees are kept in hives, and their honey is taken in July.",
+    "Sailing": "Sails are set before the wind, and the anchor is weighed.",
+    "Baking": "Dough rises in the warmth, and bread is baked for an hour.",
+    "Chess": "Bishops move along diagonals, and the king is castled.",
+    "Rent": "The deposit is three months, and notice is given in writing.",
+}
+
+
+async def several(client: Client, subjects: dict[str, str] | None = None) -> list[int]:
+    made = [
+        await client.call(
+            "POST", "/api/documents", status=201, json={"title": title, "text": f"{text} " * 60}
+        )
+        for title, text in (subjects or SUBJECTS).items()
+    ]
+    return [each["id"] for each in made]
+
+
+async def test_several_documents_stay_with_their_session(client: Client, fake: FakeOllama) -> None:
+    session, ids = await client.new_session(), await several(client)
+    ids = [ids[3], *ids[:3]]
+    stream = await client.ask(session, "When is honey taken, and how is bread baked?", document_ids=ids)
+    titles = [source["title"] for source in stream.last["sources"]]
+    assert {"Beekeeping", "Baking"} == set(titles)
+    prompt = fake.requests[0]["messages"][-1]["content"]
+    assert "the title of its document" in prompt
+    assert " title>Beekeeping" in prompt
+    assert " title>Baking" in prompt
+    kept = await client.session(session)
+    assert (kept["documentId"], kept["documentIds"]) == (ids[0], ids)
+    again = await client.ask(session, "How does a bishop move?")
+    assert again.last["sources"][0]["title"] == "Chess"
+    fewer = await client.ask(session, "Is honey taken?", documentIds=[ids[2], ids[1], ids[2]])
+    assert {source["title"] for source in fewer.last["sources"]} == {"Beekeeping"}
+    await client.ask(session, "And now without?", document_ids=[])
+    kept = await client.session(session)
+    assert (kept["documentId"], kept["documentIds"]) == (None, [])
+    stored = await client.messages(session)
+    assert [message["documentIds"] for message in stored] == [ids] * 4 + [[ids[2], ids[1]]] * 2 + [[]] * 2
+    assert [message["documentId"] for message in stored] == [ids[0]] * 4 + [ids[2]] * 2 + [None] * 2
+
+
+async def test_most_passages_are_of_what_the_question_is_about(client: Client) -> None:
+    session, ids = await client.new_session(), await several(client)
+    stream = await client.ask(session, "How long is the notice, and how is it given?", document_ids=ids)
+    titles = [source["title"] for source in stream.last["sources"]]
+    assert titles.count("Rent") > len(titles) / 2
+
+
+async def test_a_summary_has_something_of_each_document(client: Client) -> None:
+    session, ids = await client.new_session(), await several(client)
+    stream = await client.ask(session, "What are these documents about?", document_ids=ids)
+    assert sorted(source["title"] for source in stream.last["sources"]) == sorted(SUBJECTS)
+
+
+async def test_a_session_goes_on_with_the_documents_that_are_left(client: Client) -> None:
+    session, ids = await client.new_session(), await several(client)
+    await client.ask(session, "When is honey taken?", document_ids=ids)
+    for number in (ids[0], ids[3]):
+        await client.call("DELETE", f"/api/documents/{number}", status=204)
+    stream = await client.ask(session, "How is bread baked?")
+    (warning,) = [event for event in stream.events if event["type"] == "warning"]
+    assert warning["code"] == "document_gone"
+    assert warning["message"].startswith("The documents “Beekeeping”, “Chess” were deleted")
+    assert stream.last["sources"][0]["title"] == "Baking"
+    assert (await client.session(session))["documentIds"] == [ids[1], ids[2], ids[4]]
+    again = await client.ask(session, "Why?")
+    assert [event["type"] for event in again.events].count("warning") == 0
+
+
+async def test_one_missing_document_of_several_is_refused(client: Client) -> None:
+    session, ids = await client.new_session(), await several(client)
+    body = {"message": "Hello", "document_ids": [ids[0], 2**63 - 1, ids[1]]}
+    answer = await client.refused(session, 404, json=body)
+    assert (answer["code"], str(2**63 - 1) in answer["error"]) == ("not_found", True)
+    assert await client.messages(session) == []
+
+
+async def test_a_document_of_another_user_is_missing_among_several(serve: Serve) -> None:
+    client = await serve(trusted_user_header="X-User")
+    mine, theirs = {"headers": {"X-User": "ann"}}, {"headers": {"X-User": "bob"}}
+    form = {"title": "A", "text": "A"}
+    own = (await client.call("POST", "/api/documents", status=201, json=form, **mine))["id"]
+    other = (await client.call("POST", "/api/documents", status=201, json=form, **theirs))["id"]
+    session = (await client.call("POST", "/api/chat/sessions", status=201, **mine))["id"]
+    path = f"/api/chat/sessions/{session}/messages"
+    body = {"message": "Hello", "document_ids": [own, other]}
+    assert (await client.call("POST", path, status=404, json=body, **mine))["code"] == "not_found"
+
+
+async def test_what_follows_a_question_about_one_of_the_documents_goes_on_from_it(client: Client) -> None:
+    session, ids = await client.new_session(), await several(client)
+    await client.ask(session, "When is honey taken?", document_ids=ids[:2])
+    one = await client.ask(session, "Why?", document_ids=[ids[0], ids[4]])
+    assert {source["title"] for source in one.last["sources"]} == {"Beekeeping"}

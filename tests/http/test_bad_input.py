@@ -194,6 +194,9 @@ WRONG: Final[list[tuple[str, Any]]] = [
     ("documentId", 2**63),
     ("documentId", 10**30),
     ("documentId", True),
+    ("document_ids", 1),
+    ("documentIds", {}),
+    ("document_ids", list(range(1, 18))),
     ("model", 1),
     ("model", ""),
     ("model", "m" * 513),
@@ -232,6 +235,10 @@ async def test_a_message_field_of_the_wrong_type_or_size_is_named(client: Client
             for field, value in WRONG:
                 got = await refused(client, session, name, json={"message": "a"} | {field: value})
                 cases.expect((422, "invalid", field), got, name, field, value)
+        for value in (0, 2**63, "1", None, True):
+            body = {"message": "a", "documentIds": [1, value]}
+            got = await refused(client, session, "messages", json=body)
+            cases.expect((422, "invalid", "documentIds[1]"), got, value)
 
 
 WRONG_OF_SESSIONS: Final[list[tuple[str, Any]]] = [

@@ -20,7 +20,7 @@ from chatproxy.web.api import export
 EXPORT: Final = "/api/chat/export"
 IMPORT: Final = "/api/chat/sessions/import"
 # What another database numbers in its own way.
-OTHER: Final = {"id", "sessionId", "documentId", "version"}
+OTHER: Final = {"id", "sessionId", "documentId", "documentIds", "version"}
 
 
 async def whole(client: Client, **more: Any) -> Any:

@@ -228,6 +228,8 @@ EXCLUDED: Final[list[dict[str, Any]]] = [
     {"message": "a", "model": "m" * 513},
     {"message": "a", "document_id": 0},
     {"message": "a", "documentId": "1"},
+    {"message": "a", "document_ids": [0]},
+    {"message": "a", "documentIds": list(range(1, 18))},
     {"message": "a", "replaces": 0},
     {"message": "a", "replaces": 2**63},
     {"message": "a", "clientMessageId": "a b"},
@@ -241,6 +243,7 @@ EXCLUDED: Final[list[dict[str, Any]]] = [
 ALLOWED: Final[list[dict[str, Any]]] = [
     {"message": "a", "model": None, "system": None, "images": None, "options": None, "think": None},
     {"message": "a", "format": {"type": "object"}, "keep_alive": None, "think": False},
+    {"message": "a", "document_ids": [], "documentIds": None},
     {"message": "a", "documentId": None, "clientMessageId": "a-b:c", "unknown": 1},
 ]
 

@@ -27,11 +27,11 @@ test("chatService is a client of the page's server", () => {
 test("sendMessageStream posts the message and calls the callbacks", async () => {
   const { calls, requests, value } = await watch(
     fakeServer(stream([start, chunk("Hel", "0.3"), chunk("lo", "0.5"), done("Hello")])),
-    { message: "Hi", documentId: 7, model: "auto", signal: new AbortController().signal },
+    { message: "Hi", documentIds: [7, 8], model: "auto", signal: new AbortController().signal },
   );
   assert.deepEqual(calls, [["chunk", "Hel"], ["chunk", "lo"], ["complete", "Hello", 2, sources]]);
   const [{ path, method, headers, body: { clientMessageId, ...body } }] = requests;
-  assert.deepEqual([method, path, body], ["POST", POST, { message: "Hi", documentId: 7, model: "auto" }]);
+  assert.deepEqual([method, path, body], ["POST", POST, { message: "Hi", documentIds: [7, 8], model: "auto" }]);
   assert.equal(headers.get("Content-Type"), "application/json");
   assert.match(clientMessageId, /^[A-Za-z0-9._:-]{16,64}$/);
   assert.equal(value.fullResponse, "Hello");

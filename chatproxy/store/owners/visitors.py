@@ -45,7 +45,11 @@ _OLD_SESSIONS: Final = f"""
 _OLD_DOCUMENTS: Final = f"""
     SELECT id AS key FROM document WHERE {_VISITORS} AND created_at < :before AND complete AND NOT EXISTS (
         SELECT 1 FROM session
-        WHERE session.owner = document.owner AND document_id = document.id AND NOT session.deleted
+        WHERE session.owner = document.owner AND NOT session.deleted AND (
+            document_id = document.id OR document.id IN (
+                SELECT json_extract(value, '$[0]') FROM json_each(ifnull(documents, '[]'))
+            )
+        )
     ) LIMIT {PER_UNIT}
 """
 _THESE: Final = "IN (SELECT value FROM json_each(:keys))"

@@ -15,6 +15,7 @@ from chatproxy.prompt.request import (
     MAX_MESSAGE,
     ModelName,
     RowId,
+    RowIds,
     SendRequest,
     SystemPrompt,
     at_most,
@@ -60,6 +61,10 @@ class ChatRequest(Struct, frozen=True, kw_only=True, rename="camel"):
     document_id: Annotated[
         RowId | UnsetType | None,
         Meta(description="The document to answer from. Absent: the session's. Null: none from now on."),
+    ] = UNSET
+    document_ids: Annotated[
+        RowIds | UnsetType | None,
+        Meta(description="All documents to answer from, instead of `documentId`. Null or empty: none."),
     ] = UNSET
     model: ModelName | None = None
     system: SystemPrompt | None = None
@@ -118,6 +123,7 @@ def question(body: ChatRequest) -> tuple[str, SendRequest]:
     return message.id, SendRequest(
         message=text,
         documentId=body.document_id,
+        documentIds=body.document_ids,
         model=body.model,
         system=body.system,
         images=images or None,

@@ -11,7 +11,7 @@ const client: ChatClient = createChatClient({ baseUrl: "http://x.test", headers:
 export async function send(signal: AbortSignal) {
   const answer: AnswerStream = client.sendMessageStream(
     "s",
-    { message: "Hi", documentId: null, model: "auto", think: "low", images: ["aGk="], options: { seed: 1 }, signal },
+    { message: "Hi", documentId: null, documentIds: [], model: "auto", think: "low", images: ["aGk="], options: { seed: 1 }, signal },
     (chunk) => chunk.toUpperCase(),
     (fullResponse: string, messageId: number | null, sources: Source[]) => void [fullResponse, messageId, sources],
     (error) => void [error.code, error.fullResponse, error.retryable, error instanceof Error],
@@ -64,6 +64,7 @@ createParser(() => {}, { maxBufferSize: 1024, onError: ({ type }) => type === "m
 client.sendMessageStream("s", { model: "m" });
 // @ts-expect-error so is a session
 client.sendMessageStream({ message: "x" });
+client.sendMessage("s", { message: "x", document_ids: [7, 8] });
 // @ts-expect-error document ids are numbers
 client.sendMessage("s", { message: "x", documentId: "7" });
 // @ts-expect-error there is no such code

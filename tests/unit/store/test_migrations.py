@@ -13,9 +13,11 @@ from chatproxy.store.migrations import (
     PLACES,
     PROMPT_COUNTS,
     RESPONSES,
+    SEVERAL_DOCUMENTS,
     WARNINGS_OF_DOCUMENTS,
     migrate,
 )
+from chatproxy.store.store import Store
 
 
 @pytest.fixture
@@ -89,6 +91,29 @@ async def test_sessions_start_without_counts_and_measurements_stay(connection: a
     assert await value(connection, "SELECT prompt_counts FROM session") is None
     rows = await connection.execute_fetchall("SELECT * FROM measurement")
     assert [tuple(row) for row in rows] == [("a", 50, 900, 7)]
+
+
+async def test_conversations_keep_their_document(connection: aiosqlite.Connection, tmp_path: Path) -> None:
+    await migrate(connection, MIGRATIONS[: MIGRATIONS.index(SEVERAL_DOCUMENTS)])
+    await connection.execute(
+        "INSERT INTO session (id, owner, activity, message_count, document_id, created_at, updated_at)"
+        " VALUES ('a', 'ann', 1, 2, 7, '', ''), ('b', 'ann', 2, 0, NULL, '', '')"
+    )
+    await connection.executemany(
+        "INSERT INTO message (session, place, document_id, role, status, content, sources, warnings,"
+        " image_count, created_at, updated_at) VALUES (1, ?, ?, 'user', '', '', '[]', '[]', 0, '', '')",
+        [(1, 7), (2, None)],
+    )
+    store = await Store.open(tmp_path / "m.db")
+    session = await store.sessions.get("ann", "a")
+    messages, _ = await store.messages.page(session, limit=9, before=None)
+    history = await store.messages.history(session, limit=9, before=None)
+    assert (session.document_id, session.document_ids) == (7, [7])
+    assert (await store.sessions.get("ann", "b")).document_ids == []
+    assert [message.document_ids for message in messages] == [[7], []]
+    assert [message.document_ids for message in history] == [[], [7]]
+    assert await store.sessions.document_titles(session) == {}
+    await store.close()
 
 
 async def test_documents_keep_their_text_without_the_common_index(connection: aiosqlite.Connection) -> None:

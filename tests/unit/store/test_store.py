@@ -545,7 +545,7 @@ async def test_a_turn(store: Store, session: Session) -> None:
         NewTurn(
             content=ODD_TEXT,
             images=[b"one", b"\0two"],
-            document_id=3,
+            documents=[(3, "Doc"), (2, "other")],
             model="m",
             model_reason="asked for",
             sources=[source],
@@ -561,6 +561,7 @@ async def test_a_turn(store: Store, session: Session) -> None:
         content=ODD_TEXT,
         status="complete",
         document_id=3,
+        document_ids=[3, 2],
         image_count=2,
         client_message_id="c-1",
         created_at=question.created_at,
@@ -576,6 +577,7 @@ async def test_a_turn(store: Store, session: Session) -> None:
         model="m",
         model_reason="asked for",
         document_id=3,
+        document_ids=[3, 2],
         sources=[source],
         warnings=[notice],
         created_at=answer.created_at,
@@ -654,13 +656,14 @@ async def test_an_outcome_takes_the_place_of_its_pieces(
 
 async def test_a_turn_brings_its_session_up_to_date(store: Store, session: Session) -> None:
     await newer(store, session)
-    _, answer = await begin(store, session, "The first line\nand more", document_id=3)
+    _, answer = await begin(store, session, "The first line\nand more", documents=[(3, "Doc"), (2, "")])
     begun = await store.sessions.get("ann", session.id)
     assert begun.used_at == begun.updated_at
     assert begun == replace(
         session,
         title="The first line",
         document_id=3,
+        document_ids=[3, 2],
         message_count=2,
         updated_at=begun.updated_at,
         used_at=begun.used_at,
@@ -673,7 +676,7 @@ async def test_a_turn_brings_its_session_up_to_date(store: Store, session: Sessi
     await begin(store, session, "Another line")
     latest = (await titled(store)).updated_at
     assert await store.sessions.get("ann", session.id) == replace(
-        finished, document_id=None, message_count=4, updated_at=latest, used_at=latest
+        finished, document_id=None, document_ids=[], message_count=4, updated_at=latest, used_at=latest
     )
 
 

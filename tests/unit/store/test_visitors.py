@@ -71,7 +71,7 @@ async def _is(store: Store, table: str, owners: list[str]) -> bool:
 async def test_a_document_stays_with_its_conversation(store: Store) -> None:
     session = await store.sessions.create(ANN)
     used, unused = await document(store, ANN, "used"), await document(store, ANN, "unused text")
-    turn = NewTurn(content="Hello", model="m", model_reason="r", document_id=used)
+    turn = NewTurn(content="Hello", model="m", model_reason="r", documents=[(1, "gone"), (used, "used")])
     await store.messages.begin(session, turn)
     await store.database.write("UPDATE document SET created_at = :then", then=now(-timedelta(days=100)))
     await delete_old(store.database, 30, store._deleted)
