@@ -355,6 +355,7 @@ class Answer:
         return events.Start(
             user_message_id=self.question_id,
             assistant_message_id=self.id,
+            document_ids=self._record.document_ids,
             sources=self._record.sources,
             model=self._record.model,
             model_reason=self._record.model_reason,

@@ -9,7 +9,7 @@ from typing import Annotated, Final, Literal
 import msgspec
 from msgspec import UNSET, Meta, Struct, UnsetType
 
-from chatproxy.store.records import FinishReason, Source, Usage
+from chatproxy.store.records import DocumentIds, FinishReason, Source, Usage
 
 State = Literal["queued", "loading", "waiting", "generating"]
 
@@ -23,6 +23,7 @@ class Start(Event, frozen=True, kw_only=True):
 
     user_message_id: int | None
     assistant_message_id: int
+    document_ids: DocumentIds
     sources: list[Source]
     model: str | None
     model_reason: str | None

@@ -119,8 +119,8 @@ export interface ChatInterfaceAttributes {
   /** Tells apart what several elements of one site remember, or several users of one browser. */
   "storage-key"?: string | undefined;
   /**
-   * The document to answer from; it follows the session's. A changed one applies from the next message on, ""
-   * to none.
+   * The documents to answer from, separated by spaces; they follow the session's. Changed ones apply from the next
+   * message on, "" to none.
    */
   "document-id"?: string | number | undefined;
   /** The model for the next messages: a name, or "auto". */
@@ -171,7 +171,9 @@ export interface Labels {
   uploading: (name: string) => string;
   reading: (name: string) => string;
   cancelUpload: (name: string) => string;
-  oneDocument: (title: string) => string;
+  tooManyDocuments: string;
+  /** What screen readers call a note about a document, such as that some of it could not be read. */
+  documentWarning: (title: string) => string;
   removeDocument: (title: string) => string;
   deletedDocument: string;
   nothingToSend: string;
@@ -274,9 +276,12 @@ export class ChatInterface extends HTMLElement {
   /** `storage-key`: tells apart what several elements remember. */
   get storageKey(): string | null;
   set storageKey(storageKey: string | null | undefined);
-  /** `document-id`: the document to answer from. null is none; undefined follows the session again. */
+  /** The first of `documentIds`. Setting it leaves no other one. */
   get documentId(): number | null;
   set documentId(documentId: number | null | undefined);
+  /** `document-id`: the documents to answer from. null is none; undefined follows the session again. */
+  get documentIds(): number[];
+  set documentIds(documentIds: readonly number[] | null | undefined);
   /** `model`: for the next messages. */
   get model(): string | null;
   set model(model: string | null | undefined);

@@ -283,6 +283,7 @@ export interface WholeAnswer {
   assistantMessageId: number;
   fullResponse: string;
   thinking: string;
+  documentIds: number[];
   sources: Source[];
   warnings: Notice[];
   model: string | null;
@@ -300,6 +301,8 @@ export interface StartEvent {
   type: "start";
   userMessageId: number | null;
   assistantMessageId: number;
+  /** The documents that the answer draws on, and those after it. */
+  documentIds: number[];
   sources: Source[];
   model: string | null;
   modelReason: string | null;
@@ -448,7 +451,8 @@ export type ClientErrorCode =
   | "unexpected_answer"
   | "no_endpoint"
   | "session_gone"
-  | "document_gone";
+  | "document_gone"
+  | "too_many_documents";
 
 export type ErrorCode = ServerErrorCode | ClientErrorCode;
 

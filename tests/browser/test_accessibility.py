@@ -45,7 +45,7 @@ async def test_keys_reach_every_control(site: Site) -> None:
         reached.append(await focused(page))
     wanted = {
         "new", "Search conversations", "Hi", "Rename Hi", "Delete Hi", "model", "Export",
-        "Conversation", "Copy", "Edit", "Regenerate", "Attach pictures or a document", "Write a message", "Send",
+        "Conversation", "Copy", "Edit", "Regenerate", "Attach pictures or documents", "Write a message", "Send",
     }  # fmt: skip
     assert wanted <= set(reached)
 

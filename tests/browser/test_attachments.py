@@ -140,10 +140,15 @@ async def test_a_file_becomes_what_it_is_by_every_way(site: Site) -> None:
         await expect(page.locator(UPLOAD)).to_have_count(0)
         await page.get_by_role("button", name="Remove image").click()
         await page.get_by_role("button", name="Remove notes.txt").click()
-        await expect(page.locator(DOCUMENT)).to_be_hidden()
+        await expect(page.locator(DOCUMENT)).to_have_count(0)
         await expect(page.locator(FIELD)).to_be_focused()
     await page.locator(FILES).set_input_files([file("notes.txt", "text/plain", b"Bees make honey.")])
     await expect(page.locator(f"{DOCUMENT} .name")).to_have_text("notes.txt")
+    more = [file("ships.txt", "text/plain", b"Ships sail."), file("figs.txt", "text/plain", b"Figs ripen.")]
+    await page.locator(FILES).set_input_files(more)
+    await expect(page.locator(f"{DOCUMENT} .name")).to_have_text(["notes.txt", "ships.txt", "figs.txt"])
+    await page.get_by_role("button", name="Remove ships.txt").click()
+    await expect(page.locator(f"{DOCUMENT} .name")).to_have_text(["notes.txt", "figs.txt"])
     await site.ask(page, "What do bees make?")
     await expect(page.locator("chat-interface .chip")).to_have_text("1 notes.txt Not cited")
     assert await serious(page) == []
@@ -155,7 +160,7 @@ async def test_a_drag_shows_where_to_drop(site: Site) -> None:
     assert await offer(page, "dragover", "chat-interface", text="only words")
     await expect(veil).to_be_hidden()
     assert not await offer(page, "dragover", "chat-interface", files=[IMAGE])
-    await expect(veil).to_have_text("Drop pictures or a document here")
+    await expect(veil).to_have_text("Drop pictures or documents here")
     await offer(page, "dragleave", "chat-interface")
     await expect(veil).to_be_hidden()
     assert await offer(page, "drop", "#beside", files=[IMAGE])  # the host's own

@@ -854,6 +854,8 @@ async def test_properties_reflect_attributes(site: Site) -> None:
             chat[property] = undefined;
             seen.push([property, initial, ...set, chat.hasAttribute(attribute), chat[property] === initial]);
           }
+          chat.documentIds = [7, 8, 7];
+          seen.push([chat.documentId, ...chat.documentIds, chat.getAttribute("document-id")]);
           chat.documentId = null; // no document, in contrast to undefined
           return [...seen, [chat.documentId, chat.getAttribute("document-id")]];
         }"""
@@ -867,6 +869,7 @@ async def test_properties_reflect_attributes(site: Site) -> None:
         ["theme", None, True, "dark", False, True],
         ["showThinking", True, True, "false", False, True],
         ["disabled", False, True, "", False, True],
+        [7, 7, 8, "7 8 7"],
         [None, ""],
     ]
 

@@ -113,7 +113,7 @@ async def test_a_deleted_document_is_left_out_at_the_next_try(site: Site) -> Non
     page = await site.open()
     await page.locator("chat-interface").evaluate("(chat) => { chat.documentId = 77; }")
     await ask(site, page, "one")
-    await expect(page.locator(FAILURE)).to_contain_text("The document was deleted elsewhere.")
+    await expect(page.locator(FAILURE)).to_contain_text("A document was deleted elsewhere.")
     await page.locator(FAILURE).get_by_role("button", name="Retry").click()
     await expect(page.locator(ANSWER)).to_have_text(["one"])
 

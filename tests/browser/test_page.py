@@ -364,7 +364,7 @@ async def test_every_request_carries_the_token(site: Site) -> None:
     page = await site.open(f"/#code={site.codes.create()}", context)
     bees: FilePayload = {"name": "bees.txt", "mimeType": "text/plain", "buffer": b"Honey is sweet."}
     await page.locator("#documents-input").set_input_files([bees])
-    await expect(page.locator("#document-name")).to_have_text("bees.txt")
+    await expect(page.locator("#document .name")).to_have_text("bees.txt")
     site.fake.script = Script(answer("Sweet it is."), gate=(gate := Gate()))
     await site.ask(page, "Honey?")
     gate.let(1)

@@ -327,7 +327,8 @@ async def test_hostile_documents(site: Site) -> None:
     await page.locator("#confirm").get_by_role("button", name="Cancel").click()
     await harmless(page, site)
     await page.locator("#documents .choose").first.click()
-    await expect(page.locator("#document-name")).to_have_text(HOSTILE[6])
+    await expect(page.locator("#document .name")).to_have_text(HOSTILE[6])
+    await page.keyboard.press("Escape")
     await site.ask(page, "passage")
     chips = page.locator("chat-interface .chip")
     await expect(chips).not_to_have_count(0)
@@ -335,7 +336,7 @@ async def test_hostile_documents(site: Site) -> None:
         await chip.click()
         await expect(page.locator("chat-interface .snippet")).to_contain_text("passage")
     await page.reload()
-    await expect(page.locator("#document-name")).to_have_text(HOSTILE[6])
+    await expect(page.locator("#document .name")).to_have_text(HOSTILE[6])
     await harmless(page, site)
 
 

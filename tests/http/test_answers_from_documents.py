@@ -300,6 +300,7 @@ async def test_several_documents_stay_with_their_session(client: Client, fake: F
     assert "the title of its document" in prompt
     assert " title>Beekeeping" in prompt
     assert " title>Baking" in prompt
+    assert stream.events[0]["documentIds"] == ids
     kept = await client.session(session)
     assert (kept["documentId"], kept["documentIds"]) == (ids[0], ids)
     again = await client.ask(session, "How does a bishop move?")
@@ -309,7 +310,9 @@ async def test_several_documents_stay_with_their_session(client: Client, fake: F
     await client.ask(session, "And now without?", document_ids=[])
     kept = await client.session(session)
     assert (kept["documentId"], kept["documentIds"]) == (None, [])
-    stored = await client.messages(session)
+    whole = await client.send(session, "How does a bishop move?", document_ids=ids[:1])
+    assert whole["documentIds"] == ids[:1]
+    stored = (await client.messages(session))[:8]
     assert [message["documentIds"] for message in stored] == [ids] * 4 + [[ids[2], ids[1]]] * 2 + [[]] * 2
     assert [message["documentId"] for message in stored] == [ids[0]] * 4 + [ids[2]] * 2 + [None] * 2
 

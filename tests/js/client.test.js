@@ -371,7 +371,7 @@ test("an endless line is an unexpected_answer, and is not read on", async () => 
 // -- ENABLE_STREAMING=false
 
 const whole = {
-  userMessageId: 1, assistantMessageId: 2, fullResponse: "Hello", thinking: "hm", sources, model: "m", modelReason: "only one",
+  userMessageId: 1, assistantMessageId: 2, documentIds: [7], fullResponse: "Hello", thinking: "hm", sources, model: "m", modelReason: "only one",
   warnings: [{ code: "model_fallback", message: "Another." }], finishReason: "length", usage: null,
 };
 

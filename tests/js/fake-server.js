@@ -43,7 +43,7 @@ export const json = (body, status = 200) =>
   new Response(JSON.stringify(body), { status, headers: { "Content-Type": "application/json" } });
 export const unreachable = () => Promise.reject(new TypeError("fetch failed"));
 
-export const start = { type: "start", userMessageId: 1, assistantMessageId: 2, sources: [], model: "m", modelReason: null, sessionId: "s" };
+export const start = { type: "start", userMessageId: 1, assistantMessageId: 2, documentIds: [7], sources: [], model: "m", modelReason: null, sessionId: "s" };
 export const chunk = (content, cursor) => ({ type: "chunk", content, cursor });
 export const done = (fullResponse, more = {}) => ({
   type: "done", assistantMessageId: 2, fullResponse, sources: [{ documentId: 7 }],

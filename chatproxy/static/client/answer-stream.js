@@ -454,10 +454,10 @@ export class AnswerStream {
   get whole() {
     const { assistantMessageId, fullResponse, sources, model, modelReason, finishReason, usage } =
       /** @type {DoneEvent & {assistantMessageId: number}} */ (this.#terminal);
-    const { userMessageId = null } = this.#start ?? {};
+    const { userMessageId = null, documentIds = [] } = this.#start ?? {};
     const { thinking } = this.#text;
     const warnings = [...this.#warnings.values()];
-    const ids = { userMessageId, assistantMessageId };
+    const ids = { userMessageId, assistantMessageId, documentIds };
     return { ...ids, fullResponse, thinking, sources, warnings, model, modelReason, finishReason, usage };
   }
 
@@ -506,11 +506,11 @@ export class AnswerStream {
  * @param {string} sessionId
  * @returns {Generator<ChatEvent>}
  */
-function* eventsOf({ userMessageId, modelReason, warnings, thinking, ...answer }, sessionId) {
+function* eventsOf({ userMessageId, documentIds, modelReason, warnings, thinking, ...answer }, sessionId) {
   const { assistantMessageId, sources, model, fullResponse, usage } = answer;
   const finishReason = answer.finishReason ?? "stop";
   const cursor = ""; // there is no place in between to resume from
-  yield { type: "start", userMessageId, assistantMessageId, sources, model, modelReason, sessionId };
+  yield { type: "start", userMessageId, assistantMessageId, documentIds, sources, model, modelReason, sessionId };
   for (const { code, message } of warnings) yield { type: "warning", code, message };
   if (thinking) yield { type: "thinking", content: thinking, cursor };
   if (fullResponse) yield { type: "chunk", content: fullResponse, cursor };

@@ -11,7 +11,6 @@ const MAX_PICTURES = 32;
 
 /**
  * @typedef {import("../chat-interface.js").ImageAttachment} ImageAttachment
- * @typedef {import("../types.js").DocumentInfo} DocumentInfo
  * @typedef {import("../types.js").UploadProgress} UploadProgress
  *
  * @typedef {object} UploadOptions
@@ -19,7 +18,7 @@ const MAX_PICTURES = 32;
  * @property {AbortSignal} signal
  *
  * @typedef {object} AttachmentHandlers
- * @property {(file: File, options: UploadOptions) => Promise<DocumentInfo>} upload
+ * @property {(file: File, options: UploadOptions) => Promise<void>} upload
  * @property {() => void} onchange something was added, is ready, or was removed
  * @property {(sentence: string) => void} onhint what happens
  * @property {(sentence: string) => void} onproblem what went wrong; "" if an upload was cancelled
@@ -58,10 +57,7 @@ export class Attachments {
   /** Add files, each as what it is. It returns when all are ready or refused. @param {File[]} files */
   async add(files) {
     if (!this.busy) this.#problems = [];
-    const documents = files.filter((file) => !isPicture(file));
-    const added = files.map((file) => (isPicture(file) ? this.#addPicture(file) : this.#addDocument(file)));
-    const last = (await Promise.all(added)).findLast((document) => document);
-    if (last && documents.length > 1) this.#endWith(this.#labels.oneDocument(isolated(last.title)));
+    await Promise.all(files.map((file) => (isPicture(file) ? this.#addPicture(file) : this.#addDocument(file))));
   }
 
   /** Let go of the pictures, which are sent. */
@@ -75,7 +71,7 @@ export class Attachments {
 
   // -- pictures
 
-  /** @param {File} file @returns {Promise<null>} */
+  /** @param {File} file */
   async #addPicture(file) {
     const item = h("div", { class: "preview", "aria-busy": "true" });
     this.#show(item);
@@ -88,7 +84,6 @@ export class Attachments {
       this.#fail(this.#labels.unreadablePicture(isolated(file.name)));
     }
     this.#ready(item);
-    return null;
   }
 
   /** @param {ImageAttachment} picture @param {HTMLElement} item */
@@ -132,13 +127,11 @@ export class Attachments {
     });
     this.#uploading = upload.then(nothing, nothing);
     try {
-      const document = await upload;
-      this.#endWith("");
-      return document;
+      await upload;
+      this.#endHint();
     } catch (error) {
       if (stop.signal.aborted) this.#handlers.onproblem("");
       else this.#fail(sentenceFor(error, this.#labels));
-      return null;
     } finally {
       item.remove();
       this.#ready(item);
@@ -177,14 +170,10 @@ export class Attachments {
     this.#handlers.onproblem(this.#problems.join(" "));
   }
 
-  /**
-   * Show a hint when something is over, unless there was a problem, which the hints since then have hidden.
-   *
-   * @param {string} hint
-   */
-  #endWith(hint) {
+  /** Take away the hint, or show the problems, which the hints since then have hidden. */
+  #endHint() {
     if (this.#problems.length) this.#handlers.onproblem(this.#problems.join(" "));
-    else this.#handlers.onhint(hint);
+    else this.#handlers.onhint("");
   }
 
   #update() {

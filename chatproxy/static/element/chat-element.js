@@ -12,11 +12,11 @@ import { Composer } from "./composer.js";
 import { Conversation } from "./conversation.js";
 import { CrossTab } from "./cross-tab.js";
 import { define, Element, reflect, upgradeProperties } from "./custom-element.js";
-import { DocumentLine } from "./document-line.js";
 import { loadDraft, saveDraft } from "./drafts.js";
 import { EnterKey } from "./enter-key.js";
 import { filesDropped, isPicture } from "./files.js";
 import { Memory } from "./memory.js";
+import { Later } from "../dom/later.js";
 import { loadLexer } from "../markdown/lexer.js";
 import { MessageList } from "./message-list.js";
 import { unfoldOnPaper } from "./paper.js";
@@ -44,14 +44,18 @@ import { Wording } from "./wording.js";
  * @property {MessageList} list
  * @property {StatusLine} status
  * @property {HTMLElement} notice what belongs to no message
- * @property {DocumentLine} document
+ * @property {HTMLSlotElement} footer
+ * @property {import("./document-chips.js").DocumentChips} [chips] from the first document on
  * @property {Composer} composer
  * @property {HTMLElement} announcer only for screen readers
  */
 
 const ENDPOINT = mount ?? "";
 
+const MAX_DOCUMENTS = 16;
 const MAX_MESSAGE = 256 * 1024; // bytes of UTF-8
+
+const chips = new Later(() => import("./document-chips.js"));
 
 export class ChatInterface extends Element {
   static observedAttributes = [
@@ -93,7 +97,7 @@ export class ChatInterface extends Element {
   /** @type {number | null} */
   #showLater = null; // `show` was called before there was a list
   #readFailed = false; // the notice says why the messages could not be read
-  #sessionDocument = ""; // `document-id` as the session has it
+  #sessionDocuments = ""; // `document-id` as the session has it
   #dropVeil; // says that files can be dropped
   #unsent = ""; // a message that is on its way: a draft until the server has it
 
@@ -145,7 +149,7 @@ export class ChatInterface extends Element {
   /** @param {string} name @param {string | null} before @param {string | null} value */
   attributeChangedCallback(name, before, value) {
     if (before === value) return;
-    if (name === "document-id") this.#parts?.document.show(this.documentId);
+    if (name === "document-id") this.#showDocuments();
     if (name === "endpoint") this.#defaultClient = null;
     if (name === "session-id" && value === null && before === this.#memory.sessionId) this.#memory.keep(null);
     const otherSession = name === "session-id" && value !== (this.#conversation?.sessionId ?? null);
@@ -196,11 +200,21 @@ export class ChatInterface extends Element {
 
   /** @returns {number | null} */
   get documentId() {
-    return Number(this.getAttribute("document-id")) || null;
+    return this.documentIds[0] ?? null;
   }
 
   set documentId(/** @type {number | null | undefined} */ documentId) {
     reflect(this, "document-id", documentId === null ? "" : documentId);
+  }
+
+  /** @returns {number[]} */
+  get documentIds() {
+    const ids = (this.getAttribute("document-id") ?? "").split(/[\s,]+/).map(Number);
+    return [...new Set(ids.filter(Boolean))];
+  }
+
+  set documentIds(/** @type {readonly number[] | null | undefined} */ documentIds) {
+    reflect(this, "document-id", documentIds === null ? "" : documentIds?.join(" "));
   }
 
   /** @returns {string | null} */
@@ -450,7 +464,7 @@ export class ChatInterface extends Element {
     parts.composer.text = text; // before the field is replaced, which saves what is in the new one if it has the focus
     this.shadowRoot?.replaceChildren(parts.frame);
     this.#applySuggestions();
-    parts.document.show(this.documentId);
+    this.#showDocuments();
     if (this.#conversation) this.#resetList();
   }
 
@@ -490,14 +504,8 @@ export class ChatInterface extends Element {
       onproblem: (sentence) => this.#setNotice(sentence),
       upload: (file, options) => this.#upload(file, options),
     });
-    const document = new DocumentLine(labels, {
-      read: (id) => this.client.documents.get(id),
-      onremove: () => {
-        this.documentId = null;
-        this.focus();
-      },
-    });
-    const bottom = h("div", { class: "bottom" }, status.element, notice, composer.element, document.element);
+    const footer = h("slot", { name: "footer", onslotchange: () => this.#showDocuments() });
+    const bottom = h("div", { class: "bottom" }, status.element, notice, composer.element, footer);
     this.#dropVeil.replaceChildren(h("p", {}, labels.drop));
     const frame = h(
       "div",
@@ -508,7 +516,7 @@ export class ChatInterface extends Element {
       announcer,
       this.#dropVeil,
     );
-    return { labels, frame, welcome, list, status, notice, document, composer, announcer };
+    return { labels, frame, welcome, list, status, notice, footer, composer, announcer };
   }
 
   /** Follow the language of the element. */
@@ -565,7 +573,7 @@ export class ChatInterface extends Element {
     this.#listenTo(conversation);
     this.#crossTab.join(this.endpoint || ENDPOINT, sessionId);
     this.#setNotice("");
-    this.#syncDocument();
+    this.#syncDocuments();
     this.#resetList();
     if (this.#parts) this.#parts.composer.text = loadDraft(sessionId);
     const unknown = this.#unknownServer();
@@ -606,7 +614,7 @@ export class ChatInterface extends Element {
     });
     on("changed", ({ message }) => {
       this.#parts?.list.view(message)?.update();
-      this.#syncDocument();
+      this.#syncDocuments();
     });
     on("text", (detail) => this.#handleText(detail));
     on("status", ({ status }) => this.#parts?.status.show(status));
@@ -632,7 +640,7 @@ export class ChatInterface extends Element {
   /** The server answered, so the reason why it did not is over. */
   #handleRead() {
     if (this.#readFailed) this.#setNotice("");
-    this.#syncDocument();
+    this.#syncDocuments();
   }
 
   /** @param {ConversationEvents["text"]} detail */
@@ -657,7 +665,7 @@ export class ChatInterface extends Element {
   /** @param {ConversationEvents["start"]} detail */
   #handleStart({ message, userMessage }) {
     this.#announce(this.#labels.answerStarted);
-    this.#syncDocument();
+    this.#syncDocuments();
     if (userMessage) {
       this.#unsent = "";
       this.#saveDraft();
@@ -683,7 +691,7 @@ export class ChatInterface extends Element {
   /** @param {ConversationEvents["error"]} detail */
   #handleError({ message, failure }) {
     const sentence = sentenceFor(failure, this.#labels);
-    if (failure.code === "document_gone") this.documentId = null;
+    if (failure.code === "document_gone") this.documentIds = this.#conversation?.documentsLeft;
     if (message) this.#announce(sentence);
     else this.#setNotice(sentence);
     this.#readFailed = !message;
@@ -778,16 +786,16 @@ export class ChatInterface extends Element {
   }
 
   /**
-   * Return what the attributes say about the next message. A session keeps its document by itself: naming it
-   * again would be an error if it has been deleted, instead of a warning.
+   * Return what the attributes say about the next message. A session keeps its documents by itself: naming them
+   * again would be an error if one has been deleted, instead of a warning.
    */
   #sendOptions() {
     /** @type {import("./conversation.js").SendOptions} */
     const options = {};
     const attribute = this.getAttribute("document-id");
-    const known = this.#conversation?.documentId !== undefined && !this.#conversation.gone;
-    if (attribute !== null && !(known && attribute === this.#sessionDocument)) {
-      options.documentId = this.documentId;
+    const known = this.#conversation?.documentIds !== undefined && !this.#conversation.gone;
+    if (attribute !== null && !(known && attribute === this.#sessionDocuments)) {
+      options.documentIds = this.documentIds;
     }
     if (this.model) options.model = this.model;
     return options;
@@ -809,7 +817,7 @@ export class ChatInterface extends Element {
   }
 
   /**
-   * Upload a document, and answer from it, unless another session was opened meanwhile.
+   * Upload a document, and answer from it, too, unless another session was opened meanwhile.
    *
    * @param {File} file
    * @param {import("./attachments.js").UploadOptions} options
@@ -817,9 +825,11 @@ export class ChatInterface extends Element {
   async #upload(file, options) {
     const conversation = this.#conversation;
     try {
-      const document = await this.client.documents.create(file, options);
-      if (conversation === this.#conversation) this.documentId = document.id;
-      return document;
+      if (this.documentIds.length >= MAX_DOCUMENTS) {
+        throw new ChatError(this.#labels.tooManyDocuments, "too_many_documents");
+      }
+      const { id } = await this.client.documents.create(file, options);
+      if (conversation === this.#conversation) this.documentIds = [...new Set([...this.documentIds, id])];
     } catch (error) {
       const { message, code, retryable } = /** @type {import("../types.js").ChatError} */ (error);
       const failure = { error: message, code, retryable, messageId: null, content: "" };
@@ -862,15 +872,25 @@ export class ChatInterface extends Element {
   // -- showing state
 
   /**
-   * Let `document-id` follow the session's document, unless it was changed and the next message is to send
+   * Let `document-id` follow the session's documents, unless it was changed and the next message is to send
    * it.
    */
-  #syncDocument() {
-    const document = String(this.#conversation?.documentId ?? "");
+  #syncDocuments() {
+    const documents = (this.#conversation?.documentIds ?? []).join(" ");
     const attribute = this.getAttribute("document-id") ?? "";
-    const changed = attribute !== this.#sessionDocument;
-    this.#sessionDocument = document;
-    if (!changed && attribute !== document) reflect(this, "document-id", document || null);
+    const changed = attribute !== this.#sessionDocuments;
+    this.#sessionDocuments = documents;
+    if (!changed && attribute !== documents) reflect(this, "document-id", documents || null);
+  }
+
+  /** Show the documents, unless the page shows something else in their place. */
+  async #showDocuments() {
+    const parts = this.#parts;
+    if (!parts || !(parts.chips || this.documentIds.length) || parts.footer.assignedNodes().length) return;
+    const module = await chips.load();
+    if (!module || parts !== this.#parts) return;
+    if (parts.chips) parts.chips.show();
+    else parts.chips = new module.DocumentChips(this, parts.footer, parts.labels);
   }
 
   #updateBusy() {

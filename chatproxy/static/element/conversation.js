@@ -14,7 +14,7 @@ import { newMessageId } from "../client/message-id.js";
  * @typedef {import("../types.js").Failure<import("../types.js").ErrorCode> & {field?: string | undefined}} Failure
  * @typedef {import("../types.js").RefusalEvent} RefusalEvent
  * @typedef {import("../types.js").Message} Message
- * @typedef {Pick<import("../types.js").SendRequest, "documentId" | "model">} SendOptions
+ * @typedef {Pick<import("../types.js").SendRequest, "documentIds" | "model">} SendOptions
  */
 
 const VERSIONS = 100; // of one message that can be looked at: the latest ones
@@ -54,8 +54,10 @@ export class Conversation extends EventTarget {
    *   in progress
    */
   active = null;
-  /** @type {number | null | undefined} the session's document; undefined until it is known */
-  documentId;
+  /** @type {number[] | undefined} the session's documents; undefined until they are known */
+  documentIds;
+  /** @type {number[]} of those that a message named before it was refused because some were deleted, the others */
+  documentsLeft = [];
   #watching = new AbortController();
   /** @type {Promise<boolean> | null} */
   #readingEarlier = null;
@@ -161,13 +163,19 @@ export class Conversation extends EventTarget {
   ) {
     if (this.active) return;
     if (this.gone) this.#startOver();
-    const { documentId = this.documentId } = options; // absent keeps the session's
+    const { documentIds = this.documentIds } = options; // absent keeps the session's
     const replaced =
       replaces === undefined ? [] : this.#remove(this.messages.findIndex(({ id }) => id === replaces));
     const version = (replaced[0]?.version ?? 0) + 1;
     const common = { clientMessageId, version, createdAt: new Date().toISOString() };
     const pictures = { images, imageCount: images.length || imageCount };
-    const userMessage = newMessage("user", { ...common, ...pictures, content, replaces, documentId });
+    const userMessage = newMessage("user", {
+      ...common,
+      ...pictures,
+      content,
+      replaces,
+      documentIds: documentIds ?? [],
+    });
     const answer = newMessage("assistant", { ...common, status: "streaming" });
     this.messages.push(userMessage, answer);
     this.active = { message: answer, stream: null, stopped: false };
@@ -345,7 +353,7 @@ export class Conversation extends EventTarget {
 
   /**
    * Return why an answer failed. If something is not there, find out what was deleted elsewhere: the session, or else
-   * the document that the message named.
+   * some of the documents that the message named.
    *
    * @param {import("../types.js").ErrorEvent} event
    * @param {ConversationMessage} [userMessage]
@@ -356,9 +364,10 @@ export class Conversation extends EventTarget {
     if (failure.code !== "not_found") return failure;
     this.gone = await isGone(this.client.sessions.get(this.#id));
     if (this.gone) return { ...failure, code: "session_gone" };
-    const documentId = userMessage?.id === null && userMessage.documentId;
-    const isWithout = documentId && (await isGone(this.client.documents.get(documentId)));
-    return isWithout ? { ...failure, code: "document_gone" } : failure;
+    const named = (userMessage?.id === null && userMessage.documentIds) || [];
+    const gone = await Promise.all(named.map((id) => isGone(this.client.documents.get(id))));
+    this.documentsLeft = named.filter((_, index) => !gone[index]);
+    return gone.includes(true) ? { ...failure, code: "document_gone" } : failure;
   }
 
   /**
@@ -370,10 +379,8 @@ export class Conversation extends EventTarget {
   #handle(event, answer, userMessage, failure = null) {
     switch (event.type) {
       case "start": {
-        if (userMessage) {
-          userMessage.id = event.userMessageId;
-          this.documentId = userMessage.documentId;
-        }
+        if (userMessage) userMessage.id = event.userMessageId;
+        this.documentIds = event.documentIds;
         const { assistantMessageId: id, sources, model, modelReason } = event;
         Object.assign(answer, { id, sources, model, modelReason });
         if (event.reset) Object.assign(answer, { content: "", thinking: "" });
@@ -398,9 +405,9 @@ export class Conversation extends EventTarget {
         break;
       case "warning": {
         const { code, message } = event;
-        const others = answer.warnings.filter((warning) => warning.code !== code); // the newest counts
+        const cut = code === "history_truncated"; // the newest counts
+        const others = answer.warnings.filter((warning) => !(cut ? warning.code === code : warning.message === message));
         answer.warnings = [...others, { code, message }];
-        if (code === "document_gone") this.documentId = null;
         this.#emit("changed", { message: answer });
         break;
       }
@@ -472,7 +479,7 @@ export class Conversation extends EventTarget {
       const before = known.get(message.id);
       return before && isSame(before, message) ? before : { ...message, images: before?.images };
     });
-    this.documentId = stored.findLast(({ role }) => role === "user")?.documentId ?? null;
+    this.documentIds = stored.findLast(({ role }) => role === "user")?.documentIds ?? [];
     const messages = [...earlier, ...current, ...unsent];
     if (!earlier.length) this.earlierPage = next; // otherwise it belongs to the earlier ones
     const changed =

@@ -202,13 +202,11 @@ li.continued { list-style: none; }
 .preview[aria-busy] { inline-size: 4rem; block-size: 4rem; border-radius: .75rem; background: var(--soft); animation: pulse 1.2s ease-in-out infinite alternate; }
 @keyframes pulse { to { opacity: .5; } }
 @media (prefers-reduced-motion: reduce) { .preview[aria-busy] { animation: none; } }
-.upload, .document { display: flex; align-items: center; gap: .5rem; min-inline-size: 0; max-inline-size: 100%; color: var(--muted); font-size: .88rem; }
-.upload { flex: 0 1 18rem; block-size: 4rem; padding: .5rem .75rem; border-radius: .75rem; background: var(--soft); }
-.document { inline-size: fit-content; margin-block-start: .4rem; padding: .2rem .5rem .2rem .75rem; border-radius: 2rem; background: var(--soft); color: var(--text); }
-:is(.upload, .document) .icon { flex: none; }
-:is(.upload, .document) .name { flex: 0 1 auto; min-inline-size: 3rem; overflow: hidden; text-overflow: ellipsis; white-space: nowrap; }
-:is(.upload, .document) button { flex: none; padding: .35rem; border-radius: 50%; color: var(--muted); }
-:is(.upload, .document) button:hover { color: var(--text); }
+.upload { display: flex; align-items: center; gap: .5rem; min-inline-size: 0; max-inline-size: 100%; color: var(--muted); font-size: .88rem; flex: 0 1 18rem; block-size: 4rem; padding: .5rem .75rem; border-radius: .75rem; background: var(--soft); }
+.upload .icon { flex: none; }
+.upload .name { flex: 0 1 auto; min-inline-size: 3rem; overflow: hidden; text-overflow: ellipsis; white-space: nowrap; }
+.upload button { flex: none; padding: .35rem; border-radius: 50%; color: var(--muted); }
+.upload button:hover { color: var(--text); }
 .upload progress { flex: 1 1 4rem; min-inline-size: 3rem; block-size: .4rem; accent-color: var(--accent); }
 .drop { position: absolute; inset: 0; z-index: 2; display: grid; place-items: center; padding: 1rem; pointer-events: none;
   background: color-mix(in srgb, var(--bg) 80%, transparent); }

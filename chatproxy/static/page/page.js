@@ -8,7 +8,7 @@ import { confirm } from "../dom/dialogs.js";
 import { byId, icon } from "../dom/dom.js";
 import { acceptDroppedFiles } from "../dom/file-drop.js";
 import { filesDropped } from "../element/files.js";
-import { AttachedDocument } from "./attached-document.js";
+import { AttachedDocuments } from "./attached-documents.js";
 import { ConversationList, titleOf } from "./conversation-list.js";
 import { DocumentList } from "./document-list.js";
 import { ExportMenu, saveFile } from "./export-menu.js";
@@ -121,15 +121,10 @@ class ChatPage {
         onrecover: () => this.#problem.clear(),
       },
     );
-    this.#attached = new AttachedDocument(
+    this.#attached = new AttachedDocuments(
       this.#chat,
-      {
-        open: byId("documents-open"),
-        name: byId("document-name"),
-        remove: byId("document-remove"),
-        problem: byId("document-problem"),
-      },
-      { client: this.#client, onunauthorized: (error) => this.#report(error) },
+      { parent: byId("document"), problem: byId("document-problem") },
+      (error) => this.#report(error),
     );
     this.#documents = new DocumentList(
       {
@@ -144,8 +139,8 @@ class ChatPage {
       },
       this.#client,
       {
-        current: () => this.#attached.id,
-        onchoose: (document) => this.#chooseDocument(document),
+        chosen: () => this.#chat.documentIds,
+        onchoose: (ids) => this.#attached.choose(ids),
         ondelete: (document) => this.#deleteDocument(document),
         onfiles: (files) => void this.#chat.attach(files),
         onunauthorized: (error) => this.#report(error),
@@ -195,7 +190,6 @@ class ChatPage {
     byId("shortcuts-open").append(icon("keyboard"));
     byId("documents-open").prepend(icon("document"));
     byId("documents-close").append(icon("close"));
-    byId("document-remove").append(icon("close"));
     byId("export").querySelector("summary")?.append(icon("export"));
   }
 
@@ -447,17 +441,12 @@ class ChatPage {
   // -- documents
 
   /** @param {DocumentInfo} document */
-  #chooseDocument(document) {
-    this.#attached.choose(document);
-    this.#chat.focus();
-  }
-
-  /** @param {DocumentInfo} document */
   async #deleteDocument(document) {
     const question = texts.page.documents.deleteQuestion(document.title);
     if (!(await confirm(this.#deleteDialog, question))) return;
     await this.#client.documents.delete(document.id);
-    if (document.id === this.#attached.id) this.#attached.choose(null);
+    const { documentIds } = this.#chat;
+    if (documentIds.includes(document.id)) this.#attached.choose(documentIds.filter((id) => id !== document.id));
   }
 
   // -- problems

@@ -19,8 +19,8 @@ export const labels = {
   assistant: "Assistent:",
   send: "Senden",
   stop: "Stoppen",
-  attach: "Bilder oder ein Dokument anhängen",
-  drop: "Bilder oder ein Dokument hier ablegen",
+  attach: "Bilder oder Dokumente anhängen",
+  drop: "Bilder oder Dokumente hier ablegen",
   removeImage: "Bild entfernen",
   image: "Bild",
   imageFailed: "Bild erneut laden",
@@ -36,7 +36,8 @@ export const labels = {
   uploading: (name) => `${name} wird hochgeladen`,
   reading: (name) => `${name} wird gelesen`,
   cancelUpload: (name) => `${name} abbrechen`,
-  oneDocument: (title) => `Antworten stützen sich auf jeweils ein Dokument: ${title}.`,
+  tooManyDocuments: "Ein Chat stützt sich auf höchstens 16 Dokumente; entfernen Sie eines, bevor Sie ein weiteres hinzufügen.",
+  documentWarning: (title) => `Hinweis zu ${title}`,
   removeDocument: (title) => `${title} entfernen`,
   deletedDocument: "Gelöschtes Dokument",
   nothingToSend: "Schreiben Sie etwas, oder hängen Sie ein Bild an.",
@@ -139,7 +140,7 @@ export const labels = {
     storage_full: "Der Speicher des Servers ist voll, darum kann nichts gespeichert werden; schaffen Sie Platz, und versuchen Sie es erneut.",
     login_expired: "Ihre Anmeldung ist abgelaufen; laden Sie die Seite neu, um sich wieder anzumelden.",
     session_gone: "Dieser Chat wurde anderswo gelöscht. Ihre nächste Nachricht beginnt einen neuen.",
-    document_gone: "Das Dokument wurde anderswo gelöscht. Versuchen Sie es erneut, um eine Antwort ohne das Dokument zu erhalten.",
+    document_gone: "Ein Dokument wurde anderswo gelöscht. Versuchen Sie es erneut, um eine Antwort ohne es zu erhalten.",
   },
 };
 
@@ -170,12 +171,10 @@ export const launcherLabels = {
 /** @type {Page} */
 export const page = {
   documents: {
-    title: "Dokumente",
-    attached: (title) => `Dokument: ${title}`,
-    choose: "Dokument auswählen, zu dem Sie fragen möchten",
     delete: (title) => `${title} löschen`,
     deleteQuestion: (title) => `„${isolated(title)}“ löschen? Antworten behalten die Stellen, die sie zitieren.`,
     facts: (bytes, created) => `${size(DE, bytes, "Byte")} · ${day(DE, created)}`,
+    embedding: (percent) => `Zu ${number(DE, percent)}\u00a0% bereit, nach Bedeutung gefunden zu werden`,
   },
   models: {
     auto: (model) => (model ? `auto (${model})` : "auto"),
@@ -291,10 +290,11 @@ export const markup = {
   "Settings of this conversation": "Einstellungen dieses Chats",
   Export: "Exportieren",
   Print: "Drucken",
-  "Drop pictures or a document here": "Bilder oder ein Dokument hier ablegen",
+  "Choose documents to ask about": "Dokumente auswählen, zu denen Sie fragen möchten",
+  "Drop pictures or documents here": "Bilder oder Dokumente hier ablegen",
   Documents: "Dokumente",
   Close: "Schließen",
-  "Answers will use the chosen document and cite it.": "Antworten nutzen das gewählte Dokument und zitieren es.",
+  "Answers will use the ticked documents and cite them.": "Antworten nutzen die angekreuzten Dokumente und zitieren sie.",
   "Choose a file": "Datei auswählen",
   "No documents yet.": "Noch keine Dokumente.",
   "System prompt": "System-Prompt",

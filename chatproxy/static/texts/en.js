@@ -24,8 +24,8 @@ export const labels = {
   assistant: "The assistant said:",
   send: "Send",
   stop: "Stop",
-  attach: "Attach pictures or a document",
-  drop: "Drop pictures or a document here",
+  attach: "Attach pictures or documents",
+  drop: "Drop pictures or documents here",
   removeImage: "Remove image",
   image: "Image",
   imageFailed: "Load the picture again",
@@ -40,7 +40,8 @@ export const labels = {
   uploading: (name) => `Uploading ${name}`,
   reading: (name) => `Reading ${name}`,
   cancelUpload: (name) => `Cancel ${name}`,
-  oneDocument: (title) => `Answers draw on one document at a time: ${title}.`,
+  tooManyDocuments: "A conversation draws on 16 documents at most; remove one before you add another.",
+  documentWarning: (title) => `Note about ${title}`,
   removeDocument: (title) => `Remove ${title}`,
   deletedDocument: "Deleted document",
   nothingToSend: "Write something, or attach a picture.",
@@ -144,7 +145,7 @@ export const labels = {
     storage_full: "The server's disk is full, so nothing can be kept; free some space, and try again.",
     login_expired: "Your login has expired; reload the page to log in again.",
     session_gone: "This conversation was deleted elsewhere. Your next message begins a new one.",
-    document_gone: "The document was deleted elsewhere. Try again to get an answer without it.",
+    document_gone: "A document was deleted elsewhere. Try again to get an answer without it.",
   },
 };
 
@@ -175,14 +176,12 @@ export const launcherLabels = {
 /** The page's own texts that are not in its markup. */
 export const page = {
   documents: {
-    title: "Documents",
-    attached: (/** @type {string} */ title) => `Document: ${title}`,
-    choose: "Choose a document to ask about",
     delete: (/** @type {string} */ title) => `Delete ${title}`,
     deleteQuestion: (/** @type {string} */ title) =>
       `Delete “${isolated(title)}”? Answers keep the passages they cite.`,
     facts: (/** @type {number} */ bytes, /** @type {Date} */ created) =>
       `${size(EN, bytes, "bytes")} · ${day(EN, created)}`,
+    embedding: (/** @type {number} */ percent) => `${number(EN, percent)}% ready to be found by meaning`,
   },
   models: {
     auto: (/** @type {string} */ model) => (model ? `auto (${model})` : "auto"),

@@ -23,8 +23,8 @@ export const labels = {
   assistant: "El asistente:",
   send: "Enviar",
   stop: "Detener",
-  attach: "Adjuntar imágenes o un documento",
-  drop: "Suelte aquí imágenes o un documento",
+  attach: "Adjuntar imágenes o documentos",
+  drop: "Suelte aquí imágenes o documentos",
   removeImage: "Quitar imagen",
   image: "Imagen",
   imageFailed: "Volver a cargar la imagen",
@@ -40,7 +40,8 @@ export const labels = {
   uploading: (name) => `Subiendo ${name}`,
   reading: (name) => `Leyendo ${name}`,
   cancelUpload: (name) => `Cancelar ${name}`,
-  oneDocument: (title) => `Las respuestas se basan en un solo documento a la vez: ${title}.`,
+  tooManyDocuments: "Una conversación se basa en 16 documentos como máximo; quite uno antes de añadir otro.",
+  documentWarning: (title) => `Aviso sobre ${title}`,
   removeDocument: (title) => `Quitar ${title}`,
   deletedDocument: "Documento eliminado",
   nothingToSend: "Escriba algo o adjunte una imagen.",
@@ -142,7 +143,7 @@ export const labels = {
     storage_full: "El disco del servidor está lleno, así que no se puede guardar nada; libere espacio e inténtelo de nuevo.",
     login_expired: "Su sesión ha caducado; recargue la página para iniciarla de nuevo.",
     session_gone: "Esta conversación se eliminó en otro lugar. Su próximo mensaje empieza una nueva.",
-    document_gone: "El documento se eliminó en otro lugar. Inténtelo de nuevo para obtener una respuesta sin él.",
+    document_gone: "Se eliminó un documento en otro lugar. Inténtelo de nuevo para obtener una respuesta sin él.",
   },
 };
 
@@ -173,12 +174,10 @@ export const launcherLabels = {
 /** @type {Page} */
 export const page = {
   documents: {
-    title: "Documentos",
-    attached: (title) => `Documento: ${title}`,
-    choose: "Elegir un documento sobre el que preguntar",
     delete: (title) => `Eliminar ${title}`,
     deleteQuestion: (title) => `¿Eliminar ${quoted(title)}? Las respuestas conservan los pasajes que citan.`,
     facts: (bytes, created) => `${size(ES, bytes, "bytes")} · ${day(ES, created)}`,
+    embedding: (percent) => `Preparado al ${number(ES, percent)}\u00a0% para encontrarse por su significado`,
   },
   models: {
     auto: (model) => (model ? `auto (${model})` : "auto"),
@@ -293,10 +292,11 @@ export const markup = {
   "Settings of this conversation": "Ajustes de esta conversación",
   Export: "Exportar",
   Print: "Imprimir",
-  "Drop pictures or a document here": "Suelte aquí imágenes o un documento",
+  "Choose documents to ask about": "Elegir documentos sobre los que preguntar",
+  "Drop pictures or documents here": "Suelte aquí imágenes o documentos",
   Documents: "Documentos",
   Close: "Cerrar",
-  "Answers will use the chosen document and cite it.": "Las respuestas usarán el documento elegido y lo citarán.",
+  "Answers will use the ticked documents and cite them.": "Las respuestas usarán los documentos marcados y los citarán.",
   "Choose a file": "Elegir un archivo",
   "No documents yet.": "Aún no hay documentos.",
   "System prompt": "Prompt del sistema",

@@ -23,8 +23,8 @@ export const labels = {
   assistant: "L’assistant\u00a0:",
   send: "Envoyer",
   stop: "Arrêter",
-  attach: "Joindre des images ou un document",
-  drop: "Déposez des images ou un document ici",
+  attach: "Joindre des images ou des documents",
+  drop: "Déposez des images ou des documents ici",
   removeImage: "Retirer l’image",
   image: "Image",
   imageFailed: "Recharger l’image",
@@ -40,7 +40,8 @@ export const labels = {
   uploading: (name) => `Envoi de ${name}`,
   reading: (name) => `Lecture de ${name}`,
   cancelUpload: (name) => `Annuler ${name}`,
-  oneDocument: (title) => `Les réponses s’appuient sur un seul document à la fois\u00a0: ${title}.`,
+  tooManyDocuments: "Une conversation s’appuie sur 16\u00a0documents au plus\u202f; retirez-en un avant d’en ajouter un autre.",
+  documentWarning: (title) => `À savoir sur ${title}`,
   removeDocument: (title) => `Retirer ${title}`,
   deletedDocument: "Document supprimé",
   nothingToSend: "Écrivez quelque chose, ou joignez une image.",
@@ -142,7 +143,7 @@ export const labels = {
     storage_full: "Le disque du serveur est plein, donc rien ne peut être conservé\u202f; libérez de l’espace, puis réessayez.",
     login_expired: "Votre session a expiré\u202f; rechargez la page pour vous reconnecter.",
     session_gone: "Cette conversation a été supprimée ailleurs. Votre prochain message en commence une nouvelle.",
-    document_gone: "Le document a été supprimé ailleurs. Réessayez pour obtenir une réponse sans lui.",
+    document_gone: "Un document a été supprimé ailleurs. Réessayez pour obtenir une réponse sans lui.",
   },
 };
 
@@ -173,14 +174,12 @@ export const launcherLabels = {
 /** @type {Page} */
 export const page = {
   documents: {
-    title: "Documents",
-    attached: (title) => `Document\u00a0: ${title}`,
-    choose: "Choisir un document à interroger",
     delete: (title) => `Supprimer ${title}`,
     deleteQuestion: (title) =>
       `Supprimer ${quoted(title)}\u202f? Les réponses gardent les passages qu’elles citent.`,
     facts: (bytes, created) =>
       `${size(FR, bytes, "octets").replace("kB", "ko").replace("MB", "Mo")} · ${day(FR, created)}`,
+    embedding: (percent) => `Prêt à ${number(FR, percent)}\u00a0% à être trouvé par le sens`,
   },
   models: {
     auto: (model) => (model ? `auto (${model})` : "auto"),
@@ -293,10 +292,11 @@ export const markup = {
   "Settings of this conversation": "Réglages de cette conversation",
   Export: "Exporter",
   Print: "Imprimer",
-  "Drop pictures or a document here": "Déposez des images ou un document ici",
+  "Choose documents to ask about": "Choisir des documents à interroger",
+  "Drop pictures or documents here": "Déposez des images ou des documents ici",
   Documents: "Documents",
   Close: "Fermer",
-  "Answers will use the chosen document and cite it.": "Les réponses utiliseront le document choisi et le citeront.",
+  "Answers will use the ticked documents and cite them.": "Les réponses utiliseront les documents cochés et les citeront.",
   "Choose a file": "Choisir un fichier",
   "No documents yet.": "Aucun document.",
   "System prompt": "Prompt système",

@@ -36,7 +36,8 @@ export const labels = {
   uploading: (name) => `正在上传 ${name}`,
   reading: (name) => `正在读取 ${name}`,
   cancelUpload: (name) => `取消 ${name}`,
-  oneDocument: (title) => `回答一次只能依据一个文档：${title}。`,
+  tooManyDocuments: "一个对话最多依据 16 个文档；请先移除一个再添加。",
+  documentWarning: (title) => `关于 ${title} 的提示`,
   removeDocument: (title) => `移除 ${title}`,
   deletedDocument: "已删除的文档",
   nothingToSend: "请输入内容或添加图片。",
@@ -169,12 +170,10 @@ export const launcherLabels = {
 /** @type {Page} */
 export const page = {
   documents: {
-    title: "文档",
-    attached: (title) => `文档：${title}`,
-    choose: "选择要提问的文档",
     delete: (title) => `删除 ${title}`,
     deleteQuestion: (title) => `删除“${isolated(title)}”？回答会保留所引用的段落。`,
     facts: (bytes, created) => `${size(ZH, bytes, "字节")} · ${day(ZH, created)}`,
+    embedding: (percent) => `按含义检索的准备进度：${number(ZH, percent)}%`,
   },
   models: {
     auto: (model) => (model ? `自动（${model}）` : "自动"),
@@ -281,10 +280,11 @@ export const markup = {
   "Settings of this conversation": "此对话的设置",
   Export: "导出",
   Print: "打印",
-  "Drop pictures or a document here": "将图片或文档拖放到此处",
+  "Choose documents to ask about": "选择要提问的文档",
+  "Drop pictures or documents here": "将图片或文档拖放到此处",
   Documents: "文档",
   Close: "关闭",
-  "Answers will use the chosen document and cite it.": "回答将使用并引用所选文档。",
+  "Answers will use the ticked documents and cite them.": "回答将使用并引用勾选的文档。",
   "Choose a file": "选择文件",
   "No documents yet.": "暂无文档。",
   "System prompt": "系统提示词",

@@ -11,7 +11,7 @@ from chatproxy.answers.events import AnyEvent
 from chatproxy.cursor import Cursor
 from chatproxy.prompt.images import KINDS, kind_of
 from chatproxy.prompt.request import SendRequest
-from chatproxy.store.records import FinishReason, Message, Notice, Record, Source, Usage
+from chatproxy.store.records import DocumentIds, FinishReason, Message, Notice, Record, Source, Usage
 from chatproxy.web.api.sessions import SESSION, session_of
 from chatproxy.web.json import (
     Before,
@@ -94,6 +94,7 @@ class WholeAnswer(Record, frozen=True, kw_only=True):
     assistant_message_id: int
     full_response: str
     thinking: str
+    document_ids: DocumentIds
     sources: list[Source]
     warnings: list[Notice]
     model: str | None
@@ -278,6 +279,7 @@ async def _whole(request: web.Request, answer: Answer) -> web.StreamResponse:
             assistant_message_id=answer.id,
             full_response=outcome.content,
             thinking=outcome.thinking,
+            document_ids=outcome.document_ids,
             sources=outcome.sources,
             warnings=outcome.warnings,
             model=outcome.model,

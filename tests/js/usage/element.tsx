@@ -13,6 +13,7 @@ element.labels = null;
 element.renderer = (text, message) => document.createTextNode(message.role + text);
 element.sessionId = null;
 element.documentId = 7;
+element.documentIds = [7, 8];
 element.theme = "dark";
 element.suggestions = ["What is new?"];
 element.remember = false;
