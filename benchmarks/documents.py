@@ -1,5 +1,7 @@
 """The cost of documents: of an upload by its size, of a search by the number of chunks.
 
+Searches are by words, and then by words and meaning. Ollama's own time for vectors is not part of it.
+
 Uploads go over HTTP on loopback, searches directly to the store. The text is made of sentences from a
 real one.
 """
@@ -19,11 +21,14 @@ import aiohttp
 from aiohttp import web
 
 from chatproxy import Config, create_app
+from chatproxy.embedding.embedder import MOST
 from chatproxy.prompt.passages import passages_for
+from chatproxy.store.documents import Documents
 from chatproxy.web.keys import STORE
 
 DATA: Final = Path(__file__).parent.parent / "tests" / "data" / "documents"
 MEGABYTE: Final = 1_000_000
+WIDTH: Final = 768  # numbers in a vector
 
 
 @dataclass(frozen=True)
@@ -35,6 +40,8 @@ class DocumentCost:
     upload: float
     search: float  # median
     slow_search: float  # 95th percentile
+    by_meaning: float  # median, with vectors, which Ollama makes beside it
+    slow_by_meaning: float
 
 
 async def measure(sizes: Sequence[float], searches: int) -> list[DocumentCost]:
@@ -45,10 +52,17 @@ async def measure(sizes: Sequence[float], searches: int) -> list[DocumentCost]:
         for size in sizes:
             text = make_text(sentences, int(size * MEGABYTE), random.Random(size))
             database = Path(folder) / f"{size}.db"
-            chunks, upload, taken = await _measure_one(database, text, make_questions(sentences, searches))
-            slow = sorted(taken)[int(len(taken) * 0.95)]
-            found.append(DocumentCost(size, chunks, upload * 1000, median(taken) * 1000, slow * 1000))
+            cost = await _measure_one(database, text, make_questions(sentences, searches))
+            chunks, upload, by_words, by_meaning = cost
+            found.append(
+                DocumentCost(size, chunks, upload * 1000, *_summary(by_words), *_summary(by_meaning))
+            )
     return found
+
+
+def _summary(seconds: Sequence[float]) -> tuple[float, float]:
+    """Return the median and the 95th percentile, in milliseconds."""
+    return median(seconds) * 1000, sorted(seconds)[int(len(seconds) * 0.95)] * 1000
 
 
 def make_text(sentences: list[str], size: int, chance: random.Random) -> str:
@@ -67,10 +81,11 @@ def make_questions(sentences: list[str], number: int) -> list[str]:
     return [f"What does it say about {' '.join(chance.sample(words, 5))}?" for _ in range(number)]
 
 
-async def _measure_one(database: Path, text: str, questions: list[str]) -> tuple[int, float, list[float]]:
-    """Return the number of chunks, the seconds of the upload, and the seconds of each search."""
-    app = create_app(Config(database_url=f"sqlite:///{database}"))
-    searches = []
+async def _measure_one(
+    database: Path, text: str, questions: list[str]
+) -> tuple[int, float, list[float], list[float]]:
+    """Return the number of chunks, the seconds of the upload, and of each search by words and by meaning."""
+    app = create_app(Config(database_url=f"sqlite:///{database}", embedding_model="none"))
     async with _listening(app) as url, aiohttp.ClientSession() as http:
         form = aiohttp.FormData()
         form.add_field("file", text.encode(), filename="benchmark.txt")
@@ -78,12 +93,42 @@ async def _measure_one(database: Path, text: str, questions: list[str]) -> tuple
         async with http.post(f"{url}/api/documents", data=form) as response:
             document = await response.json()
         upload = perf_counter() - began
-        stored = await app[STORE].documents.get("", document["id"])
-        for question in questions:
-            began = perf_counter()
-            await passages_for(app[STORE].documents, "", [stored], question)
-            searches.append(perf_counter() - began)
-    return document["chunks"], upload, searches
+        documents = app[STORE].documents
+        by_words = await _searched(documents, document["id"], questions)
+        await _embed(documents)
+        by_meaning = await _searched(documents, document["id"], questions)
+    return document["chunks"], upload, by_words, by_meaning
+
+
+async def _searched(documents: Documents, document_id: int, questions: list[str]) -> list[float]:
+    """Return the seconds of each search; the first question was asked before, as it reads the document."""
+    document = await documents.get("", document_id)
+    seconds = []
+    for question in [questions[0], *questions]:
+        began = perf_counter()
+        await passages_for(documents, "", [document], question)
+        seconds.append(perf_counter() - began)
+    return seconds[1:]
+
+
+class _Random:
+    """Makes vectors as long as those of middling embedding models, in any direction."""
+
+    def __init__(self) -> None:
+        self._chance = random.Random(2)
+
+    async def of_questions(self, questions: Sequence[str]) -> list[list[float]]:
+        return [[self._chance.gauss(0, 1) for _ in range(WIDTH)] for _ in questions]
+
+
+async def _embed(documents: Documents) -> None:
+    """Give all chunks vectors."""
+    made = _Random()
+    vectors = documents.vectors
+    vectors.key, vectors.meaning = "random", made
+    while pending := await vectors.pending("random", None):
+        texts = await vectors.texts(pending, MOST)
+        await vectors.add(pending, "random", await made.of_questions(texts))
 
 
 @asynccontextmanager

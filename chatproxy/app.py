@@ -11,6 +11,7 @@ from aiohttp import web
 
 from chatproxy.chat import ChatService
 from chatproxy.config import Config
+from chatproxy.embedding.embedder import Embedder, is_possible
 from chatproxy.generation.queue import Queue
 from chatproxy.generation.registry import GenerationRegistry
 from chatproxy.models.catalog import ModelCatalog
@@ -95,6 +96,9 @@ async def _lifespan(app: web.Application) -> AsyncIterator[None]:
             )
         )
         app[CHAT] = ChatService(config, store, ollama, models, registry, queue)
+        if is_possible(config.embedding_model):
+            embedder = Embedder(ollama, models, store.documents.vectors, config.embedding_model, queue.idle)
+            await stack.enter_async_context(embedder.running())
         app[PASSAGES] = await stack.enter_async_context(Passages.running())
         yield
 

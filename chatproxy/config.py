@@ -99,6 +99,14 @@ class Config:
     default_model: Annotated[
         str, Setting(values.token, "name of the default model, or auto to choose one for each message")
     ] = "auto"
+    embedding_model: Annotated[
+        str,
+        Setting(
+            values.token,
+            "name of the model that documents are searched by meaning with, auto to choose an installed one,"
+            " or none to search by words alone",
+        ),
+    ] = "auto"
     passthrough: Annotated[
         bool,
         Setting(values.boolean, "off: Ollama's, OpenAI's and Anthropic's APIs are not passed on to Ollama"),

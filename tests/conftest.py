@@ -71,7 +71,10 @@ def quick_disk() -> Iterator[Path]:
 @pytest.fixture
 def config(fake: FakeOllama, quick_disk: Path) -> Config:
     return Config(
-        ollama_host=fake.url, database_url=f"sqlite:///{quick_disk}/chat.db", default_model="gemma3:270m"
+        ollama_host=fake.url,
+        database_url=f"sqlite:///{quick_disk}/chat.db",
+        default_model="gemma3:270m",
+        embedding_model="none",
     )
 
 

@@ -11,9 +11,12 @@ import msgspec
 from msgspec import Raw, Struct
 
 from chatproxy.config import Config, load
+from chatproxy.embedding.embedder import is_possible
+from chatproxy.embedding.questions import KEEP_ALIVE
 from chatproxy.errors import ChatError, StartError
 from chatproxy.models import selection
 from chatproxy.models.catalog import KnownModel, ModelCatalog
+from chatproxy.models.embedding import NONE, SUGGESTED, find_embedding_model
 from chatproxy.models.selection import Need
 from chatproxy.ollama.client import Ollama
 from chatproxy.ollama.wire import ChatMessage, ChatRequest
@@ -82,6 +85,7 @@ async def _findings(
         names = ", ".join(each.name for each in await models.all())
         yield Finding("ok", "models", f"{names}; {model.name} would answer")
         yield await _check_answer(ollama, model, config)
+        yield await _check_embeddings(ollama, models, config.embedding_model)
     except ChatError as error:
         yield Finding("wrong", "Ollama", error.sentence)
     finally:
@@ -147,6 +151,27 @@ def _check_database(config: Config) -> Iterator[Finding]:
         yield Finding("wrong", "SQLite", found.sqlite, "Use a Python with SQLite 3.37 or newer.")
     else:
         yield Finding("ok", "SQLite", found.sqlite)
+
+
+async def _check_embeddings(ollama: Ollama, models: ModelCatalog, wanted: str) -> Finding:
+    """Check whether documents are searched by meaning, with which model, and how fast that is."""
+    words_alone = "documents are searched by words alone"
+    if wanted.lower() == NONE:
+        return Finding("ok", "embeddings", f"none, as set: {words_alone}")
+    try:
+        model = await find_embedding_model(models, wanted)
+        if model is None:
+            detail = f"no model for them is installed: {words_alone}"
+            return Finding("ok", "embeddings", detail, f"To search by meaning, too: ollama pull {SUGGESTED}")
+        if not is_possible(wanted):
+            remedy = "To search by meaning, too: pip install 'ollama-chatproxy[documents]'"
+            return Finding("note", "embeddings", f"numpy is missing: {words_alone}", remedy)
+        sent = monotonic()
+        (vector,) = await ollama.embed(model.name, ["Hi"], keep_alive=KEEP_ALIVE)
+    except ChatError as error:
+        return Finding("note", "embeddings", error.sentence, f"Until then, {words_alone}.")
+    detail = f"{model.name} made a vector of {len(vector)} numbers in {monotonic() - sent:.1f} s"
+    return Finding("ok", "embeddings", detail)
 
 
 async def _check_answer(ollama: Ollama, model: KnownModel, config: Config) -> Finding:

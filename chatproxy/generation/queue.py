@@ -52,6 +52,8 @@ class Queue:
         `parallel` is the limit of runners that are not remote, None: learned. `most_of` returns how many
         tickets an asker may have, None: any number.
         """
+        self.idle = asyncio.Event()  # there are no tickets
+        self.idle.set()
         self._max_running = max_running
         self._max_waiting = max_waiting
         self._parallel = parallel
@@ -135,6 +137,7 @@ class Queue:
             )
         ticket = Ticket(self, next(self._numbers), asker, runner, size, room, pace)
         self._lines[runner] = line
+        self.idle.clear()
         line.add(ticket)
         self._turns.enter(asker)
         if any(other.is_waking for other in line.running):  # they are to ask Ollama first
@@ -153,6 +156,8 @@ class Queue:
         line.remove(ticket)
         if line.is_empty:
             del self._lines[ticket.runner]
+            if not self._lines:
+                self.idle.set()
         self._advance(line)
 
     def take_back(self, ticket: Ticket) -> None:

@@ -174,16 +174,17 @@ class ModelCatalog:
         except ChatError as error:
             return (self.running.last or ()) if error.code == "upstream_timeout" else ()
 
-    async def all(self, usable: float = USABLE) -> list[KnownModel]:
+    async def all(self, usable: float = USABLE, *, patient: bool = False) -> list[KnownModel]:
         """Return every installed model, as far as it is known.
 
-        Lists that are older than `usable` seconds are waited for, but not for long.
+        Lists that are older than `usable` seconds are waited for, but not for long; a `patient` caller waits
+        until Ollama has described all models, as far as it does.
 
         Raises `upstream_…` errors if Ollama cannot list them.
         """
         installed = await self.installed.get(usable) or await self.installed.fetch()
         self._index(installed)
-        await self._details.ask(installed)
+        await self._details.ask(installed, patient=patient)
         runners = self._runners(await self._known_running(usable))
         return [self._known(model, runners) for model in installed]
 

@@ -35,13 +35,16 @@ class DetailsCache:
         question = self._questions.get(digest_of(model))
         return None if question is None else question.details
 
-    async def ask(self, models: Iterable[Model]) -> None:
-        """Ask for what is not known, and wait a moment for what has only just been asked for."""
+    async def ask(self, models: Iterable[Model], *, patient: bool = False) -> None:
+        """Ask for what is not known, and wait a moment for what has only just been asked for.
+
+        A `patient` caller waits for all that is being asked.
+        """
         now = monotonic()
         questions = [self._question(model, now) for model in models]
-        recent = {question.task for question in questions if question.is_recent(now)}
-        if recent:
-            await asyncio.wait(recent, timeout=PATIENCE)
+        awaited = {question.task for question in questions if patient or question.is_recent(now)}
+        if awaited:
+            await asyncio.wait(awaited, timeout=None if patient else PATIENCE)
 
     def _question(self, model: Model, now: float) -> "_Question":
         digest = digest_of(model)

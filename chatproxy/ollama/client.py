@@ -1,4 +1,4 @@
-"""Calls to Ollama other than the token path: which models there are, what they can do, its version.
+"""Calls to Ollama other than the token path: which models there are, what they can do, vectors, its version.
 
 The errors of aiohttp's client become chatproxy's here, and nowhere else.
 """
@@ -26,9 +26,11 @@ from chatproxy.text.reasoning import ALONE, TAGS
 
 T = TypeVar("T", bound=Struct)
 
-RESPONSE_TIMEOUT: Final = 10.0  # seconds; none of these calls computes anything
+RESPONSE_TIMEOUT: Final = 10.0  # seconds for all calls that compute nothing
+EMBED_TIMEOUT: Final = 120.0  # seconds for vectors, whose model may have to be loaded first
 CONNECTIONS: Final = 8  # at once; the callers ask for few things at a time
 MAX_BODY: Final = 2 * 1024 * 1024  # bytes; 5,000 models take as much
+MAX_VECTORS: Final = 8 * 1024 * 1024  # bytes; of 4,096 numbers each, 160 vectors take as much
 # Families of which Ollama produces one answer at a time, whatever OLLAMA_NUM_PARALLEL is (server/sched.go).
 _ONE_AT_A_TIME: Final = re.compile(
     "mllama|qwen3vl(moe)?|qwen35(moe)?|qwen3next|lfm2(moe)?|nemotron_h(_moe|_omni)?"
@@ -153,6 +155,10 @@ class _Version(Struct, frozen=True):
     version: str | None = None
 
 
+class _Embedded(Struct, frozen=True):
+    embeddings: Annotated[list[list[float]], STRICT]
+
+
 class Ollama:
     """A client of the Ollama at `url`. Create it in a running event loop, and close it.
 
@@ -201,6 +207,19 @@ class Ollama:
         """Return Ollama's version, such as "0.11.4"."""
         return (await self._call("GET", "version", _Version)).version or ""
 
+    async def embed(self, model: str, texts: Sequence[str], *, keep_alive: str) -> list[list[float]]:
+        """Return a vector for each text, all of one length (Ollama API, "Generate embeddings").
+
+        Of a text that is too long for the model, the beginning counts. The model stays loaded for
+        `keep_alive`, such as "5m". Also raises `model_not_found`.
+        """
+        body = {"model": model, "input": texts, "truncate": True, "keep_alive": keep_alive}
+        found = await self._call("POST", "embed", _Embedded, msgspec.json.encode(body), MAX_VECTORS)
+        vectors = found.embeddings
+        if len(vectors) != len(texts) or len({len(vector) for vector in vectors}) > 1 or [] in vectors:
+            raise upstream_invalid("/api/embed did not give a vector for each text")
+        return vectors
+
     async def close(self) -> None:
         """Close all kept connections; open chat streams are not affected."""
         await self._session.close()
@@ -220,57 +239,67 @@ class Ollama:
         """Make any request; see `exchange.Endpoint.exchange`."""
         return await self._endpoint.exchange(method, target, headers, body, receiver)
 
-    async def _call(self, method: str, name: str, kind: type[T], body: bytes | None = None) -> T:
+    async def _call(
+        self, method: str, name: str, kind: type[T], body: bytes | None = None, most: int = MAX_BODY
+    ) -> T:
+        """Return what a response of at most `most` bytes holds."""
         try:
-            content = await self._exchange(method, name, body)
+            content = await self._exchange(method, name, body, most)
         except (aiohttp.ClientError, TimeoutError) as error:
-            raise self._translate_error(error) from error
+            raise self._translate_error(name, error) from error
         try:
             return decode(content, kind)
         except DECODE_ERRORS as error:
             raise upstream_invalid(f"/api/{name} gave something else than its JSON") from error
 
-    async def _exchange(self, method: str, name: str, body: bytes | None) -> bytes:
+    async def _exchange(self, method: str, name: str, body: bytes | None, most: int) -> bytes:
         """Make a request; repeat it once if it used a kept connection that turns out to be closed.
 
         All these calls are reads, so a repetition changes nothing.
         """
         attempt = SimpleNamespace(reused=False)
         try:
-            return await self._exchange_once(method, name, body, attempt)
+            return await self._exchange_once(method, name, body, most, attempt)
         except (aiohttp.ServerDisconnectedError, aiohttp.ClientOSError):
             if not attempt.reused:
                 raise
-            return await self._exchange_once(method, name, body, attempt)
+            return await self._exchange_once(method, name, body, most, attempt)
 
     async def _exchange_once(
-        self, method: str, name: str, body: bytes | None, attempt: SimpleNamespace
+        self, method: str, name: str, body: bytes | None, most: int, attempt: SimpleNamespace
     ) -> bytes:
+        connect = self._endpoint.connect_timeout
         async with self._session.request(
             method,
             self._endpoint.url / "api" / name,
             data=body,
             allow_redirects=False,
+            timeout=ClientTimeout(total=connect + _seconds(name), connect=connect),
             trace_request_ctx=attempt,
         ) as response:
-            content = await _read_body(response)
+            content = await _read_body(response, most)
             if response.status != 200:
                 raise refusal(response.status, content)
             return content
 
-    def _translate_error(self, error: Exception) -> ChatError:
+    def _translate_error(self, name: str, error: Exception) -> ChatError:
         match error:
             case aiohttp.ClientConnectionError():  # includes connect timeouts
                 return upstream_unavailable(self._endpoint.url)
             case TimeoutError():
                 return ChatError(
                     "upstream_timeout",
-                    f"Ollama did not answer within {RESPONSE_TIMEOUT:g} s; look into its log, and try again.",
+                    f"Ollama did not answer within {_seconds(name):g} s; look into its log, and try again.",
                 )
             case aiohttp.ClientPayloadError():
                 return upstream_incomplete()
             case _:
                 return upstream_invalid("it is not HTTP")
+
+
+def _seconds(name: str) -> float:
+    """Return how long the call of that name may take."""
+    return EMBED_TIMEOUT if name == "embed" else RESPONSE_TIMEOUT
 
 
 def _open_session(endpoint: Endpoint) -> ClientSession:
@@ -283,9 +312,6 @@ def _open_session(endpoint: Endpoint) -> ClientSession:
         cookie_jar=aiohttp.DummyCookieJar(),
         headers={**headers, **endpoint.headers},
         auto_decompress=False,
-        timeout=ClientTimeout(
-            total=endpoint.connect_timeout + RESPONSE_TIMEOUT, connect=endpoint.connect_timeout
-        ),
         trace_configs=[reuse],
     )
 
@@ -296,12 +322,12 @@ async def _note_reuse(
     context.trace_request_ctx.reused = True
 
 
-async def _read_body(response: ClientResponse) -> bytes:
+async def _read_body(response: ClientResponse, most: int) -> bytes:
     body = bytearray()
     async for piece in response.content.iter_any():
         body += piece
-        if len(body) > MAX_BODY:
-            raise upstream_invalid(f"it is longer than {MAX_BODY // 1024**2} MiB")
+        if len(body) > most:
+            raise upstream_invalid(f"it is longer than {most // 1024**2} MiB")
     return bytes(body)
 
 

@@ -63,9 +63,10 @@ async def passages_for(
     warnings = [_naming(document, warning) for document in documents for warning in document.warnings]
     if not asked:
         return Passages(documents, await _of_each(store, documents, _spread, limit), warnings)
-    if found := await store.search(owner, documents, asked, limit=limit):
-        is_alone = len(asked) > 1 and stands_alone(question)
-        if is_alone and not await store.search(owner, documents, asked[:1], limit=1):
+    similar = await store.similar(owner, documents, asked)
+    if found := await store.search(owner, documents, asked, limit=limit, similar=similar):
+        is_alone = not similar and len(asked) > 1 and stands_alone(question)
+        if is_alone and not await store.hold(owner, documents, asked[:1]):
             return Passages(documents, found, [*warnings, NO_MATCH_GOES_ON])
         return Passages(documents, found, warnings)
     opening = await _of_each(store, documents, _opening, limit)

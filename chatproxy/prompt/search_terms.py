@@ -99,7 +99,8 @@ def queries(question: str, earlier: Iterable[str]) -> list[Query]:
     for place, each in enumerate((question, *earlier)):
         words = [term for term in search_terms(each) if term not in seen]
         if words:
-            found.append(Query(words, weight, following=weight * FOLLOWING if place else 0.0))
+            following = weight * FOLLOWING if place else 0.0
+            found.append(Query(words, weight, following, " ".join(_ends(each))))
             seen.update(words)
             weight *= 1.0 if _points_back(each) else FADING
         elif not seen and _is_about_the_whole(each):

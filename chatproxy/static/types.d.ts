@@ -171,6 +171,8 @@ export interface DocumentInfo {
   /** The size of the upload. */
   bytes: number;
   chunks: number;
+  /** How many of the chunks are found by their meaning, too; null without a model for embeddings. */
+  embedded: number | null;
   createdAt: string;
   /** What could not be read of it, or was guessed. Answers that draw on it have these, too. */
   warnings: Notice[];

@@ -6,7 +6,7 @@ deleted, or whose upload fails, is marked as `deleted` and then removed in steps
 
 import asyncio
 from collections import Counter
-from collections.abc import AsyncIterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Collection, Mapping, Sequence
 from contextlib import suppress
 from functools import partial
 from typing import Final
@@ -18,8 +18,10 @@ from chatproxy.errors import ChatError
 from chatproxy.store.database import MAX_ID, Database, Row, fetch, now, one_row, split_page, to_json
 from chatproxy.store.owners.visitors import Quota
 from chatproxy.store.records import Document, NewChunk, NewDocument, NewNotice, Notice, Source
+from chatproxy.store.search.fusion import DEPTH, fused
 from chatproxy.store.search.indexes import DocumentIndexes, Place, Query
 from chatproxy.store.search.places import places_of
+from chatproxy.store.search.vectors import EMBEDDED, Vectors, remove_some
 from chatproxy.store.writer import Connection
 
 CHUNKS_PER_UNIT: Final = 200
@@ -27,7 +29,7 @@ CHUNKS_PER_UNIT: Final = 200
 MOST_FURTHER: Final = 2
 NEARLY: Final = 0.6  # of the best score
 
-COLUMNS: Final = "id, title, media_type, bytes, chunks, created_at, warnings"
+COLUMNS: Final = f"id, title, media_type, bytes, chunks, {EMBEDDED}, created_at, warnings"
 _GET: Final = f"SELECT {COLUMNS} FROM document WHERE id = :id AND owner = :owner AND complete"
 _SOME: Final = f"""
     SELECT {COLUMNS} FROM (SELECT key AS place, value AS wanted FROM json_each(:ids))
@@ -68,6 +70,7 @@ class Documents:
         self._database = database
         self._quota = quota
         self._indexes = DocumentIndexes()
+        self.vectors = Vectors(database)
         self._deleted = deleted
 
     async def create(
@@ -83,8 +86,8 @@ class Documents:
         `warnings` are read after the last batch.
         Raises `visitor_limit` if it is more than a visitor may keep.
         """
-        run = self._database.run
-        if earlier := await run(partial(_find_same, owner=owner, new=new)):
+        run, key = self._database.run, self.vectors.key
+        if earlier := await run(partial(_find_same, owner=owner, new=new, key=key)):
             return earlier, False
         document_id = await run(partial(_begin, owner=owner, new=new, quota=self._quota))
         try:
@@ -101,6 +104,7 @@ class Documents:
                     new=new,
                     count=count,
                     warnings=[Notice(code=code, message=message) for code, message in warnings],
+                    key=key,
                 )
             )
         except BaseException:
@@ -109,6 +113,7 @@ class Documents:
             raise
         if found.id != document_id:
             await self._discard(document_id)
+        self.vectors.due.set()
         return found, found.id == document_id
 
     async def _discard(self, document_id: int) -> None:
@@ -118,17 +123,24 @@ class Documents:
     async def get(self, owner: str, document_id: int) -> Document:
         """Return the owner's document; raise `not_found`."""
         return _document(
-            one_row(await self._database.fetch(_GET, owner=owner, id=document_id), missing(document_id))
+            one_row(
+                await self._database.fetch(_GET, owner=owner, id=document_id, key=self.vectors.key),
+                missing(document_id),
+            )
         )
 
     async def some(self, owner: str, document_ids: Sequence[int]) -> list[Document]:
         """Return those of the documents that are the owner's, in this order."""
-        rows = await self._database.fetch(_SOME, owner=owner, ids=to_json([*document_ids]))
+        rows = await self._database.fetch(
+            _SOME, owner=owner, ids=to_json([*document_ids]), key=self.vectors.key
+        )
         return [_document(row) for row in rows]
 
     async def page(self, owner: str, *, limit: int, before: int | None) -> tuple[list[Document], int | None]:
         """Return the newest before that id, and the next `before` (None: no more)."""
-        rows = await self._database.fetch(_LIST, owner=owner, before=before, limit=limit)
+        rows = await self._database.fetch(
+            _LIST, owner=owner, before=before, limit=limit, key=self.vectors.key
+        )
         shown, following = split_page(rows, limit)
         return [_document(row) for row in shown], following
 
@@ -140,6 +152,7 @@ class Documents:
         rows = await self._database.write(_DELETE_OWN, owner=owner, id=document_id)
         one_row(rows, missing(document_id))
         self._indexes.discard(document_id)
+        self.vectors.discard(document_id)
         self._deleted.set()
 
     async def remove_deleted(self) -> None:
@@ -148,14 +161,21 @@ class Documents:
             await self._database.steps(partial(_remove_some, document_id=row["id"]))
 
     async def search(
-        self, owner: str, documents: Sequence[Document], queries: Sequence[Query], *, limit: int
+        self,
+        owner: str,
+        documents: Sequence[Document],
+        queries: Sequence[Query],
+        *,
+        limit: int,
+        similar: Collection[Place] = (),
     ) -> list[Source]:
         """Return the chunks that hold any of the words, best first, and where; see `DocumentIndexes.search`.
 
+        If there are `similar` ones, the closest first, these are joined with them.
         Raises `not_found` as `chunks` does, and `overloaded` if the owner has too many searches waiting.
         """
-        texts = {document.id: partial(self._texts, owner, document) for document in documents}
-        found = best(await self._indexes.search(owner, texts, queries, limit), limit)
+        by_words = await self._by_words(owner, documents, queries, DEPTH if similar else limit)
+        found = best(fused(by_words, similar) if similar else by_words, limit)
         chunks = [
             each
             for document in documents
@@ -170,6 +190,24 @@ class Documents:
         ]
         order = {place: number for number, place in enumerate(found)}
         return sorted(sources, key=lambda each: order[each.document_id, each.chunk])
+
+    async def similar(
+        self, owner: str, documents: Sequence[Document], queries: Sequence[Query]
+    ) -> dict[Place, float]:
+        """Return the chunks that are closest in meaning, best first; none if that is not known soon."""
+        with suppress(ChatError):  # such as too many who wait
+            return await self.vectors.similar(owner, documents, queries, DEPTH)
+        return {}
+
+    async def hold(self, owner: str, documents: Sequence[Document], queries: Sequence[Query]) -> bool:
+        """Return whether any chunk holds any of the words. Raises what `search` does."""
+        return bool(await self._by_words(owner, documents, queries, 1))
+
+    async def _by_words(
+        self, owner: str, documents: Sequence[Document], queries: Sequence[Query], limit: int
+    ) -> dict[Place, float]:
+        texts = {document.id: partial(self._texts, owner, document) for document in documents}
+        return await self._indexes.search(owner, texts, queries, limit)
 
     async def _texts(self, owner: str, document: Document) -> AsyncIterator[Sequence[str]]:
         """Yield the text of all chunks, in steps; owners take turns. Raises `not_found` as `chunks` does."""
@@ -225,8 +263,8 @@ def missing(document_id: int) -> str:
 
 
 def _document(row: Row) -> Document:
-    columns = {name: row[name] for name in COLUMNS.split(", ")}
-    return Document(**columns | {"warnings": msgspec.json.decode(row["warnings"], type=list[Notice])})
+    warnings = msgspec.json.decode(row["warnings"], type=list[Notice])
+    return Document(**dict(row) | {"warnings": warnings})
 
 
 def _source(row: Row, document: Document) -> Source:
@@ -244,9 +282,11 @@ def _source(row: Row, document: Document) -> Source:
 # -- units of work, for the writer
 
 
-async def _find_same(connection: Connection, owner: str, new: NewDocument) -> Document | None:
+async def _find_same(
+    connection: Connection, owner: str, new: NewDocument, key: str | None
+) -> Document | None:
     """Return the owner's document with that content."""
-    rows = await fetch(connection, _SAME, owner=owner, hash=new.hash)
+    rows = await fetch(connection, _SAME, owner=owner, hash=new.hash, key=key)
     return _document(rows[0]) if rows else None
 
 
@@ -273,19 +313,24 @@ async def _complete(
     new: NewDocument,
     count: int,
     warnings: Sequence[Notice],
+    key: str | None,
 ) -> Document:
     """Complete the document and return it, or an earlier one with the same content, completed meanwhile."""
-    if earlier := await _find_same(connection, owner, new):
+    if earlier := await _find_same(connection, owner, new, key):
         return earlier
-    (row,) = await fetch(connection, _COMPLETE, id=document_id, count=count, warnings=to_json(warnings))
+    (row,) = await fetch(
+        connection, _COMPLETE, id=document_id, count=count, warnings=to_json(warnings), key=key
+    )
     return _document(row)
 
 
 async def _remove_some(connection: Connection, document_id: int) -> bool:
-    """Delete some chunks of a deleted document or, after the last, the document itself.
+    """Delete some vectors or chunks of a deleted document or, after the last, the document itself.
 
     Return whether there is more to delete.
     """
+    if await remove_some(connection, document_id):
+        return True
     cursor = await connection.execute(
         "DELETE FROM chunk WHERE key IN"
         " (SELECT key FROM chunk WHERE key BETWEEN :id << 20 AND (:id + 1 << 20) - 1 LIMIT :limit)",

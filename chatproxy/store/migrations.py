@@ -314,6 +314,16 @@ ALTER TABLE session ADD COLUMN documents TEXT;     -- JSON, the id and the title
 ALTER TABLE message ADD COLUMN document_ids TEXT;  -- JSON
 """
 
+# What chunks mean to an embedding model, derived from them; made again for another model.
+VECTORS: Final = """
+ALTER TABLE document ADD COLUMN embedded INTEGER NOT NULL DEFAULT 0;  -- chunks with a vector: the first ones
+ALTER TABLE document ADD COLUMN embedded_by TEXT;                     -- key of these, as in search/vectors
+CREATE TABLE vectors (
+    key     INTEGER PRIMARY KEY,  -- that of the first chunk
+    numbers BLOB NOT NULL         -- of this chunk's vector and of those that follow, as 16-bit floats
+) STRICT;
+"""
+
 MIGRATIONS: Final[Sequence[str]] = (
     CHAT,
     MEASUREMENTS,
@@ -333,6 +343,7 @@ MIGRATIONS: Final[Sequence[str]] = (
     VERSIONS,
     WARNINGS_OF_DOCUMENTS,
     SEVERAL_DOCUMENTS,
+    VECTORS,
 )
 
 

@@ -63,13 +63,19 @@ class Notice(Record, frozen=True, kw_only=True):
 
 
 class Document(Record, frozen=True, kw_only=True):
-    """An uploaded document. `bytes` is the size of the upload, `chunks` how many passages it was cut into."""
+    """An uploaded document. `bytes` is the size of the upload, `chunks` how many passages it was cut into.
+
+    `embedded` is how many of these are found by their meaning, too: all of them, a while after the upload.
+    """
 
     id: int
     title: str
     media_type: str
     bytes: int
     chunks: int
+    embedded: Annotated[
+        int | None, Meta(description="Null if no embedding model is used, or none was looked for yet.")
+    ] = None
     created_at: str
     warnings: Annotated[list[Notice], Meta(description="What could not be read of it, or was guessed.")] = []
 

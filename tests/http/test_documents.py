@@ -65,6 +65,7 @@ async def test_upload_read_search_list_delete(client: Client) -> None:
         "mediaType": "text/plain",
         "bytes": len(text),
         "chunks": 1,
+        "embedded": None,
         "createdAt": document["createdAt"],
         "warnings": [],
     }

@@ -39,12 +39,29 @@ async def test_doctor_finds_nothing(fake: FakeOllama, tmp_path: Path) -> None:
     assert (run.returncode, run.stderr) == (0, "")
     assert set(marks(run.stdout).values()) == {"ok"}
     assert list(marks(run.stdout)) == [
-        *("configuration", "database", "disk", "SQLite", "Ollama", "models", "answer"),
+        *("configuration", "database", "disk", "SQLite", "Ollama", "models", "answer", "embeddings"),
     ]
     assert "gemma3:270m" in run.stdout
     assert "20.0 tokens/s" in run.stdout
     assert "1.5 s of it to load the model" in run.stdout
     assert fake.requests[0]["options"] == {"num_predict": 16}
+    assert "all-minilm:22m made a vector of 384 numbers" in run.stdout
+
+
+@pytest.mark.parametrize(
+    ("wanted", "mark", "said"),
+    [
+        ("none", "ok", "none, as set"),
+        ("bge-m3", "note", "ollama pull bge-m3"),
+        ("gemma3:270m", "note", "makes no vectors"),
+    ],
+)
+async def test_the_model_for_embeddings(
+    fake: FakeOllama, tmp_path: Path, wanted: str, mark: str, said: str
+) -> None:
+    run = await doctor(tmp_path, ollama_host=fake.url, embedding_model=wanted)
+    assert (run.returncode, marks(run.stdout)["embeddings"]) == (0, mark)
+    assert said in run.stdout
 
 
 async def test_it_changes_nothing(fake: FakeOllama, tmp_path: Path) -> None:

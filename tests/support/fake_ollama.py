@@ -12,6 +12,9 @@ way. Ollama's other ways to ask a model, `/api/generate`, `/v1/chat/completions`
 real Ollama sent. Their requests arrive as those of `/api/chat` do, and so does that of any other path, which
 gets Ollama's 404.
 
+chatproxy's own requests for vectors, which users of `/api/embed` do not see, are in `embeds`; meanings.py has
+what they are answered with.
+
 `schedule` says when a script is played, and may replace it; scheduler.py has Ollama's own rules. Without it,
 each is played at once.
 
@@ -35,6 +38,7 @@ from typing import Any, Final, Literal, Self
 
 from aiohttp import web
 from aiohttp.test_utils import TestServer
+from meanings import vector
 from recordings import about, reads, recorded
 
 MODEL: Final = "gemma3:270m"
@@ -224,6 +228,13 @@ _FACES: Final[dict[str, Scripted]] = {
 _NO_SUCH_PATH: Final = Script([recorded("no_such_path")], status=404, content_type="text/plain")
 
 
+def embedded(request: Request, **switches: Any) -> Script:
+    """Answer a request for vectors, of one text or of several."""
+    texts = request["input"] if isinstance(request["input"], list) else [request["input"]]
+    found = {"model": request["model"], "embeddings": [vector(text) for text in texts]}
+    return Script([json.dumps(found).encode()], content_type=JSON, **switches)
+
+
 def refusing_over(window: int, text: str = "Well.", image: int = 768) -> Callable[[Request], Script]:
     """Refuse prompts over that window. A word or mark counts as a token, as does some of each message."""
 
@@ -267,6 +278,7 @@ class FakeOllama:
         self.script: Scripted = greet
         self.schedule: Schedule = self._at_once
         self.chats: list[Chat] = []
+        self.embeds: list[Request] = []  # chatproxy's own requests for vectors
         self.active = 0  # chats open now
         self.peak = 0  # the most that ever were
         self.calls: Counter[str] = Counter()  # requests by path
@@ -316,6 +328,7 @@ class FakeOllama:
         app.router.add_get("/api/ps", self._ps)
         app.router.add_post("/api/show", self._show)
         app.router.add_get("/api/version", self._version)
+        app.router.add_post("/api/embed", self._embed)
         app.router.add_route("*", "/{path:.*}", self._chat)
         # A client that leaves cancels its handler, as is `TestServer`'s default: that is how `closed` is set.
         self._server = await self._start(app, port=self._port, shutdown_timeout=0.01, access_log=None)
@@ -364,6 +377,15 @@ class FakeOllama:
 
     async def _version(self, http: web.Request) -> web.StreamResponse:
         return await self._answer(http, {"version": self.version})
+
+    async def _embed(self, http: web.Request) -> web.StreamResponse:
+        if http.headers.get("User-Agent") != "chatproxy":
+            return await self._chat(http)
+        self._count(http)
+        asked = Chat(http, await http.read())
+        self.embeds.append(asked.request)
+        script = self.instead.get(http.path, embedded)
+        return await _play(script(asked.request) if callable(script) else script, http, asked)
 
     async def _show(self, http: web.Request) -> web.StreamResponse:
         name = (await http.json())["model"]

@@ -47,7 +47,7 @@ _SEARCH: Final = """
 
 
 class Query(Struct, frozen=True):
-    """Words to search for, and the weight of what they find.
+    """Words to search for, the weight of what they find, and the question's text, for its meaning.
 
     `following` is the weight that the chunk after one that is found gets: what is asked for may go on there.
     """
@@ -55,6 +55,7 @@ class Query(Struct, frozen=True):
     words: Sequence[str]
     weight: float = 1.0
     following: float = 0.0
+    text: str = ""
 
 
 class Counts(Struct, frozen=True):
@@ -144,8 +145,8 @@ class DocumentIndexes:
         self._kept: dict[int, tuple[str, DocumentIndex]] = {}  # by document, least recently used first
         self._building: set[int] = set()  # documents
         # Apart, so that no search in an index that is kept waits for one that is being built.
-        self._builds = _slots()
-        self._searches = _slots()
+        self._builds = slots()
+        self._searches = slots()
 
     async def search(
         self, owner: str, texts: Mapping[int, Texts], queries: Sequence[Query], limit: int
@@ -162,7 +163,7 @@ class DocumentIndexes:
             for document_id, chunks in texts.items():
                 index = self._used(document_id) or await self._added(owner, document_id, chunks)
                 async with self._searches.slot(owner):
-                    results[document_id] = await _in_thread(call, document_id, index)
+                    results[document_id] = await in_thread(call, document_id, index)
             return results
 
         factors: Mapping[int, Mapping[str, float] | None] = dict.fromkeys(texts)
@@ -211,12 +212,12 @@ class DocumentIndexes:
 async def _built(chunks: AsyncIterator[Sequence[str]]) -> DocumentIndex:
     index = DocumentIndex()
     async for some in chunks:
-        await _in_thread(index.add, some)
-    await _in_thread(index.finish)
+        await in_thread(index.add, some)
+    await in_thread(index.finish)
     return index
 
 
-async def _in_thread(function: Callable[..., T], *arguments: object) -> T:
+async def in_thread(function: Callable[..., T], *arguments: object) -> T:
     """Call a function in a thread. A caller who is cancelled waits for its end: it still takes the slot."""
     call = asyncio.create_task(asyncio.to_thread(function, *arguments))
     try:
@@ -265,7 +266,7 @@ def _matches(query: Query, factors: Mapping[str, float] | None) -> Iterator[tupl
         yield factor, " OR ".join(phrases)
 
 
-def _slots() -> FairSlots:
+def slots() -> FairSlots:
     return FairSlots(
         2,
         64,

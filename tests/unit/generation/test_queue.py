@@ -40,6 +40,17 @@ def test_first_come_first_served() -> None:
     assert [admitted(ticket) for ticket in tickets[1:]] == [True, False, False]
 
 
+def test_it_is_idle_without_tickets() -> None:
+    queue = Queue(1, 10)
+    assert queue.idle.is_set()
+    tickets = [*join(queue, 2), *join(queue, 1, OTHER)]
+    for ticket in tickets:
+        assert not queue.idle.is_set()
+        ticket.leave()
+        ticket.leave()
+    assert queue.idle.is_set()
+
+
 async def test_a_ticket_is_called_whenever_its_position_changes() -> None:
     tickets = join(Queue(1, 10), 4)
     positions: dict[int, list[int]] = {number: [] for number in range(4)}

@@ -110,3 +110,13 @@ async def test_what_is_no_longer_installed_is_forgotten(shows: Shows) -> None:
     shows.cache.keep(models[:2])
     await asking
     assert (shows.known(models), shows.under_way) == (2, 0)
+
+
+async def test_a_patient_caller_waits_for_what_was_asked_before(shows: Shows) -> None:
+    shows.hanging = {"m0"}
+    models = installed(2)
+    await shows.cache.ask(models)
+    waiting = asyncio.create_task(shows.cache.ask(models, patient=True))
+    assert not (await asyncio.wait({waiting}, timeout=0.01))[0]
+    await shows.cache.close()  # which ends the question
+    await waiting

@@ -87,6 +87,54 @@ async def test_show(ollama: Ollama, name: str, details: Details) -> None:
     assert await ollama.show(name) == details
 
 
+async def test_embed(fake: FakeOllama, ollama: Ollama) -> None:
+    fake.instead["/api/embed"] = Script([recorded("embed")], content_type="application/json")
+    vectors = await ollama.embed("all-minilm:22m", ["The sea is deep.", "A fox is clever."], keep_alive="5m")
+    assert [len(vector) for vector in vectors] == [384, 384]
+    assert vectors[0][:2] == [-0.029175567, 0.047866527]
+    assert fake.embeds == [
+        {
+            "model": "all-minilm:22m",
+            "input": ["The sea is deep.", "A fox is clever."],
+            "truncate": True,
+            "keep_alive": "5m",
+        }
+    ]
+
+
+@pytest.mark.parametrize(
+    ("body", "status", "code"),
+    [
+        (recorded("embed_missing"), 404, "model_not_found"),
+        (recorded("embed_not_supported"), 501, "upstream_error"),
+        (b"404 page not found", 404, "upstream_error"),
+        (recorded("embed_empty"), 200, "upstream_invalid"),
+        (recorded("embed"), 200, "upstream_invalid"),
+        (b'{"embeddings":[[]]}', 200, "upstream_invalid"),
+        (b'{"embeddings":[[null]]}', 200, "upstream_invalid"),
+        (b'{"embeddings":[["1"]]}', 200, "upstream_invalid"),
+        (b'{"embedding":[1]}', 200, "upstream_invalid"),
+        (b'{"embeddings":[[%s]]}' % b",".join([b"0.123456"] * 2**20), 200, "upstream_invalid"),
+    ],
+    ids=range(10),
+)
+async def test_embed_without_a_vector_for_the_text(
+    fake: FakeOllama, ollama: Ollama, body: bytes, status: int, code: str
+) -> None:
+    fake.instead["/api/embed"] = Script([body], status=status, content_type="application/json")
+    assert await code_of(ollama.embed("all-minilm:22m", ["The sea is deep."], keep_alive="5m")) == code
+
+
+async def test_embed_may_take_longer_than_what_computes_nothing(
+    fake: FakeOllama, ollama: Ollama, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(client, "RESPONSE_TIMEOUT", 0.0)
+    assert len(await ollama.embed("all-minilm:22m", ["a"], keep_alive="5m")) == 1
+    monkeypatch.setattr(client, "EMBED_TIMEOUT", 0.05)
+    fake.instead["/api/embed"] = Script(head=Gate())
+    assert await code_of(ollama.embed("all-minilm:22m", ["a"], keep_alive="5m")) == "upstream_timeout"
+
+
 async def test_show_with_a_window_of_its_own(fake: FakeOllama, ollama: Ollama) -> None:
     fake.shows["gemma3:270m"] = {
         "parameters": 'stop                           "num_ctx 5"\nnum_ctx                        8192\n',

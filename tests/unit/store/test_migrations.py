@@ -14,6 +14,7 @@ from chatproxy.store.migrations import (
     PROMPT_COUNTS,
     RESPONSES,
     SEVERAL_DOCUMENTS,
+    VECTORS,
     WARNINGS_OF_DOCUMENTS,
     migrate,
 )
@@ -169,3 +170,14 @@ async def test_conversations_stay_as_they_are_when_messages_get_places(
     assert list(rows) == [(1, 1), (2, 2), (3, 1), (4, 0), (5, 0), (6, 3)]
     rows = await connection.execute_fetchall("SELECT message_count FROM session ORDER BY key")
     assert list(rows) == [(3,), (1,)]
+
+
+async def test_documents_lack_vectors_at_first(connection: aiosqlite.Connection) -> None:
+    await migrate(connection, MIGRATIONS[: MIGRATIONS.index(VECTORS)])
+    await connection.execute(
+        "INSERT INTO document (owner, hash, title, media_type, bytes, chunks, created_at)"
+        " VALUES ('ann', x'00', 'Lease', '', 5, 2, '')"
+    )
+    await migrate(connection)
+    rows = await connection.execute_fetchall("SELECT title, chunks, embedded, embedded_by FROM document")
+    assert list(rows) == [("Lease", 2, 0, None)]

@@ -1,0 +1,1 @@
+"""What texts mean: vectors of documents, made in the background, and of the questions about them."""
