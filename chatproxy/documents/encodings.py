@@ -1,17 +1,19 @@
-"""Decode bytes of unknown encoding: by byte order mark, as UTF-8, then by what the bytes look like.
+"""Decode bytes of unknown encoding: what is certain first, then what is said, then what is likeliest.
 
-A general detector was tried and is worse at short Western text: charset-normalizer reads "naïve café" as
-cp1006 and "Größe" as cp037.
+Certain are a byte order mark, valid UTF-8, escape sequences of ISO-2022 and what only UTF-16 can be. Said is
+what a page, a source file or a header declares, unless the bytes cannot be that. `likelihood` does the rest.
 """
 
 import codecs
 import re
+import unicodedata
 from collections.abc import Mapping
 from typing import Final
 
 from msgspec import Struct
 
 from chatproxy.documents.encoding_names import CODECS, usual_name
+from chatproxy.documents.likelihood import Guess, guesses
 
 _MARKS: Final[Mapping[bytes, str]] = {  # UTF-32 first: its little-endian mark begins with UTF-16's
     codecs.BOM_UTF8: "UTF-8",
@@ -20,24 +22,34 @@ _MARKS: Final[Mapping[bytes, str]] = {  # UTF-32 first: its little-endian mark b
     codecs.BOM_UTF16_LE: "UTF-16LE",
     codecs.BOM_UTF16_BE: "UTF-16BE",
 }
-# The most frequent characters of the languages that each encoding was made for.
-_FREQUENT: Final[Mapping[str, str]] = {
-    "windows-1251": "оеаинтсрвлк",
-    "KOI8-R": "оеаинтсрвлк",
-    "windows-1253": "αοιετσνηυρπκ",
-    "Shift_JIS": "のにはをたがでとしてい",
-    "EUC-JP": "のにはをたがでとしてい",
-    "EUC-KR": "이다는의에을가고하지로한은도",
-    "GB18030": "的一是不了在人有我他这个们来到时大地为子中",
-    "Big5": "的一是不了在人有我他這個們來到時大地為子中",
+_ESCAPES: Final[Mapping[str, re.Pattern[bytes]]] = {
+    "ISO-2022-JP": re.compile(rb"\x1b(?:\$[@B]|\$\(D|\([IJ])"),
+    "ISO-2022-KR": re.compile(rb"\x1b\$\)C"),
 }
-# `charset` or `encoding` in a page's `<meta>` or in an XML declaration.
 _DECLARATION: Final = re.compile(
-    rb"""<(?:meta|\?xml)\b[^>]{0,200}?(?:charset|encoding)=["']?([\w.:-]{1,40})""", re.IGNORECASE
+    rb"""<(?:meta|\?xml)\b[^>]{0,200}?(?:charset|encoding)\s*=\s*["']?\s*([\w.:-]{1,40})"""
+    rb"""|^@charset\s"([\w.:-]{1,40})"""  # CSS
+    rb"""|^"?Content-Type:[^\r\n]{1,60}charset=["']?([\w.:-]{1,40})"""  # mail, and gettext's files
+    rb"""|\\usepackage\[([\w.:-]{1,40})\]\{inputenc\}""",  # LaTeX
+    re.IGNORECASE | re.MULTILINE,
 )
 _DECLARATION_WITHIN: Final = 2048  # bytes; browsers look at 1024 (WHATWG HTML, 13.2.3.2)
-_CONTROLS: Final = re.compile(r"[\x00-\x07\x0e-\x1a\x1c-\x1f\x7f-\x9f\ufffd]")
-_SAMPLE: Final = 64 * 1024  # bytes to look at when guessing
+# What Python (PEP 263), Emacs and Vim read in a comment in one of the first two lines.
+_COMMENT: Final = re.compile(
+    rb"""\A(?:[^\r\n]{0,200}\r?\n)?[ \t]*(?:\#|//|/\*|;|--|%|"|<!--)[^\r\n]{0,200}?"""
+    rb"""coding[:=][ \t]*([\w.:-]{1,40})"""
+)
+_WITHOUT_CONTROLS: Final = {"ISO-8859-1": "windows-1252", "ISO-8859-9": "windows-1254"}
+_UNDEFINED: Final = re.compile(r"[\x80-\x9f\uf8f0-\uf8f3]")  # the last four in Shift_JIS
+_CONTROLS: Final = re.compile(r"[\x00-\x07\x0e-\x1a\x1c-\x1f\x7f-\x9f\ufffd]+")
+_CONTROL_BYTES: Final = bytes([*range(9), *range(14, 27), *range(28, 32)])
+_IN_TEXT: Final = 0.02  # share of controls; binary data has more
+_IN_UTF8: Final = 0.3  # that bytes are valid UTF-8 says enough
+_COMMON: Final = re.compile("[ \n,.、。\uff0c]")
+_COMMAS: Final = str.maketrans("ŞşŢţ", "ȘșȚț")
+_NOT_ASCII: Final = re.compile(rb"[\x80-\xff]")
+_SAMPLE: Final = 16 * 1024  # bytes to look at
+_AS_LIKELY: Final = 3.0  # natural logarithm: up to twenty times less
 
 
 class Decoded(Struct, frozen=True):
@@ -59,58 +71,134 @@ def decode(data: bytes, encoding: str | None = None) -> Decoded | None:
     """
     for mark, marked in _MARKS.items():
         if data.startswith(mark):
-            return Decoded(data[len(mark) :].decode(CODECS[marked], "replace"), marked)
+            return _decoded(data[len(mark) :], marked)
     if encoding is not None:
-        text = data.decode(CODECS[encoding], "replace")
-        return Decoded(text, encoding) if _control_share(text) <= 0.3 else None
-    declared = _DECLARATION.search(data[:_DECLARATION_WITHIN])
-    for guess, controls in (
-        ("UTF-8", 0.3),
-        (_guess_utf16(data), 0.02),
-        (usual_name(declared[1].decode("ascii", "replace")) if declared else None, 0.02),
-        (_guess_legacy(data), 0.02),
-    ):
-        strict = _decode_strictly(data, guess) if guess else None
-        if guess and strict is not None and _control_share(strict) <= controls:
-            return Decoded(strict, guess)
-    return None
+        found = _decoded(data, encoding)
+        return found if _control_share(found.text) <= _IN_UTF8 else None
+    return _escaped(data) or _utf8(data) or _utf16(data) or _declared(data) or _likeliest(data)
 
 
-def _decode_strictly(data: bytes, encoding: str) -> str | None:
+def _decoded(data: bytes, name: str) -> Decoded:
+    """Return the text of data that are said to be in an encoding, whether all of it can be read or not."""
+    text = _text(data, name)
+    if name in _WITHOUT_CONTROLS and text is not None and _UNDEFINED.search(text):
+        return _decoded(data, _WITHOUT_CONTROLS[name])
+    return Decoded(_text(data, name, "replace") or "", name)
+
+
+def _text(data: bytes, name: str, errors: str = "strict") -> str | None:
     try:
-        return data.decode(CODECS[encoding])
+        text = data.decode(CODECS[name], errors)
     except UnicodeError:
         return None
+    # windows-1258 has tones of their own, which no other text in Vietnamese has.
+    return unicodedata.normalize("NFC", text) if name == "windows-1258" else text
 
 
 def _control_share(text: str) -> float:
     """Return the share of characters that do not occur in text; in binary data it is large."""
-    return len(_CONTROLS.findall(text)) / max(len(text), 1)
+    return sum(map(len, _CONTROLS.findall(text))) / max(len(text), 1)
 
 
-def _guess_utf16(data: bytes) -> str | None:
-    """Return which UTF-16 the bytes are in, if any: in European text, every other byte is NUL."""
-    sample = data[:_SAMPLE]
-    even, odd = sample[::2].count(0), sample[1::2].count(0)
-    if max(even, odd) * 4 < len(sample) or min(even, odd) * 8 > max(even, odd):
+# -- what is certain
+
+
+def _strictly(data: bytes, name: str) -> Decoded | None:
+    """Return the text if all of it can be read and is text."""
+    text = _text(data, name)
+    return None if text is None or _control_share(text) > _IN_TEXT else Decoded(text, name)
+
+
+def _escaped(data: bytes) -> Decoded | None:
+    """Return the text if there are escape sequences of ISO-2022 in it, which is in ASCII otherwise."""
+    if b"\x1b" not in data or not data.isascii():
         return None
-    return "UTF-16BE" if even > odd else "UTF-16LE"
+    names = (name for name, escape in _ESCAPES.items() if escape.search(data))
+    return next(filter(None, (_strictly(data, name) for name in names)), None)
 
 
-def _guess_legacy(data: bytes) -> str:
-    """Return the most likely 8-bit or East Asian encoding.
+def _utf8(data: bytes) -> Decoded | None:
+    """Return the text if it is in UTF-8, apart from a cut end or a few damaged places.
 
-    It is a Western one unless more than every fourth byte is outside ASCII, which happens in no Western
-    language.
+    Letters of other encodings look like UTF-8 only by chance.
     """
-    sample = data[:_SAMPLE].rpartition(b"\n")[0] or data[:_SAMPLE]
-    if sum(byte >= 0x80 for byte in sample) * 4 > len(sample):
-        best = max(_FREQUENT, key=lambda encoding: _score(sample, encoding))
-        if _score(sample, best) > 0:
-            return best
-    return "windows-1252"
+    text = data.decode("utf-8", "replace")
+    valid = text.removesuffix("\ufffd")
+    wrong = valid.count("\ufffd")
+    if text.count("\ufffd") and (len(valid) - len(valid.encode("ascii", "ignore")) - wrong) <= 1 + 10 * wrong:
+        return None
+    return Decoded(text, "UTF-8") if _control_share(text) <= _IN_UTF8 else None
 
 
-def _score(sample: bytes, encoding: str) -> float:
-    text = sample.decode(CODECS[encoding], "replace")
-    return sum(map(text.count, _FREQUENT[encoding])) / len(text) - text.count("\ufffd")
+def _utf16(data: bytes) -> Decoded | None:
+    """Return the text if it is in UTF-16 without a mark.
+
+    Many bytes of such a text are control characters, of which others have none. Of the two orders, the right
+    one has spaces and the ends of lines and sentences.
+    """
+    sample = data[:_SAMPLE]
+    if len(sample.translate(None, _CONTROL_BYTES)) > len(sample) * (1 - _IN_TEXT):
+        return None
+    found = []
+    for name in ("UTF-16LE", "UTF-16BE"):
+        text = sample[: len(sample) & ~1].decode(CODECS[name], "replace")
+        strange = sum(unicodedata.category(c) in {"Cn", "Co", "Cc"} for c in text if c not in "\t\n\r\f")
+        common = len(_COMMON.findall(text))
+        if strange <= _IN_TEXT * len(text) <= 2 * common:
+            found.append((common, name))
+    return _strictly(data[: len(data) & ~1], max(found)[1]) if found else None
+
+
+# -- what is said, or likeliest
+
+
+def _declared(data: bytes) -> Decoded | None:
+    """Return the text as the file itself says that it is to be read, unless that cannot be right."""
+    head = data[:_DECLARATION_WITHIN]
+    said = _COMMENT.match(head) or _DECLARATION.search(head)
+    if said is None:
+        return None
+    label = next(filter(None, said.groups()))
+    name = usual_name(label.decode("ascii", "replace"))
+    # A declaration that can be read before it is known is in ASCII, and so is not in UTF-16 or EBCDIC.
+    if name is None or label.decode(CODECS[name], "replace") != label.decode("ascii", "replace"):
+        return None
+    found = _strictly(data, name)
+    if found and _UNDEFINED.search(found.text):
+        return _strictly(data, _WITHOUT_CONTROLS[name]) if name in _WITHOUT_CONTROLS else None
+    return found
+
+
+def _likeliest(data: bytes) -> Decoded | None:
+    """Return the text in the likeliest encoding, or in one that is as likely if that cannot be read."""
+    possible = [guess for guess in guesses(_sample(data)) if _control_share(guess.text) <= _IN_TEXT]
+    if not possible:
+        return None
+    best = possible[0]
+    likely = [guess for guess in possible if guess.cost - best.cost < _AS_LIKELY]
+    likely.sort(
+        key=lambda guess: (not _alike(guess, best), guess.rarity)
+    )  # the usual one of those that agree
+    chosen = next((guess for guess in likely if _text(data, guess.encoding) is not None), likely[0])
+    found = _decoded(data, chosen.encoding)
+    if _control_share(found.text) > _IN_TEXT:
+        return None
+    others = [guess for guess in likely if not _alike(guess, chosen)]
+    return Decoded(found.text, found.encoding, min(others).encoding if others else None)
+
+
+def _sample(data: bytes) -> bytes:
+    """Return lines from all over the data, each with something that is not ASCII."""
+    if len(data) <= _SAMPLE:
+        return data
+    lines = []
+    for line in data.splitlines(keepends=True):
+        if not line.isascii() and (letter := _NOT_ASCII.search(line)):
+            start = max(letter.start() - 100, 0)
+            lines.append(line[start : start + _SAMPLE])
+    return b"".join(lines[:: sum(map(len, lines)) // _SAMPLE + 1])[:_SAMPLE]
+
+
+def _alike(one: Guess, other: Guess) -> bool:
+    """Return whether two texts are the same but for two ways to write Romanian letters, cedilla and comma."""
+    return one.text == other.text or one.text.translate(_COMMAS) == other.text.translate(_COMMAS)

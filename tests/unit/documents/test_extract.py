@@ -107,7 +107,7 @@ def test_a_declared_encoding() -> None:
     page = '<meta charset="iso-8859-2"><p>Zażółć gęślą jaźń'
     assert text_of("a.html", page.encode("iso-8859-2")) == "Zażółć gęślą jaźń"
     page = page.replace("iso-8859-2", "nonsense")
-    assert "gêœl¹" in text_of("a.html", page.encode("cp1250"))
+    assert text_of("a.html", page.encode("cp1250")) == "Zażółć gęślą jaźń"
 
 
 def test_controls_are_removed_from_text() -> None:
