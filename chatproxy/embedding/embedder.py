@@ -67,7 +67,7 @@ class Embedder:
         self._questions = Questions(ollama, models)
         self._said = ""  # in the log
         self._most = FIRST
-        self._took = 0.0  # seconds, the last request
+        self._took = SECONDS  # the last request
 
     @asynccontextmanager
     async def running(self) -> AsyncIterator[None]:
@@ -129,9 +129,8 @@ class Embedder:
                 raise
         if len(texts) > 1:
             return [vector for text in texts for vector in await self._embed(model, [text])]
-        (other,) = await self._ollama.embed(
-            model.name, ["a"], keep_alive=KEEP_ALIVE
-        )  # or it refuses all texts
+        # If the model refuses any text, this raises.
+        (other,) = await self._ollama.embed(model.name, ["a"], keep_alive=KEEP_ALIVE)
         return [[0.0] * len(other)]
 
     def _say(self, level: int, sentence: str) -> None:

@@ -256,6 +256,27 @@ async def test_answers_come_first(client: Client, fake: FakeOllama, monkeypatch:
     assert len(fake.embeds) > 1
 
 
+async def test_an_answer_that_is_being_written_comes_first(
+    client: Client, fake: FakeOllama, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(embedder, "PAUSE", 1e6)
+    fake.script = Script(answer("A long answer."), gate=(gate := Gate()))
+    async with client.sending(await client.new_session(), "Hello") as stream:
+        await stream.until("start")
+        document = await uploaded(client)
+
+        async def has_model() -> bool:
+            return await progress(client, document) is not None
+
+        await until(has_model)
+        for _ in range(20):  # in which it would have been asked
+            assert await progress(client, document) == 0
+        assert fake.embeds == []
+        gate.open()
+        await stream.rest()
+    await embedded_all(client, document)
+
+
 async def progress(client: Client, document: Any) -> Any:
     return (await client.call("GET", f"/api/documents/{document['id']}"))["embedded"]
 
@@ -322,3 +343,15 @@ async def test_another_model_replaces_all_vectors(config: Config, fake: FakeOlla
         assert len(fake.embeds) == 2 * count
         assert rows(quick_disk) == before
         assert headings(await ask(client, document, "Wie hoch ist die Miete?"))[0] == "Payments"
+
+
+async def test_several_documents_are_searched_by_meaning_together(client: Client) -> None:
+    lease = await uploaded(client)
+    tower = await uploaded(client, f"# Tower\n\nA beacon of granite, forty metres high. {FILLER}")
+    for document in (lease, tower):
+        await embedded_all(client, document)
+    session, ids = await client.new_session(), [lease["id"], tower["id"]]
+    first = await client.ask(session, "Leuchtturm", document_ids=ids)
+    assert first.last["sources"][0]["documentId"] == tower["id"]
+    second = await client.ask(session, "Kaution", document_ids=ids)
+    assert headings(second)[0] == "Security"
