@@ -125,7 +125,7 @@ class Documents:
         return _document(
             one_row(
                 await self._database.fetch(_GET, owner=owner, id=document_id, key=self.vectors.key),
-                missing(document_id),
+                _missing(document_id),
             )
         )
 
@@ -150,7 +150,7 @@ class Documents:
         Sessions keep its id, which never becomes another document's.
         """
         rows = await self._database.write(_DELETE_OWN, owner=owner, id=document_id)
-        one_row(rows, missing(document_id))
+        one_row(rows, _missing(document_id))
         self._indexes.discard(document_id)
         self.vectors.discard(document_id)
         self._deleted.set()
@@ -175,7 +175,7 @@ class Documents:
         Raises `not_found` as `chunks` does, and `overloaded` if the owner has too many searches waiting.
         """
         by_words = await self._by_words(owner, documents, queries, DEPTH if similar else limit)
-        found = best(fused(by_words, similar) if similar else by_words, limit)
+        found = best(fused(by_words, similar) if similar else by_words, by_words, limit)
         chunks = [
             each
             for document in documents
@@ -230,22 +230,24 @@ class Documents:
     def _check_found(self, document: Document, numbers: Sequence[int], rows: Sequence[Row]) -> None:
         if numbers and document.chunks and not rows:
             self._indexes.discard(document.id)
-            one_row(rows, missing(document.id))
+            one_row(rows, _missing(document.id))
 
 
-def best(found: Mapping[Place, float], limit: int) -> dict[Place, float]:
+def best(found: Mapping[Place, float], by_words: Mapping[Place, float], limit: int) -> dict[Place, float]:
     """Return the `limit` best of what was found, best first, as `found` is.
 
-    Up to MOST_FURTHER documents that would have none get in with one that is nearly as good as the best, each
-    in the place of the last one of a document that has several. So what two documents say is not lost to how
-    often one of them says it.
+    Up to MOST_FURTHER documents that would have none get in with one, if they hold the words nearly as well
+    as any, each in the place of the last one of a document that has several. So what two documents say is not
+    lost to how often one of them says it. Sums of ranks do not say how good a document is: they are close to
+    each other for all.
     """
     kept = [*found][:limit]
     firsts = {place[0]: place for place in reversed([*found])}
     for place in kept:
         firsts.pop(place[0], None)
-    enough = NEARLY * max(found.values(), default=0.0)
-    further = [place for place in found if place in firsts.values() and found[place] >= enough]
+    enough = NEARLY * max(by_words.values(), default=0.0)
+    good = {id for (id, _), score in by_words.items() if score >= enough}
+    further = [place for place in found if place in firsts.values() and place[0] in good]
     for place in further[:MOST_FURTHER]:
         counts = Counter(id for id, _ in kept)
         if several := [place for place in kept if counts[place[0]] > 1]:
@@ -258,7 +260,7 @@ def _arguments(document: Document, numbers: Sequence[int]) -> dict[str, object]:
     return {"id": document.id, "numbers": to_json(list(numbers))}
 
 
-def missing(document_id: int) -> str:
+def _missing(document_id: int) -> str:
     return f"document {document_id}; list the documents, or send it again"
 
 

@@ -12,7 +12,7 @@ from matrix import matrix
 from recordings import BROKEN, CUTS, STREAMS, about, by_byte, recorded, texts
 
 from chatproxy import Config, create_app
-from chatproxy.store import documents, sessions
+from chatproxy.store import sessions
 from chatproxy.web.keys import STORE
 
 WHOLE = [name for name in STREAMS if name not in BROKEN]
@@ -47,6 +47,7 @@ async def test_start_and_done_say_everything_about_the_answer(client: Client, fa
         "type": "start",
         "userMessageId": question["id"],
         "assistantMessageId": reply["id"],
+        "documentIds": [],
         "sources": [],
         "model": MODEL,
         "modelReason": reply["modelReason"],
@@ -252,6 +253,7 @@ async def test_the_json_call_gives_the_answer_as_one_object(client: Client, fake
         "assistantMessageId": reply["id"],
         "fullResponse": "Hello there.",
         "thinking": "Hm.",
+        "documentIds": [],
         "sources": [],
         "warnings": [],
         "model": MODEL,
@@ -507,15 +509,15 @@ def test_every_recording_of_a_stream_was_a_success() -> None:
 # -- what it costs
 
 
-async def test_a_send_reads_its_session_twice_and_its_document_once(start: Start, config: Config) -> None:
+async def test_a_send_reads_its_session_twice_and_its_documents_once(start: Start, config: Config) -> None:
     """The session is read before the body, and again under its lock; both are handed on as records."""
     app = create_app(replace(config, default_model="auto"))
     client = (await start(app)).client
-    text = {"title": "Rainbows", "text": "Sunlight, bent by drops of water."}
-    document = await client.call("POST", "/api/documents", status=201, json=text)
-    session = await client.new_session()
+    texts = [{"title": title, "text": "Sunlight, bent by drops of water. " + title} for title in ("A", "B")]
+    made = [await client.call("POST", "/api/documents", status=201, json=text) for text in texts]
+    session, ids = await client.new_session(), [each["id"] for each in made]
     reads: list[str] = []
     await app[STORE].database._reader.set_trace_callback(reads.append)
-    await client.send(session, "What about rainbows?", document_id=document["id"], clientMessageId="a")
+    await client.send(session, "What about rainbows?", document_ids=ids, clientMessageId="a")
     assert sum(sql.startswith(f"SELECT {sessions.COLUMNS}") for sql in reads) == 2, reads
-    assert sum(sql.startswith(f"SELECT {documents.COLUMNS} FROM document") for sql in reads) == 1, reads
+    assert sum("AS wanted FROM json_each" in sql for sql in reads) == 1, reads

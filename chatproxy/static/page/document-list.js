@@ -7,7 +7,6 @@ import { texts } from "./texts.js";
 /**
  * @typedef {import("../types.js").ChatError} ChatError
  * @typedef {import("../types.js").DocumentInfo} DocumentInfo
- * @typedef {{chunks: number, embedded?: number | null}} Embedding how many chunks are found by their meaning, too
  * @typedef {{id: number, element: HTMLElement, update: (document?: DocumentInfo) => void}} Item
  *
  * @typedef {object} Elements
@@ -162,8 +161,8 @@ export class DocumentList {
   }
 }
 
-/** @param {Embedding} document */
-const isBeingEmbedded = ({ embedded, chunks }) => typeof embedded === "number" && embedded < chunks;
+/** @param {DocumentInfo} document */
+const isBeingEmbedded = ({ embedded, chunks }) => embedded !== null && embedded < chunks;
 
-/** @param {Embedding} document */
+/** @param {DocumentInfo} document */
 const percentEmbedded = ({ embedded, chunks }) => Math.floor((100 * (embedded ?? 0)) / chunks);

@@ -11,7 +11,9 @@ from waiting import until
 from chatproxy.documents.chunks import Chunk
 from chatproxy.errors import ChatError
 from chatproxy.store import documents
+from chatproxy.store.documents import best
 from chatproxy.store.records import Document, NewDocument, Notice
+from chatproxy.store.search.fusion import fused
 from chatproxy.store.search.indexes import Query
 from chatproxy.store.store import Store
 
@@ -243,3 +245,11 @@ async def test_a_removal_leaves_what_is_being_stored(store: Store, path: Path) -
 
     document, _ = await store.documents.create(ME, new(), slow())
     assert [found.snippet for found in await store.documents.chunks(document, [0, 1])] == ["one", "two"]
+
+
+def test_a_document_that_has_little_of_a_question_takes_no_place_by_its_ranks() -> None:
+    """Its chunk is in both rankings, near their ends, as some chunk of every document is."""
+    words = {(1, number): 9.0 - number / 9 for number in range(9)} | {(2, 0): 1.0}
+    similar = [(1, number) for number in range(8)] + [(2, 0), (1, 8)]
+    assert {id for id, _ in best(fused(words, similar), words, 5)} == {1}
+    assert {id for id, _ in best(fused(words | {(2, 0): 7.0}, similar), words | {(2, 0): 7.0}, 5)} == {1, 2}
