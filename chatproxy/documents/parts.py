@@ -8,7 +8,10 @@ from msgspec import Struct
 from chatproxy.errors import ChatError
 
 FORMATS = "PDF, DOCX, Markdown, HTML, CSV, JSON, plain text and source code"  # for error messages
+MAX_TEXT: Final = 10 * 1024 * 1024  # bytes in UTF-8; a small file can expand into many
+MAX_REPEATED: Final = 400  # characters that are repeated with each chunk
 PARTIAL: Final = "partial"  # the code of a remark: some of the document could not be read
+GUESSED: Final = "encoding_guessed"  # another encoding is as likely as the one that was taken
 MOST_RANGES: Final = 20  # of pages that a remark names
 
 
@@ -16,12 +19,14 @@ class Part(NamedTuple):
     """Text of a file that stands together: a page, a sheet, a table, or what is between tables.
 
     `repeated` is what makes any of its lines readable, such as the row of a table's headings; `text` begins
-    with it, and each chunk of the part will.
+    with it, and each chunk of the part will. If there is any, or if `lines`, each line stands for itself, as
+    those of a log do, and chunks end where lines end.
     """
 
     text: str
     page: int | None = None  # from 1
     repeated: str = ""
+    lines: bool = False
 
 
 class Remark(NamedTuple):

@@ -1,4 +1,5 @@
 import pytest
+from cost import seconds
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -96,6 +97,88 @@ def test_a_chunk_is_on_the_page_where_it_begins() -> None:
     assert [chunk.page for chunk in split(pages)] == [1, 3, 4]
     assert [chunk.page for chunk in split([Part("short", 2), *pages])] == [2, 3, 4]
     assert [chunk.page for chunk in chunks("short")] == [None]
+
+
+TABLE = "id,name"
+
+
+def test_a_chunk_of_a_table_begins_with_what_is_repeated() -> None:
+    rows = "\n".join([f"{number},Ada {number}. Yes" for number in range(200)])
+    first, *others = split([Part("Before.", 1), Part(f"{TABLE}\n{rows}", 2, TABLE), Part("After.", 3)])
+    assert first.text.startswith(f"Before.\n\n{TABLE}\n0,Ada")
+    assert len(others) > 2
+    assert all(chunk.text.startswith(f"{TABLE}\n") for chunk in others)
+    assert [chunk.page for chunk in others] == [2] * len(others)
+    assert others[-1].text.endswith(",Ada 199. Yes\n\nAfter.")
+    lines = [line for chunk in (first, *others) for line in chunk.text.split("\n") if "Ada" in line]
+    assert "\n".join(lines) == rows
+
+
+def test_a_table_that_fits_is_not_cut() -> None:
+    table = f"{TABLE}\n" + "\n".join([f"{number},Ada" for number in range(60)])
+    for length in (30, 60, 90, 120):
+        found = split([Part(words(length)), Part(table, repeated=TABLE), Part(words(length))])
+        assert [table in chunk.text for chunk in found if "Ada" in chunk.text] == [True]
+
+
+def test_many_small_tables_share_chunks() -> None:
+    found = list(split([Part(f"{TABLE}\n{number},Ada", repeated=TABLE) for number in range(1000)]))
+    assert len(found) < 30
+
+
+def test_a_row_that_is_too_long_for_a_chunk() -> None:
+    row = f"1,{words(500)}"
+    found = list(split([Part(f"{TABLE}\n{row}\n2,Ada", repeated=TABLE)]))
+    assert all(chunk.text.startswith(f"{TABLE}\n1,word000") for chunk in found[:-1])
+    assert found[-1].text.endswith("\n2,Ada")
+    assert [chunk.text.count("word250") for chunk in found].count(1) == 1
+
+
+def test_much_that_is_repeated_leaves_room() -> None:
+    headings = words(100).strip()
+    rows = "\n".join([f"{number},Ada" for number in range(400)])
+    first, *others = split([Part(f"{headings}\n{rows}", repeated=headings)])
+    assert all(len(chunk.text) <= MAX_CHUNK for chunk in (first, *others))
+    assert {chunk.text.partition("\n")[0] for chunk in others} == {f"{headings[:399]}…"}
+
+
+def test_lines_that_are_indented_say_what_they_are_below() -> None:
+    text = "one:\n  [\n" + "".join([f"    two{n}:\n" + "      three: x\n" * 30 for n in range(9)])
+    _, *found = split([Part(text.rstrip(), lines=True)])
+    assert {chunk.text.split("two")[0] for chunk in found} == {"one:\n    "}
+
+
+@pytest.mark.parametrize(
+    "pattern", ["{0}x", "{0}{{\n", "{0}word word\n\n", "\n{0}x, y. z" * 9, "{0}" + "x" * 500, "}}\n{0}"]
+)
+@pytest.mark.parametrize("repeated", [TABLE, ""])
+def test_time_grows_with_the_text(pattern: str, repeated: str) -> None:
+    def cut(count: int) -> float:
+        lines = "\n".join([pattern.format(" " * (number % 50)) for number in range(count)])
+        parts = [Part(f"{TABLE}\n{lines}", repeated=repeated, lines=True)]
+        return seconds(lambda: list(split(parts)))
+
+    assert cut(4000) < 6 * max(cut(2000), 0.005)
+
+
+PARTS = st.builds(
+    lambda rows, repeated, lines: Part(f"{TABLE}\n{rows}".strip(), repeated=TABLE * repeated, lines=lines),
+    st.text(alphabet="ab,. \n{}", max_size=3000),
+    st.booleans(),
+    st.booleans(),
+)
+
+
+@settings(deadline=None, max_examples=50)
+@given(st.lists(PARTS, max_size=4))
+def test_nothing_of_tables_is_lost_and_the_number_is_bounded(parts: list[Part]) -> None:
+    found = [chunk.text for chunk in split(parts)]
+    assert all(0 < len(chunk) <= MAX_CHUNK for chunk in found)
+    assert all(chunk == chunk.strip() for chunk in found)
+    size = sum(len(part.text) + 2 for part in parts)
+    assert len(found) <= size * 6 / MAX_CHUNK + 2
+    left = iter("".join(found))
+    assert all(letter in left for part in parts for letter in "".join(part.text.split()))
 
 
 @settings(deadline=None)
