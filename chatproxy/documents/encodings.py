@@ -66,14 +66,16 @@ class Decoded(Struct, frozen=True):
 def decode(data: bytes, encoding: str | None = None) -> Decoded | None:
     """Return the text of a file; None for binary data.
 
-    `encoding` is what the user says that it is, as `usual_name` returned it. Only a byte order mark
-    outweighs it.
+    `encoding` is what the user says that it is, as `usual_name` returned it; None if it cannot be that. Only
+    a byte order mark outweighs it.
     """
     for mark, marked in _MARKS.items():
         if data.startswith(mark):
             return _decoded(data[len(mark) :], marked)
     if encoding is not None:
         found = _decoded(data, encoding)
+        if _text(data, found.encoding) is None and not _is_mostly_right(found.text):
+            return None
         return found if _control_share(found.text) <= _IN_UTF8 else None
     return _escaped(data) or _utf8(data) or _utf16(data) or _declared(data) or _likeliest(data)
 
@@ -93,6 +95,11 @@ def _text(data: bytes, name: str, errors: str = "strict") -> str | None:
         return None
     # windows-1258 has tones of their own, which no other text in Vietnamese has.
     return unicodedata.normalize("NFC", text) if name == "windows-1258" else text
+
+
+def _is_mostly_right(text: str) -> bool:
+    """Return whether more characters outside ASCII could be read than not."""
+    return text.count("\ufffd") * 2 < len(text) - len(text.encode("ascii", "ignore"))
 
 
 def _control_share(text: str) -> float:

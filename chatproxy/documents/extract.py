@@ -10,35 +10,60 @@ from typing import BinaryIO, Final
 
 from msgspec import Struct
 
-from chatproxy.documents.formats import html, pdf, text, word
-from chatproxy.documents.names import media_type
-from chatproxy.documents.parts import Part, Reading, Remark, invalid
+from chatproxy.documents.formats import csv, html, json, pdf, text, word
+from chatproxy.documents.formats.content import content_type
+from chatproxy.documents.names import (
+    CSV,
+    DOCX,
+    EXCEL_97,
+    HTML,
+    JSON,
+    JSON_LINES,
+    PDF,
+    SOURCE_CODE,
+    TEXT,
+    UNKNOWN,
+    WORD_97,
+)
+from chatproxy.documents.parts import MAX_TEXT, Part, Reading, Remark, invalid
 from chatproxy.errors import ChatError
 
-MAX_TEXT: Final = 10 * 1024 * 1024  # bytes in UTF-8; a small file can expand into many
-
-_READERS: Final[Mapping[str, Callable[[BinaryIO], Reading]]] = {
-    media_type("a.json"): text.read_json,
-    media_type("a.html"): html.read,
-    media_type("a.pdf"): pdf.read,
-    media_type("a.docx"): word.read,
+_READERS: Final[Mapping[str, Callable[[BinaryIO], Reading]]] = {PDF: pdf.read, DOCX: word.read}
+# Those of text take the encoding, if the user has named one. What is not here is read as plain text.
+_TEXT_READERS: Final[Mapping[str, Callable[[BinaryIO, str | None], Reading]]] = {
+    CSV: csv.read,
+    HTML: html.read,
+    JSON: json.read,
+    JSON_LINES: json.read,
+    SOURCE_CODE: text.read_lines,
 }
+# What text is that has the name of something else, or none.
+_AS_TEXT: Final[Mapping[str, str]] = {UNKNOWN: TEXT, WORD_97: TEXT, EXCEL_97: CSV}
+_SHOWN: Final[Mapping[str, str]] = {SOURCE_CODE: TEXT}
 
 
 class ExtractedText(Struct, frozen=True):
-    """The parts of a file that have text, as `clean` returns it, and what could not be read."""
+    """The type of a file, its parts that have text, as `clean` returns it, and what could not be read."""
 
+    media_type: str
     parts: Sequence[Part]
     remarks: Sequence[Remark] = ()
 
 
-def extract(file: BinaryIO, promised: str) -> ExtractedText:
+def extract(file: BinaryIO, promised: str, encoding: str | None = None) -> ExtractedText:
     """Return the text of a seekable file; `promised` is what `names.media_type` returned for its name.
+
+    `encoding` is what the user says that text is in, as `encoding_names.usual_name` returned it.
 
     Raises `unsupported_media_type` if the file is of another type, `too_large` if there is too much text
     in it, and `invalid` if there is none or the file is damaged.
     """
-    reading = _READERS.get(promised, text.read)(file)
+    kind = content_type(file, promised)
+    if kind in _READERS:
+        reading = _READERS[kind](file)
+    else:
+        kind = _AS_TEXT.get(kind, kind)
+        reading = _TEXT_READERS.get(kind, text.read)(file, encoding)
     parts, size = [], 0
     for part in reading.parts:
         size += len(part.text.encode("utf-8", "replace"))
@@ -50,7 +75,7 @@ def extract(file: BinaryIO, promised: str) -> ExtractedText:
             parts.append(part._replace(text=cleaned, repeated=clean(part.repeated)))
     if not parts:
         raise invalid("There is no text in the file; a scan has to go through text recognition first.")
-    return ExtractedText(parts, reading.remarks)
+    return ExtractedText(_SHOWN.get(kind, kind), parts, reading.remarks)
 
 
 _LINE_ENDS: Final = re.compile(r"\r\n?|[\x0b\x85\u2028]")

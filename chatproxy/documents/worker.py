@@ -2,8 +2,8 @@
 
 A thread cannot be killed, and an endless loop in a parser, or a decompression bomb, would take the whole
 server with it. The process is limited in time, memory and output, and its priority is low. It writes
-what could not be read, and then the chunks in batches, a line of JSON each, so that no document is in the
-server's memory as a whole.
+a head, and then the chunks in batches, a line of JSON each, so that no document is in the server's memory as
+a whole.
 """
 
 import asyncio
@@ -15,7 +15,7 @@ from asyncio.subprocess import DEVNULL, PIPE, Process
 from collections.abc import AsyncGenerator, AsyncIterator, Sequence
 from contextlib import aclosing, asynccontextmanager, suppress
 from itertools import islice
-from typing import BinaryIO, Final
+from typing import BinaryIO, Final, TypeVar
 
 import msgspec
 from msgspec import Struct
@@ -27,6 +27,8 @@ from chatproxy.documents.extract import extract
 from chatproxy.documents.parts import Remark
 from chatproxy.errors import ChatError, Details, shutting_down
 from chatproxy.fair import FairSlots
+
+T = TypeVar("T")
 
 CPU_LIMIT: Final = 60  # seconds; enough for a real file of a few hundred pages
 TIMEOUT: Final = 180  # seconds on `clock`; longer, because the machine may be busy
@@ -41,9 +43,10 @@ BATCH: Final = 200  # chunks
 MAX_LINE: Final = 2 * 1024 * 1024  # bytes; more than the JSON of a batch can have
 
 
-class Remarks(Struct, frozen=True, tag=True):
-    """What could not be read of a file, on its way out of the process."""
+class Head(Struct, frozen=True, tag=True):
+    """What is known of a file before its chunks: its type, and what could not be read of it."""
 
+    media_type: str
     remarks: Sequence[Remark]
 
 
@@ -63,10 +66,11 @@ LIMIT_EXCEEDED: Final = Refusal(
 
 
 class ReadFile(Struct, frozen=True):
-    """A file that is being read: its chunks, in batches, and `remarks`, which are whole when these end."""
+    """A file that is being read: its type, what could not be read of it, and its chunks, in batches."""
 
+    media_type: str
+    remarks: Sequence[Remark]
     chunks: AsyncIterator[list[Chunk]]
-    remarks: list[Remark]
 
 
 class DocumentReader:
@@ -84,20 +88,20 @@ class DocumentReader:
         self._closed = False
 
     @asynccontextmanager
-    async def reading(self, user: str, file: BinaryIO, promised: str) -> AsyncIterator[ReadFile]:
-        """Give the block the chunks of a file, in batches, and what could not be read of it.
+    async def reading(
+        self, user: str, file: BinaryIO, promised: str, encoding: str | None = None
+    ) -> AsyncIterator[ReadFile]:
+        """Give the block what a file says.
 
-        `promised` is what `names.media_type` returned for the file's name. Raises `overloaded` if too many
-        files are waiting, and `shutting_down` if the reader is or gets closed. `chunks` raises that, too, and
-        what `extract.extract` raises.
+        `promised` and `encoding` are those of `extract.extract`. Raises what that raises, `overloaded` if too
+        many files are waiting, and `shutting_down` if the reader is or gets closed; so does `chunks`.
         """
-        remarks: list[Remark] = []
         async with (
             self._until_closed(),
             self._processes.slot(user),
-            aclosing(self._chunks(file, promised, remarks)) as chunks,
+            _reading(file, promised, encoding) as read,
         ):
-            yield ReadFile(chunks, remarks)
+            yield read
 
     def close(self) -> None:
         """Refuse further files, and stop reading those that have come."""
@@ -116,26 +120,6 @@ class DocumentReader:
             finally:
                 self._waits.discard(wait)
 
-    async def _chunks(
-        self, file: BinaryIO, promised: str, remarks: list[Remark]
-    ) -> AsyncGenerator[list[Chunk], None]:
-        file.seek(0)
-        deadline = clock.now() + TIMEOUT
-        async with _process(file, promised) as process:
-            try:
-                while line := await _line(process, deadline):
-                    match msgspec.json.decode(line, type=list[Chunk] | Remarks | Refusal):
-                        case Refusal() as refusal:
-                            raise _error(refusal)
-                        case Remarks(found):
-                            remarks += found
-                        case batch:
-                            yield batch
-            except (TimeoutError, msgspec.DecodeError) as error:
-                raise _error(LIMIT_EXCEEDED) from error
-            if await process.wait() != 0:  # the system killed it
-                raise _error(LIMIT_EXCEEDED)
-
 
 def _closed() -> ChatError:
     return shutting_down("send the document again in a moment")
@@ -152,20 +136,47 @@ def _error(refusal: Refusal) -> ChatError:
     return ChatError(refusal.code, refusal.sentence, **refusal.details)
 
 
-async def _line(process: Process, deadline: float) -> bytes:
+@asynccontextmanager
+async def _reading(file: BinaryIO, promised: str, encoding: str | None) -> AsyncIterator[ReadFile]:
+    deadline = clock.now() + TIMEOUT
+    async with _process(file, promised, encoding) as process:
+        head = await _value(process, deadline, Head)
+        if head is None:
+            raise _error(LIMIT_EXCEEDED)
+        async with aclosing(_chunks(process, deadline)) as chunks:
+            yield ReadFile(head.media_type, head.remarks, chunks)
+
+
+async def _chunks(process: Process, deadline: float) -> AsyncGenerator[list[Chunk], None]:
+    while batch := await _value(process, deadline, list[Chunk]):
+        yield batch
+    if await process.wait() != 0:  # the system killed it
+        raise _error(LIMIT_EXCEEDED)
+
+
+async def _value(process: Process, deadline: float, kind: type[T]) -> T | None:
+    """Return the next value that the process writes; None at the end. Raises what it refuses with."""
     assert process.stdout is not None  # it is a pipe
     async with background(process.stdout.readline(), name="line of a document") as line:
         if not await clock.wait(line, deadline - clock.now()):
-            raise TimeoutError
-        return line.result()
+            raise _error(LIMIT_EXCEEDED)
+        written = line.result()
+    try:
+        value = msgspec.json.decode(written, type=kind | Refusal) if written else None
+    except msgspec.DecodeError as error:
+        raise _error(LIMIT_EXCEEDED) from error
+    if isinstance(value, Refusal):
+        raise _error(value)
+    return value
 
 
 @asynccontextmanager
-async def _process(file: BinaryIO, promised: str) -> AsyncIterator[Process]:
+async def _process(file: BinaryIO, promised: str, encoding: str | None) -> AsyncIterator[Process]:
     """Run a process that reads the file while the block runs."""
+    file.seek(0)
     process = await asyncio.create_subprocess_exec(
         sys.executable,
-        *("-P", "-m", __name__, promised),
+        *("-P", "-m", __name__, promised, *([encoding] if encoding else [])),
         stdin=file,
         stdout=PIPE,
         stderr=DEVNULL,
@@ -188,13 +199,16 @@ async def _process(file: BinaryIO, promised: str) -> AsyncIterator[Process]:
 
 
 def main() -> None:
-    """Read the file on stdin, of the type named in `argv[1]`, and write remarks and chunks to stdout."""
+    """Read the file on stdin, and write a head and chunks to stdout.
+
+    `argv` is the type that its name promises, and an encoding if the user has named one.
+    """
     gc.disable()  # saves a third of the time for a long DOCX, and this process is short-lived
     os.nice(NICENESS)
     _limit_resources()
     try:
-        extracted = extract(sys.stdin.buffer, sys.argv[1])
-        _write(Remarks(extracted.remarks))
+        extracted = extract(sys.stdin.buffer, *sys.argv[1:])
+        _write(Head(extracted.media_type, extracted.remarks))
         chunks = split(extracted.parts)
         while batch := list(islice(chunks, BATCH)):
             _write(batch)
@@ -202,7 +216,7 @@ def main() -> None:
         _write(Refusal(error.code, error.sentence, error.details))
 
 
-def _write(value: list[Chunk] | Remarks | Refusal) -> None:
+def _write(value: list[Chunk] | Head | Refusal) -> None:
     sys.stdout.buffer.write(msgspec.json.encode(value) + b"\n")
 
 

@@ -82,13 +82,14 @@ export const createChatClient = (options) => {
     },
 
     documents: {
-      create: (document, { onProgress, signal } = {}) => {
+      create: (document, { onProgress, encoding, signal } = {}) => {
         if (!(document instanceof Blob)) return http.json("POST", "documents", { json: document, signal });
         const form = new FormData();
         if (!("name" in document)) form.append("file", document);
         else form.append("file", document, escapeFileName(String(document.name))); // Node 18 has no File
-        if (onProgress) return http.upload("documents", form, document.size, onProgress, signal);
-        return http.json("POST", "documents", { body: form, signal });
+        const path = encoding ? `documents?encoding=${encodeURIComponent(encoding)}` : "documents";
+        if (onProgress) return http.upload(path, form, document.size, onProgress, signal);
+        return http.json("POST", path, { body: form, signal });
       },
       list: ({ signal, ...query } = {}) => http.json("GET", "documents", { query, signal }),
       get: (id) => http.json("GET", `documents/${id}`),

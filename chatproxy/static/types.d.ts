@@ -627,7 +627,12 @@ export interface ChatClient {
   documents: {
     create(
       document: Blob | TextRequest,
-      options?: { onProgress?: (progress: UploadProgress) => void; signal?: AbortSignal | null | undefined },
+      options?: {
+        onProgress?: (progress: UploadProgress) => void;
+        /** What a file of text is in; found out if it is absent. */
+        encoding?: string | null | undefined;
+        signal?: AbortSignal | null | undefined;
+      },
     ): Promise<DocumentInfo>;
     list(query?: PageQuery): Promise<DocumentPage>;
     get(documentId: number): Promise<DocumentInfo>;

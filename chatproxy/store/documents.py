@@ -73,6 +73,15 @@ class Documents:
         self.vectors = Vectors(database)
         self._deleted = deleted
 
+    async def earlier(self, owner: str, new: NewDocument) -> Document | None:
+        """Return the owner's document with the same content, if there is one.
+
+        Raises `visitor_limit` if there is none, and a new one is more than a visitor may keep.
+        """
+        return await self._database.run(
+            partial(_earlier, owner=owner, new=new, quota=self._quota, key=self.vectors.key)
+        )
+
     async def create(
         self,
         owner: str,
@@ -83,7 +92,6 @@ class Documents:
         """Store a document; return it, and whether it is new: an owner has each content only once.
 
         Each batch of `chunks` is a unit of its own, so it has to be short. If `chunks` raises, nothing stays.
-        `warnings` are read after the last batch.
         Raises `visitor_limit` if it is more than a visitor may keep.
         """
         run, key = self._database.run, self.vectors.key
@@ -290,6 +298,15 @@ async def _find_same(
     """Return the owner's document with that content."""
     rows = await fetch(connection, _SAME, owner=owner, hash=new.hash, key=key)
     return _document(rows[0]) if rows else None
+
+
+async def _earlier(
+    connection: Connection, owner: str, new: NewDocument, quota: Quota | None, key: str | None
+) -> Document | None:
+    earlier = await _find_same(connection, owner, new, key)
+    if earlier is None and quota is not None:
+        await quota.check_bytes(connection, owner, new.size)
+    return earlier
 
 
 async def _begin(connection: Connection, owner: str, new: NewDocument, quota: Quota | None) -> int:

@@ -87,7 +87,10 @@ NewNotice = tuple[str, str]  # a code and a message
 
 
 class NewDocument(Record, frozen=True, kw_only=True):
-    """A document about to be stored. `hash` is the SHA-256 of the `size` bytes that were sent."""
+    """A document about to be stored.
+
+    `hash` is the SHA-256 of the `size` bytes that were sent, with the encoding if one was named.
+    """
 
     title: str
     media_type: str

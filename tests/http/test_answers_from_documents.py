@@ -1,17 +1,18 @@
 """Answers from a document: what is in the prompt, what the reader gets, what is stored."""
 
 from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 from pathlib import Path
-from typing import Any, BinaryIO
+from typing import Any
 
 import pytest
 from aiohttp import FormData
 from chat_client import Client, Serve
 from fake_ollama import FakeOllama, Script, answer, refusing_over
+from msgspec.structs import replace
 
-from chatproxy.documents.chunks import Chunk
 from chatproxy.documents.parts import Remark, without_text
-from chatproxy.documents.worker import DocumentReader
+from chatproxy.documents.worker import DocumentReader, ReadFile
 
 DATA = Path(__file__).parents[1] / "data" / "documents"
 TEXT = "\n\n".join(
@@ -97,16 +98,14 @@ async def test_a_question_without_a_match_gets_a_warning(client: Client) -> None
 def scan(monkeypatch: pytest.MonkeyPatch) -> list[Remark]:
     """What is said of each document that is read."""
     remarks = [without_text([2, 3, 4, 7]), Remark("encoding_guessed", "It is in one, or in another.")]
-    read = DocumentReader._chunks
+    reading = DocumentReader.reading
 
-    async def chunks(
-        reader: DocumentReader, file: BinaryIO, promised: str, found: list[Remark]
-    ) -> AsyncIterator[list[Chunk]]:
-        async for batch in read(reader, file, promised, found):
-            yield batch
-        found += remarks
+    @asynccontextmanager
+    async def remarking(*arguments: Any) -> AsyncIterator[ReadFile]:
+        async with reading(*arguments) as read:
+            yield replace(read, remarks=remarks)
 
-    monkeypatch.setattr(DocumentReader, "_chunks", chunks)
+    monkeypatch.setattr(DocumentReader, "reading", remarking)
     return remarks
 
 

@@ -96,6 +96,50 @@ async def test_the_same_content_is_the_same_document(client: Client) -> None:
     assert await client.call("POST", PATH, json=given) == document
 
 
+async def test_headings_of_a_table_are_in_each_source(client: Client) -> None:
+    rows = [f"{number};Ada No{number};{number}.00;{number * 1.2:.2f}" for number in range(1, 400)]
+    content = "\n".join(["id;name;net_eur;gross_eur", *rows]).encode()
+    document = await upload(client, "sales.csv", content)
+    first, *_ = await search(client, document["id"], "What is the net_eur of No301?")
+    lines = first["snippet"].split("\n")
+    assert lines[0] == "id;name;net_eur;gross_eur"
+    assert "301;Ada No301;301.00;361.20" in lines
+    words = {first["snippet"][begin:end] for begin, end in first["found"]}
+    assert {"net_eur", "No301"} <= words
+    (only,) = await search(client, document["id"], "No300?")
+    assert lines[0] in only["snippet"]
+
+
+async def test_a_named_encoding_makes_another_document(client: Client) -> None:
+    content = "Größe;Łódź".encode("cp1250", "replace")
+    guessed = await upload(client, "a.txt", content)
+    named = await upload(client, "a.txt", content, params={"encoding": "CP-1250"})
+    assert named["id"] != guessed["id"]
+    assert (await search(client, named["id"], "Łódź"))[0]["snippet"] == "Größe;Łódź"
+    again = await upload(client, "a.txt", content, params={"encoding": "windows-1250"}, status=200)
+    assert again == named
+    assert await upload(client, "a.txt", content, params={"encoding": ""}, status=200) == guessed
+    other = await upload(client, "a.txt", content, params={"encoding": "latin1"})
+    assert other["id"] not in {named["id"], guessed["id"]}
+
+
+async def test_an_encoding_that_is_none_or_another(client: Client, quick_disk: Path) -> None:
+    content = "Größe".encode("cp1252")
+    error = await upload(client, "a.txt", content, params={"encoding": "klingon"}, status=422)
+    assert (error["code"], error["field"]) == ("invalid", "encoding")
+    assert "'klingon'; name one such as UTF-8, windows-1252 or Shift_JIS" in error["error"]
+    error = await upload(client, "a.txt", content, params={"encoding": "utf8"}, status=422)
+    assert (error["code"], error["field"]) == ("invalid", "file")
+    assert "not in UTF-8" in error["error"]
+    await nothing_left(client, quick_disk)
+
+
+async def test_a_text_in_json_has_no_encoding(client: Client) -> None:
+    given = {"title": "a", "text": "Größe"}
+    document = await client.call("POST", PATH, status=201, json=given, params={"encoding": "klingon"})
+    assert await client.call("POST", PATH, json=given) == document
+
+
 async def test_a_text_can_be_uploaded_as_json(client: Client) -> None:
     given = {"title": "My\nTCP/IP notes", "text": "Packets get lost."}
     document = await client.call("POST", PATH, status=201, json=given)
@@ -188,6 +232,24 @@ def bomb_pdf(stream: bytes, pages: int) -> bytes:
 SHOWN = b"BT /F 1 Tf (Hello) Tj ET "
 
 
+@pytest.mark.parametrize(
+    ("name", "content", "media_type"),
+    [
+        ("tsconfig.json", b'{\n  // strict\n  "strict": true,\n}\n', "application/json"),
+        ("server.log.1", b"10:00:00 started", "text/plain"),
+        ("report v1.2 (final)", b"strict", "text/plain"),
+        ("page.hbs", b"<p>{{title}}", "text/plain"),
+        ("page", b"<!DOCTYPE html><p>Hello", "text/html"),
+        ("sales.csv.bak", b"id,name\n1,Ada\n", "text/csv"),
+        ("scan.2", bomb_pdf(SHOWN, 1), "application/pdf"),
+    ],
+)
+async def test_whatever_is_text_is_read(client: Client, name: str, content: bytes, media_type: str) -> None:
+    document = await upload(client, name, content)
+    assert (document["title"], document["mediaType"]) == (name, media_type)
+    assert await client.call("GET", f"{PATH}/{document['id']}") == document
+
+
 LOOP = (
     b"%PDF-1.4\n1 0 obj<</Type/Catalog/Pages 2 0 R>>endobj\n"
     b"2 0 obj<</Type/Pages/Kids[2 0 R 2 0 R]/Count 2>>endobj\ntrailer<</Root 1 0 R/Size 3>>\n%%EOF"
@@ -203,11 +265,11 @@ PARTS = {"[Content_Types].xml": b"<Types/>"}
         ("photo.png", b"\x89PNG", 415, "PDF, DOCX, Markdown"),
         ("virus.exe", b"MZ", 415, "PDF, DOCX, Markdown"),
         ("photo.txt", bytes(range(256)) * 8, 415, "not text"),
-        ("report.txt", b"%PDF-1.7 ...", 415, "not text"),
+        ("photo", b"\x89PNG\r\n\x1a\n\0\0\0\rIHDR", 415, "The file is a picture, which is not read"),
+        ("report.txt", b"%PDF-1.7 ...", 422, "damaged"),
         ("report.pdf", b"just text", 415, "not a PDF"),
         ("report.docx", b"just text", 415, "not a DOCX"),
         ("report.docx", docx(**{"a.txt": b"a"}), 415, "not a DOCX"),
-        ("data.json", b"{nonsense", 415, "not JSON"),
         ("broken.pdf", b"%PDF-1.7\n" + b"nonsense " * 50, 422, "damaged"),
         ("locked.pdf", locked_pdf(), 422, "password"),
         ("loop.pdf", LOOP, 422, ""),

@@ -637,6 +637,15 @@ test("a file is uploaded as a form, with its progress at the end without XMLHttp
   assert.equal(server.requests[0].headers.get("Content-Type"), null, "fetch sets it, with the boundary");
 });
 
+test("the encoding of a file is sent beside it", async () => {
+  const server = fakeServer(json({ id: 1 }, 201), json({ id: 1 }, 201));
+  const { documents } = client(server);
+  await documents.create(new File(["x"], "a.txt"), { encoding: "x-mac ce&" });
+  await documents.create(new File(["x"], "a.txt"), { encoding: "cp1250", onProgress: () => {} });
+  const paths = server.requests.map(({ path }) => path);
+  assert.deepEqual(paths, ["/api/documents?encoding=x-mac%20ce%26", "/api/documents?encoding=cp1250"]);
+});
+
 test("semicolons in a file's name are escaped", async () => {
   const server = fakeServer(json({ id: 1 }, 201));
   await client(server).documents.create(new File(["x"], "a;b;c.txt"));

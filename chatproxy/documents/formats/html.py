@@ -8,11 +8,11 @@ from chatproxy.documents.formats.text import decoded
 from chatproxy.documents.parts import Part, Reading, damaged
 
 
-def read(file: BinaryIO) -> Reading:
+def read(file: BinaryIO, encoding: str | None = None) -> Reading:
     """Return the visible text of a page."""
-    page = decoded(file)
+    page, remarks = decoded(file, encoding)
     try:
-        return Reading([Part(html_to_text(page))])
+        return Reading([Part(html_to_text(page))], remarks)
     except (AssertionError, ValueError) as error:  # html.parser's, for malformed markup
         raise damaged("HTML") from error
 

@@ -16,8 +16,10 @@ from aiohttp import web
 from aiohttp.http_exceptions import HttpProcessingError
 from aiohttp.multipart import BodyPartReader, content_disposition_filename, parse_content_disposition
 from msgspec import Meta, Struct
+from msgspec.structs import replace
 
-from chatproxy.documents.names import media_type
+from chatproxy.documents.encoding_names import usual_name
+from chatproxy.documents.names import TEXT, media_type
 from chatproxy.documents.worker import DocumentReader, ReadFile, overloaded
 from chatproxy.errors import ChatError
 from chatproxy.fair import has_room
@@ -68,6 +70,15 @@ async def _stop_reading(app: web.Application) -> None:
     app[READER].close()
 
 
+Encoding = Annotated[
+    str,
+    Meta(
+        max_length=MAX_QUERY,
+        description="What a file of text is in, by any of its names; found out if absent.",
+    ),
+]
+
+
 class TextRequest(Struct, frozen=True):
     """A document as text."""
 
@@ -107,19 +118,21 @@ class Sources(Record, frozen=True, kw_only=True):
     "createDocument",
     "Add a document, as text or as a file. Returns 200 if it already exists.",
     tag="documents",
+    query={"encoding": Encoding},
     body={JSON: TextRequest, "multipart/form-data": FileRequest},
     example={"title": "Rainbows", "text": "Sunlight, bent by drops of water."},
     answers={201: Document, 200: Document},
-    errors=("shutting_down",),
+    errors=("invalid", "shutting_down"),
 )
 async def create_document(request: web.Request) -> web.StreamResponse:
     receive = _receive_file if request.content_type == "multipart/form-data" else _receive_text
     user, documents = owner(request), request.app[STORE].documents
+    encoding = _encoding(request)
     with _upload(request, user), _temporary(request) as file:
         title, promised = await receive(request, file)
-        size, digest = await asyncio.to_thread(_measure, file)
+        size, digest = await asyncio.to_thread(_measure, file, encoding or "")
         content = NewDocument(title=title, media_type=promised, size=size, hash=digest)
-        reading = request.app[READER].reading(user, file, promised)
+        reading = request.app[READER].reading(user, file, promised, encoding)
         document, is_new = await while_present(request, _create(documents, user, content, reading))
     return json_response(document, status=201 if is_new else 200)
 
@@ -209,7 +222,10 @@ async def _create(
     content: NewDocument,
     reading: AbstractAsyncContextManager[ReadFile],
 ) -> tuple[Document, bool]:
+    if earlier := await documents.earlier(user, content):
+        return earlier, False
     async with reading as read:
+        content = replace(content, media_type=read.media_type)
         return await documents.create(user, content, read.chunks, read.remarks)
 
 
@@ -222,12 +238,27 @@ def _temporary(request: web.Request) -> BinaryIO:
         raise _no_room(error) from error
 
 
-def _measure(file: BinaryIO) -> tuple[int, bytes]:
-    """Return the size of a file, in bytes, and the digest of its content."""
+def _encoding(request: web.Request) -> str | None:
+    """Return the usual name of the encoding that a file is said to be in. Raises `invalid`."""
+    spelling = request.query.get("encoding", "")
+    if request.content_type == JSON or not spelling:  # a text in JSON has none
+        return None
+    if (name := usual_name(spelling)) is None:
+        raise ChatError(
+            "invalid",
+            f"No encoding is known as {spelling[:40]!r}; name one such as UTF-8, windows-1252 or Shift_JIS.",
+            field="encoding",
+        )
+    return name
+
+
+def _measure(file: BinaryIO, encoding: str) -> tuple[int, bytes]:
+    """Return the size of a file, in bytes, and the digest of its content in that encoding."""
     file.flush()
     size = file.tell()
     file.seek(0)
     digest = hashlib.sha256()
+    digest.update(encoding.encode())
     while piece := file.read(PIECE):
         digest.update(piece)
     return size, digest.digest()
@@ -240,7 +271,7 @@ async def _receive_text(request: web.Request, file: BinaryIO) -> tuple[str, str]
         if len(text) > request.app[CONFIG].max_document_bytes:
             raise _too_large(request)
         await _write(file, text)
-        return _clean_title(body.title), "text/plain"
+        return _clean_title(body.title), TEXT
 
 
 async def _receive_file(request: web.Request, file: BinaryIO) -> tuple[str, str]:

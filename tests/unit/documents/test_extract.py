@@ -14,7 +14,7 @@ from chatproxy.documents import archives
 from chatproxy.documents import extract as module
 from chatproxy.documents.chunks import SEPARATOR
 from chatproxy.documents.extract import clean, extract
-from chatproxy.documents.names import media_type
+from chatproxy.documents.names import DOCX, SOURCE_CODE, TEXT, UNKNOWN, media_type
 from chatproxy.errors import ChatError
 
 DATA = Path(__file__).parents[2] / "data" / "documents"
@@ -33,10 +33,29 @@ def refusal(name: str, content: bytes) -> ChatError:
 @pytest.mark.parametrize(
     ("name", "expected"),
     [
-        ("a.txt", "text/plain"),
-        ("README", "text/plain"),
-        (".gitignore", "text/plain"),
-        ("main.PY", "text/plain"),
+        ("a.txt", TEXT),
+        ("README", UNKNOWN),
+        ("Makefile", UNKNOWN),
+        (".gitignore", UNKNOWN),
+        ("main.PY", SOURCE_CODE),
+        ("page.hbs", SOURCE_CODE),
+        ("report v1.2 (final)", UNKNOWN),
+        ("report v1.2 (final).md", "text/markdown"),
+        ("server.log.1", TEXT),
+        ("server.log.2026-01-31", UNKNOWN),
+        ("sales.csv.bak", "text/csv"),
+        ("sales.csv (2)", "text/csv"),
+        ("sales (2).csv", "text/csv"),
+        ("sales.csv~", "text/csv"),
+        ("sales.csv.3.old", "text/csv"),
+        ("sales.csv . .", "text/csv"),
+        ("settings.jsonc", "application/json"),
+        ("places.geojson", "application/json"),
+        ("scan.pdf.1", "application/pdf"),
+        ("letter.doc", "application/msword"),
+        ("(1)", UNKNOWN),
+        ("...", UNKNOWN),
+        ("", UNKNOWN),
         ("a.b.md", "text/markdown"),
         ("a.HTM", "text/html"),
         ("a.csv", "text/csv"),
@@ -48,9 +67,10 @@ def test_media_types(name: str, expected: str) -> None:
     assert media_type(name) == expected
 
 
-def test_a_name_that_is_not_read() -> None:
-    with pytest.raises(ChatError, match=r"type \.xlsx are not read; send PDF, DOCX, Markdown") as refused:
-        media_type("a.xlsx")
+@pytest.mark.parametrize("name", ["a.mp4", "photo.JPG", "photo.jpg.1", "backup.tar.gz", "all.zip (2)"])
+def test_a_name_that_is_not_read(name: str) -> None:
+    with pytest.raises(ChatError, match=r"type \.\w+ are not read; send PDF, DOCX, Markdown") as refused:
+        media_type(name)
     assert refused.value.code == "unsupported_media_type"
 
 
@@ -114,6 +134,7 @@ def test_controls_are_removed_from_text() -> None:
     assert text_of("a.txt", b"Hello\0, wor\x07ld") == "Hello, world"
 
 
+OLD_OFFICE: Final = b"\xd0\xcf\x11\xe0\xa1\xb1\x1a\xe1" + bytes(504)
 BINARY: Final = [
     b"\x89PNG\r\n\x1a\n\0\0\0\rIHDR\0\0\0\x01\0\0\0\x01\x08\x06\0\0\0",
     b"\x7fELF\x02\x01\x01" + bytes(100) + b"\xff" * 9,
@@ -122,21 +143,90 @@ BINARY: Final = [
     bytes(range(128, 256)) * 9 + bytes(range(32)) * 3,
     b"{\\rtf1 Hello}",
     b"PK\x03\x04zip",
-    b"%PDF-1.7",
+    OLD_OFFICE,
 ]
-NOT_TEXT: Final = (
-    "unsupported_media_type",
-    "The file is not text, as its name says; send PDF, DOCX, Markdown, HTML, CSV, JSON, plain text and "
-    "source code.",
-)
 
 
 def test_binary_data_is_not_text() -> None:
     with matrix() as cases:
-        for name in ("a.txt", "a.md", "a.csv", "a.py", "a.html", "a.json"):
+        for name in (
+            "a.txt",
+            "a.md",
+            "a.csv",
+            "a.py",
+            "a.html",
+            "a.json",
+            "a.log.1",
+            "scan",
+            "a.doc",
+            "a.xls",
+        ):
             for content in BINARY:
                 error = refusal(name, content)
-                cases.expect(NOT_TEXT, (error.code, error.sentence), name, content)
+                cases.expect("unsupported_media_type", error.code, name, content)
+                cases.check("send" in error.sentence, error.sentence, name, content)
+
+
+@pytest.mark.parametrize(
+    ("content", "words"),
+    [
+        (BINARY[0], "a picture, which is not read; send PDF"),
+        (BINARY[1], "a program, which"),
+        (BINARY[2], "not text; send PDF"),
+        (b"\x1f\x8b\x08\0\0\0", "a compressed file; send what is in it."),
+        (b"PK\3\4\x14\0\x08", "an archive; send the files in it."),
+        (b"ID3\4\0\0\0\0" + bytes(range(128, 256)), "a sound recording"),
+        (b"SQLite format 3\0" + bytes(80), "a database"),
+        (OLD_OFFICE + "WordDocument".encode("utf-16-le"), "a Word document of before 2007; save it as DOCX"),
+        (OLD_OFFICE + "Workbook".encode("utf-16-le"), "an Excel workbook of before 2007"),
+        (OLD_OFFICE + "EncryptedPackage".encode("utf-16-le"), "locked with a password"),
+    ],
+)
+def test_what_binary_data_seems_to_be(content: bytes, words: str) -> None:
+    for name in ("file", "a.txt", "a.doc"):
+        assert words in refusal(name, content).sentence
+
+
+def test_a_text_that_begins_like_something_else() -> None:
+    for text in (
+        "BM is short for Bristol Museum.",
+        "GIF89a is a version.",
+        "MZ\n",
+        "PK, PK\n",
+        "%PDF is a mark",
+    ):
+        assert text_of("notes", text.encode()) == text.strip()
+
+
+PAGE: Final = b"<!-- saved -->\n<!DOCTYPE html>\n<title>A</title><p>Hello"
+
+
+@pytest.mark.parametrize(
+    ("name", "content", "kind", "text"),
+    [
+        ("scan", "pdf", "application/pdf", "Hello"),
+        ("a.pdf.1", "pdf", "application/pdf", "Hello"),
+        ("a.txt", "pdf", "application/pdf", "Hello"),
+        ("a.docx", "pdf", "application/pdf", "Hello"),
+        ("letter", "docx", DOCX, "Hello"),
+        ("letter.doc", "docx", DOCX, "Hello"),
+        ("page", PAGE, "text/html", "A\n\nHello"),
+        ("page.doc", PAGE, "text/html", "A\n\nHello"),
+        ("page.pdf", PAGE, "text/html", "A\n\nHello"),
+        ("export.xls", b"<table><tr><td>1", "text/html", "1"),
+        ("export.xls", b"a\tb\n1\t2\n", "text/csv", "a | b\n1 | 2"),
+        ("page.txt", b"<html>", "text/plain", "<html>"),
+        ("page.hbs", b"<html>{{body}}", "text/plain", "<html>{{body}}"),
+        ("notes", b"Some words", "text/plain", "Some words"),
+        ("notes.doc", b"Some words", "text/plain", "Some words"),
+        ("main.py", b"if x:\n    y()", "text/plain", "if x:\n    y()"),
+    ],
+)
+def test_files_are_read_as_what_they_are(name: str, content: bytes | str, kind: str, text: str) -> None:
+    if isinstance(content, str):
+        content = pdf() if content == "pdf" else docx("<w:p><w:r><w:t>Hello</w:t></w:r></w:p>")
+    found = extract(BytesIO(content), media_type(name))
+    assert (found.media_type, SEPARATOR.join([part.text for part in found.parts])) == (kind, text)
 
 
 @settings(deadline=None)
@@ -149,13 +239,19 @@ def test_any_bytes_are_text_or_refused(content: bytes) -> None:
     assert text == clean(text) != ""
 
 
-def test_json() -> None:
-    assert text_of("a.json", b'{"a":["b"]}') == '{\n "a": [\n  "b"\n ]\n}'
-    assert "not JSON" in refusal("a.json", b"[" * 100_000).sentence
-    assert "not JSON" in refusal("a.json", b"").sentence
+def test_a_named_encoding() -> None:
+    found = extract(BytesIO("Łódź".encode("cp1250")), TEXT, "windows-1250")
+    assert found.parts[0].text == "Łódź"
+    marked = extract(BytesIO("Łódź".encode("utf-8-sig")), TEXT, "windows-1250")
+    assert marked.parts[0].text == "Łódź"
+    with pytest.raises(ChatError, match="not in UTF-8; name another encoding, or none") as refused:
+        extract(BytesIO(b"Gr\xf6\xdfe"), TEXT, "UTF-8")
+    assert (refused.value.code, refused.value.details) == ("invalid", {"field": "file"})
+    with pytest.raises(ChatError, match="a picture"):
+        extract(BytesIO(BINARY[0]), TEXT, "windows-1252")
 
 
-@pytest.mark.parametrize("name", ["a.txt", "a.html"])
+@pytest.mark.parametrize("name", ["a.txt", "a.html", "a.csv", "a.json", "a.py", "a"])
 def test_no_text(name: str) -> None:
     error = refusal(name, b" \n")
     assert (error.code, error.details) == ("invalid", {"field": "file"})

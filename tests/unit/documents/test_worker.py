@@ -5,6 +5,7 @@ import resource
 import subprocess
 import sys
 from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 from io import BytesIO
 from pathlib import Path
 from types import SimpleNamespace
@@ -18,7 +19,7 @@ from chatproxy import clock
 from chatproxy.documents import worker
 from chatproxy.documents.chunks import Chunk
 from chatproxy.documents.parts import Remark
-from chatproxy.documents.worker import LIMIT_EXCEEDED, MAX_PROCESSES, DocumentReader, Refusal, Remarks
+from chatproxy.documents.worker import LIMIT_EXCEEDED, MAX_PROCESSES, DocumentReader, Head, ReadFile, Refusal
 from chatproxy.errors import ChatError
 
 
@@ -90,15 +91,19 @@ class Slow:
     def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
         self.begun: asyncio.Queue[None] = asyncio.Queue()
         self.go, self.ended = asyncio.Event(), asyncio.Event()
-        monkeypatch.setattr(DocumentReader, "_chunks", self.chunks)
+        monkeypatch.setattr(worker, "_reading", self.reading)
 
-    async def chunks(self, *_: object) -> AsyncIterator[list[Chunk]]:
+    @asynccontextmanager
+    async def reading(self, *_: object) -> AsyncIterator[ReadFile]:
         self.begun.put_nowait(None)
         try:
-            await self.go.wait()
-            yield [Chunk("Hello")]
+            yield ReadFile("text/plain", [], self.chunks())
         finally:
             self.ended.set()
+
+    async def chunks(self) -> AsyncIterator[list[Chunk]]:
+        await self.go.wait()
+        yield [Chunk("Hello")]
 
 
 async def test_a_user_with_many_files_leaves_room_for_others(
@@ -187,7 +192,8 @@ async def test_a_pause_of_this_process_refuses_no_file(
 ) -> None:
     (begun := tmp_path / "begun").mkdir()
     (tmp_path / "stand_in.py").write_text(
-        f"import os, time\nos.rmdir({str(begun)!r})\ntime.sleep(0.2)\nprint('[[\"Hello\", null, null]]')"
+        f"import os, time\nos.rmdir({str(begun)!r})\ntime.sleep(0.2)\n"
+        """print('{"type":"Head","media_type":"","remarks":[]}\\n[["Hello", null, null]]')"""
     )
     monkeypatch.setattr(worker, "__name__", "stand_in")
     monkeypatch.syspath_prepend(str(tmp_path))
@@ -206,7 +212,8 @@ async def test_the_process_has_no_secrets_in_its_environment(
     monkeypatch.setattr(worker, "__name__", "stand_in")
     monkeypatch.syspath_prepend(str(tmp_path))
     monkeypatch.setenv("API_TOKEN", "secret")
-    await read(DocumentReader(), text)
+    with pytest.raises(ChatError):  # it writes nothing
+        await read(DocumentReader(), text)
     assert "API_TOKEN" not in names.read_text().split()
 
 
@@ -214,19 +221,17 @@ async def test_what_could_not_be_read_comes_with_the_chunks(
     text: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     remarks = [Remark("partial", "Page 1 is a scan.")]
-    lines = b"\n".join(map(msgspec.json.encode, (Remarks(remarks), [Chunk("Hello", 2)])))
+    lines = b"\n".join(map(msgspec.json.encode, (Head("text/csv", remarks), [Chunk("Hello", 2)])))
     (tmp_path / "stand_in.py").write_text(f"print({lines.decode()!r})")
     monkeypatch.setattr(worker, "__name__", "stand_in")
     monkeypatch.syspath_prepend(str(tmp_path))
     with text.open("rb") as file:
         async with DocumentReader().reading("me", file, "text/plain") as read:
             assert [batch async for batch in read.chunks] == [[Chunk("Hello", 2)]]
-            assert read.remarks == remarks
+            assert (read.media_type, read.remarks) == ("text/csv", remarks)
 
 
-def run(
-    monkeypatch: pytest.MonkeyPatch, content: bytes, promised: str
-) -> list[list[Chunk] | Remarks | Refusal]:
+def run(monkeypatch: pytest.MonkeyPatch, content: bytes, promised: str) -> list[list[Chunk] | Head | Refusal]:
     """Run the part of the process in this one."""
     written = BytesIO()
     limits: list[int] = []
@@ -248,11 +253,11 @@ def run(
     assert {resource.RLIMIT_CPU, resource.RLIMIT_AS, resource.RLIMIT_FSIZE} <= set(limits)
     assert gc_disabled
     assert priorities == [10]
-    return msgspec.json.Decoder(list[Chunk] | Remarks | Refusal).decode_lines(written.getvalue())
+    return msgspec.json.Decoder(list[Chunk] | Head | Refusal).decode_lines(written.getvalue())
 
 
 def test_the_process_writes_the_text_or_a_refusal(monkeypatch: pytest.MonkeyPatch) -> None:
-    assert run(monkeypatch, b"Hello", "text/plain") == [Remarks([]), [Chunk("Hello")]]
+    assert run(monkeypatch, b"Hello", "text/plain") == [Head("text/plain", []), [Chunk("Hello")]]
     (refusal,) = run(monkeypatch, b"", "text/plain")
     assert isinstance(refusal, Refusal)
     assert (refusal.code, refusal.details) == ("invalid", LIMIT_EXCEEDED.details)

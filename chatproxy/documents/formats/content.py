@@ -1,0 +1,97 @@
+"""What the content of a file says of its type, whatever its name says."""
+
+import re
+import zipfile
+from collections.abc import Mapping
+from typing import BinaryIO, Final
+
+from chatproxy.documents.names import DOCX, EXCEL_97, HTML, PDF, UNKNOWN, WORD_97
+from chatproxy.documents.parts import FORMATS, locked
+from chatproxy.errors import ChatError
+
+_HEAD: Final = 4096  # bytes to look at
+_PAGE: Final = re.compile(
+    rb"(?:\xef\xbb\xbf)?\s*(?:<\?xml[^>]*>\s*)?(?:<!--(?:[^-]|-(?!->))*-->\s*)*<(?:!doctype\s+html|html|head|body|table|meta|style)\b",
+    re.IGNORECASE,
+)
+# By a member that no other kind of archive has.
+_OFFICE: Final[Mapping[str, str]] = {"word/document.xml": DOCX}
+_MAY_BE_PAGES: Final = frozenset({UNKNOWN, PDF, DOCX, WORD_97, EXCEL_97})
+_COMPOUND: Final = b"\xd0\xcf\x11\xe0\xa1\xb1\x1a\xe1"  # the container of Office before 2007
+# The names of its streams, in UTF-16.
+_LOCKED: Final = "EncryptedPackage".encode("utf-16-le")
+_STREAMS: Final[Mapping[bytes, str]] = {
+    "WordDocument".encode("utf-16-le"): "a Word document of before 2007; save it as DOCX and send that",
+    "Workbook".encode("utf-16-le"): "an Excel workbook of before 2007; save it as CSV and send that",
+    "PowerPoint".encode(
+        "utf-16-le"
+    ): "a PowerPoint presentation of before 2007; save it as PDF and send that",
+}
+# By the first bytes.
+_OTHERS: Final[Mapping[bytes, str]] = {
+    **dict.fromkeys(
+        (b"\x89PNG", b"\xff\xd8\xff", b"GIF8", b"II*\0", b"MM\0*", b"\0\0\1\0", b"BM"), "a picture"
+    ),
+    **dict.fromkeys((b"ID3", b"OggS", b"fLaC", b"\xff\xfb"), "a sound recording"),
+    **dict.fromkeys((b"\x1aE\xdf\xa3", b"\0\0\0\x18ftyp", b"\0\0\0\x1cftyp", b"\0\0\0 ftyp"), "a video"),
+    **dict.fromkeys((b"\x7fELF", b"MZ", b"\xca\xfe\xba\xbe", b"\xcf\xfa\xed\xfe"), "a program"),
+    **dict.fromkeys((b"PK\3\4", b"PK\5\6", b"Rar!", b"7z\xbc\xaf"), "an archive; send the files in it"),
+    **dict.fromkeys(
+        (b"\x1f\x8b", b"BZh", b"\xfd7zXZ", b"(\xb5/\xfd"), "a compressed file; send what is in it"
+    ),
+    b"RIFF": "a picture, a sound recording or a video",
+    b"SQLite format 3": "a database; send what is in it as CSV",
+    b"{\\rtf": "an RTF document; save it as DOCX and send that",
+}
+# Those that no text begins with: there is a byte in them that is in none, or a mark that is nothing else's.
+_SIGNATURES: Final = tuple(
+    begin for begin in (*_OTHERS, _COMPOUND) if b"\\" in begin or not 8 < min(begin) <= max(begin) < 127
+)
+
+
+def content_type(file: BinaryIO, promised: str) -> str:
+    """Return the media type of a seekable file if its content leaves no doubt, else `promised`.
+
+    Text is read as `promised`, unless it is a page of HTML and the name does not say that it is other text.
+    """
+    head = file.read(_HEAD)
+    file.seek(0)
+    if head.startswith(b"%PDF-"):
+        return PDF
+    if head.startswith(b"PK\3\4"):
+        return _office(file) or promised
+    if promised in _MAY_BE_PAGES and _PAGE.match(head):
+        return HTML
+    return promised
+
+
+def is_binary(data: bytes) -> bool:
+    """Return whether the first bytes are those of a type that is no text, and occur in no text."""
+    return any(data.startswith(begin) for begin in _SIGNATURES)
+
+
+def no_text(data: bytes) -> ChatError:
+    """Return the error for binary data of a type that is not read, with what it seems to be."""
+    if data.startswith(_COMPOUND):
+        if _LOCKED in data:
+            return locked("document")
+        kind = next((kind for name, kind in _STREAMS.items() if name in data), None)
+    else:
+        kind = next((kind for begin, kind in _OTHERS.items() if data.startswith(begin)), None)
+    if kind is None:
+        sentence = f"The file is not text; send {FORMATS}."
+    elif ";" in kind:
+        sentence = f"The file is {kind}."
+    else:
+        sentence = f"The file is {kind}, which is not read; send {FORMATS}."
+    return ChatError("unsupported_media_type", sentence)
+
+
+def _office(file: BinaryIO) -> str | None:
+    try:
+        with zipfile.ZipFile(file) as archive:
+            members = set(archive.namelist())
+    except (zipfile.BadZipFile, OSError, ValueError, NotImplementedError):
+        members = set()
+    file.seek(0)
+    return next((kind for member, kind in _OFFICE.items() if member in members), None)
