@@ -19,6 +19,7 @@ from chatproxy.documents.names import (
     HTML,
     JSON,
     JSON_LINES,
+    MHTML,
     PDF,
     SOURCE_CODE,
     TEXT,
@@ -28,7 +29,11 @@ from chatproxy.documents.names import (
 from chatproxy.documents.parts import MAX_TEXT, Part, Reading, Remark, invalid
 from chatproxy.errors import ChatError
 
-_READERS: Final[Mapping[str, Callable[[BinaryIO], Reading]]] = {PDF: pdf.read, DOCX: word.read}
+_READERS: Final[Mapping[str, Callable[[BinaryIO], Reading]]] = {
+    PDF: pdf.read,
+    DOCX: word.read,
+    MHTML: html.read_archive,
+}
 # Those of text take the encoding, if the user has named one. What is not here is read as plain text.
 _TEXT_READERS: Final[Mapping[str, Callable[[BinaryIO, str | None], Reading]]] = {
     CSV: csv.read,

@@ -17,6 +17,7 @@ TEXT: Final = "text/plain"
 SOURCE_CODE: Final = "text/x-source"  # with what is configured line by line; shown as plain text
 MARKDOWN: Final = "text/markdown"
 HTML: Final = "text/html"
+MHTML: Final = "multipart/related"
 CSV: Final = "text/csv"
 JSON: Final = "application/json"
 JSON_LINES: Final = "application/jsonl"
@@ -37,7 +38,8 @@ _MEDIA_TYPES: Final[Mapping[str, str]] = {
     **dict.fromkeys(["adoc", "log", "org", "po", "rst", "srt", "tex", "text", "txt", "vtt"], TEXT),
     **dict.fromkeys(_CODE.split(), SOURCE_CODE),
     **dict.fromkeys(["md", "markdown", "mdx"], MARKDOWN),
-    **dict.fromkeys(["html", "htm", "xhtml"], HTML),
+    **dict.fromkeys(["html", "htm", "xhtml", "xht"], HTML),
+    **dict.fromkeys(["mht", "mhtml"], MHTML),
     **dict.fromkeys(["csv", "tsv", "tab", "psv"], CSV),
     **dict.fromkeys(["jsonl", "ndjson"], JSON_LINES),
     **dict.fromkeys(["json", "geojson", "har", "ipynb", "json5", "jsonc"], JSON),

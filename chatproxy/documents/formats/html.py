@@ -1,77 +1,60 @@
 """HTML, as a reader of the page sees it."""
 
-import re
-from html.parser import HTMLParser
+from collections.abc import Sequence
+from email import policy
+from email.message import EmailMessage
+from email.parser import BytesParser
+from io import BytesIO
 from typing import BinaryIO, Final
 
+from chatproxy.documents.formats.page.reader import PageReader
 from chatproxy.documents.formats.text import decoded
-from chatproxy.documents.parts import Part, Reading, damaged
+from chatproxy.documents.parts import Reading, Remark, damaged, invalid, wrong_type
+
+LITTLE_TEXT: Final = 200  # characters; with less, what was not read is likely to matter
 
 
 def read(file: BinaryIO, encoding: str | None = None) -> Reading:
-    """Return the visible text of a page."""
+    """Return the visible text of a page. Raises `invalid` if it is not in the file."""
     page, remarks = decoded(file, encoding)
+    return read_page(page, remarks)
+
+
+def read_archive(file: BinaryIO) -> Reading:
+    """Return the text of a page that a browser saved with all that it shows, as MHTML (RFC 2557)."""
+    message = BytesParser(policy=policy.default).parse(file)
+    assert isinstance(message, EmailMessage)  # by its policy
+    page = next((part for part in message.walk() if part.get_content_type() == "text/html"), None)
+    if page is None:
+        raise wrong_type("a saved page")
+    content = page.get_payload(decode=True)
+    assert isinstance(content, bytes)  # by `decode`
     try:
-        return Reading([Part(html_to_text(page))], remarks)
+        return read_page(content.decode(page.get_content_charset() or "", "replace"))
+    except LookupError:
+        return read(BytesIO(content))
+
+
+def read_page(page: str, remarks: Sequence[Remark] = ()) -> Reading:
+    """Return the visible text of a page. Raises `invalid` if it is not in the page."""
+    reader = PageReader()
+    try:
+        reader.feed(page)
+        reader.close()
+        parts = reader.parts()
     except (AssertionError, ValueError) as error:  # html.parser's, for malformed markup
         raise damaged("HTML") from error
-
-
-_HIDDEN: Final = frozenset({"script", "style", "template", "noscript", "svg", "math", "select", "textarea"})
-_INLINE: Final = (
-    "a abbr acronym b bdi bdo big cite code data del dfn em font i img ins kbd label mark q s samp small"
-    " span strike strong sub sup time tt u var wbr"
-)
-_HEADINGS: Final = frozenset({"h1", "h2", "h3", "h4", "h5", "h6"})
-
-
-class _TextExtractor(HTMLParser):
-    """Collects the text that a reader of the page sees, with Markdown's `#` before headings."""
-
-    def __init__(self) -> None:
-        super().__init__(convert_charrefs=True)
-        self.parts: list[str] = []
-        self._hidden_by: str | None = None  # the element whose content is being skipped
-        self._preformatted = 0  # open <pre> elements
-
-    def handle_starttag(self, tag: str, attributes: list[tuple[str, str | None]]) -> None:
-        if self._hidden_by is None and tag in _HIDDEN:
-            self._hidden_by = tag
-        self._preformatted += tag == "pre"
-        self._break(tag)
-        if tag in _HEADINGS:
-            self.parts.append("#" * int(tag[1]) + " ")
-
-    def handle_endtag(self, tag: str) -> None:
-        if tag == self._hidden_by:
-            self._hidden_by = None
-        self._preformatted -= tag == "pre" and self._preformatted > 0
-        self._break(tag)
-
-    def handle_startendtag(self, tag: str, attributes: list[tuple[str, str | None]]) -> None:
-        self._break(tag)  # `<svg/>` hides nothing
-
-    def handle_data(self, data: str) -> None:
-        if self._hidden_by is not None:
-            return
-        if not self._preformatted:
-            data = re.sub(r"\s+", " ", data)
-            if self.parts and self.parts[-1].endswith("\n"):
-                data = data.lstrip()
-        self.parts.append(data)
-
-    def _break(self, tag: str) -> None:
-        if tag in {"td", "th"}:
-            self.parts.append(" ")
-        elif tag in {"br", "tr", "li", "dt", "dd", "option"}:
-            self.parts.append("\n")
-        elif tag not in _INLINE.split():
-            self.parts.append("\n\n")
-
-
-def html_to_text(html: str) -> str:
-    """Return the visible text of an HTML page."""
-    parser = _TextExtractor()
-    parser.feed(html)
-    parser.close()
-    return "".join(parser.parts)
+    if not reader.has_text and reader.scripts:
+        raise invalid(
+            "There is no text in the page, which scripts make in a browser only; "
+            "save it as a PDF there, or copy the text into a file."
+        )
+    if not reader.has_text and reader.frames:
+        raise invalid("There is no text in the page but in other pages that it shows in frames; send these.")
+    found = list(remarks)
+    if sum(len(part.text) for part in parts) < LITTLE_TEXT:
+        for number, what in ((reader.frames, "frame"), (reader.pictures, "picture without a description")):
+            if number:
+                noun = what if number == 1 else what.replace("frame", "frames").replace("picture", "pictures")
+                found.append(Remark("partial", f"{number} {noun} of the page could not be read."))
+    return Reading(parts, found)

@@ -3,8 +3,8 @@
 from typing import BinaryIO, Final
 
 from chatproxy.documents.archives import check_archive
-from chatproxy.documents.formats.html import html_to_text
-from chatproxy.documents.parts import Part, Reading, damaged, missing_package
+from chatproxy.documents.formats.html import read_page
+from chatproxy.documents.parts import Reading, damaged, missing_package
 
 _PARTS: Final = frozenset({"[Content_Types].xml", "word/document.xml"})
 
@@ -23,4 +23,4 @@ def read(file: BinaryIO) -> Reading:
         raise
     except Exception as error:
         raise damaged("DOCX") from error
-    return Reading([Part(html_to_text(html.value))])
+    return read_page(html.value)

@@ -8,6 +8,7 @@ from chatproxy.errors import ChatError
 
 MAX_COLUMNS: Final = 1000  # of one cell; more are none, as in browsers
 MAX_CELLS: Final = 2_000_000  # with those that merged cells cover
+LONG_CELL: Final = 1000  # characters, which make no readable row
 PARAGRAPH: Final = "\n\n"  # between paragraphs
 
 
@@ -45,7 +46,7 @@ class Table:
                 above = self._rows[-1] if self._rows else []
                 row += (above[start : start + columns] + [""] * columns)[:columns]
             else:
-                row += [_one_line(text), *[None] * (columns - 1)]
+                row += [" ".join(text.split()), *[None] * (columns - 1)]
             if rows > 1:
                 self._joined.add(len(self._rows) + 1)
                 self._hanging |= {column: (row[column], rows - 1) for column in range(start, len(row))}
@@ -61,29 +62,28 @@ class Table:
             )
         self._rows.append(row)
 
-    def part(self, headings: int | None = None) -> Part:
+    def part(self, headings: int = 1) -> Part:
         """Return the table; the caption and the first rows, which are `headings`, repeat.
 
-        The first row is one, if not said otherwise, with those that belong to it.
+        So do rows that belong to these: headings of several columns have others below.
         """
         used = sorted({column for row in self._rows for column, text in enumerate(row) if text})
         if len(used) <= 1:
             cells = [text for row in self._rows for text in row if text]
             return Part(PARAGRAPH.join([*([self.caption] if self.caption else []), *cells]))
-        if headings is None:
-            headings = self._headings()
+        headings = self._all_headings(headings)
         lines = [_line(row, used, heading=number < headings) for number, row in enumerate(self._rows)]
         top = [line for line in (self.caption, *lines[:headings]) if line]
         body = [line for line in lines[headings:] if line]
         return Part("\n".join(top + body), repeated="\n".join(top) if body else "")
 
-    def _headings(self) -> int:
-        """Return how many rows there are to a title across the table, and headings of several columns."""
-        for number, row in enumerate(self._rows, start=1):
-            grouped = None in row and (not row[0] or number in self._joined)
-            if not (_goes_across(row) or grouped):
+    def _all_headings(self, headings: int) -> int:
+        """Return how many rows there are to headings, a title across the table and headings of groups."""
+        for number, row in enumerate(self._rows[headings - 1 :], start=headings) if headings else ():
+            is_grouped = None in row and (not row[0] or number in self._joined)
+            if not (is_grouped or _goes_across(row)):
                 return number
-        return len(self._rows)
+        return headings
 
     def _fill(self, row: list[str | None]) -> None:
         """Add what cells of earlier rows cover of this one, from where it ends."""
@@ -92,6 +92,11 @@ class Table:
             row.append(text)
             if rows > 1:
                 self._hanging[column] = (text, rows - 1)
+
+
+def in_a_line(content: str | Part) -> str:
+    """Return what is in a cell; the rows of a table in it follow each other."""
+    return content if isinstance(content, str) else content.text.replace(" | ", ", ").replace("\n", "; ")
 
 
 def parts_of(blocks: Iterable[str | Part]) -> Iterator[Part]:
@@ -109,10 +114,6 @@ def parts_of(blocks: Iterable[str | Part]) -> Iterator[Part]:
         yield Part(PARAGRAPH.join(paragraphs))
 
 
-def _one_line(text: str) -> str:
-    return " ".join(text.split()).replace("|", r"\|")
-
-
 def _line(row: list[str | None], columns: list[int], *, heading: bool) -> str:
     if not any(row):
         return ""
@@ -122,7 +123,9 @@ def _line(row: list[str | None], columns: list[int], *, heading: bool) -> str:
     for text in row:
         last = (last if heading else "") if text is None else text
         shown.append(last)
-    return " | ".join([shown[column] if column < len(shown) else "" for column in columns])
+    return " | ".join(
+        [shown[column].replace("|", r"\|") if column < len(shown) else "" for column in columns]
+    )
 
 
 def _goes_across(row: list[str | None]) -> bool:

@@ -263,33 +263,6 @@ def test_too_much_text(monkeypatch: pytest.MonkeyPatch) -> None:
     assert refusal("a.txt", b"abcd").code == "too_large"
 
 
-def test_html() -> None:
-    page = b"""<!DOCTYPE html><html><head><title>The title</title><style>p { color: red }</style>
-        <script>if (a < b) alert("</p>")</script></head><body>
-        <h1>The <em>big</em> one</h1><p>One &amp;
-           two<br>three &euro;<!-- unseen --></p><ul><li>a<li>b</ul><svg/>
-        <table><tr><td>1</td><td>2</td></tr></table><pre>  x\n    y</pre></pre>
-        <template><p>hidden</template>last"""
-    assert text_of("a.html", page).split("\n") == [
-        "The title",
-        "",
-        "# The big one",
-        "",
-        "One & two",
-        "three €",
-        "",
-        "a",
-        "b",
-        "",
-        " 1  2",
-        "",
-        "  x",
-        "    y",
-        "",
-        "last",
-    ]
-
-
 def pdf(text: str = "Hello") -> bytes:
     """Return the smallest PDF with some text."""
     content = f"BT /F1 12 Tf 10 50 Td ({text}) Tj ET"
