@@ -26,8 +26,7 @@ from chatproxy.documents.names import (
     UNKNOWN,
     WORD_97,
 )
-from chatproxy.documents.parts import MAX_TEXT, Part, Reading, Remark, invalid
-from chatproxy.errors import ChatError
+from chatproxy.documents.parts import MAX_TEXT, Part, Reading, Remark, invalid, too_long
 
 _READERS: Final[Mapping[str, Callable[[BinaryIO], Reading]]] = {
     PDF: pdf.read,
@@ -73,9 +72,7 @@ def extract(file: BinaryIO, promised: str, encoding: str | None = None) -> Extra
     for part in reading.parts:
         size += len(part.text.encode("utf-8", "replace"))
         if size > MAX_TEXT:
-            raise ChatError(
-                "too_large", f"The file holds more than {MAX_TEXT} bytes of text; send it in parts."
-            )
+            raise too_long()
         if cleaned := clean(part.text):
             parts.append(part._replace(text=cleaned, repeated=clean(part.repeated)))
     if not parts:

@@ -44,12 +44,12 @@ _MEDIA_TYPES: Final[Mapping[str, str]] = {
     **dict.fromkeys(["jsonl", "ndjson"], JSON_LINES),
     **dict.fromkeys(["json", "geojson", "har", "ipynb", "json5", "jsonc"], JSON),
     "pdf": PDF,
-    "docx": DOCX,
+    **dict.fromkeys(["docx", "docm", "dotx", "dotm"], DOCX),
     "doc": WORD_97,
     "xls": EXCEL_97,
 }
 _NEVER_TEXT: Final = (
-    "3gp 7z aac accdb aif aiff apk appimage arrow avi avif bmp bz2 cab class deb dll dmg docm ear eot epub"
+    "3gp 7z aac accdb aif aiff apk appimage arrow avi avif bmp bz2 cab class deb dll dmg ear eot epub"
     " exe feather flac flv gguf gif gz heic heif ico iso jar jpeg jpg kdbx lz4 lzma m4a m4v mdb mid mkv mobi"
     " mov mp3 mp4 mpeg mpg msi npy npz odp ods odt ogg ogv onnx opus otf parquet pickle pkl png pps ppt pptm"
     " pptx psd pst pyc rar rpm rtf safetensors so sqlite sqlite3 tar tgz tif tiff ttf war wasm wav webm webp"

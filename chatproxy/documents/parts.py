@@ -72,6 +72,16 @@ def invalid(sentence: str) -> ChatError:
     return ChatError("invalid", sentence, field="file")
 
 
+def too_long() -> ChatError:
+    """Return the error for a file with more text than is read of one."""
+    return ChatError("too_large", f"The file holds more than {MAX_TEXT} bytes of text; send it in parts.")
+
+
+def too_many(what: str) -> ChatError:
+    """Return the error for a file with more of something than is read of one."""
+    return ChatError("too_large", f"The file has too many {what}; send less of it.")
+
+
 def damaged(what: str) -> ChatError:
     """Return the error for a file that breaks off, or breaks the rules of its format."""
     return invalid(f"The {what} is damaged and cannot be read; save it again and send that.")

@@ -9,7 +9,7 @@ _ROMAN: Final = (
     *((10, "x"), (9, "ix"), (5, "v"), (4, "iv"), (1, "i")),
 )
 _LATIN: Final = "abcdefghijklmnopqrstuvwxyz"
-_RUSSIAN: Final = "абвгдежзиклмнопрстуфхцчшщэюя"
+_RUSSIAN: Final = "абвгдежзиклмнопрстуфхцчшщыэюя"
 _GREEK: Final = "αβγδεζηθικλμνξοπρστυφχψω"
 _ONES_WORDS: Final = (
     "zero one two three four five six seven eight nine ten eleven twelve thirteen fourteen fifteen"

@@ -2,18 +2,18 @@ import sys
 from io import BytesIO
 from pathlib import Path
 from typing import Final
-from zipfile import ZipFile
 
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from matrix import matrix
 from pypdf import PdfWriter
+from word_files import docx
 
-from chatproxy.documents import archives
 from chatproxy.documents import extract as module
 from chatproxy.documents.chunks import SEPARATOR
 from chatproxy.documents.extract import clean, extract
+from chatproxy.documents.formats import word
 from chatproxy.documents.names import DOCX, SOURCE_CODE, TEXT, UNKNOWN, media_type
 from chatproxy.errors import ChatError
 
@@ -317,66 +317,22 @@ def test_pdf_that_pypdf_gives_up_on(monkeypatch: pytest.MonkeyPatch, error: str,
     assert words in refusal("a.pdf", pdf()).sentence
 
 
-def zipped(**files: str) -> bytes:
-    packed = BytesIO()
-    with ZipFile(packed, "w") as archive:
-        for name, content in files.items():
-            archive.writestr(name, content)
-    return packed.getvalue()
-
-
-def docx(body: str, **more: str) -> bytes:
-    word, package = "wordprocessingml/2006/main", "package/2006/content-types"
-    files = {
-        "[Content_Types].xml": f'<Types xmlns="http://schemas.openxmlformats.org/{package}"/>',
-        "word/document.xml": f'<w:document xmlns:w="http://schemas.openxmlformats.org/{word}">'
-        f"<w:body>{body}</w:body></w:document>",
-    }
-    return zipped(**files, **more)
-
-
-def test_docx() -> None:
-    assert text_of("a.docx", docx("<w:p><w:r><w:t>Hello</w:t></w:r></w:p>")) == "Hello"
-    assert "damaged" in refusal("a.docx", docx("<nonsense")).sentence
-    assert "not a DOCX" in refusal("a.docx", b"PK\x03\x04").sentence
-    assert "not a DOCX" in refusal("a.docx", zipped(other="")).sentence
-    text = text_of("a.docx", (DATA / "debian-faq.docx").read_bytes())
-    assert "## 7.8. What is a Virtual Package?\n\nA virtual package" in text
-
-
-def test_a_docx_with_an_image() -> None:
-    image = (
-        '<w:p><w:r><w:t>Seen</w:t></w:r><w:r><w:drawing xmlns:a="http://schemas.openxmlformats.org/drawingml/'
-        '2006/main"><a:blip/></w:drawing></w:r></w:p>'
-    )
-    assert text_of("a.docx", docx(image)) == "Seen"
-
-
-def test_a_docx_that_unpacks_to_too_much(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(archives, "MAX_UNPACKED", 1000)
-    assert refusal("a.docx", docx("", other="x" * 1000)).code == "too_large"
-
-
-@pytest.mark.parametrize(
-    ("package", "name", "content"), [("pypdf", "a.pdf", pdf()), ("mammoth", "a.docx", docx(""))]
-)
-def test_without_the_extra(monkeypatch: pytest.MonkeyPatch, package: str, name: str, content: bytes) -> None:
-    monkeypatch.setitem(sys.modules, package, None)
-    error = refusal(name, content)
+def test_without_the_extra(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "pypdf", None)
+    error = refusal("a.pdf", pdf())
     assert error.code == "unsupported_media_type"
     assert "ollama-chatproxy[documents]" in error.sentence
 
 
 @pytest.mark.parametrize(
-    ("package", "attribute", "name", "content"),
-    [("pypdf", "PdfReader", "a.pdf", pdf()), ("mammoth", "convert_to_html", "a.docx", docx(""))],
+    ("attribute", "name"), [("pypdf.PdfReader", "a.pdf"), (f"{word.__name__}.Package", "a.docx")]
 )
 def test_too_little_memory_is_not_a_damaged_file(
-    monkeypatch: pytest.MonkeyPatch, package: str, attribute: str, name: str, content: bytes
+    monkeypatch: pytest.MonkeyPatch, attribute: str, name: str
 ) -> None:
     def exhaust(*_: object, **__: object) -> None:
         raise MemoryError
 
-    monkeypatch.setattr(f"{package}.{attribute}", exhaust)
+    monkeypatch.setattr(attribute, exhaust)
     with pytest.raises(MemoryError):
-        text_of(name, content)
+        text_of(name, pdf() if name == "a.pdf" else docx(""))

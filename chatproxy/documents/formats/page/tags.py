@@ -58,7 +58,9 @@ _LIST_STYLE: Final = re.compile(r"(?:^|;)list-style(?:-type)?:(?:[^;]*?\s)?([a-z
 
 def style(attributes: Mapping[str, str]) -> str:
     """Return the style attribute without the white space that it may have anywhere."""
-    return re.sub(r"\s*([:;!])\s*", r"\1", attributes.get("style", "")).strip().lower()
+    if "style" not in attributes:
+        return ""
+    return re.sub(r"\s*([:;!])\s*", r"\1", attributes["style"]).strip().lower()
 
 
 def mode_of(tag: str, attributes: Mapping[str, str], parent: Mode, parent_tag: str) -> Mode:
