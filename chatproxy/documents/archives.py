@@ -14,8 +14,8 @@ MAX_UNPACKED: Final = (
 MAX_FILES: Final = 20_000  # in the archive
 _LEAST: Final = 8192  # bytes that each reading counts for, so that a small file is not read for hours
 _ZIP: Final = b"PK\x03\x04"
-_OLE: Final = b"\xd0\xcf\x11\xe0\xa1\xb1\x1a\xe1"  # what Office wrote before 2007, and puts locked files into
-_LOCKED: Final = "EncryptedPackage".encode("utf-16-le")
+OLE: Final = b"\xd0\xcf\x11\xe0\xa1\xb1\x1a\xe1"  # what Office wrote before 2007, and puts locked files into
+LOCKED: Final = "EncryptedPackage".encode("utf-16-le")
 
 
 class Archive:
@@ -32,9 +32,9 @@ class Archive:
         """
         self.what = what
         file.seek(0)
-        start = file.read(len(_OLE))
-        if start == _OLE:
-            raise _office_file(file.read(), what)
+        start = file.read(len(OLE))
+        if start == OLE:
+            raise older_office(start + file.read(), what)
         if not start.startswith(_ZIP):
             raise wrong_type(with_article(what))
         try:
@@ -79,9 +79,9 @@ def read_whole(what: str) -> Iterator[None]:
         raise damaged(what) from error
 
 
-def _office_file(content: bytes, what: str) -> ChatError:
+def older_office(content: bytes, what: str) -> ChatError:
     """Return the error for a file of Office's older kind, or for one that is locked."""
-    if _LOCKED in content:
+    if LOCKED in content:
         return locked(what)
     return invalid(f"The file is of Office's older kind; save it as {what} and send that.")
 

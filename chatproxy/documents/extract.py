@@ -10,28 +10,42 @@ from typing import BinaryIO, Final
 
 from msgspec import Struct
 
-from chatproxy.documents.formats import csv, html, json, pdf, text, word
+from chatproxy.documents.formats import csv, epub, html, json, open_document, pdf, rtf, text, word
 from chatproxy.documents.formats.content import content_type
+from chatproxy.documents.formats.office import older_workbooks, presentations, workbooks
 from chatproxy.documents.names import (
     CSV,
     DOCX,
+    EPUB,
     EXCEL_97,
     HTML,
     JSON,
     JSON_LINES,
     MHTML,
+    ODP,
+    ODS,
+    ODT,
     PDF,
+    PPTX,
+    RTF,
     SOURCE_CODE,
     TEXT,
-    UNKNOWN,
-    WORD_97,
+    XLSX,
 )
 from chatproxy.documents.parts import MAX_TEXT, Part, Reading, Remark, invalid, too_long
 
 _READERS: Final[Mapping[str, Callable[[BinaryIO], Reading]]] = {
-    PDF: pdf.read,
     DOCX: word.read,
+    EPUB: epub.read,
+    EXCEL_97: older_workbooks.read,
     MHTML: html.read_archive,
+    ODP: open_document.slides.read,
+    ODS: open_document.sheets.read,
+    ODT: open_document.text.read,
+    PDF: pdf.read,
+    PPTX: presentations.read,
+    RTF: rtf.read,
+    XLSX: workbooks.read,
 }
 # Those of text take the encoding, if the user has named one. What is not here is read as plain text.
 _TEXT_READERS: Final[Mapping[str, Callable[[BinaryIO, str | None], Reading]]] = {
@@ -41,8 +55,6 @@ _TEXT_READERS: Final[Mapping[str, Callable[[BinaryIO, str | None], Reading]]] = 
     JSON_LINES: json.read,
     SOURCE_CODE: text.read_lines,
 }
-# What text is that has the name of something else, or none.
-_AS_TEXT: Final[Mapping[str, str]] = {UNKNOWN: TEXT, WORD_97: TEXT, EXCEL_97: CSV}
 _SHOWN: Final[Mapping[str, str]] = {SOURCE_CODE: TEXT}
 
 
@@ -63,11 +75,8 @@ def extract(file: BinaryIO, promised: str, encoding: str | None = None) -> Extra
     in it, and `invalid` if there is none or the file is damaged.
     """
     kind = content_type(file, promised)
-    if kind in _READERS:
-        reading = _READERS[kind](file)
-    else:
-        kind = _AS_TEXT.get(kind, kind)
-        reading = _TEXT_READERS.get(kind, text.read)(file, encoding)
+    read = _READERS.get(kind)
+    reading = read(file) if read else _TEXT_READERS.get(kind, text.read)(file, encoding)
     parts, size = [], 0
     for part in reading.parts:
         size += len(part.text.encode("utf-8", "replace"))

@@ -22,6 +22,13 @@ CSV: Final = "text/csv"
 JSON: Final = "application/json"
 JSON_LINES: Final = "application/jsonl"
 PDF: Final = "application/pdf"
+XLSX: Final = "application/vnd.openxmlformats-officedocument.spreadsheetml.sheet"
+PPTX: Final = "application/vnd.openxmlformats-officedocument.presentationml.presentation"
+ODT: Final = "application/vnd.oasis.opendocument.text"
+ODS: Final = "application/vnd.oasis.opendocument.spreadsheet"
+ODP: Final = "application/vnd.oasis.opendocument.presentation"
+EPUB: Final = "application/epub+zip"
+RTF: Final = "application/rtf"
 DOCX: Final = "application/vnd.openxmlformats-officedocument.wordprocessingml.document"
 # Of Office before 2007. Programs give these names to RTF, HTML and CSV, too, as Office opens all of them.
 WORD_97: Final = "application/msword"
@@ -47,13 +54,27 @@ _MEDIA_TYPES: Final[Mapping[str, str]] = {
     **dict.fromkeys(["docx", "docm", "dotx", "dotm"], DOCX),
     "doc": WORD_97,
     "xls": EXCEL_97,
+    **dict.fromkeys(["xlsx", "xlsm", "xltx", "xltm"], XLSX),
+    **dict.fromkeys(["pptx", "pptm", "ppsx", "ppsm", "potx", "potm"], PPTX),
+    **dict.fromkeys(["odt", "ott"], ODT),
+    **dict.fromkeys(["ods", "ots"], ODS),
+    **dict.fromkeys(["odp", "otp"], ODP),
+    "epub": EPUB,
+    "rtf": RTF,
+}
+# What an office program can save as something that is read.
+_SAVED_AS: Final[Mapping[str, str]] = {
+    **dict.fromkeys(["ppt", "pps", "pot"], "PPTX"),
+    **dict.fromkeys(["xlsb", "numbers"], "XLSX"),
+    **dict.fromkeys(["pages", "wps"], "DOCX"),
+    "key": "PPTX",
 }
 _NEVER_TEXT: Final = (
-    "3gp 7z aac accdb aif aiff apk appimage arrow avi avif bmp bz2 cab class deb dll dmg ear eot epub"
-    " exe feather flac flv gguf gif gz heic heif ico iso jar jpeg jpg kdbx lz4 lzma m4a m4v mdb mid mkv mobi"
-    " mov mp3 mp4 mpeg mpg msi npy npz odp ods odt ogg ogv onnx opus otf parquet pickle pkl png pps ppt pptm"
-    " pptx psd pst pyc rar rpm rtf safetensors so sqlite sqlite3 tar tgz tif tiff ttf war wasm wav webm webp"
-    " wma wmv woff woff2 xlsb xlsm xlsx xz zip zst"
+    "3gp 7z aac accdb aif aiff apk appimage arrow avi avif bmp bz2 cab class deb dll dmg ear eot exe"
+    " feather flac flv gguf gif gz heic heif ico iso jar jpeg jpg kdbx lz4 lzma m4a m4v mdb mid mkv mobi"
+    " mov mp3 mp4 mpeg mpg msi npy npz ogg ogv onnx opus otf parquet pickle pkl png psd pst pyc rar rpm"
+    " safetensors so sqlite sqlite3 tar tgz tif tiff ttf war wasm wav webm webp wma wmv woff woff2 xz zip"
+    " zst"
 )
 _NO_TEXT: Final = frozenset(_NEVER_TEXT.split())
 # What is put behind a whole name: of a copy, of an older version, of a log that was put away.
@@ -68,6 +89,11 @@ def media_type(name: str) -> str:
     Raises `unsupported_media_type` for a type that is not read.
     """
     suffix = _suffix(name)
+    if suffix in _SAVED_AS:
+        raise ChatError(
+            "unsupported_media_type",
+            f"Files of type .{suffix} are not read; save it as {_SAVED_AS[suffix]} and send that.",
+        )
     if suffix in _NO_TEXT:
         raise ChatError("unsupported_media_type", f"Files of type .{suffix} are not read; send {FORMATS}.")
     return _MEDIA_TYPES.get(suffix, UNKNOWN)
@@ -78,7 +104,7 @@ def _suffix(name: str) -> str:
     while True:
         name = name.rstrip(". ")
         suffix = PurePosixPath(name).suffix.removeprefix(".").lower()
-        if suffix in _MEDIA_TYPES or suffix in _NO_TEXT:
+        if suffix in _MEDIA_TYPES or suffix in _SAVED_AS or suffix in _NO_TEXT:
             return suffix
         shorter = _VERSION.sub("", name)
         if shorter == name:

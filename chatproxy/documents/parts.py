@@ -7,7 +7,10 @@ from msgspec import Struct
 
 from chatproxy.errors import ChatError
 
-FORMATS = "PDF, DOCX, Markdown, HTML, CSV, JSON, plain text and source code"  # for error messages
+# For error messages.
+FORMATS: Final = (
+    "PDF, DOCX, Markdown, HTML, CSV, JSON, XLSX, PPTX, ODT, ODS, ODP, EPUB, RTF, plain text and source code"
+)
 MAX_TEXT: Final = 10 * 1024 * 1024  # bytes in UTF-8; a small file can expand into many
 MAX_REPEATED: Final = 400  # characters that are repeated with each chunk
 PARTIAL: Final = "partial"  # the code of a remark: some of the document could not be read

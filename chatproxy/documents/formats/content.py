@@ -5,7 +5,24 @@ import zipfile
 from collections.abc import Mapping
 from typing import BinaryIO, Final
 
-from chatproxy.documents.names import DOCX, EXCEL_97, HTML, PDF, UNKNOWN, WORD_97
+from chatproxy.documents.archives import LOCKED, OLE
+from chatproxy.documents.names import (
+    CSV,
+    DOCX,
+    EPUB,
+    EXCEL_97,
+    HTML,
+    ODP,
+    ODS,
+    ODT,
+    PDF,
+    PPTX,
+    RTF,
+    TEXT,
+    UNKNOWN,
+    WORD_97,
+    XLSX,
+)
 from chatproxy.documents.parts import FORMATS, locked
 from chatproxy.errors import ChatError
 
@@ -15,17 +32,24 @@ _PAGE: Final = re.compile(
     re.IGNORECASE,
 )
 # By a member that no other kind of archive has.
-_OFFICE: Final[Mapping[str, str]] = {"word/document.xml": DOCX}
+_OFFICE: Final[Mapping[str, str]] = {
+    "word/document.xml": DOCX,
+    "xl/workbook.xml": XLSX,
+    "ppt/presentation.xml": PPTX,
+    "META-INF/container.xml": EPUB,
+}
+# The first member of others says what they are.
+_NAMED: Final[Mapping[bytes, str]] = {f"mimetype{kind}".encode(): kind for kind in (EPUB, ODP, ODS, ODT)}
+# What text is that has the name of something else, or none.
+_AS_TEXT: Final[Mapping[str, str]] = {UNKNOWN: TEXT, WORD_97: TEXT, EXCEL_97: CSV}
 _MAY_BE_PAGES: Final = frozenset({UNKNOWN, PDF, DOCX, WORD_97, EXCEL_97})
-_COMPOUND: Final = b"\xd0\xcf\x11\xe0\xa1\xb1\x1a\xe1"  # the container of Office before 2007
-# The names of its streams, in UTF-16.
-_LOCKED: Final = "EncryptedPackage".encode("utf-16-le")
+# The names of streams of Office before 2007, in UTF-16.
 _STREAMS: Final[Mapping[bytes, str]] = {
     "WordDocument".encode("utf-16-le"): "a Word document of before 2007; save it as DOCX and send that",
-    "Workbook".encode("utf-16-le"): "an Excel workbook of before 2007; save it as CSV and send that",
+    "Workbook".encode("utf-16-le"): "an Excel workbook of before 2007; name it .xls and send that",
     "PowerPoint".encode(
         "utf-16-le"
-    ): "a PowerPoint presentation of before 2007; save it as PDF and send that",
+    ): "a PowerPoint presentation of before 2007; save it as PPTX and send that",
 }
 # By the first bytes.
 _OTHERS: Final[Mapping[bytes, str]] = {
@@ -41,11 +65,10 @@ _OTHERS: Final[Mapping[bytes, str]] = {
     ),
     b"RIFF": "a picture, a sound recording or a video",
     b"SQLite format 3": "a database; send what is in it as CSV",
-    b"{\\rtf": "an RTF document; save it as DOCX and send that",
 }
 # Those that no text begins with: there is a byte in them that is in none, or a mark that is nothing else's.
 _SIGNATURES: Final = tuple(
-    begin for begin in (*_OTHERS, _COMPOUND) if b"\\" in begin or not 8 < min(begin) <= max(begin) < 127
+    begin for begin in (*_OTHERS, OLE) if b"\\" in begin or not 8 < min(begin) <= max(begin) < 127
 )
 
 
@@ -56,13 +79,17 @@ def content_type(file: BinaryIO, promised: str) -> str:
     """
     head = file.read(_HEAD)
     file.seek(0)
+    as_text = _AS_TEXT.get(promised, promised)
     if head.startswith(b"%PDF-"):
         return PDF
     if head.startswith(b"PK\3\4"):
-        return _office(file) or promised
+        named = next((kind for name, kind in _NAMED.items() if name in head), None)
+        return named or _office(file) or as_text
+    if head.startswith(b"{\\rtf"):
+        return RTF
     if promised in _MAY_BE_PAGES and _PAGE.match(head):
         return HTML
-    return promised
+    return EXCEL_97 if promised == EXCEL_97 and head.startswith(OLE) else as_text
 
 
 def is_binary(data: bytes) -> bool:
@@ -72,8 +99,8 @@ def is_binary(data: bytes) -> bool:
 
 def no_text(data: bytes) -> ChatError:
     """Return the error for binary data of a type that is not read, with what it seems to be."""
-    if data.startswith(_COMPOUND):
-        if _LOCKED in data:
+    if data.startswith(OLE):
+        if LOCKED in data:
             return locked("document")
         kind = next((kind for name, kind in _STREAMS.items() if name in data), None)
     else:

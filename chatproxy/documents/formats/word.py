@@ -9,7 +9,7 @@ from typing import BinaryIO, Final
 from xml.etree.ElementTree import Element
 
 from chatproxy.documents.archives import read_whole, with_article
-from chatproxy.documents.formats import html, text
+from chatproxy.documents.formats import html, rtf, text
 from chatproxy.documents.formats.office.packages import Package
 from chatproxy.documents.formats.wordprocessing.numbering import Numbering
 from chatproxy.documents.formats.wordprocessing.properties import is_on, value
@@ -157,6 +157,8 @@ def _embedded(file: BytesIO, depth: int) -> Reading:
     start = file.getvalue()[:1000]
     if start.startswith(b"PK"):
         return _read(file, depth + 1)
+    if start.startswith(b"{\\rtf"):
+        return rtf.read(file)
     if b"MIME-Version:" in start:
         return html.read_archive(file)
     return html.read(file) if b"<" in start else text.read(file)
