@@ -25,6 +25,7 @@ from benchmarks import (
     fake_ollama,
     figures,
     first_text,
+    formats,
     machine,
     markdown_stream,
     report,
@@ -67,6 +68,7 @@ class Scale:
     repeats: int
     texts: Sequence[float]  # megabytes of documents
     searches: int
+    files: float  # megabytes of text in a file of each format
     page: tuple[int, int]  # answers in the browser, and their characters
 
 
@@ -86,6 +88,7 @@ FULL: Final = Scale(
     repeats=40,
     texts=(0.25, 1, 4, 8),  # the last has 10,000 chunks
     searches=300,
+    files=1,
     page=(5, 200_000),
 )
 TINY: Final = Scale(
@@ -104,6 +107,7 @@ TINY: Final = Scale(
     repeats=2,
     texts=(0.01, 0.02),
     searches=5,
+    files=0.01,
     page=(1, 2_000),
 )
 
@@ -129,6 +133,7 @@ class Bench:
         delays = await first_text.measure(self._stage, *scale.firsts)
         self._log("chatproxy: documents")
         texts = await documents.measure(scale.texts, scale.searches)
+        files = list(formats.measure(scale.files))
         page = await self._page()
         self._log("done")
         return "\n\n".join(
@@ -145,6 +150,7 @@ class Bench:
                 tables.first_text(delays),
                 "### Documents",
                 tables.documents(texts),
+                tables.formats(files),
                 "### A long answer in the browser",
                 page,
             ]

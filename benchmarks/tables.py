@@ -12,6 +12,7 @@ from benchmarks import documents as texts
 from benchmarks.contestants import CHATPROXY, DIRECT, FASTAPI, NGINX, PASSING
 from benchmarks.figures import Cost, HistoryCost, ResumeResult
 from benchmarks.first_text import Delay
+from benchmarks.formats import FormatCost
 from benchmarks.load import TIMEOUT
 from benchmarks.markdown_stream import Smoothness
 from benchmarks.measure import LoadResult, Sample
@@ -199,6 +200,23 @@ def documents(costs: Sequence[texts.DocumentCost]) -> str:
                 f"{number(cost.slow_search, 2)} ms",
                 f"{number(cost.by_meaning, 2)} ms",
                 f"{number(cost.slow_by_meaning, 2)} ms",
+            )
+            for cost in costs
+        ],
+    )
+
+
+def formats(costs: Sequence[FormatCost]) -> str:
+    """Return the costs of files that hold the same amount of text."""
+    return table(
+        ("format", "file", "chunks", "CPU", "memory"),
+        [
+            (
+                cost.name,
+                f"{number(cost.megabytes, 2)} MB",
+                f"{cost.chunks:,}",
+                f"{number(cost.cpu, 2)} s",
+                f"{number(cost.memory, 0)} MiB",
             )
             for cost in costs
         ],
