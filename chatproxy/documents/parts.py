@@ -44,12 +44,12 @@ def without_text(numbers: Sequence[int], name: str = "page") -> Remark:
     subject, verb = (name, "holds") if len(numbers) == 1 else (f"{name}s", "hold")
     return Remark(
         PARTIAL,
-        f"{subject.capitalize()} {_listed(numbers)} {verb} pictures only, which are not read;"
+        f"{subject.capitalize()} {listed(numbers)} {verb} pictures only, which are not read;"
         " a scan has to go through text recognition first.",
     )
 
 
-def _listed(numbers: Sequence[int]) -> str:
+def listed(numbers: Sequence[int]) -> str:
     """Return ascending numbers as in "2, 5-7 and 9", and how many there are beyond MOST_RANGES."""
     ranges: list[list[int]] = []
     for number in numbers:

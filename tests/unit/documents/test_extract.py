@@ -1,4 +1,3 @@
-import sys
 from io import BytesIO
 from pathlib import Path
 from typing import Final
@@ -7,7 +6,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from matrix import matrix
-from pypdf import PdfWriter
+from pdf_files import pdf, put
 from word_files import docx
 
 from chatproxy.documents import extract as module
@@ -224,7 +223,9 @@ PAGE: Final = b"<!-- saved -->\n<!DOCTYPE html>\n<title>A</title><p>Hello"
 )
 def test_files_are_read_as_what_they_are(name: str, content: bytes | str, kind: str, text: str) -> None:
     if isinstance(content, str):
-        content = pdf() if content == "pdf" else docx("<w:p><w:r><w:t>Hello</w:t></w:r></w:p>")
+        content = (
+            pdf(put(50, 700, "Hello")) if content == "pdf" else docx("<w:p><w:r><w:t>Hello</w:t></w:r></w:p>")
+        )
     found = extract(BytesIO(content), media_type(name))
     assert (found.media_type, SEPARATOR.join([part.text for part in found.parts])) == (kind, text)
 
@@ -263,76 +264,10 @@ def test_too_much_text(monkeypatch: pytest.MonkeyPatch) -> None:
     assert refusal("a.txt", b"abcd").code == "too_large"
 
 
-def pdf(text: str = "Hello") -> bytes:
-    """Return the smallest PDF with some text."""
-    content = f"BT /F1 12 Tf 10 50 Td ({text}) Tj ET"
-    objects = [
-        "<</Type/Catalog/Pages 2 0 R>>",
-        "<</Type/Pages/Kids[3 0 R]/Count 1>>",
-        "<</Type/Page/Parent 2 0 R/MediaBox[0 0 200 99]/Contents 4 0 R/Resources<</Font<</F1 5 0 R>>>>>>",
-        f"<</Length {len(content)}>>stream\n{content}\nendstream",
-        "<</Type/Font/Subtype/Type1/BaseFont/Helvetica>>",
-    ]
-    written, table = "%PDF-1.4\n", "0000000000 65535 f \n"
-    for number, each in enumerate(objects, start=1):
-        table += f"{len(written):010} 00000 n \n"
-        written += f"{number} 0 obj{each}endobj\n"
-    trailer = f"trailer<</Root 1 0 R/Size 6>>\nstartxref\n{len(written)}\n%%EOF"
-    return f"{written}xref\n0 6\n{table}{trailer}".encode()
-
-
-def test_pdf() -> None:
-    assert text_of("a.pdf", pdf("Hello")) == "Hello"
-    assert "not a PDF" in refusal("a.pdf", b"Hello").sentence
-    assert "damaged" in refusal("a.pdf", b"%PDF-1.4 Hello").sentence
-    with (DATA / "fhs.pdf").open("rb") as file:
-        parts = extract(file, "application/pdf").parts
-    pages = {part.page: part.text for part in parts}
-    assert [part.page for part in parts] == list(range(1, 51))
-    assert any(
-        "/srv contains site-specific data which is served by this system" in text for text in pages.values()
-    )
-    assert pages[2].startswith("Filesystem Hierarchy Standard")
-    assert [part.page for part in extract(BytesIO(b"a\fb"), "text/plain").parts] == [None]
-
-
-@pytest.mark.parametrize(("password", "words"), [("", "no text"), ("secret", "password")])
-def test_encrypted_pdf(password: str, words: str) -> None:
-    """An encrypted file that opens without a password is read."""
-    writer, written = PdfWriter(), BytesIO()
-    writer.add_blank_page(100, 100)
-    writer.encrypt(password, "owner", algorithm="RC4-128")
-    writer.write(written)
-    assert words in refusal("a.pdf", written.getvalue()).sentence
-
-
-@pytest.mark.parametrize(("error", "words"), [("DependencyError", "password"), ("PdfReadError", "damaged")])
-def test_pdf_that_pypdf_gives_up_on(monkeypatch: pytest.MonkeyPatch, error: str, words: str) -> None:
-    import pypdf
-
-    def give_up(file: object) -> None:
-        raise getattr(pypdf.errors, error)("cryptography is required")
-
-    monkeypatch.setattr(pypdf, "PdfReader", give_up)
-    assert words in refusal("a.pdf", pdf()).sentence
-
-
-def test_without_the_extra(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setitem(sys.modules, "pypdf", None)
-    error = refusal("a.pdf", pdf())
-    assert error.code == "unsupported_media_type"
-    assert "ollama-chatproxy[documents]" in error.sentence
-
-
-@pytest.mark.parametrize(
-    ("attribute", "name"), [("pypdf.PdfReader", "a.pdf"), (f"{word.__name__}.Package", "a.docx")]
-)
-def test_too_little_memory_is_not_a_damaged_file(
-    monkeypatch: pytest.MonkeyPatch, attribute: str, name: str
-) -> None:
+def test_too_little_memory_is_not_a_damaged_file(monkeypatch: pytest.MonkeyPatch) -> None:
     def exhaust(*_: object, **__: object) -> None:
         raise MemoryError
 
-    monkeypatch.setattr(attribute, exhaust)
+    monkeypatch.setattr(f"{word.__name__}.Package", exhaust)
     with pytest.raises(MemoryError):
-        text_of(name, pdf() if name == "a.pdf" else docx(""))
+        text_of("a.docx", docx(""))
