@@ -20,6 +20,10 @@ MAX_HEADING: Final = 100  # characters of one that is shown
 MIN_CHUNK: Final = 500  # characters before a boundary may end a chunk
 OVERLAP: Final = 100  # characters repeated from the previous chunk, so that no sentence is lost to a cut
 
+# Ideographs and syllables, which say about as much as two letters do, or more. Where most characters are such
+# ones, all lengths above are half as many characters.
+_DENSE: Final = re.compile(r"[\u3041-\u30ff\u3400-\u9fff\uac00-\ud7a3\U00020000-\U0003ffff]")
+
 # Before a heading: one of Markdown's, a numbered line, or a line without lower-case letters.
 _HEADING: Final = re.compile(
     r"\n(?=#{1,6} |[1-9][0-9]?\.(?:[0-9]+(?:\.[0-9]+)*\.?)? {1,3}[^\W\d_].{0,99}\n)"
@@ -55,8 +59,8 @@ def split(parts: Sequence[Part]) -> Iterator[Chunk]:
     """Yield the chunks of a document in order, stripped and never empty.
 
     Each but the last starts more than MIN_CHUNK - OVERLAP characters after the one before; where lines stand
-    for themselves, that is a third on average. This bounds their number. One that begins above the first
-    heading gets that, if it is in the chunk.
+    for themselves, that is a third on average, and where most characters are ideographs or syllables, half.
+    This bounds their number. One that begins above the first heading gets that, if it is in the chunk.
     """
     cutter = _Cutter(parts)
     headings = _headings(cutter.text)
@@ -97,7 +101,8 @@ class _Cutter:
         while found := _TEXT.search(self.text, place):
             start = found.start()
             above = self._above(start)
-            end, place = self._end(start, start + MAX_CHUNK - len(above))
+            share = _share(self.text[start : start + MAX_CHUNK])
+            end, place = self._end(start, start + (MAX_CHUNK - len(above)) // share)
             yield above, start, start + len(self.text[start:end].rstrip())
 
     def _number(self, place: int) -> int:
@@ -137,7 +142,8 @@ class _Cutter:
         """Return where the next chunk starts: some words before `end`, so that it repeats these."""
         if self._stands_alone(end - 1):
             return end
-        first = max(end - OVERLAP, self._starts[self._number(end - 1)])
+        overlap = OVERLAP // _share(self.text[end - OVERLAP : end])
+        first = max(end - overlap, self._starts[self._number(end - 1)])
         word = _WORD_START.search(self.text, first, end)
         return first if word is None else word.end()
 
@@ -164,6 +170,11 @@ class _Cutter:
 
     def _rank(self, line: re.Match[str]) -> tuple[int, bool, int]:
         return len(line[1]), self.text[line.start() - 1] != "\n", -line.end()
+
+
+def _share(text: str) -> int:
+    """Return by what the lengths of chunks are divided where that is the text."""
+    return 2 if len(_DENSE.findall(text)) * 2 > len(text) else 1
 
 
 class _Outline:

@@ -31,8 +31,18 @@ def test_exactly_one() -> None:
 
 def test_without_a_place_to_cut() -> None:
     step = MAX_CHUNK - OVERLAP
-    text = "".join([chr(0x4E00 + number) for number in range(2 * step)])
+    text = "".join([chr(0x1200 + number) for number in range(2 * step)])
     assert texts(text) == [text[:MAX_CHUNK], text[step : step + MAX_CHUNK]]
+
+
+@pytest.mark.parametrize("first", [0x3400, 0x4E00, 0xAC00, 0x20000])
+def test_ideographs_and_syllables_count_twice(first: int) -> None:
+    """A chunk takes about as much of a model's window in any language."""
+    most, step = MAX_CHUNK // 2, (MAX_CHUNK - OVERLAP) // 2
+    text = "".join([chr(first + number) for number in range(2 * step)])
+    assert texts(text) == [text[:most], text[step : step + most]]
+    few = f"{words(100)} {chr(first) * 100}"
+    assert texts(few) == [few]
 
 
 def test_at_words_that_are_repeated() -> None:
@@ -182,11 +192,12 @@ def test_nothing_of_tables_is_lost_and_the_number_is_bounded(parts: list[Part]) 
 
 
 @settings(deadline=None)
-@given(st.text(alphabet="ab.\n #1A", max_size=5000))
+@given(st.text(alphabet="ab.\n #1A", max_size=5000) | st.text(alphabet="桜\n 。a", max_size=3000))
 def test_nothing_is_lost_and_the_number_is_bounded(text: str) -> None:
     found = texts(text)
     assert all(0 < len(chunk) <= MAX_CHUNK for chunk in found)
-    assert len(found) <= len(text) / (MIN_CHUNK - OVERLAP) + 1
+    assert len(found) <= 2 * len(text) / (MIN_CHUNK - OVERLAP) + 1
+    assert len(found) <= len(text) / (MIN_CHUNK - OVERLAP) + 1 or "桜" in text
     assert all(chunk == chunk.strip() for chunk in found)
     place = 0
     for chunk in found:
