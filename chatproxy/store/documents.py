@@ -224,7 +224,7 @@ class Documents:
             arguments = _arguments(document, numbers)
             rows = await self._database.fetch_slow(_CHUNKS, owner=owner, **arguments)
             self._check_found(document, numbers, rows)
-            yield [row["text"] for row in rows]
+            yield [_with_heading(row["text"], row["heading"]) for row in rows]
 
     async def chunks(self, document: Document, numbers: Sequence[int]) -> list[Source]:
         """Return the chunks of those numbers, in the order of the document; without numbers, read nothing.
@@ -262,6 +262,11 @@ def best(found: Mapping[Place, float], by_words: Mapping[Place, float], limit: i
             kept.remove(several[-1])
             kept.append(place)
     return {place: score for place, score in found.items() if place in kept}
+
+
+def _with_heading(text: str, heading: str | None) -> str:
+    """Return what a chunk is found by: its text, and the heading above it."""
+    return text if heading is None or heading in text else f"{heading}\n\n{text}"
 
 
 def _arguments(document: Document, numbers: Sequence[int]) -> dict[str, object]:

@@ -25,12 +25,12 @@ def new(content: bytes = b"1", title: str = "a.txt") -> NewDocument:
     return NewDocument(title=title, media_type="text/plain", size=7, hash=content)
 
 
-async def batches(*chunks: str) -> AsyncIterator[Sequence[Chunk]]:
+async def batches(*chunks: str | Chunk) -> AsyncIterator[Sequence[Chunk]]:
     for first in range(0, len(chunks), BATCH):
-        yield [Chunk(chunk) for chunk in chunks[first : first + BATCH]]
+        yield [Chunk(chunk) if isinstance(chunk, str) else chunk for chunk in chunks[first : first + BATCH]]
 
 
-async def created(store: Store, *chunks: str, content: bytes = b"1", owner: str = ME) -> Document:
+async def created(store: Store, *chunks: str | Chunk, content: bytes = b"1", owner: str = ME) -> Document:
     document, is_new = await store.documents.create(owner, new(content), batches(*(chunks or ["text"])))
     assert is_new
     return document
@@ -143,6 +143,14 @@ async def test_search(store: Store) -> None:
         found = await store.documents.search(ME, [document], [Query([word])], limit=limit)
         assert [source.chunk for source in found] == expected
     assert await store.documents.search(ME, [document], [Query(["another"])], limit=9) == []
+
+
+async def test_a_chunk_is_found_by_the_heading_above_it(store: Store) -> None:
+    chunks = [Chunk("It is weekly.", heading="2. Rent"), Chunk("2. Rent\n\nIt is due.", heading="2. Rent")]
+    document = await created(store, *chunks, "nothing")
+    found = await store.documents.search(ME, [document], [Query(["rent"])], limit=9)
+    assert sorted(source.snippet for source in found) == ["2. Rent\n\nIt is due.", "It is weekly."]
+    assert {source.snippet[slice(*place)] for source in found for place in source.found} == {"Rent"}
 
 
 async def test_what_a_paragraph_begins_with_counts_twice(store: Store) -> None:
