@@ -10,10 +10,11 @@ import sqlite3
 import weakref
 from collections import Counter, defaultdict
 from collections.abc import AsyncIterator, Callable, Collection, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from itertools import islice
 from math import log
 from time import monotonic
-from typing import Final, TypeVar
+from typing import Any, Final, TypeVar
 
 from msgspec import Struct
 
@@ -30,6 +31,11 @@ SEARCH_SECONDS: Final = 1.0  # in each document
 MOST_GROUPS: Final = (
     64  # of a query's phrases; SQLite takes 500 parts of a query, with up to seven times as many
 )
+
+SHORTEST: Final = 5  # letters of a word that is also searched for by how it begins
+BEGINNING: Final = 0.7  # of its letters
+FORMS: Final = 0.3  # the weight of what begins so, by that of the word
+FEW: Final = 3  # chunks that may hold such a word; more are enough to find it by
 
 TOKENIZER: Final = "porter unicode61 remove_diacritics 2"
 
@@ -97,8 +103,9 @@ class DocumentIndex:
         self.size = OVERHEAD + self._connection.execute(_SIZE).fetchone()[0]
 
     def counts(self, phrases: Collection[str]) -> Counts:
-        """Return how many chunks hold each of the phrases; see `phrases_of`."""
-        return Counts(self._count, dict(self._connection.execute(_HOLDING, (to_json([*phrases]),))))
+        """Return how many chunks hold each of the phrases; see `phrases_of`. Raises what `search` does."""
+        with self._in_time() as execute:
+            return Counts(self._count, dict(execute(_HOLDING, (to_json([*phrases]),))))
 
     def search(
         self, queries: Sequence[Query], limit: int, factors: Mapping[str, float] | None = None
@@ -106,9 +113,11 @@ class DocumentIndex:
         """Return the scores of chunks that hold any of the words, by number, best first.
 
         The score is BM25's, which favours words that are rare in the document, times the weight and the
-        phrase's factor. Phrases that have none are left out; without `factors`, all have 1. Raises
-        `overloaded` if the search takes longer than SEARCH_SECONDS.
+        phrase's factor. Phrases that have none are left out; without `factors`, those of this document alone
+        count. Raises `overloaded` if the search takes longer than SEARCH_SECONDS.
         """
+        if factors is None:
+            (factors,) = _factors({0: self.counts(_asked(queries))}, queries).values()
         found = [
             (after, weight * factor, match)
             for query in queries
@@ -120,10 +129,16 @@ class DocumentIndex:
             return {}
         sql = _SEARCH.format(found=" UNION ALL ".join([_FOUND] * len(found)))
         arguments = [value for each in found for value in each]
+        with self._in_time() as execute:
+            return dict(execute(sql, (*arguments, self._count, limit)))
+
+    @contextmanager
+    def _in_time(self) -> Iterator[Callable[..., list[Any]]]:
+        """Give the block a function that runs a statement, and returns its rows."""
         deadline = monotonic() + SEARCH_SECONDS
         self._connection.set_progress_handler(lambda: monotonic() > deadline, 1000)
         try:
-            return dict(self._connection.execute(sql, (*arguments, self._count, limit)).fetchall())
+            yield lambda *statement: self._connection.execute(*statement).fetchall()
         except sqlite3.OperationalError as error:
             if error.sqlite_errorcode != sqlite3.SQLITE_INTERRUPT:
                 raise
@@ -168,8 +183,8 @@ class DocumentIndexes:
 
         factors: Mapping[int, Mapping[str, float] | None] = dict.fromkeys(texts)
         if len(texts) > 1:
-            phrases = {phrase for query in queries for phrase in phrases_of(query.words)}
-            factors = _factors(await in_each(lambda _, index: index.counts(phrases)))
+            phrases = _asked(queries)
+            factors = _factors(await in_each(lambda _, index: index.counts(phrases)), queries)
         found = await in_each(lambda id, index: index.search(queries, limit, factors[id]))
         scores = {(id, number): score for id, some in found.items() for number, score in some.items()}
         return dict(sorted(scores.items(), key=lambda each: each[1], reverse=True))
@@ -229,8 +244,8 @@ async def in_thread(function: Callable[..., T], *arguments: object) -> T:
 
 
 def any_of(words: Sequence[str]) -> str:
-    """Return an FTS5 query for any of the words; see `phrases_of`."""
-    return " OR ".join(phrases_of(words))
+    """Return an FTS5 query for any of the words, in any form."""
+    return " OR ".join([*phrases_of(words), *_beginnings(words).values()])
 
 
 def phrases_of(words: Sequence[str]) -> list[str]:
@@ -240,28 +255,55 @@ def phrases_of(words: Sequence[str]) -> list[str]:
     return list(dict.fromkeys([*map(phrase, terms), *beginnings]))
 
 
-def _factors(counts: Mapping[int, Counts]) -> dict[int, dict[str, float]]:
-    """Return what makes scores in each document those in all of them, by the phrases that it holds."""
+def _beginnings(words: Sequence[str]) -> dict[str, str]:
+    """Return queries for the forms and compounds of words, by the word's phrase: for how it begins.
+
+    TOKENIZER knows the forms of English words, and no other language's.
+    """
+    return {
+        phrase(word): f"{phrase(word[: max(SHORTEST - 1, round(len(word) * BEGINNING))])}*"
+        for word in words
+        if len(word) >= SHORTEST and word.isalpha() and not UNSPACED.search(word)
+    }
+
+
+def _asked(queries: Sequence[Query]) -> set[str]:
+    """Return all phrases that stand for what is asked."""
+    return {
+        each for query in queries for each in (*phrases_of(query.words), *_beginnings(query.words).values())
+    }
+
+
+def _factors(counts: Mapping[int, Counts], queries: Sequence[Query]) -> dict[int, dict[str, float]]:
+    """Return what makes scores in each document those in all of them, by the phrases that it holds.
+
+    How a word begins is among these only if FEW chunks hold the word itself.
+    """
     holding = Counter[str]()
     for own in counts.values():
         holding.update(own.holding)
     every = Counts(sum(own.chunks for own in counts.values()), holding)
+    weights = {
+        begun: FORMS if holding[word] <= FEW else 0.0
+        for query in queries
+        for word, begun in _beginnings(query.words).items()
+    }
     return {
         document_id: {
-            each: every.inverse_frequency(each) / own.inverse_frequency(each)
+            each: every.inverse_frequency(each) / own.inverse_frequency(each) * weight
             for each, held in own.holding.items()
-            if held
+            if held and (weight := weights.get(each, 1.0))
         }
         for document_id, own in counts.items()
     }
 
 
-def _matches(query: Query, factors: Mapping[str, float] | None) -> Iterator[tuple[float, str]]:
+def _matches(query: Query, factors: Mapping[str, float]) -> Iterator[tuple[float, str]]:
     """Yield FTS5 queries for what a query's words stand for, each with the factor that its phrases share."""
     groups: defaultdict[float, list[str]] = defaultdict(list)
-    for each in phrases_of(query.words):
-        if factors is None or each in factors:
-            groups[factors[each] if factors else 1.0].append(each)
+    for each in (*phrases_of(query.words), *_beginnings(query.words).values()):
+        if each in factors:
+            groups[factors[each]].append(each)
     for factor, phrases in islice(groups.items(), MOST_GROUPS):
         yield factor, " OR ".join(phrases)
 

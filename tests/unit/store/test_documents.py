@@ -153,6 +153,32 @@ async def test_a_chunk_is_found_by_the_heading_above_it(store: Store) -> None:
     assert {source.snippet[slice(*place)] for source in found for place in source.found} == {"Rent"}
 
 
+@pytest.mark.parametrize(
+    ("question", "expected"),
+    [
+        ("distinguir", "quien no distingue los colores"),
+        ("balkon", "Naturnaher Balkonkurs"),
+        ("leitet", "Leitung: eine Gärtnerin"),
+        ("remboursés", "Le remboursement est rapide"),
+    ],
+)
+async def test_a_rare_word_finds_its_forms_and_parts(store: Store, question: str, expected: str) -> None:
+    others = ("quien dispara", "Der Ball", "Lei und Leid", "un rempart", "nothing", "of the kind")
+    document = await created(store, expected, *others)
+    (source,) = await store.documents.search(ME, [document], [Query([question])], limit=9)
+    assert source.snippet == expected
+    assert source.found
+
+
+async def test_the_word_itself_counts_more_than_its_forms(store: Store) -> None:
+    document = await created(store, "Leitungen", "Leitungen", "leitet", "nothing", "at all", "of the kind")
+    found = await store.documents.search(ME, [document], [Query(["leitet"])], limit=9)
+    assert [source.chunk for source in found] == [2, 0, 1]
+    document = await created(store, *["leitet"] * 4, "Leitungen", *["nothing"] * 9, content=b"2")
+    found = await store.documents.search(ME, [document], [Query(["leitet"])], limit=9)
+    assert [source.chunk for source in found] == [0, 1, 2, 3]
+
+
 async def test_what_a_paragraph_begins_with_counts_twice(store: Store) -> None:
     document = await created(
         store,
