@@ -55,7 +55,7 @@ bench: .venv/.benched ## compare with nginx, Flask, FastAPI and aiohttp in BENCH
 	$(call debian,nginx,nginx-light) || echo "nginx is left out"
 	$(BIN)/python -m benchmarks.run
 
-retrieval: .venv/.benched ## count in BENCHMARKS.md how often the right passage of a document is found (1 minute)
+retrieval: .venv/.benched ## count in BENCHMARKS.md how often the right passage of a document is found (5 minutes)
 	$(BIN)/python -m benchmarks.retrieval
 
 faults: .venv/.tested ## inject faults, and count what is lost in BENCHMARKS.md (12 minutes), or some: F="one against all"

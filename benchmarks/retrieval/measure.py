@@ -8,14 +8,16 @@ from dataclasses import dataclass
 from itertools import groupby
 from pathlib import Path
 from tempfile import TemporaryDirectory
-from typing import Any, Final
+from typing import Final
+from unittest.mock import patch
 
 import aiohttp
 from aiohttp import web
 
 from benchmarks.retrieval.questions import DIALOGUES, Question
-from chatproxy import Config, create_app
+from chatproxy import Config, create_app, embedding
 from chatproxy.documents.chunks import Chunk
+from chatproxy.models.embedding import NONE
 from chatproxy.prompt.passages import passages_for
 from chatproxy.store.records import Document, NewDocument
 from chatproxy.web.keys import STORE
@@ -37,14 +39,30 @@ class Outcome:
     is_warned: bool
 
 
-async def ask_all(questions: Iterable[Question], **settings: Any) -> list[Outcome]:
-    """Upload the documents to a chatproxy with these settings, and ask it all questions."""
+async def ask_by_words(questions: Iterable[Question]) -> list[Outcome]:
+    """Ask a chatproxy all questions that searches by words alone."""
+    return await _ask_all(questions, embedding_model=NONE)
+
+
+async def ask_by_meaning(questions: Iterable[Question], ollama: web.Application, name: str) -> list[Outcome]:
+    """Ask a chatproxy all questions that also has the vectors of a model, when all are there."""
+    with patch.object(
+        embedding.questions, "PATIENCE", 60.0
+    ):  # the machine may be slow, and Ollama is not meant
+        async with _listening(ollama) as url:
+            return await _ask_all(questions, ollama_host=url, embedding_model=name)
+
+
+async def _ask_all(questions: Iterable[Question], **settings: str) -> list[Outcome]:
     outcomes: list[Outcome] = []
     with TemporaryDirectory(prefix="retrieval") as folder:
         app = create_app(Config(database_url=f"sqlite:///{folder}/chat.db", **settings))
         async with _listening(app) as url, aiohttp.ClientSession(url) as http:
             for path, some in groupby(questions, key=lambda each: each.document):
                 document = await _stored(app, http, path)
+                while settings["embedding_model"] != NONE and document.embedded != document.chunks:
+                    await asyncio.sleep(0.05)
+                    document = await app[STORE].documents.get("", document.id)
                 outcomes += [await _ask(app, document, each) for each in some]
     return outcomes
 

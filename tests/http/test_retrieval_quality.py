@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 from chat_client import Client
 
-from benchmarks.retrieval.measure import ask_all
+from benchmarks.retrieval.measure import ask_by_words
 from benchmarks.retrieval.questions import ACROSS, RETRIEVAL, read_all
 
 DATA = Path(__file__).parents[1] / "data" / "documents"
@@ -16,7 +16,7 @@ DATA = Path(__file__).parents[1] / "data" / "documents"
 async def test_the_right_chunk_is_among_the_first_five() -> None:
     """Ask the questions about the shorter documents, of both halves, by words alone."""
     questions = [each for each in read_all() if each.document.parent == RETRIEVAL and each.group != ACROSS]
-    outcomes = await ask_all([each for each in questions if each.kind == "place"])
+    outcomes = await ask_by_words([each for each in questions if each.kind == "place"])
     for held_out, least in ((False, 0.88), (True, 0.82)):
         found = [each.is_right for each in outcomes if each.question.held_out == held_out]
         assert len(found) >= 140
