@@ -208,40 +208,37 @@ def _kind(c: str) -> str:
 
 # What it costs that a kind stands between two others.
 _RULES: Final = [
-    (re.compile(pattern), cost)
-    for pattern, cost in (
-        (r"[alg][LG].", 4),  # capitals after small letters, in words of capitals, at the beginning
-        (r"[ALG][LG].", 0.4),
-        (r"[^algALG][LG].", 1.2),
-        (r"[ALG][LG][alg]|LA[alg]", 3),
-        (r"[ALG][lg][ALG]", 3),
-        (r"d[lLgGo].", 3),  # digits in words
-        (r".[lLgGo]d", 3),
-        (r"[aAlL][gGo].", 5),  # two scripts in a word
-        (r".[gGo][aAlL]", 5),
-        (r"[^hk]h.", 1.5),
-        (r"[aAlLgGo]h.", 4),
-        (r".h[aAlLgGo]", 4),
-        (r"[^k]k.", 3),
-        (r"[aA]k.", 5),
-        (r".k[aA]", 5),
-        (r"[^aAlLgGok][lLgGok][^aAlLgGok]", 4),  # a letter alone
-        (r"[aAlLgGo][q($2mr=+-][aAlLgGo]", 6),  # signs in words
-        (r"[ALG]'[ALG]", 3),
-        (r"[aAlLgGo]'[alg]", 1),
-        (r"[aAlLgGo][($r].", 3),  # signs at the wrong end of a word
-        (r".[$mr][aAlLgGo]", 4),
-        (r"[aAlLgGo]-[^aAlLgGo]|[^aAlLgGo]-[aAlLgGo]", 3),
-        (r"d\$.|.\$d", -2),  # signs at numbers
-        (r"d2.", -2),
-        (r".2d", 4),
-        (r"d_d", -2),
-        (r"==.", -7),  # lines and corners of boxes
-        (r".[=+].", 1),
-        (r"[aAlLgGo][=+].", 3),
-        (r".[=+][aAlLgGo]", 3),
-        (r"[^=+]\+[^=+]", 4),
-    )
+    (re.compile(r"[alg][LG]."), 4),  # capitals after small letters, in words of capitals, at the beginning
+    (re.compile(r"[ALG][LG]."), 0.4),
+    (re.compile(r"[^algALG][LG]."), 1.2),
+    (re.compile(r"[ALG][LG][alg]|LA[alg]"), 3),
+    (re.compile(r"[ALG][lg][ALG]"), 3),
+    (re.compile(r"d[lLgGo]."), 3),  # digits in words
+    (re.compile(r".[lLgGo]d"), 3),
+    (re.compile(r"[aAlL][gGo]."), 5),  # two scripts in a word
+    (re.compile(r".[gGo][aAlL]"), 5),
+    (re.compile(r"[^hk]h."), 1.5),
+    (re.compile(r"[aAlLgGo]h."), 4),
+    (re.compile(r".h[aAlLgGo]"), 4),
+    (re.compile(r"[^k]k."), 3),
+    (re.compile(r"[aA]k."), 5),
+    (re.compile(r".k[aA]"), 5),
+    (re.compile(r"[^aAlLgGok][lLgGok][^aAlLgGok]"), 4),  # a letter alone
+    (re.compile(r"[aAlLgGo][q($2mr=+-][aAlLgGo]"), 6),  # signs in words
+    (re.compile(r"[ALG]'[ALG]"), 3),
+    (re.compile(r"[aAlLgGo]'[alg]"), 1),
+    (re.compile(r"[aAlLgGo][($r]."), 3),  # signs at the wrong end of a word
+    (re.compile(r".[$mr][aAlLgGo]"), 4),
+    (re.compile(r"[aAlLgGo]-[^aAlLgGo]|[^aAlLgGo]-[aAlLgGo]"), 3),
+    (re.compile(r"d\$.|.\$d"), -2),  # signs at numbers
+    (re.compile(r"d2."), -2),
+    (re.compile(r".2d"), 4),
+    (re.compile(r"d_d"), -2),
+    (re.compile(r"==."), -7),  # lines and corners of boxes
+    (re.compile(r".[=+]."), 1),
+    (re.compile(r"[aAlLgGo][=+]."), 3),
+    (re.compile(r".[=+][aAlLgGo]"), 3),
+    (re.compile(r"[^=+]\+[^=+]"), 4),
 ]
 
 

@@ -60,7 +60,7 @@ def style(attributes: Mapping[str, str]) -> str:
     """Return the style attribute without the white space that it may have anywhere."""
     if "style" not in attributes:
         return ""
-    return re.sub(r"\s*([:;!])\s*", r"\1", attributes["style"]).strip().lower()
+    return re.sub(r"(?<!\s)\s++(?=[:;!])|(?<=[:;!])\s++", "", attributes["style"]).strip().lower()
 
 
 def mode_of(tag: str, attributes: Mapping[str, str], parent: Mode, parent_tag: str) -> Mode:

@@ -16,7 +16,7 @@ _FONT: Final = re.compile(r'\\f\s+"?([^"\\]+)')
 _BUTTON: Final = re.compile(r"(?:MACRO|GOTO)BUTTON\s+\S+\s+(.+)", re.IGNORECASE | re.DOTALL)
 _EQUATION: Final = re.compile(r"EQ\s+(.+)", re.IGNORECASE | re.DOTALL)
 # The innermost of `\f(1,2)`, `\r(3,x)`, `\s\up8(2)` and others with brackets.
-_PIECE: Final = re.compile(r"((?:\\[a-z]+[\d ]*)+)\(([^()\\]*)\)", re.IGNORECASE)
+_PIECE: Final = re.compile(r"((?:\\[a-z]++[\d ]*+){1,8})\(([^()\\]*)\)", re.IGNORECASE)
 _PIECES: Final = 100  # of a formula
 
 
