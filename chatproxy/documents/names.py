@@ -64,10 +64,9 @@ _MEDIA_TYPES: Final[Mapping[str, str]] = {
 }
 # What an office program can save as something that is read.
 _SAVED_AS: Final[Mapping[str, str]] = {
-    **dict.fromkeys(["ppt", "pps", "pot"], "PPTX"),
+    **dict.fromkeys(["ppt", "pps"], "PPTX"),
     **dict.fromkeys(["xlsb", "numbers"], "XLSX"),
     **dict.fromkeys(["pages", "wps"], "DOCX"),
-    "key": "PPTX",
 }
 _NEVER_TEXT: Final = (
     "3gp 7z aac accdb aif aiff apk appimage arrow avi avif bmp bz2 cab class deb dll dmg ear eot exe"

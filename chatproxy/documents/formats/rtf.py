@@ -267,7 +267,7 @@ class _Reader:
         if self._stack:
             found.append(Remark(PARTIAL, "The file breaks off before its end."))
         if self.pictures:
-            found.append(Remark(PARTIAL, f"Pictures are not read: there are {self.pictures}."))
+            found.append(Remark(PARTIAL, f"Pictures in the file are not read ({self.pictures})."))
         return found
 
     def _begin(self) -> None:

@@ -34,6 +34,8 @@ def refusal(name: str, content: bytes) -> ChatError:
     [
         ("a.txt", TEXT),
         ("README", UNKNOWN),
+        ("messages.pot", UNKNOWN),
+        ("server.key", UNKNOWN),
         ("Makefile", UNKNOWN),
         (".gitignore", UNKNOWN),
         ("main.PY", SOURCE_CODE),

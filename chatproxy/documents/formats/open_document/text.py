@@ -33,7 +33,7 @@ def _parts(document: OpenDocument, remarks: list[Remark]) -> Iterator[Part]:
         yield from _margins(writer, styles, _HEADERS)
         yield from parts_of(block for block in writer.blocks(body) if block)
         if writer.pictures:
-            remarks.append(Remark(PARTIAL, f"{writer.pictures} pictures are not read."))
+            remarks.append(Remark(PARTIAL, f"Pictures in the file are not read ({writer.pictures})."))
         yield from _margins(writer, styles, _FOOTERS)
 
 

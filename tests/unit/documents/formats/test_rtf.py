@@ -94,7 +94,7 @@ def test_pictures_are_said() -> None:
     body = "a{\\*\\shppict{\\pict\\pngblip 89504e47}}{\\nonshppict{\\pict 00}}{\\pict\\bin4 }}}}b}c"
     assert parts(body) == (
         [Part("ac")],
-        [Remark("partial", "Pictures are not read: there are 2.")],
+        [Remark("partial", "Pictures in the file are not read (2).")],
     )
 
 

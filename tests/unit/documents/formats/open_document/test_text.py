@@ -109,7 +109,7 @@ def test_what_is_shown_and_what_is_not() -> None:
     )
     found, remarks = parts(body, automatic=styles)
     assert found == [Part("10⁶ H₂O[1]\n\nBoxed\n\n[1] See below.\n\nShown")]
-    assert remarks == [Remark("partial", "1 pictures are not read.")]
+    assert remarks == [Remark("partial", "Pictures in the file are not read (1).")]
 
 
 def test_headers_and_footers_once() -> None:
