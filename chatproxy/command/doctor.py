@@ -131,7 +131,7 @@ def _check_database(config: Config) -> Iterator[Finding]:
         yield Finding("wrong", "database", str(error))
         return
     if found.damage:
-        remedy = "Stop chatproxy and restore the last back-up (README, Operate)."
+        remedy = "Stop chatproxy and restore the last back-up (docs/operate.md)."
         yield Finding("wrong", "database", f"{path} is damaged: {'; '.join(found.damage)}", remedy)
     elif found.damage is None:
         yield Finding("ok", "database", f"{path} will be created at the first start")

@@ -1,4 +1,4 @@
-"""The README's lines for existing clients, run as they are printed, but for the port."""
+"""The lines for existing clients in docs/embed.md, run as they are printed, but for the port."""
 
 import asyncio
 import json
@@ -11,13 +11,13 @@ from typing import Any, Final
 import pytest
 from chat_client import Client
 from node import run
-from readme import README
+from readme import PAGES
 
 HERE: Final = Path(__file__).parent
 ADDRESS: Final = "http://127.0.0.1:11435"
 WORDS: Final = "".join(f"w{number} " for number in range(20))
 GREETING: Final = "Hello from a fake."
-SECTION: Final = README.partition("\n## With what you already use\n")[2]
+SECTION: Final = PAGES["docs/embed.md"].partition("\n## With what you already use\n")[2]
 # The lines of the section's first table.
 LINES: Final = re.findall(r"^\| .+ \| `(.+)` \|$", SECTION.partition("\n\nPrograms have")[0], re.MULTILINE)
 ASKED: Final[list[Any]] = [{"role": "user", "content": "Say words."}]

@@ -1,4 +1,4 @@
-"""The README's lines for backup and restore, each twice: complete under load, and served again afterwards."""
+"""The lines of docs/operate.md for backups, each twice: complete under load, and served again afterwards."""
 
 import asyncio
 import re

@@ -1,4 +1,4 @@
-"""The README is true: its examples run against the demo, and its table lists the settings that exist."""
+"""README and docs/ are true: examples run against the demo, and the table lists the settings that exist."""
 
 import asyncio
 import json
@@ -17,12 +17,13 @@ import yaml
 from chat_client import Serve, Start
 from matrix import matrix
 from processes import LISTENING, SCRIPT, environment
-from readme import README, example
+from readme import PAGES, example
 
 from chatproxy import Config, __version__
 from chatproxy.config import SETTINGS
 
 ADDRESS = "http://127.0.0.1:11435"
+SETTINGS_PAGE = PAGES["docs/settings.md"]
 
 
 PROGRAMS: dict[str, Sequence[str]] = {
@@ -149,7 +150,7 @@ async def test_prometheus_is_let_in_by_its_lines(serve: Serve) -> None:
 
 def settings() -> dict[str, str]:
     """Return the default of each row of the table, by name."""
-    return dict(re.findall(r"^\| `([A-Z_]+)` \| (\S+) \| \S.* \|$", README, re.MULTILINE))
+    return dict(re.findall(r"^\| `([A-Z_]+)` \| (\S+) \| \S.* \|$", SETTINGS_PAGE, re.MULTILINE))
 
 
 def test_the_table_lists_every_setting() -> None:
@@ -171,8 +172,9 @@ def test_the_table_has_the_defaults() -> None:
 def test_every_other_name_of_a_setting_is_mentioned() -> None:
     for setting in SETTINGS.values():
         for alias in setting.aliases:
-            assert f"`{alias}`" in README
+            assert f"`{alias}`" in SETTINGS_PAGE
 
 
 def test_the_wheel_to_install_is_of_this_version() -> None:
-    assert set(re.findall(r"ollama_chatproxy-(\S+?)-py3-none-any\.whl", README)) == {__version__}
+    names = re.findall(r"ollama_chatproxy-(\S+?)-py3-none-any\.whl", "".join(PAGES.values()))
+    assert set(names) == {__version__}

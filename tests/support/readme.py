@@ -1,19 +1,39 @@
-"""The code blocks of the README.
+"""The code that README.md and the pages of docs/ print.
 
     script = example("sh", "curl -N")        # the one block in that language that has that word
 
-Tests run them as they stand.
+Tests run it as it stands. `tests/unit/test_pages.py` fails for a block that none of them names.
 """
 
 import re
 from pathlib import Path
 from typing import Final
 
-README: Final = (Path(__file__).parents[2] / "README.md").read_text()
+from msgspec import Struct
+
+ROOT: Final = Path(__file__).parents[2]
+README: Final = (ROOT / "README.md").read_text()
+# The pages that readers are sent to, by their paths.
+PAGES: Final = {
+    str(path.relative_to(ROOT)): path.read_text()
+    for path in (ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md")))
+}
+
+
+class Block(Struct, frozen=True):
+    page: str
+    language: str
+    text: str
+
+
+BLOCKS: Final = [
+    Block(page, language, block)
+    for page, text in PAGES.items()
+    for language, block in re.findall(r"^```(\w*)\n(.*?)^```", text, re.MULTILINE | re.DOTALL)
+]
 
 
 def example(language: str, word: str) -> str:
     """Return the one block in that language that has that word."""
-    blocks = re.findall(rf"^```{language}\n(.*?)^```", README, re.MULTILINE | re.DOTALL)
-    (found,) = [block for block in blocks if word in block]
-    return str(found)
+    (found,) = [block.text for block in BLOCKS if block.language == language and word in block.text]
+    return found

@@ -1,0 +1,95 @@
+"""The pages for readers: every block of code is run by a test, and every link leads somewhere."""
+
+import re
+import subprocess
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Final
+
+from matrix import matrix
+from readme import BLOCKS, ROOT
+
+# Blocks that no test runs, by language and a word in them, and why.
+NOT_RUN: Final = {
+    ("sh", "make demo"): "tests run the same targets in CI",
+    ("sh", "git+$REPOSITORY"): "asks package registries",
+    ("sh", "pipx install --force dist/"): "asks package registries; .ci/check_dist.py installs the wheel",
+    ("sh", "ollama pull llama3.2\nchatproxy"): "needs Ollama",
+    ("sh", "docker compose up"): "needs Docker; test_deploy.py reads what it starts",
+    ("sh", "VISITORS=true chatproxy"): "the browser's tests set the same",
+    ("sh", "openssl rand"): "the lines that sign a token are run",
+    ("js", 'DefaultChatTransport({ api: "http'): "the browser's tests run examples/ai-sdk",
+    ("js", "useChat({ id, messages, resume"): "the browser's tests run examples/ai-sdk",
+    ("html", "<chat-interface style"): "not run yet",
+    ("html", "/chat-token"): "not run yet",
+    ("nginx", "proxy_buffering off"): "not run yet",
+    ("text", "ann  VJ0N"): "not run yet",
+    ("sh", "lease.pdf"): "not run yet",
+    ("sh", "conversations.json"): "not run yet",
+    ("sh", "chatproxy.json"): "not run yet",
+    ("text", "X-Accel-Buffering"): "not run yet",
+    ("json", "snake_case"): "not run yet",
+}
+EXAMPLE: Final = re.compile(r'\bexample\(\s*"(\w*)",\s*"((?:[^"\\]|\\.)*)"')
+
+
+def test_every_block_is_run_by_a_test() -> None:
+    named = set(NOT_RUN)
+    for path in (ROOT / "tests").glob("*/*.py"):
+        named |= {(language, word) for language, word in EXAMPLE.findall(path.read_text(encoding="utf-8"))}
+    with matrix() as cases:
+        for block in BLOCKS:
+            tested = any(block.language == language and word in block.text for language, word in named)
+            cases.check(tested, "no test runs this block", block.page, block.text)
+        for language, word in NOT_RUN:
+            found = [block for block in BLOCKS if block.language == language and word in block.text]
+            cases.expect(1, len(found), "NOT_RUN", word)
+
+
+LINK: Final = re.compile(r"(?<!`)\]\(([^)\s]+)\)")
+HEADING: Final = re.compile(r"^#+ (.*)$", re.MULTILINE)
+
+
+def documents() -> list[Path]:
+    """Return all Markdown files that git knows, but for test data."""
+    listed = subprocess.run(["git", "ls-files", "-z", "*.md"], cwd=ROOT, capture_output=True, check=True)
+    names = listed.stdout.decode().split("\0")[:-1]
+    return [ROOT / name for name in names if not name.startswith("tests/data/")]
+
+
+def without_code(text: str) -> str:
+    return re.sub(r"^```.*?^```", "", text, flags=re.MULTILINE | re.DOTALL)
+
+
+def anchors(text: str) -> set[str]:
+    """Return the anchors that GitHub gives the headings."""
+    plain = (re.sub(r"[^\w\- ]", "", heading.lower()) for heading in HEADING.findall(without_code(text)))
+    return {heading.replace(" ", "-") for heading in plain}
+
+
+def links() -> Iterator[tuple[Path, str]]:
+    for page in documents():
+        for link in LINK.findall(without_code(page.read_text(encoding="utf-8"))):
+            if "://" not in link:
+                yield page, link
+
+
+def test_every_link_leads_somewhere() -> None:
+    with matrix() as cases:
+        for page, link in links():
+            name, _, anchor = link.partition("#")
+            target = page.parent / name if name else page
+            cases.check(target.exists(), "no such file", page.relative_to(ROOT), link)
+            if anchor and target.exists():
+                found = anchor in anchors(target.read_text(encoding="utf-8"))
+                cases.check(found, "no such heading", page.relative_to(ROOT), link)
+    assert cases.tried > 100
+
+
+def test_every_page_of_docs_is_linked_by_the_readme() -> None:
+    linked = {link.partition("#")[0] for page, link in links() if page == ROOT / "README.md"}
+    assert {str(page.relative_to(ROOT)) for page in (ROOT / "docs").glob("*.md")} <= linked
+
+
+def test_the_readme_is_short() -> None:
+    assert len((ROOT / "README.md").read_text(encoding="utf-8").splitlines()) <= 250
