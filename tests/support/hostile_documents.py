@@ -420,7 +420,7 @@ HOSTILE: Final[Mapping[str, tuple[str, int, Callable[[], bytes]]]] = {
     "arrays of 100,000 levels": ("a.pdf", 422, lambda: _page(_stream(b"[" * 100_000 + b"] TJ"))),
     "characters to four billion": (
         "a.pdf",
-        422,
+        201,
         lambda: _page(
             _flated(_SHOWN),
             _FONT,
