@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from itertools import groupby
 from pathlib import Path
 from tempfile import TemporaryDirectory
-from typing import Final
+from typing import Any, Final
 from unittest.mock import patch
 
 import aiohttp
@@ -53,7 +53,7 @@ async def ask_by_meaning(questions: Iterable[Question], ollama: web.Application,
             return await _ask_all(questions, ollama_host=url, embedding_model=name)
 
 
-async def _ask_all(questions: Iterable[Question], **settings: str) -> list[Outcome]:
+async def _ask_all(questions: Iterable[Question], **settings: Any) -> list[Outcome]:
     outcomes: list[Outcome] = []
     with TemporaryDirectory(prefix="retrieval") as folder:
         app = create_app(Config(database_url=f"sqlite:///{folder}/chat.db", **settings))
