@@ -1,14 +1,20 @@
 """What can be done with a message that is there: look at other versions, continue, delete, see its facts."""
 
 import re
+import sqlite3
+from contextlib import AsyncExitStack, closing
+from pathlib import Path
 from typing import Any
 
 import pytest
-from browser import ANSWER, QUESTION, STATUS, Site, browser, browser_test, serious, site, until
-from fake_ollama import Script, answer, last, token
+from browser import ANSWER, FIELD, QUESTION, STATUS, Site, browser, browser_test, serious, site, until
+from fake_ollama import MODEL, FakeOllama, Gate, Script, answer, last, token
+from faults.place import free_port
+from processes import Process
+from waiting import until as happened
 
 pytest.importorskip("playwright")
-from playwright.async_api import Page, expect
+from playwright.async_api import Browser, Page, expect
 
 __all__ = ["browser", "site"]  # the fixtures
 pytestmark = [pytest.mark.browser, browser_test]
@@ -115,6 +121,37 @@ async def test_an_answer_cut_at_its_limit_is_continued(site: Site) -> None:
     assert texts == ["A story", "Once upon", "Continue exactly where you stopped."]
     await expect(page.get_by_role("button", name="Continue")).to_have_count(0)  # it is not the last any more
     await page.close()
+
+
+async def test_an_answer_that_a_crash_interrupted_is_continued(browser: Browser, tmp_path: Path) -> None:
+    """In a tab that waited for the server, as in one that is opened afterwards."""
+
+    def stored() -> bool:
+        with closing(sqlite3.connect(tmp_path / "chatproxy.db")) as connection:
+            (text,) = connection.execute("SELECT group_concat(content, '') FROM piece").fetchone()
+        return bool(text == "Once upon")
+
+    async with AsyncExitStack() as stack:
+        fake = await stack.enter_async_context(FakeOllama())
+        context = await browser.new_context()
+        stack.push_async_callback(context.close)
+        page, later = await context.new_page(), await context.new_page()
+        settings: dict[str, Any] = {"port": free_port(), "ollama_host": fake.url, "default_model": MODEL}
+        fake.script = Script(answer("Once upon a time."), gate=(gate := Gate()))
+        async with Process.running(tmp_path, **settings) as process:
+            await page.goto(process.client.base)
+            await page.locator(FIELD).fill("A story")
+            await page.locator(FIELD).press("Enter")
+            gate.let(2)
+            await happened(stored)
+        await stack.enter_async_context(Process.running(tmp_path, **settings))
+        fake.script = Script(answer(" a time."))
+        await page.get_by_role("button", name="Continue").wait_for()
+        await later.goto(page.url)
+        await later.get_by_role("button", name="Continue").click()
+        await expect(later.locator(ANSWER)).to_have_text(["Once upon", "a time."])
+        texts = [message["content"] for message in fake.requests[-1]["messages"]]
+        assert texts == ["A story", "Once upon", "Continue exactly where you stopped."]
 
 
 async def test_what_is_known_of_an_answer_is_reached_by_keyboard_and_touch(site: Site) -> None:

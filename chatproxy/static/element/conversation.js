@@ -452,7 +452,8 @@ export class Conversation extends EventTarget {
   /** @param {ConversationMessage} answer @param {Failure} failure */
   #fail(answer, failure) {
     if (this.active?.stopped && answer.id === null) return this.#endWithoutTerminalEvent(answer);
-    Object.assign(answer, { status: "failed", error: failure });
+    const status = failure.code === "interrupted" ? "interrupted" : "failed"; // as the server lists it
+    Object.assign(answer, { status, error: failure });
     this.#emit("changed", { message: answer });
     this.#emit("error", { message: answer, failure });
   }

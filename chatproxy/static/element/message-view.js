@@ -256,14 +256,18 @@ export class MessageView {
   }
 
   #note() {
-    const { labels, oncontinue } = this.#context;
-    const { status, finishReason } = this.#shown;
+    const { labels } = this.#context;
+    const { content, status, finishReason } = this.#shown;
     if (this.#earlier && this.#message.role === "assistant") return note(labels.earlierVersion);
     if (status === "cancelled") return note(labels.stopped);
-    if (status === "interrupted") return note(labels.interrupted);
-    if (finishReason !== "length") return null;
+    if (status === "interrupted") return content ? this.#unfinished(labels.interrupted) : note(labels.interrupted);
+    return finishReason === "length" ? this.#unfinished(labels.truncated) : null;
+  }
+
+  #unfinished(/** @type {string} */ why) {
+    const { labels, oncontinue } = this.#context;
     const attributes = { type: "button", class: "continue quiet needs-idle needs-last", onclick: oncontinue };
-    return h("p", { class: "note" }, labels.truncated, " ", h("button", attributes, labels.continue));
+    return h("p", { class: "note" }, why, " ", h("button", attributes, labels.continue));
   }
 
   #failure() {
