@@ -192,3 +192,13 @@ async def test_enter_can_make_a_line_elsewhere(site: Site) -> None:
     await expect(field).to_have_value("one\n")
     await field.press("Control+Enter")
     await expect(page.locator(QUESTION)).to_have_text("one")
+
+
+async def test_the_title_has_room_on_every_phone(site: Site) -> None:
+    page = await site.open()
+    for width in (320, 390, 430, 479):
+        await page.set_viewport_size({"width": width, "height": 800})
+        title = await page.locator("#title").bounding_box()
+        assert title is not None
+        assert title["width"] > width / 3
+    await page.close()
