@@ -47,9 +47,11 @@ format: .venv/.tested ## format the code and fix what ruff can fix
 	$(BIN)/ruff check --fix-only .
 	$(BIN)/ruff format .
 
-screenshots: .venv/.tested ## take the README's screenshots of the page
+screenshots: .venv/.tested ## take the pictures of the page in README and docs/, and film it
 	$(call debian,chromium,chromium)
+	$(call debian,img2webp,webp)
 	$(BIN)/python docs/screenshots.py
+	$(BIN)/python docs/animation.py
 
 bench: .venv/.benched ## compare with nginx, Flask, FastAPI and aiohttp in BENCHMARKS.md (8 minutes)
 	$(call debian,nginx,nginx-light) || echo "nginx is left out"

@@ -17,7 +17,7 @@ from browser import FIELD, Site, chromium  # noqa: E402 - the module is one of t
 from fake_ollama import Script, answer  # noqa: E402 - and so is this one
 
 FOLDER: Final = ROOT / "docs" / "screenshots"
-WIDE: Final = {"width": 1100, "height": 980}
+WIDE: Final = {"width": 1100, "height": 880}
 PHONE: Final = {"width": 390, "height": 760}
 VARIANTS: Final[dict[str, dict[str, Any]]] = {  # name: options of the browser page
     "light": {"viewport": WIDE, "color_scheme": "light"},
