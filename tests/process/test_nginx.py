@@ -22,6 +22,7 @@ from chat_client import Client, Serve
 from fake_ollama import FakeOllama, Gate, Script, answer
 from faults.place import free_port
 from processes import ROOT, Process
+from readme import example
 from waiting import until
 
 pytestmark: Final = pytest.mark.skipif(
@@ -36,6 +37,8 @@ server {
     location / { proxy_pass http://UPSTREAM; }
 }
 """
+LOCATION: Final = example("nginx", "proxy_buffering off").replace("127.0.0.1:11435", "UPSTREAM")
+UNBUFFERED: Final = f"server {{ listen 127.0.0.1:PORT; proxy_ignore_headers X-Accel-Buffering; {LOCATION} }}"
 AROUND: Final = """
 daemon off;
 USER
@@ -87,14 +90,15 @@ async def is_up(client: Client) -> bool:
     return False
 
 
-async def test_behind_an_unconfigured_nginx_a_token_arrives_within_50_ms(
-    serve: Serve, fake: FakeOllama, etc: Path
+@pytest.mark.parametrize("bare", [BARE, UNBUFFERED], ids=["as it comes", "as docs/troubleshooting.md says"])
+async def test_behind_nginx_a_token_arrives_within_50_ms(
+    serve: Serve, fake: FakeOllama, etc: Path, bare: str
 ) -> None:
     """nginx buffers by default. The rest of the answer is held back until the token has arrived."""
     delays = []
     direct = await serve()
     port = free_port()
-    site = BARE.replace("PORT", str(port)).replace("UPSTREAM", direct.base.removeprefix("http://"))
+    site = bare.replace("PORT", str(port)).replace("UPSTREAM", direct.base.removeprefix("http://"))
     async with nginx(etc, site):
         client = Client(direct.http, f"http://127.0.0.1:{port}")
         await until(partial(is_up, client))

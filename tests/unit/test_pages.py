@@ -2,41 +2,33 @@
 
 import re
 import subprocess
+from ast import literal_eval
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Final
 
 from matrix import matrix
-from readme import BLOCKS, ROOT
+from readme import BLOCKS, PAGES, ROOT
+
+from chatproxy.models.selection import SUGGESTED
 
 # Blocks that no test runs, by language and a word in them, and why.
 NOT_RUN: Final = {
-    ("sh", "make demo"): "tests run the same targets in CI",
-    ("sh", "git+$REPOSITORY"): "asks package registries",
-    ("sh", "pipx install --force dist/"): "asks package registries; .ci/check_dist.py installs the wheel",
-    ("sh", "ollama pull llama3.2\nchatproxy"): "needs Ollama",
-    ("sh", "docker compose up"): "needs Docker; test_deploy.py reads what it starts",
-    ("sh", "VISITORS=true chatproxy"): "the browser's tests set the same",
-    ("sh", "openssl rand"): "the lines that sign a token are run",
-    ("js", 'DefaultChatTransport({ api: "http'): "the browser's tests run examples/ai-sdk",
-    ("js", "useChat({ id, messages, resume"): "the browser's tests run examples/ai-sdk",
-    ("html", "<chat-interface style"): "not run yet",
-    ("html", "/chat-token"): "not run yet",
-    ("nginx", "proxy_buffering off"): "not run yet",
-    ("text", "ann  VJ0N"): "not run yet",
-    ("sh", "lease.pdf"): "not run yet",
-    ("sh", "conversations.json"): "not run yet",
-    ("sh", "chatproxy.json"): "not run yet",
-    ("text", "X-Accel-Buffering"): "not run yet",
-    ("json", "snake_case"): "not run yet",
+    ("sh", "uvx"): "asks package registries",
+    ("sh", 'install --force "git+'): "asks package registries",
+    ("sh", "install --force dist/"): "asks package registries; .ci/check_dist.py installs the wheel",
+    ("sh", "docker compose up"): "needs Docker; tests/process/test_deploy.py reads what it starts",
+    ("js", 'api: "http'): "needs React; the browser's tests run examples/ai-sdk, which has the same lines",
+    ("js", 'api: "/api'): "needs React; the browser's tests run examples/ai-sdk, which has the same lines",
 }
-EXAMPLE: Final = re.compile(r'\bexample\(\s*"(\w*)",\s*"((?:[^"\\]|\\.)*)"')
+EXAMPLE: Final = re.compile(r'\bexample\(\s*"(\w*)",\s*("(?:[^"\\]|\\.)*")')
 
 
 def test_every_block_is_run_by_a_test() -> None:
     named = set(NOT_RUN)
     for path in (ROOT / "tests").glob("*/*.py"):
-        named |= {(language, word) for language, word in EXAMPLE.findall(path.read_text(encoding="utf-8"))}
+        found = EXAMPLE.findall(path.read_text(encoding="utf-8"))
+        named |= {(language, str(literal_eval(word))) for language, word in found}
     with matrix() as cases:
         for block in BLOCKS:
             tested = any(block.language == language and word in block.text for language, word in named)
@@ -46,7 +38,7 @@ def test_every_block_is_run_by_a_test() -> None:
             cases.expect(1, len(found), "NOT_RUN", word)
 
 
-LINK: Final = re.compile(r"(?<!`)\]\(([^)\s]+)\)")
+LINK: Final = re.compile(r"(?:(?<!`)\]\(|\bsrc(?:set)?=\")([^)\"\s]+)")
 HEADING: Final = re.compile(r"^#+ (.*)$", re.MULTILINE)
 
 
@@ -93,3 +85,16 @@ def test_every_page_of_docs_is_linked_by_the_readme() -> None:
 
 def test_the_readme_is_short() -> None:
     assert len((ROOT / "README.md").read_text(encoding="utf-8").splitlines()) <= 250
+
+
+def test_what_the_troubleshooting_quotes_is_what_chatproxy_says() -> None:
+    package = ROOT / "chatproxy"
+    sources = [*package.glob("**/*.py"), *package.glob("static/texts/en.js")]
+    code = "".join(path.read_text(encoding="utf-8") for path in sources)
+    said = re.sub(r'"\s*f?"', "", code).replace("{SUGGESTED}", SUGGESTED)  # literals that follow one another
+    quotes = re.findall(r"^> (.*)$", PAGES["docs/troubleshooting.md"], re.MULTILINE)
+    with matrix() as cases:
+        for quote in quotes:
+            for part in quote.split("…"):
+                cases.check(part.strip(" :;,") in said, "nothing says this", part)
+    assert len(quotes) > 10
