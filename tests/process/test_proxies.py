@@ -1,15 +1,13 @@
-"""nginx in front of chatproxy: as it comes, and as `deploy/nginx.conf` says, which is done twice."""
+"""Proxies in front of chatproxy: as the files in `deploy/` say, done twice, and an nginx as it comes."""
 
 import asyncio
-import os
 import re
-import shutil
 import socket
 import ssl
 import subprocess
 import tempfile
 from base64 import b64encode
-from collections.abc import AsyncIterator, Callable, Iterator
+from collections.abc import AsyncIterator, Callable, Iterator, Sequence
 from contextlib import asynccontextmanager, suppress
 from functools import partial
 from pathlib import Path
@@ -18,76 +16,40 @@ from typing import Any, Final
 
 import aiohttp
 import pytest
+import yaml
 from chat_client import Client, Serve
 from fake_ollama import FakeOllama, Gate, Script, answer
 from faults.place import free_port
-from processes import ROOT, Process
+from processes import Process
+from proxies import DEPLOY, IS_ROOT, PROXIES, Proxy, need, running
 from readme import example
 from waiting import until
 
-pytestmark: Final = pytest.mark.skipif(
-    shutil.which("nginx") is None or shutil.which("openssl") is None,
-    reason="nginx or openssl is not installed",
-)
+from chatproxy import Config
 
-SITE: Final = (ROOT / "deploy" / "nginx.conf").read_text()
+# `caddy hash-password` of "first" and "second", at less cost.
+HASHES: Final = {
+    "first": "$2b$04$RArGK8YIpEP3VrtlTY3mMucveDTn7q4Y74SYw4YSBGcbYmFiizo6q",
+    "second": "$2b$04$oayzna4cv7HjJe9VBoNJKuVlkyJgC9BRV.qr5oMLaClfqGRLQi0DW",
+}
 BARE: Final = """
 server {
-    listen 127.0.0.1:PORT;
-    location / { proxy_pass http://UPSTREAM; }
+    listen 127.0.0.1:@PORT@;
+    location / { proxy_pass http://@UPSTREAM@; }
 }
 """
-LOCATION: Final = example("nginx", "proxy_buffering off").replace("127.0.0.1:11435", "UPSTREAM")
-UNBUFFERED: Final = f"server {{ listen 127.0.0.1:PORT; proxy_ignore_headers X-Accel-Buffering; {LOCATION} }}"
-AROUND: Final = """
-daemon off;
-USER
-worker_processes 1;
-pid FOLDER/pid;
-error_log stderr;
-events {}
-http {
-    access_log off;
-    client_body_temp_path FOLDER/body;
-    proxy_temp_path FOLDER/proxy;
-    fastcgi_temp_path FOLDER/fastcgi;
-    uwsgi_temp_path FOLDER/uwsgi;
-    scgi_temp_path FOLDER/scgi;
-    include FOLDER/site.conf;
-}
-"""
+LOCATION: Final = example("nginx", "proxy_buffering off").replace("127.0.0.1:11435", "@UPSTREAM@")
+UNBUFFERED: Final = (
+    f"server {{ listen 127.0.0.1:@PORT@; proxy_ignore_headers X-Accel-Buffering; {LOCATION} }}"
+)
 
 
 @pytest.fixture
 def etc() -> Iterator[Path]:
-    """A folder in which nginx's workers may read, which are not root."""
+    """A folder in which the workers of a proxy may read, which are not root."""
     with tempfile.TemporaryDirectory() as folder:
         Path(folder).chmod(0o755)
         yield Path(folder)
-
-
-@asynccontextmanager
-async def nginx(folder: Path, site: str) -> AsyncIterator[None]:
-    """Check nginx's configuration, and run nginx while the block runs."""
-    user = "user www-data;" if os.geteuid() == 0 else ""
-    (folder / "site.conf").write_text(site)
-    (folder / "nginx.conf").write_text(AROUND.replace("FOLDER", str(folder)).replace("USER", user))
-    command = ["nginx", "-p", str(folder), "-e", "stderr", "-c", str(folder / "nginx.conf")]
-    test = await asyncio.to_thread(subprocess.run, [*command, "-t"], capture_output=True, text=True)
-    assert test.returncode == 0, test.stderr
-    child = await asyncio.create_subprocess_exec(*command)
-    try:
-        yield
-    finally:
-        child.terminate()
-        await child.wait()
-
-
-async def is_up(client: Client) -> bool:
-    with suppress(aiohttp.ClientConnectionError):
-        await client.call("GET", "/healthz")
-        return True
-    return False
 
 
 @pytest.mark.parametrize("bare", [BARE, UNBUFFERED], ids=["as it comes", "as docs/troubleshooting.md says"])
@@ -95,13 +57,14 @@ async def test_behind_nginx_a_token_arrives_within_50_ms(
     serve: Serve, fake: FakeOllama, etc: Path, bare: str
 ) -> None:
     """nginx buffers by default. The rest of the answer is held back until the token has arrived."""
+    need("nginx")
     delays = []
     direct = await serve()
     port = free_port()
-    site = bare.replace("PORT", str(port)).replace("UPSTREAM", direct.base.removeprefix("http://"))
-    async with nginx(etc, site):
+    site = bare.replace("@UPSTREAM@", direct.base.removeprefix("http://"))
+    async with running(PROXIES["nginx"], etc, port, site):
         client = Client(direct.http, f"http://127.0.0.1:{port}")
-        await until(partial(is_up, client))
+        await until(partial(answers, client))
         for number in range(10):
             fake.script = Script(answer("Hello world"), gate=(gate := Gate()))
             async with client.sending(await client.new_session()) as stream:
@@ -116,73 +79,60 @@ async def test_behind_nginx_a_token_arrives_within_50_ms(
     assert min(delays) < 0.05, delays  # the least, because the machine may be busy
 
 
-# -- deploy/nginx.conf
-
-
-def recipe() -> tuple[list[str], list[str]]:
-    """Return the settings and the lines to type that are in the head of the file."""
-    settings, lines = re.findall(r"((?:^#   .*\n)+)", SITE, re.MULTILINE)
-    return [line[4:] for line in settings.splitlines()], [line[4:] for line in lines.splitlines()]
+# -- the files in deploy/
 
 
 def here(text: str, etc: Path) -> str:
-    """Return lines of the file with paths in that folder, and the group that this user has."""
+    """Return lines of a file with paths in that folder, and the group that this user has."""
     text = text.replace("/etc/chatproxy.env", f"{etc}/.env").replace("/etc/", f"{etc}/")
-    return text if os.geteuid() == 0 else text.replace("chgrp www-data", "true")
+    return re.sub(r"chgrp [\w-]+", "chgrp www-data" if IS_ROOT else "true", text)
 
 
-def prepare(etc: Path, password: str) -> None:
+def prepare(proxy: Proxy, etc: Path, password: str) -> None:
     """Do what the head of the file says, with that password."""
-    settings, lines = recipe()
-    (etc / "nginx").mkdir(exist_ok=True)
+    settings, lines = proxy.recipe()
+    for folder in ("nginx", "caddy", "apache2", "haproxy", "default"):
+        (etc / folder).mkdir(exist_ok=True)
+    (etc / "default" / "haproxy").touch()
+    if not (etc / "haproxy" / "haproxy.cfg").exists():
+        (etc / "haproxy" / "haproxy.cfg").write_text(proxy.text)
     if not (etc / ".env").exists():
         (etc / ".env").write_text("\n".join(settings) + "\n")
     typed = here("\n".join(lines), etc).replace("openssl passwd -6", "openssl passwd -6 -stdin")
+    typed = typed.replace("$(caddy hash-password)", f"'{HASHES[password]}'")
     subprocess.run(["sh", "-euc", typed], input=f"{password}\n", text=True, check=True)
 
 
-def site(etc: Path, upstream: str, port: int) -> str:
-    """Return the file for that chatproxy, and that port for nginx."""
-    text = here(SITE, etc)
-    for there, at in (
-        ("127.0.0.1:11435", upstream.removeprefix("http://")),
-        ("listen 443 ssl", f"listen 127.0.0.1:{port} ssl"),
-    ):
+def site_of(proxy: Proxy, etc: Path, upstream: str) -> str:
+    """Return the file for that chatproxy."""
+    text = proxy.text if proxy.around else (etc / "haproxy" / "haproxy.cfg").read_text()
+    for there, at in {**proxy.moved, "127.0.0.1:11435": upstream.removeprefix("http://")}.items():
         assert there in text
         text = text.replace(there, at)
-    return text
+    return here(text, etc)
 
 
 def certificate(etc: Path) -> ssl.SSLContext:
-    """Make a self-signed certificate for chat.example where the file expects it; return who trusts it."""
+    """Make a self-signed certificate for chat.example where the files expect it; return who trusts it."""
     made, key = etc / "ssl" / "chat.example.pem", etc / "ssl" / "private" / "chat.example.key"
     key.parent.mkdir(parents=True)
-    kind = (
-        "req",
-        "-x509",
-        "-newkey",
-        "ec",
-        "-pkeyopt",
-        "ec_paramgen_curve:prime256v1",
-        "-nodes",
-        "-days",
-        "1",
-    )
+    kind = ("req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:prime256v1", "-nodes")
     name = ("-subj", "/CN=chat.example", "-addext", "subjectAltName=DNS:chat.example", "-days", "1")
     subprocess.run(["openssl", *kind, *name, "-keyout", key, "-out", made], check=True, capture_output=True)
+    (etc / "ssl" / "both.pem").write_text(made.read_text() + key.read_text())
     return ssl.create_default_context(cafile=str(made))
 
 
 @asynccontextmanager
 async def published(
-    etc: Path, ollama: str, change: Callable[[str], str] = lambda text: text, **settings: Any
+    proxy: Proxy, etc: Path, ollama: str, change: Callable[[str], str] = lambda text: text, **settings: Any
 ) -> AsyncIterator[tuple[Client, Process]]:
-    """Run chatproxy in that folder and nginx in front; the client has no password and no token."""
+    """Run chatproxy in that folder and a proxy in front; the client has no password and no token."""
     port, trusting = free_port(), await asyncio.to_thread(certificate, etc)
     async with Process.running(etc, ollama_host=ollama, **settings) as process:
         connector = aiohttp.TCPConnector(resolver=ToLoopback(), ssl=trusting)
         async with (
-            nginx(etc, change(site(etc, process.client.base, port))),
+            running(proxy, etc, port, change(site_of(proxy, etc, process.client.base))),
             aiohttp.ClientSession(connector=connector) as http,
         ):
             client = Client(http, f"https://chat.example:{port}")
@@ -198,36 +148,49 @@ async def answers(client: Client) -> bool:
 
 
 async def streams_token_by_token(client: Client, fake: FakeOllama, headers: dict[str, str]) -> None:
+    """Ollama sends nothing more until the text before it, and a heartbeat, are here."""
     fake.script = Script(answer("Hello world"), gate=(gate := Gate()))
     session = await client.new_session(headers=headers | {"Origin": client.base})
-    path = f"/api/chat/sessions/{session}/messages/stream"
-    async with client.stream("POST", path, headers=headers, json={"message": "Hello"}) as stream:
+    path = f"/api/chat/sessions/{session}/messages"
+    async with client.stream("POST", f"{path}/stream", headers=headers, json={"message": "Hello"}) as stream:
         gate.let(1)
         await stream.has("Hello")
-        gate.open()
+        await stream.until("status")
+        resumed = f"{path}/{stream.answer_id}/stream"
+        async with client.stream("GET", resumed, headers=headers, params={"after": stream.cursor}) as other:
+            gate.open()
+            await other.rest()
         await stream.rest()
     assert stream.last["fullResponse"] == "Hello world"
+    assert other.text() == " world"
 
 
-async def test_each_user_logs_in_and_needs_no_token(fake: FakeOllama, etc: Path) -> None:
+@pytest.mark.parametrize("name", PROXIES)
+async def test_each_user_logs_in_and_needs_no_token(name: str, fake: FakeOllama, etc: Path) -> None:
+    proxy = PROXIES[name]
+    need(proxy.command, "openssl")
     for password in ("first", "second"):
-        await asyncio.to_thread(prepare, etc, password)
-    assert [mode(etc / "nginx" / name) for name in ("chatproxy.token", "chatproxy.users")] == [0o600, 0o640]
+        await asyncio.to_thread(prepare, proxy, etc, password)
+    secrets = [path for path in (etc / proxy.command).iterdir() if path.is_file()]
+    assert {mode(path) & 0o037 for path in secrets} == {0}
     ann = {"Authorization": basic("ann", "second")}
-    async with published(etc, fake.url) as (client, process):
+    async with published(proxy, etc, fake.url, compressing(proxy), heartbeat_seconds=1) as (client, process):
         for wrong in ({}, {"Authorization": basic("ann", "first")}):
             for path in ("/", "/api/chat/sessions"):
                 async with client.http.get(client.url(path), headers=wrong) as refused:
                     assert refused.status == 401
-                    assert refused.headers["WWW-Authenticate"] == 'Basic realm="chatproxy"'
+                    assert refused.headers["WWW-Authenticate"].startswith("Basic realm=")
         for path in ("/", "/static/chat-interface.js", "/docs"):
             async with client.http.get(client.url(path), headers=ann) as page:
                 assert page.status == 200
         await streams_token_by_token(client, fake, ann | {"X-Forwarded-User": "bob"})
+        form = aiohttp.FormData()
+        form.add_field("file", b"word " * 200_000, filename="notes.txt")
+        await client.call("POST", "/api/documents", status=201, headers=ann, data=form)
         elsewhere = ann | {"Origin": "https://evil.example"}
         await client.call("POST", "/api/chat/sessions", status=403, headers=elsewhere)
         async with client.http.get(client.url("/metrics"), headers=ann) as metrics:
-            assert metrics.status == 404
+            assert metrics.status in (403, 404)
         token = (etc / ".env").read_text().partition("API_TOKEN=")[2].strip()
         direct = {"Authorization": f"Bearer {token}", "Host": "chat.example"}
         for user, number in (("ann", 1), ("bob", 0)):
@@ -237,6 +200,17 @@ async def test_each_user_logs_in_and_needs_no_token(fake: FakeOllama, etc: Path)
             assert len(page["sessions"]) == number
 
 
+def compressing(proxy: Proxy) -> Callable[[str], str]:
+    """Return what turns on compression of whatever the client accepts it for."""
+
+    def change(text: str) -> str:
+        before, after = proxy.compressed
+        assert before in text
+        return text.replace(before, after)
+
+    return change
+
+
 def without_login(text: str) -> str:
     changed, number = re.subn(r"^ *(?:auth_basic|include).*\n", "", text, flags=re.MULTILINE)
     assert number == 3
@@ -244,13 +218,32 @@ def without_login(text: str) -> str:
 
 
 async def test_without_a_login_the_page_asks_for_the_token(fake: FakeOllama, etc: Path) -> None:
-    settings = {"api_token": "a-token-that-is-long-enough", "allowed_hosts": "chat.example"}
-    async with published(etc, fake.url, without_login, **settings) as (client, _):
+    need("nginx", "openssl")
+    settings = {
+        "api_token": "a-token-that-is-long-enough",
+        "allowed_hosts": "chat.example",
+        "heartbeat_seconds": 1,
+    }
+    async with published(PROXIES["nginx"], etc, fake.url, without_login, **settings) as (client, _):
         for path, status in (("/", 200), ("/static/page/page.js", 200), ("/api/chat/sessions", 401)):
             async with client.http.get(client.url(path)) as response:
                 assert response.status == status
         assert response.headers["WWW-Authenticate"] == "Bearer"
         await streams_token_by_token(client, fake, {"Authorization": f"Bearer {settings['api_token']}"})
+
+
+@pytest.mark.parametrize(
+    ("file", "way"),
+    [
+        ("traefik.yaml", ("http", "services", "chatproxy", "loadBalancer", "servers", 0, "url")),
+        ("cloudflared.yml", ("ingress", 1, "service")),
+    ],
+)
+def test_what_cannot_be_run_here_leads_to_chatproxy(file: str, way: Sequence[str | int]) -> None:
+    place = yaml.safe_load((DEPLOY / file).read_text())
+    for step in way:
+        place = place[step]
+    assert place == f"http://127.0.0.1:{Config().port}"
 
 
 def basic(user: str, password: str) -> str:
