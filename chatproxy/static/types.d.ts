@@ -227,7 +227,7 @@ export interface ExportedMessage extends Message {
   images: string[];
 }
 
-/** The body of `GET /readyz`. */
+/** The body of `GET /readyz`, and of `POST`. */
 export interface Readiness {
   status: "ready";
   ollama: OllamaState;

@@ -8,7 +8,7 @@ from aiohttp import web
 
 from chatproxy.config import Config
 from chatproxy.errors import ChatError
-from chatproxy.web.faces.dialects import CHATPROXY, dialect_at
+from chatproxy.web.faces.dialects import CHATPROXY, PAGES, dialect_at
 from chatproxy.web.keys import CONFIG
 
 # Those that pages may send to chatproxy's own routes. Clients of other APIs have more of their own.
@@ -31,7 +31,9 @@ def set_up(app: web.Application, config: Config) -> None:
     if config.cors_origins:
         app.on_response_prepare.append(_vary_by_origin)
     app[LENIENT] = frozenset(
-        resource for resource in app.router.resources() if dialect_at(resource.canonical) is not CHATPROXY
+        resource
+        for resource in app.router.resources()
+        if dialect_at(resource.canonical) not in (CHATPROXY, PAGES)
     )
     cors = aiohttp_cors.setup(app)
     for route in list(app.router.routes()):

@@ -128,8 +128,8 @@ class Gate:
         if not (self._any_host or host in self._hosts or (self._any_address and is_ip(host))):
             raise ChatError(
                 "host_not_allowed",
-                f"This server does not go by the name {_printable(given)!r}; "
-                "to use it, name it in ALLOWED_HOSTS.",
+                f"This server does not go by the name {_printable(given)!r}; to use it, set"
+                f" ALLOWED_HOSTS={_printable(host) or 'a name'}, or add it there.",
             )
 
     def _check_origin(self, request: web.Request) -> None:

@@ -152,7 +152,7 @@ def documented_codes() -> list[str]:
 
 # What the server says with the codes whose sentences are for readers as well.
 OWN_WORDS: Final = {
-    "host_not_allowed": "This server does not go by the name x; to use it, name it in ALLOWED_HOSTS.",
+    "host_not_allowed": "This server does not go by the name x; to use it, set ALLOWED_HOSTS=x.",
     "origin_not_allowed": "Pages from x may not call this server; to let them, name it in CORS_ORIGINS.",
     "not_for_visitors": "Visitors may use their own conversations and documents, and nothing else; log in.",
     "too_large": "The message is longer than 256 KiB; shorten it.",

@@ -7,7 +7,7 @@ from chat_client import Client, Serve
 from matrix import matrix
 
 from chatproxy.errors import ChatError
-from chatproxy.web.faces.dialects import AI_SDK, ANTHROPIC, CHATPROXY, OLLAMA, OPENAI, Dialect
+from chatproxy.web.faces.dialects import AI_SDK, ANTHROPIC, CHATPROXY, OLLAMA, OPENAI, PAGES, Dialect
 
 TOKEN: Final = "correct-horse-battery"
 # Paths that look alike, and whose words they get.
@@ -16,6 +16,7 @@ PATHS: Final = {
     "/api/chatter": CHATPROXY,
     "/api/models": CHATPROXY,
     "/v11/models": CHATPROXY,
+    "/docs/": CHATPROXY,
     "/nothing": CHATPROXY,
     "/api/chat": OLLAMA,
     "/api/tags": OLLAMA,
@@ -25,6 +26,9 @@ PATHS: Final = {
     "/v1/none": OPENAI,
     "/v1/messages": ANTHROPIC,
     "/v1/messages/count_tokens": ANTHROPIC,
+    "/": PAGES,
+    "/docs": PAGES,
+    "/docs/element": PAGES,
     "/api/chat/ui": AI_SDK,
     "/api/chat/ui/none/stream": AI_SDK,
 }
@@ -39,6 +43,7 @@ def expected(dialect: Dialect, status: int, code: str, sentence: str) -> Any:
         "openai": {"error": {"message": sentence, "type": kind, "param": None, "code": code}},
         "anthropic": {"type": "error", "error": {"type": kind, "message": sentence}},
         "ai_sdk": sentence,
+        "pages": sentence,
     }[dialect.name]
 
 
@@ -49,7 +54,10 @@ async def test_each_path_is_refused_in_its_own_words(serve: Serve, prefix: str) 
         "The token is missing or wrong; send this server's as `Authorization: Bearer <token>`, as the"
         " password of Basic, or as `x-api-key`."
     )
-    no_name = "This server does not go by the name 'evil.example'; to use it, name it in ALLOWED_HOSTS."
+    no_name = (
+        "This server does not go by the name 'evil.example'; to use it, set ALLOWED_HOSTS=evil.example,"
+        " or add it there."
+    )
     with matrix() as cases:
         for path, dialect in PATHS.items():
             for status, code, sentence, headers in (

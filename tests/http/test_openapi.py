@@ -161,7 +161,7 @@ def test_operation_ids_and_tags_stay_as_generated_clients_know_them() -> None:
             "cancelResponse",
             "listInputItems",
         },
-        "operations": {"getHealth", "getReadiness", "getMetrics"},
+        "operations": {"getHealth", "getReadiness", "checkReadiness", "getMetrics"},
         "pages": {"getPage", "getDocs", "getElementDocs", "getStaticFile", "getOpenAPI", "logIn"},
     }
 

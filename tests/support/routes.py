@@ -21,6 +21,8 @@ LOGIN: Final = ("POST", "/api/login")
 VISITOR: Final = ("POST", "/api/chat/visitors")
 # By any `Host`: a probe knows the server by an address of the machine's.
 ANY_HOST: Final = {"/healthz", "/readyz", "/metrics"}
+# How a page probes.
+PROBE: Final = ("POST", "/readyz")
 # Of Ollama, which knows no users; the names in them are its own.
 PASSED: Final = {"/v1/models/{model}", "/v1/{rest}"}
 # Of a chat that does not exist yet, or is another user's: as of one without messages, with this status.
@@ -48,7 +50,7 @@ def changing() -> list[Route]:
 
 
 def is_open(method: str, path: str) -> bool:
-    return (path in OPEN and method in {"GET", "HEAD"}) or (method, path) in {LOGIN, VISITOR}
+    return (path in OPEN and method in {"GET", "HEAD"}) or (method, path) in {LOGIN, VISITOR, PROBE}
 
 
 _NUMBERS: Final = count()

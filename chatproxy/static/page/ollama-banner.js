@@ -14,6 +14,9 @@
 //
 // The rest, up to 10 s and 5 s, is for a slow network and a busy machine.
 //
+// It asks by POST, as messages are sent. Behind a proxy that changes the Host, chatproxy may take this page for another
+// server's, and would refuse every message; then it refuses this, and the line says so before anything is written.
+//
 // Without an answer, nothing is known of Ollama. The line stays for a while, so that it does not flicker when
 // chatproxy restarts.
 
@@ -24,6 +27,7 @@ const RETRY = 1000; // ms, after an answer that Ollama is away, or none
 const PATIENCE = 2500; // ms for which an answer is waited for: that of chatproxy, and a slow network
 const KNOWN_FOR = 10_000; // ms for which an answer holds
 
+const REFUSED = "origin_not_allowed";
 const DEMO = "0.0.0-demo"; // the version that the built-in stand-in for Ollama reports
 const { ollama: sentences } = texts.page;
 /** @type {Record<string, string>} */
@@ -79,9 +83,10 @@ export class OllamaBanner {
   /** @param {AbortSignal} signal @returns {Promise<OllamaState | undefined>} */
   async #readState(signal) {
     try {
-      const response = await fetch(this.#url, { cache: "no-store", signal });
-      if (!response.ok) return undefined;
-      return /** @type {import("../types.js").Readiness} */ (await response.json()).ollama;
+      const response = await fetch(this.#url, { method: "POST", cache: "no-store", signal });
+      const { ollama, code } = await response.json();
+      if (code === REFUSED) return { reachable: false, code };
+      return response.ok ? ollama : undefined;
     } catch {
       return undefined;
     }
@@ -98,5 +103,6 @@ export class OllamaBanner {
 /** @param {OllamaState} ollama */
 function sentenceFor({ reachable, version, code = "" }) {
   if (reachable) return version === DEMO ? sentences.standIn : "";
+  if (code === REFUSED) return texts.page.refusedOrigin(location.origin);
   return PROBLEMS[code] ?? sentences.failing;
 }

@@ -212,6 +212,8 @@ export const page = {
     invalid: "Ollama ist nicht erreichbar: Unter OLLAMA_HOST antwortet etwas anderes.",
     failing: "Ollama ist nicht erreichbar: Es antwortet mit einem Fehler.",
   },
+  refusedOrigin: (/** @type {string} */ origin) =>
+    `Dieser Server erkennt ${origin} nicht als seine eigene Adresse und würde jede Nachricht ablehnen. Lassen Sie den vorgeschalteten Proxy den Host weitergeben (nginx: proxy_set_header Host $http_host;), oder starten Sie chatproxy mit CORS_ORIGINS=${origin}.`,
   shortcuts: {
     newChat: "Neuer Chat",
     search: "Chats durchsuchen",

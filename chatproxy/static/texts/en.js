@@ -219,6 +219,8 @@ export const page = {
     invalid: "Ollama cannot be reached: what answers at OLLAMA_HOST is something else.",
     failing: "Ollama cannot be reached: it answers with an error.",
   },
+  refusedOrigin: (/** @type {string} */ origin) =>
+    `This server does not recognise ${origin} as its own address, and would refuse every message. Have the proxy in front pass on the Host (nginx: proxy_set_header Host $http_host;), or start chatproxy with CORS_ORIGINS=${origin}.`,
   shortcuts: {
     newChat: "New chat",
     search: "Search conversations",

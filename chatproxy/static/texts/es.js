@@ -215,6 +215,8 @@ export const page = {
     invalid: "No se puede acceder a Ollama: lo que responde en OLLAMA_HOST es otra cosa.",
     failing: "No se puede acceder a Ollama: responde con un error.",
   },
+  refusedOrigin: (/** @type {string} */ origin) =>
+    `Este servidor no reconoce ${origin} como su propia dirección y rechazaría todos los mensajes. Haga que el proxy transmita el Host (nginx: proxy_set_header Host $http_host;), o inicie chatproxy con CORS_ORIGINS=${origin}.`,
   shortcuts: {
     newChat: "Nuevo chat",
     search: "Buscar en las conversaciones",

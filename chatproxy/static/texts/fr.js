@@ -217,6 +217,8 @@ export const page = {
     invalid: "Ollama est injoignable\u00a0: autre chose répond à OLLAMA_HOST.",
     failing: "Ollama est injoignable\u00a0: il répond par une erreur.",
   },
+  refusedOrigin: (/** @type {string} */ origin) =>
+    `Ce serveur ne reconnaît pas ${origin} comme sa propre adresse, et refuserait tous les messages. Faites transmettre le Host par le proxy (nginx\u00a0: proxy_set_header Host $http_host;), ou démarrez chatproxy avec CORS_ORIGINS=${origin}.`,
   shortcuts: {
     newChat: "Nouveau chat",
     search: "Rechercher dans les conversations",

@@ -211,6 +211,8 @@ export const page = {
     invalid: "Ollamaに接続できません：OLLAMA_HOSTで応答しているのはOllamaではありません。",
     failing: "Ollamaに接続できません：エラーが返されました。",
   },
+  refusedOrigin: (/** @type {string} */ origin) =>
+    `このサーバーは${origin}を自身のアドレスとして認識していないため、すべてのメッセージを拒否します。前段のプロキシでHostを転送するか（nginxの場合：proxy_set_header Host $http_host;）、CORS_ORIGINS=${origin}を指定してchatproxyを起動してください。`,
   shortcuts: {
     newChat: "新しいチャット",
     search: "チャットを検索",

@@ -211,6 +211,8 @@ export const page = {
     invalid: "无法连接 Ollama：OLLAMA_HOST 上响应的是其他程序。",
     failing: "无法连接 Ollama：返回了错误。",
   },
+  refusedOrigin: (/** @type {string} */ origin) =>
+    `此服务器不认为 ${origin} 是自己的地址，会拒绝所有消息。请让前面的代理传递 Host（nginx：proxy_set_header Host $http_host;），或使用 CORS_ORIGINS=${origin} 启动 chatproxy。`,
   shortcuts: {
     newChat: "新对话",
     search: "搜索对话",

@@ -124,6 +124,24 @@ async def get_health(request: web.Request) -> web.StreamResponse:
     errors=("shutting_down", "storage_full"),
 )
 async def get_readiness(request: web.Request) -> web.StreamResponse:
+    """Return whether the process can serve, and Ollama's state."""
+    return await _readiness(request)
+
+
+@routes.post("/readyz")
+@operation(
+    "checkReadiness",
+    "The same for a page: what would refuse its messages for their origin refuses this.",
+    tag="operations",
+    answers={200: Ready},
+    errors=("shutting_down", "storage_full"),
+)
+async def check_readiness(request: web.Request) -> web.StreamResponse:
+    """Return the same. Browsers name the origin of a POST, and not that of a GET from a page of its own."""
+    return await _readiness(request)
+
+
+async def _readiness(request: web.Request) -> web.StreamResponse:
     if request.app[CHAT].closing:
         raise shutting_down("ask another one")
     await request.app[STORE].database.ping()

@@ -15,6 +15,7 @@ from chatproxy.errors import ChatError, ErrorBody
 from chatproxy.web.operation import JSON
 
 MOUNT: Final = "mount"  # the name of the route at the mount point
+TEXT: Final = "text/plain; charset=utf-8"
 # What Ollama itself serves below /api/, by the first segment; /api/chat has more of ours below it.
 OLLAMA_SEGMENTS: Final = frozenset(
     {
@@ -136,9 +137,9 @@ ANTHROPIC: Final = Dialect(
     sdk_retries=True,
 )
 # `useChat` shows the body of a refusal as it is.
-AI_SDK: Final = Dialect(
-    name="ai_sdk", encode=_sentence, body=str, media_type="text/plain; charset=utf-8", has_code=False
-)
+AI_SDK: Final = Dialect(name="ai_sdk", encode=_sentence, body=str, media_type=TEXT, has_code=False)
+# A browser shows them in place of the page.
+PAGES: Final = Dialect(name="pages", encode=_sentence, body=str, media_type=TEXT, has_code=False)
 
 
 def dialect_of(request: web.Request) -> Dialect:
@@ -155,6 +156,8 @@ def path_of(request: web.Request) -> str:
 def dialect_at(path: str) -> Dialect:
     """Return the dialect of a path of the application, which may have names in braces."""
     match path.split("/")[1:]:
+        case [] | [""] | ["docs"] | ["docs", "element"]:
+            return PAGES
         case ["v1", "messages", *_]:
             return ANTHROPIC
         case ["v1", *_]:
