@@ -115,8 +115,9 @@ export class Http {
       onProgress({ loaded: size, total: size });
       return body;
     }
+    const url = this.url(path);
     const send = (/** @type {Headers} */ headers) =>
-      uploadByXHR(this.url(path), headers, form, onProgress, signal);
+      this.#reach(url, signal, () => uploadByXHR(url, headers, form, onProgress, signal));
     return readJSON(await this.#check(await this.#authorized(send)));
   }
 
@@ -136,11 +137,22 @@ export class Http {
   }
 
   /** @param {string} url @param {RequestInit} init */
-  async #send(url, init) {
+  #send(url, init) {
+    return this.#reach(url, init.signal, () => (this.#fetch ?? globalThis.fetch)(url, init));
+  }
+
+  /**
+   * Return the response, whatever it is. Throws only if there is none.
+   *
+   * @param {string} url
+   * @param {AbortSignal | null | undefined} signal
+   * @param {() => Promise<Response>} send
+   */
+  async #reach(url, signal, send) {
     try {
-      return await (this.#fetch ?? globalThis.fetch)(url, init);
+      return await send();
     } catch (error) {
-      if (init.signal?.aborted) throw aborted(init.signal.reason);
+      if (signal?.aborted) throw aborted(signal.reason);
       throw (await this.#isRedirected(url)) ? loginExpired(0, error) : connectionLost(error);
     }
   }
@@ -178,8 +190,9 @@ const errorFrom = async (response) => {
   const { status } = response;
   const details = { ...body, status, retryAfter: retryAfter(response.headers.get("Retry-After")) };
   if (typeof body?.code === "string") return new ChatError(String(body.error), body.code, details);
-  // This is not chatproxy's error format, so a proxy answered; for example while chatproxy restarts.
-  if (status === 401 || status === 403) return loginExpired(status);
+  // This is not chatproxy's error format, so a proxy answered; for example while chatproxy restarts. chatproxy does not
+  // redirect, but a login does, and its page may not take what was sent.
+  if (status === 401 || status === 403 || response.redirected) return loginExpired(status);
   const message = `The server answered with status ${status}.`;
   return new ChatError(message, "http_error", { ...details, retryable: status >= 500 });
 };
@@ -222,17 +235,17 @@ const uploadByXHR = (url, headers, form, onProgress, signal) =>
     xhr.upload.onprogress = ({ loaded, total }) => onProgress({ loaded, total });
     xhr.onload = () => {
       const after = xhr.getResponseHeader("Retry-After");
-      resolve(
-        new Response(xhr.responseText, {
-          status: xhr.status,
-          headers: {
-            "Content-Type": xhr.getResponseHeader("Content-Type") ?? "",
-            ...(after ? { "Retry-After": after } : {}),
-          },
-        }),
-      );
+      const response = new Response(xhr.responseText, {
+        status: xhr.status,
+        headers: {
+          "Content-Type": xhr.getResponseHeader("Content-Type") ?? "",
+          ...(after ? { "Retry-After": after } : {}),
+        },
+      });
+      const redirected = xhr.responseURL !== new URL(url, location.href).href;
+      resolve(Object.defineProperty(response, "redirected", { value: redirected }));
     };
-    xhr.onerror = () => reject(connectionLost());
+    xhr.onerror = () => reject(new TypeError("The upload failed."));
     xhr.onabort = () => reject(aborted(signal?.reason));
     xhr.onloadend = () => signal?.removeEventListener("abort", abort);
     signal?.addEventListener("abort", abort);
