@@ -23,7 +23,6 @@ from msgspec import Struct
 from chatproxy import clock
 from chatproxy.background import background, interruptible
 from chatproxy.documents.chunks import Chunk, split
-from chatproxy.documents.extract import extract
 from chatproxy.documents.parts import Remark
 from chatproxy.errors import ChatError, Details, shutting_down
 from chatproxy.fair import FairSlots
@@ -203,6 +202,8 @@ def main() -> None:
 
     `argv` is the type that its name promises, and an encoding if the user has named one.
     """
+    from chatproxy.documents.extract import extract  # no reader of a format takes memory in the server
+
     gc.disable()  # saves a third of the time for a long DOCX, and this process is short-lived
     os.nice(NICENESS)
     _limit_resources()

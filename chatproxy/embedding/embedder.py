@@ -64,7 +64,7 @@ class Embedder:
         self._vectors = vectors
         self._wanted = wanted
         self._idle = idle
-        self._questions = Questions(ollama, models)
+        self._questions = Questions(ollama, models, vectors.due)
         self._said = ""  # in the log
         self._most = FIRST
         self._took = SECONDS  # the last request

@@ -11,6 +11,7 @@ from collections.abc import Sequence
 from time import monotonic
 from typing import Final
 
+from chatproxy.errors import ChatError
 from chatproxy.models.catalog import FRESH, ModelCatalog, canonical
 from chatproxy.models.embedding import EmbeddingModel
 from chatproxy.ollama.client import Ollama
@@ -22,10 +23,14 @@ KEEP_ALIVE: Final = "10m"  # how long the model stays loaded: about as long as a
 
 
 class Questions:
-    """Asks for vectors of questions with `model`, which is None as long as there is none."""
+    """Asks for vectors of questions with `model`, which is None as long as there is none.
 
-    def __init__(self, ollama: Ollama, models: ModelCatalog) -> None:
+    Sets `due` if another one has to be looked for: this one is gone, or has other weights now.
+    """
+
+    def __init__(self, ollama: Ollama, models: ModelCatalog, due: asyncio.Event) -> None:
         self.model: EmbeddingModel | None = None
+        self._due = due
         self._ollama = ollama
         self._models = models
         self._silent_until = float("-inf")  # monotonic, as is the next one
@@ -54,6 +59,9 @@ class Questions:
             call.exception()  # mark as retrieved: the question may have left
 
     async def _ask(self, model: EmbeddingModel, questions: Sequence[str]) -> list[list[float]] | None:
+        if not await self._is_as_it_was(model):
+            self._due.set()
+            return None
         loaded = {canonical(each.name) for each in await self._models.running.within(FRESH)}
         is_loaded = canonical(model.name) in loaded
         if is_loaded and len(loaded) > 1:  # there is room for others beside it
@@ -67,6 +75,14 @@ class Questions:
             if loaded - left:
                 self._alone_until = monotonic() + EVICTS_FOR
         return vectors
+
+    async def _is_as_it_was(self, model: EmbeddingModel) -> bool:
+        """Return whether the model is the one that the chunks have their vectors from."""
+        try:
+            digest = (await self._models.find(model.name)).digest
+        except ChatError:
+            return False
+        return digest is None or digest == model.digest
 
     async def close(self) -> None:
         """Cancel the calls that are late, and wait until they have ended."""

@@ -139,6 +139,34 @@ async def test_a_model_that_is_installed_later_counts_from_the_next_question_on(
     await embedded_all(client, document)
 
 
+@pytest.mark.parametrize("is_gone", [False, True], ids=["it has other weights", "it is gone"])
+async def test_a_model_that_is_another_one_now_is_not_asked(
+    serve: Serve, fake: FakeOllama, monkeypatch: pytest.MonkeyPatch, is_gone: bool
+) -> None:
+    """Vectors of different weights cannot be compared, so those of the chunks are made again first."""
+    for module in ("models.embedding", "models.catalog"):
+        monkeypatch.setattr(f"chatproxy.{module}.FRESH", 0)
+    client = await serve(embedding_model="auto")
+    document = await uploaded(client)
+    await embedded_all(client, document)
+    (model,) = [each for each in fake.models if each["name"] == MODEL]
+    others = [each for each in fake.models if each is not model]
+    again = {**model, "digest": "f" * 64} | ({"name": "other-embed:latest"} if is_gone else {})
+    if is_gone:
+        fake.shows[again["name"]] = fake.shows[MODEL]
+    fake.models = [*others, again]
+
+    async def asks() -> bool:  # the list of models is read again meanwhile
+        await ask(client, document, "rent")
+        return any(len(asked["input"]) > 1 for asked in fake.embeds[before:])
+
+    before = len(fake.embeds)
+    await until(asks)
+    chunks = next(each for each in range(before, len(fake.embeds)) if len(fake.embeds[each]["input"]) > 1)
+    assert chunks - before <= 3  # by the list that was read before
+    assert {asked["model"] for asked in fake.embeds[chunks:]} == {again["name"]}
+
+
 @pytest.mark.parametrize(("wanted", "is_said"), [("auto", False), (MODEL, True)])
 async def test_without_numpy_there_are_words_alone(
     serve: Serve,

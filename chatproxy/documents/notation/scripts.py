@@ -48,9 +48,12 @@ def subscript(text: str) -> str:
 
 
 def note(mark: str) -> str:
-    """Return the mark of a note, apart from the word or the number before it: `[3]`."""
-    mark = mark.strip().strip("[]()").strip()
-    return f"[{mark}]" if mark else ""
+    """Return the mark of a note as Markdown writes it, apart from the word or the number before it: `[^3]`.
+
+    `[3]` is what an answer cites its third source with.
+    """
+    mark = mark.strip().strip("[^]()").strip()
+    return f"[^{mark}]" if mark else ""
 
 
 def fraction(numerator: str, denominator: str) -> str:

@@ -88,6 +88,7 @@ class Vectors:
         self.due.set()  # an earlier process may have left some
         self._database = database
         self._kept: dict[int, _Matrix] = {}  # by document, least recently used first
+        self._loading: set[int] = set()  # documents
         self._loads = slots()
 
     async def use(self, key: str | None) -> None:
@@ -175,23 +176,37 @@ class Vectors:
         async with self._loads.slot(owner):  # of which each owner has one
             if kept := self._used(document, key, width):
                 return kept
-            parts: list[bytes] = []
-            first = document.id << 20
-            while rows := await self._database.fetch_slow(
-                _NUMBERS, owner=owner, id=document.id, key=key, first=first, limit=ROWS_PER_READ
-            ):
-                parts += [row["numbers"] for row in rows]
-                first = rows[-1]["key"] + 1
-            numbers = await in_thread(matrices.unpack, parts, document.chunks, width)
-            matrix = self._kept[document.id] = _Matrix(owner, key, numbers)
-            sizes = {each: (kept.owner, kept.rows.nbytes) for each, kept in self._kept.items()}
-            for each in surplus(sizes, MAX_BYTES):
-                del self._kept[each]
-            return matrix
+            self._loading.add(document.id)
+            try:
+                parts = await self._numbers(owner, document, key)
+                matrix = _Matrix(owner, key, await in_thread(matrices.unpack, parts, document.chunks, width))
+                if len(matrix.rows) and document.id in self._loading:
+                    self._kept[document.id] = matrix
+                    self._shrink()
+                return matrix
+            finally:
+                self._loading.discard(document.id)
+
+    async def _numbers(self, owner: str, document: Document, key: str) -> list[bytes]:
+        parts: list[bytes] = []
+        first = document.id << 20
+        while rows := await self._database.fetch_slow(
+            _NUMBERS, owner=owner, id=document.id, key=key, first=first, limit=ROWS_PER_READ
+        ):
+            parts += [row["numbers"] for row in rows]
+            first = rows[-1]["key"] + 1
+        return parts
+
+    def _shrink(self) -> None:
+        """Forget matrices of the owner who has the most, least recently used first, until the rest fits."""
+        sizes = {each: (kept.owner, kept.rows.nbytes) for each, kept in self._kept.items()}
+        for each in surplus(sizes, MAX_BYTES):
+            del self._kept[each]
 
     def discard(self, document_id: int) -> None:
         """Forget the matrix of a document that was deleted."""
         self._kept.pop(document_id, None)
+        self._loading.discard(document_id)
 
 
 class _Matrix(Struct, frozen=True):

@@ -68,9 +68,9 @@ def test_notes_come_after_the_text_of_their_page() -> None:
     page = in_turns((50, 700, left), (300, 700, RIGHT)) + put(130, 668, "1", 6)
     page += put(50, 640, "1", 4) + put(52, 637, "A note below the first column.", 7)
     assert said(page)[0].split("\n\n") == [
-        "\n".join(left) + "[1]",
+        "\n".join(left) + "[^1]",
         "\n".join(RIGHT),
-        "[1] A note below the first column.",
+        "[^1] A note below the first column.",
     ]
 
 

@@ -73,7 +73,7 @@ def scripts(*pieces: tuple[str, float, float]) -> str:
         ([("5 ", 10, 0), ("5", 6, 4), ("⁄", 10, 0), ("16", 6, -2), (" in", 10, 0)], "5 ⁵⁄₁₆ in"),
         ([("NASA", 8, 0), (" and ", 10, 0), ("ESA", 8, 0)], "NASA and ESA"),
         ([("since 1998", 10, 0), ("3", 6, 4), (".", 10, 0)], "since 1998³."),
-        ([("The tenant", 10, 0), ("3", 6, 4), (" pays", 10, 0)], "The tenant[3] pays"),
+        ([("The tenant", 10, 0), ("3", 6, 4), (" pays", 10, 0)], "The tenant[^3] pays"),
     ],
 )
 def test_raised_and_lowered_text(pieces: list[tuple[str, float, float]], expected: str) -> None:
@@ -121,8 +121,8 @@ def test_marks_of_notes_are_apart_from_what_is_before_them() -> None:
     notes = put(50, 100, "3", 5) + put(53, 97, "As the land register says.", 8)
     notes += put(50, 88, "4", 5) + put(53, 85, "In euros.", 8)
     assert said(text, notes).split("\n\n") == [
-        "built in 1998[3] for rent[4]",
-        "[3] As the land register says.\n[4] In euros.",
+        "built in 1998[^3] for rent[^4]",
+        "[^3] As the land register says.\n[^4] In euros.",
     ]
 
 

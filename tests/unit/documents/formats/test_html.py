@@ -52,10 +52,10 @@ def test_a_page() -> None:
             "3½ cups, 2⁵\N{FRACTION SLASH}₁₆",
         ),
         ("10<span style='font-size: 70%; vertical-align: super'>6</span>", "10⁶"),
-        ("in 1998<sup><a href='#f'>3</a></sup>", "in 1998[3]"),
-        ("in 1998<a href='x.html#f'><sup>3</sup></a>", "in 1998[3]"),
-        ("in 1998<sup class='reference'>[3]</sup>", "in 1998[3]"),
-        ("in 1998<a role='doc-noteref' href='notes.xhtml'>3</a>", "in 1998[3]"),
+        ("in 1998<sup><a href='#f'>3</a></sup>", "in 1998[^3]"),
+        ("in 1998<a href='x.html#f'><sup>3</sup></a>", "in 1998[^3]"),
+        ("in 1998<sup class='reference'>[3]</sup>", "in 1998[^3]"),
+        ("in 1998<a role='doc-noteref' href='notes.xhtml'>3</a>", "in 1998[^3]"),
     ],
 )
 def test_raised_and_lowered_text(page: str, expected: str) -> None:

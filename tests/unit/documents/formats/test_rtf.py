@@ -87,7 +87,7 @@ def test_notes_headers_and_footers() -> None:
     note = r"{\super\chftn{\footnote\pard\plain{\super\chftn} See\par below.}}"
     margins = r"{\header ACME\par}{\headerf ACME\par}{\footer Secret {\field{\*\fldinst PAGE}}\par}"
     body = margins + rf"Rent{note} is due{note}.\par End"
-    assert text(body) == "ACME\n\nRent[1] is due[2].\n\n[1] See below.\n\n[2] See below.\n\nEnd\n\nSecret"
+    assert text(body) == "ACME\n\nRent[^1] is due[^2].\n\n[^1] See below.\n\n[^2] See below.\n\nEnd\n\nSecret"
 
 
 def test_pictures_are_said() -> None:

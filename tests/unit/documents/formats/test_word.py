@@ -373,11 +373,18 @@ def test_notes() -> None:
         + p(r("last") + mark("footnote", 9))
     )
     assert lines_of(body, footnotes=notes, endnotes=f"<w:endnote w:id='1'>{p('Endnote.')}</w:endnote>") == [
-        *("In 1998[1] and 1999[i][*]", "[1] Footnote 1.", "[*] Footnote 3.", "next", "a | b[2]", "1 | 2"),
-        *("[2] Footnote 2.", "last[3]", "[i] Endnote."),
+        *(
+            "In 1998[^1] and 1999[^i][^*]",
+            "[^1] Footnote 1.",
+            "[^*] Footnote 3.",
+            "next",
+            "a | b[^2]",
+            "1 | 2",
+        ),
+        *("[^2] Footnote 2.", "last[^3]", "[^i] Endnote."),
     ]
     settings = "<w:endnotePr><w:numFmt w:val='upperLetter'/></w:endnotePr>"
-    assert text_of(p(r("x") + mark("endnote", 1)), settings=settings) == "x[A]"
+    assert text_of(p(r("x") + mark("endnote", 1)), settings=settings) == "x[^A]"
 
 
 def test_headers_and_footers_once() -> None:

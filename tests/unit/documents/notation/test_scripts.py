@@ -61,6 +61,6 @@ def test_fractions_that_are_stacked_by_hand(text: str, expected: str) -> None:
     assert with_fractions(text) == expected
 
 
-@pytest.mark.parametrize(("mark", "expected"), [("3", "[3]"), (" [3] ", "[3]"), ("*", "[*]"), ("", "")])
+@pytest.mark.parametrize(("mark", "expected"), [("3", "[^3]"), (" [3] ", "[^3]"), ("*", "[^*]"), ("", "")])
 def test_marks_of_notes(mark: str, expected: str) -> None:
     assert note(mark) == expected

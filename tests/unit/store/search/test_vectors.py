@@ -1,6 +1,7 @@
 import os
 from collections.abc import AsyncIterator, Sequence
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -120,6 +121,38 @@ async def test_matrices_are_bounded(store: Store, monkeypatch: pytest.MonkeyPatc
         for document in made:
             assert await found(store, document, Query(["x"], text="up")) == [0]
             assert held(store.documents.vectors) <= vectors.MAX_BYTES
+
+
+async def test_nothing_is_kept_of_a_matrix_that_is_being_replaced(store: Store) -> None:
+    document = await created(store, 2)
+    await embed(store, "one", [[1.0, 0.0], [0.0, 1.0]])
+    kept = store.documents.vectors
+    kept.meaning = Known(east=[1.0, 0.0])
+    before = await store.documents.get(ME, document.id)
+    await embed(store, "two", [[1.0, 0.0], [0.0, 1.0]])
+    kept.key = "one"  # as of a question that was asked before
+    assert await kept.similar(ME, [before], [Query(["east"], text="east")], 9) == {}
+    await embed(store, "one", [[1.0, 0.0], [0.0, 1.0]])
+    assert await found(store, document, Query(["east"], text="east")) == [0, 1]
+
+
+async def test_nothing_is_kept_of_a_document_that_is_deleted_meanwhile(
+    store: Store, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    document = await created(store, 2)
+    await embed(store, "key", [[1.0, 0.0], [0.0, 1.0]])
+    kept = store.documents.vectors
+    kept.meaning = Known(east=[1.0, 0.0])
+    read = kept._numbers
+
+    async def delete_meanwhile(*arguments: Any) -> list[bytes]:
+        numbers = await read(*arguments)
+        await store.documents.delete(ME, document.id)
+        return numbers
+
+    monkeypatch.setattr(kept, "_numbers", delete_meanwhile)
+    assert await found(store, document, Query(["east"], text="east")) == [0, 1]
+    assert held(kept) == 0
 
 
 def held(kept: Vectors) -> int:

@@ -108,7 +108,7 @@ def test_what_is_shown_and_what_is_not() -> None:
         "<text:p><draw:frame><draw:image/></draw:frame></text:p>"
     )
     found, remarks = parts(body, automatic=styles)
-    assert found == [Part("10⁶ H₂O[1]\n\nBoxed\n\n[1] See below.\n\nShown")]
+    assert found == [Part("10⁶ H₂O[^1]\n\nBoxed\n\n[^1] See below.\n\nShown")]
     assert remarks == [Remark("partial", "Pictures in the file are not read (1).")]
 
 
