@@ -76,7 +76,7 @@ async def _findings(
     )
     models = ModelCatalog(ollama, context_window=config.context_window)
     try:
-        yield Finding("ok", "Ollama", f"{await ollama.version()} at {config.ollama_url}")
+        yield Finding("ok", "Ollama", f"{await ollama.version() or 'no version'} at {config.ollama_url}")
         if named := selection.named(None, None, config.default_model):
             model = await models.find(named[0])
             await selection.check_named(model, Need(), models)

@@ -18,10 +18,18 @@ from msgspec.structs import astuple, fields
 from yarl import URL
 
 from chatproxy.errors import ChatError
-from chatproxy.ollama.exchange import Endpoint, Exchange, Receiver
+from chatproxy.ollama.exchange import Endpoint, Exchange, Receiver, tls
 from chatproxy.ollama.lenient import DECODE_ERRORS, STRICT, Size, Tokens, decode
 from chatproxy.ollama.stream import ChatStream
-from chatproxy.ollama.wire import refusal, upstream_incomplete, upstream_invalid, upstream_unavailable
+from chatproxy.ollama.wire import (
+    NOT_HTTP,
+    RefusalError,
+    error_in,
+    refusal,
+    upstream_incomplete,
+    upstream_invalid,
+    upstream_unavailable,
+)
 from chatproxy.text.reasoning import ALONE, TAGS
 
 T = TypeVar("T", bound=Struct)
@@ -204,8 +212,14 @@ class Ollama:
         )
 
     async def version(self) -> str:
-        """Return Ollama's version, such as "0.11.4"."""
-        return (await self._call("GET", "version", _Version)).version or ""
+        """Return Ollama's version, such as "0.11.4"; empty if a server that lists models has none."""
+        try:
+            return (await self._call("GET", "version", _Version)).version or ""
+        except RefusalError as error:
+            if not error.lacks_path:
+                raise
+        await self.tags()
+        return ""
 
     async def embed(self, model: str, texts: Sequence[str], *, keep_alive: str) -> list[list[float]]:
         """Return a vector for each text, all of one length (Ollama API, "Generate embeddings").
@@ -247,6 +261,8 @@ class Ollama:
             content = await self._exchange(method, name, body, most)
         except (aiohttp.ClientError, TimeoutError) as error:
             raise self._translate_error(name, error) from error
+        if words := error_in(content):
+            raise upstream_invalid(f"/api/{name} gave an error under status 200 ({words})")
         try:
             return decode(content, kind)
         except DECODE_ERRORS as error:
@@ -284,8 +300,10 @@ class Ollama:
 
     def _translate_error(self, name: str, error: Exception) -> ChatError:
         match error:
+            case aiohttp.ServerDisconnectedError():
+                return upstream_unavailable(self._endpoint.url, ConnectionResetError())
             case aiohttp.ClientConnectionError():  # includes connect timeouts
-                return upstream_unavailable(self._endpoint.url)
+                return upstream_unavailable(self._endpoint.url, error)
             case TimeoutError():
                 return ChatError(
                     "upstream_timeout",
@@ -294,7 +312,7 @@ class Ollama:
             case aiohttp.ClientPayloadError():
                 return upstream_incomplete()
             case _:
-                return upstream_invalid("it is not HTTP")
+                return upstream_invalid(NOT_HTTP)
 
 
 def _seconds(name: str) -> float:
@@ -308,7 +326,9 @@ def _open_session(endpoint: Endpoint) -> ClientSession:
     reuse.on_connection_reuseconn.append(_note_reuse)
     return ClientSession(
         # An Ollama that returns may have another address. Only requests made at once share what is found.
-        connector=aiohttp.TCPConnector(limit=CONNECTIONS, ttl_dns_cache=0),
+        connector=aiohttp.TCPConnector(
+            limit=CONNECTIONS, ttl_dns_cache=0, ssl=tls() if endpoint.url.scheme == "https" else True
+        ),
         cookie_jar=aiohttp.DummyCookieJar(),
         headers={**headers, **endpoint.headers},
         auto_decompress=False,

@@ -22,7 +22,13 @@ from chatproxy import clock
 from chatproxy.background import background
 from chatproxy.errors import ChatError
 from chatproxy.ollama.turns import Turns
-from chatproxy.ollama.wire import upstream_incomplete, upstream_invalid, upstream_unavailable
+from chatproxy.ollama.wire import (
+    NOT_HTTP,
+    upstream_closed,
+    upstream_incomplete,
+    upstream_invalid,
+    upstream_unavailable,
+)
 
 SLICE: Final = 4 * 1024  # bytes parsed at once
 PIECE: Final = 64 * 1024  # bytes of a request's body handed to the socket at once
@@ -91,7 +97,7 @@ class Endpoint:
         `target` is the path with its query, sent as it is after the prefix. `headers` must not describe the
         connection or the framing, which is done here.
 
-        Raises `upstream_unavailable`, and `malformed` for a request that is none in HTTP.
+        Raises what `wire.upstream_unavailable` returns, and `malformed` for a request that is none in HTTP.
         """
         own = {
             "Host": self.url.host_port_subcomponent or "",
@@ -109,7 +115,7 @@ class Endpoint:
             await self._connect(exchange)
         except (OSError, UnicodeError) as error:  # OSError includes TLS and timeouts; UnicodeError: bad host
             exchange.abort()
-            raise upstream_unavailable(self.url) from error
+            raise upstream_unavailable(self.url, error) from error
         except asyncio.CancelledError:  # possibly just after the connection was made
             exchange.abort()
             raise
@@ -119,8 +125,8 @@ class Endpoint:
         host, port = self.url.host, self.url.port
         assert host is not None, "the URL is absolute"
         assert port is not None, "http and https have a default port"
-        tls = _tls() if self.url.scheme == "https" else None
-        connecting = asyncio.get_running_loop().create_connection(lambda: exchange, host, port, ssl=tls)
+        context = tls() if self.url.scheme == "https" else None
+        connecting = asyncio.get_running_loop().create_connection(lambda: exchange, host, port, ssl=context)
         async with background(connecting, name="connecting to Ollama") as connected:
             if not await clock.wait(connected, self.connect_timeout):
                 raise TimeoutError
@@ -270,7 +276,7 @@ class Exchange(asyncio.Protocol):
         try:
             self._parser.feed_data(data)
         except (HttpParserError, HttpParserUpgrade) as error:
-            self._end(upstream_invalid("it is not HTTP"), error)
+            self._end(upstream_invalid(NOT_HTTP), error)
         self._overhead = 0 if self._body else self._overhead + len(data)
         if self._overhead > MAX_HEAD:
             self._end(upstream_invalid("its head does not end"))
@@ -279,8 +285,7 @@ class Exchange(asyncio.Protocol):
     def _end_body(self, cause: Exception | None) -> None:
         """End the body where the connection ends: by its framing, or in its middle."""
         if not self._answered:
-            sentence = "Ollama closed the connection before it answered; look into its log, and try again."
-            self._end(ChatError("upstream_incomplete", sentence), cause)
+            self._end(upstream_closed(), cause)
         elif cause is not None or not self._until_close:
             self._end(upstream_incomplete(), cause)
         else:
@@ -366,6 +371,9 @@ def encode_head(method: str, target: str, headers: Mapping[str, str]) -> bytes:
 
 
 @cache
-def _tls() -> ssl.SSLContext:
-    """Return the one TLS context; loading the system's certificates takes tens of milliseconds."""
+def tls() -> ssl.SSLContext:
+    """Return the one TLS context, which trusts the system's authorities, or those in SSL_CERT_FILE.
+
+    Loading them takes tens of milliseconds.
+    """
     return ssl.create_default_context()

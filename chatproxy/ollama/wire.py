@@ -6,6 +6,8 @@ carries the text has to be of its type; a count or a name that is not is unknown
 """
 
 import re
+import socket
+import ssl
 from collections.abc import Iterator
 from typing import Annotated, Final
 
@@ -19,6 +21,7 @@ from chatproxy.ollama.lenient import DECODE_ERRORS, STRICT, Nanoseconds, Tokens,
 MAX_LINE: Final = 1024 * 1024  # bytes that an answer may make us keep; a line has one token
 MAX_TOOL_NAME: Final = 64  # characters
 MAX_ERROR: Final = 64 * 1024  # bytes of an error that are looked into
+NOT_HTTP: Final = "it is not HTTP, but perhaps TLS, for which OLLAMA_HOST begins with https://"
 
 
 class ChatMessage(Struct, frozen=True, omit_defaults=True):
@@ -154,7 +157,22 @@ _REMEDIES: Final = (
         "; its model has stopped working: try again, and if that does not help, look into Ollama's log.",
     ),
 )
+# What servers of Go and nginx say to a request without TLS at a port for TLS.
+_TLS_WANTED: Final = re.compile(rb"HTTP request (?:was sent )?to (?:an )?HTTPS (?:server|port)")
+_NO_SUCH_PATH: Final = "404 page not found"  # what servers of Go say, of which Ollama is one
+# What a proxy's page of a status means.
+_OF_PROXIES: Final = {
+    403: "does not let chatproxy in; set OLLAMA_HEADERS to what it wants, or correct its rules",
+    413: "refuses bodies of this size; raise its limit, such as nginx's client_max_body_size",
+    502: "does not reach it; start Ollama, or correct the address in the proxy's configuration",
+    503: "does not reach it, or has no room; start Ollama, look into the proxy's log, and try again",
+    504: "did not wait for its answer; raise the proxy's timeout, such as nginx's proxy_read_timeout",
+}
 _MAX_ERROR_TEXT: Final = 1000  # characters
+_CLOSED: Final = (
+    "The connection was closed before Ollama answered; look into its log, check whether OLLAMA_HOST has to"
+    " begin with http:// or https://, and try again."
+)
 _EMPTY_ERROR: Final = "Ollama broke off the answer without saying why; look into its log."
 
 
@@ -245,6 +263,17 @@ def unwrap(body: bytes | str) -> str:
         return ""
 
 
+def error_in(body: bytes) -> str:
+    """Return the message of a body with an `error`; empty for any other body."""
+    if b'"error"' not in body:
+        return ""
+    try:
+        error = _decode_error(body).error
+    except DECODE_ERRORS:
+        return ""
+    return "" if bytes(error) in _NO_ERROR else _error_text(_shown(error)) or "it does not say which"
+
+
 class OllamaError(ChatError):
     """An error that Ollama reports, as a response with another status than 200 or as a line of a stream.
 
@@ -264,7 +293,7 @@ class RefusalError(OllamaError):
 
     If it says that the prompt does not fit, `prompt_tokens` and `window` are the two numbers it named,
     in tokens. `is_busy` says that it has no room for the request now, as in "maximum pending requests
-    exceeded".
+    exceeded", and `lacks_path` that the server does not have what was called.
     """
 
     def __init__(
@@ -272,6 +301,7 @@ class RefusalError(OllamaError):
     ) -> None:
         super().__init__(code, sentence, status=status, body=body, retryable=retryable)
         self.is_busy = status == 503 and bool(unwrap(body))
+        self.lacks_path = status in {404, 405, 501}
         self.prompt_tokens = _find_number(_PROMPT_TOKENS, body)
         self.window = _find_number(_WINDOW, body)
 
@@ -287,7 +317,7 @@ def refusal(status: int, body: bytes) -> RefusalError:
             status=status,
             body=body,
         )
-    sentence, retryable = _refusal_sentence(status, text), status in {429, 500, 503}
+    sentence, retryable = _refusal_sentence(status, text, body), status in {429, 500, 503}
     return RefusalError("upstream_error", sentence, status=status, body=body, retryable=retryable)
 
 
@@ -304,11 +334,64 @@ def upstream_incomplete() -> ChatError:
     return ChatError("upstream_incomplete", "Ollama's answer stopped before its end; please try again.")
 
 
-def upstream_unavailable(url: URL) -> ChatError:
-    """Return the error for an Ollama that cannot be reached; it leaves out the secrets in `url`."""
-    return ChatError(
-        "upstream_unavailable",
-        f"Ollama cannot be reached at {url.origin()}; start it with `ollama serve` or set OLLAMA_HOST.",
+def upstream_closed() -> ChatError:
+    """Return the error for a connection that was closed, or reset, before any of the response."""
+    return ChatError("upstream_incomplete", _CLOSED)
+
+
+def upstream_unavailable(url: URL, error: BaseException) -> ChatError:
+    """Return the error for an Ollama with which there is no connection, by what the exception shows.
+
+    It leaves out the secrets in `url`. What no repetition changes is `upstream_invalid`: a certificate that
+    is not trusted, and a server that does not speak TLS.
+    """
+    place = url.origin()
+    match _root(error):
+        case ssl.SSLCertVerificationError() as root:
+            return ChatError("upstream_invalid", _certificate_sentence(url, root))
+        case ssl.SSLError() as root:
+            return ChatError(
+                "upstream_invalid",
+                f"There is no TLS connection to Ollama at {place} ({root.reason or 'it was refused'}); "
+                "if it does not speak TLS there, begin OLLAMA_HOST with http://.",
+            )
+        case socket.gaierror() | UnicodeError():
+            sentence = f"The name {url.host} is not known here; correct OLLAMA_HOST, or the network's DNS."
+        case TimeoutError():
+            sentence = (
+                f"Ollama cannot be reached at {place}: the connection was not accepted in time; "
+                "correct OLLAMA_HOST, or what is in between, such as a firewall."
+            )
+        case ConnectionResetError():
+            sentence = _CLOSED
+        case _:
+            sentence = (
+                f"Ollama cannot be reached at {place}; start it with `ollama serve` or set OLLAMA_HOST."
+            )
+    return ChatError("upstream_unavailable", sentence)
+
+
+def _root(error: BaseException) -> BaseException:
+    """Return the exception that caused all others; a timeout is not that of a task that it cancels."""
+    while error.__cause__ is not None and not isinstance(error, TimeoutError):
+        error = error.__cause__
+    return error
+
+
+def _certificate_sentence(url: URL, error: ssl.SSLCertVerificationError) -> str:
+    match error.verify_code:
+        case 9 | 10:  # X509_V_ERR_CERT_NOT_YET_VALID, X509_V_ERR_CERT_HAS_EXPIRED
+            remedy = "renew it there, or set the clock here"
+        case 62 | 64:  # X509_V_ERR_HOSTNAME_MISMATCH, X509_V_ERR_IP_ADDRESS_MISMATCH
+            remedy = "set OLLAMA_HOST to a name that the certificate has"
+        case _:
+            remedy = (
+                "set SSL_CERT_FILE, in the environment of chatproxy, to a file with the certificate of the"
+                " authority that signed it, and restart"
+            )
+    return (
+        f"The certificate of Ollama at {url.origin()} is not trusted ({error.verify_message.rstrip('.')}); "
+        f"{remedy}."
     )
 
 
@@ -369,22 +452,32 @@ def _reported(text: str, status: int) -> str:
     return text and f"Ollama reports: {text}{remedy}"
 
 
-def _refusal_sentence(status: int, text: str) -> str:
+def _refusal_sentence(status: int, text: str, body: bytes) -> str:
+    """Return what a response with that status means, and what to do; most pages of HTML are of a proxy."""
     if 300 <= status < 400:
         return (
-            f"Ollama's address answers with a redirect ({status}), and redirects are not followed; "
-            "set OLLAMA_HOST to the final address."
+            f"Ollama's address answers with a redirect ({status}), and redirects are not followed; set"
+            " OLLAMA_HOST to the final address or, if that is a login, OLLAMA_HEADERS to what it wants."
         )
-    if status == 401:
+    if status in {401, 407}:
         return (
             f"Ollama, or a proxy in front of it, wants to know who asks ({text or 'unauthorized'}); set"
             " OLLAMA_API_KEY, or OLLAMA_HOST with name:password@ before the host, or OLLAMA_HEADERS."
         )
-    if status == 403 and not text:
+    if status == 403 and not body.strip():
         return (
             "Ollama rejected the request's Host (403); set OLLAMA_HOST to an address that it serves, "
             "or OLLAMA_HOST and OLLAMA_ORIGINS where Ollama itself is started."
         )
+    if _TLS_WANTED.search(body[:MAX_ERROR]):
+        return "The server at OLLAMA_HOST speaks TLS; begin OLLAMA_HOST with https://."
+    if text == _NO_SUCH_PATH or (status == 404 and not text):
+        return (
+            "The server at OLLAMA_HOST does not have this part of Ollama's API (404); check the address and"
+            " its path. A server that has only OpenAI's API, at /v1, cannot be used."
+        )
+    if not text and body.strip() and status in _OF_PROXIES:
+        return f"A proxy in front of Ollama {_OF_PROXIES[status]} ({status})."
     return _reported(text, status) or (
         f"Ollama answered with status {status} and no explanation; look into its log, "
         "and check that OLLAMA_HOST is its address."

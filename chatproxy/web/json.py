@@ -31,6 +31,11 @@ Before = Annotated[
 
 T = TypeVar("T", bound=Struct)
 
+# What msgspec says in words that do not tell what to do.
+_IN_WORDS: Final = {
+    "Invalid base64 encoded string": "send base64 alone, without spaces, and without the"
+    " `data:…;base64,` that a data URL begins with"
+}
 _ID: Final = re.compile(r"[1-9][0-9]{0,17}", re.ASCII)
 
 
@@ -89,7 +94,7 @@ def reading_json(field: str = "") -> Iterator[None]:
         yield
     except msgspec.ValidationError as error:
         problem, _, path = str(error).partition(" - at `$")
-        problem = problem[:1].lower() + problem[1:]
+        problem = _IN_WORDS.get(problem) or problem[:1].lower() + problem[1:]
         field = (field + path.rstrip("`")).lstrip(".") or "body"
         raise unusable(field, problem) from error
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:

@@ -283,6 +283,9 @@ async def test_an_image_that_is_not_base64_is_named(client: Client, session: str
             body = {"message": "a", "images": ["YWJj", image]}
             got = await refused(client, session, "stream", json=body)
             cases.expect((422, "invalid", "images[1]"), got, image)
+    body = {"message": "a", "images": ["data:image/png;base64,YWJj"]}
+    said = await client.refused(session, 422, json=body)
+    assert "send base64 alone" in said["error"]
 
 
 async def test_an_option_that_reloads_the_model_is_refused_and_its_place_named(

@@ -7,6 +7,7 @@ import pytest
 from chat_client import Client, Serve
 from fake_ollama import (
     JSON,
+    MODEL,
     FakeOllama,
     Script,
     answer,
@@ -269,3 +270,109 @@ async def test_a_failed_message_can_be_sent_again_in_its_place(client: Client, f
     assert retried.last["type"] == "done"
     assert [message["status"] for message in await client.messages(session)] == ["complete", "complete"]
     assert fake.requests[1]["messages"] == fake.requests[0]["messages"]
+
+
+# -- servers in Ollama's place, older ones, and what stands in front of it
+
+
+def bare(name: str, **fields: Any) -> dict[str, Any]:
+    return {"name": name, **fields}
+
+
+def lacking(status: int = 404, body: bytes = b"404 page not found") -> Script:
+    return Script([body], status=status, content_type="text/plain")
+
+
+UNEXPECTED: Final = Script([b'{"error":"Unexpected endpoint or method."}'], content_type=JSON)
+EVERY_CALL: Final = ("/api/tags", "/api/ps", "/api/show", "/api/version", "/api/chat")
+
+
+class Surrounding(NamedTuple):
+    """What is found at OLLAMA_HOST instead of today's Ollama, and what is said about it.
+
+    `instead` is what calls are answered with. `auto` and `named` are the code of a send, `done` if it is
+    answered, `models` the names listed or the code, and `ready` what `/readyz` says of Ollama.
+    """
+
+    instead: dict[str, Script]
+    auto: str = "done"
+    named: str = "done"
+    models: Any = (MODEL,)
+    ready: Any = "0.0.0"
+    says: str = ""
+    tags: list[dict[str, Any]] | None = None
+
+
+def everywhere(script: Script, code: str, says: str) -> Surrounding:
+    return Surrounding(dict.fromkeys(EVERY_CALL, script), code, code, code, code, says)
+
+
+ONE: Final = [bare(MODEL)]
+SURROUNDINGS: Final = {
+    "no model is described": Surrounding({"/api/show": lacking()}, tags=ONE),
+    "descriptions in HTML": Surrounding({"/api/show": html()}, tags=ONE),
+    "descriptions that never come": Surrounding({"/api/show": Script(raw=True, end="hang")}, tags=ONE),
+    "Ollama 0.3": Surrounding(
+        {"/api/show": Script([b'{"modelfile":"","details":{"family":"gemma"}}'], content_type=JSON)},
+        tags=[bare(MODEL, model=MODEL, size=1, digest="abc", details={"family": "gemma", "families": None})],
+    ),
+    "Docker Model Runner": Surrounding(
+        {"/api/show": lacking(501, b""), "/api/ps": lacking(501, b""), "/api/version": lacking()},
+        models=("ai/smollm2:latest", MODEL),
+        ready=None,
+        tags=[bare("ai/smollm2:latest", digest="", details=None), bare(MODEL, digest=None)],
+    ),
+    "Olla": Surrounding(
+        {"/api/show": lacking(501, b'{"error":"not implemented"}'), "/api/ps": lacking(501)},
+        tags=[bare(MODEL, olla={"endpoint": "a"}, size="large", details=[])],
+    ),
+    "no version": Surrounding({"/api/version": lacking()}, ready=None, tags=ONE),
+    "loaded models are not listed": Surrounding({"/api/ps": lacking()}, tags=ONE),
+    "llama-swap": everywhere(lacking(), "upstream_error", "OpenAI's API, at /v1, cannot be used"),
+    "LM Studio": Surrounding(
+        dict.fromkeys(EVERY_CALL, UNEXPECTED),
+        "upstream_invalid",
+        "upstream_error",
+        "upstream_invalid",
+        "upstream_invalid",
+        "Unexpected endpoint",
+    ),
+    "a login's page": everywhere(html(), "upstream_invalid", "check that OLLAMA_HOST"),
+    "a login": everywhere(
+        Script(status=302, headers={"Location": "/login"}), "upstream_error", "OLLAMA_HEADERS"
+    ),
+    **{
+        f"a proxy's {status}": everywhere(html(status), "upstream_error", says)
+        for status, says in {
+            401: "OLLAMA_HEADERS",
+            403: "A proxy in front of Ollama does not let chatproxy in",
+            407: "OLLAMA_HEADERS",
+            502: "A proxy in front of Ollama does not reach it",
+            504: "did not wait",
+        }.items()
+    },
+}
+
+
+@pytest.mark.parametrize("name", SURROUNDINGS)
+async def test_what_is_found_at_ollamas_address(serve: Serve, fake: FakeOllama, name: str) -> None:
+    """It works, or the cause is said, in each place."""
+    found = SURROUNDINGS[name]
+    fake.instead = {path: script for path, script in found.instead.items() if path != "/api/chat"}
+    fake.script = found.instead.get("/api/chat", greet)
+    fake.models, fake.running = found.tags or fake.models, []
+    client = await serve(default_model="auto")
+
+    ready = (await client.call("GET", "/readyz"))["ollama"]
+    assert ready.get("code", ready.get("version")) == found.ready
+    async with client.http.get(client.url("/api/models")) as response:
+        listed = await response.json()
+    assert (listed.get("code") or tuple(each["name"] for each in listed["models"])) == found.models
+
+    session = await client.new_session()
+    for model, expected in (("auto", found.auto), (MODEL, found.named)):
+        path, body = f"/api/chat/sessions/{session}/messages", {"message": "Hi", "model": model}
+        async with client.http.post(client.url(path), json=body) as response:
+            said = await response.json()
+        assert said.get("code", "done") == expected, said
+        assert found.says in said.get("error", ""), said

@@ -134,7 +134,7 @@ export const labels = {
     too_many_subscribers: "Diese Antwort ist in zu vielen Tabs geöffnet; schließen Sie einige, und versuchen Sie es erneut.",
     internal: "Auf dem Server ist etwas schiefgegangen; versuchen Sie es erneut.",
     upstream_unavailable: "Ollama ist nicht erreichbar, darum kann kein Modell antworten; starten Sie es, und versuchen Sie es erneut.",
-    upstream_invalid: "An der Stelle von Ollama antwortet etwas anderes; prüfen Sie OLLAMA_HOST.",
+    upstream_invalid: "An der Stelle von Ollama antwortet etwas anderes, oder dem Zertifikat wird nicht vertraut; prüfen Sie OLLAMA_HOST.",
     shutting_down: "Der Server startet gerade neu; versuchen Sie es gleich noch einmal.",
     no_models: "Kein Modell ist installiert; installieren Sie eines, wo Ollama läuft, und versuchen Sie es erneut.",
     storage_full: "Der Speicher des Servers ist voll, darum kann nichts gespeichert werden; schaffen Sie Platz, und versuchen Sie es erneut.",
@@ -209,7 +209,7 @@ export const page = {
     unavailable:
       "Ollama ist nicht erreichbar: Unter OLLAMA_HOST antwortet nichts; starten Sie es mit `ollama serve`, oder berichtigen Sie OLLAMA_HOST.",
     timeout: "Ollama ist nicht erreichbar: Es antwortet nicht rechtzeitig.",
-    invalid: "Ollama ist nicht erreichbar: Unter OLLAMA_HOST antwortet etwas anderes.",
+    invalid: "Ollama ist nicht erreichbar: Unter OLLAMA_HOST antwortet etwas anderes, oder dem Zertifikat wird nicht vertraut.",
     failing: "Ollama ist nicht erreichbar: Es antwortet mit einem Fehler.",
   },
   refusedOrigin: (/** @type {string} */ origin) =>

@@ -139,7 +139,7 @@ export const labels = {
     too_many_subscribers: "This answer is open in too many tabs; close some of them, and try again.",
     internal: "Something went wrong on the server; try again.",
     upstream_unavailable: "Ollama cannot be reached, so no model can answer; start it, and try again.",
-    upstream_invalid: "What answers in place of Ollama is something else; check OLLAMA_HOST.",
+    upstream_invalid: "What answers in place of Ollama is something else, or its certificate is not trusted; check OLLAMA_HOST.",
     shutting_down: "The server is restarting; try again in a moment.",
     no_models: "No model is installed; install one where Ollama runs, and try again.",
     storage_full: "The server's disk is full, so nothing can be kept; free some space, and try again.",
@@ -216,7 +216,7 @@ export const page = {
     unavailable:
       "Ollama cannot be reached: nothing answers at OLLAMA_HOST; start it with `ollama serve`, or correct OLLAMA_HOST.",
     timeout: "Ollama cannot be reached: it does not answer in time.",
-    invalid: "Ollama cannot be reached: what answers at OLLAMA_HOST is something else.",
+    invalid: "Ollama cannot be reached: what answers at OLLAMA_HOST is something else, or its certificate is not trusted.",
     failing: "Ollama cannot be reached: it answers with an error.",
   },
   refusedOrigin: (/** @type {string} */ origin) =>

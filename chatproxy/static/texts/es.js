@@ -137,7 +137,7 @@ export const labels = {
     too_many_subscribers: "Esta respuesta está abierta en demasiadas pestañas; cierre algunas e inténtelo de nuevo.",
     internal: "Algo ha fallado en el servidor; inténtelo de nuevo.",
     upstream_unavailable: "No se puede acceder a Ollama, así que ningún modelo puede responder; inícielo e inténtelo de nuevo.",
-    upstream_invalid: "Otra cosa responde en lugar de Ollama; revise OLLAMA_HOST.",
+    upstream_invalid: "Otra cosa responde en lugar de Ollama, o su certificado no es de confianza; revise OLLAMA_HOST.",
     shutting_down: "El servidor se está reiniciando; inténtelo de nuevo en un momento.",
     no_models: "No hay ningún modelo instalado; instale uno donde se ejecuta Ollama e inténtelo de nuevo.",
     storage_full: "El disco del servidor está lleno, así que no se puede guardar nada; libere espacio e inténtelo de nuevo.",
@@ -212,7 +212,7 @@ export const page = {
     unavailable:
       "No se puede acceder a Ollama: nada responde en OLLAMA_HOST; inícielo con `ollama serve` o corrija OLLAMA_HOST.",
     timeout: "No se puede acceder a Ollama: no responde a tiempo.",
-    invalid: "No se puede acceder a Ollama: lo que responde en OLLAMA_HOST es otra cosa.",
+    invalid: "No se puede acceder a Ollama: lo que responde en OLLAMA_HOST es otra cosa, o su certificado no es de confianza.",
     failing: "No se puede acceder a Ollama: responde con un error.",
   },
   refusedOrigin: (/** @type {string} */ origin) =>

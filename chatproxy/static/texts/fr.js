@@ -137,7 +137,7 @@ export const labels = {
     too_many_subscribers: "Cette réponse est ouverte dans trop d’onglets\u202f; fermez-en quelques-uns, puis réessayez.",
     internal: "Une erreur s’est produite sur le serveur\u202f; réessayez.",
     upstream_unavailable: "Ollama est injoignable, donc aucun modèle ne peut répondre\u202f; démarrez-le, puis réessayez.",
-    upstream_invalid: "Autre chose répond à la place d’Ollama\u202f; vérifiez OLLAMA_HOST.",
+    upstream_invalid: "Autre chose répond à la place d’Ollama, ou son certificat n’est pas fiable\u202f; vérifiez OLLAMA_HOST.",
     shutting_down: "Le serveur redémarre\u202f; réessayez dans un instant.",
     no_models: "Aucun modèle n’est installé\u202f; installez-en un là où Ollama fonctionne, puis réessayez.",
     storage_full: "Le disque du serveur est plein, donc rien ne peut être conservé\u202f; libérez de l’espace, puis réessayez.",
@@ -214,7 +214,7 @@ export const page = {
     unavailable:
       "Ollama est injoignable\u00a0: rien ne répond à OLLAMA_HOST\u202f; démarrez-le avec `ollama serve`, ou corrigez OLLAMA_HOST.",
     timeout: "Ollama est injoignable\u00a0: il ne répond pas à temps.",
-    invalid: "Ollama est injoignable\u00a0: autre chose répond à OLLAMA_HOST.",
+    invalid: "Ollama est injoignable\u00a0: autre chose répond à OLLAMA_HOST, ou son certificat n’est pas fiable.",
     failing: "Ollama est injoignable\u00a0: il répond par une erreur.",
   },
   refusedOrigin: (/** @type {string} */ origin) =>

@@ -133,7 +133,7 @@ export const labels = {
     too_many_subscribers: "この回答を開いているタブが多すぎます。いくつか閉じてからもう一度お試しください。",
     internal: "サーバーで問題が発生しました。もう一度お試しください。",
     upstream_unavailable: "Ollamaに接続できないため、回答できるモデルがありません。起動してからもう一度お試しください。",
-    upstream_invalid: "Ollamaではないものが応答しています。OLLAMA_HOSTを確認してください。",
+    upstream_invalid: "Ollamaではないものが応答しているか、証明書が信頼されていません。OLLAMA_HOSTを確認してください。",
     shutting_down: "サーバーが再起動しています。しばらくしてからもう一度お試しください。",
     no_models: "モデルがインストールされていません。Ollamaの実行環境にインストールしてからもう一度お試しください。",
     storage_full: "サーバーのディスクがいっぱいで保存できません。空き容量を増やしてからもう一度お試しください。",
@@ -208,7 +208,7 @@ export const page = {
     unavailable:
       "Ollamaに接続できません：OLLAMA_HOSTから応答がありません。`ollama serve`で起動するか、OLLAMA_HOSTを修正してください。",
     timeout: "Ollamaに接続できません：時間内に応答がありません。",
-    invalid: "Ollamaに接続できません：OLLAMA_HOSTで応答しているのはOllamaではありません。",
+    invalid: "Ollamaに接続できません：OLLAMA_HOSTで応答しているのはOllamaではないか、証明書が信頼されていません。",
     failing: "Ollamaに接続できません：エラーが返されました。",
   },
   refusedOrigin: (/** @type {string} */ origin) =>

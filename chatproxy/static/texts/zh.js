@@ -133,7 +133,7 @@ export const labels = {
     too_many_subscribers: "此回答在太多标签页中打开；请关闭一些后重试。",
     internal: "服务器出了点问题；请重试。",
     upstream_unavailable: "无法连接 Ollama，因此没有模型可以回答；请启动后重试。",
-    upstream_invalid: "响应的不是 Ollama；请检查 OLLAMA_HOST。",
+    upstream_invalid: "响应的不是 Ollama，或其证书不受信任；请检查 OLLAMA_HOST。",
     shutting_down: "服务器正在重启；请稍后重试。",
     no_models: "未安装任何模型；请在运行 Ollama 的地方安装后重试。",
     storage_full: "服务器磁盘已满，无法保存任何内容；请释放空间后重试。",
@@ -208,7 +208,7 @@ export const page = {
     unavailable:
       "无法连接 Ollama：OLLAMA_HOST 没有响应；请用 `ollama serve` 启动，或更正 OLLAMA_HOST。",
     timeout: "无法连接 Ollama：未及时响应。",
-    invalid: "无法连接 Ollama：OLLAMA_HOST 上响应的是其他程序。",
+    invalid: "无法连接 Ollama：OLLAMA_HOST 上响应的是其他程序，或其证书不受信任。",
     failing: "无法连接 Ollama：返回了错误。",
   },
   refusedOrigin: (/** @type {string} */ origin) =>

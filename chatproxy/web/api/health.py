@@ -83,7 +83,7 @@ async def _ask(ollama: Ollama) -> OllamaState:
                 return _SILENT
             await clock.wait(version, left)
     try:
-        return OllamaState(reachable=True, version=version.result())
+        return OllamaState(reachable=True, version=version.result() or UNSET)
     except ChatError as error:
         if error.code == "upstream_timeout":  # of the call itself, which is longer: bytes came all the while
             return OllamaState(reachable=True)

@@ -23,7 +23,7 @@ from waiting import until
 from yarl import URL
 
 from chatproxy.errors import ChatError
-from chatproxy.ollama.exchange import MAX_HEAD, PIECE, SLICE, Endpoint, Exchange, Head, Heard, _tls
+from chatproxy.ollama.exchange import MAX_HEAD, PIECE, SLICE, Endpoint, Exchange, Head, Heard, tls
 from chatproxy.ollama.turns import Turns
 
 OK = b"HTTP/1.1 200 OK\r\n"
@@ -375,11 +375,11 @@ def test_over_tls_it_is_the_same(certificate: ssl.SSLContext) -> None:
             assert reader.outcome[2] == code, name
             assert reader.body == (await received(sending(response))).body, name
 
-    _tls.cache_clear()
+    tls.cache_clear()
     try:
         on_both_loops(run)
     finally:
-        _tls.cache_clear()
+        tls.cache_clear()
 
 
 @pytest.mark.parametrize(

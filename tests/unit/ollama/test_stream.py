@@ -1,7 +1,6 @@
 import asyncio
 import gc
 import json
-import ssl
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
@@ -279,7 +278,8 @@ async def test_informational_responses_are_skipped(fake: FakeOllama) -> None:
 
 async def test_a_path_is_a_prefix(fake: FakeOllama) -> None:
     code, sentence = await outcome(ask(fake, Reader(), path="/ollama/"))
-    assert (code, sentence) == ("upstream_error", "Ollama reports: 404 page not found")
+    assert code == "upstream_error"
+    assert "check the address and its path" in sentence
 
 
 async def test_ipv6() -> None:
@@ -344,7 +344,7 @@ async def test_an_end_without_done(fake: FakeOllama, end: Any) -> None:
 async def test_a_connection_closed_without_a_response_is_incomplete(fake: FakeOllama, end: Any) -> None:
     code, sentence = (await played(fake, raw(end=end)))[1:]
     assert code == "upstream_incomplete"
-    assert sentence.startswith("Ollama closed the connection before it answered")
+    assert sentence.startswith("The connection was closed before Ollama answered")
 
 
 async def test_a_body_that_ends_before_its_length(fake: FakeOllama) -> None:
@@ -458,14 +458,6 @@ async def test_no_such_host(url: str) -> None:
     with pytest.raises(ChatError) as caught:
         await streamed(endpoint(url), Reader()).finished
     assert caught.value.code == "upstream_unavailable"
-
-
-async def test_tls_with_a_server_that_has_none(fake: FakeOllama) -> None:
-    url = fake.url.replace("http", "https")
-    with pytest.raises(ChatError) as caught:
-        await streamed(endpoint(url), Reader()).finished
-    assert caught.value.code == "upstream_unavailable"
-    assert isinstance(caught.value.__cause__, ssl.SSLError)
 
 
 async def test_a_connection_that_takes_too_long_is_unavailable() -> None:

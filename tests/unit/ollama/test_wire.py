@@ -358,7 +358,6 @@ def test_unwrap_copes_with_deep_nesting() -> None:
             400,
             "request (5371 tokens) exceeds the available context size (4096 tokens), try increasing it",
         ),
-        ("no_such_path", 404, "404 page not found"),
     ],
 )
 def test_recorded_refusals(name: str, status: int, words: str) -> None:
@@ -398,7 +397,16 @@ def test_a_missing_model(body: bytes) -> None:
         (401, b'{"error":"unauthorized","signin_url":"https://x"}', "OLLAMA_API_KEY"),
         (403, b"", "OLLAMA_ORIGINS"),
         (403, b'{"error":"cloud is disabled"}', "Ollama reports: cloud is disabled"),
-        (502, b"<html>Bad gateway</html>", "status 502"),
+        (302, b"<a href=/login>Found</a>", "OLLAMA_HEADERS"),
+        (401, b"<html>Sign in</html>", "OLLAMA_HEADERS"),
+        (403, b"<html>Forbidden</html>", "A proxy in front of Ollama does not let chatproxy in"),
+        (407, b"<html>Proxy authentication</html>", "OLLAMA_HEADERS"),
+        (404, b"<html>Not found</html>", "check the address and its path"),
+        (404, recorded("no_such_path"), "check the address and its path"),
+        (413, b"<html>Too large</html>", "client_max_body_size"),
+        (502, b"<html>Bad gateway</html>", "start Ollama"),
+        (504, b"<html>Timeout</html>", "proxy_read_timeout"),
+        (418, b"<html>Teapot</html>", "status 418"),
     ],
 )
 def test_what_to_do_about_a_status(status: int, body: bytes, hint: str) -> None:
@@ -412,4 +420,4 @@ def test_an_address_is_shown_without_its_secrets() -> None:
 
 
 def unavailable_at(url: str) -> str:
-    return wire.upstream_unavailable(URL(url)).sentence
+    return wire.upstream_unavailable(URL(url), ConnectionRefusedError()).sentence

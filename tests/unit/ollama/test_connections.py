@@ -1,0 +1,167 @@
+"""Why there is no connection, or none with Ollama: the sentence names the cause, on both paths."""
+
+import asyncio
+import shutil
+import socket
+import ssl
+import subprocess
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
+from contextlib import asynccontextmanager
+from pathlib import Path
+from typing import Final
+
+import pytest
+from fake_ollama import FakeOllama, Mute
+
+from chatproxy.errors import ChatError
+from chatproxy.ollama.client import Ollama
+from chatproxy.ollama.exchange import tls
+
+BODY: Final = b'{"version":"1.2.3","message":{"content":"Hi"},"done":true}'
+OK: Final = b"HTTP/1.1 200 OK\r\nConnection: close\r\nContent-Length: %d\r\n\r\n%s" % (len(BODY), BODY)
+# What servers say to HTTP at a port for TLS: Go's, nginx, and those that answer in TLS.
+GO: Final = b"HTTP/1.0 400 Bad Request\r\n\r\nClient sent an HTTP request to an HTTPS server.\n"
+NGINX: Final = (
+    b"HTTP/1.1 400 Bad Request\r\nContent-Type: text/html\r\nConnection: close\r\n\r\n"
+    b"<html><head><title>400 The plain HTTP request was sent to HTTPS port</title></head></html>"
+)
+ALERT: Final = b"\x15\x03\x01\x00\x02\x02\x46"
+
+CURVE: Final = ("-pkeyopt", "ec_paramgen_curve:prime256v1")
+
+Certificate = Callable[..., ssl.SSLContext]
+
+
+@pytest.fixture
+def certificate(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Certificate]:
+    """Return a function that makes a server's certificate of its own, which chatproxy is to trust or not."""
+    if shutil.which("openssl") is None:
+        pytest.skip("openssl is not installed")
+    key, request, chain = (str(tmp_path / name) for name in ("key", "request", "chain"))
+
+    def make(*, trusted: bool = True, name: str = "localhost", days: int = 1) -> ssl.SSLContext:
+        subject = ["-subj", f"/CN={name}", "-addext", f"subjectAltName=DNS:{name}"]
+        ask = ["req", "-new", "-newkey", "ec", *CURVE, "-nodes", "-keyout", key, "-out", request, *subject]
+        sign = ["x509", "-req", "-in", request, "-signkey", key, "-copy_extensions", "copy", "-out", chain]
+        for command in (ask, [*sign, "-days", str(days)]):
+            subprocess.run(["openssl", *command], check=True, capture_output=True)
+        if trusted:
+            monkeypatch.setenv("SSL_CERT_FILE", chain)
+        tls.cache_clear()
+        context = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
+        context.load_cert_chain(chain, key)
+        return context
+
+    yield make
+    tls.cache_clear()
+
+
+@asynccontextmanager
+async def serving(response: bytes, context: ssl.SSLContext | None = None) -> AsyncIterator[str]:
+    """Serve that response to every request; the result is host:port."""
+
+    async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        await reader.readuntil(b"\r\n\r\n")
+        writer.write(response)
+        await writer.drain()
+        writer.close()
+
+    async with await asyncio.start_server(serve, "localhost", 0, ssl=context) as server:
+        yield f"localhost:{server.sockets[0].getsockname()[1]}"
+
+
+async def outcomes(url: str) -> tuple[ChatError | str, ChatError | str]:
+    """Return what comes of a list and of an answer."""
+    ollama = Ollama(url, headers={}, connect_timeout=5)
+
+    async def answer() -> str:
+        stream = ollama.chat(b"{}")
+        stream.deliver(lambda _: None)
+        return (await stream.finished).content
+
+    async def outcome(call: Awaitable[str]) -> ChatError | str:
+        try:
+            return await call
+        except ChatError as error:
+            return error
+
+    try:
+        return await outcome(ollama.version()), await outcome(answer())
+    finally:
+        await ollama.close()
+
+
+async def fails(url: str, code: str, *words: str) -> None:
+    for error in await outcomes(url):
+        assert isinstance(error, ChatError), error
+        assert error.code == code
+        assert [word for word in words if word not in error.sentence] == [], error.sentence
+
+
+async def test_a_certificate_of_ones_own_is_trusted_if_it_is_named(certificate: Certificate) -> None:
+    async with serving(OK, certificate()) as place:
+        assert await outcomes(f"https://{place}") == ("1.2.3", "Hi")
+
+
+@pytest.mark.parametrize(
+    ("made", "words"),
+    [
+        ({"trusted": False}, ("self-signed certificate", "set SSL_CERT_FILE", "restart")),
+        ({"days": -1}, ("certificate has expired", "renew it")),
+        ({"name": "ollama.example"}, ("'localhost'", "set OLLAMA_HOST to a name that the certificate has")),
+    ],
+    ids=["untrusted", "expired", "another name"],
+)
+async def test_a_certificate_that_is_not_trusted(
+    certificate: Certificate, made: dict[str, object], words: tuple[str, ...]
+) -> None:
+    async with serving(OK, certificate(**made)) as place:
+        await fails(
+            f"https://{place}", "upstream_invalid", f"certificate of Ollama at https://{place}", *words
+        )
+
+
+async def test_tls_with_a_server_that_has_none(fake: FakeOllama) -> None:
+    url = fake.url.replace("http", "https")
+    await fails(url, "upstream_invalid", "no TLS", "begin OLLAMA_HOST with http://")
+
+
+@pytest.mark.parametrize(
+    ("response", "code"),
+    [(GO, "upstream_error"), (NGINX, "upstream_error"), (ALERT, "upstream_invalid")],
+    ids=["Go", "nginx", "alert"],
+)
+async def test_http_with_a_server_that_wants_tls(response: bytes, code: str) -> None:
+    async with serving(response) as place:
+        await fails(f"http://{place}", code, "begin", "OLLAMA_HOST", "with https://")
+
+
+async def test_a_server_that_closes_the_connection() -> None:
+    async with serving(b"") as place:
+        for error in await outcomes(f"http://{place}"):
+            assert isinstance(error, ChatError)
+            assert "closed before Ollama answered" in error.sentence
+            assert "https://" in error.sentence
+            assert error.retryable
+
+
+async def test_a_name_that_is_not_known() -> None:
+    await fails(
+        "http://no-such-host.invalid:11434", "upstream_unavailable", "no-such-host.invalid", "is not known"
+    )
+
+
+async def test_a_refused_connection() -> None:
+    with socket.socket() as bound:  # but not listening
+        bound.bind(("127.0.0.1", 0))
+        url = f"http://127.0.0.1:{bound.getsockname()[1]}"
+        await fails(url, "upstream_unavailable", f"reached at {url}", "`ollama serve`")
+
+
+async def test_a_connection_that_is_not_accepted_in_time() -> None:
+    async with Mute.listening() as mute:
+        ollama = Ollama(f"https://{mute.address}", headers={}, connect_timeout=0.05)
+        with pytest.raises(ChatError, match="was not accepted in time") as caught:
+            await ollama.version()
+        assert caught.value.code == "upstream_unavailable"
+        await ollama.close()
