@@ -12,8 +12,10 @@ from msgspec import Meta
 
 from chatproxy import __version__
 from chatproxy.errors import RETRYABLE, STATUS, ErrorBody
+from chatproxy.models.selection import SUGGESTED
 from chatproxy.prompt.request import RowId
 from chatproxy.web.access.visitors import is_sending, is_theirs
+from chatproxy.web.examples import ANSWERS, ERRORS
 from chatproxy.web.faces.dialects import Dialect, dialect_at
 from chatproxy.web.json import json_response
 from chatproxy.web.keys import CONFIG
@@ -35,13 +37,21 @@ PATH_PARAMETERS: Final[Mapping[str, Any]] = {
     "sid": Annotated[str, Meta(min_length=1, max_length=64, description="The session's id.")],
     "mid": Annotated[RowId, Meta(description="The message's id.")],
     "n": Annotated[
-        int, Meta(ge=0, le=2**63 - 1, description="The number of the image in its message, from 0.")
+        int,
+        Meta(ge=0, le=2**63 - 1, description="The number of the image in its message, from 0.", examples=[0]),
     ],
     "id": Annotated[RowId, Meta(description="The document's id.")],
-    "model": Annotated[str, Meta(min_length=1, max_length=512, description="The model's name in Ollama.")],
-    "rest": Annotated[str, Meta(min_length=1, max_length=1024, description="The rest of the path.")],
+    "model": Annotated[
+        str,
+        Meta(min_length=1, max_length=512, description="The model's name in Ollama.", examples=[SUGGESTED]),
+    ],
+    "rest": Annotated[
+        str, Meta(min_length=1, max_length=1024, description="The rest of the path.", examples=["models"])
+    ],
     "rid": Annotated[str, Meta(min_length=1, max_length=128, description="The Response's id.")],
-    "path": Annotated[str, Meta(min_length=1, max_length=1024, description="The file's path.")],
+    "path": Annotated[
+        str, Meta(min_length=1, max_length=1024, description="The file's path.", examples=["sse.js"])
+    ],
 }
 # Error codes that follow from an operation's method, path and body.
 EVERY_OPERATION: Final = ("malformed", "unsupported_media_type", "internal", "overloaded")
@@ -74,6 +84,7 @@ class OpenAPIDocument:
     def __init__(self, app: web.Application) -> None:
         self._app = app
         self._schemas: dict[str, Schema] = {}
+        self._examples: dict[str, Schema] = {}  # of errors; many operations share each
 
     @cached_property
     def content(self) -> msgspec.Raw:
@@ -99,6 +110,7 @@ class OpenAPIDocument:
             "paths": paths,
             "components": {
                 "schemas": self._schemas | {"Code": codes},
+                "examples": self._examples,
                 "securitySchemes": SECURITY_SCHEMES,
             },
         }
@@ -118,12 +130,17 @@ class OpenAPIDocument:
             "tags": [declared.tag],
             "summary": declared.summary,
             "parameters": [
-                self._parameter(place, name, kind)
+                self._parameter(place, name, kind, required=place == "path" or name in declared.required)
                 for place, kinds in parameters.items()
                 for name, kind in kinds.items()
             ],
             "responses": {
-                str(status): {"description": RESPONSES[status], "content": self._content(kind)}
+                str(status): {
+                    "description": RESPONSES[status],
+                    "content": self._with_examples(
+                        self._content(kind), ANSWERS.get(declared.id, {}).get(str(status), {})
+                    ),
+                }
                 for status, kind in declared.answers.items()
             }
             | self._errors(_error_codes(method, path, declared), dialect_at(path)),
@@ -137,16 +154,23 @@ class OpenAPIDocument:
             described["requestBody"] = {"required": not declared.body_optional, "content": content}
         return described
 
-    def _parameter(self, place: str, name: str, kind: Any) -> Schema:
+    def _parameter(self, place: str, name: str, kind: Any, *, required: bool) -> Schema:
         schema = self._schema(kind, sent=True)
         described = {"description": text} if (text := schema.pop("description", "")) else {}
-        return {"name": name, "in": place, "required": place == "path", "schema": schema, **described}
+        return {"name": name, "in": place, "required": required, "schema": schema, **described}
 
     def _content(self, kind: Any, *, sent: bool = False) -> Schema:
         return {
             media_type: {"schema": self._schema(each, sent=sent)}
             for media_type, each in by_media_type(kind).items()
         }
+
+    @staticmethod
+    def _with_examples(content: Schema, examples: Mapping[str, Mapping[str, Any]]) -> Schema:
+        """Add examples, by media type and name, to a content."""
+        for media_type, named in examples.items():
+            content[media_type]["examples"] = {name: {"value": value} for name, value in named.items()}
+        return content
 
     def _errors(self, codes: Iterable[str], dialect: Dialect) -> Schema:
         """Return one response per status, with the codes that it can have, in the form of the path's API."""
@@ -159,11 +183,22 @@ class OpenAPIDocument:
         return {
             str(status): {
                 "description": ", ".join(those),
-                "content": {media_type: {"schema": {**body, **self._with_codes(dialect, those)}}},
+                "content": {
+                    media_type: {
+                        "schema": {**body, **self._with_codes(dialect, those)},
+                        "examples": {code: self._error_example(dialect, code) for code in those},
+                    }
+                },
                 "headers": RETRY_AFTER if status in RETRY_STATUSES else {},
             }
             for status, those in by_status.items()
         }
+
+    def _error_example(self, dialect: Dialect, code: str) -> Schema:
+        """Return a reference to the example of an error, which is added to the document."""
+        name, encoded = f"{dialect.name}.{code}", dialect.encode(ERRORS[code])
+        self._examples[name] = {"value": encoded.decode() if dialect.body is str else msgspec.Raw(encoded)}
+        return {"$ref": f"#/components/examples/{name}"}
 
     @staticmethod
     def _with_codes(dialect: Dialect, codes: Sequence[str]) -> Schema:

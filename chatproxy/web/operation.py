@@ -32,6 +32,7 @@ class Operation(Struct, frozen=True, kw_only=True):
     example: Mapping[str, Any] = {}  # of a JSON body
     query: Mapping[str, Any] = {}
     headers: Mapping[str, Any] = {}
+    required: tuple[str, ...] = ()  # of these parameters
     answers: Mapping[int, Any] = {}
     errors: tuple[str, ...] = ()
 

@@ -181,7 +181,12 @@ async def delete_document(request: web.Request) -> web.StreamResponse:
     "searchDocument",
     "Find the passages of a document that a question would be answered from.",
     tag="documents",
-    query={"q": Annotated[str, Meta(max_length=MAX_QUERY, description="The question.")]},
+    query={
+        "q": Annotated[
+            str, Meta(max_length=MAX_QUERY, description="The question.", examples=["Why are there rainbows?"])
+        ]
+    },
+    required=("q",),
     answers={200: Sources},
     errors=("invalid",),
 )

@@ -70,6 +70,7 @@ def set_up(app: web.Application) -> None:
             str, Meta(min_length=1, max_length=100, description="The code in the page's address.")
         ]
     },
+    required=(HEADER,),
     answers={200: Token},
     errors=("unauthorized",),
 )

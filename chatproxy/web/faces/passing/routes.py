@@ -39,9 +39,15 @@ class ModelRequest(Struct, frozen=True):
 
 
 class ModelForm(Struct, frozen=True):
-    """The field of a form that chatproxy looks at."""
+    """A recording. chatproxy looks at the model only; all other fields are Ollama's, too."""
 
     model: Name
+    file: Annotated[
+        str,
+        Meta(
+            description="The recording.", extra_json_schema={"contentMediaType": "application/octet-stream"}
+        ),
+    ]
 
 
 async def pass_on(request: web.Request) -> web.StreamResponse:
@@ -116,7 +122,13 @@ routes: Final = [
     web.post("/v1/embeddings", _asking("openaiEmbedding", "OpenAI: embedding.", tag="openai", input="Hello")),
     web.post(
         "/v1/audio/transcriptions",
-        _passed("openaiTranscription", "OpenAI: transcription.", tag="openai", body={FORM: ModelForm}),
+        _passed(
+            "openaiTranscription",
+            "OpenAI: transcription.",
+            tag="openai",
+            answer=NDJSON_STREAM,  # of which Ollama sends one line
+            body={FORM: ModelForm},
+        ),
     ),
     web.get("/v1/models", _passed("openaiListModels", "OpenAI: list models.", tag="openai")),
     web.get("/v1/models/{model}", _passed("openaiGetModel", "OpenAI: get a model.", tag="openai")),
