@@ -85,6 +85,19 @@ export class Http {
   }
 
   /**
+   * Send a request as it is, with the token, and return the response, whatever its status is.
+   *
+   * @param {string} url
+   * @param {Omit<RequestInit, "headers"> & {headers: [name: string, value: string][]}} init
+   */
+  send(url, { headers, ...init }) {
+    return this.#authorized((authorized) => {
+      for (const [name, value] of headers) authorized.set(name, value);
+      return this.#send(url, { ...init, headers: authorized });
+    });
+  }
+
+  /**
    * Send a request and return the JSON of the response; undefined for a 204.
    *
    * @template T

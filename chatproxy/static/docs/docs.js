@@ -1,62 +1,25 @@
-// The page at `/docs`: every operation of `/openapi.json` with its fields, responses, errors, and a curl
-// command.
+// The page at `/docs`: how to start, then every operation of `/openapi.json` with its fields, responses, examples and
+// errors, a curl command, and a form to try it.
 
 import { byId, h } from "../dom/dom.js";
+import { Later } from "../dom/later.js";
 import { applyTheme } from "../page/theme.js";
-import { code, copyButton, prose, scrollToFragment, section } from "./reference.js";
+import { commands } from "./curl.js";
+import { BASE_URL, endpointsOf, FORM_TYPE, nameOf, resolved, shown } from "./openapi.js";
+import { code, codeBox, example, output, prose, scrollToFragment, section } from "./reference.js";
+import { startSection } from "./start.js";
 
 /**
- * The parts of an OpenAPI document that chatproxy uses.
- *
- * @typedef {object} Schema
- * @property {string} [$ref]
- * @property {Schema[]} [anyOf]
- * @property {string} [type]
- * @property {Schema} [items]
- * @property {(string | number)[]} [enum]
- * @property {string} [description]
- * @property {Record<string, Schema>} [properties]
- * @property {string[]} [required]
- * @property {number} [minLength]
- * @property {number} [maxLength]
- * @property {number} [minimum]
- * @property {number} [maximum]
- * @property {string} [pattern]
- * @property {string} [contentEncoding]
- * @property {string} [contentMediaType]
- *
- * @typedef {{name: string, in: string, required: boolean, schema: Schema, description?: string}} Parameter
- * @typedef {Record<string, {schema: Schema, example?: unknown}>} Content by media type
- * @typedef {{description: string, content?: Content}} ApiResponse
- *
- * @typedef {object} Operation
- * @property {string} operationId
- * @property {string[]} tags
- * @property {string} summary
- * @property {Parameter[]} parameters
- * @property {{content: Content}} [requestBody]
- * @property {Record<string, ApiResponse>} responses by status
- * @property {object[]} [security]
- *
- * @typedef {object} Api
- * @property {{description: string}} info
- * @property {Record<string, Record<string, Operation>>} paths by path and method
- * @property {{schemas: Record<string, Schema>}} components
- * @property {object[]} security
- *
- * @typedef {{method: string, path: string, operation: Operation}} Endpoint
+ * @typedef {import("./openapi.js").Api} Api
+ * @typedef {import("./openapi.js").ApiResponse} ApiResponse
+ * @typedef {import("./openapi.js").Endpoint} Endpoint
+ * @typedef {import("./openapi.js").Example} Example
+ * @typedef {import("./openapi.js").Parameter} Parameter
+ * @typedef {import("./openapi.js").Schema} Schema
  */
 
-const BASE_URL = new URL("../..", import.meta.url).href.replace(/\/$/, "");
-const METHODS = ["get", "post", "put", "patch", "delete"];
-// The shell variables that stand for path parameters in curl commands.
-const VARIABLES = /** @type {Record<string, string>} */ ({
-  sid: "SESSION",
-  mid: "MESSAGE",
-  id: "DOCUMENT",
-  path: "FILE",
-  rid: "RESPONSE",
-});
+const TRY = new Later(() => import("./try-form.js"));
+const WIDE = matchMedia("(min-width: 60rem)"); // as in docs.css
 // The tags that are names.
 const TITLES = /** @type {Record<string, string>} */ ({ openai: "OpenAI", "ai-sdk": "AI SDK" });
 
@@ -65,30 +28,30 @@ function render(api) {
   const operations = byId("operations");
   const contents = byId("contents");
   byId("about").replaceChildren(api.info.description);
+  operations.append(startSection(api));
+  contents.append(h("h2", {}, h("a", { href: "#start" }, "Start")));
   const endpoints = endpointsOf(api);
   for (const tag of new Set(endpoints.map(tagOf))) {
     const tagged = endpoints.filter((endpoint) => tagOf(endpoint) === tag);
-    const title = TITLES[tag] ?? tag;
-    operations.append(h("h2", {}, title), ...tagged.map((endpoint) => endpointArticle(endpoint, api)));
-    contents.append(
-      h("h2", {}, title),
-      h("ul", {}, ...tagged.map((endpoint) => h("li", {}, endpointLink(endpoint)))),
-    );
+    const links = tagged.map((endpoint) => h("li", { "data-words": wordsOf(endpoint) }, endpointLink(endpoint)));
+    operations.append(group(tag, TITLES[tag] ?? tag, tagged.map((endpoint) => endpointArticle(endpoint, api))));
+    contents.append(h("div", {}, h("h2", {}, h("a", { href: `#tag-${tag}` }, TITLES[tag] ?? tag)), h("ul", {}, ...links)));
   }
-  const types = Object.entries(api.components.schemas).map(([name, schema]) => typeArticle(name, schema));
-  operations.append(h("h2", { id: "types" }, "types"), ...types);
-  contents.append(h("h2", {}, h("a", { href: "#types" }, "types")));
+  const { schemas, examples } = api.components;
+  operations.append(
+    group("errors", "errors", Object.entries(examples).map(([name, each]) => errorArticle(name, each))),
+    group("types", "types", Object.entries(schemas).map(([name, schema]) => typeArticle(name, schema))),
+  );
+  for (const name of ["errors", "types"]) contents.append(h("h2", {}, h("a", { href: `#tag-${name}` }, name)));
 }
 
-/** @param {Api} api @returns {Endpoint[]} */
-function endpointsOf(api) {
-  return Object.entries(api.paths).flatMap(([path, operations]) =>
-    METHODS.flatMap((method) => {
-      const operation = operations[method];
-      return operation ? [{ method: method.toUpperCase(), path, operation }] : [];
-    }),
-  );
-}
+/** @param {string} name @param {string} title @param {Node[]} articles */
+const group = (name, title, articles) =>
+  h("details", { class: "group", id: `tag-${name}`, open: true }, h("summary", {}, h("h2", {}, title)), ...articles);
+
+/** Return what the filter finds an operation by. @param {Endpoint} endpoint */
+const wordsOf = ({ method, path, operation: { operationId, summary, tags } }) =>
+  [method, path, operationId, summary, ...tags].join(" ").toLowerCase();
 
 /** @param {Endpoint} endpoint */
 const tagOf = ({ operation }) => operation.tags[0] ?? "";
@@ -104,24 +67,63 @@ function endpointArticle(endpoint, api) {
   const { method, path, operation } = endpoint;
   const bodies = Object.entries(operation.requestBody?.content ?? {});
   const responses = Object.entries(operation.responses);
-  const command = curl(endpoint, needsToken(operation, api));
+  const successes = responses.filter(([status]) => status < "400");
+  const failures = responses.filter(([status]) => status >= "400");
+  const name = `${method} ${path}`;
   return h(
     "article",
-    { id: operation.operationId, "aria-label": `${method} ${path}` },
-    h("h3", {}, h("span", { class: "method" }, method), " ", h("code", {}, path)),
-    h("p", {}, ...prose(operation.summary)),
-    ...section("Parameters", operation.parameters.map(parameter)),
-    ...bodies.flatMap(([type, { schema }]) => requestBody(type, schema, api)),
-    ...section("Responses", responses.filter(([status]) => status < "400").map(success)),
-    ...section("Errors", responses.filter(([status]) => status >= "400").map(failure)),
+    { id: operation.operationId, "aria-label": name, "data-words": wordsOf(endpoint) },
     h(
-      "div",
-      { class: "curl" },
-      h("code", {}, command),
-      copyButton(`Copy the curl command for ${method} ${path}`, () => command),
+      "details",
+      {},
+      h(
+        "summary",
+        {},
+        h("h3", {}, h("span", { class: "method" }, method), " ", code(path)),
+        h("p", {}, ...prose(operation.summary)),
+      ),
+      ...section("Parameters", operation.parameters.map(parameter)),
+      ...bodies.flatMap(([type, { schema }]) => requestBody(type, schema, api)),
+      ...section("Responses", successes.map(success)),
+      ...successes.flatMap(examples),
+      ...section("Errors", failures.map(failure)),
+      ...commands(endpoint, api).map(([type, line]) => {
+        const label = `Copy the curl command for ${name}`;
+        return codeBox("", line, type === FORM_TYPE ? `${label}, with a form` : label);
+      }),
+      tryButton(endpoint, api),
     ),
   );
 }
+
+/**
+ * Return a button that makes place for the form.
+ *
+ * @param {Endpoint} endpoint
+ * @param {Api} api
+ */
+function tryButton(endpoint, api) {
+  const label = `Try ${endpoint.method} ${endpoint.path}`;
+  /** @type {HTMLButtonElement} */
+  const button = h("button", { type: "button", class: "try", "aria-label": label, onclick }, "Try it");
+  async function onclick() {
+    const module = await TRY.load();
+    if (!module) return void (byId("announcer").textContent = "The form cannot be loaded; try again.");
+    const form = module.tryForm(endpoint, api, label);
+    button.replaceWith(form);
+    /** @type {HTMLElement | null} */ (form.querySelector("input, textarea, button"))?.focus();
+  }
+  return button;
+}
+
+/** @param {[string, ApiResponse]} response by status */
+const examples = ([status, { content = {} }]) =>
+  Object.entries(content).flatMap(([type, each]) =>
+    Object.entries(each.examples ?? {}).map(([name, { value }]) => {
+      const kind = name === "answer" ? "" : `, with ${name}`;
+      return example(`Example: ${status}, ${type}${kind}`, shown(value));
+    }),
+  );
 
 /** @param {Parameter} parameter */
 const parameter = ({ name, in: place, required, schema, description }) =>
@@ -135,8 +137,7 @@ const parameter = ({ name, in: place, required, schema, description }) =>
  * @param {Api} api
  */
 function requestBody(type, schema, api) {
-  const body = (schema.$ref && api.components.schemas[nameOf(schema.$ref)]) || schema;
-  const { properties, required = [], description = "" } = body;
+  const { properties, required = [], description = "" } = resolved(schema, api);
   const title = `Request body: ${type}`;
   if (!properties) return [h("h4", {}, title), h("p", {}, ...prose(description))];
   const fields = Object.entries(properties);
@@ -163,10 +164,19 @@ function success([status, { description, content = {} }]) {
 }
 
 /** @param {[string, ApiResponse]} response by status */
-function failure([status, { description }]) {
-  const codes = description.split(", "); // not all APIs have them in the body
-  return [h("dt", {}, code(status)), h("dd", {}, ...join(", ", codes.map(code)))];
+function failure([status, { content = {} }]) {
+  const codes = Object.values(content).flatMap((each) => Object.entries(each.examples ?? {}));
+  const links = codes.map(([name, { $ref = "" }]) => h("a", { href: `#error-${nameOf($ref)}` }, code(name)));
+  return [h("dt", {}, code(status)), h("dd", {}, ...join(", ", links))];
 }
+
+/** @param {string} name @param {Example} error */
+const errorArticle = (name, { value }) =>
+  h(
+    "article",
+    { id: `error-${name}`, "aria-label": name, "data-words": name.toLowerCase() },
+    h("details", {}, h("summary", {}, h("h3", {}, code(name))), output(name, shown(value))),
+  );
 
 /** @param {string} name @param {Schema} schema */
 function typeArticle(name, schema) {
@@ -176,10 +186,14 @@ function typeArticle(name, schema) {
   );
   return h(
     "article",
-    { id: `type-${name}`, "aria-label": name },
-    h("h3", {}, code(name)),
-    ...(description ? [h("p", {}, ...prose(description))] : []),
-    ...(rows.length > 0 ? [h("dl", {}, ...rows.flat())] : [h("p", {}, ...typeOf(schema))]),
+    { id: `type-${name}`, "aria-label": name, "data-words": name.toLowerCase() },
+    h(
+      "details",
+      {},
+      h("summary", {}, h("h3", {}, code(name))),
+      ...(description ? [h("p", {}, ...prose(description))] : []),
+      ...(rows.length > 0 ? [h("dl", {}, ...rows.flat())] : [h("p", {}, ...typeOf(schema))]),
+    ),
   );
 }
 
@@ -219,37 +233,25 @@ function range(least, most, unit) {
   return least === undefined ? "" : `at least ${least}${unit}`;
 }
 
-/** @param {string} ref */
-const nameOf = (ref) => ref.slice(ref.lastIndexOf("/") + 1);
-
 /** @param {string} separator @param {Node[]} nodes */
 const join = (separator, nodes) => nodes.flatMap((node, index) => (index ? [separator, node] : [node]));
 
-/** @param {Operation} operation @param {Api} api */
-const needsToken = (operation, api) => (operation.security ?? api.security).length > 0;
-
-/** @param {Endpoint} endpoint @param {boolean} withToken */
-function curl({ method, path, operation }, withToken) {
-  const { example } = operation.requestBody?.content["application/json"] ?? {};
-  const answers = Object.keys(operation.responses[200]?.content ?? {});
-  const streams = answers.some((type) => ["text/event-stream", "application/x-ndjson"].includes(type));
-  const url = BASE_URL + path.replace(/{(\w+)}/g, (_, name) => `$${VARIABLES[name] ?? name.toUpperCase()}`);
-  return [
-    streams ? "curl -N" : "curl",
-    method !== "GET" && `-X ${method}`,
-    withToken && '-H "Authorization: Bearer $TOKEN"',
-    example && `-H "Content-Type: application/json" -d ${shellQuote(JSON.stringify(example))}`,
-    `"${url}"`,
-  ]
-    .filter(Boolean)
-    .join(" ");
+/** Show the operations, errors and types that have all of the words. */
+function filter() {
+  const words = byId("filter", HTMLInputElement).value.toLowerCase().split(/\s+/);
+  for (const each of /** @type {NodeListOf<HTMLElement>} */ (document.querySelectorAll("[data-words]"))) {
+    each.hidden = !words.every((word) => each.dataset.words?.includes(word));
+  }
+  for (const each of /** @type {NodeListOf<HTMLElement>} */ (document.querySelectorAll("#contents > div, .group"))) {
+    each.hidden = !each.querySelector("[data-words]:not([hidden])");
+  }
+  const found = document.querySelectorAll("article[data-words]:not([hidden])").length;
+  byId("announcer").textContent = `${found} found.`;
 }
-
-/** @param {string} text */
-const shellQuote = (text) => `'${text.replaceAll("'", `'\\''`)}'`;
 
 async function start() {
   applyTheme();
+  byId("contents-box", HTMLDetailsElement).open = WIDE.matches;
   try {
     const response = await fetch(`${BASE_URL}/openapi.json`);
     if (!response.ok) throw new Error(`The server answered with status ${response.status}.`);
@@ -259,6 +261,8 @@ async function start() {
       `The API description cannot be loaded: ${/** @type {Error} */ (error).message}`;
     return;
   }
+  byId("filter").addEventListener("input", filter);
+  addEventListener("hashchange", scrollToFragment);
   scrollToFragment();
 }
 

@@ -31,7 +31,39 @@ export function copyButton(label, text) {
   return button;
 }
 
-/** Show what the address names: when the browser looked for it, it was not there yet. */
+/**
+ * Show code that can be copied.
+ *
+ * @param {string} title "" if it needs none
+ * @param {string} text
+ * @param {string} label of the button
+ */
+export const codeBox = (title, text, label) =>
+  h(
+    "figure",
+    {},
+    ...(title ? [h("figcaption", {}, title)] : []),
+    h("div", { class: "curl" }, code(text), copyButton(label, () => text)),
+  );
+
+/**
+ * Show what a server answered.
+ *
+ * @param {string} title
+ * @param {string} text
+ * @param {boolean} [open]
+ */
+export const example = (title, text, open = false) =>
+  h("details", { class: "example", open }, h("summary", {}, title), output(title, text));
+
+/** @param {string} label @param {string} text */
+export const output = (label, text) =>
+  h("pre", { tabindex: 0, role: "region", "aria-label": label }, text);
+
+/** Show what the address names, and open what it is in: when the browser looked for it, it was not there yet. */
 export function scrollToFragment() {
-  document.getElementById(decodeURIComponent(location.hash.slice(1)))?.scrollIntoView();
+  const target = document.getElementById(decodeURIComponent(location.hash.slice(1)));
+  target?.querySelector("details")?.setAttribute("open", "");
+  for (let each = target?.closest("details"); each; each = each.parentElement?.closest("details")) each.open = true;
+  target?.scrollIntoView();
 }
