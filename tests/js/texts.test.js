@@ -7,7 +7,7 @@ import * as english from "../../chatproxy/static/texts/en.js";
 import { languageOf, loadTexts } from "../../chatproxy/static/texts/languages.js";
 
 const LANGUAGES = ["de", "es", "fr", "ja", "zh"];
-const NAMES = ["chatproxy", "Markdown", "JSON"]; // in index.html: the same everywhere
+const NAMES = ["API", "chatproxy", "Markdown", "JSON"]; // in index.html: the same everywhere
 const TIME = new Date(2026, 10, 29, 14, 5);
 // What functions are given; those that are missing here get numbers.
 const SAMPLES = {

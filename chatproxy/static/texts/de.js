@@ -287,6 +287,7 @@ export const markup = {
   "Search conversations": "Chats durchsuchen",
   "Show more": "Mehr anzeigen",
   "Keyboard shortcuts": "Tastenkürzel",
+  "How programs use this server": "Wie Programme diesen Server nutzen",
   Model: "Modell",
   auto: "auto",
   "Settings of this conversation": "Einstellungen dieses Chats",

@@ -289,6 +289,7 @@ export const markup = {
   "Search conversations": "Buscar en las conversaciones",
   "Show more": "Mostrar más",
   "Keyboard shortcuts": "Atajos de teclado",
+  "How programs use this server": "Cómo usan los programas este servidor",
   Model: "Modelo",
   auto: "auto",
   "Settings of this conversation": "Ajustes de esta conversación",

@@ -289,6 +289,7 @@ export const markup = {
   "Search conversations": "Rechercher dans les conversations",
   "Show more": "Afficher plus",
   "Keyboard shortcuts": "Raccourcis clavier",
+  "How programs use this server": "Comment les programmes utilisent ce serveur",
   Model: "Modèle",
   auto: "auto",
   "Settings of this conversation": "Réglages de cette conversation",

@@ -277,6 +277,7 @@ export const markup = {
   "Search conversations": "チャットを検索",
   "Show more": "もっと見る",
   "Keyboard shortcuts": "キーボードショートカット",
+  "How programs use this server": "プログラムからこのサーバーを使う方法",
   Model: "モデル",
   auto: "自動",
   "Settings of this conversation": "このチャットの設定",

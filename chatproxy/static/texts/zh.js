@@ -277,6 +277,7 @@ export const markup = {
   "Search conversations": "搜索对话",
   "Show more": "显示更多",
   "Keyboard shortcuts": "键盘快捷键",
+  "How programs use this server": "程序如何使用此服务器",
   Model: "模型",
   auto: "自动",
   "Settings of this conversation": "此对话的设置",
