@@ -7,7 +7,7 @@ what is indented is below.
 import re
 from bisect import bisect_right
 from collections.abc import Iterator, Sequence
-from itertools import accumulate
+from itertools import accumulate, pairwise
 from typing import Final, NamedTuple
 
 from chatproxy.documents.parts import MAX_REPEATED, Part
@@ -26,7 +26,7 @@ _DENSE: Final = re.compile(r"[\u3041-\u30ff\u3400-\u9fff\uac00-\ud7a3\U00020000-
 
 # Before a heading: one of Markdown's, a numbered line, or a line without lower-case letters.
 _HEADING: Final = re.compile(
-    r"\n(?=#{1,6} |[1-9][0-9]?\.(?:[0-9]+(?:\.[0-9]+)*\.?)? {1,3}[^\W\d_].{0,99}\n)"
+    r"\n(?=#{1,6} |[1-9][0-9]?\.(?:[0-9]+(?:\.[0-9]+)*\.?)? {1,3}(?:[^\w\s]{1,2} ?)?[^\W\d_].{0,99}\n)"
     r"|\n\n(?=[^\na-z]{4,80}\n\n)"
 )
 _SENTENCE: Final = re.compile(r"[.!?…]['\"”’»)\]]*\s|[。！？]")  # noqa: RUF001 - full-width marks are intended
@@ -43,7 +43,8 @@ _LETTER: Final = re.compile(r"\w")
 _LINE: Final = re.compile(r"\n(?:\n[^\n]{2,200}+(?=\n\n)|#{2,6} [^\n]{1,200}+(?=\n))")
 # "7.1. Rent", "§ 3 Rent", "Chapter 4. Rent", but no sentence of a numbered list.
 _NUMBERED: Final = re.compile(
-    r"(?:§ ?|[^\W\d_]{4,9} )?[1-9][0-9]?(?:\.[0-9]+)*\.? {1,3}[^\W\d_].*[^.,;:!?。]|第[^ ]{1,4}[章条節节].*"
+    r"(?:§ ?|[^\W\d_]{4,9} )?[1-9][0-9]?(?:\.[0-9]+)*\.? {1,3}(?:[^\w\s]{1,2} ?)?[^\W\d_].*[^.,;:!?。]"
+    r"|第[^ ]{1,4}[章条節节].*"
 )
 
 
@@ -75,11 +76,16 @@ def _headings(text: str) -> Iterator[tuple[int, str]]:
     """Yield where each heading begins, and what it says."""
     for found in _LINE.finditer(f"\n\n{text}"):
         line = found[0].strip()
-        if line.startswith("#") or line.isupper() or _NUMBERED.fullmatch(line):
+        if line.startswith("#") or _is_upper(line) or _NUMBERED.fullmatch(line):
             said = " ".join(line.lstrip("#").split())
             shown = said if len(said) <= MAX_HEADING else f"{said[: MAX_HEADING - 1]}…"
             if shown:
                 yield found.end() - len(found[0].lstrip()) - 2, shown
+
+
+def _is_upper(line: str) -> bool:
+    """Return whether there are only capital letters, and few that have no case."""
+    return line.isupper() and 2 * sum(map(str.isupper, line)) > sum(map(str.isalpha, line))
 
 
 class _Cutter:
@@ -134,9 +140,16 @@ class _Cutter:
             return place, place
         half = (start + limit) // 2
         for boundary in _BOUNDARIES:
-            if end := max((match.end() for match in boundary.finditer(self.text, half, limit)), default=0):
-                return end, end if boundary is _HEADING else self._overlap(end)
+            ends = [match.end() for match in boundary.finditer(self.text, half, limit)]
+            if boundary is _HEADING:
+                ends = ends[:1] + [end for begin, end in pairwise(ends) if self._has_text(begin, end)]
+            if ends:
+                return ends[-1], ends[-1] if boundary is _HEADING else self._overlap(ends[-1])
         return limit, self._overlap(limit)
+
+    def _has_text(self, begin: int, end: int) -> bool:
+        """Return whether there is more than the heading that begins there."""
+        return "\n" in self.text[begin:end].strip()
 
     def _overlap(self, end: int) -> int:
         """Return where the next chunk starts: some words before `end`, so that it repeats these."""

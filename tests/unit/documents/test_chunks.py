@@ -64,13 +64,30 @@ def test_at_paragraphs_rather_than_sentences() -> None:
 
 
 @pytest.mark.parametrize(
-    "heading", ["## Sixth", "6.1. How is it cut?", "6. How is it cut?", "\nCUTTING, AND SEWING\n"]
+    "heading",
+    [
+        "## Sixth",
+        "6.1. How is it cut?",
+        "6. How is it cut?",
+        "6.1. /etc : How is it cut?",
+        '6. "Cut"',
+        "\nCUTTING, AND SEWING\n",
+    ],
 )
 def test_at_headings_rather_than_paragraphs(heading: str) -> None:
     """The text before a heading is not repeated, because its subject is another one."""
     first, second = texts(words(70) + "end.\n" + heading + "\n\nText.\n\n" + words(80))
     assert first.endswith("word069 end.")
     assert second.startswith(heading.strip() + "\n")
+
+
+@pytest.mark.parametrize(
+    "headings", ["# Six\n\n## Seven", "6. Six\n6.1. Seven", "6. Six\n\n6.1. .d\n\nEIGHT"]
+)
+def test_headings_that_follow_each_other_stay_together(headings: str) -> None:
+    first, second = texts(words(70) + f"end.\n\n{headings}\n\nText.\n\n" + words(80))
+    assert first.endswith("word069 end.")
+    assert second.startswith(f"{headings}\n")
 
 
 @pytest.mark.parametrize(
@@ -83,6 +100,10 @@ def test_at_headings_rather_than_paragraphs(heading: str) -> None:
         ("Chapter 4. Rent", "Chapter 4. Rent"),
         ("第三章 押金", "第三章 押金"),
         ("RENT", "RENT"),
+        ("3.8. /home : User home directories", "3.8. /home : User home directories"),
+        ("4. «Rent» and more", "4. «Rent» and more"),
+        ("12. $100", None),
+        ("首选第四代移动网络或者 4G", None),
         ("# " + "x" * 150, "x" * 99 + "…"),
         ("1. Chop the onions.", None),
         ("Rent", None),
