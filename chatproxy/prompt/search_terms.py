@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Final
 
 from chatproxy.store.search.indexes import Query
+from chatproxy.store.search.spellings import plain
 
 MAX_TERMS: Final = 32  # per question; a message may be as long as a document
 MAX_PARTS: Final = 4  # of a term; a search takes as long for each part as for a term
@@ -138,7 +139,11 @@ def _ends(question: str) -> list[str]:
 
 
 def _words(text: str) -> list[str]:
-    return [part for word in _WORD.findall(_ELISION.sub(" ", text.lower())) for part in _without_spaces(word)]
+    return [
+        part
+        for word in _WORD.findall(_ELISION.sub(" ", plain(text.lower())))
+        for part in _without_spaces(word)
+    ]
 
 
 def _without_spaces(word: str) -> Iterator[str]:

@@ -22,6 +22,7 @@ from chatproxy.errors import ChatError
 from chatproxy.fair import FairSlots, surplus
 from chatproxy.store.database import phrase, to_json
 from chatproxy.store.search.pairs import MOST_TERMS, UNSPACED, pairs
+from chatproxy.store.search.spellings import plain
 
 T = TypeVar("T")
 
@@ -92,7 +93,7 @@ class DocumentIndex:
         """Add the next chunks; `search` calls them by number, from 0."""
         rows = [
             (number, text, "\n".join([openings(text), *pairs(text, ends=True)]))
-            for number, text in enumerate(chunks, start=self._count)
+            for number, text in enumerate(map(plain, chunks), start=self._count)
         ]
         self._connection.executemany(_INSERT, rows)
         self._count += len(chunks)

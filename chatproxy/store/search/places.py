@@ -8,6 +8,7 @@ from typing import Final
 
 from chatproxy.store.search.indexes import TOKENIZER, any_of
 from chatproxy.store.search.pairs import MOST_TERMS, UNSPACED, pairs
+from chatproxy.store.search.spellings import on_the_line
 
 MOST_PLACES: Final = 32  # in one text
 
@@ -30,7 +31,9 @@ def places_of(words: Sequence[str], texts: Sequence[str]) -> list[Places]:
         return [[] for _ in texts]
     with closing(sqlite3.connect(":memory:")) as connection:
         connection.execute(_CREATE)
-        connection.executemany("INSERT INTO words (rowid, text) VALUES (?, ?)", enumerate(texts))
+        connection.executemany(
+            "INSERT INTO words (rowid, text) VALUES (?, ?)", enumerate(map(on_the_line, texts))
+        )
         # To SQLite, a whole run of such characters is one word.
         separated = [word for word in words if not UNSPACED.search(word)]
         marked = dict(connection.execute(_HIGHLIGHT, (any_of(separated),)).fetchall()) if separated else {}
