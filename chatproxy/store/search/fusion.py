@@ -2,7 +2,8 @@
 
 Reciprocal rank fusion: the place of a chunk in a ranking is worth 1 / (K + its number), and a chunk has the
 sum of its places (Cormack, Clarke and Büttcher, "Reciprocal rank fusion outperforms Condorcet and individual
-rank learning methods", SIGIR 2009).
+rank learning methods", SIGIR 2009). They took 60 for K, for rankings by dozens of methods, where a thousand
+places count. With two, and a handful of places, the first ones of each have to count for more.
 """
 
 from collections import defaultdict
@@ -13,7 +14,7 @@ from typing import Final
 from chatproxy.store.search.indexes import Place
 
 DEPTH: Final = 50  # places of each ranking that count
-K: Final = 60
+K: Final = 10
 
 
 def fused(*rankings: Collection[Place]) -> dict[Place, float]:

@@ -163,3 +163,11 @@ def test_what_two_rankings_have_is_before_what_one_has() -> None:
     words, meaning = [(1, number) for number in (4, 5, 6)], [(1, number) for number in (7, 6, 8)]
     assert [number for _, number in fused(words, meaning)] == [6, 4, 7, 5, 8]
     assert fused([(1, number) for number in range(99)]).keys() == {(1, number) for number in range(50)}
+
+
+def test_what_one_ranking_has_first_is_before_what_both_have_late() -> None:
+    """Else the place that only the words or only the meaning find is lost among those that touch on both."""
+    late = [(1, number) for number in range(20, 40)]
+    words = [(1, 1), *[(2, number) for number in range(19)], *late]
+    meaning = [(1, 2), *[(3, number) for number in range(19)], *late]
+    assert {(1, 1), (1, 2)} <= set([*fused(words, meaning)][:5])
