@@ -49,7 +49,8 @@ _COMMON: Final = re.compile("[ \n,.、。\uff0c]")
 _COMMAS: Final = str.maketrans("ŞşŢţ", "ȘșȚț")
 _NOT_ASCII: Final = re.compile(rb"[\x80-\xff]")
 _SAMPLE: Final = 16 * 1024  # bytes to look at
-_AS_LIKELY: Final = 3.0  # natural logarithm: up to twenty times less
+_AS_LIKELY: Final = 2.0  # natural logarithm: up to seven times less
+_AS_COMMON: Final = 1.35  # of `rarity`
 
 
 class Decoded(Struct, frozen=True):
@@ -130,11 +131,18 @@ def _utf8(data: bytes) -> Decoded | None:
     Letters of other encodings look like UTF-8 only by chance.
     """
     text = data.decode("utf-8", "replace")
-    valid = text.removesuffix("\ufffd")
+    valid = text.removesuffix("\ufffd") if _is_cut(data) else text
     wrong = valid.count("\ufffd")
-    if text.count("\ufffd") and (len(valid) - len(valid.encode("ascii", "ignore")) - wrong) <= 1 + 10 * wrong:
+    right = len(valid) - len(valid.encode("ascii", "ignore")) - wrong
+    if "\ufffd" in text and right <= 10 * wrong + (wrong > 0):
         return None
-    return Decoded(text, "UTF-8") if _control_share(text) <= _IN_UTF8 else None
+    return Decoded(text, "UTF-8") if _control_share(valid) <= _IN_UTF8 else None
+
+
+def _is_cut(data: bytes) -> bool:
+    """Return whether data end within a character of UTF-8."""
+    _, used = codecs.utf_8_decode(data[-3:], "ignore")
+    return used < len(data[-3:])
 
 
 def _utf16(data: bytes) -> Decoded | None:
@@ -190,8 +198,11 @@ def _likeliest(data: bytes) -> Decoded | None:
     found = _decoded(data, chosen.encoding)
     if _control_share(found.text) > _IN_TEXT:
         return None
-    others = [guess for guess in likely if not _alike(guess, chosen)]
-    return Decoded(found.text, found.encoding, min(others).encoding if others else None)
+    others = [
+        guess for guess in likely if not _alike(guess, chosen) and guess.rarity <= chosen.rarity + _AS_COMMON
+    ]
+    has_letters = any(c.isalpha() for c in chosen.text if not c.isascii())
+    return Decoded(found.text, found.encoding, min(others).encoding if others and has_letters else None)
 
 
 def _sample(data: bytes) -> bytes:

@@ -31,9 +31,9 @@ from typing import Final, NamedTuple
 from chatproxy.documents.encoding_names import CODECS
 
 _WEST: Final = "en de fr es ca pt it nl da sv no is fi"
-_CENTRAL: Final = "pl cs sk hu ro hr sl de en"
-_BALTIC: Final = "et lv lt fi pl de en"
-_TURKISH: Final = "tr de fr en"
+_CENTRAL: Final = "pl cs sk hu ro hr sl"
+_BALTIC: Final = "et lv lt"
+_TURKISH: Final = "tr"
 _CYRILLIC: Final = "ru uk be bg mk sr"
 
 
@@ -47,13 +47,13 @@ _ENCODINGS: Final = [
     _Encoding(name, languages.split(), rarity)
     for names, languages, rarity in (
         ("windows-1252", _WEST, 0),
-        ("windows-1250", _CENTRAL, 0.5),
+        ("windows-1250", _CENTRAL, 1.3),
         ("windows-1251", _CYRILLIC, 0.3),
         ("windows-1253", "el", 0.3),
-        ("windows-1254", _TURKISH, 0.7),
+        ("windows-1254", _TURKISH, 1),
         ("windows-1255", "he", 0.3),
         ("windows-1256", "ar fa fr", 0.3),
-        ("windows-1257", _BALTIC, 1),
+        ("windows-1257", _BALTIC, 1.4),
         ("windows-1258", "vi", 1),
         ("windows-874", "th", 0.3),
         ("ISO-8859-15", _WEST, 1.4),
@@ -82,7 +82,7 @@ _ENCODINGS: Final = [
         ("IBM861", "is", 5),
         ("IBM863", "fr", 5),
         ("IBM865", "da no", 5),
-        ("macintosh", _WEST, 3.3),
+        ("macintosh", _WEST, 3.6),
         ("x-mac-ce", f"{_CENTRAL} et lv lt", 3.6),
         ("x-mac-croatian", "hr sl", 4),
         ("x-mac-romanian", "ro", 4),
@@ -102,8 +102,13 @@ _STEP: Final = 0.125  # what a unit in `letters.txt` costs
 _UNKNOWN: Final = 20.0  # for what occurs in no text
 _ASCII_LETTER: Final = 2.9  # in a word that reads the same in nearly all encodings
 _ASCII_SIGN: Final = 2.0
-_HINT: Final = 0.15  # weight of words in ASCII, which may be in another language than the rest
-_MAX_HINT: Final = 10.0
+_HINT: Final = 0.25  # weight of words in ASCII, which may be in another language than the rest
+_MAX_HINT: Final = 5.0  # as words and names are borrowed
+_SCRIPT: Final = 1.4  # weight of how few of the letters are of another script
+_MAX_SCRIPT: Final = 7.0
+_SCARCE: Final = 1.5  # how much more of its rarity an encoding costs that there is one byte to tell by
+_ASCII: Final = re.compile(rb"[A-Za-z]")
+_NOT_ASCII: Final = re.compile(rb"[\x80-\xff]")
 _ASCII_WORD: Final = re.compile(r"(?<![^ ])[a-z]+(?![^ ])")
 
 
@@ -117,10 +122,11 @@ class Guess(NamedTuple):
 def guesses(sample: bytes) -> list[Guess]:
     """Return what the sample is in all encodings, the likeliest first."""
     hints = _hints(sample)
+    scarce = 1 + _SCARCE / max(len(set(_NOT_ASCII.findall(sample))), 1)
     found = []
     for name, languages, rarity in _ENCODINGS:
         text = sample.decode(CODECS[name], "replace")
-        cost = rarity + _line_ends(sample, name) + _cost(text, languages, hints)
+        cost = rarity * scarce + _line_ends(sample, name) + _cost(text, languages, hints)
         found.append(Guess(cost, rarity, name, text))
     return sorted(found)
 
@@ -150,22 +156,27 @@ def _cost(text: str, languages: Sequence[str], hints: Mapping[str, float]) -> fl
 def _hints(sample: bytes) -> Mapping[str, float]:
     """Return what the words in ASCII say against each language.
 
-    In texts of other scripts, such words are mostly English.
+    Where they are many, and there is little else, the text is hardly in a language of another script.
     """
     letters = sample.decode("ascii", "replace").translate(_LETTERS)
     pairs = Counter(pairwise(letters))
     costs = {name: language.total(pairs) for name, language in _latin().items()}
     least = min(costs.values())
     hints = {name: min(_HINT * (cost - least), _MAX_HINT) for name, cost in costs.items()}
-    return {name: hints.get(name, hints["en"]) for name in _languages()}
+    ratio = len(_ASCII.findall(sample)) / max(len(_NOT_ASCII.findall(sample)), 1)
+    other_script = min(_SCRIPT * math.log1p(ratio), _MAX_SCRIPT)
+    return {name: hints.get(name, other_script) for name in _languages()}
 
 
 # -- what stands beside what
 
 
+_NO_LETTERS: Final = "ªºµˆˇ"  # for Unicode they are
+
+
 def _letter(c: str) -> str:
     """Return a letter in lower case, and a space for everything else."""
-    if unicodedata.category(c) not in {"Ll", "Lu", "Lo", "Lm", "Mn"} or c in "ªºµ":
+    if unicodedata.category(c) not in {"Ll", "Lu", "Lo", "Lm", "Mn"} or c in _NO_LETTERS:
         return " "
     return {"İ": "i", "Ș": "ş", "ș": "ş", "Ț": "ţ", "ț": "ţ"}.get(c) or c.lower()
 
@@ -195,7 +206,7 @@ def _kind(c: str) -> str:
     if c.isascii():
         ascii_kinds = {"Ll": "a", "Lu": "A", "Nd": "d"}
         return ascii_kinds.get(category, " " if c.isspace() else "p")
-    if category not in {"Ll", "Lu", "Lo", "Lm", "Mn"} or c in "ªºµ":
+    if category not in {"Ll", "Lu", "Lo", "Lm", "Mn"} or c in _NO_LETTERS:
         return next((kind for kind, signs in _SIGNS.items() if c in signs), "q")
     if "\uff61" <= c <= "\uff9f":
         return "k"
@@ -223,17 +234,21 @@ _RULES: Final = [
     (re.compile(r"[^k]k."), 3),
     (re.compile(r"[aA]k."), 5),
     (re.compile(r".k[aA]"), 5),
-    (re.compile(r"[^aAlLgGok][lLgGok][^aAlLgGok]"), 4),  # a letter alone
+    (re.compile(r"[^aAlLgGok][gGok][^aAlLgGok]"), 4),  # a letter alone
+    (re.compile(r"[^aAlLgGok]l[^aAlLgGok]"), 2),  # as in French
+    (re.compile(r"[^aAlLgGok]L[^aAlLgGok]"), 1),  # an initial
     (re.compile(r"[aAlLgGo][q($2mr=+-][aAlLgGo]"), 6),  # signs in words
     (re.compile(r"[ALG]'[ALG]"), 3),
     (re.compile(r"[aAlLgGo]'[alg]"), 1),
     (re.compile(r"[aAlLgGo][($r]."), 3),  # signs at the wrong end of a word
-    (re.compile(r".[$mr][aAlLgGo]"), 4),
+    (re.compile(r".[$mr][aAlLgGo]"), 5),
     (re.compile(r"[aAlLgGo]-[^aAlLgGo]|[^aAlLgGo]-[aAlLgGo]"), 3),
     (re.compile(r"d\$.|.\$d"), -2),  # signs at numbers
     (re.compile(r"d2."), -2),
-    (re.compile(r".2d"), 4),
+    (re.compile(r".2d|[^d]2[alg]"), 6),
+    (re.compile(r" '[^d]"), 2),
     (re.compile(r"d_d"), -2),
+    (re.compile(r" _.|._ "), 3),
     (re.compile(r"==."), -7),  # lines and corners of boxes
     (re.compile(r".[=+]."), 1),
     (re.compile(r"[aAlLgGo][=+]."), 3),
@@ -250,6 +265,8 @@ def _neighbours(before: str, kind: str, after: str) -> float:
 @cache
 def _sign(c: str) -> float:
     """Return what it costs that a character that is no letter occurs."""
+    if c == "\ufffd":
+        return _UNKNOWN
     if c.isascii():
         return _ASCII_SIGN if c.isprintable() or c in "\t\n\r\x1b\f" else _UNKNOWN
     if c in "“”„‘’–—«»•°§€£\xa0、。，":  # noqa: RUF001 - quotation marks and dashes

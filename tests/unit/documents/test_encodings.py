@@ -150,6 +150,30 @@ def test_signs_and_few_letters(text: str, encoding: str) -> None:
 
 
 @pytest.mark.parametrize(
+    "phrase",
+    [
+        "Zoë Smith", "a naïve view.", "naïvely, she said", "É. Dupont", "1 ÷ 2", "don’t", "It’s here",
+        "Jürgen", "Éire", "à propos", "the fiancé was late", "Citroën", "œuvre", "¡Hola!", "rock ’n’ roll",
+        "20 °C … 5 µm", "®", "20 × 30", "the café", "• one", "© 2024 ACME", "½ cup", "I don’t know", "5 €",
+    ],
+)  # fmt: skip
+@pytest.mark.parametrize(
+    "text",
+    [
+        "The committee met on Monday and agreed to the new budget for the year. " * 5,
+        "Shipping notes for warehouse staff; handle with care and keep dry.\n",
+    ],
+)
+def test_one_special_letter_in_a_western_text(text: str, phrase: str) -> None:
+    assert decode((text + phrase).encode("cp1252")) == Decoded(text + phrase, "windows-1252")
+
+
+@pytest.mark.parametrize("text", ["I don’t know", "½ cup", "20 °C … 5 µm", "© 2024 ACME", "±0.5 mm", "“yes”"])
+def test_signs_alone_are_no_doubt(text: str) -> None:
+    assert decode(text.encode("cp1252")) == Decoded(text, "windows-1252")
+
+
+@pytest.mark.parametrize(
     ("text", "encoding", "name"),
     [
         ("Größe und Straße, Übermut im März", "ISO-8859-1", "windows-1252"),
@@ -187,6 +211,11 @@ def test_utf8_with_damage_is_utf8() -> None:
     assert decode(text.encode() + b"caf\xe9 ") == Decoded(text + "caf\ufffd ", "UTF-8")
     cut = "Größe, Straße".encode()[:-2]
     assert decode(cut) == Decoded("Größe, Stra\ufffd", "UTF-8")
+
+
+@pytest.mark.parametrize("text", ["naïve café", "日本", "ok 😀😀"])
+def test_utf8_that_ends_within_a_character(text: str) -> None:
+    assert decode(text.encode()[:-1]) == Decoded(text[:-1] + "\ufffd", "UTF-8")
 
 
 @pytest.mark.parametrize(
