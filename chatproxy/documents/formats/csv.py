@@ -11,6 +11,7 @@ from typing import BinaryIO, Final, NamedTuple
 
 from chatproxy.documents.chunks import MAX_CHUNK
 from chatproxy.documents.formats.text import decoded, unified
+from chatproxy.documents.notation.tables import line_of
 from chatproxy.documents.parts import MAX_REPEATED, MAX_TEXT, Part, Reading
 
 _DELIMITERS: Final = "\t;|,"  # in the order of trust: a comma also stands within numbers and sentences
@@ -133,7 +134,7 @@ def _joined(cells: Sequence[str], delimiter: str) -> str:
     """Return cells on one line. What a table has instead of tabs stays where white space is stripped."""
     shown = [" ".join(cell.split()) for cell in cells]
     if delimiter == "\t":
-        return " | ".join(shown)
+        return line_of(shown)
     line = StringIO()
     csv.writer(line, delimiter=delimiter, lineterminator="").writerow(shown)
     return line.getvalue()

@@ -15,6 +15,13 @@ _MOST_INDENT: Final = 40
 _TOKEN: Final = re.compile(
     r'"(?:[^"\\\n]|\\.)*+"?|//[^\n]*+|/\*(?:[^*]|\*(?!/))*+(?:\*/)?|[\[{]|[\]}]|,|[^"/\[\]{},]++|/'
 )
+# What stands for a character that needs no escape: no control, quotation mark, backslash or lone surrogate.
+_ESCAPED: Final = re.compile(
+    r"(?<!\\)(?P<pairs>(?:\\\\)*+)"
+    r"(?P<escapes>(?:\\u(?:d[89ab][0-9a-f]{2}\\ud[c-f][0-9a-f]{2}"
+    r"|(?!00[01][0-9a-f]|0022|005c|007f|00[89][0-9a-f]|d[89a-f]|202[89]|feff)[0-9a-f]{4}))++)",
+    re.IGNORECASE,
+)
 
 
 def read(file: BinaryIO, encoding: str | None = None) -> Reading:
@@ -26,7 +33,17 @@ def read(file: BinaryIO, encoding: str | None = None) -> Reading:
     text = unified(text)
     if '"nbformat"' in text and (cells := _cells(text)):
         return Reading(cells, remarks)
-    return Reading([Part(_formatted(text), lines=True)], remarks)
+    return Reading([Part(_unescaped(_formatted(text)), lines=True)], remarks)
+
+
+def _unescaped(text: str) -> str:
+    r"""Return text with the characters that `\\uXXXX` stands for."""
+    return _ESCAPED.sub(lambda found: found["pairs"] + _characters(found["escapes"]), text)
+
+
+def _characters(escapes: str) -> str:
+    units = "".join(chr(int(code, 16)) for code in escapes.lower().split("\\u")[1:])
+    return units.encode("utf-16", "surrogatepass").decode("utf-16")
 
 
 def _formatted(text: str) -> str:

@@ -21,6 +21,11 @@ _ENTRY: Final = re.compile(
     r"|(?:\S+ ){1,3}\[\d\d/[A-Z][a-z]{2}/\d{4}|\[ *\d+\.\d{6}\]|\{\""
     r"|\[?(?:TRACE|DEBUG|INFO|NOTICE|WARN|WARNING|ERROR|FATAL)\b)"
 )
+# Control sequences, strings such as a window's title, and the other escape sequences (ECMA-48).
+_ESCAPES: Final = re.compile(
+    r"\x1b(?:\[[0-?]*+[ -/]*+[@-~]|[\]PX^_][^\x07\x1b\n]*+(?:\x07|\x1b\\)|[ -/]++[0-~]|[0-Z\\^-~])"
+)
+_NULS: Final = re.compile(r"\x00+")
 _LOOKED_AT: Final = 200  # lines, to see whether a text is a log
 
 
@@ -72,8 +77,9 @@ def decoded(file: BinaryIO, encoding: str | None = None) -> Text:
 
 
 def unified(text: str) -> str:
-    r"""Return text whose lines all end with `\n`."""
-    return text.replace("\r\n", "\n").replace("\r", "\n")
+    r"""Return text whose lines all end with `\n`, without what only moves or colours it on a terminal."""
+    text = _ESCAPES.sub("", text) if "\x1b" in text else text
+    return _NULS.sub(" ", text.replace("\r\n", "\n").replace("\r", "\n"))
 
 
 def is_log(text: str) -> bool:

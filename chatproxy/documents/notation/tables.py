@@ -123,9 +123,12 @@ def _line(row: list[str | None], columns: list[int], *, heading: bool) -> str:
     for text in row:
         last = (last if heading else "") if text is None else text
         shown.append(last)
-    return " | ".join(
-        [shown[column].replace("|", r"\|") if column < len(shown) else "" for column in columns]
-    )
+    return line_of(shown[column] if column < len(shown) else "" for column in columns)
+
+
+def line_of(cells: Iterable[str]) -> str:
+    """Return cells as a line of a table; a bar within one is escaped."""
+    return " | ".join([cell.replace("|", r"\|") for cell in cells])
 
 
 def _goes_across(row: list[str | None]) -> bool:

@@ -136,3 +136,8 @@ def test_time_grows_with_the_table(unit: str) -> None:
         return seconds(lambda: [*csv.read(BytesIO(text.encode())).parts])
 
     assert read(8000) < 6 * max(read(4000), 0.005)
+
+
+def test_a_bar_in_a_cell_does_not_end_it() -> None:
+    (chunk,) = chunks("name\tcount\nx|y\t2\nz\t3\n")
+    assert chunk == "name | count\nx\\|y | 2\nz | 3"

@@ -124,3 +124,20 @@ def test_time_grows_with_the_text(unit: str) -> None:
         return seconds(lambda: text_of("{" + unit * count))
 
     assert read(20_000) < 6 * max(read(10_000), 0.01)
+
+
+@pytest.mark.parametrize(
+    ("content", "text"),
+    [
+        (r'"M\u00fcller \u5317\u4EAC"', '"Müller 北京"'),
+        (r'"\ud83d\ude00\u00e9"', '"😀é"'),
+        (r'"\n\u00fc \\\u00fc"', r'"\nü \\ü"'),
+        *(
+            (text, text)
+            for text in (r'"\\u00fc"', r'"\u0022 \u005c \u001b \u2028 \ud83d \ude00"', r'"\u00f"')
+        ),
+    ],
+)
+def test_escapes_are_the_characters_that_they_stand_for(content: str, text: str) -> None:
+    assert text_of(content) == text
+    assert text_of(f"{content}\n{content}", "a.jsonl") == f"{text}\n{text}"

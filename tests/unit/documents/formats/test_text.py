@@ -116,3 +116,8 @@ def test_a_piece_of_yaml_says_what_it_is_below() -> None:
     )
     found = [chunk.text for chunk in split(parts(text, "compose.yml"))]
     assert all(chunk.startswith("services:\n  web") for chunk in found[1:])
+
+
+def test_a_log_for_a_terminal() -> None:
+    lines = "\x1b[31mERROR\x1b[0m it \x1b[1;38;5;9mfailed\x1b[K\n\x1b]0;title\x07\x1b(BINFO done\n"
+    assert parts(lines, "a.log") == [Part("ERROR it failed\nINFO done", lines=True)]
