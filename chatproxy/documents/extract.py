@@ -85,7 +85,8 @@ def extract(file: BinaryIO, promised: str, encoding: str | None = None) -> Extra
         if cleaned := clean(part.text):
             parts.append(part._replace(text=cleaned, repeated=clean(part.repeated)))
     if not parts:
-        raise invalid("There is no text in the file; a scan has to go through text recognition first.")
+        scan = "; a scan has to go through text recognition first" if kind in _READERS else ""
+        raise invalid(f"There is no text in the file{scan}.")
     return ExtractedText(_SHOWN.get(kind, kind), parts, reading.remarks)
 
 

@@ -12,12 +12,16 @@ from chatproxy.documents.names import (
     EPUB,
     EXCEL_97,
     HTML,
+    JSON,
+    JSON_LINES,
+    MARKDOWN,
     ODP,
     ODS,
     ODT,
     PDF,
     PPTX,
     RTF,
+    SOURCE_CODE,
     TEXT,
     UNKNOWN,
     WORD_97,
@@ -27,10 +31,16 @@ from chatproxy.documents.parts import FORMATS, locked
 from chatproxy.errors import ChatError
 
 _HEAD: Final = 4096  # bytes to look at
+_PDF: Final = re.compile(rb"%PDF-\d")
+_PDF_WITHIN: Final = 1024  # bytes, as readers of PDF look for it
+# What a text about a format does not have, though it may begin as the format does.
+_IN_PDF: Final = re.compile(rb"\d[ \r\n]+\d+[ \r\n]+obj\b")
+_IN_RTF: Final = re.compile(rb"\\(?:ansi|mac|pca?|deff\d|fonttbl|pard?|f\d)(?![a-z])")
 _PAGE: Final = re.compile(
-    rb"(?:\xef\xbb\xbf)?\s*(?:<\?xml[^>]*>\s*)?(?:<!--(?:[^-]|-(?!->))*-->\s*)*<(?:!doctype\s+html|html|head|body|table|meta|style)\b",
+    rb"(?:\xef\xbb\xbf)?\s*(?:<\?xml[^>]*>\s*)?(?:<!--(?:[^-]|-(?!->))*-->\s*)*<(?P<tag>!doctype\s+html|html|head|body|table|meta|style)\b[^>]*>?",
     re.IGNORECASE,
 )
+_MORE_OF_PAGE: Final = re.compile(rb"\s*<[a-z!]|[^\0]*</(?:html|head|body|style)\s*>", re.IGNORECASE)
 # By a member that no other kind of archive has.
 _OFFICE: Final[Mapping[str, str]] = {
     "word/document.xml": DOCX,
@@ -40,6 +50,7 @@ _OFFICE: Final[Mapping[str, str]] = {
 }
 # The first member of others says what they are.
 _NAMED: Final[Mapping[bytes, str]] = {f"mimetype{kind}".encode(): kind for kind in (EPUB, ODP, ODS, ODT)}
+_TEXT_NAMES: Final = frozenset({UNKNOWN, TEXT, SOURCE_CODE, MARKDOWN, HTML, CSV, JSON, JSON_LINES})
 # What text is that has the name of something else, or none.
 _AS_TEXT: Final[Mapping[str, str]] = {UNKNOWN: TEXT, WORD_97: TEXT, EXCEL_97: CSV}
 _MAY_BE_PAGES: Final = frozenset({UNKNOWN, PDF, DOCX, WORD_97, EXCEL_97})
@@ -67,9 +78,7 @@ _OTHERS: Final[Mapping[bytes, str]] = {
     b"SQLite format 3": "a database; send what is in it as CSV",
 }
 # Those that no text begins with: there is a byte in them that is in none, or a mark that is nothing else's.
-_SIGNATURES: Final = tuple(
-    begin for begin in (*_OTHERS, OLE) if b"\\" in begin or not 8 < min(begin) <= max(begin) < 127
-)
+_SIGNATURES: Final = tuple(begin for begin in (*_OTHERS, OLE) if not 8 < min(begin) <= max(begin) < 127)
 
 
 def content_type(file: BinaryIO, promised: str) -> str:
@@ -80,16 +89,25 @@ def content_type(file: BinaryIO, promised: str) -> str:
     head = file.read(_HEAD)
     file.seek(0)
     as_text = _AS_TEXT.get(promised, promised)
-    if head.startswith(b"%PDF-"):
+    is_certain = promised not in _TEXT_NAMES
+    if _is_pdf(head, anywhere=promised == UNKNOWN) and (is_certain or _IN_PDF.search(head)):
         return PDF
     if head.startswith(b"PK\3\4"):
         named = next((kind for name, kind in _NAMED.items() if name in head), None)
         return named or _office(file) or as_text
-    if head.startswith(b"{\\rtf"):
+    if head.startswith(b"{\\rtf") and (is_certain or _IN_RTF.search(head)):
         return RTF
-    if promised in _MAY_BE_PAGES and _PAGE.match(head):
-        return HTML
+    if promised in _MAY_BE_PAGES and (page := _PAGE.match(head)):
+        is_page = is_certain or page["tag"].startswith(b"!") or _MORE_OF_PAGE.match(head, page.end())
+        return HTML if is_page else as_text
     return EXCEL_97 if promised == EXCEL_97 and head.startswith(OLE) else as_text
+
+
+def _is_pdf(head: bytes, *, anywhere: bool) -> bool:
+    """Return whether a file begins as a PDF does, or may do so behind something else."""
+    if head.startswith(b"%PDF-"):
+        return True
+    return anywhere and not head.startswith(_SIGNATURES) and bool(_PDF.search(head[:_PDF_WITHIN]))
 
 
 def is_binary(data: bytes) -> bool:

@@ -134,7 +134,7 @@ def test_a_declared_encoding() -> None:
 
 
 def test_controls_are_removed_from_text() -> None:
-    assert text_of("a.txt", b"Hello\0, wor\x07ld") == "Hello, world"
+    assert text_of("a.txt", b"Hello\0wor\x07ld\0\0") == "Hello world"
 
 
 OLD_OFFICE: Final = b"\xd0\xcf\x11\xe0\xa1\xb1\x1a\xe1" + bytes(504)
@@ -195,8 +195,20 @@ def test_a_text_that_begins_like_something_else() -> None:
         "MZ\n",
         "PK, PK\n",
         "%PDF is a mark",
+        "%PDF-1.4 is how a PDF begins; look for it.",
+        "{\\rtf1 is how an RTF begins.",
+        "<table> is an element. Use <b>bold</b> for what matters.",
+        "<body>, in short, is what is seen.",
     ):
         assert text_of("notes", text.encode()) == text.strip()
+        assert text_of("notes.txt", text.encode()) == text.strip()
+
+
+def test_a_pdf_behind_something_else() -> None:
+    content = pdf(put(50, 700, "Hello"))
+    assert text_of("scan", b"HTTP/1.1 200 OK\n" + content) == "Hello"
+    for begin in (b"\x89PNG\r\n\x1a\n", b"\xff\xd8\xff\xe0"):
+        assert "a picture" in refusal("scan", begin + content).sentence
 
 
 PAGE: Final = b"<!-- saved -->\n<!DOCTYPE html>\n<title>A</title><p>Hello"
@@ -212,6 +224,9 @@ PAGE: Final = b"<!-- saved -->\n<!DOCTYPE html>\n<title>A</title><p>Hello"
         ("letter", "docx", DOCX, "Hello"),
         ("letter.doc", "docx", DOCX, "Hello"),
         ("page", PAGE, "text/html", "A\n\nHello"),
+        ("page", b"<table>\n<tr><td>1", "text/html", "1"),
+        ("page", b"<body>Hello</body>", "text/html", "Hello"),
+        ("letter", b"{\\rtf1\\ansi Hello}", "application/rtf", "Hello"),
         ("page.doc", PAGE, "text/html", "A\n\nHello"),
         ("page.pdf", PAGE, "text/html", "A\n\nHello"),
         ("export.xls", b"<table><tr><td>1", "text/html", "1"),
@@ -258,6 +273,11 @@ def test_a_named_encoding() -> None:
 def test_no_text(name: str) -> None:
     error = refusal(name, b" \n")
     assert (error.code, error.details) == ("invalid", {"field": "file"})
+    assert "scan" not in error.sentence
+
+
+def test_no_text_where_a_scan_may_be() -> None:
+    assert "a scan has to go through text recognition" in refusal("a.pdf", pdf("")).sentence
 
 
 def test_too_much_text(monkeypatch: pytest.MonkeyPatch) -> None:
