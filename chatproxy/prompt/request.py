@@ -19,6 +19,7 @@ MAX_JSON: Final = 64 * 1024  # bytes of what is passed on to Ollama; unfolded, i
 MAX_DOCUMENTS: Final = 16  # of a session; each has a place in an answer about all of them
 MAX_IMAGES: Final = 32
 MAX_IMAGE: Final = 12 * 1024 * 1024  # bytes; in base64 it fills the largest body
+MAX_IDS: Final = 1024  # bytes of a list of documents, as it was sent
 MAX_KEEP_ALIVE: Final = 2**63 // 10**9  # seconds, of Go's longest duration
 
 
@@ -91,9 +92,9 @@ class SendRequest(Struct, frozen=True, kw_only=True):
     documentId: Annotated[RowId | UnsetType | None, Meta(description="The same as `document_id`.")] = UNSET
     document_ids: Annotated[
         RowIds | UnsetType | None,
-        Meta(description="All documents to answer from, instead of `document_id`. Null or empty: none."),
+        at_most(MAX_IDS, "All documents to answer from, instead of `document_id`. Null or empty: none."),
     ] = UNSET
-    documentIds: Annotated[RowIds | UnsetType | None, Meta(description="The same as `document_ids`.")] = UNSET
+    documentIds: Annotated[RowIds | UnsetType | None, at_most(MAX_IDS, "The same as `document_ids`.")] = UNSET
     model: ModelName | None = None
     system: SystemPrompt | None = None
     images: (

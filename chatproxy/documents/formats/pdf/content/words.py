@@ -4,7 +4,7 @@ import re
 from collections.abc import Container, Iterable
 from typing import Final
 
-_DIVIDED: Final = re.compile(r"(\w+)-\n(\w+)")
+_DIVIDED: Final = re.compile(r"(?<!\w)(\w+)-\n(\w+)")
 _AND: Final = frozenset(
     [
         "and",
