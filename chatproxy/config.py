@@ -4,7 +4,6 @@ Only `command` reads them; everything else gets a finished `Config` and never lo
 """
 
 import re
-import stat
 from argparse import ArgumentParser
 from base64 import b64encode
 from collections.abc import Callable, Mapping, Sequence
@@ -20,6 +19,7 @@ from yarl import URL
 
 from chatproxy import values
 from chatproxy.errors import StartError
+from chatproxy.system.files import is_exposed
 from chatproxy.values import Token
 
 # Options of a message that make Ollama reload the model, for everyone who uses it. Those of the second line
@@ -34,7 +34,6 @@ OPERATORS_OPTIONS: Final = ("keep_alive", *RELOADING)
 # Settings that are a secret, which another one may name a file for.
 WITH_FILE: Final = ("API_TOKEN", "JWT_SECRET")
 ENVIRONMENT: Final = "environment"
-BY_OTHERS: Final = stat.S_IROTH | stat.S_IWOTH
 T = TypeVar("T")
 _PASSWORD: Final = re.compile(r"(?<=//)[^/]*@")
 
@@ -426,7 +425,7 @@ class LoadedConfig(Struct, frozen=True):
 
 def _is_exposed(path: Path) -> bool:
     try:
-        return bool(path.stat().st_mode & BY_OTHERS)
+        return is_exposed(path.stat())
     except OSError:  # it is missing, or cannot be read by this user either; `Config.tokens` says so
         return False
 

@@ -6,15 +6,13 @@ wrong.
 """
 
 import asyncio
-import ctypes
 import logging
 import os
 import shlex
-import signal
 import sys
 import webbrowser
 from argparse import ArgumentParser
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from contextlib import AsyncExitStack
 from dataclasses import replace
 from pathlib import Path
@@ -27,6 +25,7 @@ from chatproxy.command.server import listening
 from chatproxy.command.token import SECRET_BYTES, load_or_create_token, secret_path, token_path
 from chatproxy.config import Config, add_flags, load
 from chatproxy.errors import StartError
+from chatproxy.system.process import loop_factory, on_end, return_large_blocks
 from chatproxy.web.api.login import CODE_LIFETIME, LOGIN_CODES
 from chatproxy.web.security import GATE
 
@@ -34,11 +33,6 @@ logger: Final = logging.getLogger(__name__)
 
 EXPOSED: Final = "every user of this machine can read a secret in a file: make it readable for its owner only"
 UNUSED: Final = "{0} is set, so what {0}_FILE holds does not count: unset one of the two"
-# Parameters of mallopt(3), and their values.
-M_MMAP_THRESHOLD: Final = -3
-LARGE_BLOCK: Final = 256 * 1024  # bytes
-M_ARENA_MAX: Final = -8
-ARENAS: Final = 2
 NO_MODEL: Final = "answers come from the embedded stand-in for Ollama, which is not a language model"
 
 
@@ -61,8 +55,8 @@ def main(argv: Sequence[str] | None = None) -> int:
             log.event(logger, logging.WARNING, EXPOSED, file=path)
         for name, unused in loaded.unused_files().items():
             log.event(logger, logging.WARNING, UNUSED.format(name), file=unused)
-        _return_large_blocks()
-        with asyncio.Runner(loop_factory=_loop_factory()) as runner:
+        return_large_blocks()
+        with asyncio.Runner(loop_factory=loop_factory()) as runner:
             runner.run(serve(loaded.config, demo=options.demo, open_page=options.open))
     except StartError as error:
         print(f"chatproxy: {error}", file=sys.stderr)
@@ -73,9 +67,7 @@ def main(argv: Sequence[str] | None = None) -> int:
 async def serve(config: Config, *, demo: bool, open_page: bool) -> None:
     """Serve until SIGTERM, SIGINT or SIGHUP; a second signal changes nothing. Raises StartError."""
     stop = asyncio.Event()
-    for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP):
-        if number != signal.SIGHUP or signal.getsignal(number) != signal.SIG_IGN:  # as nohup leaves it
-            asyncio.get_running_loop().add_signal_handler(number, stop.set)
+    on_end(stop.set)
     token_file = config.api_token_file if config.api_token is None else None
     generates_token = config.beyond_loopback and not config.tokens and not config.insecure_no_token
     if generates_token:
@@ -129,28 +121,6 @@ def _parser() -> ArgumentParser:
     parser.add_argument("--open", action="store_true", help="open the page in the browser")
     add_flags(parser)
     return parser
-
-
-def _return_large_blocks() -> None:
-    """Have the C library return large blocks to the system as soon as they are freed.
-
-    By itself, glibc raises the size from which it does so to that of the largest block freed so far, and
-    each thread of SQLite keeps memory of its own. What large bodies and answers took once would then stay
-    with the process.
-    """
-    mallopt = getattr(ctypes.CDLL(None), "mallopt", None)  # missing outside Linux
-    if mallopt is not None:
-        mallopt(M_MMAP_THRESHOLD, LARGE_BLOCK)
-        mallopt(M_ARENA_MAX, ARENAS)
-
-
-def _loop_factory() -> Callable[[], asyncio.AbstractEventLoop] | None:
-    """Return uvloop's factory, or None for asyncio's own loop where uvloop cannot be installed."""
-    try:
-        import uvloop
-    except ImportError:
-        return None
-    return uvloop.new_event_loop
 
 
 def _token_in_shell(file: str | None, line: int) -> str:

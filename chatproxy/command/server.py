@@ -7,9 +7,8 @@ that has waited for its client the longest, so that connections held idle keep n
 
 import asyncio
 import logging
-import resource
 from collections.abc import AsyncIterator, Callable
-from contextlib import asynccontextmanager, closing, suppress
+from contextlib import asynccontextmanager, closing
 from typing import Final, cast
 
 from aiohttp import web
@@ -17,6 +16,7 @@ from aiohttp import web
 from chatproxy import clock, log
 from chatproxy.background import background, repeat
 from chatproxy.errors import ChatError, StartError
+from chatproxy.system.process import raise_open_files
 from chatproxy.web.faces.passing.passage import SLOTS
 from chatproxy.web.json import MAX_BODY, MAX_IMPORT
 from chatproxy.web.keys import CONFIG
@@ -286,13 +286,7 @@ def limit_connections(wanted: int, upstream: int) -> int:
     without one, an answer that has begun would fail.
     """
     needed = wanted + upstream + RESERVED_FILES
-    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
-    if soft != resource.RLIM_INFINITY and soft < needed:
-        best = needed if hard == resource.RLIM_INFINITY else min(needed, hard)
-        with suppress(ValueError, OSError):
-            resource.setrlimit(resource.RLIMIT_NOFILE, (best, hard))
-        soft = resource.getrlimit(resource.RLIMIT_NOFILE)[0]
-    available = needed if soft == resource.RLIM_INFINITY else soft
+    available = raise_open_files(needed)
     limit = min(wanted, max(available - RESERVED_FILES - upstream, available // 3))
     if limit < wanted:
         log.event(

@@ -3,13 +3,13 @@
 They are the access token, and what visitors' tokens are signed with.
 """
 
-import fcntl
 import os
 import secrets
 from pathlib import Path
 from typing import Final
 
 from chatproxy.errors import StartError
+from chatproxy.system.files import NO_LINKS, PRIVATE, is_of_another, lock, make_private
 from chatproxy.values import credential
 
 TOKEN_BYTES: Final = 24  # of randomness
@@ -33,12 +33,11 @@ def load_or_create_token(path: Path, size: int = TOKEN_BYTES, setting: str = "AP
     """
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW, 0o600)
-        with open(descriptor, "r+", encoding="utf-8") as file:
-            fcntl.flock(file, fcntl.LOCK_EX)
-            if os.fstat(file.fileno()).st_uid != os.geteuid():  # another user wrote the token and knows it
+        with open(path, "r+", encoding="utf-8", opener=_open_private) as file:
+            lock(file)
+            if is_of_another(os.fstat(file.fileno())):  # who wrote the token and knows it
                 raise ValueError
-            os.fchmod(file.fileno(), 0o600)
+            make_private(file)
             if not (token := file.read()):
                 token = secrets.token_urlsafe(size)
                 file.write(token + "\n")
@@ -51,3 +50,7 @@ def load_or_create_token(path: Path, size: int = TOKEN_BYTES, setting: str = "AP
         ) from error
     except ValueError as error:
         raise StartError(f"{path} holds no token; remove it, or set {setting}.") from error
+
+
+def _open_private(path: str, flags: int) -> int:
+    return os.open(path, flags | os.O_CREAT | NO_LINKS, PRIVATE)

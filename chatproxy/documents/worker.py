@@ -9,11 +9,10 @@ a whole.
 import asyncio
 import gc
 import os
-import resource
 import sys
 from asyncio.subprocess import DEVNULL, PIPE, Process
 from collections.abc import AsyncGenerator, AsyncIterator, Sequence
-from contextlib import aclosing, asynccontextmanager, suppress
+from contextlib import aclosing, asynccontextmanager
 from itertools import islice
 from typing import BinaryIO, Final, TypeVar
 
@@ -26,14 +25,15 @@ from chatproxy.documents.chunks import Chunk, split
 from chatproxy.documents.parts import Remark
 from chatproxy.errors import ChatError, Details, shutting_down
 from chatproxy.fair import FairSlots
+from chatproxy.system.process import LOW_PRIORITY, limit_resources, lower_priority
 
 T = TypeVar("T")
 
 CPU_LIMIT: Final = 60  # seconds; enough for a real file of a few hundred pages
 TIMEOUT: Final = 180  # seconds on `clock`; longer, because the machine may be busy
 MEMORY_LIMIT: Final = 768 * 1024**2  # bytes of address space
-NICENESS: Final = 10  # so that reading files takes no processor time from answers
-ENVIRONMENT: Final = ("PATH", "LANG", "LD_LIBRARY_PATH")  # the last is for a Python built as a shared library
+# The last two are for a Python built as a shared library, and for Windows, where none starts without it.
+ENVIRONMENT: Final = ("PATH", "LANG", "LD_LIBRARY_PATH", "SYSTEMROOT")
 MAX_PROCESSES: Final = 3
 PROCESSES_PER_USER: Final = 2
 MAX_WAITING: Final = 32  # files waiting for a process
@@ -180,6 +180,7 @@ async def _process(file: BinaryIO, promised: str, encoding: str | None) -> Async
         stdout=PIPE,
         stderr=DEVNULL,
         limit=MAX_LINE,
+        creationflags=LOW_PRIORITY,
         # Only what Python needs to start: the environment may hold secrets.
         env={
             **{name: os.environ[name] for name in ENVIRONMENT if name in os.environ},
@@ -205,8 +206,8 @@ def main() -> None:
     from chatproxy.documents.extract import extract  # no reader of a format takes memory in the server
 
     gc.disable()  # saves a third of the time for a long DOCX, and this process is short-lived
-    os.nice(NICENESS)
-    _limit_resources()
+    lower_priority()  # so that reading files takes no processor time from answers
+    limit_resources(RLIMIT_CPU=CPU_LIMIT, RLIMIT_AS=MEMORY_LIMIT, RLIMIT_FSIZE=0, RLIMIT_CORE=0)
     try:
         extracted = extract(sys.stdin.buffer, *sys.argv[1:])
         _write(Head(extracted.media_type, extracted.remarks))
@@ -219,21 +220,6 @@ def main() -> None:
 
 def _write(value: list[Chunk] | Head | Refusal) -> None:
     sys.stdout.buffer.write(msgspec.json.encode(value) + b"\n")
-
-
-def _limit_resources() -> None:
-    """Limit this process's CPU time, memory and output.
-
-    Unsupported limits are skipped; the parent's timeout still applies.
-    """
-    for limit, value in (
-        (resource.RLIMIT_CPU, CPU_LIMIT),
-        (resource.RLIMIT_AS, MEMORY_LIMIT),
-        (resource.RLIMIT_FSIZE, 0),
-        (resource.RLIMIT_CORE, 0),
-    ):
-        with suppress(ValueError, OSError):
-            resource.setrlimit(limit, (value, value))
 
 
 if __name__ == "__main__":  # pragma: no cover

@@ -199,7 +199,8 @@ async def _connection(path: Path, mode: str) -> AsyncIterator[aiosqlite.Connecti
 
 
 async def _prepare(connection: aiosqlite.Connection, reconcile: Sequence[Unit[bool]]) -> None:
-    for pragma in ("journal_mode = WAL", "synchronous = FULL", "foreign_keys = ON"):
+    # Without `fullfsync`, which others ignore, macOS leaves in the disk's cache what was committed.
+    for pragma in ("journal_mode = WAL", "synchronous = FULL", "fullfsync = ON", "foreign_keys = ON"):
         await connection.execute_fetchall(f"PRAGMA {pragma}")
     await migrate(connection)
     # What a statement may have to undo would otherwise be a file, opened and deleted with each send.

@@ -1,6 +1,5 @@
 """The database file: claimed for one process before SQLite opens it, and examined for `chatproxy doctor`."""
 
-import fcntl
 import os
 import re
 import shutil
@@ -8,17 +7,17 @@ import sqlite3
 from collections.abc import Iterator
 from contextlib import closing, contextmanager, suppress
 from pathlib import Path
-from typing import BinaryIO, Final
+from typing import Final
 
 from msgspec import Struct
 
 from chatproxy.errors import StartError
 from chatproxy.store.migrations import APPLICATION_ID, MIGRATIONS
 from chatproxy.store.writer import is_damage
+from chatproxy.system.files import PRIVATE, is_of_another
 
 INDEX: Final = "words"  # the FTS5 table, which `store/search/words` keeps
 ELSEWHERE: Final = "name another file in DATABASE_URL"
-PRIVATE: Final = 0o600  # readable and writable by the owner only
 MOST_LINES: Final = 3  # of what SQLite says about damage
 EVERYTHING: Final = "1000000"  # `integrity_check` takes a table or a number of lines
 _SOUND: Final = re.compile(r"ok|\*\*\* in database main \*\*\*|Page \d+(: | is )never used")
@@ -30,18 +29,12 @@ OLDEST_SQLITE: Final = (3, 37)  # the first with STRICT tables
 def claimed(path: Path) -> Iterator[Path]:
     """Yield the file's real path, and keep other chatproxy processes from opening it while the block runs.
 
-    Creates the folder and locks `<path>.lock`: a separate file, because closing any descriptor of the
-    database file would drop SQLite's locks. It is never removed, because two processes could then each lock
-    their own. Raises StartError if the file cannot be used.
+    Creates the folder and locks `<path>.lock`, an empty database: SQLite has locks on every system. It is
+    never removed, because two processes could then each lock their own. Raises StartError if the file cannot
+    be used.
     """
     path = Path(os.path.realpath(path))
-    with _lock_file(path) as lock:
-        try:
-            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except OSError as error:
-            raise StartError(
-                f"The database {path} is in use by another chatproxy; stop that one, or {ELSEWHERE}."
-            ) from error
+    with _locked(path):
         index = Path(f"{path}-shm")
         indexed = index.exists()
         try:
@@ -54,19 +47,34 @@ def claimed(path: Path) -> Iterator[Path]:
         yield path
 
 
-def _lock_file(path: Path) -> BinaryIO:
+def _locked(path: Path) -> closing[sqlite3.Connection]:
+    """Hold a database's lock during the block. Closing any other descriptor of that file would drop it."""
+    lock = Path(f"{path}.lock")
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        return open(f"{path}.lock", "ab", opener=_open_private)
-    except OSError as error:
+        _create_private(lock)
+        connection = sqlite3.connect(lock, timeout=0, isolation_level=None)
+        try:
+            connection.execute("PRAGMA journal_mode = OFF")  # which would be a file, too
+            connection.execute("BEGIN EXCLUSIVE")
+        except sqlite3.Error:
+            connection.close()
+            raise
+    except (OSError, sqlite3.Error) as error:
+        if getattr(error, "sqlite_errorcode", None) == sqlite3.SQLITE_BUSY:
+            raise StartError(
+                f"The database {path} is in use by another chatproxy; stop that one, or {ELSEWHERE}."
+            ) from error
         raise StartError(
-            f"The folder of the database {path} cannot be used ({error.strerror}); "
+            f"The folder of the database {path} cannot be used ({getattr(error, 'strerror', error)}); "
             f"make it writable, or {ELSEWHERE}."
         ) from error
+    return closing(connection)
 
 
-def _open_private(path: str | Path, flags: int) -> int:
-    return os.open(path, flags, PRIVATE)
+def _create_private(path: Path) -> None:
+    with suppress(FileExistsError):
+        os.close(os.open(path, os.O_RDWR | os.O_CREAT | os.O_EXCL, PRIVATE))
 
 
 def _make_private(path: Path) -> None:
@@ -75,11 +83,11 @@ def _make_private(path: Path) -> None:
     SQLite gives its log and index the mode of the database. A file of another user stays as it is.
     """
     with suppress(OSError):  # SQLite will say why it cannot be created
-        os.close(_open_private(path, os.O_RDONLY | os.O_CREAT))
+        _create_private(path)
     for each in (path, *(Path(f"{path}{suffix}") for suffix in ("-wal", "-shm", ".lock"))):
         # File systems without modes refuse to change them.
         with suppress(OSError):
-            if each.stat().st_uid == os.geteuid():
+            if not is_of_another(each.stat()):
                 each.chmod(PRIVATE)
 
 

@@ -9,7 +9,7 @@ import re
 from collections.abc import Iterator, Sequence
 from contextlib import AbstractAsyncContextManager, contextmanager
 from tempfile import TemporaryFile
-from typing import Annotated, BinaryIO, Final
+from typing import Annotated, BinaryIO, Final, cast
 from urllib.parse import unquote
 
 from aiohttp import web
@@ -238,7 +238,7 @@ def _temporary(request: web.Request) -> BinaryIO:
     """Open a file on the database's disk, which needs room for the document anyway; /tmp may be in memory."""
     folder = request.app[CONFIG].database_path.absolute().parent
     try:
-        return TemporaryFile(dir=folder)
+        return cast(BinaryIO, TemporaryFile(dir=folder))  # a wrapper of one on Windows
     except OSError as error:
         raise _no_room(error) from error
 
