@@ -7,7 +7,7 @@
 import { build, transform } from "esbuild";
 import { createHash } from "node:crypto";
 import { mkdir, readdir, readFile, rm, writeFile } from "node:fs/promises";
-import { dirname, join, relative, resolve } from "node:path";
+import { dirname, join, relative, resolve, sep } from "node:path";
 import { brotliCompressSync, gzipSync } from "node:zlib";
 
 const STATIC = resolve(process.argv[2]);
@@ -80,7 +80,7 @@ async function minifyCSS({ path }) {
 /** Bundle what is imported with `import()` into a file of its own. */
 async function resolveLater({ kind, path, resolveDir }) {
   if (kind !== "dynamic-import" || AT_ONCE.test(path)) return undefined;
-  const module = relative(STATIC, join(resolveDir, path));
+  const module = relative(STATIC, join(resolveDir, path)).replaceAll(sep, "/");
   if (!later.has(module)) later.set(module, bundle(nameOf(module), `export * from "./${module}";`));
   const { js } = await later.get(module);
   return { path: `./${js}`, external: true };

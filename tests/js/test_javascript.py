@@ -142,7 +142,8 @@ async def test_the_package_packs(node: str, tmp_path: Path) -> None:
     assert npm is not None
     report: Any = json.loads(await quiet(npm, "pack", STATIC, "--json", "--pack-destination", tmp_path))
     packed = {file["path"] for file in report[0]["files"]}
-    assert {"package.json", "README.md", "types.d.ts", PACKAGE["customElements"]} <= packed
+    assert {"package.json", "README.md", "LICENSE", "types.d.ts", PACKAGE["customElements"]} <= packed
+    assert {"vendor/THIRD-PARTY.txt", "vendor/sbom.cdx.json"} <= packed
     assert {name for name in packed if name.endswith(".js")} == {*PACKAGED, *VENDORED}
     assert not [name for name in packed if name.startswith("node_modules")]
     for target in PACKAGE["exports"].values():

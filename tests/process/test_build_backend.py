@@ -18,6 +18,8 @@ from typing import Any, Final
 
 import pytest
 
+from chatproxy import __version__
+
 ROOT: Final = Path(__file__).parents[2]
 SOURCES: Final = (
     *("build_backend.py", "MANIFEST.in", "pyproject.toml", "setup.cfg"),
@@ -25,7 +27,7 @@ SOURCES: Final = (
 )
 STATIC: Final = "chatproxy/static"
 MODULE: Final = f"{STATIC}/vendor/marked.js"
-LICENCE: Final = f"{STATIC}/vendor/marked.LICENSE"
+LICENCE: Final = f"{STATIC}/vendor/THIRD-PARTY.txt"
 DECLARATIONS: Final = f"{STATIC}/vendor/marked.d.ts"
 
 RELEASE: Final = ["build_backend.py"]
@@ -94,7 +96,7 @@ def checkout(tmp_path: Path) -> Path:
 
 def bundled(version: str) -> dict[str, str]:
     """Return the files that the npm of these tests makes, by name."""
-    return {"marked.js": f"/*! marked {version} */", "marked.LICENSE": f"Licence of {version}"}
+    return {"marked.js": f"/*! marked {version} */", "THIRD-PARTY.txt": f"Licence of {version}"}
 
 
 def pin(checkout: Path, version: str) -> None:
@@ -164,7 +166,7 @@ def test_every_module_is_pinned_with_a_licence() -> None:
     names = {line.split()[1] for line in lines}
     modules = {path.name for path in (ROOT / "bundle" / "vendor").iterdir()}
     assert {name for name in names if name.endswith(".js")} == modules
-    assert {name.rpartition(".")[2] for name in names} == {"js", "LICENSE"}
+    assert {name.rpartition(".")[2] for name in names} == {"js", "json", "txt"}
     declarations = (ROOT / STATIC / "vendor").glob("*.d.ts")
     assert {path.name.replace(".d.ts", ".js") for path in declarations} == modules
 
@@ -185,7 +187,7 @@ FAULTS: Final[dict[str, dict[str, Any]]] = {
     "npm failed (no network at all); repeat": {"says": SUMMARY, "status": 1},
     "npm failed (checksum failed); find out who changed": {"says": CHANGED, "status": 1},
     "npm failed (exit status 3); repeat": {"says": "what?", "status": 3},
-    "the hash of marked.LICENSE is not the one in": {"files": bundled("6.6.6")},
+    "the hash of THIRD-PARTY.txt is not the one in": {"files": bundled("6.6.6")},
     "the hash of marked.js is not the one in": {"files": bundled("1.2.3") | {"marked.js": "alert(1)"}},
     "the hash of evil.js is not the one in": {"files": bundled("1.2.3") | {"evil.js": "alert(1)"}},
 }
@@ -244,7 +246,7 @@ def test_an_installation_never_takes_another_version(checkout: Path, path: Path)
     assert vendor(checkout) == bundled("2.0.0")
 
 
-@pytest.mark.parametrize("name", ["marked.js", "marked.LICENSE", "evil.js"])
+@pytest.mark.parametrize("name", ["marked.js", "THIRD-PARTY.txt", "evil.js"])
 def test_an_installation_never_takes_a_changed_file(checkout: Path, path: Path, name: str) -> None:
     npm(path, bundled("1.2.3"))
     python(checkout, path, *RELEASE)
@@ -420,7 +422,7 @@ def test_what_is_built_is_checked(checkout: Path, path: Path) -> None:
     assert done.returncode == 0, done.stderr
     done = python(checkout, path, ".ci/check_dist.py", "dist")
     assert (done.returncode, done.stdout) == (1, "")
-    assert done.stderr == f"ollama_chatproxy-0.1.0.tar.gz should not contain {STATIC}/scratch.js\n"
+    assert done.stderr == f"ollama_chatproxy-{__version__}.tar.gz should not contain {STATIC}/scratch.js\n"
     subprocess.run([git, "add", scratch], cwd=checkout, check=True)
     (built,) = checkout.glob("dist/*.whl")
     without(built, MODULE)

@@ -27,6 +27,7 @@ MEDIA_TYPES: Final = {
     ".png": "image/png",
     ".svg": "image/svg+xml",
     ".ts": "text/plain; charset=utf-8",  # declarations, for editors
+    ".txt": "text/plain; charset=utf-8",  # licences
     ".webmanifest": "application/manifest+json",
 }
 _FOUND: Final = {
