@@ -22,6 +22,9 @@ RUN pip wheel --no-cache-dir --no-deps --wheel-dir /wheel . \
  && /opt/chatproxy/bin/pip install --no-cache-dir "$(echo /wheel/*.whl)[documents]"
 
 FROM python:3.12-slim
+LABEL org.opencontainers.image.title=chatproxy \
+      org.opencontainers.image.description="A streaming chat sidecar for Ollama" \
+      org.opencontainers.image.licenses=MIT
 COPY --from=build /opt/chatproxy /opt/chatproxy
 RUN mkdir /data && chown 10001:10001 /data
 USER 10001:10001
