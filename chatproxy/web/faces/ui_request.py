@@ -12,6 +12,7 @@ from chatproxy.prompt.request import (
     MAX_IMAGE,
     MAX_IMAGES,
     MAX_JSON,
+    MAX_IDS,
     MAX_MESSAGE,
     ModelName,
     RowId,
@@ -64,7 +65,7 @@ class ChatRequest(Struct, frozen=True, kw_only=True, rename="camel"):
     ] = UNSET
     document_ids: Annotated[
         RowIds | UnsetType | None,
-        Meta(description="All documents to answer from, instead of `documentId`. Null or empty: none."),
+        at_most(MAX_IDS, "All documents to answer from, instead of `documentId`. Null or empty: none."),
     ] = UNSET
     model: ModelName | None = None
     system: SystemPrompt | None = None

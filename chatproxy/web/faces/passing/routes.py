@@ -15,7 +15,7 @@ from chatproxy.web.faces.dialects import path_of
 from chatproxy.web.faces.passing.asked import FORM, MAX_NAME
 from chatproxy.web.faces.passing.passage import NDJSON, check_is_on, forward
 from chatproxy.web.held import HELD
-from chatproxy.web.json import read_body
+from chatproxy.web.json import MAX_BODY, read_body
 from chatproxy.web.keys import CONFIG
 from chatproxy.web.operation import GATEWAY_ERRORS, JSON, operation
 
@@ -45,7 +45,9 @@ class ModelForm(Struct, frozen=True):
     file: Annotated[
         str,
         Meta(
-            description="The recording.", extra_json_schema={"contentMediaType": "application/octet-stream"}
+            max_length=MAX_BODY,
+            description="The recording.",
+            extra_json_schema={"contentMediaType": "application/octet-stream"},
         ),
     ]
 
