@@ -66,6 +66,7 @@ class Details(TypedDict, total=False):
     session busy. `assistantMessageId` and `fullResponse` are a failed answer's id and its text so far.
     `installed` lists installed models. `neededTokens` and `contextLength` are the sizes of a prompt and
     of the window. `visitors` is true if clients without credentials may ask for a visitor's token.
+    `requestId` is that of the request that asked for a failed answer.
     """
 
     field: str
@@ -76,6 +77,7 @@ class Details(TypedDict, total=False):
     neededTokens: int
     contextLength: int
     visitors: bool
+    requestId: str
 
 
 class ErrorBody(Details):

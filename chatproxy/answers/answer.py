@@ -385,6 +385,7 @@ class Answer:
                 error=outcome.error.error,
                 code=outcome.error.code,
                 retryable=outcome.error.retryable,
+                request_id=outcome.error.request_id,
                 assistant_message_id=self.id,
                 full_response="",
                 cursor=str(self.cursor),

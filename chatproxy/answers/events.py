@@ -84,6 +84,9 @@ class Error(Event, frozen=True, kw_only=True):
     error: str
     code: str
     retryable: bool
+    request_id: Annotated[
+        str | UnsetType, Meta(description="Of the request that asked for the answer; the log has it, too.")
+    ] = UNSET
     assistant_message_id: int
     full_response: str
     cursor: str

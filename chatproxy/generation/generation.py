@@ -12,7 +12,7 @@ from contextlib import suppress
 from time import monotonic
 from typing import Final
 
-from msgspec import Struct
+from msgspec import UNSET, Struct
 from msgspec.structs import replace
 
 from chatproxy import clock, log
@@ -166,7 +166,8 @@ class Generation:
             lost = _unsaved(error)
             await self._settle_unsaved(replace(outcome, status="failed", finish_reason=None, error=lost))
         except asyncio.CancelledError:  # by a shutdown that gave up; the next start ends the row
-            self._release(replace(outcome, status=SHUTDOWN.status, finish_reason=None, error=SHUTDOWN.error))
+            shutdown = SHUTDOWN.error and _identified(SHUTDOWN.error)
+            self._release(replace(outcome, status=SHUTDOWN.status, finish_reason=None, error=shutdown))
             raise
         else:
             self._release(outcome)
@@ -200,7 +201,7 @@ class Generation:
             cursor=str(replace(self.answer.cursor, end=True)),
             finish_reason=ending.finish_reason,
             usage=self._usage(ending.last),
-            error=ending.error,
+            error=ending.error and _identified(ending.error),
         )
 
     def _usage(self, last: Line | None) -> Usage | None:
@@ -324,4 +325,12 @@ def _unsaved(error: Exception) -> Failure:
     if not isinstance(error, ChatError):
         logger.error("an outcome was not stored by a fault of chatproxy's own", exc_info=error)
         error = internal()
-    return Failure(error=error.sentence, code="storage_full", retryable=True)
+    return _identified(Failure(error=error.sentence, code="storage_full", retryable=True))
+
+
+def _identified(failure: Failure) -> Failure:
+    """Return a failure with the id of the request whose answer the current task writes.
+
+    What notices it, such as a timer, may be no part of that request.
+    """
+    return replace(failure, request_id=log.request_id.get() or UNSET)

@@ -245,6 +245,8 @@ export interface Labels {
   noEndpoint: string;
   failed: string;
   reload: string;
+  /** What hides the `X-Request-Id` of an error, for the server's log. */
+  errorDetails: string;
   /**
    * What is shown in place of an error's own sentence, by its `code`, or by code and field, as in `invalid images`.
    * Codes that are missing here keep their sentence.

@@ -380,6 +380,8 @@ export interface Failure<Code extends string = ServerErrorCode> {
   code: Code;
   /** Whether the same request may succeed later. */
   retryable: boolean;
+  /** Of the request that asked for the answer; the server's log has it, too. */
+  requestId?: string;
 }
 
 /** The body of a response with a status of 400 or more. */
@@ -402,6 +404,8 @@ export interface ErrorBody {
   contextLength?: number | undefined;
   /** Whether a request without a token may ask for a visitor's. */
   visitors?: boolean | undefined;
+  /** Of the request that asked for an answer that failed. */
+  requestId?: string | undefined;
 }
 
 /** The codes of this version; a newer server may send others. */
@@ -543,6 +547,8 @@ export declare class ChatError extends Error {
   neededTokens: number | undefined;
   /** Tokens that the model has room for. */
   contextLength: number | undefined;
+  /** Leads to what the server's log says; undefined if no server has answered. */
+  requestId: string | undefined;
 }
 
 export interface ErrorDetails extends Partial<Omit<ErrorBody, "error" | "code" | "assistantMessageId">> {

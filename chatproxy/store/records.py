@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from typing import Annotated, Any, Literal, Self, Unpack
 
-from msgspec import Meta, Raw, Struct
+from msgspec import UNSET, Meta, Raw, Struct, UnsetType
 
 from chatproxy.errors import ChatError, Details
 
@@ -104,6 +104,9 @@ class Failure(Record, frozen=True, kw_only=True):
     error: str
     code: str
     retryable: bool
+    request_id: Annotated[
+        str | UnsetType, Meta(description="Of the request that asked for the answer; the log has it, too.")
+    ] = UNSET
 
     @classmethod
     def of(cls, error: ChatError) -> Self:
@@ -112,6 +115,8 @@ class Failure(Record, frozen=True, kw_only=True):
 
     def as_error(self, **details: Unpack[Details]) -> ChatError:
         """Return the error again, with these details."""
+        if self.request_id is not UNSET:
+            details["requestId"] = self.request_id
         return ChatError(self.code, self.error, retryable=self.retryable, **details)
 
 

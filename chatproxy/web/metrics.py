@@ -63,7 +63,9 @@ class Metrics:
         self._generations: Counter[tuple[str, ...]] = Counter()
         self._passed: Counter[tuple[str, ...]] = Counter()
         self._tokens: Counter[tuple[str, ...]] = Counter()
-        self._errors: Counter[tuple[str, ...]] = Counter({(code,): 0 for code in UPSTREAM_CODES})
+        # What is missing until it is first counted would hide that first time from rate().
+        self._errors: Counter[tuple[str, ...]] = Counter({(code,): 0 for code in STATUS})
+        self._upstream_errors: Counter[tuple[str, ...]] = Counter({(code,): 0 for code in UPSTREAM_CODES})
         self._time_to_first_token = Histogram(0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60, 120, 360)
         self._tokens_per_second = Histogram(1, 2, 5, 10, 20, 50, 100, 200, 500)
         self._inter_token_gap = Histogram(0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1, 5)
@@ -73,14 +75,20 @@ class Metrics:
         """Count a commit of the database and how long it took."""
         self._commit.observe(seconds)
 
+    def refused(self, code: str) -> None:
+        """Count a request that was answered with an error."""
+        self._errors[code,] += 1
+
     def ended(self, figures: Figures) -> None:
         """Count an answer that ended."""
         outcome = figures.outcome
         model = self._label(outcome.model or OTHER, figures.installed or outcome.status == "complete")
         self._generations[outcome.status, model] += 1
         self._tokens[model,] += figures.tokens
-        if outcome.error is not None and outcome.error.code in UPSTREAM_CODES:
+        if outcome.error is not None:
             self._errors[outcome.error.code,] += 1
+            if outcome.error.code in UPSTREAM_CODES:
+                self._upstream_errors[outcome.error.code,] += 1
         if figures.to_first_text is not None:
             self._time_to_first_token.observe(figures.to_first_text)
         if outcome.usage is not None and outcome.usage.tokens_per_second is not None:
@@ -94,7 +102,7 @@ class Metrics:
         self._passed[api, label, outcome] += 1
         self._tokens[label,] += tokens
         if code in UPSTREAM_CODES:
-            self._errors[code,] += 1
+            self._upstream_errors[code,] += 1
 
     def _label(self, model: str, real: bool) -> str:
         """Return the model's name if it was ever `real`, else OTHER, because clients can send any name."""
@@ -104,9 +112,10 @@ class Metrics:
 
     def page(self, load: Load) -> bytes:
         """Return all metrics in the text format, version 0.0.4; `load` has the current values."""
-        from prometheus_client import CollectorRegistry, generate_latest
+        from prometheus_client import CollectorRegistry, ProcessCollector, generate_latest
 
         registry = CollectorRegistry(auto_describe=False)
+        ProcessCollector(registry=registry)  # has nothing outside Linux
         registry.register(_Families([*self._counters(), *_gauges(load), *self._histograms()]))
         return generate_latest(registry)
 
@@ -114,7 +123,9 @@ class Metrics:
         yield _counter("generations", "Answers that ended.", ("outcome", "model"), self._generations)
         yield _counter("passed", "Requests passed on to Ollama.", ("api", "model", "outcome"), self._passed)
         yield _counter("tokens", "Tokens of answers.", ("model",), self._tokens)
-        yield _counter("upstream_errors", "Answers that failed because of Ollama.", ("code",), self._errors)
+        yield _counter("errors", "Refused requests and failed answers.", ("code",), self._errors)
+        help = "Answers that failed because of Ollama."
+        yield _counter("upstream_errors", help, ("code",), self._upstream_errors)
 
     def _histograms(self) -> "Iterator[Metric]":
         from prometheus_client.core import HistogramMetricFamily

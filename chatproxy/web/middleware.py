@@ -16,6 +16,7 @@ from chatproxy.web import cors
 from chatproxy.web.faces.dialects import CHATPROXY, dialect_of
 from chatproxy.web.faces.passing.routes import refusal_of_management
 from chatproxy.web.held import HELD, Held
+from chatproxy.web.keys import METRICS
 from chatproxy.web.security import CONTINUE, GATE, Gate
 
 logger: Final = logging.getLogger(__name__)
@@ -61,14 +62,31 @@ async def _respond(request: web.Request, handler: Handler) -> web.StreamResponse
         request.app[GATE].check(request)
         return await handler(request)
     except ChatError as error:
-        return dialect_of(request).error_response(error)
+        return _refused(request, error)
     except web.HTTPException as error:
         return await _http_error(request, error)
     except ConnectionError:
         raise
     except Exception:
         logger.exception("a request failed by a fault of chatproxy's own")
-        return dialect_of(request).error_response(internal())
+        return _refused(request, internal())
+
+
+def _refused(request: web.Request, error: ChatError) -> web.Response:
+    """Return an error as the API of the path has it. Log and count it, without what the request says."""
+    resource = request.match_info.route.resource
+    log.event(
+        logger,
+        logging.INFO,
+        "request refused",
+        method=request.method,
+        path=resource.canonical if resource else "",
+        status=error.status,
+        code=error.code,
+    )
+    if "assistantMessageId" not in error.details:  # an answer that failed was counted at its end
+        request.app[METRICS].refused(error.code)
+    return dialect_of(request).error_response(error)
 
 
 async def _expect(request: web.Request) -> None:
@@ -111,12 +129,13 @@ async def unknown(request: web.Request) -> web.Response:
         if not any(route.handler is unknown for route in resource):
             allowed |= (await resource.resolve(request))[1]
     if error := refusal_of_management(request):
-        return dialect_of(request).error_response(error)
+        return _refused(request, error)
     if not allowed:
         return _not_found(request)
     methods = ", ".join(sorted(allowed))
-    response = dialect_of(request).error_response(
-        ChatError("method_not_allowed", f"{request.method[:20]} is not possible here; use {methods}.")
+    response = _refused(
+        request,
+        ChatError("method_not_allowed", f"{request.method[:20]} is not possible here; use {methods}."),
     )
     response.headers["Allow"] = methods
     return response
@@ -129,11 +148,11 @@ async def _http_error(request: web.Request, error: web.HTTPException) -> web.Str
     if error.status == 405:
         return await unknown(request)
     if error.status == 403:
-        return dialect_of(request).error_response(cors.refusal(request))
+        return _refused(request, cors.refusal(request))
     raise error
 
 
 def _not_found(request: web.Request) -> web.Response:
-    return dialect_of(request).error_response(
-        ChatError("not_found", f"There is nothing at {request.path[:200]}; check the address.")
+    return _refused(
+        request, ChatError("not_found", f"There is nothing at {request.path[:200]}; check the address.")
     )

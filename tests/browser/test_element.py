@@ -217,6 +217,12 @@ async def test_retry_replaces_an_answer_that_failed_midway(site: Site) -> None:
     retry = page.get_by_role("button", name="Retry")
     await expect(retry).to_be_visible()
     await expect(page.locator(ANSWER)).to_have_text("one")
+    (session,) = (await site.client.call("GET", "/api/chat/sessions"))["sessions"]
+    (_, message) = await site.client.messages(session["id"])
+    request = page.get_by_text(f"X-Request-Id: {message['error']['requestId']}")
+    await expect(request).to_be_hidden()
+    await page.get_by_text("Details").click()
+    await expect(request).to_be_visible()
     await expect(page.get_by_role("button", name="Regenerate")).to_have_count(0)
     site.fake.script = greet
     await retry.click()

@@ -179,6 +179,7 @@ async def test_a_refused_upload_shows_the_server_s_sentence(site: Site) -> None:
         await upload(page, file)
         await expect(problem).to_contain_text(words)
         await expect(page.locator(NAME)).to_have_count(0)
+    await expect(problem).to_contain_text("X-Request-Id: ")
     await upload(page, text("good.txt", "Words."))
     await expect(page.locator(NAME)).to_have_text("good.txt")
     await expect(problem).to_be_hidden()

@@ -9,6 +9,7 @@ from contextlib import closing
 from io import StringIO
 from typing import Any, Final
 
+import aiohttp
 import pytest
 from chat_client import Client, Serve
 from fake_ollama import FakeOllama, Gate, Script, answer, refused
@@ -167,3 +168,90 @@ async def test_a_client_that_leaves_is_not_logged_as_an_error(
     await (await fake.arrived()).closed.wait()
     await client.call("GET", "/readyz")
     assert [line for line in entries(written) if line["level"] != "info"] == []
+
+
+def ended(written: StringIO) -> dict[str, Any]:
+    (line,) = entries(written, "answer ended")
+    return line
+
+
+@pytest.mark.parametrize(
+    "fault",
+    [
+        Script([*answer("one")[:1], b'{"error": "no"}\n']),
+        Script(answer("one")[:1]),  # Ollama's response breaks off
+        Script(answer("one two"), gate=Gate()),  # what notices it is a timer, of no request
+    ],
+    ids=["Ollama's error", "broken off", "silence"],
+)
+async def test_a_failed_answer_leads_to_its_line(
+    serve: Serve, fake: FakeOllama, written: StringIO, fault: Script
+) -> None:
+    client = await serve(first_token_timeout=0.3, token_timeout=0.3)
+    fake.script = fault
+    session = await client.new_session()
+    async with client.sending(session) as stream:
+        await stream.rest()
+        sent = stream.response.headers["X-Request-Id"]
+    event = stream.last
+    assert (event["type"], event["requestId"]) == ("error", sent)
+    line = ended(written)
+    assert (line["requestId"], line["code"]) == (sent, event["code"])
+    # Later, and for others, it is still that of the request that asked.
+    async with client.resuming(session, event["assistantMessageId"]) as again:
+        assert again.response.headers["X-Request-Id"] != sent
+        assert (await again.rest())[-1]["requestId"] == sent
+    assert (await client.messages(session))[-1]["error"]["requestId"] == sent
+
+
+async def test_an_answer_in_one_piece_names_the_request_that_asked(
+    client: Client, fake: FakeOllama, written: StringIO
+) -> None:
+    fake.script = refused(500, "no")
+    path = f"{SESSIONS}/{await client.new_session()}/messages"
+    body = {"message": "Hello", "clientMessageId": "once"}
+    for number in (1, 2):
+        headers = {"X-Request-Id": f"r-{number}"}
+        error = await client.call("POST", path, json=body, headers=headers, status=502)
+        assert error["requestId"] == "r-1"
+    assert ended(written)["requestId"] == "r-1"
+
+
+async def test_an_outcome_that_is_not_stored_leads_to_its_line(
+    client: Client, config: Config, fake: FakeOllama, written: StringIO
+) -> None:
+    fake.script = Script(answer("one"), gate=(gate := Gate()))
+    session = await client.new_session()
+    async with client.sending(session) as stream:
+        await stream.until("start")
+        with closing(sqlite3.connect(config.database_path)) as database, database:
+            database.execute("ALTER TABLE piece RENAME TO elsewhere")
+        gate.open()
+        await stream.rest()
+        with closing(sqlite3.connect(config.database_path)) as database, database:
+            database.execute("ALTER TABLE elsewhere RENAME TO piece")
+    assert (stream.last["code"], stream.last["requestId"]) == ("storage_full", "r-42")
+    assert (ended(written)["code"], ended(written)["requestId"]) == ("storage_full", "r-42")
+    assert [line["requestId"] for line in entries(written) if line["level"] == "error"] == ["r-42"]
+
+
+async def test_each_refused_request_leads_to_its_line(client: Client, written: StringIO) -> None:
+    session = await client.new_session()
+    form = aiohttp.FormData()
+    form.add_field("file", b"\0\1\2" * 100, filename=f"{SAID[0]}.bin")
+    calls: list[tuple[str, str, int, dict[str, Any]]] = [
+        ("POST", f"{SESSIONS}/{session}/messages/stream", 422, {"json": {"message": ""}}),
+        ("POST", "/api/documents", 415, {"data": form}),
+        ("GET", f"{SESSIONS}/{SAID[0]}", 404, {}),
+        ("GET", f"/{SAID[0]}", 404, {}),
+        ("DELETE", "/api/version", 405, {}),
+        ("GET", "/readyz", 403, {"headers": {"Origin": "https://elsewhere.example"}}),
+        ("POST", "/api/pull", 403, {"json": {"model": SAID[0]}}),
+    ]
+    for number, (method, path, status, more) in enumerate(calls):
+        more = {**more, "headers": {**more.get("headers", {}), "X-Request-Id": f"r-{number}"}}
+        async with client.http.request(method, client.url(path), **more) as response:
+            assert (response.status, response.headers["X-Request-Id"]) == (status, f"r-{number}")
+        line = entries(written)[-1]
+        assert (line["requestId"], line["status"]) == (f"r-{number}", status)
+    assert SAID[0] not in written.getvalue().lower()

@@ -29,6 +29,7 @@ NAMES: Final = {
     "chatproxy_tokens": "counter",
     "chatproxy_tokens_per_second": "histogram",
     "chatproxy_inter_token_gap_seconds": "histogram",
+    "chatproxy_errors": "counter",
     "chatproxy_upstream_errors": "counter",
     "chatproxy_commit_seconds": "histogram",
     "chatproxy_build_info": "gauge",
@@ -47,6 +48,8 @@ async def samples(client: Client) -> Samples:
 def parsed(page: str) -> Samples:
     found = {}
     for family in text_string_to_metric_families(page):
+        if family.name.startswith("process_"):
+            continue
         assert (family.name, family.type) in NAMES.items()
         for sample in family.samples:
             labels = ",".join(f'{name}="{value}"' for name, value in sorted(sample.labels.items()))
@@ -65,7 +68,7 @@ def one(outcome: str, model: str = MODEL) -> str:
 async def test_the_metrics_have_their_documented_names(client: Client) -> None:
     async with client.http.get(client.url("/metrics")) as response:
         page = await response.text()
-    told = dict(re.findall(r"^# TYPE (\w+) (\w+)$", page, re.MULTILINE))
+    told = dict(re.findall(r"^# TYPE (chatproxy_\w+) (\w+)$", page, re.MULTILINE))
     short = {name.removesuffix("_total"): kind for name, kind in told.items()}
     assert short == NAMES
     assert {name for name in told if name.endswith("_total")} == {
@@ -231,3 +234,20 @@ def test_prometheus_client_is_not_imported_at_the_start(tmp_path: Path) -> None:
     code = "import sys, chatproxy.command.cli; print('prometheus_client' in sys.modules)"
     run = ran(tmp_path, {}, "-c", code, command=[sys.executable])
     assert run.stdout == "False\n", run.stderr
+
+
+async def test_refused_requests_and_failed_answers_are_counted_once(client: Client, fake: FakeOllama) -> None:
+    session = await client.new_session()
+    await client.refused(session, 422, json={"message": ""})
+    await client.call("GET", "/nothing", status=404)
+    fake.script = refused(500, "no")
+    await client.ask(session)
+    path = f"/api/chat/sessions/{session}/messages"
+    await client.call("POST", path, json={"message": "Hello"}, status=502)
+    found = await samples(client)
+    counted = {name: value for name, value in found.items() if "chatproxy_errors" in name and value}
+    assert counted == {
+        'chatproxy_errors_total{code="invalid"}': 1,
+        'chatproxy_errors_total{code="not_found"}': 1,
+        'chatproxy_errors_total{code="upstream_error"}': 2,
+    }

@@ -652,6 +652,23 @@ test("semicolons in a file's name are escaped", async () => {
   assert.equal(server.requests[0].body.get("file").name, "a%3Bb%3Bc.txt");
 });
 
+test("an error has the id that is in the server's log", async () => {
+  const header = { "X-Request-Id": "r-1" };
+  const refusal = { error: "No.", code: "invalid" };
+  await assert.rejects(client(fakeServer(errorResponse(422, refusal, header))).models(), { requestId: "r-1" });
+  const refused = await watch(fakeServer(errorResponse(422, refusal, header)));
+  assert.deepEqual([refused.calls[0][1].requestId, refused.events.at(-1).requestId], ["r-1", "r-1"]);
+  const upload = client(fakeServer(errorResponse(415, { error: "No.", code: "unsupported_media_type" }, header)));
+  await assert.rejects(upload.documents.create(new File(["x"], "a.bin")), { requestId: "r-1" });
+  const event = { type: "error", error: "No.", code: "upstream_error", retryable: false, requestId: "r-2", assistantMessageId: 2, fullResponse: "", cursor: "0.0.end" };
+  const failed = await watch(fakeServer(stream([start, event])));
+  assert.equal(failed.calls.at(-1)[1].requestId, "r-2");
+  const whole = { error: "No.", code: "upstream_error", requestId: "r-2", assistantMessageId: 2, fullResponse: "" };
+  await assert.rejects(client(fakeServer(errorResponse(502, whole, header))).models(), { requestId: "r-2" }); // it asked
+  const unreached = client(fakeServer(unreachable)).models();
+  await assert.rejects(unreached, ({ requestId }) => requestId === undefined);
+});
+
 test("an error has the details of the server's body", async () => {
   const details = { installed: ["a", "b"], neededTokens: 9000, contextLength: 4096 };
   const server = fakeServer(errorResponse(404, { error: "No.", code: "model_not_found", ...details }));

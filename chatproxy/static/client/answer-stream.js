@@ -402,7 +402,7 @@ export class AnswerStream {
     error.fullResponse ||= this.#text.content;
     error.assistantMessageId ??= this.#messageId;
     this.#error = error;
-    const { message, code, retryable, assistantMessageId, fullResponse, field } = error;
+    const { message, code, retryable, assistantMessageId, fullResponse, field, requestId } = error;
     const cursor = this.#cursor ?? "";
     this.#terminal = event ?? {
       type: "error",
@@ -413,6 +413,7 @@ export class AnswerStream {
       fullResponse,
       cursor,
       ...(field === undefined ? {} : { field }),
+      ...(requestId === undefined ? {} : { requestId }),
     };
   }
 

@@ -20,6 +20,7 @@ export class ChatError extends Error {
     this.installed = body.installed;
     this.neededTokens = body.neededTokens;
     this.contextLength = body.contextLength;
+    this.requestId = body.requestId;
   }
 }
 

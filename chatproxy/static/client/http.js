@@ -11,6 +11,7 @@ import { Visitor } from "./visitor.js";
  * @typedef {(progress: import("../types.js").UploadProgress) => void} OnProgress
  */
 
+const READ_HEADERS = ["Content-Type", "Retry-After", "X-Request-Id"];
 const CREDENTIALS = ["Authorization", "x-api-key"];
 
 export class Http {
@@ -201,7 +202,8 @@ const errorFrom = async (response) => {
   /** @type {Partial<import("../types.js").ErrorBody>} */
   const body = await response.json().catch(() => ({}));
   const { status } = response;
-  const details = { ...body, status, retryAfter: retryAfter(response.headers.get("Retry-After")) };
+  const requestId = body?.requestId ?? response.headers.get("X-Request-Id") ?? undefined;
+  const details = { ...body, status, requestId, retryAfter: retryAfter(response.headers.get("Retry-After")) };
   if (typeof body?.code === "string") return new ChatError(String(body.error), body.code, details);
   // This is not chatproxy's error format, so a proxy answered; for example while chatproxy restarts. chatproxy does not
   // redirect, but a login does, and its page may not take what was sent.
@@ -247,14 +249,12 @@ const uploadByXHR = (url, headers, form, onProgress, signal) =>
     headers.forEach((value, name) => xhr.setRequestHeader(name, value));
     xhr.upload.onprogress = ({ loaded, total }) => onProgress({ loaded, total });
     xhr.onload = () => {
-      const after = xhr.getResponseHeader("Retry-After");
-      const response = new Response(xhr.responseText, {
-        status: xhr.status,
-        headers: {
-          "Content-Type": xhr.getResponseHeader("Content-Type") ?? "",
-          ...(after ? { "Retry-After": after } : {}),
-        },
-      });
+      const headers = new Headers();
+      for (const name of READ_HEADERS) {
+        const value = xhr.getResponseHeader(name);
+        if (value) headers.set(name, value);
+      }
+      const response = new Response(xhr.responseText, { status: xhr.status, headers });
       const redirected = xhr.responseURL !== new URL(url, location.href).href;
       resolve(Object.defineProperty(response, "redirected", { value: redirected }));
     };

@@ -21,7 +21,7 @@ const MAX_PICTURES = 32;
  * @property {(file: File, options: UploadOptions) => Promise<void>} upload
  * @property {() => void} onchange something was added, is ready, or was removed
  * @property {(sentence: string) => void} onhint what happens
- * @property {(sentence: string) => void} onproblem what went wrong; "" if an upload was cancelled
+ * @property {(sentence: string, error?: unknown) => void} onproblem what went wrong, and the last error of the server's; "" if an upload was cancelled
  */
 
 export class Attachments {
@@ -34,6 +34,8 @@ export class Attachments {
   #unready = new Set();
   /** @type {string[]} what went wrong since nothing was being read or uploaded */
   #problems = [];
+  /** @type {unknown} the last of these that the server said */
+  #error;
   // One picture is decoded at a time, which takes much memory, and one document is uploaded at a time.
   #decoding = Promise.resolve();
   #uploading = Promise.resolve();
@@ -56,7 +58,10 @@ export class Attachments {
 
   /** Add files, each as what it is. It returns when all are ready or refused. @param {File[]} files */
   async add(files) {
-    if (!this.busy) this.#problems = [];
+    if (!this.busy) {
+      this.#problems = [];
+      this.#error = undefined;
+    }
     await Promise.all(files.map((file) => (isPicture(file) ? this.#addPicture(file) : this.#addDocument(file))));
   }
 
@@ -131,7 +136,7 @@ export class Attachments {
       this.#endHint();
     } catch (error) {
       if (stop.signal.aborted) this.#handlers.onproblem("");
-      else this.#fail(sentenceFor(error, this.#labels));
+      else this.#fail(sentenceFor(error, this.#labels), error);
     } finally {
       item.remove();
       this.#ready(item);
@@ -164,15 +169,16 @@ export class Attachments {
     this.#update();
   }
 
-  /** @param {string} sentence */
-  #fail(sentence) {
+  /** @param {string} sentence @param {unknown} [error] of the server's */
+  #fail(sentence, error) {
+    this.#error = error ?? this.#error;
     if (!this.#problems.includes(sentence)) this.#problems.push(sentence);
-    this.#handlers.onproblem(this.#problems.join(" "));
+    this.#handlers.onproblem(this.#problems.join(" "), this.#error);
   }
 
   /** Take away the hint, or show the problems, which the hints since then have hidden. */
   #endHint() {
-    if (this.#problems.length) this.#handlers.onproblem(this.#problems.join(" "));
+    if (this.#problems.length) this.#handlers.onproblem(this.#problems.join(" "), this.#error);
     else this.#handlers.onhint("");
   }
 

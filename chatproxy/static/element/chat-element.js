@@ -21,6 +21,7 @@ import { loadLexer } from "../markdown/lexer.js";
 import { MessageList } from "./message-list.js";
 import { unfoldOnPaper } from "./paper.js";
 import { sentenceFor } from "./problems.js";
+import { requestIdOf } from "./request-id.js";
 import { StatusLine } from "./status-line.js";
 import { styles } from "./styles.js";
 import { labels as english } from "../texts/en.js";
@@ -501,7 +502,7 @@ export class ChatInterface extends Element {
       onpause: () => this.#saveDraft(),
       onfiles: (files) => void this.attach(files),
       onhint: (sentence) => this.#setNotice(sentence, { hint: true }),
-      onproblem: (sentence) => this.#setNotice(sentence),
+      onproblem: (sentence, error) => this.#setNotice(sentence, { error }),
       upload: (file, options) => this.#upload(file, options),
     });
     const footer = h("slot", { name: "footer", onslotchange: () => this.#showDocuments() });
@@ -693,7 +694,7 @@ export class ChatInterface extends Element {
     const sentence = sentenceFor(failure, this.#labels);
     if (failure.code === "document_gone") this.documentIds = this.#conversation?.documentsLeft;
     if (message) this.#announce(sentence);
-    else this.#setNotice(sentence);
+    else this.#setNotice(sentence, { error: failure });
     this.#readFailed = !message;
     this.#emit("chat-error", { ...failure, messageId: message?.id ?? null, content: message?.content ?? "" });
     if (message?.id) this.#crossTab.announce();
@@ -777,7 +778,7 @@ export class ChatInterface extends Element {
       const versions = latest ? [] : await conversation.versions(answer);
       earlier = versions.at(number - 1 - (answer.version ?? 1));
     } catch (error) {
-      return this.#setNotice(sentenceFor(error, this.#labels));
+      return this.#setNotice(sentenceFor(error, this.#labels), { error });
     }
     list.view(answer)?.showEarlier(earlier ? { message: earlier.answer, number } : null);
     if (question?.role === "user") {
@@ -930,12 +931,12 @@ export class ChatInterface extends Element {
    * Show what belongs to no message; "" removes it. A hint is no problem.
    *
    * @param {string} sentence
-   * @param {{hint?: boolean}} [kind]
+   * @param {{hint?: boolean, error?: unknown}} [kind] the error that the sentence is about
    */
-  #setNotice(sentence, { hint = false } = {}) {
+  #setNotice(sentence, { hint = false, error } = {}) {
     this.#readFailed = false;
     if (!this.#parts) return;
-    this.#parts.notice.textContent = sentence;
+    this.#parts.notice.replaceChildren(sentence, ...requestIdOf(error, this.#labels));
     this.#parts.notice.hidden = !sentence;
     this.#parts.notice.classList.toggle("hint", hint);
     this.#announce(sentence);

@@ -22,7 +22,7 @@ const MEASURED = 4000; // characters; a longer text fills the field, and measuri
  * @property {() => void} onpause called when the reader leaves the field
  * @property {(files: File[]) => void} onfiles
  * @property {(sentence: string) => void} onhint
- * @property {(sentence: string) => void} onproblem
+ * @property {(sentence: string, error?: unknown) => void} onproblem
  * @property {import("./attachments.js").AttachmentHandlers["upload"]} upload
  */
 
@@ -109,16 +109,16 @@ export class Composer {
     if (!module) return this.#fail(connectionLost().message);
     this.#attachments ??= new module.Attachments(this.#previews, this.#labels, {
       ...this.#handlers,
-      onproblem: (sentence) => this.#fail(sentence),
+      onproblem: (sentence, error) => this.#fail(sentence, error),
       onchange: () => this.#handleAttachments(),
     });
     await this.#attachments.add(files);
   }
 
-  /** @param {string} sentence why a file is not attached */
-  #fail(sentence) {
+  /** @param {string} sentence why a file is not attached @param {unknown} [error] of the server's */
+  #fail(sentence, error) {
     this.#sendWhenReady = false; // without what was meant to go with it
-    this.#handlers.onproblem(sentence);
+    this.#handlers.onproblem(sentence, error);
   }
 
   /** Whether something that is attached is not ready yet. */

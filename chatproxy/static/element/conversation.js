@@ -555,7 +555,13 @@ const isGone = (reading) =>
 
 /** @param {unknown} error @returns {Failure} */
 function failureFrom(error) {
-  const { message, code = "internal", retryable = true, field } = /** @type {Partial<ChatError>} */ (error ?? {});
+  const { message, code = "internal", retryable = true, field, requestId } = /** @type {Partial<ChatError>} */ (
+    error ?? {}
+  );
   const failure = { error: message ?? String(error), code, retryable };
-  return field === undefined ? failure : { ...failure, field };
+  return {
+    ...failure,
+    ...(field === undefined ? {} : { field }),
+    ...(requestId === undefined ? {} : { requestId }),
+  };
 }

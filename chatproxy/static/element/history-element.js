@@ -7,6 +7,7 @@ import { SessionList } from "../dom/session-list.js";
 import { define, Element, reflect, upgradeProperties } from "./custom-element.js";
 import { styles } from "./history-styles.js";
 import { sentenceFor } from "./problems.js";
+import { requestIdOf } from "./request-id.js";
 import { historyLabels as english, labels as chatLabels } from "../texts/en.js";
 import { Wording } from "./wording.js";
 
@@ -146,9 +147,11 @@ export class ChatHistory extends Element {
     const nav = h("nav", { "aria-label": labels.list }, list, empty, more);
     this.shadowRoot?.replaceChildren(h("div", { class: "frame" }, start, problem, nav, dialog));
 
-    const show = (/** @type {string} */ sentence) => {
-      problem.textContent = sentence;
-      problem.hidden = !sentence;
+    const show = (/** @type {unknown} */ error) => {
+      const chatTexts = this.#chat?.labels ?? chatLabels;
+      const said = error ? [sentenceFor(error, chatTexts), ...requestIdOf(error, chatTexts)] : [];
+      problem.replaceChildren(...said);
+      problem.hidden = !error;
     };
     const client = this.#chat?.client;
     this.#list = client
@@ -159,8 +162,8 @@ export class ChatHistory extends Element {
             const question = labels.deleteQuestion(session.title || labels.untitled);
             if (await confirm(dialog, question)) await this.#delete(session, show);
           },
-          onproblem: (error) => show(this.#sentenceFor(error)),
-          onrecover: () => show(""),
+          onproblem: show,
+          onrecover: () => show(null),
         })
       : null;
   }
@@ -189,23 +192,18 @@ export class ChatHistory extends Element {
     this.#emit("chat-select", { sessionId });
   }
 
-  /** @param {unknown} error */
-  #sentenceFor(error) {
-    return sentenceFor(error, this.#chat?.labels ?? chatLabels);
-  }
-
   #startNew() {
     this.#chat?.clear();
     this.#chat?.focus();
     this.#emit("chat-select", { sessionId: null });
   }
 
-  /** @param {SessionItem} session @param {(sentence: string) => void} show */
+  /** @param {SessionItem} session @param {(error: unknown) => void} show */
   async #delete(session, show) {
     try {
       await this.#chat?.client.sessions.delete(session.id);
     } catch (error) {
-      return show(this.#sentenceFor(error));
+      return show(error);
     }
     if (session.id === this.#chat?.sessionId) this.#chat.clear();
   }

@@ -4,6 +4,7 @@ import { copyText } from "../dom/clipboard.js";
 import { h, icon, iconButton } from "../dom/dom.js";
 import { Facts } from "./facts.js";
 import { sentenceFor } from "./problems.js";
+import { requestIdOf } from "./request-id.js";
 import { confirmDelete, edit } from "./message-forms.js";
 import { Sources } from "./sources.js";
 import { StoredImages } from "./stored-images.js";
@@ -273,10 +274,11 @@ export class MessageView {
   #failure() {
     const { labels, onretry } = this.#context;
     const { error } = this.#message;
+    const said = h("p", {}, sentenceFor(error, labels), ...requestIdOf(error, labels));
     if (error?.code === "login_expired") {
       const reload = h("button", { type: "button", class: "retry", onclick: () => location.reload() });
       reload.append(icon("retry"), labels.reload);
-      return h("div", { class: "failure" }, h("p", {}, sentenceFor(error, labels)), reload);
+      return h("div", { class: "failure" }, said, reload);
     }
     const retry = h("button", {
       type: "button",
@@ -284,7 +286,7 @@ export class MessageView {
       onclick: () => onretry(this.#message),
     });
     retry.append(icon("retry"), labels.retry);
-    return h("div", { class: "failure" }, h("p", {}, sentenceFor(error, labels)), retry);
+    return h("div", { class: "failure" }, said, retry);
   }
 
   #images() {

@@ -2,6 +2,7 @@
 
 import { h } from "../dom/dom.js";
 import { sentenceFor } from "../element/problems.js";
+import { requestIdOf } from "../element/request-id.js";
 import { texts } from "./texts.js";
 
 /** @typedef {import("../types.js").ChatError} ChatError */
@@ -38,11 +39,13 @@ export class ProblemLine {
 
   /** @param {unknown} error of the client @param {string} [sentence] says more than the error's own */
   report(error, sentence) {
-
     const problem = /** @type {ChatError} */ (error);
     if (problem.code === "unauthorized") this.#onunauthorized(problem);
     else if (problem.code === "aborted") this.clear();
-    else this.show(sentence ?? sentenceFor(problem, texts.labels));
+    else {
+      this.show(sentence ?? sentenceFor(problem, texts.labels));
+      this.#element.append(...requestIdOf(problem, texts.labels));
+    }
     if (problem.code === "login_expired") this.#offerReload();
   }
 }

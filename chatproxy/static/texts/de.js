@@ -107,6 +107,7 @@ export const labels = {
     'Dieser Chat hat keinen Server; setzen Sie sein Attribut endpoint auf den von chatproxy, etwa endpoint="http://127.0.0.1:11435".',
   failed: "Etwas ist schiefgegangen.",
   reload: "Seite neu laden",
+  errorDetails: "Einzelheiten",
   errors: {
     malformed: "Der Server hat diese Seite nicht verstanden; laden Sie sie neu, und versuchen Sie es erneut.",
     invalid_cursor: "Was zuletzt angezeigt wurde, ist veraltet; laden Sie die Seite neu.",

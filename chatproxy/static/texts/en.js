@@ -110,6 +110,7 @@ export const labels = {
     'This chat has no server; set its attribute endpoint to that of chatproxy, such as endpoint="http://127.0.0.1:11435".',
   failed: "Something went wrong.",
   reload: "Reload the page",
+  errorDetails: "Details",
   errors: {
     malformed: "The server did not understand this page; reload it, and try again.",
     invalid_cursor: "What was shown last is out of date; reload the page.",

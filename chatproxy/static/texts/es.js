@@ -110,6 +110,7 @@ export const labels = {
     'Este chat no tiene servidor; ponga en su atributo endpoint la dirección de chatproxy, por ejemplo endpoint="http://127.0.0.1:11435".',
   failed: "Algo ha fallado.",
   reload: "Recargar la página",
+  errorDetails: "Detalles",
   errors: {
     malformed: "El servidor no entendió esta página; recárguela e inténtelo de nuevo.",
     invalid_cursor: "Lo último que se mostró está desactualizado; recargue la página.",

@@ -110,6 +110,7 @@ export const labels = {
     'Ce chat n’a pas de serveur\u202f; donnez à son attribut endpoint l’adresse de chatproxy, par exemple endpoint="http://127.0.0.1:11435".',
   failed: "Une erreur s’est produite.",
   reload: "Recharger la page",
+  errorDetails: "Détails",
   errors: {
     malformed: "Le serveur n’a pas compris cette page\u202f; rechargez-la, puis réessayez.",
     invalid_cursor: "Le dernier affichage n’est plus à jour\u202f; rechargez la page.",

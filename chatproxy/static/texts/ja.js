@@ -106,6 +106,7 @@ export const labels = {
     'このチャットにはサーバーが設定されていません。属性endpointにchatproxyのアドレスを指定してください（例：endpoint="http://127.0.0.1:11435"）。',
   failed: "問題が発生しました。",
   reload: "ページを再読み込み",
+  errorDetails: "詳細",
   errors: {
     malformed: "サーバーがこのページを理解できませんでした。再読み込みしてからもう一度お試しください。",
     invalid_cursor: "最後に表示した内容が古くなっています。ページを再読み込みしてください。",

@@ -106,6 +106,7 @@ export const labels = {
     '此聊天没有服务器；请将其 endpoint 属性设为 chatproxy 的地址，例如 endpoint="http://127.0.0.1:11435"。',
   failed: "出了点问题。",
   reload: "重新加载页面",
+  errorDetails: "详情",
   errors: {
     malformed: "服务器无法理解此页面的请求；请重新加载页面后重试。",
     invalid_cursor: "上次显示的内容已过期；请重新加载页面。",
