@@ -7,6 +7,7 @@ import shutil
 import subprocess
 import sys
 from asyncio.subprocess import DEVNULL
+from collections.abc import Iterator
 from configparser import ConfigParser
 from pathlib import Path
 from typing import Any, Final
@@ -19,10 +20,12 @@ from dockerfile import build, context_of, exec_form, instructions
 from fake_ollama import FakeOllama
 from faults.place import free_port
 from processes import LISTENING, ROOT, SCRIPT, Process, environment
+from readme import example
 
 from chatproxy import __version__
 from chatproxy.config import SETTINGS
 from chatproxy.documents.worker import MAX_PROCESSES, MEMORY_LIMIT
+from chatproxy.errors import STATUS
 
 DOCUMENTS: Final = ROOT / "tests" / "data" / "documents"
 DEPLOY: Final = ROOT / "deploy"
@@ -292,3 +295,66 @@ def test_systemd_accepts_the_unit_and_finds_little_exposed(checked_unit: Path) -
     ]
     run = subprocess.run(exposed, capture_output=True, text=True)
     assert run.returncode == 0, run.stdout  # of 100
+
+
+# -- dashboards and alerts
+
+METRIC: Final = re.compile(r"\b(?:chatproxy|process)_\w+")
+PROMETHEUS: Final = ("prometheus.yaml", "alerts.yaml", "alerts.test.yaml")
+
+
+def expressions(value: object) -> Iterator[str]:
+    """Yield all texts of a dashboard or of rules that may be PromQL."""
+    match value:
+        case dict():
+            yield from (text for key in ("expr", "query") if isinstance(text := value.get(key), str))
+            for each in value.values():
+                yield from expressions(each)
+        case list():
+            for each in value:
+                yield from expressions(each)
+
+
+@pytest.mark.parametrize("file", ["grafana.json", "alerts.yaml"])
+async def test_what_dashboards_and_alerts_name_is_measured(serve: Serve, file: str) -> None:
+    client = await serve()
+    await client.ask(await client.new_session())
+    async with client.http.get(client.url("/metrics")) as response:
+        page = await response.text()
+    measured = set(re.findall(r"^(\w+)[{ ]", page, re.MULTILINE))
+    measured |= set(re.findall(r"^# TYPE (\w+) ", page, re.MULTILINE))  # those without a value yet
+    said = yaml.safe_load((DEPLOY / file).read_text())  # JSON, too
+    named = {name for text in expressions(said) for name in METRIC.findall(text)}
+    assert len(named) > 3
+    assert named - measured == set()
+    labels = {label for text in expressions(said) for label in re.findall(r"by \((\w+)\)", text)}
+    assert labels - set(re.findall(r"(\w+)=\"", page)) <= {"instance"}
+    codes = {code for text in expressions(said) for code in re.findall(r'code="(\w+)"', text)}
+    assert codes <= STATUS.keys()
+
+
+def test_every_rule_is_tried_and_says_what_to_do() -> None:
+    (group,) = yaml.safe_load((DEPLOY / "alerts.yaml").read_text())["groups"]
+    tried = (DEPLOY / "alerts.test.yaml").read_text()
+    for rule in group["rules"]:
+        assert f'alertname="{rule["alert"]}"' in tried
+        assert "`" in rule["annotations"]["summary"] or "Set " in rule["annotations"]["summary"]
+
+
+@pytest.mark.skipif(missing("promtool"), reason="promtool is not installed")
+def test_prometheus_accepts_its_files(tmp_path: Path) -> None:
+    for name in PROMETHEUS:
+        shutil.copy(DEPLOY / name, tmp_path)
+    for command in (
+        ("check", "rules", "alerts.yaml"),
+        ("test", "rules", "alerts.test.yaml"),
+        ("check", "config", "--syntax-only", "prometheus.yaml"),
+    ):
+        run = subprocess.run(["promtool", *command], cwd=tmp_path, capture_output=True, text=True)
+        assert run.returncode == 0, run.stdout + run.stderr
+
+
+def test_the_scrape_configuration_is_the_page_s() -> None:
+    shown = yaml.safe_load(example("yaml", "scrape_configs:"))
+    (ours,) = yaml.safe_load((DEPLOY / "prometheus.yaml").read_text())["scrape_configs"]
+    assert shown["scrape_configs"][0].items() >= ours.items()
