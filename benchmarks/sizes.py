@@ -173,8 +173,8 @@ async def measure(folder: Path, messages: int) -> str:
     return f"""## Sizes
 
 {messages:,} messages went through the store, and the figures are scaled to a million. A conversation had
-{TURNS} questions of {QUESTION} words and answers of {ANSWER}, which are {characters} characters a message, from
-{words} words as frequent as those of a language.
+{TURNS} questions of {QUESTION} words and answers of {ANSWER}, which are {characters} characters a message,
+from {words} words as frequent as those of a language.
 
 {table(("a million messages", "MiB"), rows)}
 

@@ -69,7 +69,7 @@ async def _findings(
         detail = f"{path} holds a secret, and every user of this machine can read it"
         remedy = f"Keep it to its owner: chmod 600 {path}, or mount it with that mode."
         yield Finding("note", "secrets", detail, remedy)
-    for finding in await asyncio.to_thread(lambda: list(_check_database(config))):
+    for finding in await asyncio.to_thread(lambda: list(check_database(config))):
         yield finding
     ollama = Ollama(
         config.ollama_url, headers=config.headers_for_ollama, connect_timeout=config.connect_timeout
@@ -122,7 +122,7 @@ def _check_visitors(config: Config) -> Finding:
     return Finding("note", "visitors", detail, remedy)
 
 
-def _check_database(config: Config) -> Iterator[Finding]:
+def check_database(config: Config) -> Iterator[Finding]:
     """Check the database file, its disk and SQLite. The checks block."""
     path = config.database_path
     try:

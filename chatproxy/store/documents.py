@@ -21,7 +21,7 @@ from chatproxy.store.records import Document, NewChunk, NewDocument, NewNotice, 
 from chatproxy.store.search.fusion import DEPTH, fused
 from chatproxy.store.search.indexes import DocumentIndexes, Place, Query
 from chatproxy.store.search.places import places_of
-from chatproxy.store.search.vectors import EMBEDDED, Vectors, remove_some
+from chatproxy.store.search.vectors import EMBEDDED, Vectors, remove_vectors
 from chatproxy.store.writer import Connection
 
 CHUNKS_PER_UNIT: Final = 200
@@ -42,6 +42,7 @@ _LIST: Final = f"""
 _SAME: Final = f"SELECT {COLUMNS} FROM document WHERE owner = :owner AND hash = :hash AND complete"
 _DELETE: Final = "UPDATE document SET complete = 0, deleted = 1 WHERE id = :id"
 _DELETE_OWN: Final = f"{_DELETE} AND owner = :owner AND complete RETURNING id"
+REMOVABLE: Final = "SELECT id AS key FROM document WHERE deleted"
 _EXISTS: Final = "EXISTS (SELECT 1 FROM document WHERE id = :id AND complete)"
 # `numbers` is a JSON array.
 _CHUNKS: Final = f"""
@@ -165,8 +166,8 @@ class Documents:
 
     async def remove_deleted(self) -> None:
         """Remove deleted documents, and all their chunks."""
-        for row in await self._database.fetch("SELECT id FROM document WHERE deleted"):
-            await self._database.steps(partial(_remove_some, document_id=row["id"]))
+        for row in await self._database.fetch(REMOVABLE):
+            await self._database.steps(partial(remove_some, key=row["key"]))
 
     async def search(
         self,
@@ -348,21 +349,21 @@ async def _complete(
     return _document(row)
 
 
-async def _remove_some(connection: Connection, document_id: int) -> bool:
+async def remove_some(connection: Connection, key: int) -> bool:
     """Delete some vectors or chunks of a deleted document or, after the last, the document itself.
 
     Return whether there is more to delete.
     """
-    if await remove_some(connection, document_id):
+    if await remove_vectors(connection, key):
         return True
     cursor = await connection.execute(
         "DELETE FROM chunk WHERE key IN"
         " (SELECT key FROM chunk WHERE key BETWEEN :id << 20 AND (:id + 1 << 20) - 1 LIMIT :limit)",
-        {"id": document_id, "limit": CHUNKS_PER_UNIT},
+        {"id": key, "limit": CHUNKS_PER_UNIT},
     )
     if cursor.rowcount:
         return True
-    await connection.execute("DELETE FROM document WHERE id = ?", (document_id,))
+    await connection.execute("DELETE FROM document WHERE id = ?", (key,))
     return False
 
 

@@ -25,6 +25,10 @@ _TABLES: Final = "SELECT name FROM sqlite_schema WHERE type = 'table' AND rootpa
 OLDEST_SQLITE: Final = (3, 37)  # the first with STRICT tables
 
 
+class InUseError(StartError):
+    """Another chatproxy has the file open."""
+
+
 @contextmanager
 def claimed(path: Path) -> Iterator[Path]:
     """Yield the file's real path, and keep other chatproxy processes from opening it while the block runs.
@@ -62,7 +66,7 @@ def _locked(path: Path) -> closing[sqlite3.Connection]:
             raise
     except (OSError, sqlite3.Error) as error:
         if getattr(error, "sqlite_errorcode", None) == sqlite3.SQLITE_BUSY:
-            raise StartError(
+            raise InUseError(
                 f"The database {path} is in use by another chatproxy; stop that one, or {ELSEWHERE}."
             ) from error
         raise StartError(
@@ -91,27 +95,30 @@ def _make_private(path: Path) -> None:
                 each.chmod(PRIVATE)
 
 
-def check(path: Path) -> None:
-    """Raise StartError unless the file is absent, empty, or a database of this program. Changes nothing."""
+def check(path: Path, elsewhere: str = ELSEWHERE) -> None:
+    """Raise StartError unless the file is absent, empty, or a database of this program. Changes nothing.
+
+    `elsewhere` says what to do instead of using it.
+    """
     if not path.exists():
         return
     if not path.is_file():
-        raise StartError(f"The database {path} is not a file; {ELSEWHERE}.")
+        raise StartError(f"The database {path} is not a file; {elsewhere}.")
     if not os.access(path, os.R_OK | os.W_OK):
         raise StartError(
-            f"The database {path} cannot be read and written; change its permissions, or {ELSEWHERE}."
+            f"The database {path} cannot be read and written; change its permissions, or {elsewhere}."
         )
     try:
         application_id, version, tables = _header(path)
     except sqlite3.Error as error:
         raise StartError(
-            f"The file {path} is not a database that can be read ({error}); {ELSEWHERE}."
+            f"The file {path} is not a database that can be read ({error}); {elsewhere}."
         ) from error
     if application_id != APPLICATION_ID and (application_id or version or tables):
-        raise StartError(f"The database {path} belongs to another program; {ELSEWHERE}.")
+        raise StartError(f"The database {path} belongs to another program; {elsewhere}.")
     if version > len(MIGRATIONS):
         raise StartError(
-            f"The database {path} was written by a newer chatproxy; start that version, or {ELSEWHERE}."
+            f"The database {path} was written by a newer chatproxy; start that version, or {elsewhere}."
         )
 
 
@@ -119,14 +126,14 @@ def _header(path: Path) -> tuple[int, int, int]:
     """Return the application id, the user version and the number of tables."""
     if path.stat().st_size == 1:  # SQLite would take it for an empty file
         raise sqlite3.DatabaseError("file is not a database")
-    with _read_only(path) as connection:
+    with read_only(path) as connection:
         (application_id,) = connection.execute("PRAGMA application_id").fetchone()
         (version,) = connection.execute("PRAGMA user_version").fetchone()
         (tables,) = connection.execute("SELECT count(*) FROM sqlite_schema").fetchone()
         return application_id, version, tables
 
 
-def _read_only(path: Path) -> closing[sqlite3.Connection]:
+def read_only(path: Path) -> closing[sqlite3.Connection]:
     """Open a database without changing it.
 
     Without a write-ahead log, `immutable` keeps SQLite from creating files beside it. A log that a crash left
@@ -172,7 +179,7 @@ def health(path: Path) -> Health:
 def _damage(path: Path) -> tuple[list[str], bool]:
     """Return what is damaged but the index for searches, and whether that is."""
     try:
-        with _read_only(path) as connection:
+        with read_only(path) as connection:
             if not _index_is_damaged(connection):
                 return _check(connection, EVERYTHING), False
             tables = connection.execute(_TABLES, (f"{INDEX}_*",)).fetchall()
@@ -192,7 +199,7 @@ def _check(connection: sqlite3.Connection, what: str) -> list[str]:
 
 def index_is_damaged(path: Path) -> bool:
     """Return whether the index for searches is damaged, after reading it as a whole. Changes nothing."""
-    with _read_only(path) as connection:
+    with read_only(path) as connection:
         return _index_is_damaged(connection)
 
 

@@ -95,7 +95,7 @@ _GATHERED: Final = f"""
 """
 _GIVEN_UP: Final = f"UPDATE session SET deleted = {DELETED} WHERE {_BEING_GATHERED}"
 _CUT: Final = f"UPDATE session SET deleted = {DELETED} WHERE deleted AND deleted = {GATHERED}"
-_REMOVABLE: Final = f"SELECT key FROM session WHERE deleted AND deleted = {DELETED}"
+REMOVABLE: Final = f"SELECT key FROM session WHERE deleted AND deleted = {DELETED}"
 # The assignments of every UPDATE that follows the use of a session; they take `now`.
 USED: Final = """
     updated_at = :now,
@@ -267,8 +267,8 @@ class Sessions:
 
     async def remove_deleted(self) -> None:
         """Remove deleted sessions, and everything in them."""
-        for row in await self._database.fetch(_REMOVABLE):
-            await self._database.steps(partial(_remove_some, key=row["key"]))
+        for row in await self._database.fetch(REMOVABLE):
+            await self._database.steps(partial(remove_some, key=row["key"]))
 
 
 async def _update(
@@ -303,7 +303,7 @@ def _hits(q: str, rows: Sequence[Row], texts: Mapping[int, str]) -> list[Hit]:
     return hits
 
 
-async def _remove_some(connection: Connection, key: int) -> bool:
+async def remove_some(connection: Connection, key: int) -> bool:
     """Delete some messages of a deleted session or, after the last, the session itself.
 
     Return whether there is more to delete.

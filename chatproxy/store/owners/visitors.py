@@ -8,11 +8,16 @@ from msgspec import Struct
 
 from chatproxy.errors import ChatError
 from chatproxy.store.database import Database, fetch, now, to_json
+from chatproxy.store.owners.unused import (
+    delete_documents,
+    delete_sessions,
+    find_documents,
+    find_sessions,
+)
 from chatproxy.store.writer import Connection, translate_errors
 from chatproxy.values import VISITOR, is_visitor
 
 LOOK_INTERVAL: Final = 3600.0  # seconds between two looks for what is old
-PER_UNIT: Final = 500  # sessions or documents
 ROW: Final = 256  # bytes that a message or a session counts for besides what is in it
 UNTIL_DELETED: Final = 3600  # seconds to wait before sending it again, as something has to be deleted first
 
@@ -39,24 +44,6 @@ _BYTES: Final = f"""
     ) AS size
 """
 _VISITORS: Final = f"owner >= '{VISITOR}' AND owner < '{VISITOR[:-1]};'"  # the next character after the last
-_OLD_SESSIONS: Final = f"""
-    SELECT key FROM session WHERE {_VISITORS} AND updated_at < :before AND NOT deleted LIMIT {PER_UNIT}
-"""
-_OLD_DOCUMENTS: Final = f"""
-    SELECT id AS key FROM document WHERE {_VISITORS} AND created_at < :before AND complete AND NOT EXISTS (
-        SELECT 1 FROM session
-        WHERE session.owner = document.owner AND NOT session.deleted AND (
-            document_id = document.id OR document.id IN (
-                SELECT json_extract(value, '$[0]') FROM json_each(ifnull(documents, '[]'))
-            )
-        )
-    ) LIMIT {PER_UNIT}
-"""
-_THESE: Final = "IN (SELECT value FROM json_each(:keys))"
-_DELETE_SESSIONS: Final = f"""
-    UPDATE session SET deleted = 1 WHERE key {_THESE} AND updated_at < :before AND NOT deleted
-"""
-_DELETE_DOCUMENTS: Final = f"UPDATE document SET complete = 0, deleted = 1 WHERE id {_THESE} AND complete"
 
 
 class Quota(Struct, frozen=True):
@@ -94,7 +81,10 @@ async def delete_old(database: Database, days: int, deleted: asyncio.Event) -> N
     before = now(-timedelta(days=days))
     with translate_errors():
         async with database.reader() as reader:  # this may read much
-            for find, delete in ((_OLD_SESSIONS, _DELETE_SESSIONS), (_OLD_DOCUMENTS, _DELETE_DOCUMENTS)):
+            for find, delete in (
+                (find_sessions(_VISITORS), delete_sessions(_VISITORS)),
+                (find_documents(_VISITORS), delete_documents(_VISITORS)),
+            ):
                 while rows := await fetch(reader, find, before=before):
                     keys = to_json([row["key"] for row in rows])
                     await database.write(delete, keys=keys, before=before)

@@ -238,10 +238,10 @@ async def _clear(connection: Connection, document_id: int) -> bool:
     await connection.execute(
         "UPDATE document SET embedded = 0, embedded_by = NULL WHERE id = ?", (document_id,)
     )
-    return await remove_some(connection, document_id)
+    return await remove_vectors(connection, document_id)
 
 
-async def remove_some(connection: Connection, document_id: int) -> bool:
+async def remove_vectors(connection: Connection, document_id: int) -> bool:
     """Remove some of a document's vectors; return whether there may be more."""
     cursor = await connection.execute(_REMOVE, {"id": document_id, "limit": ROWS_PER_STEP})
     return cursor.rowcount > 0

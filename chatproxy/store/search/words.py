@@ -216,6 +216,12 @@ class Words:
         async with self._database.reader() as reader, background(self._work(reader), name="words"):
             yield
 
+    async def catch_up(self) -> None:
+        """Follow what is committed by now, where nothing is following."""
+        async with self._database.reader() as reader:
+            await self._prepare()
+            await self._catch_up(reader, _Texts())
+
     async def search(self, sql: str, *, owner: str, q: str, **arguments: object) -> Sequence[Row]:
         """Return the rows of a query that finds rows of the index with `MATCH :words`.
 

@@ -9,10 +9,10 @@ from msgspec import UNSET, Meta, Raw, Struct, UnsetType
 from chatproxy.errors import ChatError, unusable
 from chatproxy.prompt.images import image_in
 from chatproxy.prompt.request import (
+    MAX_IDS,
     MAX_IMAGE,
     MAX_IMAGES,
     MAX_JSON,
-    MAX_IDS,
     MAX_MESSAGE,
     ModelName,
     RowId,

@@ -142,5 +142,5 @@ def test_a_second_process(tmp_path: Path) -> None:
     root = Path(__file__).parents[3]
     with claimed(tmp_path / "x.db"):
         refused = subprocess.run(run, cwd=root, capture_output=True, text=True)
-    assert refused.stderr.splitlines()[-1].startswith("chatproxy.errors.StartError: The database")
+    assert refused.stderr.splitlines()[-1].startswith("chatproxy.store.file.InUseError: The database")
     assert subprocess.run(run, cwd=root).returncode == 0

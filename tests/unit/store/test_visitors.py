@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any, Final
 
 import pytest
+from msgspec.structs import replace
 from waiting import until
 
 from chatproxy.errors import ChatError
@@ -54,7 +55,9 @@ async def age(store: Store, owner: str, days: float) -> None:
 async def test_what_visitors_have_not_used_for_long_is_deleted_and_nothing_else(store: Store) -> None:
     for owner in (ANN, BOB, *USERS):
         session = await store.sessions.create(owner)
-        await store.messages.begin(session, NewTurn(content="Hello", model="m", model_reason="r"))
+        turn = NewTurn(content="Hello", model="m", model_reason="r")
+        _, answer = await store.messages.begin(session, turn)
+        await store.messages.finish(replace(answer, status="complete"))
         await document(store, owner, f"text of {owner!r}")
         await age(store, owner, 29.9 if owner == BOB else 30.1)
     before = await rows(store, "session")

@@ -1,0 +1,128 @@
+"""`chatproxy backup`, `check` and `prune`: what is done to the database while a chatproxy may be running."""
+
+import os
+import re
+import shlex
+from argparse import ArgumentParser, ArgumentTypeError, Namespace
+from collections.abc import Iterator
+from datetime import timedelta
+from pathlib import Path
+from time import perf_counter
+from typing import Final
+
+from chatproxy.command.doctor import Finding, check_database
+from chatproxy.config import Config, load
+from chatproxy.errors import StartError
+from chatproxy.store.database import now
+from chatproxy.store.upkeep.backup import back_up, existing
+from chatproxy.store.upkeep.contents import contents
+from chatproxy.store.upkeep.prune import Pruning
+
+MIB: Final = 1024**2
+_DAYS: Final = re.compile(r"([1-9][0-9]{0,4})d", re.ASCII)
+
+
+def add_backup_flags(parser: ArgumentParser) -> None:
+    """Add what `chatproxy backup` takes."""
+    parser.add_argument(
+        "file", metavar="FILE", type=Path, help="what to write; an earlier backup is replaced"
+    )
+
+
+def backup(options: Namespace) -> int:
+    """Back up the database, and print how large that is. Raises StartError."""
+    config = _config(options)
+    began = perf_counter()
+    size = back_up(config.database_path, options.file)
+    print(f"{options.file}: {_size(size)} of {config.database_path}, in {perf_counter() - began:.1f} s")
+    return 0
+
+
+def check(options: Namespace) -> int:
+    """Print what is in the database; return 1 if something is wrong. Raises StartError."""
+    config = _config(options)
+    existing(config.database_path)
+    wrong = False
+    for finding in _findings(config):
+        print(finding, flush=True)
+        wrong = wrong or finding.mark == "wrong"
+    return int(wrong)
+
+
+def _findings(config: Config) -> Iterator[Finding]:
+    yield from check_database(config)
+    try:
+        found = contents(config.database_path)
+    except StartError as error:
+        yield Finding("wrong", "contents", str(error))
+        return
+    if found.version < found.newest:
+        detail = f"version {found.version}, of an older chatproxy"
+        remedy = (
+            f"The next start makes it version {found.newest}, for good: back up first, check again after."
+        )
+        yield Finding("note", "tables", detail, remedy)
+        return
+    yield Finding("ok", "tables", f"version {found.version}")
+    yield Finding("ok", "contents", ", ".join(f"{number} {what}" for what, number in found.counts.items()))
+    detail = f"{found.unfollowed} texts to be followed, {found.removed} deleted things to be removed"
+    yield Finding("ok", "background", f"{detail}: a running chatproxy does both")
+    remedy = (
+        "Restore the last back-up that has none (docs/operate.md); without one, chatproxy does without them."
+    )
+    for what, number in found.orphans.items():
+        yield Finding("wrong", "orphans", f"{number} {what}", remedy)
+
+
+def add_prune_flags(parser: ArgumentParser) -> None:
+    """Add what `chatproxy prune` takes."""
+    parser.add_argument(
+        "--older-than",
+        metavar="DAYS",
+        type=_days,
+        required=True,
+        help="remove what was not used for long: 90d",
+    )
+    parser.add_argument("--pinned", action="store_true", help="remove pinned conversations, too")
+    parser.add_argument("--documents", action="store_true", help="remove documents of no conversation, too")
+    parser.add_argument("--dry-run", action="store_true", help="only count what would be removed")
+
+
+def prune(options: Namespace) -> int:
+    """Remove what was not used for long, and print how much that was. Raises StartError."""
+    pruning = Pruning(
+        path=_config(options).database_path,
+        before=now(-options.older_than),
+        pinned=options.pinned,
+        documents=options.documents,
+    )
+    unused = pruning.count()
+    verb = "would be removed" if options.dry_run else "to remove"
+    documents = f", {unused.documents} documents" if options.documents else ""
+    print(f"{unused.sessions} conversations with {unused.messages} messages{documents} {verb}", flush=True)
+    if options.dry_run:
+        return 0
+    began = perf_counter()
+    free = pruning.run()
+    print(
+        f"removed in {perf_counter() - began:.1f} s; the file has {_size(pruning.path.stat().st_size)}",
+        flush=True,
+    )
+    if free:
+        print(f"{_size(free)} of them are free, and will be used again.")
+        print("To make the file smaller, run this once more while chatproxy is stopped.")
+    return 0
+
+
+def _config(options: Namespace) -> Config:
+    return load(vars(options), os.environ, Path(".env")).config
+
+
+def _days(text: str) -> timedelta:
+    if found := _DAYS.fullmatch(text):
+        return timedelta(days=int(found[1]))
+    raise ArgumentTypeError(f"{shlex.quote(text)} is no number of days; write 90d for 90 days")
+
+
+def _size(size: int) -> str:
+    return f"{size / MIB:.1f} MiB"
