@@ -11,24 +11,15 @@ from typing import BinaryIO, Final, NamedTuple
 
 from chatproxy.documents.chunks import MAX_CHUNK
 from chatproxy.documents.formats.text import decoded, unified
+from chatproxy.documents.notation.headings import SAMPLE, are_headings
 from chatproxy.documents.notation.tables import line_of
 from chatproxy.documents.parts import MAX_REPEATED, MAX_TEXT, Part, Reading
 
 _DELIMITERS: Final = "\t;|,"  # in the order of trust: a comma also stands within numbers and sentences
 _NAMED: Final = re.compile(r'"?sep=([^\n"])"?\n', re.IGNORECASE)  # Excel's first line
-_SAMPLE: Final = 200  # rows to look at
 _FILLED: Final = 0.6  # the share of columns that have a heading; a title above them has fewer cells
-_LONGEST_VALUE: Final = 40  # characters
-_LONGEST_NAME: Final = 100  # of a column
+_REGULAR: Final = 0.8  # the share of rows that have as many cells as most
 _MOST_LINES: Final = 100  # of one row; where more follow a quote, it was none
-_REGULAR: Final = 0.8  # the share of rows that have as many cells as most, or of cells that are values
-# A number with its currency or unit, a date, a time, a truth value, an address: no name of a column.
-_VALUE: Final = re.compile(
-    r"[-+(]?[^\w\s]?\s?\d[\d.,:/\s'\u2019Tt+-]*[Zz]?\s?[)%]?\s?(?:[^\W\d_]{1,3}|[^\w\s])?"
-    r"|true|false|yes|no|null|n/?a|-|\S+@\S+\.\w+|https?://\S+",
-    re.IGNORECASE,
-)
-_YEAR: Final = re.compile(r"(?:19|20)\d\d")
 
 
 class Row(NamedTuple):
@@ -52,7 +43,7 @@ def read(file: BinaryIO, encoding: str | None = None) -> Reading:
     if delimiter is None:
         return Reading([Part(text, lines=True)], remarks)
     rows = _rows(lines, delimiter)
-    sample = [*islice(rows, _SAMPLE)]
+    sample = [*islice(rows, SAMPLE)]
     place = _headings(sample)
     rows = chain(sample, rows)
     if place is None:
@@ -103,7 +94,7 @@ def _delimiter(lines: Sequence[str]) -> str | None:
     """Return what stands between the cells; None if there are none."""
     best, most = None, _REGULAR
     for delimiter in _DELIMITERS:
-        widths = Counter(len(row.cells) for row in islice(_rows(lines, delimiter), _SAMPLE))
+        widths = Counter(len(row.cells) for row in islice(_rows(lines, delimiter), SAMPLE))
         regular = widths[_usual(widths)] / max(widths.total(), 1)
         if regular > most:
             best, most = delimiter, regular
@@ -148,40 +139,5 @@ def _headings(rows: Sequence[Row]) -> int | None:
     width = _usual(Counter(len(row.cells) for row in rows))
     for place, row in enumerate(rows):
         if sum(map(bool, map(str.strip, row.cells))) >= max(2, _FILLED * width):
-            return place if _are_headings(row.cells, [each.cells for each in rows[place + 1 :]]) else None
+            return place if are_headings(row.cells, [each.cells for each in rows[place + 1 :]]) else None
     return None
-
-
-def _are_headings(names: Sequence[str], rows: Sequence[Sequence[str]]) -> bool:
-    """Return whether columns are of another kind than the cells of the first row, or might be."""
-    if not rows:
-        return False
-    votes = [
-        _vote(name.strip(), [row[column].strip() for row in rows if column < len(row)])
-        for column, name in enumerate(names)
-        if name.strip()
-    ]
-    return sum(votes) >= 0 and (max(votes) > 0 or min(votes) == 0)
-
-
-def _vote(name: str, cells: Sequence[str]) -> int:
-    """Return 1 if a name is no cell of the column, -1 if it looks like one, 0 if it may be either."""
-    filled = [cell for cell in cells if cell]
-    values = sum(map(_is_value, filled)) >= _REGULAR * len(filled)
-    if _YEAR.fullmatch(name):
-        return -1 if any(map(_YEAR.fullmatch, filled)) else 0
-    if _is_value(name) or len(name) > _LONGEST_NAME:
-        return -1
-    if filled and values:
-        return 1
-    pattern = _pattern(name)
-    return -1 if name in filled or (pattern and pattern in map(_pattern, filled)) else 0
-
-
-def _is_value(cell: str) -> bool:
-    return len(cell) <= _LONGEST_VALUE and _VALUE.fullmatch(cell) is not None
-
-
-def _pattern(cell: str) -> str:
-    """Return what cells have in common that differ in their numbers; nothing if there is no number."""
-    return re.sub(r"\d+", "0", cell) if any(map(str.isdigit, cell)) else ""

@@ -1,10 +1,10 @@
 """From the cells of a sheet to its tables, each a part with its own heading."""
 
-import re
 from collections.abc import Iterator, Sequence
 from itertools import dropwhile
 from typing import Final, NamedTuple
 
+from chatproxy.documents.notation.headings import SAMPLE, are_headings, is_figure
 from chatproxy.documents.notation.tables import MAX_CELLS, Cell, Table
 from chatproxy.documents.parts import MAX_TEXT, PARTIAL, Part, Remark, too_long, too_many
 
@@ -12,11 +12,6 @@ MAX_MERGED: Final = 10_000  # cells that one merged cell covers and is shown in
 MAX_HEADINGS: Final = 5  # rows
 MAX_NAMES: Final = 10  # of sheets that a remark names
 MAX_TITLES: Final = 5  # rows above a table
-# What is no heading: a number with its signs, a date, a time. Years are headings, too.
-_VALUE: Final = re.compile(
-    r"(?![12][0-9]{3}$)\D{0,4}[0-9][0-9.,:'/ -]*\D{0,4}|[0-9]{4}-[0-9]{2}-[0-9]{2}.*"
-    r"|TRUE|FALSE|#[A-Z0-9/!?]+|[-]",
-)
 
 Row = dict[int, str]  # the text of cells that have some, by column from 0
 
@@ -49,7 +44,7 @@ class Sheet:
         Not a number, which is there once, and not a title, beside which there is nothing.
         """
         text = self._rows.get(top, {}).get(left)
-        if not text or _VALUE.fullmatch(text) or (bottom - top + 1) * (right - left + 1) > MAX_MERGED:
+        if not text or is_figure(text) or (bottom - top + 1) * (right - left + 1) > MAX_MERGED:
             return
         self._merged += bottom - top + 1
         if self._merged > MAX_CELLS:
@@ -115,7 +110,7 @@ class _Columns(NamedTuple):
 
 def _is_line(row: Row) -> bool:
     """Return whether there is one text in a row, as in that of a title."""
-    return len(row) == 1 and not any(map(_VALUE.fullmatch, row.values()))
+    return len(row) == 1 and not any(map(is_figure, row.values()))
 
 
 def _blocks(rows: dict[int, Row]) -> Iterator[tuple[int, list[Row]]]:
@@ -135,9 +130,10 @@ def _blocks(rows: dict[int, Row]) -> Iterator[tuple[int, list[Row]]]:
 def _headings(rows: Sequence[Row], frozen: int) -> int:
     """Return how many of the first rows say what the columns are.
 
-    These are those that stay on the screen, or else the first one if all in it is text and more rows follow.
+    These are those that stay on the screen, or else the first one if it is of another kind than what follows.
     """
     if 0 < frozen <= MAX_HEADINGS and frozen < len(rows):
         return frozen
-    first = rows[0]
-    return int(len(rows) > 1 and len(first) > 1 and not any(map(_VALUE.fullmatch, first.values())))
+    columns = sorted(rows[0])
+    names, *others = [[row.get(column, "") for column in columns] for row in rows[: SAMPLE + 1]]
+    return int(len(columns) > 1 and are_headings(names, others))

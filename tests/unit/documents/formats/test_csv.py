@@ -33,6 +33,8 @@ def rows(pattern: str, count: int = 400) -> str:
         ("Sales of May\n\nid,name,net\n" + rows("#,Ada,#.5"), "id,name,net"),
         ("Sales of May,,\n,,\nid,name,net\n" + rows("#,Ada,#.5"), "id,name,net"),
         ("Country,2019,2020\n" + rows("C#,5#,6#"), "Country,2019,2020"),
+        ("Name,2023/24,2024/25\n" + rows("C#,5#,6#"), "Name,2023/24,2024/25"),
+        ("Name,2024-01-31,01.05.\n" + rows("C#,5#,6#"), "Name,2024-01-31,01.05."),
         ("Name,City\n" + rows("Ada #,Ely #"), "Name,City"),
         ("id,size\n" + rows('#,5" wide'), "id,size"),
         ("id;note\r\n" + rows('#;"two\r\nlines"'), "id;note"),

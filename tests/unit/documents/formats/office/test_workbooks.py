@@ -100,6 +100,32 @@ def test_a_table_of_values_alone_has_no_heading() -> None:
     assert parts(xlsx({"A": row(1, 2) + row(3, 4)}))[0] == [Part("## A\n1 | 2\n3 | 4", repeated="## A")]
 
 
+@pytest.mark.parametrize(
+    "headings",
+    [
+        ("Region", "Q1", "Q2"),
+        ("Item", "H1", "FY23"),
+        ("Name", "Feb 2024", "Day 2"),
+        ("Name", "2023/24", "2024-25"),
+        ("Station", "CO2", "PM10"),
+        ("Name", "2024-01-31", "29.02.2024"),
+    ],
+)
+def test_headings_may_have_numbers(headings: tuple[str, str, str]) -> None:
+    repeated = f"## A\n{' | '.join(headings)}"
+    (found,) = parts(xlsx({"A": row(*headings) + row("North", 5, 6.5) + row("South", 7, 8)}))[0]
+    assert found == Part(f"{repeated}\nNorth | 5 | 6.5\nSouth | 7 | 8", repeated=repeated)
+
+
+@pytest.mark.parametrize(
+    "first", [("Berlin", "€12.50", "ab-1"), ("Berlin", "2024-01-31", "5 kg"), ("Berlin", "EUR 12", "yes")]
+)
+def test_a_first_row_that_is_like_the_others_is_no_heading(first: tuple[str, str, str]) -> None:
+    others = [tuple(cell.replace("1", number) for cell in first) for number in "27"]
+    (found,) = parts(xlsx({"A": "".join([row(*each) for each in (first, *others)])}))[0]
+    assert found.repeated == "## A"
+
+
 def test_merged_cells_stand_in_each_row() -> None:
     rows = row("Region", "City", "Rent") + row("North", "Kiel", 5) + row(None, "Bremen", 6) + row(1, 2, 3)
     merged = '<mergeCells><mergeCell ref="A2:A3"/><mergeCell ref="A4:C4"/></mergeCells>'
