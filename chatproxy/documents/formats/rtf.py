@@ -187,7 +187,7 @@ class _Flow:
 
     def end_table(self) -> None:
         if self.table is not None:
-            self.blocks.append(self.table.part(self.headings or 1))
+            self.blocks.append(self.table.part(self.headings or None))
             self.table = None
 
     def end(self) -> list[str | Part]:

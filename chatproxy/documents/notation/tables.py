@@ -3,6 +3,7 @@
 from collections.abc import Iterable, Iterator
 from typing import Final, NamedTuple
 
+from chatproxy.documents.notation.headings import SAMPLE, are_headings
 from chatproxy.documents.parts import Part
 from chatproxy.errors import ChatError
 
@@ -62,20 +63,31 @@ class Table:
             )
         self._rows.append(row)
 
-    def part(self, headings: int = 1) -> Part:
+    def part(self, headings: int | None = None) -> Part:
         """Return the table; the caption and the first rows, which are `headings`, repeat.
 
-        So do rows that belong to these: headings of several columns have others below.
+        So do rows that belong to these: headings of several columns have others below. If it is None, the
+        first row below titles has headings if its cells are of another kind than those of the others.
         """
         used = sorted({column for row in self._rows for column, text in enumerate(row) if text})
         if len(used) <= 1:
             cells = [text for row in self._rows for text in row if text]
             return Part(PARAGRAPH.join([*([self.caption] if self.caption else []), *cells]))
-        headings = self._all_headings(headings)
+        headings = self._found_headings() if headings is None else self._all_headings(headings)
         lines = [_line(row, used, heading=number < headings) for number, row in enumerate(self._rows)]
         top = [line for line in (self.caption, *lines[:headings]) if line]
         body = [line for line in lines[headings:] if line]
         return Part("\n".join(top + body), repeated="\n".join(top) if body else "")
+
+    def _found_headings(self) -> int:
+        """Return how many of the first rows are titles and, below them, headings."""
+        titles = next((number for number, row in enumerate(self._rows) if not _goes_across(row)), 0)
+        below = self._all_headings(titles + 1)
+        names, *others = [
+            [text or "" for text in row]
+            for row in (*self._rows[titles : titles + 1], *self._rows[below : below + SAMPLE])
+        ]
+        return below if are_headings(names, others) else titles
 
     def _all_headings(self, headings: int) -> int:
         """Return how many rows there are to headings, a title across the table and headings of groups."""

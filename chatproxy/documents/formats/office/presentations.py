@@ -137,4 +137,4 @@ def _table(element: Element) -> Part:
             for cell in children(row, "a:tc")
             if not {"1", "true"} & {cell.get("hMerge"), cell.get("vMerge")}
         )
-    return table.part(int(headed))
+    return table.part(1 if headed else None)

@@ -24,6 +24,7 @@ class Sheet:
         self.name = name
         self.frozen = 0  # rows above that stay on the screen
         self._rows: dict[int, Row] = {}
+        self._reach: dict[int, int] = {}  # by row: the last one that merged cells of it cover
         self._text = self._cells = self._merged = 0
 
     def add(self, number: int, row: Row) -> None:
@@ -49,6 +50,7 @@ class Sheet:
         self._merged += bottom - top + 1
         if self._merged > MAX_CELLS:
             raise too_many("cells")
+        self._reach[top] = max(bottom, self._reach.get(top, top))
         for number in range(top, bottom + 1):
             row = self._rows.get(number)
             if row and (number > top or len(row) > 1):
@@ -71,7 +73,8 @@ class Sheet:
                 yield Part(caption)
                 continue
             columns = frozenset().union(*rows)
-            found = _headings(rows, self.frozen - first - len(lines))
+            top = first + len(lines)
+            found = _headings(rows, self.frozen - top, self._reach.get(top, top) - top + 1)
             if found == 0 and columns <= above.used:  # the table goes on
                 rows, columns, found = [*above.heading, *rows], above.used, len(above.heading)
             above = _Columns(rows[:found], columns)
@@ -127,13 +130,17 @@ def _blocks(rows: dict[int, Row]) -> Iterator[tuple[int, list[Row]]]:
         yield last + 1 - len(block), block
 
 
-def _headings(rows: Sequence[Row], frozen: int) -> int:
+def _headings(rows: Sequence[Row], frozen: int, reach: int) -> int:
     """Return how many of the first rows say what the columns are.
 
-    These are those that stay on the screen, or else the first one if it is of another kind than what follows.
+    These are those that stay on the screen, or else the first one, with those that its cells `reach` into,
+    if it is of another kind than what follows.
     """
     if 0 < frozen <= MAX_HEADINGS and frozen < len(rows):
         return frozen
     columns = sorted(rows[0])
-    names, *others = [[row.get(column, "") for column in columns] for row in rows[: SAMPLE + 1]]
-    return int(len(columns) > 1 and are_headings(names, others))
+    names, *others = [
+        [row.get(column, "") for column in columns] for row in (rows[0], *rows[reach : reach + SAMPLE])
+    ]
+    found = reach <= MAX_HEADINGS and len(columns) > 1 and are_headings(names, others)
+    return reach if found else 0

@@ -179,7 +179,7 @@ class Writer:
             filled = any(cell.text for cell in cells)
             for _ in range(int(row.get("table:number-rows-repeated", "1")) if filled else 1):
                 table.add(cells)
-        return table.part(headings or 1)
+        return table.part(headings or None)
 
     def _collect(self, element: Element, pieces: list[str]) -> None:
         if element.text:

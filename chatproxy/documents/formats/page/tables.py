@@ -66,14 +66,14 @@ class PageTable:
             table.add([Cell(cell.text(), cell.columns, cell.rows) for cell in row])
         return table.part(self._headings(rows))
 
-    def _headings(self, rows: list[list[_PageCell]]) -> int:
-        """Return how many of the first rows are headings; one, if nothing says so."""
+    def _headings(self, rows: list[list[_PageCell]]) -> int | None:
+        """Return how many of the first rows are headings; None if nothing says so."""
         if self._head_rows:
             return self._head_rows
         names = [all(cell.is_name or not cell.text() for cell in row) for row in rows]
         if names[0]:
             return names.index(False) if False in names else 1
-        return 0 if any(cell.is_name for cell in rows[0]) else 1
+        return 0 if any(cell.is_name for cell in rows[0]) else None
 
 
 def _unfolded(rows: list[list[_PageCell]]) -> list[str | Part]:

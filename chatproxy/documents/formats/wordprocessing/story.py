@@ -285,7 +285,7 @@ class Story:
         table = Table()
         for cells in rows:
             table.add([cell for _, cell in cells])
-        part = table.part(headings or 1)
+        part = table.part(headings or None)
         if part.text:
             yield Block(part)
 

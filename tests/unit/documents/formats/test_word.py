@@ -431,6 +431,8 @@ def test_rows_that_are_headings() -> None:
     header = "<w:tblHeader/>"
     body = table(row("a", "b", properties=header), row("c", "d", properties=header), row("1", "2"))
     assert extracted(docx(body)).parts[0].repeated == "a | b\nc | d"
+    assert extracted(docx(table(row("a", "1"), row("b", "2")))).parts[0].repeated == ""
+    assert extracted(docx(table(row("a", "Q1"), row("b", "2")))).parts[0].repeated == "a | Q1"
 
 
 def test_tables_that_are_layout() -> None:

@@ -133,6 +133,13 @@ def test_merged_cells_stand_in_each_row() -> None:
     assert found.endswith("North | Kiel | 5\nNorth | Bremen | 6\n1 | 2 | 3")
 
 
+def test_headings_of_two_rows() -> None:
+    rows = row("Year", "North") + row(None, "in", "out") + row(2024, 1, 2) + row(2025, 3, 4)
+    merged = '<mergeCells><mergeCell ref="A1:A2"/><mergeCell ref="B1:C1"/></mergeCells>'
+    (found,) = parts(xlsx({"A": f"<sheetData>{rows}</sheetData>{merged}"}))[0]
+    assert found.repeated == "## A\nYear | North | North\nYear | in | out"
+
+
 def test_hidden_sheets_are_marked_and_comments_left_out() -> None:
     content = xlsx({"A": row("x", "y") + row(1, 2), "B": row("secret")}, states={"B": "veryHidden"})
     assert text(content).endswith("## B (hidden)\nsecret")
