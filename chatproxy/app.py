@@ -15,6 +15,7 @@ from chatproxy.embedding.embedder import Embedder, is_possible
 from chatproxy.generation.queue import Queue
 from chatproxy.generation.registry import GenerationRegistry
 from chatproxy.models.catalog import ModelCatalog
+from chatproxy.models.readiness import Readiness
 from chatproxy.ollama.client import Ollama
 from chatproxy.store.owners.visitors import Quota
 from chatproxy.store.store import Store
@@ -35,7 +36,7 @@ from chatproxy.web.api import (
 from chatproxy.web.faces import ai_sdk, responses
 from chatproxy.web.faces.passing import routes as passing
 from chatproxy.web.faces.passing.passage import PASSAGES, Passages
-from chatproxy.web.keys import CHAT, CONFIG, METRICS, MODELS, OLLAMA, QUEUE, REGISTRY, STORE
+from chatproxy.web.keys import CHAT, CONFIG, METRICS, MODELS, OLLAMA, QUEUE, READINESS, REGISTRY, STORE
 from chatproxy.web.metrics import Metrics
 
 METHODS = ("GET", "HEAD", "POST", "PUT", "PATCH", "DELETE")
@@ -84,6 +85,7 @@ async def _lifespan(app: web.Application) -> AsyncIterator[None]:
         measurements = await store.messages.measurements()
         models = app[MODELS] = ModelCatalog(ollama, measurements, config.context_window)
         stack.push_async_callback(models.close)
+        app[READINESS] = await stack.enter_async_context(Readiness.running(models, config.default_model))
         registry = app[REGISTRY] = await stack.enter_async_context(
             GenerationRegistry.running(config, store.messages, metrics.ended)
         )

@@ -10,7 +10,7 @@ forgotten: it may be why the model is not chosen, and then nothing would correct
 
 import asyncio
 import re
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from time import monotonic
 from typing import Final
 
@@ -141,11 +141,13 @@ class ModelCatalog:
     ) -> None:
         """Start from earlier measurements. If `context_window` is set, it is every model's window."""
         self.installed: Cached[Sequence[Model]] = Cached(
-            ollama.tags, fresh=FRESH, usable=USABLE, patience=PATIENCE
+            self._list_installed, fresh=FRESH, usable=USABLE, patience=PATIENCE
         )
         self.running: Cached[Sequence[RunningModel]] = Cached(
             self._list_running, fresh=FRESH, usable=USABLE, patience=PATIENCE
         )
+        self.on_list: Callable[[Sequence[Model] | ChatError], None] = lambda found: None
+        """Called with each list of Ollama's, or with why there is none."""
         self._ollama = ollama
         self._details = DetailsCache(ollama.show)
         self._indexed: Sequence[Model] = ()  # the list that `_by_name` is of
@@ -166,6 +168,15 @@ class ModelCatalog:
         self.installed.expire()
         self.running.expire()
         self._details.expire()
+
+    async def _list_installed(self) -> Sequence[Model]:
+        try:
+            installed = await self._ollama.tags()
+        except ChatError as error:
+            self.on_list(error)
+            raise
+        self.on_list(installed)
+        return installed
 
     async def _list_running(self) -> Sequence[RunningModel]:
         """Return the loaded models; none if they cannot be listed, the last ones if that takes too long."""

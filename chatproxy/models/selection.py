@@ -123,6 +123,24 @@ def named(requested: str | None, of_session: str | None, default: str) -> tuple[
     return None
 
 
+def is_named(default: str) -> bool:
+    """Return whether DEFAULT_MODEL names a model."""
+    return named(None, None, default) is not None
+
+
+async def for_plain_message(catalog: ModelCatalog, default: str) -> KnownModel:
+    """Return the model that would answer a message without wishes, where `default` is DEFAULT_MODEL.
+
+    Waits until Ollama has described all models. Raises what a send would, and `upstream_…` errors.
+    """
+    models = await catalog.all(patient=True)
+    if not is_named(default):
+        return rank(models, Need())[0].model
+    model = await catalog.find(default)
+    await check_named(model, Need(), catalog)
+    return model
+
+
 async def check_named(model: KnownModel, need: Need, catalog: ModelCatalog) -> None:
     """Raise `no_suitable_model` if Ollama has said that a named model cannot do what the message needs."""
     if not model.capabilities or need.capabilities <= model.capabilities:

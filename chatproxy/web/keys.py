@@ -9,6 +9,7 @@ from chatproxy.config import Config
 from chatproxy.generation.queue import Queue
 from chatproxy.generation.registry import GenerationRegistry
 from chatproxy.models.catalog import ModelCatalog
+from chatproxy.models.readiness import Readiness
 from chatproxy.ollama.client import Ollama
 from chatproxy.store.store import Store
 from chatproxy.web.metrics import Metrics
@@ -17,6 +18,7 @@ CONFIG: Final = web.AppKey("CONFIG", Config)
 STORE: Final = web.AppKey("STORE", Store)
 OLLAMA: Final = web.AppKey("OLLAMA", Ollama)
 MODELS: Final = web.AppKey("MODELS", ModelCatalog)
+READINESS: Final = web.AppKey("READINESS", Readiness)
 REGISTRY: Final = web.AppKey("REGISTRY", GenerationRegistry)
 QUEUE: Final = web.AppKey("QUEUE", Queue)
 METRICS: Final = web.AppKey("METRICS", Metrics)

@@ -13,7 +13,7 @@ from chatproxy.ollama.cached import Cached
 from chatproxy.ollama.client import Ollama
 from chatproxy.store.records import Record
 from chatproxy.web.json import json_response
-from chatproxy.web.keys import CHAT, METRICS, MODELS, OLLAMA, QUEUE, REGISTRY, STORE
+from chatproxy.web.keys import CHAT, METRICS, MODELS, OLLAMA, QUEUE, READINESS, REGISTRY, STORE
 from chatproxy.web.metrics import Load
 from chatproxy.web.operation import operation
 
@@ -48,7 +48,9 @@ class Ready(Record, frozen=True, kw_only=True):
 
 
 STATE: Final = web.AppKey("STATE", Cached[OllamaState])
-_SILENT: Final = OllamaState(reachable=False, code="upstream_timeout")
+_SILENT: Final = ChatError(
+    "upstream_timeout", f"Ollama has been silent for {SILENCE:g} s; look into its log, and whether it runs."
+)
 
 
 def set_up(app: web.Application) -> None:
@@ -64,30 +66,37 @@ async def _close(app: web.Application) -> None:
 
 async def _find_out(app: web.Application) -> OllamaState:
     """Return Ollama's state as it is now; if it has returned, what is known of its models counts no more."""
-    before, state = app[STATE].last, await _ask(app[OLLAMA])
-    if state.reachable and before is not None and not before.reachable:
+    before = app[STATE].last
+    try:
+        version = await _ask(app[OLLAMA])
+    except ChatError as error:
+        app[READINESS].failed(error)
+        return OllamaState(reachable=False, code=error.code)
+    if before is not None and not before.reachable:
         app[MODELS].expire()
-    return state
+    app[READINESS].answered()
+    return OllamaState(reachable=True, version=version)
 
 
-async def _ask(ollama: Ollama) -> OllamaState:
-    """Ask for Ollama's version; where the machine is busy, this may take long, and so may a model's load.
+async def _ask(ollama: Ollama) -> str | UnsetType:
+    """Return Ollama's version; where the machine is busy, this may take long, and so may a model's load.
 
-    It is waited for as long as other bytes come from Ollama, such as those of answers.
+    It is waited for as long as other bytes come from Ollama, such as those of answers. Raises `upstream_…`
+    errors.
     """
     asked_at = clock.now()
     async with background(ollama.version(), name="asking for Ollama's version") as version:
         while not version.done():
             left = max(asked_at, ollama.heard_at) + SILENCE - clock.now()
             if left <= 0:
-                return _SILENT
+                raise _SILENT.with_traceback(None)
             await clock.wait(version, left)
     try:
-        return OllamaState(reachable=True, version=version.result() or UNSET)
+        return version.result() or UNSET
     except ChatError as error:
         if error.code == "upstream_timeout":  # of the call itself, which is longer: bytes came all the while
-            return OllamaState(reachable=True)
-        return OllamaState(reachable=False, code=error.code)
+            return UNSET
+        raise
 
 
 async def _known_state(app: web.Application) -> OllamaState:
@@ -101,7 +110,7 @@ async def _known_state(app: web.Application) -> OllamaState:
             return await state.get()
     except TimeoutError:
         is_heard = clock.now() - app[OLLAMA].heard_at < SILENCE
-        return state.last or (OllamaState(reachable=True) if is_heard else _SILENT)
+        return state.last or OllamaState(reachable=is_heard, code=UNSET if is_heard else _SILENT.code)
 
 
 @routes.get("/healthz")
