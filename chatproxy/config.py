@@ -34,6 +34,7 @@ OPERATORS_OPTIONS: Final = ("keep_alive", *RELOADING)
 # Settings that are a secret, which another one may name a file for.
 WITH_FILE: Final = ("API_TOKEN", "JWT_SECRET")
 ENVIRONMENT: Final = "environment"
+UNQUOTED: Final = f"{ENVIRONMENT}, unquoted"  # a value that had quotes around it
 T = TypeVar("T")
 _PASSWORD: Final = re.compile(r"(?<=//)[^/]*@")
 
@@ -322,6 +323,11 @@ class Config:
             return not ip_address(self.host).is_loopback
         return self.host != "localhost"
 
+    @property
+    def is_open_to_all(self) -> bool:
+        """Whether other machines may reach this server, and need no token there."""
+        return self.beyond_loopback and self.insecure_no_token and not self.tokens
+
     def user(self, name: str) -> str:
         """Return a user's name in the form in which names are compared and stored."""
         return values.folded(name) if self.fold_user_names else name
@@ -386,9 +392,11 @@ SETTINGS: Final[Mapping[str, Setting]] = {
     name.upper(): hint.__metadata__[0] for name, hint in get_type_hints(Config, include_extras=True).items()
 }
 
+DEFAULTS: Final[Mapping[str, object]] = {spec.name.upper(): spec.default for spec in fields(Config)}
+
 
 class LoadedConfig(Struct, frozen=True):
-    """A Config, and the source of each setting: flag, environment, .env or default."""
+    """A Config, and the source of each setting: flag, environment (perhaps unquoted), .env or default."""
 
     config: Config
     sources: Mapping[str, str]
@@ -436,7 +444,9 @@ def add_flags(parser: ArgumentParser) -> None:
     for name, setting in SETTINGS.items():
         flags = [f"--{each.lower().replace('_', '-')}" for each in (name, *setting.aliases)]
         bare: dict[str, Any] = {"nargs": "?", "const": "true"} if setting.read is values.boolean else {}
-        group.add_argument(*flags, dest=name, metavar="VALUE", help=f"{name}: {setting.help}", **bare)
+        default = setting.masked(DEFAULTS[name]) if DEFAULTS[name] not in (None, ()) else "unset"
+        text = f"{name}: {setting.help} (default: {default})".replace("%", "%%")
+        group.add_argument(*flags, dest=name, metavar="VALUE", help=text, **bare)
 
 
 def load(flags: Mapping[str, Any], environ: Mapping[str, str], dotenv: Path) -> LoadedConfig:
@@ -453,9 +463,9 @@ def load(flags: Mapping[str, Any], environ: Mapping[str, str], dotenv: Path) -> 
         ) from error
     places = {"flag": flags, ENVIRONMENT: environ, ".env": from_file}
     found = {name: _find((name, *setting.aliases), places) for name, setting in SETTINGS.items()}
-    order = [*places, "default"]
+    order = {"flag": 0, ENVIRONMENT: 1, UNQUOTED: 1, ".env": 2, "default": 3}
     for name in WITH_FILE:
-        if order.index(found[f"{name}_FILE"][1]) < order.index(found[name][1]):
+        if order[found[f"{name}_FILE"][1]] < order[found[name][1]]:
             found[name] = None, "default"
     given: dict[str, Any] = {name.lower(): value for name, (value, _) in found.items() if value is not None}
     return LoadedConfig(Config(**given), {name: place for name, (_, place) in found.items()}, dotenv)
@@ -469,8 +479,9 @@ def _find(names: tuple[str, ...], places: Mapping[str, Mapping[str, Any]]) -> tu
     for place, given in places.items():
         for name in names:
             value = given.get(name)
-            if value and place == ENVIRONMENT:
-                value = values.unquoted(value)
+            source = place
+            if value and place == ENVIRONMENT and (bare := values.unquoted(value)) != value:
+                value, source = bare, UNQUOTED
             if value and value.strip():
-                return value, place
+                return value, source
     return None, "default"

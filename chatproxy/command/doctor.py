@@ -1,7 +1,7 @@
 """`chatproxy doctor`: check what a start depends on, and say what to do about each problem."""
 
 import asyncio
-from collections.abc import AsyncGenerator, Iterator, Mapping
+from collections.abc import AsyncGenerator, Iterator, Mapping, Sequence
 from contextlib import aclosing
 from pathlib import Path
 from time import monotonic
@@ -10,18 +10,20 @@ from typing import Final, Literal
 import msgspec
 from msgspec import Raw, Struct
 
-from chatproxy.config import Config, load
+from chatproxy.command.port import check_port, version_of_chatproxy
+from chatproxy.config import UNQUOTED, Config, load
 from chatproxy.embedding.embedder import is_possible
 from chatproxy.embedding.questions import KEEP_ALIVE
 from chatproxy.errors import ChatError, StartError
 from chatproxy.models import selection
-from chatproxy.models.catalog import KnownModel, ModelCatalog
+from chatproxy.models.catalog import KnownModel, ModelCatalog, listed
 from chatproxy.models.embedding import NONE, SUGGESTED, find_embedding_model
-from chatproxy.models.selection import Need
+from chatproxy.models.selection import SUGGESTED as SUGGESTED_CHAT
 from chatproxy.ollama.client import Ollama
 from chatproxy.ollama.wire import ChatMessage, ChatRequest
-from chatproxy.store.file import health
+from chatproxy.store.file import Health, health
 from chatproxy.values import is_easy_to_guess
+from chatproxy.web.security import LOOPBACK
 
 MIN_FREE: Final = 200 * 1024**2  # bytes on the disk
 SLOW: Final = 4.0  # tokens per second
@@ -58,6 +60,12 @@ async def _findings(
         loaded = load(flags, environ, dotenv)
         config = loaded.config
         yield _check_configuration(config)
+        if unquoted := [name for name, source in loaded.sources.items() if source == UNQUOTED]:
+            detail = f"those around {', '.join(unquoted)} do not count"
+            yield Finding(
+                "note", "quotes", detail, "Docker's --env-file passes them on: leave them out there."
+            )
+        yield _check_hosts(config)
         if config.jwt_secrets:
             yield Finding("ok", "users", "your own server may sign their tokens")
     except StartError as error:
@@ -69,7 +77,10 @@ async def _findings(
         detail = f"{path} holds a secret, and every user of this machine can read it"
         remedy = f"Keep it to its owner: chmod 600 {path}, or mount it with that mode."
         yield Finding("note", "secrets", detail, remedy)
-    for finding in await asyncio.to_thread(lambda: list(check_database(config))):
+    running = await version_of_chatproxy(config.host, config.port)
+    findings, is_in_use = await asyncio.to_thread(check_database, config, running is not None)
+    yield await _check_port(config, running if is_in_use else None)
+    for finding in findings:
         yield finding
     ollama = Ollama(
         config.ollama_url, headers=config.headers_for_ollama, connect_timeout=config.connect_timeout
@@ -77,17 +88,13 @@ async def _findings(
     models = ModelCatalog(ollama, context_window=config.context_window)
     try:
         yield Finding("ok", "Ollama", f"{await ollama.version() or 'no version'} at {config.ollama_url}")
-        if named := selection.named(None, None, config.default_model):
-            model = await models.find(named[0])
-            await selection.check_named(model, Need(), models)
-        else:
-            model = selection.rank(await models.all(), Need())[0].model
-        names = ", ".join(each.name for each in await models.all())
-        yield Finding("ok", "models", f"{names}; {model.name} would answer")
+        model = await selection.for_plain_message(models, config.default_model)
+        yield _check_models(model, [each.name for each in await models.all()])
         yield await _check_answer(ollama, model, config)
         yield await _check_embeddings(ollama, models, config.embedding_model)
     except ChatError as error:
-        yield Finding("wrong", "Ollama", error.sentence)
+        subject = "Ollama" if error.code.startswith("upstream_") else "models"
+        yield Finding("wrong", subject, error.sentence)
     finally:
         await models.close()
         await ollama.close()
@@ -111,6 +118,45 @@ def _check_configuration(config: Config) -> Finding:
     return Finding("ok", "configuration", f"{place}, with a token generated at the first start")
 
 
+def _check_hosts(config: Config) -> Finding:
+    """Check by which names requests may call this server. Whether a proxy passes on others is a guess."""
+    if config.allowed_hosts == ("*",):
+        remedy = "Without a token, any page could call it: name the hosts."
+        return Finding("ok" if config.tokens else "note", "hosts", "requests may use any name", remedy)
+    names = dict.fromkeys(config.allowed_hosts or (*LOOPBACK, config.host))
+    detail = f"requests may use the names {', '.join(names)}"
+    if config.allowed_hosts:
+        return Finding("ok", "hosts", detail)
+    is_behind_proxy = config.trusted_user_header or config.trusted_address_header
+    remedy = "Behind a proxy, name the public one, as in ALLOWED_HOSTS=chat.example."
+    return Finding("note" if is_behind_proxy else "ok", "hosts", detail, remedy)
+
+
+async def _check_port(config: Config, running: str | None) -> Finding:
+    """Check whether a start can listen, or `running` already does: the version of a chatproxy."""
+    if running:
+        return Finding("ok", "port", f"chatproxy {running} is running at {config.port}")
+    try:
+        await check_port(config.host, config.port)
+    except StartError as error:
+        return Finding("wrong", "port", str(error))
+    return Finding("ok", "port", f"{config.port} is free")
+
+
+def _check_models(model: KnownModel, names: Sequence[str]) -> Finding:
+    """Say which models there are, and what to know about the one that would answer."""
+    detail = f"{listed(names)}; {model.name} would answer"
+    if model.remote:
+        remedy = (
+            f"It runs elsewhere, where messages are sent. To keep them here: ollama pull {SUGGESTED_CHAT}"
+        )
+        return Finding("note", "models", detail, remedy)
+    if not model.is_described:
+        remedy = "This Ollama does not say what models can do, so images and thinking are a try; update it."
+        return Finding("note", "models", detail, remedy)
+    return Finding("ok", "models", detail)
+
+
 def _check_visitors(config: Config) -> Finding:
     """Check whether the addresses of visitors are known, by which they are limited."""
     detail = f"{config.visitors_per_minute} new ones a minute, {config.visitors_per_address} of one address"
@@ -122,19 +168,24 @@ def _check_visitors(config: Config) -> Finding:
     return Finding("note", "visitors", detail, remedy)
 
 
-def check_database(config: Config) -> Iterator[Finding]:
-    """Check the database file, its disk and SQLite. The checks block."""
-    path = config.database_path
+def check_database(config: Config, is_running: bool = False) -> tuple[Sequence[Finding], bool]:
+    """Check the database file, its disk and SQLite, and return whether it is in use. The checks block."""
     try:
-        found = health(path)
+        found = health(config.database_path)
     except (StartError, OSError) as error:
-        yield Finding("wrong", "database", str(error))
-        return
+        return [Finding("wrong", "database", str(error))], False
+    return list(_about_database(config.database_path, found, is_running)), found.is_in_use
+
+
+def _about_database(path: Path, found: Health, is_running: bool) -> Iterator[Finding]:
     if found.damage:
         remedy = "Stop chatproxy and restore the last back-up (docs/operate.md)."
         yield Finding("wrong", "database", f"{path} is damaged: {'; '.join(found.damage)}", remedy)
     elif found.damage is None:
         yield Finding("ok", "database", f"{path} will be created at the first start")
+    elif found.is_in_use and not is_running:
+        remedy = "Stop that one before you start another, or name another file in DATABASE_URL."
+        yield Finding("note", "database", f"{path} is in use by a chatproxy at another port", remedy)
     else:
         yield Finding("ok", "database", f"{path} is intact, {found.size / 1024**2:.1f} MiB")
     if found.index_is_damaged:

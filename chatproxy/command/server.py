@@ -15,7 +15,8 @@ from aiohttp import web
 
 from chatproxy import clock, log
 from chatproxy.background import background, repeat
-from chatproxy.errors import ChatError, StartError
+from chatproxy.command.port import cannot_listen
+from chatproxy.errors import ChatError
 from chatproxy.system.process import raise_open_files
 from chatproxy.web.faces.passing.passage import SLOTS
 from chatproxy.web.json import MAX_BODY, MAX_IMPORT
@@ -52,10 +53,7 @@ async def listening(app: web.Application) -> AsyncIterator[str]:
                 connections, config.host, config.port, backlog=1024
             )
         except OSError as error:
-            raise StartError(
-                f"Cannot listen on {config.host} at port {config.port} ({error.strerror}): "
-                "free it, or choose another with HOST and PORT."
-            ) from error
+            raise await cannot_listen(config.host, config.port, error) from error
         async with connections.watched():
             with closing(server):
                 host, port = server.sockets[0].getsockname()[:2]

@@ -50,7 +50,8 @@ def check(options: Namespace) -> int:
 
 
 def _findings(config: Config) -> Iterator[Finding]:
-    yield from check_database(config)
+    findings, _ = check_database(config)
+    yield from findings
     try:
         found = contents(config.database_path)
     except StartError as error:

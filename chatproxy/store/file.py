@@ -6,6 +6,7 @@ import shutil
 import sqlite3
 from collections.abc import Iterator
 from contextlib import closing, contextmanager, suppress
+from errno import ENOTDIR
 from pathlib import Path
 from typing import Final
 
@@ -69,11 +70,25 @@ def _locked(path: Path) -> closing[sqlite3.Connection]:
             raise InUseError(
                 f"The database {path} is in use by another chatproxy; stop that one, or {ELSEWHERE}."
             ) from error
-        raise StartError(
-            f"The folder of the database {path} cannot be used ({getattr(error, 'strerror', error)}); "
-            f"make it writable, or {ELSEWHERE}."
-        ) from error
+        raise _unusable_folder(path, getattr(error, "strerror", error)) from error
     return closing(connection)
+
+
+def is_in_use(path: Path) -> bool:
+    """Return whether a chatproxy has the database open. Changes nothing."""
+    lock = Path(f"{os.path.realpath(path)}.lock")
+    try:
+        with closing(sqlite3.connect(f"{lock.as_uri()}?mode=ro", uri=True, timeout=0)) as connection:
+            connection.execute("SELECT count(*) FROM sqlite_schema").fetchone()
+    except sqlite3.Error as error:  # such as that there is no such file
+        return getattr(error, "sqlite_errorcode", None) == sqlite3.SQLITE_BUSY
+    return False
+
+
+def _unusable_folder(path: Path, reason: object) -> StartError:
+    return StartError(
+        f"The folder of the database {path} cannot be used ({reason}); make it writable, or {ELSEWHERE}."
+    )
 
 
 def _create_private(path: Path) -> None:
@@ -147,11 +162,13 @@ class Health(Struct, frozen=True, kw_only=True):
     """The state of a database file; sizes are in bytes.
 
     `damage` is what SQLite's own check found: empty if the file is sound, None if there is no file yet. If
-    only the index for searches is damaged, `index_is_damaged` says so instead.
+    only the index for searches is damaged, `index_is_damaged` says so instead. A file that `is_in_use` is
+    open in a chatproxy.
     """
 
     damage: list[str] | None
     index_is_damaged: bool
+    is_in_use: bool
     size: int
     free: int
     sqlite: str = sqlite3.sqlite_version
@@ -167,10 +184,15 @@ def health(path: Path) -> Health:
     check(path)
     exists = path.exists()
     folder = next(each for each in path.parents if each.exists())
+    if not folder.is_dir():
+        raise _unusable_folder(path, os.strerror(ENOTDIR))
+    if not os.access(folder, os.W_OK | os.X_OK):
+        raise _unusable_folder(path, "it is read-only")
     damage, index_is_damaged = _damage(path) if exists else (None, False)
     return Health(
         damage=damage,
         index_is_damaged=index_is_damaged,
+        is_in_use=is_in_use(path),
         size=path.stat().st_size if exists else 0,
         free=shutil.disk_usage(folder).free,
     )

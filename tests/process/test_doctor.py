@@ -6,16 +6,20 @@ import sqlite3
 import subprocess
 from contextlib import closing, suppress
 from pathlib import Path
+from typing import Final
 
 import pytest
 from damage import damage
-from fake_ollama import FakeOllama, Gate, Script, answer, refused
+from fake_ollama import FakeOllama, Gate, Script, answer, html, refused
 from processes import Process, environment, ran
 from waiting import until
 
 from chatproxy import Config
 from chatproxy.command.doctor import examine
 from chatproxy.store.store import Store
+
+ONLY_EMBEDS: Final = b'{"models": [{"name": "all-minilm:22m"}]}'
+REMOTE: Final = b'{"models": [{"name": "gpt-oss:120b-cloud", "remote_host": "https://ollama.com:443"}]}'
 
 
 async def doctor(folder: Path, *flags: str, **settings: object) -> subprocess.CompletedProcess[str]:
@@ -34,12 +38,14 @@ def contents(folder: Path) -> dict[str, bytes]:
 
 async def test_doctor_finds_nothing(fake: FakeOllama, tmp_path: Path) -> None:
     fake.script = Script(answer("Hi", eval_count=16, eval_duration=800_000_000, load_duration=1_500_000_000))
-    async with Process.running(tmp_path, ollama_host=fake.url):  # that it runs is no finding
-        run = await doctor(tmp_path, ollama_host=fake.url)
+    async with Process.running(tmp_path, ollama_host=fake.url) as process:  # that it runs is no finding
+        port = process.client.base.rpartition(":")[2]
+        run = await doctor(tmp_path, ollama_host=fake.url, port=port)
     assert (run.returncode, run.stderr) == (0, "")
     assert set(marks(run.stdout).values()) == {"ok"}
     assert list(marks(run.stdout)) == [
-        *("configuration", "database", "disk", "SQLite", "Ollama", "models", "answer", "embeddings"),
+        *("configuration", "hosts", "port", "database", "disk", "SQLite"),
+        *("Ollama", "models", "answer", "embeddings"),
     ]
     assert "gemma3:270m" in run.stdout
     assert "20.0 tokens/s" in run.stdout
@@ -165,11 +171,14 @@ async def test_a_disk_that_is_full(
     ("path", "script", "about", "sentence"),
     [
         ("/api/version", refused(500, "broken"), "Ollama", "broken"),
-        ("/api/tags", Script([b'{"models": []}']), "Ollama", "ollama pull"),
+        ("/api/version", html(), "Ollama", "check that OLLAMA_HOST is the address of Ollama itself"),
+        ("/api/version", refused(401, "who?"), "Ollama", "who?"),
+        ("/api/tags", Script([b'{"models": []}']), "models", "ollama pull llama3.2"),
+        ("/api/tags", Script([ONLY_EMBEDS]), "models", "None of the models here can chat"),
         ("/api/chat", refused(500, "out of memory"), "Ollama", "out of memory"),
         ("/api/chat", Script(head=Gate()), "answer", "said nothing for 2 s"),
     ],
-    ids=["broken", "no models", "no answer", "silence"],
+    ids=["broken", "not Ollama", "no entry", "no models", "no chat model", "no answer", "silence"],
 )
 async def test_an_ollama_that_does_not_answer(
     fake: FakeOllama, tmp_path: Path, path: str, script: Script, about: str, sentence: str
@@ -211,3 +220,53 @@ async def test_visitors_are_told_apart_by_an_address(fake: FakeOllama, tmp_path:
     (tmp_path / "secret").write_text("short")
     run = await doctor(tmp_path, ollama_host=fake.url, jwt_secret_file="secret")
     assert (run.returncode, marks(run.stdout)["configuration"]) == (1, "wrong")
+
+
+async def test_a_database_that_another_process_has_open(fake: FakeOllama, tmp_path: Path) -> None:
+    async with Process.running(tmp_path, ollama_host=fake.url):
+        run = await doctor(tmp_path, ollama_host=fake.url, port=0)
+    assert (run.returncode, marks(run.stdout)["database"]) == (0, "note")
+    assert "is in use by a chatproxy at another port" in run.stdout
+
+
+async def test_a_folder_that_cannot_hold_a_database(fake: FakeOllama, tmp_path: Path) -> None:
+    (tmp_path / "file").touch()
+    settings = {"ollama_host": fake.url, "database_url": "sqlite:///file/chatproxy.db"}
+    run = await doctor(tmp_path, **settings)
+    assert (run.returncode, marks(run.stdout)["database"]) == (1, "wrong")
+    assert "The folder of the database" in run.stdout
+    start = await asyncio.to_thread(ran, tmp_path, environment(**settings))
+    assert (start.returncode, "The folder of the database" in start.stderr) == (2, True)
+
+
+async def test_a_port_that_another_program_has(fake: FakeOllama, tmp_path: Path) -> None:
+    port = fake.url.rpartition(":")[2]
+    run = await doctor(tmp_path, ollama_host=fake.url, port=port)
+    assert (run.returncode, marks(run.stdout)["port"]) == (1, "wrong")
+    assert f"`lsof -i :{port}` shows what listens there" in run.stdout
+
+
+async def test_quotes_in_the_environment(fake: FakeOllama, tmp_path: Path) -> None:
+    run = await doctor(tmp_path, ollama_host=f"'{fake.url}'", default_model='"gemma3:270m"')
+    assert (run.returncode, marks(run.stdout)["quotes"]) == (0, "note")
+    assert "those around OLLAMA_HOST, DEFAULT_MODEL do not count" in run.stdout
+
+
+async def test_names_behind_a_proxy(fake: FakeOllama, tmp_path: Path) -> None:
+    settings = {"ollama_host": fake.url, "trusted_address_header": "X-Real-IP"}
+    run = await doctor(tmp_path, **settings)
+    assert (run.returncode, marks(run.stdout)["hosts"]) == (0, "note")
+    assert "ALLOWED_HOSTS=chat.example" in run.stdout
+    run = await doctor(tmp_path, allowed_hosts="chat.example", **settings)
+    assert marks(run.stdout)["hosts"] == "ok"
+
+
+async def test_models_that_run_elsewhere_or_are_not_described(fake: FakeOllama, tmp_path: Path) -> None:
+    fake.instead["/api/show"] = refused(404, "page not found")
+    run = await doctor(tmp_path, ollama_host=fake.url, default_model="gemma3:270m")
+    assert (run.returncode, marks(run.stdout)["models"]) == (0, "note")
+    assert "does not say what models can do" in run.stdout
+    fake.instead["/api/tags"] = Script([REMOTE])
+    run = await doctor(tmp_path, ollama_host=fake.url)
+    assert (run.returncode, marks(run.stdout)["models"]) == (0, "note")
+    assert "It runs elsewhere" in run.stdout
