@@ -1,7 +1,7 @@
 """The embedded stand-in for Ollama (`--demo`): Ollama's API on a loopback port, without a language model.
 
-It builds its answers from the message itself, at the pace of a small model on a laptop, so that everything
-chatproxy does can be seen without installing anything else.
+Its answers are made of the message itself, at the pace of a small model on a laptop, so that everything
+chatproxy does can be seen without installing anything else. `demo_answers` has what it says.
 """
 
 import asyncio
@@ -16,7 +16,7 @@ import msgspec
 from aiohttp import web
 from msgspec import Struct
 
-from chatproxy.models.selection import SUGGESTED
+from chatproxy.command.demo_answers import Trick, answer_to, reason_about, split_material, tricks_of
 from chatproxy.ollama.wire import ChatMessage
 
 PACE: Final = 30.0  # words per second
@@ -34,33 +34,12 @@ DETAILS: Final = {
     "parameter_size": "0",
     "quantization_level": "none",
 }
-_WORD: Final = re.compile(r"[^\W_]+")
 _TOKEN: Final = re.compile(r"(?<!\s)\s*\S+")
-_ASKS_FOR_CODE: Final = re.compile(r"\b(code|python|program|script|function|snippet)\b", re.IGNORECASE)
-
-TOUR: Final = """\
-Try these while I write:
-
-- open this conversation in a **second tab**: both show the same text
-- **reload** the page: the answer continues where it is
-- press **stop**: the text so far is kept"""
-CODE: Final = """\
-And some code, since you asked for it:
-
-```python
-def greet(name: str) -> str:
-    return f"Hello, {name}!"
-
-print(greet("world"))
-```"""
+SLOWNESS: Final = 6  # how many times longer the slow model takes, for each word and to be loaded
 ONLY_CHAT: Final = (
     "the stand-in of --demo answers /api/chat only; install Ollama, and start chatproxy without --demo"
 )
-DISCLAIMER: Final = (
-    "I am a stand-in for Ollama, **not a language model**: I only rearrange your words. "
-    f"For real answers, install [Ollama](https://ollama.com), run `ollama pull {SUGGESTED}`, "
-    "and start chatproxy without `--demo`."
-)
+FAILURE: Final = "the stand-in of --demo was asked to fail here"
 
 # A line of an answer and its `message`, as JSON objects.
 Line = dict[str, Any]
@@ -110,41 +89,14 @@ def script(body: DemoRequest, *, thinks: bool) -> list[Message]:
     """Return the messages of an answer, one word each: first the thinking, then the content."""
     *before, last = body.messages
     earlier = sum(message.role == "user" for message in before)
-    thinking = reason_about(last.content) if thinks else ""
-    answer = answer_to(last.content, earlier, len(last.images))
+    passages, question = split_material(last.content)
+    answer = answer_to(question, earlier, len(last.images), passages)
+    thinking = reason_about(question) if thinks else ""
+    if not thinks and Trick.THINK in tricks_of(question) and body.think is not False:
+        # As models write it that Ollama does not know as thinking.
+        answer = f"<think>\n{reason_about(question)}\n</think>\n\n{answer}"
     words = [_message(thinking=word) for word in _TOKEN.findall(thinking)]
     return words + [_message(word) for word in _TOKEN.findall(answer)]
-
-
-def topics(question: str) -> list[str]:
-    """Return up to four of the question's words, the longest, in its order."""
-    words = list(dict.fromkeys(_WORD.findall(question)))
-    chosen = sorted(words, key=len, reverse=True)[:4]
-    return [word for word in words if word in chosen]
-
-
-def reason_about(question: str) -> str:
-    """Return what the model thinks before it answers the question."""
-    words = topics(question)
-    main_words = f" The main words: {', '.join(words)}." if words else ""
-    return f"Words in the message: {len(question.split())}.{main_words} A short answer with a list will do."
-
-
-def answer_to(question: str, earlier: int, images: int) -> str:
-    """Return an answer in Markdown; `earlier` is the number of the user's messages before this one."""
-    words = topics(question)
-    about = f"You wrote about **{'**, **'.join(words)}**." if words else "Your message has no words."
-    if earlier:
-        place = f"You sent {_count(earlier, 'message')} before it, and I have the whole conversation."
-    else:
-        place = "It is the first message of this conversation."
-    seen = f"It comes with {_count(images, 'image')}, which I cannot see." if images else ""
-    code = CODE if _ASKS_FOR_CODE.search(question) else ""
-    return "\n\n".join(part for part in (f"{about} {place}", seen, TOUR, code, DISCLAIMER) if part)
-
-
-def _count(number: int, noun: str) -> str:
-    return f"{number} {noun}" if number == 1 else f"{number} {noun}s"
 
 
 class DemoOllama:
@@ -223,7 +175,10 @@ class DemoOllama:
             return _json(_line(model, _message(), done=True, done_reason="load"))
         async with aclosing(self._lines(model, body)) as lines:
             if not body.stream:
-                return _json(_merge([line async for line in lines]))
+                whole = [line async for line in lines]
+                if "error" in whole[-1]:
+                    raise _error(web.HTTPInternalServerError, FAILURE)
+                return _json(_merge(whole))
             response = web.StreamResponse(headers={"Content-Type": "application/x-ndjson"})
             async for line in lines:
                 await response.prepare(request)  # with the first line, as Ollama does
@@ -238,16 +193,23 @@ class DemoOllama:
     async def _lines(self, model: Model, body: DemoRequest) -> AsyncGenerator[Line, None]:
         """Load the model, read the prompt, and yield the lines of an answer."""
         received_at = time.perf_counter_ns()
+        tricks = tricks_of(split_material(body.messages[-1].content)[1])
+        pause = self._pause * (SLOWNESS if Trick.SLOW in tricks else 1)
         await self._load(model)
+        if Trick.SLOW in tricks:
+            await asyncio.sleep(pause * LOADING)
         loaded_at = time.perf_counter_ns()
-        await asyncio.sleep(self._pause)
+        await asyncio.sleep(pause)
         begun_at = time.perf_counter_ns()
         words = script(body, thinks=model.thinks and body.think is not False)
         limit = body.options.num_predict if body.options else -1
         sent = words[:limit] if limit > 0 else words
-        for word in sent:
+        for word in sent[: len(sent) // 2] if Trick.FAIL in tricks else sent:
             yield _line(model, word)
-            await asyncio.sleep(self._pause)
+            await asyncio.sleep(pause)
+        if Trick.FAIL in tricks:
+            yield {"error": FAILURE}
+            return
         now = time.perf_counter_ns()
         yield _line(
             model,

@@ -195,6 +195,9 @@ async def test_the_banner_says_that_the_demo_is_not_a_language_model(site: Site)
         await expect(page.locator("#ollama")).to_have_text(
             "Answers come from a built-in stand-in, not from a language model."
         )
-        await site.ask(page, "Hi")
+        trick = page.locator("#first-use button", has_text="Think before you answer")
+        assert await serious(page) == []
+        await trick.click()
+        await expect(page.locator("chat-interface details.thinking")).to_be_visible()
         await expect(page.get_by_role("button", name="Regenerate")).to_be_visible()
         await expect(page.locator("#ollama")).to_be_visible()

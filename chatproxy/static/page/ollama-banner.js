@@ -28,7 +28,7 @@ const PATIENCE = 2500; // ms for which an answer is waited for: that of chatprox
 const KNOWN_FOR = 10_000; // ms for which an answer holds
 
 const REFUSED = "origin_not_allowed";
-const DEMO = "0.0.0-demo"; // the version that the built-in stand-in for Ollama reports
+const STAND_IN = "0.0.0-demo"; // the version that the built-in stand-in for Ollama reports
 const { ollama: sentences } = texts.page;
 /** @type {Record<string, string>} */
 const PROBLEMS = {
@@ -51,7 +51,7 @@ export class OllamaBanner {
   /**
    * @param {HTMLElement} element a live region: it is never hidden, only empty, so that changes are announced
    * @param {string} baseUrl
-   * @param {(reachable: boolean) => void} onread called with each answer
+   * @param {(reachable: boolean, isStandIn: boolean) => void} onread called with each answer
    */
   constructor(element, baseUrl, onread) {
     this.#element = element;
@@ -74,7 +74,7 @@ export class OllamaBanner {
     if (ollama) {
       this.#readAt = Date.now();
       this.#show(ollama);
-      this.#onread(ollama.reachable);
+      this.#onread(ollama.reachable, ollama.version === STAND_IN);
     } else if (Date.now() - this.#readAt >= KNOWN_FOR) {
       this.#show({ reachable: true });
     }
@@ -102,7 +102,7 @@ export class OllamaBanner {
 
 /** @param {OllamaState} ollama */
 function sentenceFor({ reachable, version, code = "" }) {
-  if (reachable) return version === DEMO ? sentences.standIn : "";
+  if (reachable) return version === STAND_IN ? sentences.standIn : "";
   if (code === REFUSED) return texts.page.refusedOrigin(location.origin);
   return PROBLEMS[code] ?? sentences.failing;
 }

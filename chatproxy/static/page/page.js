@@ -12,7 +12,7 @@ import { AttachedDocuments } from "./attached-documents.js";
 import { ConversationList, titleOf } from "./conversation-list.js";
 import { DocumentList } from "./document-list.js";
 import { ExportMenu, saveFile } from "./export-menu.js";
-import { offerFirstUse } from "./first-use.js";
+import { offerFirstUse, offerTricks } from "./first-use.js";
 import { ModelPicker } from "./model-picker.js";
 import { NoModel } from "./no-model.js";
 import { OllamaBanner } from "./ollama-banner.js";
@@ -49,7 +49,10 @@ class ChatPage {
   #problem = new ProblemLine(byId("problem"), () => this.#tokenDialog.refuse());
   #models = new ModelPicker(byId("model", HTMLSelectElement), (model) => this.#chooseModel(model));
   #noModel = new NoModel(byId("no-model"), () => this.#readModels());
-  #banner = new OllamaBanner(byId("ollama"), BASE_URL, (reachable) => this.#handleOllama(reachable));
+  #banner = new OllamaBanner(byId("ollama"), BASE_URL, (reachable, isStandIn) => {
+    if (isStandIn) offerTricks(byId("first-use"));
+    this.#handleOllama(reachable);
+  });
   #exports = new ExportMenu(byId("export", HTMLDetailsElement), (format) => this.#export(format));
   #sidebar = new Sidebar({ main: byId("main"), veil: byId("veil"), show: byId("menu"), hide: byId("hide") });
   #sessions;

@@ -12,7 +12,7 @@ from typing import Final
 from fake_ollama import FakeOllama
 from processes import environment
 
-from chatproxy.command.demo import answer_to
+from chatproxy.command.demo_answers import answer_to
 from faults.load import Talker, check, ends, paced, reading, talking, was_done
 from faults.place import WATCHED, chatproxy, free_port, intact, orderly, settings, sound, terminated
 from faults.tally import Tally

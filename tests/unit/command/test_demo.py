@@ -6,7 +6,8 @@ from typing import Any
 import aiohttp
 import pytest
 
-from chatproxy.command.demo import answer_to, demo_server, reason_about
+from chatproxy.command.demo import FAILURE, LOADING, SLOWNESS, demo_server
+from chatproxy.command.demo_answers import answer_to, reason_about
 from chatproxy.ollama.client import Ollama
 
 FAST = 1e6
@@ -116,6 +117,32 @@ async def test_num_predict_counts_thinking_too(http: aiohttp.ClientSession) -> N
     assert (len(lines), text_of(lines), last["done_reason"]) == (3, "", "length")
 
 
+async def test_it_thinks_between_tags_when_asked_to(http: aiohttp.ClientSession) -> None:
+    text = text_of(await lines_of(http, asking("Think about the sea")))
+    reasoning, _, answer = text.removeprefix("<think>\n").partition("\n</think>\n\n")
+    assert reasoning == reason_about("Think about the sea")
+    assert answer == answer_to("Think about the sea", 0, 0)
+    off = text_of(await lines_of(http, asking("Think about the sea", think=False)))
+    assert off == answer
+
+
+async def test_it_fails_half_way_when_asked_to(http: aiohttp.ClientSession) -> None:
+    *lines, last = await lines_of(http, asking("Fail in the middle"))
+    assert last == {"error": FAILURE}
+    whole = answer_to("Fail in the middle", 0, 0)
+    assert 0 < len(text_of(lines)) < len(whole)
+    assert whole.startswith(text_of(lines))
+    body = json.dumps(asking("Fail in the middle", stream=False)).encode()
+    assert await refusal(http, "/api/chat", body) == (500, {"error": FAILURE})
+
+
+async def test_a_slow_model_takes_longer() -> None:
+    pace = 10_000
+    async with demo_server(pace) as url, aiohttp.ClientSession(url) as http:
+        *_, last = await lines_of(http, asking("Answer slowly"))
+    assert last["load_duration"] >= SLOWNESS * LOADING / pace * 1e9
+
+
 async def test_an_answer_mentions_earlier_turns_and_images(http: aiohttp.ClientSession) -> None:
     turns = [
         {"role": "system", "content": "Be brief"},
@@ -141,10 +168,6 @@ def test_an_answer_counts_turns_and_images() -> None:
     assert answer.startswith("Your message has no words. You sent 2 messages before it")
     assert "It comes with 2 images, which I cannot see." in answer
     assert reason_about("?!") == "Words in the message: 1. A short answer with a list will do."
-
-
-def test_an_answer_has_code_when_asked_for() -> None:
-    assert "\n\n```python\n" in answer_to("Show me some code", 0, 0)
 
 
 @pytest.mark.parametrize("path", ["/api/chat", "/api/show"])
