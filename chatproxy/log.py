@@ -5,7 +5,10 @@ import logging
 import re
 import time
 import traceback
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from contextvars import ContextVar
+from logging.handlers import MemoryHandler
 from typing import Final
 
 from aiohttp.http_exceptions import HttpProcessingError
@@ -13,6 +16,7 @@ from aiohttp.http_exceptions import HttpProcessingError
 request_id: ContextVar[str] = ContextVar("request_id", default="")
 """The id of the request being handled, inherited by the tasks that it starts; empty outside of requests."""
 
+MOST_HELD: Final = 1000  # records
 _UNQUOTED: Final = re.compile(r"[^\s\"=\\]+")
 
 
@@ -27,6 +31,27 @@ def configure(format: str, level: str) -> None:
     own = logging.getLevelNamesMapping()[level.upper()]
     logging.basicConfig(handlers=[handler], level=max(own, logging.WARNING), force=True)
     logging.getLogger("chatproxy").setLevel(own)
+
+
+@contextmanager
+def held() -> Iterator[Callable[[], None]]:
+    """Hold records back until the yielded function is called, an error is logged, or the block ends.
+
+    What a start prints comes before them.
+    """
+    root = logging.getLogger()
+    (handler,) = root.handlers
+    memory = MemoryHandler(MOST_HELD, flushLevel=logging.ERROR, target=handler)
+    root.handlers = [memory]
+
+    def release() -> None:
+        root.handlers = [handler]
+        memory.flush()
+
+    try:
+        yield release
+    finally:
+        release()
 
 
 def _quotes_no_request(record: logging.LogRecord) -> bool:

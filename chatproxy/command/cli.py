@@ -1,8 +1,8 @@
 """The `chatproxy` command: read the settings and serve the application until a signal.
 
-The exit code is 0 after SIGTERM, SIGINT or SIGHUP, and 2, with one sentence on stderr, if it cannot start.
-`chatproxy doctor` serves nothing. It checks what a start depends on, and its exit code is 1 if something is
-wrong.
+The first line of output is the address of the page. The exit code is 0 after SIGTERM, SIGINT or SIGHUP, and
+2, with one sentence on stderr, if the command is mistyped or cannot start. `chatproxy doctor` serves nothing.
+It checks what a start depends on, and its exit code is 1 if something is wrong.
 """
 
 import asyncio
@@ -11,63 +11,107 @@ import os
 import shlex
 import sys
 import webbrowser
-from argparse import ArgumentParser
-from collections.abc import Sequence
+from argparse import ArgumentParser, Namespace
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import AsyncExitStack
 from dataclasses import replace
 from pathlib import Path
 from typing import Final
 
-from chatproxy import __version__, log
+from msgspec import Struct
+from msgspec.structs import replace as replaced
+
+from chatproxy import log
 from chatproxy.app import create_app
 from chatproxy.command.demo import demo_server
+from chatproxy.command.parser import Parser, split
 from chatproxy.command.server import listening
 from chatproxy.command.token import SECRET_BYTES, load_or_create_token, secret_path, token_path
-from chatproxy.config import Config, add_flags, load
+from chatproxy.config import LoadedConfig, add_flags, load
 from chatproxy.errors import StartError
 from chatproxy.system.process import loop_factory, on_end, return_large_blocks
+from chatproxy.values import SQLITE
 from chatproxy.web.api.login import CODE_LIFETIME, LOGIN_CODES
+from chatproxy.web.keys import READINESS
 from chatproxy.web.security import GATE
 
 logger: Final = logging.getLogger(__name__)
 
+DOTENV: Final = Path(".env")
+OF_EVERY_START: Final = (".env", "default")  # sources of a database that other starts in the folder use
 EXPOSED: Final = "every user of this machine can read a secret in a file: make it readable for its owner only"
 UNUSED: Final = "{0} is set, so what {0}_FILE holds does not count: unset one of the two"
-NO_MODEL: Final = "answers come from the embedded stand-in for Ollama, which is not a language model"
+OPEN_TO_ALL: Final = "requests need no token, as set: everyone who can connect can read and change everything"
+
+
+class Command(Struct, frozen=True):
+    """What the first word of a command line stands for.
+
+    `run` returns the exit code. `add_flags` adds what the command has beside the settings.
+    """
+
+    help: str
+    run: Callable[[Namespace], int]
+    add_flags: Callable[[ArgumentParser], None] = lambda parser: None
 
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Run the command with `argv`, by default the process's arguments; return its exit code."""
-    arguments = list(sys.argv[1:] if argv is None else argv)
-    is_doctor = arguments[:1] == ["doctor"]
-    options = _parser().parse_args(arguments[is_doctor:])
+    helps = {name: command.help for name, command in COMMANDS.items()}
+    name, arguments = split(sys.argv[1:] if argv is None else argv, helps, "serve")
+    parser = Parser(name, helps)
+    COMMANDS[name].add_flags(parser)
+    add_flags(parser)
     try:
-        if is_doctor:
-            from chatproxy.command.doctor import examine
-
-            return asyncio.run(examine(vars(options), os.environ, Path(".env")))
-        loaded = load(vars(options), os.environ, Path(".env"))
-        if options.print_config:
-            print(loaded.table())
-            return 0
-        log.configure(loaded.config.log_format, loaded.config.log_level)
-        for path in loaded.exposed_files():
-            log.event(logger, logging.WARNING, EXPOSED, file=path)
-        for name, unused in loaded.unused_files().items():
-            log.event(logger, logging.WARNING, UNUSED.format(name), file=unused)
-        return_large_blocks()
-        with asyncio.Runner(loop_factory=loop_factory()) as runner:
-            runner.run(serve(loaded.config, demo=options.demo, open_page=options.open))
+        return COMMANDS[name].run(parser.parse_all(arguments))
     except StartError as error:
         print(f"chatproxy: {error}", file=sys.stderr)
         return 2
+
+
+def _add_flags_of_serve(parser: ArgumentParser) -> None:
+    parser.add_argument(
+        "--print-config", action="store_true", help="print the settings in force and their sources, and exit"
+    )
+    parser.add_argument(
+        "--demo", action="store_true", help="use an embedded stand-in for Ollama, which needs no installation"
+    )
+    parser.add_argument("--open", action="store_true", help="open the page in the browser")
+
+
+def _serve(options: Namespace) -> int:
+    loaded = load(vars(options), os.environ, DOTENV)
+    if options.demo:
+        loaded = _with_its_own_database(loaded)
+    if options.print_config:
+        print(loaded.table())
+        return 0
+    log.configure(loaded.config.log_format, loaded.config.log_level)
+    return_large_blocks()
+    with asyncio.Runner(loop_factory=loop_factory()) as runner:
+        runner.run(serve(loaded, demo=options.demo, open_page=options.open))
     return 0
 
 
-async def serve(config: Config, *, demo: bool, open_page: bool) -> None:
+def _examine(options: Namespace) -> int:
+    from chatproxy.command.doctor import examine
+
+    return asyncio.run(examine(vars(options), os.environ, DOTENV))
+
+
+_SERVE: Final = Command("serve the page and the API until a signal; the default", _serve, _add_flags_of_serve)
+COMMANDS: Final[Mapping[str, Command]] = {
+    "serve": _SERVE,
+    "run": replaced(_SERVE, help="the same"),
+    "doctor": Command("check the setup, and say what to do about each finding", _examine),
+}
+
+
+async def serve(loaded: LoadedConfig, *, demo: bool, open_page: bool) -> None:
     """Serve until SIGTERM, SIGINT or SIGHUP; a second signal changes nothing. Raises StartError."""
     stop = asyncio.Event()
     on_end(stop.set)
+    config = loaded.config
     token_file = config.api_token_file if config.api_token is None else None
     generates_token = config.beyond_loopback and not config.tokens and not config.insecure_no_token
     if generates_token:
@@ -78,49 +122,54 @@ async def serve(config: Config, *, demo: bool, open_page: bool) -> None:
         secret = load_or_create_token(secret_path(config.database_path), SECRET_BYTES, "JWT_SECRET")
         config = replace(config, jwt_secret=secret)
     async with AsyncExitStack() as stack:
+        release_log = stack.enter_context(log.held())
         if demo:
             config = replace(config, ollama_host=await stack.enter_async_context(demo_server()))
-            log.event(logger, logging.WARNING, NO_MODEL)
         app = create_app(config)
         url = await stack.enter_async_context(listening(app))
-        print(f"chatproxy is listening on {url}", flush=True)
         # The unspecified address means every address of this machine; loopback is one of them.
-        url = url.replace("//0.0.0.0:", "//127.0.0.1:").replace("//[::]:", "//[::1]:")
-        has_token = bool(app[GATE].tokens)
-        page = url
-        if has_token and (generates_token or open_page):
-            page = f"{url}/#code={app[LOGIN_CODES].create()}"
+        local = url.replace("//0.0.0.0:", "//127.0.0.1:").replace("//[::]:", "//[::1]:")
+        tokens, page, about_code = app[GATE].tokens, local, ""
+        if tokens and (open_page or not tokens[0].user):
+            page = f"{local}/#code={app[LOGIN_CODES].create()}"
+            about_code = f", to log in once and within {CODE_LIFETIME // 60} minutes"
+        lines = [f"Open {page} in a browser{about_code}"]
+        if url != local:
+            lines.append(f"chatproxy listens on {url}, which other machines may reach")
         if generates_token:
-            print(f"Open {page} to log in, once and within {CODE_LIFETIME // 60} minutes", flush=True)
-            print(f"The token is in {token_file}", flush=True)
-        if demo and (has_token or not app[GATE].needs_credential):
-            print(
-                _instructions(
-                    url, _token_in_shell(token_file, app[GATE].tokens[0].line) if has_token else None
-                ),
-                flush=True,
-            )
+            lines.append(f"The token is in {token_file}")
+        if demo:
+            token = _token_in_shell(token_file, tokens[0].line) if tokens else None
+            can_try = tokens or not app[GATE].needs_credential
+            lines += [_about_demo(config.database_path), *(_instructions(local, token) if can_try else ())]
+        print(*lines, sep="\n", flush=True)
+        _log_warnings(loaded)
+        release_log()
+        if not demo:
+            app[READINESS].look()
         if open_page:
             await asyncio.to_thread(webbrowser.open, page)
         await stop.wait()
 
 
-def _parser() -> ArgumentParser:
-    parser = ArgumentParser(
-        "chatproxy",
-        description="A streaming chat sidecar for Ollama. `chatproxy doctor` checks the setup and exits.",
-        allow_abbrev=False,
-    )
-    parser.add_argument("--version", action="version", version=f"chatproxy {__version__}")
-    parser.add_argument(
-        "--print-config", action="store_true", help="print the settings in force and their sources, and exit"
-    )
-    parser.add_argument(
-        "--demo", action="store_true", help="use an embedded stand-in for Ollama, which needs no installation"
-    )
-    parser.add_argument("--open", action="store_true", help="open the page in the browser")
-    add_flags(parser)
-    return parser
+def _with_its_own_database(loaded: LoadedConfig) -> LoadedConfig:
+    """Return settings by which a demo keeps its talk in a file beside the database of other starts."""
+    if loaded.sources["DATABASE_URL"] not in OF_EVERY_START:
+        return loaded
+    path = loaded.config.database_path
+    url = f"{SQLITE}{path.with_stem(f'{path.stem}-demo')}"
+    sources = {**loaded.sources, "DATABASE_URL": "--demo"}
+    return replaced(loaded, config=replace(loaded.config, database_url=url), sources=sources)
+
+
+def _log_warnings(loaded: LoadedConfig) -> None:
+    """Log what is wrong with the settings although they can be used, and what was asked for and is a risk."""
+    for path in loaded.exposed_files():
+        log.event(logger, logging.WARNING, EXPOSED, file=path)
+    for name, unused in loaded.unused_files().items():
+        log.event(logger, logging.WARNING, UNUSED.format(name), file=unused)
+    if loaded.config.is_open_to_all:
+        log.event(logger, logging.INFO, OPEN_TO_ALL, host=loaded.config.host)
 
 
 def _token_in_shell(file: str | None, line: int) -> str:
@@ -130,13 +179,22 @@ def _token_in_shell(file: str | None, line: int) -> str:
     return f"$(awk 'NR == {line} {{print $NF}}' {shlex.quote(os.path.abspath(file))})"
 
 
-def _instructions(url: str, token: str | None) -> str:
-    """Return what `--demo` prints: shell commands that stream an answer."""
+def _about_demo(database: Path) -> str:
+    return (
+        "Answers come from a stand-in for Ollama, which is not a language model. "
+        f"They are kept in {database}, apart from other conversations."
+    )
+
+
+def _instructions(url: str, token: str | None) -> Sequence[str]:
+    """Return shell commands that stream an answer of the demo's."""
     sessions = f"{url}/api/chat/sessions"
     auth = f' -H "Authorization: Bearer {token}"' if token else ""
-    return f"""{NO_MODEL[0].upper()}{NO_MODEL[1:]}. Try it:
-
-SESSION=$(curl -s{auth} -X POST {sessions} | sed 's/.*"id": *"\\([^"]*\\)".*/\\1/')
-curl -N{auth} -H 'Content-Type: application/json' -d '{{"message": "Show me some code"}}' \
-{sessions}/$SESSION/messages/stream
-"""
+    return (
+        "In another terminal:",
+        "",
+        f"""SESSION=$(curl -s{auth} -X POST {sessions} | sed 's/.*"id": *"\\([^"]*\\)".*/\\1/')""",
+        f"""curl -N{auth} -H 'Content-Type: application/json' -d '{{"message": "Show me some code"}}' """
+        f"{sessions}/$SESSION/messages/stream",
+        "",
+    )

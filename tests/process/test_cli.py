@@ -1,6 +1,7 @@
 """The command: how it starts, when it refuses to, and how it ends while streams run."""
 
 import asyncio
+import os
 import re
 import signal
 import socket
@@ -13,7 +14,7 @@ from pathlib import Path
 import pytest
 from aiohttp import ClientConnectionError
 from chat_client import Client, Stream
-from fake_ollama import FakeOllama, Gate, Script, token
+from fake_ollama import FakeOllama, Gate, Script, refused, token
 from processes import INSTALLED, SCRIPT, Process, environment, ran
 from sockets import request, unread
 from waiting import until
@@ -61,6 +62,26 @@ async def test_it_prints_its_address_and_is_ready(
     assert "Traceback" not in process.said
 
 
+async def test_the_address_of_the_page_comes_before_all_else(fake: FakeOllama, tmp_path: Path) -> None:
+    """Even before what the log says of the settings, and of what is done at the start."""
+    (tmp_path / "token").write_text("correct-horse-battery")
+    settings = {"ollama_host": fake.url, "api_token_file": "token"}
+    child = await asyncio.create_subprocess_exec(
+        *("sh", "-c", 'ulimit -n 512 && exec "$@"', "sh", *SCRIPT),
+        cwd=tmp_path,
+        env=environment(port=0, **settings),
+        stdout=asyncio.subprocess.PIPE,
+        stderr=asyncio.subprocess.STDOUT,
+    )
+    assert child.stdout is not None
+    async with asyncio.timeout(20):
+        lines = [(await child.stdout.readline()).decode() for _ in range(3)]
+    child.terminate()
+    await child.communicate()
+    assert re.match(r"Open http://127\.0\.0\.1:\d+/#code=[\w-]{32} in a browser, to log in once", lines[0])
+    assert ["WARNING" in line for line in lines] == [False, True, True]
+
+
 async def test_it_starts_without_ollama(tmp_path: Path) -> None:
     with socket.socket() as taken:
         taken.bind(("127.0.0.1", 0))  # bound and not listening: nobody answers there
@@ -68,6 +89,18 @@ async def test_it_starts_without_ollama(tmp_path: Path) -> None:
         async with Process.running(tmp_path, ollama_host=address) as process:
             ready = await process.client.call("GET", "/readyz")
             assert (ready["status"], ready["ollama"]["reachable"]) == ("ready", False)
+            await until(lambda: f"WARNING Ollama cannot be reached at http://{address}" in process.said)
+        assert process.said.count("\n") == 1
+
+
+async def test_what_is_missing_is_said_at_the_start(fake: FakeOllama, tmp_path: Path) -> None:
+    fake.instead["/api/tags"] = Script([b'{"models": []}'])
+    async with Process.running(tmp_path, ollama_host=fake.url) as process:
+        await until(lambda: "WARNING No model is installed; type `ollama pull llama3.2`" in process.said)
+        del fake.instead["/api/tags"]
+        await process.client.call("GET", "/api/models")  # as the page does
+        await until(lambda: "INFO messages can be answered" in process.said)
+    assert process.said.count("\n") == 2
 
 
 async def test_flags_win_over_the_environment_and_the_environment_over_env_file(
@@ -96,7 +129,21 @@ def test_a_port_that_is_taken(tmp_path: Path) -> None:
         port = taken.getsockname()[1]
         sentence = refusal(tmp_path, port=str(port))
     assert sentence.startswith(f"chatproxy: Cannot listen on 127.0.0.1 at port {port} (")
-    assert sentence.endswith("): free it, or choose another with HOST and PORT.")
+    assert sentence.endswith(
+        f"): `lsof -i :{port}` shows what listens there; stop that, or choose another PORT."
+    )
+
+
+async def test_a_port_that_another_chatproxy_has(fake: FakeOllama, tmp_path: Path) -> None:
+    async with Process.running(tmp_path, ollama_host=fake.url) as process:
+        port = process.client.base.rpartition(":")[2]
+        settings = {"port": port, "database_url": "sqlite:///another.db"}
+        sentence = await asyncio.to_thread(refusal, tmp_path, **settings)
+        assert sentence.endswith(
+            f"chatproxy {__version__} listens there; stop that one, or choose another PORT."
+        )
+        run = await asyncio.to_thread(ran, tmp_path, environment(ollama_host=fake.url, **settings), "doctor")
+        assert (run.returncode, sentence.removeprefix("chatproxy: ") in run.stdout) == (1, True)
 
 
 @pytest.mark.parametrize(
@@ -129,10 +176,37 @@ async def test_a_database_in_use_is_refused(fake: FakeOllama, tmp_path: Path) ->
         assert (await process.client.call("GET", "/readyz"))["status"] == "ready"
 
 
-def test_an_unknown_flag(tmp_path: Path) -> None:
-    run = ran(tmp_path, environment(), "--databse-url", "sqlite:///x.db")
+@pytest.mark.parametrize(
+    ("arguments", "sentence"),
+    [
+        (["--databse-url", "sqlite:///x.db"], "unknown flag --databse-url; did you mean --database-url?"),
+        (["--database_url=sqlite:///x.db"], "unknown flag --database_url; did you mean --database-url?"),
+        (["-port", "80"], "unknown flag -port; did you mean --port?"),
+        (["--api-tokn=sesame"], "unknown flag --api-tokn; did you mean --api-token?"),
+        (["doctor", "--prot=80"], "unknown flag --prot; did you mean --port?"),
+        (["docter"], "unknown command docter; did you mean doctor?"),
+        (["xyzzy"], "unknown command xyzzy; use one of serve, run, doctor"),
+        (["--demo", "doctor"], "doctor is a command, which comes first: chatproxy doctor"),
+    ],
+)
+def test_what_is_mistyped(tmp_path: Path, arguments: Sequence[str], sentence: str) -> None:
+    run = ran(tmp_path, environment(), *arguments)
     assert (run.returncode, run.stdout) == (2, "")
-    assert "--databse-url" in run.stderr
+    first, *usage = run.stderr.splitlines()
+    assert first == f"chatproxy: {sentence}"
+    assert usage[0].startswith("usage: chatproxy [COMMAND]")
+    assert "sesame" not in run.stderr
+
+
+def test_help_names_commands_and_defaults(tmp_path: Path) -> None:
+    run = ran(tmp_path, environment(columns=200), "--help")
+    assert (run.returncode, run.stderr) == (0, "")
+    said = re.sub(r"\s+", " ", run.stdout)
+    assert "PORT: port to listen on; 0 picks a free one (default: 11435)" in said
+    assert "API_TOKEN: token that requests must send (default: unset)" in said
+    assert said.count("(default: ") == len(SETTINGS)
+    assert "doctor check the setup" in said
+    assert "exit code: 0 " in said
 
 
 # -- flags that only print something
@@ -146,13 +220,17 @@ def test_the_version(tmp_path: Path, command: Sequence[str]) -> None:
 
 def test_print_config_shows_values_and_sources(tmp_path: Path) -> None:
     (tmp_path / ".env").write_text("TOKEN_TIMEOUT=7\nPORT=1\n")
-    given = environment(port=2, ollama_api_key="sesame")
+    given = environment(port=2, ollama_api_key="sesame", default_model='"gemma3:270m"')
     run = ran(tmp_path, given, "--print-config", "--log-level", "debug")
     assert (run.returncode, run.stderr) == (0, "")
-    rows = {name: (value, source) for name, value, source in map(str.split, run.stdout.splitlines())}
+    rows = {
+        name: (value, source)
+        for name, value, source in (line.split(maxsplit=2) for line in run.stdout.splitlines())
+    }
     assert list(rows) == list(SETTINGS)
     assert rows["LOG_LEVEL"] == ("debug", "flag")
     assert rows["PORT"] == ("2", "environment")
+    assert rows["DEFAULT_MODEL"] == ("gemma3:270m", "environment, unquoted")
     assert rows["TOKEN_TIMEOUT"] == ("7.0", ".env")
     assert rows["HOST"] == ("127.0.0.1", "default")
     assert rows["OLLAMA_API_KEY"] == ("****", "environment")
@@ -217,11 +295,13 @@ async def test_further_signals_change_nothing(fake: FakeOllama, tmp_path: Path) 
 
 
 async def test_a_signal_with_an_ollama_that_hangs(fake: FakeOllama, tmp_path: Path) -> None:
-    fake.instead["/api/tags"] = Script(head=Gate())
+    fake.instead["/api/tags"] = refused(500, "not yet")
     async with Process.running(tmp_path, ollama_host=fake.url, **MODEL) as process:
+        await until(lambda: "not yet" in process.said)  # the start has looked
+        fake.instead["/api/tags"] = Script(head=Gate())
         session = await process.client.new_session()
         sending = asyncio.create_task(process.client.send(session, model="auto", status=503))
-        await until(lambda: fake.calls["/api/tags"] > 0)
+        await until(lambda: fake.calls["/api/tags"] > 1)
         process.send_signal(signal.SIGTERM)
         assert (await sending)["code"] == "shutting_down"
         assert await process.ended() == 0
@@ -253,7 +333,7 @@ async def has_text(client: Client, session: str, cursor: str) -> bool:
 
 async def test_the_demo_streams_and_says_what_it_is(tmp_path: Path) -> None:
     async with Process.running(tmp_path, "--demo") as process:
-        assert "not a language model" in process.said
+        assert "not a language model" in await process.next_line()
         stream = await process.client.ask(await process.client.new_session(), "Is it raining?")
         process.send_signal(signal.SIGINT)
         assert await process.ended() == 0
@@ -261,3 +341,22 @@ async def test_the_demo_streams_and_says_what_it_is(tmp_path: Path) -> None:
     assert [event["type"] for event in stream.events].count("chunk") > 10
     assert "raining" in stream.text()
     assert "not a language model" in stream.text()
+    assert "WARNING" not in process.said  # of what was asked for
+
+
+@pytest.mark.parametrize(
+    ("flags", "settings", "expected"),
+    [
+        ([], {}, "chatproxy-demo.db"),
+        (["--database-url", "sqlite:///mine.db"], {}, "mine.db"),
+        ([], {"database_url": "sqlite:///mine.db"}, "mine.db"),
+    ],
+)
+async def test_the_demo_keeps_its_talk_apart(
+    tmp_path: Path, flags: Sequence[str], settings: dict[str, str], expected: str
+) -> None:
+    (tmp_path / ".env").write_text("DATABASE_URL=sqlite:///chatproxy.db\n")
+    async with Process.running(tmp_path, "--demo", *flags, **settings) as process:
+        assert expected in await process.next_line()
+        await process.client.new_session()
+    assert sorted(name for name in os.listdir(tmp_path) if name.endswith(".db")) == [expected]

@@ -19,7 +19,7 @@ from chat_client import Serve
 from dockerfile import build, context_of, exec_form, instructions
 from fake_ollama import FakeOllama
 from faults.place import free_port
-from processes import LISTENING, ROOT, SCRIPT, Process, environment
+from processes import ROOT, SCRIPT, Process, address, environment
 from readme import example
 
 from chatproxy import __version__
@@ -91,7 +91,7 @@ async def test_the_dockerfile_builds_a_healthy_chatproxy(tmp_path: Path) -> None
         assert child.stdout is not None
         async with asyncio.timeout(30):
             line = (await child.stdout.readline()).decode()
-        assert line == f"{LISTENING}http://0.0.0.0:{port}\n"
+        assert address(line) == f"http://127.0.0.1:{port}"
         health = await asyncio.create_subprocess_exec(*exec_form(stage.words["HEALTHCHECK"]), env=env)
         assert await health.wait() == 0
         async with aiohttp.ClientSession() as http, http.get(f"http://127.0.0.1:{port}/") as page:

@@ -16,7 +16,7 @@ import pytest
 import yaml
 from chat_client import Serve, Start
 from matrix import matrix
-from processes import LISTENING, SCRIPT, environment
+from processes import SCRIPT, address, environment
 from readme import PAGES, example
 
 from chatproxy import Config, __version__
@@ -53,10 +53,10 @@ def outputs(tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[str, str]
         ) as demo,
     ):
         assert demo.stdout is not None
-        address = demo.stdout.readline().removeprefix(LISTENING).strip()
+        server = address(demo.stdout.readline())
         running = {
             name: subprocess.Popen(
-                [part.replace(ADDRESS, address) for part in program], stdout=subprocess.PIPE, text=True
+                [part.replace(ADDRESS, server) for part in program], stdout=subprocess.PIPE, text=True
             )
             for name, program in PROGRAMS.items()
             if installed(name)

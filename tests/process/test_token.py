@@ -29,9 +29,12 @@ async def test_beyond_loopback_one_is_made_and_a_code_for_it_is_shown(
     tokens, codes = [], set()
     for _ in range(2):
         async with Process.running(tmp_path, **settings) as process:
-            line = await process.next_line()
-            found = re.fullmatch(r"Open (http://127\.0\.0\.1:\d+)/#code=([\w-]{32}) to log in, .*", line)
+            line = process.first_line
+            found = re.match(
+                r"Open (http://127\.0\.0\.1:\d+)/#code=([\w-]{32}) in a browser, to log in", line
+            )
             assert found, line
+            assert "http://0.0.0.0:" in await process.next_line()
             assert await process.next_line() == f"The token is in {tmp_path}/chatproxy.db.token"
             client = Client(process.client.http, found[1])
             code = {"Login-Code": found[2]}

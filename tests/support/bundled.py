@@ -41,7 +41,7 @@ async def main():
     runner = web.AppRunner(host)
     await runner.setup()
     await web.TCPSite(runner, "127.0.0.1", 0).start()
-    print(f"chatproxy is listening on http://127.0.0.1:{{runner.addresses[0][1]}}{PREFIX}", flush=True)
+    print(f"Open http://127.0.0.1:{{runner.addresses[0][1]}}{PREFIX} in a browser", flush=True)
     await asyncio.Event().wait()
 
 asyncio.run(main())

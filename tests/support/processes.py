@@ -11,6 +11,7 @@ Settings become environment variables, and it has no others.
 
 import asyncio
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -28,7 +29,7 @@ from waiting import PATIENCE
 ROOT: Final = Path(__file__).parents[2]
 SCRIPT: Final = (sys.executable, str(ROOT / "proxy.py"))
 INSTALLED: Final = (str(Path(sys.executable).with_name("chatproxy")),)
-LISTENING: Final = "chatproxy is listening on "
+FIRST_LINE: Final = re.compile(r"Open (http://[^/\s]+(?:/[\w-]+)?)(?:/#code=([\w-]+))? in a browser.*")
 
 
 def environment(**settings: object) -> dict[str, str]:
@@ -46,11 +47,19 @@ def ran(
     )
 
 
+def address(first_line: str) -> str:
+    """Return the address of the server, as the first line of its output names it."""
+    found = FIRST_LINE.fullmatch(first_line.strip())
+    assert found, first_line
+    return found[1]
+
+
 class Process:
     """A command that serves. `.env` and the database are in its working folder."""
 
-    def __init__(self, child: Child, client: Client, log: Path) -> None:
+    def __init__(self, child: Child, client: Client, log: Path, first_line: str) -> None:
         self.client = client
+        self.first_line = first_line
         self.child = child
         self._log = log
 
@@ -72,16 +81,16 @@ class Process:
             )
         try:
             line = await _next_line(child)
-            assert line.startswith(LISTENING), log.read_text()
+            assert FIRST_LINE.fullmatch(line), line + log.read_text()
             async with aiohttp.ClientSession(timeout=TIMEOUT) as http:
-                yield cls(child, Client(http, line.removeprefix(LISTENING)), log)
+                yield cls(child, Client(http, address(line)), log, line)
         finally:
             with suppress(ProcessLookupError):
                 child.kill()
             await child.communicate()
 
     async def next_line(self) -> str:
-        """Return the next line of its stdout, after the first one, which names the address."""
+        """Return the next line of its stdout, after the first one."""
         return await _next_line(self.child)
 
     @property
