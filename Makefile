@@ -19,10 +19,10 @@ help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
 demo: .venv/.installed ## start chatproxy with a stand-in for Ollama
-	DATABASE_URL=sqlite:///.demo/chatproxy.db $(BIN)/chatproxy --demo
+	@$(BIN)/chatproxy --demo
 
 run: .venv/.installed ## start chatproxy
-	$(BIN)/chatproxy
+	@$(BIN)/chatproxy
 
 test: .venv/.tested $(PACKAGES) ## run the quick tests, or others: T=tests/unit/test_config.py
 	$(PYTEST) $(or $(T),$(PARALLEL) -m "not slow and not browser")
@@ -71,24 +71,31 @@ dist: .venv/.tested ## build the sdist and the wheel in dist/ and check them; ne
 	$(BIN)/python .ci/check_dist.py dist
 
 clean: ## remove what the other targets made
-	rm -rf .venv .demo build dist *.egg-info .coverage .mypy_cache .pytest_cache .ruff_cache .hypothesis $(PACKAGES)
+	rm -rf .venv chatproxy-demo.db* build dist *.egg-info .coverage .mypy_cache .pytest_cache .ruff_cache .hypothesis $(PACKAGES)
 
 $(BIN)/python:
-	$(PYTHON) -m venv .venv
+	@$(PYTHON) -c "import sys; sys.exit(sys.version_info < (3, 11) and 'Python 3.11 or newer is needed, and this is %d.%d;\
+	 type \`make $(MAKECMDGOALS) PYTHON=python3.12\`, or name another.' % sys.version_info[:2])"
+	@echo "Creating .venv ..."
+	@$(PYTHON) -m venv .venv || { rm -rf .venv; exit 1; } # half of one would count as made
 
 .venv/.installed: $(INSTALLED_FROM) | $(BIN)/python
-	$(PIP) --editable .
-	touch $@
+	@echo "Installing chatproxy and what it needs into .venv; this takes up to a minute or two ..."
+	@$(PIP) --editable .
+	@touch $@
 
 .venv/.tested: $(INSTALLED_FROM) | $(BIN)/python
-	$(PIP) --editable '.[test]'
-	touch $@ .venv/.installed
+	@echo "Installing chatproxy and what its tests need into .venv; this takes some minutes on a slow machine ..."
+	@$(PIP) --editable '.[test]'
+	@touch $@ .venv/.installed
 
 .venv/.benched: $(INSTALLED_FROM) | $(BIN)/python
-	$(PIP) --editable '.[bench]'
-	touch $@ .venv/.tested .venv/.installed
+	@echo "Installing chatproxy and what its benchmarks need into .venv; this takes some minutes on a slow machine ..."
+	@$(PIP) --editable '.[bench]'
+	@touch $@ .venv/.tested .venv/.installed
 
 # Without npm, the tests that need these are skipped.
 $(PACKAGES): %/node_modules: %/package.json %/package-lock.json
-	! command -v npm >/dev/null || npm ci --silent --no-audit --no-fund --prefix $*
-	! test -d $@ || touch $@
+	@! command -v npm >/dev/null || echo "Installing the npm packages of $* ..."
+	@! command -v npm >/dev/null || npm ci --silent --no-audit --no-fund --prefix $*
+	@! test -d $@ || touch $@

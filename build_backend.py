@@ -9,6 +9,8 @@ An sdist, which gets released, has both, or is not built. A wheel is built with 
 sdist; what is not, npm makes; and if that fails, the wheel is built without it, with a warning. An editable
 install does the same, but only for the libraries: it serves the sources.
 
+With an older Python, nothing is built, and a sentence says so.
+
 `python build_backend.py` only makes the libraries, and fails if it cannot. `python build_backend.py pin` does
 so after a change in bundle/, and writes the hashes of the files.
 """
@@ -33,6 +35,7 @@ STATIC = ROOT / "chatproxy" / "static"
 VENDOR = STATIC / "vendor"  # git ignores all in it but declarations
 DIST = STATIC / "dist"
 NPM_TIMEOUT = 120  # seconds
+OLDEST_PYTHON = (3, 11)  # as python_requires in setup.cfg
 
 ConfigSettings = dict[str, Any] | None
 
@@ -74,8 +77,20 @@ def build_editable(
 def __getattr__(name: str) -> Any:
     """Leave all other hooks to setuptools."""
     if name.startswith(("get_requires_for_", "prepare_metadata_for_")):
+        _check_python()
         return getattr(_setuptools(), name)
     raise AttributeError(name)
+
+
+def _check_python() -> None:
+    """Exit with a sentence if this Python is too old: installers call nothing before the hooks that check."""
+    if sys.version_info < OLDEST_PYTHON:
+        sys.exit(
+            "chatproxy: Python {}.{} or newer is needed, and this is {}.{}; type `python3.12 -m "
+            "pip install .`, or name another, or `uv tool install .`, which fetches one.".format(
+                *OLDEST_PYTHON, *sys.version_info
+            )
+        )
 
 
 def _setuptools() -> Any:
