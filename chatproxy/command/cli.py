@@ -15,8 +15,9 @@ from argparse import ArgumentParser, Namespace
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import AsyncExitStack
 from dataclasses import replace
+from importlib import import_module
 from pathlib import Path
-from typing import Final
+from typing import Any, Final
 
 from msgspec import Struct
 from msgspec.structs import replace as replaced
@@ -99,11 +100,21 @@ def _examine(options: Namespace) -> int:
     return asyncio.run(examine(vars(options), os.environ, DOTENV))
 
 
+def _upkeep(name: str) -> Callable[..., Any]:
+    """Return a function of `command.upkeep`, which is imported when that is called."""
+    return lambda argument: getattr(import_module("chatproxy.command.upkeep"), name)(argument)
+
+
 _SERVE: Final = Command("serve the page and the API until a signal; the default", _serve, _add_flags_of_serve)
 COMMANDS: Final[Mapping[str, Command]] = {
     "serve": _SERVE,
     "run": replaced(_SERVE, help="the same"),
     "doctor": Command("check the setup, and say what to do about each finding", _examine),
+    "backup": Command(
+        "write a backup to a file, also while it serves", _upkeep("backup"), _upkeep("add_backup_flags")
+    ),
+    "check": Command("check the database, and count what is in it", _upkeep("check")),
+    "prune": Command("remove what was not used for long", _upkeep("prune"), _upkeep("add_prune_flags")),
 }
 
 

@@ -2,7 +2,7 @@
 
 import asyncio
 import re
-import shutil
+import shlex
 import signal
 import sqlite3
 import subprocess
@@ -14,24 +14,34 @@ from typing import Final
 import pytest
 from chat_client import Client
 from fake_ollama import FakeOllama, echo
-from processes import Process
+from processes import SCRIPT, Process, environment, ran
 from readme import example
 from waiting import until
 
-BACKUP: Final = example("sh", "VACUUM INTO")
+BACKUP: Final = example("sh", "chatproxy backup backup.db")
 RESTORE: Final = example("sh", "cp backup.db chatproxy.db")
-IN_A_CONTAINER: Final = example("sh", "docker compose run")
-
-pytestmark: Final = pytest.mark.skipif(
-    shutil.which("python3") is None, reason="there is no python3 on the path"
-)
+BACKUP_IN_A_CONTAINER: Final = example("sh", "docker compose exec chatproxy chatproxy backup")
+RESTORE_IN_A_CONTAINER: Final = example("sh", "docker compose run")
+UPKEEP: Final = example("sh", "chatproxy prune")
 
 
-def run(lines: str, folder: Path) -> None:
-    subprocess.run(["sh", "-euc", lines], cwd=folder, check=True, timeout=60)
+def run(lines: str, folder: Path) -> str:
+    """Run lines of a shell, in which the command is on the path; return what they print."""
+    shell = ["sh", "-euc", f'chatproxy() {{ {shlex.join(SCRIPT)} "$@"; }}\n{lines}']
+    done = subprocess.run(
+        shell, cwd=folder, env=environment(), check=True, timeout=60, stdout=subprocess.PIPE, text=True
+    )
+    return done.stdout
 
 
-def inner(lines: str) -> str:
+def backup_within(lines: str) -> str:
+    """Return what a container is to run, whose folder /data is the test's."""
+    run, copy = lines.splitlines()
+    assert copy == "docker compose cp chatproxy:/data/backup.db ."
+    return run.removeprefix("docker compose exec chatproxy ").replace("/data/", "")
+
+
+def restore_within(lines: str) -> str:
     """Return what a container is to run, with the file that it is given."""
     found = re.fullmatch(r"docker compose run (?:.*) chatproxy \\\n  (-c '.*') (< backup\.db)\n", lines)
     assert found is not None
@@ -54,9 +64,16 @@ def each_has_sent(sent: list[list[str]]) -> bool:
     return all(len(messages) > 2 for messages in sent)
 
 
-@pytest.mark.parametrize("restore", [RESTORE, inner(IN_A_CONTAINER)], ids=["here", "in a container"])
+@pytest.mark.parametrize(
+    ("backup", "restore"),
+    [
+        (BACKUP, RESTORE),
+        (backup_within(BACKUP_IN_A_CONTAINER), restore_within(RESTORE_IN_A_CONTAINER)),
+    ],
+    ids=["here", "in a container"],
+)
 async def test_a_backup_under_load_has_all_acknowledged_messages(
-    fake: FakeOllama, tmp_path: Path, restore: str
+    fake: FakeOllama, tmp_path: Path, backup: str, restore: str
 ) -> None:
     fake.script = echo
     settings = {"ollama_host": fake.url, "default_model": "gemma3:270m"}
@@ -68,7 +85,7 @@ async def test_a_backup_under_load_has_all_acknowledged_messages(
             talking = [asyncio.create_task(talk(process.client, *each)) for each in new]
             await until(partial(each_has_sent, [sent for _, sent in new]))
             acknowledged = {session: list(sent) for session, sent in talks.items()}
-            await asyncio.to_thread(run, BACKUP, tmp_path)
+            await asyncio.to_thread(run, backup, tmp_path)
             for task in talking:
                 task.cancel()
             await asyncio.gather(*talking, return_exceptions=True)
@@ -104,3 +121,54 @@ def test_nothing_is_created_where_there_is_nothing_to_back_up_or_restore(tmp_pat
         with pytest.raises(subprocess.CalledProcessError):
             run(lines, tmp_path)
     assert [path.name for path in tmp_path.iterdir()] == ["chatproxy.db-wal"]
+
+
+async def test_what_is_old_goes_while_answers_are_written(fake: FakeOllama, tmp_path: Path) -> None:
+    fake.script = echo
+    async with Process.running(tmp_path, ollama_host=fake.url, default_model="gemma3:270m") as process:
+        old = [await process.client.new_session() for _ in range(10)]
+        for session in old:
+            await process.client.ask(session, "words " * 5000)
+        with closing(sqlite3.connect(tmp_path / "chatproxy.db")) as connection, connection:
+            connection.execute("UPDATE session SET updated_at = '2020-01-01T00:00:00.000Z'")
+        talks: dict[str, list[str]] = {await process.client.new_session(): [] for _ in range(4)}
+        talking = [asyncio.create_task(talk(process.client, *each)) for each in talks.items()]
+        await until(partial(each_has_sent, [*talks.values()]))
+        said = await asyncio.to_thread(run, UPKEEP, tmp_path)
+        more = [len(sent) for sent in talks.values()]
+        await until(
+            lambda: all(len(sent) > before for sent, before in zip(talks.values(), more, strict=True))
+        )
+        for task in talking:
+            assert not task.done()
+            task.cancel()
+        await asyncio.gather(*talking, return_exceptions=True)
+        assert "10 conversations with 20 messages, 0 documents would be removed" in said
+        assert "of them are free, and will be used again" in said
+        for session in old:
+            await process.client.call("GET", f"/api/chat/sessions/{session}", status=404)
+        await _has_all(process.client, talks)
+        for file in ("chatproxy.db-wal", "chatproxy.db-shm", "chatproxy.db"):
+            assert mode(tmp_path / file) == 0o600
+
+
+@pytest.mark.parametrize(
+    ("statement", "found"),
+    [
+        ("DELETE FROM message WHERE role = 'assistant'", "1 sessions without all of their messages"),
+        ("PRAGMA user_version = 1000", "was written by a newer chatproxy; start that version"),
+    ],
+)
+async def test_a_check_says_what_is_wrong(
+    fake: FakeOllama, tmp_path: Path, statement: str, found: str
+) -> None:
+    async with Process.running(tmp_path, ollama_host=fake.url) as process:
+        await process.client.ask(await process.client.new_session())
+    sound = ran(tmp_path, environment(), "check")
+    assert (sound.returncode, "1 sessions, 2 messages" in sound.stdout) == (0, True), sound
+    with closing(sqlite3.connect(tmp_path / "chatproxy.db")) as connection, connection:
+        connection.execute(statement)
+    wrong = ran(tmp_path, environment(), "check")
+    assert wrong.returncode > 0
+    assert found in wrong.stdout + wrong.stderr
+    assert "Traceback" not in wrong.stderr
