@@ -25,11 +25,12 @@ FORM: Final = (
 
 def main() -> None:
     """Start, use and end it in a new folder."""
+    settings = os.environ | {"PORT": "0", "PYTHONUNBUFFERED": "1"}
     with TemporaryDirectory(ignore_cleanup_errors=WINDOWS) as folder:
         process = subprocess.Popen(
             COMMAND,
             cwd=folder,
-            env=os.environ | {"PORT": "0", "PYTHONUNBUFFERED": "1"},
+            env=settings,
             stdout=subprocess.PIPE,
             text=True,
             # Without a group of its own, the signal at the end would reach this process, too.
@@ -37,7 +38,9 @@ def main() -> None:
         )
         try:
             use(address(process), Path(folder))
-            second = subprocess.run(COMMAND, cwd=folder, capture_output=True, text=True, timeout=TIMEOUT)
+            second = subprocess.run(
+                COMMAND, cwd=folder, env=settings, capture_output=True, text=True, timeout=TIMEOUT
+            )
             refused = second.returncode == 2 and "in use by another" in second.stderr
             check("a second process is refused", refused)
             process.send_signal(getattr(signal, "CTRL_BREAK_EVENT", signal.SIGTERM))
@@ -59,8 +62,8 @@ def address(process: subprocess.Popen[str]) -> str:
 
 def use(url: str, folder: Path) -> None:
     """Add a document, and send a message."""
-    token = folder / "chatproxy.db.token"
-    login = {"Authorization": f"Bearer {token.read_text()}".strip()} if token.exists() else {}
+    kept = next(folder.glob("*.token"), None)  # beyond loopback
+    login = {"X-Api-Key": kept.read_text().strip()} if kept else {}
 
     def post(path: str, body: bytes, kind: str) -> Any:
         request = Request(url + path, body, {"Content-Type": kind, **login})
