@@ -178,7 +178,7 @@ def _parts(blocks: Iterable[Block]) -> Iterator[Part]:
             if before.is_caption and texts:
                 caption = texts.pop()
                 repeated = f"{caption}\n{part.repeated}" if part.repeated else ""
-                part = Part(f"{caption}\n{part.text}", repeated=repeated)
+                part = part._replace(text=f"{caption}\n{part.text}", repeated=repeated)
             if texts:
                 yield Part("".join(texts))
             texts = []

@@ -4,11 +4,12 @@ from collections.abc import Iterable, Iterator
 from typing import Final, NamedTuple
 
 from chatproxy.documents.notation.headings import SAMPLE, are_headings
-from chatproxy.documents.parts import Part
+from chatproxy.documents.parts import MAX_REPEATED, MAX_TEXT, Part
 from chatproxy.errors import ChatError
 
 MAX_COLUMNS: Final = 1000  # of one cell; more are none, as in browsers
 MAX_CELLS: Final = 2_000_000  # with those that merged cells cover
+_MAX_NAMED: Final = MAX_TEXT // 2  # characters of a table that names each cell
 LONG_CELL: Final = 1000  # characters, which make no readable row
 PARAGRAPH: Final = "\n\n"  # between paragraphs
 
@@ -77,7 +78,31 @@ class Table:
         lines = [_line(row, used, heading=number < headings) for number, row in enumerate(self._rows)]
         top = [line for line in (self.caption, *lines[:headings]) if line]
         body = [line for line in lines[headings:] if line]
-        return Part("\n".join(top + body), repeated="\n".join(top) if body else "")
+        written = "\n".join(top + body)
+        names = len("\n".join(lines[:headings]))
+        if names > MAX_REPEATED and names * len(body) + len(written) <= _MAX_NAMED:
+            return Part("\n".join([*top, *self._named(used, headings)]), lines=True)
+        return Part(written, repeated="\n".join(top) if body else "")
+
+    def _named(self, used: list[int], headings: int) -> Iterator[str]:
+        """Yield the rows below headings that are too long to repeat: `heading: value`, a line for each cell.
+
+        All but the first cell of a row are indented, and so below it.
+        """
+        above = [_shown(row, heading=True) for row in self._rows[:headings] if not _goes_across(row)]
+        names = {
+            column: " / ".join(dict.fromkeys([name for row in above for name in row[column:][:1] if name]))
+            for column in used
+        }
+        for row in self._rows[headings:]:
+            if _goes_across(row):
+                yield row[0] or ""
+                continue
+            indent = ""
+            for column, text in enumerate(row):
+                if text:
+                    yield f"{indent}{names[column] or column + 1}: {text}"
+                    indent = "  "
 
     def _found_headings(self) -> int:
         """Return how many of the first rows are titles and, below them, headings."""
@@ -131,16 +156,21 @@ def _line(row: list[str | None], columns: list[int], *, heading: bool) -> str:
         return ""
     if _goes_across(row):
         return row[0] or ""
-    shown, last = [], ""
-    for text in row:
-        last = (last if heading else "") if text is None else text
-        shown.append(last)
+    shown = _shown(row, heading=heading)
     return line_of(shown[column] if column < len(shown) else "" for column in columns)
 
 
 def line_of(cells: Iterable[str]) -> str:
     """Return cells as a line of a table; a bar within one is escaped."""
     return " | ".join([cell.replace("|", r"\|") for cell in cells])
+
+
+def _shown(row: list[str | None], *, heading: bool) -> list[str]:
+    shown, last = [], ""
+    for text in row:
+        last = (last if heading else "") if text is None else text
+        shown.append(last)
+    return shown
 
 
 def _goes_across(row: list[str | None]) -> bool:

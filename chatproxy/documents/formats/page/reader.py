@@ -83,7 +83,9 @@ class PageReader(HTMLParser):
                 texts.append(each)
                 continue
             parts.append(Part(with_fractions("".join(texts))))
-            parts.append(Part(with_fractions(each.text), repeated=with_fractions(each.repeated)))
+            parts.append(
+                each._replace(text=with_fractions(each.text), repeated=with_fractions(each.repeated))
+            )
             texts = []
         return [part for part in parts if part.text.strip()]
 

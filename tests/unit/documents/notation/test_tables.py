@@ -2,6 +2,7 @@ from collections.abc import Sequence
 
 import pytest
 
+from chatproxy.documents.chunks import split
 from chatproxy.documents.notation import tables
 from chatproxy.documents.notation.tables import Cell, Table, parts_of
 from chatproxy.documents.parts import Part
@@ -19,6 +20,22 @@ def test_rows_are_lines_and_the_first_repeats() -> None:
     made = table(["Name", "Rent"], ["Ann\nBee", "1|2"], ["", "3"], caption="Rents")
     assert made.part() == Part("Rents\nName | Rent\nAnn Bee | 1\\|2\n | 3", repeated="Rents\nName | Rent")
     assert made.part(headings=0).repeated == "Rents"
+
+
+@pytest.mark.parametrize("caption", ["", "Rents"])
+def test_a_wide_table_names_its_cells(caption: str) -> None:
+    names = [f"Column {column} name" for column in range(60)]
+    rows = [[f"{row}.{column}" for column in range(60)] for row in range(1, 9)]
+    found = [chunk.text for chunk in split([table(names, *rows, caption=caption).part()])]
+    for row in range(1, 9):
+        (chunk,) = [chunk for chunk in found if f"  Column 57 name: {row}.57" in chunk.split("\n")]
+        assert f"Column 0 name: {row}.0" in chunk.split("\n")
+
+
+def test_a_wide_table_that_would_grow_too_long(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(tables, "_MAX_NAMED", 1000)
+    names = ["a long name " * 10 for _ in range(9)]
+    assert ": 1" not in table(names, ["1"] * 9).part().text
 
 
 def test_columns_line_up() -> None:
