@@ -6,10 +6,11 @@ striprtf shows text that is hidden or was deleted, and leaves out exponents and 
 import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field, replace
+from itertools import groupby
 from typing import BinaryIO, Final
 
 from chatproxy.documents.archives import read_whole
-from chatproxy.documents.notation.scripts import note, subscript, superscript
+from chatproxy.documents.notation.scripts import note, struck, subscript, superscript
 from chatproxy.documents.notation.tables import MAX_COLUMNS, Cell, Table, parts_of
 from chatproxy.documents.parts import MAX_TEXT, PARTIAL, Part, Reading, Remark, damaged, too_long, wrong_type
 
@@ -127,6 +128,7 @@ class _State:
     symbols: bool = False
     hidden: bool = False
     deleted: bool = False
+    struck: bool = False
     shift: str = ""  # "super" or "sub"
     fallback: int = 1  # characters that stand for one in Unicode
 
@@ -141,6 +143,7 @@ class _Flow:
 
     blocks: list[str | Part] = field(default_factory=list)
     pieces: list[str] = field(default_factory=list)  # of the paragraph
+    struck: set[int] = field(default_factory=set)  # which pieces are struck through
     lines: list[str] = field(default_factory=list)  # of the cell, before the paragraph
     notes: list[str] = field(default_factory=list)
     cells: list[str] = field(default_factory=list)
@@ -199,9 +202,12 @@ class _Flow:
         return [block for block in self.blocks if block]
 
     def _taken(self) -> str:
-        text = "".join(self.pieces).strip()
-        self.pieces = []
-        return text
+        text = ""
+        for is_struck, run in groupby(range(len(self.pieces)), key=self.struck.__contains__):
+            said = "".join([self.pieces[place] for place in run])
+            text += struck(said) if is_struck else said
+        self.pieces, self.struck = [], set()
+        return text.strip()
 
 
 class _Reader:
@@ -344,6 +350,8 @@ class _Reader:
             text = superscript(text, pieces[-1] if pieces else "")
         elif state.shift == "sub":
             text = subscript(text)
+        if state.struck:
+            state.flow.struck.add(len(pieces))
         pieces.append(text)
 
     def _word(self, word: str, value: int | None) -> None:
@@ -435,6 +443,8 @@ class _Reader:
                 state.hidden = on
             case "deleted":
                 state.deleted = on
+            case "strike" | "striked":
+                state.struck = on
             case "super" | "sub":
                 state.shift = word if on else ""
             case "up" | "dn":
@@ -442,7 +452,7 @@ class _Reader:
             case "nosupersub":
                 state.shift = ""
             case "plain":
-                state.hidden = state.deleted = False
+                state.hidden = state.deleted = state.struck = False
                 state.shift = ""
                 state.encoding, state.symbols = self._fonts.get(self._default_font, ("", False))
             case "pard":

@@ -47,6 +47,12 @@ def subscript(text: str) -> str:
     return _shifted(text, _LOWERED, "_")
 
 
+def struck(text: str) -> str:
+    """Return text that is struck through, which is no longer valid: `~~$900~~`."""
+    said = text.strip()
+    return text.replace(said, f"~~{said}~~") if said and "\n" not in said else text
+
+
 def note(mark: str) -> str:
     """Return the mark of a note as Markdown writes it, apart from the word or the number before it: `[^3]`.
 

@@ -2,12 +2,13 @@
 
 import re
 from collections.abc import Callable
+from itertools import groupby
 from typing import Final
 from xml.etree.ElementTree import Element
 
 from chatproxy.documents.markup import child, children
 from chatproxy.documents.notation.numerals import letters, roman
-from chatproxy.documents.notation.scripts import subscript, superscript
+from chatproxy.documents.notation.scripts import struck, subscript, superscript
 
 _INDENT: Final = "  "  # for each level of a list
 _LEVELS: Final = 9
@@ -26,7 +27,12 @@ class Paragraphs:
         return "\n".join([line for each in children(body, "a:p") if (line := self._line(each)).strip()])
 
     def _line(self, paragraph: Element) -> str:
-        text = "".join(_runs(paragraph))
+        text = "".join(
+            [
+                struck("".join(text for _, text in run)) if is_struck else "".join(text for _, text in run)
+                for is_struck, run in groupby(_runs(paragraph), key=lambda run: run[0])
+            ]
+        )
         properties = child(paragraph, "a:pPr")
         level = 0 if properties is None else min(int(properties.get("lvl", "0")), _LEVELS - 1)
         mark = self._mark(properties, level) if text.strip() else ""
@@ -58,12 +64,12 @@ def _numeral(kind: str, count: int) -> str:
     return {"ParenR": f"{shown})", "ParenBoth": f"({shown})", "Plain": shown}.get(found[3], f"{shown}.")
 
 
-def _runs(paragraph: Element) -> list[str]:
-    """Return the text of a paragraph, piece by piece."""
-    pieces: list[str] = []
+def _runs(paragraph: Element) -> list[tuple[bool, str]]:
+    """Return the text of a paragraph, piece by piece, and whether each is struck through."""
+    pieces: list[tuple[bool, str]] = []
     for run in paragraph:
         if run.tag == "a:br":
-            pieces.append("\n")
+            pieces.append((False, "\n"))
         elif run.tag in {"a:r", "a:fld"}:
             text = "".join([each.text or "" for each in children(run, "a:t")])
             properties = child(run, "a:rPr")
@@ -72,9 +78,10 @@ def _runs(paragraph: Element) -> list[str]:
                 text = (
                     subscript(text)
                     if baseline.startswith("-")
-                    else superscript(text, pieces[-1] if pieces else "")
+                    else superscript(text, pieces[-1][1] if pieces else "")
                 )
-            pieces.append(text)
+            is_struck = properties is not None and properties.get("strike", "noStrike") != "noStrike"
+            pieces.append((is_struck, text))
         elif run.tag == "mc:AlternateContent":  # a formula, and a picture of it
-            pieces += [each.text or "" for each in run.iter("m:t")]
+            pieces += [(False, each.text or "") for each in run.iter("m:t")]
     return pieces

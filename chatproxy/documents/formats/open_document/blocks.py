@@ -9,7 +9,7 @@ from xml.etree.ElementTree import Element
 from chatproxy.documents.formats.open_document.lists import BULLET, Counts
 from chatproxy.documents.formats.open_document.package import OUTLINE, Styles
 from chatproxy.documents.markup import child, children
-from chatproxy.documents.notation.scripts import note, subscript, superscript
+from chatproxy.documents.notation.scripts import note, struck, subscript, superscript
 from chatproxy.documents.notation.tables import MAX_COLUMNS, Cell, Table
 from chatproxy.documents.parts import MAX_TEXT, Part, too_long
 
@@ -219,10 +219,11 @@ class Writer:
         name = span.get("text:style-name")
         position = (self._styles.property("text", name, "style:text-position") or "").split(" ")[0]
         if position == "sub" or position.startswith("-"):
-            return subscript(text)
-        if position == "super" or position.rstrip("%").strip("0"):
-            return superscript(text, before[-1] if before else "")
-        return text
+            text = subscript(text)
+        elif position == "super" or position.rstrip("%").strip("0"):
+            text = superscript(text, before[-1] if before else "")
+        line = self._styles.property("text", name, "style:text-line-through-style") or "none"
+        return text if line == "none" else struck(text)
 
     def _is_hidden(self, family: str, element: Element) -> bool:
         return self._styles.property(family, element.get("text:style-name"), "text:display") == "none"

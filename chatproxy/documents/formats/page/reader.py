@@ -25,7 +25,7 @@ from chatproxy.documents.formats.page.tags import (
     shift,
 )
 from chatproxy.documents.notation import numerals
-from chatproxy.documents.notation.scripts import note, subscript, superscript, with_fractions
+from chatproxy.documents.notation.scripts import note, struck, subscript, superscript, with_fractions
 from chatproxy.documents.notation.tables import PARAGRAPH
 from chatproxy.documents.parts import Part
 
@@ -259,8 +259,7 @@ class PageReader(HTMLParser):
         elif tag == "del":
             self._take(element.start)
         elif tag in {"s", "strike"}:
-            text = self._take(element.start)
-            self._written.append(f"~~{text}~~" if text.strip() and "\n" not in text else text)
+            self._written.append(struck(self._take(element.start)))
         elif tag in {"rt", "rtc"} and (text := self._take(element.start).strip()):
             self._written.append(f"({text})")
         elif tag == "a" and marks_note(attributes):

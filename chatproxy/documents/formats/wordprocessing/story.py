@@ -179,6 +179,7 @@ class Story:
         if styles.run(properties, paragraph, _is_hidden):
             return
         shift = styles.run(properties, paragraph, _shift) or ""
+        is_struck = bool(styles.run(properties, paragraph, _is_struck))
         for each in run:
             tag = each.tag
             if tag == "w:fldChar":
@@ -190,7 +191,8 @@ class Story:
                 continue
             elif tag == "w:t":
                 text = symbol(_font(properties), _text(each))
-                line.add(text.upper() if styles.run(properties, paragraph, _in_capitals) else text, shift)
+                shown = text.upper() if styles.run(properties, paragraph, _in_capitals) else text
+                line.add(shown, shift, is_struck=is_struck)
                 self._note_result(text)
             elif tag in _CHARACTERS:
                 line.add(_CHARACTERS[tag])
@@ -402,6 +404,11 @@ def _has_own_mark(reference: Element) -> bool:
 
 def _is_hidden(properties: Element | None) -> bool | None:
     return is_on(properties, "w:vanish")
+
+
+def _is_struck(properties: Element | None) -> bool | None:
+    said = [is_on(properties, name) for name in ("w:strike", "w:dstrike")]
+    return None if said == [None, None] else any(said)
 
 
 def _in_capitals(properties: Element | None) -> bool | None:

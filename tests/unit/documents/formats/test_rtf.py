@@ -29,6 +29,7 @@ def text(body: str, **more: str) -> str:
         (r"{\uc0\u233}x \u-10179?\u-8704?", "éx 😀"),
         (r"{\upr{abc}{\*\ud{\u233?bc}}}", "ébc"),
         (r"\u-1279?", "fi"),
+        (r"Rent {\strike $9\u48?0 }\striked1 x\striked0  $950", "Rent ~~$900 x~~ $950"),
         (r"10{\super 6} H{\sub 2}O x\up6 2\up0  y {\super 1}{\nosupersub 2}", "10⁶ H₂O x² y ¹2"),
         (r"a{\v hidden}b{\deleted gone}c\v x\v0 d", "abcd"),
         (r"{\field{\*\fldinst HYPERLINK x}{\fldrslt link}}", "link"),

@@ -185,6 +185,13 @@ def test_numbers_stay_apart_from_what_is_not_there() -> None:
             "xⁿ⁺¹",
         ),
         (r("H") + r("2", '<w:position w:val="-2"/><w:sz w:val="19"/>') + r("O"), "H₂O"),
+        (
+            r("Rent ")
+            + r("$9", "<w:strike/>")
+            + r("00 ", "<w:dstrike/>")
+            + r("$950", '<w:strike w:val="0"/>'),
+            "Rent ~~$900~~ $950",
+        ),
         (r("H") + r("2", '<w:rStyle w:val="Low"/>') + r("O"), "H₂O"),
         (r("a") + r("b", '<w:position w:val="1"/>'), "ab"),
         (r("x") + r("2", '<w:vertAlign w:val="baseline"/><w:position w:val="9"/>'), "x2"),

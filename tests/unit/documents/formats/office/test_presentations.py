@@ -39,6 +39,15 @@ def test_raised_text_and_line_breaks() -> None:
     assert parts(pptx([shape(runs)]))[0] == [Part("10⁶\nH₂", 1)]
 
 
+def test_struck_text_is_marked() -> None:
+    runs = (
+        '<a:r><a:t>Rent </a:t></a:r><a:r><a:rPr strike="sngStrike"/><a:t>$9</a:t></a:r>'
+        '<a:r><a:rPr strike="dblStrike"/><a:t>00 </a:t></a:r>'
+        '<a:r><a:rPr strike="noStrike"/><a:t>$950</a:t></a:r>'
+    )
+    assert parts(pptx([shape(runs)]))[0] == [Part("Rent ~~$900~~ $950", 1)]
+
+
 def test_groups_tables_and_fallbacks() -> None:
     row = "<a:tr>{}</a:tr>".format
     cell = "<a:tc {}><a:txBody><a:p><a:r><a:t>{}</a:t></a:r></a:p></a:txBody></a:tc>".format

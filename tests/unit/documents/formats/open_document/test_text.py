@@ -112,6 +112,15 @@ def test_what_is_shown_and_what_is_not() -> None:
     assert remarks == [Remark("partial", "Pictures in the file are not read (1).")]
 
 
+def test_struck_text_is_marked() -> None:
+    styles = (
+        '<style:style style:family="text" style:name="old">'
+        '<style:text-properties style:text-line-through-style="solid"/></style:style>'
+    )
+    body = '<text:p>Rent <text:span text:style-name="old">$900 </text:span>$950</text:p>'
+    assert text(body, automatic=styles) == "Rent ~~$900~~ $950"
+
+
 def test_headers_and_footers_once() -> None:
     page = (
         '<style:master-page style:name="{}"><style:header>'
