@@ -91,7 +91,7 @@ async def test_a_file_with_a_secret_that_all_users_can_read_is_reported(
     (tmp_path / "given").chmod(0o644)
     settings = {"ollama_host": fake.url, "api_token_file": "given"}
     async with Process.running(tmp_path, **settings) as process:
-        assert "every user of this machine can read a secret in a file" in process.said
+        await until(lambda: "every user of this machine can read a secret in a file" in process.said)
         assert "file=given" in process.said
     run = await asyncio.to_thread(ran, tmp_path, environment(**settings), "doctor")
     assert "note   secrets" in run.stdout
