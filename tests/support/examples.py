@@ -282,7 +282,15 @@ async def _responses(call: Any) -> None:
 
 
 async def _others(call: Any, code: Callable[[], str]) -> None:
-    for id in ("listModels", "getHealth", "getReadiness", "getMetrics", "getDocs", "getElementDocs"):
+    for id in (
+        "listModels",
+        "getHealth",
+        "getReadiness",
+        "checkReadiness",
+        "getMetrics",
+        "getDocs",
+        "getElementDocs",
+    ):
         await call(id)
     await call("getPage", headers={"Accept": "text/html"})
     await call("getPage", headers={"Accept": "*/*"})

@@ -53,14 +53,13 @@ export function command({ method, operation }, api, { url, headers = [], json, f
  */
 export function commands(endpoint, api) {
   const { path, operation } = endpoint;
-  const needed = operation.parameters.filter(({ required }) => required);
-  const query = needed
-    .filter((parameter) => parameter.in === "query")
-    .map(({ name, schema }) => `${name}=${encodeURIComponent(String(schema.examples?.[0] ?? ""))}`);
+  const query = operation.parameters
+    .filter((parameter) => parameter.in === "query" && parameter.schema.examples)
+    .map(({ name, schema }) => `${name}=${encodeURIComponent(String(schema.examples?.[0]))}`);
   const address = BASE_URL + path.replace(/{(\w+)}/g, (_, name) => variable(name));
   const url = `"${[address, ...query].join("?")}"`;
-  const headers = needed
-    .filter((parameter) => parameter.in === "header")
+  const headers = operation.parameters
+    .filter((parameter) => parameter.in === "header" && parameter.required)
     .map(({ name }) => `"${name}: ${variable(name)}"`);
   const bodies = Object.entries(operation.requestBody?.content ?? { "": { schema: {}, example: undefined } });
   return bodies.map(([type, { schema, example }]) => {

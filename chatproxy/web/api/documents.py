@@ -186,7 +186,6 @@ async def delete_document(request: web.Request) -> web.StreamResponse:
             str, Meta(max_length=MAX_QUERY, description="The question.", examples=["Why are there rainbows?"])
         ]
     },
-    required=("q",),
     answers={200: Sources},
     errors=("invalid",),
 )

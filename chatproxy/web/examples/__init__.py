@@ -36,7 +36,8 @@ ERRORS: Final[Mapping[str, ChatError]] = {
         ),
         ChatError(
             "host_not_allowed",
-            "This server does not go by the name 'chat.example'; to use it, name it in ALLOWED_HOSTS.",
+            "This server does not go by the name 'chat.example'; to use it, set"
+            " ALLOWED_HOSTS=chat.example, or add it there.",
         ),
         ChatError(
             "origin_not_allowed",
