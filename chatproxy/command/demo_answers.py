@@ -149,14 +149,14 @@ class Trick(Flag):
 
 _ALL_KINDS: Final = Trick.CODE | Trick.TABLE | Trick.FORMULA | Trick.LISTS
 _ASKS_FOR: Final = (
-    (r"code|python|program|script|function|snippet", Trick.CODE),
-    (r"tables?", Trick.TABLE),
-    (r"formulas?|maths?|equations?", Trick.FORMULA),
-    (r"everything", _ALL_KINDS),
-    (r"long|length|story|thousand", Trick.LONG),
-    (r"think(?:ing)?|reason(?:ing)?", Trick.THINK),
-    (r"slow(?:ly)?", Trick.SLOW),
-    (r"fails?", Trick.FAIL),
+    (re.compile(r"\b(?:code|python|program|script|function|snippet)\b", re.IGNORECASE), Trick.CODE),
+    (re.compile(r"\b(?:tables?)\b", re.IGNORECASE), Trick.TABLE),
+    (re.compile(r"\b(?:formulas?|maths?|equations?)\b", re.IGNORECASE), Trick.FORMULA),
+    (re.compile(r"\b(?:everything)\b", re.IGNORECASE), _ALL_KINDS),
+    (re.compile(r"\b(?:long|length|story|thousand)\b", re.IGNORECASE), Trick.LONG),
+    (re.compile(r"\b(?:think(?:ing)?|reason(?:ing)?)\b", re.IGNORECASE), Trick.THINK),
+    (re.compile(r"\b(?:slow(?:ly)?)\b", re.IGNORECASE), Trick.SLOW),
+    (re.compile(r"\b(?:fails?)\b", re.IGNORECASE), Trick.FAIL),
 )
 _SAID: Final = (
     (Trick.SLOW, SLOW),
@@ -176,7 +176,7 @@ def tricks_of(question: str) -> Trick:
     """Return what the words of a message ask for."""
     found = Trick.NONE
     for words, trick in _ASKS_FOR:
-        if re.search(rf"\b(?:{words})\b", question, re.IGNORECASE):
+        if words.search(question):
             found |= trick
     return found
 
@@ -193,9 +193,10 @@ def split_material(content: str) -> tuple[list[tuple[str, str]], str]:
     found = _MATERIAL.match(content)
     if found is None:
         return [], content
-    numbered = re.findall(
-        rf"^<{found[1]} ([0-9]+)>\n(.*?)(?=\n<{found[1]} |\Z)", found[2], re.MULTILINE | re.DOTALL
-    )
+    marked = f"\n{found[2]}".split(f"\n<{found[1]} ")[1:]
+    numbered = [
+        (number, text) for number, _, text in (each.partition(">\n") for each in marked) if number.isdecimal()
+    ]
     return [(number, _beginning(" ".join(text.split()))) for number, text in numbered], content[found.end() :]
 
 

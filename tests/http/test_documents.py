@@ -10,7 +10,7 @@ from contextlib import AsyncExitStack
 from io import BytesIO
 from pathlib import Path
 from typing import Any
-from zipfile import ZIP_DEFLATED, ZipFile
+from zipfile import ZIP_DEFLATED, ZipFile, ZipInfo
 
 import aiohttp
 import pytest
@@ -52,7 +52,7 @@ def docx(**files: bytes) -> bytes:
     packed = BytesIO()
     with ZipFile(packed, "w", ZIP_DEFLATED) as archive:
         for name, content in files.items():
-            archive.writestr(name, content)
+            archive.writestr(ZipInfo(name), content)
     return packed.getvalue()
 
 

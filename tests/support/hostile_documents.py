@@ -8,7 +8,7 @@ import zlib
 from collections.abc import Callable, Mapping
 from io import BytesIO
 from typing import Final
-from zipfile import ZIP_DEFLATED, ZipFile
+from zipfile import ZIP_DEFLATED, ZipFile, ZipInfo
 
 from office_files import epub, open_document, packed, pptx, relations, row, shape, xlsx
 
@@ -44,7 +44,7 @@ def _with(content: bytes, name: str, added: bytes) -> bytes:
     """Return an archive with one more file."""
     written = BytesIO(content)
     with ZipFile(written, "a", ZIP_DEFLATED, compresslevel=1) as archive:
-        archive.writestr(name, added)
+        archive.writestr(ZipInfo(name), added, ZIP_DEFLATED)
     return written.getvalue()
 
 

@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 from io import BytesIO
-from zipfile import ZIP_DEFLATED, ZIP_STORED, ZipFile
+from zipfile import ZIP_DEFLATED, ZIP_STORED, ZipFile, ZipInfo
 
 OFFICE = "http://schemas.openxmlformats.org"
 RELATIONS = f"{OFFICE}/officeDocument/2006/relationships"
@@ -26,7 +26,7 @@ def packed(files: Mapping[str, str | bytes]) -> bytes:
     written = BytesIO()
     with ZipFile(written, "w", ZIP_DEFLATED) as archive:
         for name, content in files.items():
-            archive.writestr(name, content, compress_type=ZIP_STORED if name == "mimetype" else None)
+            archive.writestr(ZipInfo(name), content, ZIP_STORED if name == "mimetype" else ZIP_DEFLATED)
     return written.getvalue()
 
 

@@ -2,7 +2,7 @@
 
 from io import BytesIO
 from typing import Final
-from zipfile import ZIP_DEFLATED, ZipFile
+from zipfile import ZIP_DEFLATED, ZipFile, ZipInfo
 
 _OFFICE: Final = "http://schemas.openxmlformats.org/"
 _MICROSOFT: Final = "http://schemas.microsoft.com/office/word/2010/"
@@ -51,7 +51,7 @@ def packed(files: dict[str, str | bytes]) -> bytes:
     written = BytesIO()
     with ZipFile(written, "w", ZIP_DEFLATED) as archive:
         for name, content in files.items():
-            archive.writestr(name, content)
+            archive.writestr(ZipInfo(name), content, ZIP_DEFLATED)
     return written.getvalue()
 
 

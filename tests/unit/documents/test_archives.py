@@ -1,6 +1,6 @@
 import struct
 from io import BytesIO
-from zipfile import ZIP_DEFLATED, ZipFile
+from zipfile import ZIP_DEFLATED, ZipFile, ZipInfo
 
 import pytest
 
@@ -15,7 +15,7 @@ def packed(**files: bytes) -> bytes:
     written = BytesIO()
     with ZipFile(written, "w", ZIP_DEFLATED) as archive:
         for name, content in files.items():
-            archive.writestr(name.replace("_", "."), content)
+            archive.writestr(ZipInfo(name.replace("_", ".")), content, ZIP_DEFLATED)
     return written.getvalue()
 
 
