@@ -421,7 +421,7 @@ async def test_a_streaming_answer_is_listed_with_text_and_cursor(client: Client,
 async def test_a_failed_answer_has_its_error(client: Client, fake: FakeOllama) -> None:
     fake.script = refused(400, "no such thing")
     session = await client.new_session()
-    await client.ask(session)
+    stream = await client.ask(session)
     failed = (await client.messages(session))[1]
     assert failed["status"] == "failed"
     assert failed["finishReason"] is None
@@ -429,6 +429,7 @@ async def test_a_failed_answer_has_its_error(client: Client, fake: FakeOllama) -
         "error": failed["error"]["error"],
         "code": "upstream_error",
         "retryable": False,
+        "requestId": stream.response.headers["X-Request-Id"],
     }
     assert "no such thing" in failed["error"]["error"]
 

@@ -12,7 +12,7 @@ from typing import Any
 
 import pytest
 from aiohttp import web
-from chat_client import Client, Server
+from chat_client import Client, Server, Stream
 from fake_ollama import FakeOllama, Gate, Script, answer, token
 from processes import Process
 from waiting import until
@@ -68,13 +68,14 @@ def half_said() -> Script:
     return Script([token("Two"), token(" words")], end="hang")
 
 
-def terminal(said: str, message: int, cursor: str) -> dict[str, Any]:
+def terminal(sender: Stream, said: str, cursor: str) -> dict[str, Any]:
     return {
         "type": "error",
         "error": "The server is shutting down; send the message again in a moment.",
         "code": "shutting_down",
         "retryable": True,
-        "assistantMessageId": message,
+        "requestId": sender.response.headers["X-Request-Id"],
+        "assistantMessageId": sender.answer_id,
         "fullResponse": said,
         "cursor": cursor,
     }
@@ -102,7 +103,7 @@ async def test_every_reader_is_told_once_the_text_is_stored(
                 await stream.has("Two words")
             async with stopping(server):
                 for stream in (sender, watcher):
-                    assert await stream.until("error") == terminal("Two words", message, "0.9.end")
+                    assert await stream.until("error") == terminal(sender, "Two words", "0.9.end")
                     assert answers(config) == [("interrupted", "Two words")]
                     assert await stream.next() is None
     await asyncio.wait_for(fake.chats[0].closed.wait(), 5)
@@ -265,7 +266,7 @@ async def test_a_send_that_is_being_stored_becomes_an_answer_that_is_ended(
             disk.answers.set()
             stream = await sending
     assert stream.kinds() == ["start", "error"]
-    assert stream.last == terminal("", 2, "0.0.end")
+    assert stream.last == terminal(stream, "", "0.0.end")
     assert answers(config) == [("interrupted", "")]
     await until(lambda: fake.active == 0)
 
@@ -299,7 +300,7 @@ async def test_readers_are_told_also_where_the_text_cannot_be_stored_in_time(
             await stream.has("Two words")
             other.execute("BEGIN IMMEDIATE")
             async with stopping(server):
-                assert await stream.until("error") == terminal("Two words", 2, "0.9.end")
+                assert await stream.until("error") == terminal(stream, "Two words", "0.9.end")
                 assert await stream.next() is None
                 other.execute("ROLLBACK")
     async with alone(config) as again:

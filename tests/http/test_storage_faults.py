@@ -161,7 +161,7 @@ async def test_an_answer_whose_last_commit_fails(
             assert stream.text() == LONG
             assert (await client.session(session))["activeMessageId"] is None
             told = (await client.messages(session))[1]
-            failure = {name: end[name] for name in ("error", "code", "retryable")}
+            failure = {name: end[name] for name in ("error", "code", "retryable", "requestId")}
             assert (told["status"], told["content"], told["error"]) == ("failed", LONG, failure)
             assert told["finishReason"] is None
             assert await replayed(client, session, message) == (LONG, end)

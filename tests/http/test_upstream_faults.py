@@ -151,11 +151,12 @@ async def test_a_fault_ends_the_stream_and_the_text_is_kept(
         "error": end["error"],
         "code": fault.code,
         "retryable": fault.retryable,
+        "requestId": stream.response.headers["X-Request-Id"],
         "assistantMessageId": stream.answer_id,
         "fullResponse": fault.text,
         "cursor": f"0.{len(fault.text)}.end",
     }
-    error = {name: end[name] for name in ("error", "code", "retryable")}
+    error = {name: end[name] for name in ("error", "code", "retryable", "requestId")}
     fields = ("status", "content", "finishReason", "error", "cursor")
     assert [stored[field] for field in fields] == ["failed", fault.text, None, error, stream.cursor]
 
@@ -166,11 +167,12 @@ async def test_a_fault_ends_a_waiting_request_with_a_status(
     fake.script = fault.script
     session = await impatient.new_session()
     failed = await impatient.send(session, status=fault.status)
-    answer_id = (await impatient.messages(session))[1]["id"]
+    stored = (await impatient.messages(session))[1]
     assert failed == {
         "error": failed["error"],
         "code": fault.code,
-        "assistantMessageId": answer_id,
+        "requestId": stored["error"]["requestId"],
+        "assistantMessageId": stored["id"],
         "fullResponse": fault.text,
     }
 

@@ -81,7 +81,7 @@ async def test_a_file_with_tokens_that_do_not_count_is_reported(fake: FakeOllama
     settings = {"ollama_host": fake.url, "api_token": f"another-{TOKEN}", "api_token_file": "given"}
     async with Process.running(tmp_path, **settings) as process:
         await process.client.call("GET", SESSIONS, status=401, headers=RIGHT)
-        assert "API_TOKEN is set, so what API_TOKEN_FILE holds does not count" in process.said
+        await until(lambda: "API_TOKEN is set, so what API_TOKEN_FILE holds does not count" in process.said)
 
 
 async def test_a_file_with_a_secret_that_all_users_can_read_is_reported(

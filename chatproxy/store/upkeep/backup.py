@@ -36,7 +36,12 @@ def connected(path: Path) -> Iterator[sqlite3.Connection]:
     try:
         with closing(sqlite3.connect(address, uri=True, isolation_level=None, timeout=LOCKED)) as connection:
             connection.row_factory = sqlite3.Row
-            for pragma in ("synchronous = FULL", "foreign_keys = ON", "temp_store = MEMORY"):
+            for pragma in (
+                "synchronous = FULL",
+                "fullfsync = ON",
+                "foreign_keys = ON",
+                "temp_store = MEMORY",
+            ):
                 connection.execute(f"PRAGMA {pragma}")
             yield connection
     except sqlite3.Error as error:
@@ -55,10 +60,11 @@ def back_up(database: Path, target: Path) -> int:
     _check_target(database, target)
     with _new_file(target) as new, connected(database) as connection:
         connection.execute("VACUUM INTO ?", (str(new),))
-        _sync(new)
+        _sync(new, os.O_RDWR)
         size = new.stat().st_size
         new.replace(target)
-        _sync(target.parent)
+        if os.name == "posix":  # others do not open folders
+            _sync(target.parent, os.O_RDONLY)
     return size
 
 
@@ -90,9 +96,9 @@ def _new_file(target: Path) -> Iterator[Path]:
         ) from error
 
 
-def _sync(path: Path) -> None:
-    """Have the system write a file, or the names in a folder, to the disk."""
-    descriptor = os.open(path, os.O_RDONLY)
+def _sync(path: Path, flags: int) -> None:
+    """Have the system write a file, or the names in a folder, to the disk. It is opened with `flags`."""
+    descriptor = os.open(path, flags)
     try:
         os.fsync(descriptor)
     finally:
