@@ -20,6 +20,7 @@ from sockets import request, unread
 from waiting import until
 
 from chatproxy import __version__
+from chatproxy.command.cli import COMMANDS
 from chatproxy.config import SETTINGS
 
 MODEL = {"default_model": "gemma3:270m"}
@@ -185,7 +186,7 @@ async def test_a_database_in_use_is_refused(fake: FakeOllama, tmp_path: Path) ->
         (["--api-tokn=sesame"], "unknown flag --api-tokn; did you mean --api-token?"),
         (["doctor", "--prot=80"], "unknown flag --prot; did you mean --port?"),
         (["docter"], "unknown command docter; did you mean doctor?"),
-        (["xyzzy"], "unknown command xyzzy; use one of serve, run, doctor"),
+        (["xyzzy"], f"unknown command xyzzy; use one of {', '.join(COMMANDS)}"),
         (["--demo", "doctor"], "doctor is a command, which comes first: chatproxy doctor"),
     ],
 )
