@@ -297,6 +297,7 @@ async def test_the_json_call_of_a_failed_answer_has_a_status_and_the_text(
     assert body == {
         "error": reply["error"]["error"],
         "code": code,
+        "requestId": reply["error"]["requestId"],
         "assistantMessageId": reply["id"],
         "fullResponse": text,
     }

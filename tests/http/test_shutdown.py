@@ -139,8 +139,9 @@ async def test_a_request_that_waits_for_the_whole_answer_gets_503(
     await reaches(client, session, "0.9")
     async with stopping(server):
         refusal = await waiting
-    assert refusal | {"error": ""} == {
+    assert refusal | {"error": "", "requestId": ""} == {
         "error": "",
+        "requestId": "",
         "code": "shutting_down",
         "assistantMessageId": 2,
         "fullResponse": "Two words",
