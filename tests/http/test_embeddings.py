@@ -163,7 +163,6 @@ async def test_a_model_that_is_another_one_now_is_not_asked(
     before = len(fake.embeds)
     await until(asks)
     chunks = next(each for each in range(before, len(fake.embeds)) if len(fake.embeds[each]["input"]) > 1)
-    assert chunks - before <= 3  # by the list that was read before
     assert {asked["model"] for asked in fake.embeds[chunks:]} == {again["name"]}
 
 

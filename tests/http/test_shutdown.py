@@ -227,7 +227,7 @@ async def test_a_document_that_is_being_read_is_refused(
         begun.set()
         await asyncio.Event().wait()
 
-    monkeypatch.setattr(worker, "_line", endless)
+    monkeypatch.setattr(worker, "_value", endless)
     document = {"title": "Rainbows", "text": "Sunlight, bent by drops of water."}
     sending = asyncio.create_task(server.client.call("POST", "/api/documents", status=503, json=document))
     await begun.wait()
