@@ -29,7 +29,7 @@ from waiting import PATIENCE
 ROOT: Final = Path(__file__).parents[2]
 SCRIPT: Final = (sys.executable, str(ROOT / "proxy.py"))
 INSTALLED: Final = (str(Path(sys.executable).with_name("chatproxy")),)
-FIRST_LINE: Final = re.compile(r"Open (http://[^/\s]+(?:/[\w-]+)?)(?:/#code=([\w-]+))? in a browser.*")
+FIRST_LINE: Final = re.compile(r"Open (http://[^/\s]+(?:/[\w-]+)*)(?:/#code=([\w-]+))? in a browser.*")
 
 
 def environment(**settings: object) -> dict[str, str]:
