@@ -379,8 +379,8 @@ class FakeOllama:
         return await self._answer(http, {"version": self.version})
 
     async def _embed(self, http: web.Request) -> web.StreamResponse:
-        if http.headers.get("User-Agent") != "chatproxy":
-            return await self._chat(http)
+        if http.headers.get("User-Agent") != "chatproxy" or b'"truncate"' not in await http.read():
+            return await self._chat(http)  # passed on for a client
         self._count(http)
         asked = Chat(http, await http.read())
         self.embeds.append(asked.request)
