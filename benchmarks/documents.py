@@ -8,8 +8,7 @@ real one.
 
 import random
 import re
-from collections.abc import AsyncIterator, Sequence
-from contextlib import asynccontextmanager
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from statistics import median
@@ -18,8 +17,8 @@ from time import perf_counter
 from typing import Final
 
 import aiohttp
-from aiohttp import web
 
+from benchmarks.listening import listening
 from chatproxy import Config, create_app
 from chatproxy.embedding.embedder import MOST
 from chatproxy.prompt.passages import passages_for
@@ -86,7 +85,7 @@ async def _measure_one(
 ) -> tuple[int, float, list[float], list[float]]:
     """Return the number of chunks, the seconds of the upload, and of each search by words and by meaning."""
     app = create_app(Config(database_url=f"sqlite:///{database}", embedding_model="none"))
-    async with _listening(app) as url, aiohttp.ClientSession() as http:
+    async with listening(app) as url, aiohttp.ClientSession() as http:
         form = aiohttp.FormData()
         form.add_field("file", text.encode(), filename="benchmark.txt")
         began = perf_counter()
@@ -129,14 +128,3 @@ async def _embed(documents: Documents) -> None:
     while pending := await vectors.pending("random", None):
         texts = await vectors.texts(pending, MOST)
         await vectors.add(pending, "random", await made.of_questions(texts))
-
-
-@asynccontextmanager
-async def _listening(app: web.Application) -> AsyncIterator[str]:
-    runner = web.AppRunner(app, access_log=None)
-    await runner.setup()
-    try:
-        await web.TCPSite(runner, "127.0.0.1", 0).start()
-        yield f"http://127.0.0.1:{runner.addresses[0][1]}"
-    finally:
-        await runner.cleanup()

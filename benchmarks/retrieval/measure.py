@@ -3,7 +3,6 @@
 import asyncio
 import re
 from collections.abc import AsyncIterator, Iterable, Sequence
-from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from itertools import groupby
 from pathlib import Path
@@ -14,6 +13,7 @@ from unittest.mock import patch
 import aiohttp
 from aiohttp import web
 
+from benchmarks.listening import listening
 from benchmarks.retrieval.questions import DIALOGUES, Question
 from chatproxy import Config, create_app, embedding
 from chatproxy.documents.chunks import Chunk
@@ -49,7 +49,7 @@ async def ask_by_meaning(questions: Iterable[Question], ollama: web.Application,
     with patch.object(
         embedding.questions, "PATIENCE", 60.0
     ):  # the machine may be slow, and Ollama is not meant
-        async with _listening(ollama) as url:
+        async with listening(ollama) as url:
             return await _ask_all(questions, ollama_host=url, embedding_model=name)
 
 
@@ -57,7 +57,7 @@ async def _ask_all(questions: Iterable[Question], **settings: Any) -> list[Outco
     outcomes: list[Outcome] = []
     with TemporaryDirectory(prefix="retrieval") as folder:
         app = create_app(Config(database_url=f"sqlite:///{folder}/chat.db", **settings))
-        async with _listening(app) as url, aiohttp.ClientSession(url) as http:
+        async with listening(app) as url, aiohttp.ClientSession(url) as http:
             for path, some in groupby(questions, key=lambda each: each.document):
                 document = await _stored(app, http, path)
                 while settings["embedding_model"] != NONE and document.embedded != document.chunks:
@@ -116,14 +116,3 @@ async def _cut(app: web.Application, name: str, text: str) -> Document:
 
 def _one_line(text: str) -> str:
     return " ".join(text.split())
-
-
-@asynccontextmanager
-async def _listening(app: web.Application) -> AsyncIterator[str]:
-    runner = web.AppRunner(app, access_log=None)
-    await runner.setup()
-    try:
-        await web.TCPSite(runner, "127.0.0.1", 0).start()
-        yield f"http://127.0.0.1:{runner.addresses[0][1]}"
-    finally:
-        await runner.cleanup()
