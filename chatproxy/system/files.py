@@ -2,6 +2,7 @@
 
 import os
 from collections.abc import Callable
+from pathlib import Path
 from typing import IO, Any, Final
 
 from chatproxy.system.optional import optional
@@ -39,3 +40,22 @@ def make_private(file: IO[Any]) -> None:
     """Let only its owner open a file, where files have modes. Raises OSError."""
     if _user is not None:
         os.chmod(file.fileno(), PRIVATE)
+
+
+def write_through(path: Path) -> None:
+    """Have the system write all of a file to the disk. Raises OSError."""
+    _sync(path, os.O_RDWR)
+
+
+def write_folder_through(path: Path) -> None:
+    """Have the system write the names in a folder to the disk, where it opens folders. Raises OSError."""
+    if os.name == "posix":
+        _sync(path, os.O_RDONLY)
+
+
+def _sync(path: Path, flags: int) -> None:
+    descriptor = os.open(path, flags)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)

@@ -11,6 +11,7 @@ from typing import Final
 from chatproxy.errors import StartError
 from chatproxy.store import file
 from chatproxy.store.writer import LOCKED
+from chatproxy.system import files
 
 ELSEWHERE: Final = "name another file for the backup"
 # What chatproxy and SQLite keep beside a database, by the ends of their names.
@@ -60,11 +61,10 @@ def back_up(database: Path, target: Path) -> int:
     _check_target(database, target)
     with _new_file(target) as new, connected(database) as connection:
         connection.execute("VACUUM INTO ?", (str(new),))
-        _sync(new, os.O_RDWR)
+        files.write_through(new)
         size = new.stat().st_size
         new.replace(target)
-        if os.name == "posix":  # others do not open folders
-            _sync(target.parent, os.O_RDONLY)
+        files.write_folder_through(target.parent)
     return size
 
 
@@ -94,12 +94,3 @@ def _new_file(target: Path) -> Iterator[Path]:
         raise StartError(
             f"The backup {target} cannot be written ({error.strerror}); see to that, or {ELSEWHERE}."
         ) from error
-
-
-def _sync(path: Path, flags: int) -> None:
-    """Have the system write a file, or the names in a folder, to the disk. It is opened with `flags`."""
-    descriptor = os.open(path, flags)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)
