@@ -46,6 +46,11 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
             item.add_marker("slow")
 
 
+def pytest_make_parametrize_id(val: object, argname: str) -> str | None:
+    """Name long bytes by their argument: a report with a whole picture or archive in it cannot be read."""
+    return argname if isinstance(val, bytes) and len(val) > 40 else None
+
+
 @pytest.fixture
 async def fake(aiohttp_server: AiohttpServer) -> FakeOllama:
     return await FakeOllama(aiohttp_server).start()
