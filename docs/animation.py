@@ -160,7 +160,7 @@ async def killed(film: Film, process: Process) -> None:
 
 async def restarted(film: Film, fake: FakeOllama) -> None:
     """Start it again, reload, and continue."""
-    film.caption, film.typed = "Start it again, and reload: every word so far is there", "$ chatproxy"
+    film.caption, film.typed = "Start it again, and reload: its text is there", "$ chatproxy"
     for tab in film.tabs:
         await tab.reload()
         await tab.locator("chat-interface math").last.wait_for()

@@ -32,6 +32,7 @@ from chatproxy.config import LoadedConfig, add_flags, load
 from chatproxy.errors import StartError
 from chatproxy.system.process import loop_factory, on_end, return_large_blocks
 from chatproxy.values import SQLITE
+from chatproxy.web.api import pages
 from chatproxy.web.api.login import CODE_LIFETIME, LOGIN_CODES
 from chatproxy.web.keys import READINESS
 from chatproxy.web.security import GATE
@@ -174,11 +175,13 @@ def _with_its_own_database(loaded: LoadedConfig) -> LoadedConfig:
 
 
 def _log_warnings(loaded: LoadedConfig) -> None:
-    """Log what is wrong with the settings although they can be used, and what was asked for and is a risk."""
+    """Log what can be used although something is wrong with it, and what was asked for and is a risk."""
     for path in loaded.exposed_files():
         log.event(logger, logging.WARNING, EXPOSED, file=path)
     for name, unused in loaded.unused_files().items():
         log.event(logger, logging.WARNING, UNUSED.format(name), file=unused)
+    if not pages.HAS_MARKDOWN:
+        log.event(logger, logging.WARNING, pages.NO_MARKDOWN)
     if loaded.config.is_open_to_all:
         log.event(logger, logging.INFO, OPEN_TO_ALL, host=loaded.config.host)
 

@@ -23,6 +23,7 @@ from chatproxy.ollama.client import Ollama
 from chatproxy.ollama.wire import ChatMessage, ChatRequest
 from chatproxy.store.file import Health, health
 from chatproxy.values import is_easy_to_guess
+from chatproxy.web.api import pages
 from chatproxy.web.security import LOOPBACK
 
 MIN_FREE: Final = 200 * 1024**2  # bytes on the disk
@@ -77,6 +78,8 @@ async def _findings(
         detail = f"{path} holds a secret, and every user of this machine can read it"
         remedy = f"Keep it to its owner: chmod 600 {path}, or mount it with that mode."
         yield Finding("note", "secrets", detail, remedy)
+    if not pages.HAS_MARKDOWN:
+        yield Finding("note", "page", pages.NO_MARKDOWN)
     running = await version_of_chatproxy(config.host, config.port)
     findings, is_in_use = await asyncio.to_thread(check_database, config, running is not None)
     yield await _check_port(config, running if is_in_use else None)

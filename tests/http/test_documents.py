@@ -52,7 +52,7 @@ def docx(**files: bytes) -> bytes:
     packed = BytesIO()
     with ZipFile(packed, "w", ZIP_DEFLATED) as archive:
         for name, content in files.items():
-            archive.writestr(ZipInfo(name), content)
+            archive.writestr(ZipInfo(name), content, ZIP_DEFLATED)
     return packed.getvalue()
 
 

@@ -1,12 +1,13 @@
 """The lines of docs/operate.md for backups, each twice: complete under load, and served again afterwards."""
 
 import asyncio
+import os
 import re
 import shlex
 import signal
 import sqlite3
 import subprocess
-from contextlib import closing
+from contextlib import AsyncExitStack, closing
 from functools import partial
 from pathlib import Path
 from typing import Final
@@ -18,10 +19,12 @@ from processes import SCRIPT, Process, environment, ran
 from readme import example
 from waiting import until
 
+NOBODY: Final = 65534
 BACKUP: Final = example("sh", "chatproxy backup backup.db")
 RESTORE: Final = example("sh", "cp backup.db chatproxy.db")
 BACKUP_IN_A_CONTAINER: Final = example("sh", "docker compose exec chatproxy chatproxy backup")
 RESTORE_IN_A_CONTAINER: Final = example("sh", "docker compose run")
+BACKUP_OF_A_SERVICE: Final = example("sh", "/opt/chatproxy/bin/chatproxy backup")
 UPKEEP: Final = example("sh", "chatproxy prune")
 
 
@@ -121,6 +124,28 @@ def test_nothing_is_created_where_there_is_nothing_to_back_up_or_restore(tmp_pat
         with pytest.raises(subprocess.CalledProcessError):
             run(lines, tmp_path)
     assert [path.name for path in tmp_path.iterdir()] == ["chatproxy.db-wal"]
+
+
+@pytest.mark.parametrize("is_running", [True, False])
+async def test_a_backup_by_root_leaves_the_files_to_the_services_user(
+    fake: FakeOllama, tmp_path: Path, is_running: bool
+) -> None:
+    """Where the tests run as another user than root, the files are that one's from the beginning."""
+    service, root = tmp_path / "service", tmp_path / "root"
+    service.mkdir()
+    root.mkdir()
+    line = BACKUP_OF_A_SERVICE.replace("/var/lib/chatproxy", f"{service}").replace("/root", f"{root}")
+    async with AsyncExitStack() as stack:
+        process = await stack.enter_async_context(Process.running(service, ollama_host=fake.url))
+        await process.client.new_session()
+        if not is_running:
+            await stack.aclose()
+        user = NOBODY if os.geteuid() == 0 else os.geteuid()
+        for path in (service, *service.iterdir()):
+            os.chown(path, user, -1)
+        await asyncio.to_thread(run, line.replace("/opt/chatproxy/bin/", ""), tmp_path)
+        assert {path.stat().st_uid for path in service.iterdir()} == {user}
+    assert mode(root / "backup.db") == 0o600
 
 
 async def test_what_is_old_goes_while_answers_are_written(fake: FakeOllama, tmp_path: Path) -> None:

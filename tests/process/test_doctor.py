@@ -17,6 +17,7 @@ from waiting import until
 from chatproxy import Config
 from chatproxy.command.doctor import examine
 from chatproxy.store.store import Store
+from chatproxy.web.api import pages
 
 ONLY_EMBEDS: Final = b'{"models": [{"name": "all-minilm:22m"}]}'
 REMOTE: Final = b'{"models": [{"name": "gpt-oss:120b-cloud", "remote_host": "https://ollama.com:443"}]}'
@@ -165,6 +166,17 @@ async def test_a_disk_that_is_full(
     flags = {"DATABASE_URL": config.database_url, "OLLAMA_HOST": config.ollama_host}
     assert await examine(flags, {}, Path("no-such-file")) == 1
     assert marks(capsys.readouterr().out)["disk"] == "wrong"
+
+
+async def test_a_page_without_its_library(
+    config: Config, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    flags = {"DATABASE_URL": config.database_url, "OLLAMA_HOST": config.ollama_host}
+    monkeypatch.setattr(pages, "HAS_MARKDOWN", False)
+    await examine(flags, {}, Path("no-such-file"))
+    said = capsys.readouterr().out
+    assert marks(said)["page"] == "note"
+    assert "install npm" in said
 
 
 @pytest.mark.parametrize(

