@@ -329,8 +329,11 @@ async def test_what_dashboards_and_alerts_name_is_measured(serve: Serve, file: s
     assert named - measured == set()
     labels = {label for text in expressions(said) for label in re.findall(r"by \((\w+)\)", text)}
     assert labels - set(re.findall(r"(\w+)=\"", page)) <= {"instance"}
-    codes = {code for text in expressions(said) for code in re.findall(r'code="(\w+)"', text)}
-    assert codes <= STATUS.keys()
+    for text in expressions(said):
+        for code in re.findall(r'code="(\w+)"', text):
+            assert code in STATUS
+        for start, ends in re.findall(r'code=~"(\w+)\(([\w|]+)\)"', text):
+            assert {f"{start}{end}" for end in ends.split("|")} <= STATUS.keys()
 
 
 def test_every_rule_is_tried_and_says_what_to_do() -> None:
