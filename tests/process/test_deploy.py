@@ -344,20 +344,30 @@ def test_every_rule_is_tried_and_says_what_to_do() -> None:
         assert "`" in rule["annotations"]["summary"] or "Set " in rule["annotations"]["summary"]
 
 
+def with_headers(configuration: str) -> str:
+    """Return the lines for Prometheus with the one that only TRUSTED_USER_HEADER needs."""
+    assert configuration.count("# http_headers:") == 1
+    return configuration.replace("# http_headers:", "http_headers:")
+
+
 @pytest.mark.skipif(missing("promtool"), reason="promtool is not installed")
 def test_prometheus_accepts_its_files(tmp_path: Path) -> None:
     for name in PROMETHEUS:
         shutil.copy(DEPLOY / name, tmp_path)
+    (tmp_path / "page.yaml").write_text(example("yaml", "scrape_configs:"))
     for command in (
         ("check", "rules", "alerts.yaml"),
         ("test", "rules", "alerts.test.yaml"),
         ("check", "config", "--syntax-only", "prometheus.yaml"),
+        ("check", "config", "--syntax-only", "page.yaml"),
     ):
         run = subprocess.run(["promtool", *command], cwd=tmp_path, capture_output=True, text=True)
         assert run.returncode == 0, run.stdout + run.stderr
 
 
 def test_the_scrape_configuration_is_the_page_s() -> None:
-    shown = yaml.safe_load(example("yaml", "scrape_configs:"))
-    (ours,) = yaml.safe_load((DEPLOY / "prometheus.yaml").read_text())["scrape_configs"]
-    assert shown["scrape_configs"][0].items() >= ours.items()
+    shown, ours = example("yaml", "scrape_configs:"), (DEPLOY / "prometheus.yaml").read_text()
+    for change in (str, with_headers):
+        said = yaml.safe_load(change(ours))
+        assert yaml.safe_load(change(shown)) == {"scrape_configs": said["scrape_configs"]}
+    assert set(said) == {"scrape_configs", "rule_files"}

@@ -138,7 +138,8 @@ async def test_the_lines_that_mount_the_application(
 
 
 async def test_prometheus_is_let_in_by_its_lines(serve: Serve) -> None:
-    (job,) = yaml.safe_load(example("yaml", "scrape_configs"))["scrape_configs"]
+    lines = example("yaml", "scrape_configs").replace("# http_headers:", "http_headers:")
+    (job,) = yaml.safe_load(lines)["scrape_configs"]
     assert list(job["authorization"]) == ["credentials_file"]  # Prometheus' default scheme is Bearer
     ((header, user),) = job["http_headers"].items()
     client = await serve(api_token="secret", trusted_user_header=header)
