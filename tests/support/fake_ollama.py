@@ -30,6 +30,7 @@ import math
 import re
 import socket
 import struct
+import sys
 from collections import Counter
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterable
 from contextlib import AbstractAsyncContextManager, asynccontextmanager, suppress
@@ -447,7 +448,7 @@ def _transport(http: web.Request) -> asyncio.Transport:
 async def _break_off(end: str, http: web.Request) -> None:
     transport = _transport(http)
     if end == "reset":
-        no_linger = struct.pack("ii", 1, 0)  # what makes closing a reset
+        no_linger = struct.pack("hh" if sys.platform == "win32" else "ii", 1, 0)  # what makes closing a reset
         transport.get_extra_info("socket").setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, no_linger)
         transport.abort()
     elif end != "hang":

@@ -1,8 +1,9 @@
 import argparse
 from base64 import b64decode
-from pathlib import Path
+from pathlib import Path, PureWindowsPath
 
 import pytest
+from systems import modes
 
 from chatproxy import create_app
 from chatproxy.config import SETTINGS, Config, add_flags, load
@@ -207,6 +208,20 @@ def test_three_slashes_are_relative_and_four_absolute(given: str, path: Path) ->
 
 
 @pytest.mark.parametrize(
+    "path", ["C:\\Users\\ann\\chatproxy.db", "C:/Users/ann/chatproxy.db", "D:\\new folder\\%2e#.db", "C:/x"]
+)
+@pytest.mark.parametrize("quote", ["", "'"])
+def test_a_path_of_windows_follows_three_slashes(tmp_path: Path, path: str, quote: str) -> None:
+    dotenv = tmp_path / ".env"
+    dotenv.write_text(f"DATABASE_URL={quote}sqlite:///{path}{quote}\n", encoding="utf-8")
+    given = f"sqlite:///{path}"
+    for loaded in (load({"DATABASE_URL": given}, {}, NOWHERE), load({}, {}, dotenv)):
+        found = PureWindowsPath(str(loaded.config.database_path))
+        assert found == PureWindowsPath(path)
+        assert found.is_absolute()
+
+
+@pytest.mark.parametrize(
     "given",
     [
         "sqlite://",
@@ -363,7 +378,7 @@ def test_a_secret_is_neither_in_the_representation_nor_in_a_refusal() -> None:
 
 def test_flags_win_over_the_environment_and_the_environment_over_env_file(tmp_path: Path) -> None:
     dotenv = tmp_path / ".env"
-    dotenv.write_text("PORT=1\nHOST=1.1.1.1\nDEFAULT_MODEL=gemma3\nUNRELATED=1\n")
+    dotenv.write_text("PORT=1\nHOST=1.1.1.1\nDEFAULT_MODEL=gemma3\nUNRELATED=1\n", encoding="utf-8")
     loaded = load({"PORT": "3", "HOST": None}, {"PORT": "2", "HOST": "2.2.2.2"}, dotenv)
     config = loaded.config
     assert (config.port, config.host, config.default_model) == (3, "2.2.2.2", "gemma3")
@@ -373,7 +388,7 @@ def test_flags_win_over_the_environment_and_the_environment_over_env_file(tmp_pa
 
 def test_an_empty_value_counts_as_unset(tmp_path: Path) -> None:
     dotenv = tmp_path / ".env"
-    dotenv.write_text("PORT=1\nHOST\n")
+    dotenv.write_text("PORT=1\nHOST\n", encoding="utf-8")
     loaded = load({"PORT": ""}, {"PORT": " ", "HOST": ""}, dotenv)
     assert (loaded.config.port, loaded.config.host) == (1, "127.0.0.1")
 
@@ -392,8 +407,8 @@ def test_the_token_and_the_file_that_holds_it_are_one_setting(
     tmp_path: Path, flags: dict[str, str], environ: dict[str, str], dotenv: str, token: str
 ) -> None:
     file = tmp_path / "token"
-    file.write_text("kept")
-    (tmp_path / ".env").write_text(dotenv.format(file=file))
+    file.write_text("kept", encoding="utf-8")
+    (tmp_path / ".env").write_text(dotenv.format(file=file), encoding="utf-8")
     flags, environ = (
         {name: value.format(file=file) for name, value in each.items()} for each in (flags, environ)
     )
@@ -402,7 +417,7 @@ def test_the_token_and_the_file_that_holds_it_are_one_setting(
 
 def test_a_secret_and_the_file_that_holds_it_are_one_setting(tmp_path: Path) -> None:
     file = tmp_path / "secret"
-    file.write_text(f"{SECRET}\n")
+    file.write_text(f"{SECRET}\n", encoding="utf-8")
     said, kept = {"JWT_SECRET": OTHER_SECRET}, {"JWT_SECRET_FILE": str(file)}
     assert load(kept, said, NOWHERE).config.jwt_secrets == (SECRET,)
     assert load(said, kept, NOWHERE).config.jwt_secrets == (OTHER_SECRET,)
@@ -456,7 +471,7 @@ def test_the_table_shows_each_value_with_its_source_on_one_line_and_masks_secret
 
 def test_a_token_may_be_kept_in_a_file(tmp_path: Path) -> None:
     path = tmp_path / "token"
-    path.write_text(" correct-horse-battery\n")
+    path.write_text(" correct-horse-battery\n", encoding="utf-8")
     assert Config(api_token_file=str(path)).tokens == (Token("correct-horse-battery"),)
     assert Config(api_token_file=str(path), api_token="other").tokens == (Token("other"),)
     assert Config().tokens == ()
@@ -465,7 +480,7 @@ def test_a_token_may_be_kept_in_a_file(tmp_path: Path) -> None:
 @pytest.mark.parametrize("token", ["a", "fifteen-letters", "a" * 40, "abcabcabcabcabcabc"])
 def test_a_token_that_can_be_guessed_is_for_loopback_only(tmp_path: Path, token: str) -> None:
     path = tmp_path / "token"
-    path.write_text(token)
+    path.write_text(token, encoding="utf-8")
     for config in (Config(api_token=token), Config(api_token_file=str(path), host="::1")):
         assert config.tokens == (Token(token),)
     for host in ("0.0.0.0", "::", "10.0.0.1", "chat.example"):
@@ -479,6 +494,7 @@ def test_a_token_of_sixteen_characters_is_for_every_address(token: str) -> None:
     assert Config(api_token=token, host="0.0.0.0").tokens == (Token(token),)
 
 
+@modes
 @pytest.mark.parametrize(
     ("mode", "is_exposed"), [(0o644, True), (0o602, True), (0o640, False), (0o600, False)]
 )
@@ -486,21 +502,21 @@ def test_files_with_secrets_that_all_users_can_read_are_named(
     tmp_path: Path, mode: int, is_exposed: bool
 ) -> None:
     token, dotenv = tmp_path / "token", tmp_path / ".env"
-    token.write_text("correct-horse-battery")
-    dotenv.write_text("PORT=0\n")
+    token.write_text("correct-horse-battery", encoding="utf-8")
+    dotenv.write_text("PORT=0\n", encoding="utf-8")
     for path in (token, dotenv):
         path.chmod(mode)
     environ = {"API_TOKEN_FILE": str(token)}
     assert load({}, {}, dotenv).exposed_files() == []
     assert load({}, environ, dotenv).exposed_files() == ([token] if is_exposed else [])
     assert load(environ, {"API_TOKEN": "unused"}, dotenv).exposed_files() == ([token] if is_exposed else [])
-    dotenv.write_text("OLLAMA_API_KEY=sesame\n")
+    dotenv.write_text("OLLAMA_API_KEY=sesame\n", encoding="utf-8")
     assert load({}, environ, dotenv).exposed_files() == ([dotenv, token] if is_exposed else [])
     assert load({}, {"OLLAMA_API_KEY": "other"}, dotenv).exposed_files() == []
 
 
 def test_a_file_that_cannot_be_looked_at_is_reported_when_it_is_read(tmp_path: Path) -> None:
-    loaded = load({"API_TOKEN_FILE": f"{tmp_path}/{'x' * 300}"}, {}, tmp_path / ".env")
+    loaded = load({"API_TOKEN_FILE": str(tmp_path / ("x" * 300))}, {}, tmp_path / ".env")
     assert loaded.exposed_files() == []
     with pytest.raises(StartError, match="cannot be read"):
         _ = loaded.config.tokens
@@ -579,14 +595,14 @@ def test_two_forms_of_a_name_are_one_user_where_names_are_folded(tmp_path: Path)
 @pytest.mark.parametrize("content", ["# nothing\n# yet\n", "", "\n \n"])
 def test_a_file_without_tokens_does_not_open_the_server(tmp_path: Path, content: str) -> None:
     path = tmp_path / "tokens"
-    path.write_text(content)
+    path.write_text(content, encoding="utf-8")
     with pytest.raises(StartError, match="cannot be used: write a token to it, or lines of a user's name"):
         create_app(Config(api_token_file=str(path)))
 
 
 def test_a_users_token_that_can_be_guessed_is_for_loopback_only(tmp_path: Path) -> None:
     path = tmp_path / "tokens"
-    path.write_text(f"ann {ANN}\nbob fifteen-letters\n")
+    path.write_text(f"ann {ANN}\nbob fifteen-letters\n", encoding="utf-8")
     assert len(Config(api_token_file=str(path)).tokens) == 2
     with pytest.raises(
         StartError, match=f"The token on line 2 of {path} is too easy to guess .*[.]$"
@@ -619,7 +635,7 @@ def test_which_hosts_are_beyond_loopback(host: str, beyond: bool) -> None:
 
 def test_a_file_of_secrets_has_one_on_each_line(tmp_path: Path) -> None:
     file = tmp_path / "secrets"
-    file.write_text(f"# the new one\n{SECRET}\n\n  {OTHER_SECRET}\r\n{SECRET}\n")
+    file.write_text(f"# the new one\n{SECRET}\n\n  {OTHER_SECRET}\r\n{SECRET}\n", encoding="utf-8")
     assert Config(jwt_secret_file=str(file)).jwt_secrets == (SECRET, OTHER_SECRET)
 
 
@@ -633,7 +649,7 @@ def test_a_file_of_secrets_has_one_on_each_line(tmp_path: Path) -> None:
 def test_a_secret_that_can_be_guessed_stops_the_start_and_is_not_shown(tmp_path: Path, secret: str) -> None:
     file = tmp_path / "secret"
     for content in (secret, f"{SECRET}\n{secret}\n"):
-        file.write_text(content)
+        file.write_text(content, encoding="utf-8")
         with pytest.raises(
             StartError, match=r"The file .* of JWT_SECRET_FILE cannot be used: on line"
         ) as error:
@@ -650,7 +666,7 @@ def test_a_secret_that_can_be_guessed_stops_the_start_and_is_not_shown(tmp_path:
 def test_a_file_without_secrets_or_with_too_many_stops_the_start(tmp_path: Path, content: str | None) -> None:
     file = tmp_path / "secret"
     if content is not None:
-        file.write_text(content)
+        file.write_text(content, encoding="utf-8")
     with pytest.raises(StartError, match=r"The file .* of JWT_SECRET_FILE cannot .*[.]$"):
         create_app(Config(jwt_secret_file=str(file)))
 

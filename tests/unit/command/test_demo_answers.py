@@ -31,7 +31,7 @@ def test_an_answer_has_what_is_asked_for(question: str, expected: list[str]) -> 
 
 
 def test_the_page_offers_tricks_that_it_knows() -> None:
-    source = (STATIC / "page" / "first-use.js").read_text()
+    source = (STATIC / "page" / "first-use.js").read_text(encoding="utf-8")
     found = re.search(r"const TRICKS = \[(.*?)\];", source, re.DOTALL)
     assert found
     tricks = [tricks_of(message) for message in re.findall(r'"([^"]+)"', found[1])]

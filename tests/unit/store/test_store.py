@@ -1,6 +1,5 @@
 import asyncio
 import re
-import signal
 import sqlite3
 import sys
 from collections.abc import AsyncIterator, Awaitable, Sequence
@@ -11,6 +10,7 @@ from unittest.mock import AsyncMock
 import pytest
 from damage import damage
 from msgspec.structs import replace
+from systems import ODD_NAME
 from waiting import until
 
 from chatproxy.documents.chunks import Chunk
@@ -108,7 +108,7 @@ async def newer(store: Store, session: Session) -> None:
 
 
 async def test_opens_a_new_file_and_opens_it_again(tmp_path: Path) -> None:
-    path = tmp_path / "a b%20?#" / "chat.db"
+    path = tmp_path / ODD_NAME / "chat.db"
     store = await Store.open(path)
     await store.database.ping()
     created = await new_session(store, "kept")
@@ -133,10 +133,10 @@ async def test_settings_of_the_file(store: Store, tmp_path: Path) -> None:
 
 async def test_a_file_of_somebody_else_is_refused_and_left_alone(tmp_path: Path) -> None:
     path = tmp_path / "notes.txt"
-    path.write_text("my notes\n" * 100)
+    path.write_text("my notes\n" * 100, encoding="utf-8")
     with pytest.raises(StartError, match=r"is not a database that can be read .*; name another file"):
         await Store.open(path)
-    assert path.read_text() == "my notes\n" * 100
+    assert path.read_text(encoding="utf-8") == "my notes\n" * 100
     assert names(tmp_path) == ["notes.txt", "notes.txt.lock"]
 
 
@@ -891,7 +891,7 @@ async def test_what_a_crash_left_unfinished_is_interrupted(tmp_path: Path) -> No
     session_id, first, second = (await process.stdout.readline()).decode().split()
     with pytest.raises(StartError, match="in use by another chatproxy"):
         await Store.open(path)
-    process.send_signal(signal.SIGKILL)
+    process.kill()
     await process.wait()
 
     store = await Store.open(path)

@@ -11,6 +11,7 @@ from typing import Final
 
 import pytest
 from msgspec.structs import replace
+from systems import is_private
 
 from chatproxy.errors import StartError
 from chatproxy.store.database import now
@@ -79,7 +80,7 @@ async def test_a_backup_holds_everything_and_is_for_its_owner_only(store: Store,
     backup = path.parent / "backup.db"
     for _ in range(2):  # into the same file
         assert back_up(path, backup) == backup.stat().st_size > 0
-        assert backup.stat().st_mode & 0o777 == 0o600
+        assert is_private(backup)
     assert contents(backup) == contents(path)
     assert [each for each in path.parent.iterdir() if each.name.startswith(".")] == []
 

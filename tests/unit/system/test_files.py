@@ -17,7 +17,7 @@ def test_without_owners_no_file_is_exposed(tmp_path: Path, monkeypatch: pytest.M
     assert (files.is_of_another(status), files.is_exposed(status)) == (True, True)
     monkeypatch.setattr(files, "_user", None)
     assert (files.is_of_another(status), files.is_exposed(status)) == (False, False)
-    with path.open() as file:
+    with path.open(encoding="utf-8") as file:
         files.make_private(file)
     assert path.stat().st_mode == status.st_mode
 
@@ -35,8 +35,8 @@ def test_a_locked_file_keeps_its_position(tmp_path: Path, monkeypatch: pytest.Mo
 
     monkeypatch.setattr(files, "_fcntl", None)
     monkeypatch.setattr(files, "_msvcrt", msvcrt)
-    (tmp_path / "token").write_text("abc")
-    with (tmp_path / "token").open("r+") as file:
+    (tmp_path / "token").write_text("abc", encoding="utf-8")
+    with (tmp_path / "token").open("r+", encoding="utf-8") as file:
         files.lock(file)
         assert file.read() == "abc"
     assert locked == [files.UNWRITTEN]

@@ -1,10 +1,10 @@
 """Reasoning in a text: what is told apart, and that it does not matter in which pieces the text arrives."""
 
-import time
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Iterable, Sequence
 from typing import Final
 
 import pytest
+from cost import seconds
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -146,16 +146,10 @@ def test_the_cost_grows_with_the_length_only(unit: str) -> None:
         text = unit * number
         size = max(1, len(text) // pieces)
         split = [text[at : at + size] for at in range(0, len(text), size)]
-        return min(_seconds(lambda: fed(split)) for _ in range(3))
+        return seconds(lambda: fed(split))
 
     for pieces in (1, 50):
         assert cost(80_000, pieces) < 10 * cost(20_000, pieces) + 0.05
-
-
-def _seconds(work: Callable[[], object]) -> float:
-    begun = time.process_time()
-    work()
-    return time.process_time() - begun
 
 
 WORDS: Final = st.sampled_from(

@@ -225,5 +225,5 @@ def test_it_remembers_a_bounded_number_and_no_wrong_one(
 
 def test_nothing_is_imported_for_those_who_have_no_signed_tokens() -> None:
     script = "import sys; from chatproxy import *; create_app(Config()); print('jwt' in sys.modules)"
-    run = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True)
+    run = subprocess.run([sys.executable, "-c", script], capture_output=True, encoding="utf-8", check=True)
     assert run.stdout == "False\n"
