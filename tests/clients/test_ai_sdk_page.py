@@ -13,6 +13,7 @@ from browser import PATIENCE, browser, browser_test
 from chat_client import Server
 from fake_ollama import MODEL, FakeOllama, Gate, Script, answer
 from node import run
+from readme import example
 
 from chatproxy import Config, create_app
 
@@ -44,11 +45,11 @@ async def built(folder: Path, *more: str, source: Path = EXAMPLE / "chat.jsx") -
 
 
 @asynccontextmanager
-async def served(example: Path, folder: Path) -> AsyncIterator[tuple[str, FakeOllama]]:
+async def served(files: Path, folder: Path) -> AsyncIterator[tuple[str, FakeOllama]]:
     """Serve the example, on an origin of its own, and the chatproxy that it calls."""
 
     async def file(request: web.Request) -> web.Response:
-        path = example / (request.match_info["name"] or "index.html")
+        path = files / (request.match_info["name"] or "index.html")
         text = path.read_text().replace("http://127.0.0.1:11435", chatproxy.client.base)
         return web.Response(text=text, content_type=KINDS[path.suffix])
 
@@ -87,8 +88,8 @@ async def ask(page: Page, text: str) -> None:
 @pytest.mark.parametrize("version", ["5.0.110", "5", "6", "7"])
 async def test_the_example_of_the_ai_sdk(browser: Browser, node: str, tmp_path: Path, version: str) -> None:
     aliases = (f"--alias:{name}={name}-{version}" for name in ("ai", "@ai-sdk/react"))
-    example = await built(tmp_path / "example", *aliases)
-    async with served(example, tmp_path) as (url, fake), opened(browser, url) as (page, faults):
+    folder = await built(tmp_path / "example", *aliases)
+    async with served(folder, tmp_path) as (url, fake), opened(browser, url) as (page, faults):
         messages = page.locator("article")
         reply = page.locator("article.assistant > div")
         field = page.get_by_label("Message")
@@ -139,9 +140,41 @@ async def test_the_example_of_the_ai_sdk(browser: Browser, node: str, tmp_path: 
         assert faults == []
 
 
+# The lines of the pages, each in a hook of its own.
+FROM_USE_CHAT: Final = example("js", 'api: "http')
+KEPT: Final = example("js", 'api: "/api')
+HOOKS: Final = {
+    "embed.md": f"function useLines(id, earlier) {{ {FROM_USE_CHAT} return {{ messages, sendMessage }}; }}",
+    "api.md": f"function useLines(id, messages) {{ return {KEPT} }}",
+}
+
+
+@pytest.mark.parametrize("hook", HOOKS.values(), ids=HOOKS)
+async def test_the_lines_of_the_pages(browser: Browser, node: str, tmp_path: Path, hook: str) -> None:
+    """They take the place of those of the example; the page that they are on is another origin."""
+    source = (EXAMPLE / "chat.jsx").read_text()
+    start, end = source.index("  const { messages, sendMessage,"), source.index("  const busy = ")
+    used = "  const { messages, sendMessage, regenerate, status, error } = useLines(id, earlier);\n"
+    hook = hook.replace('"/api/', '"http://127.0.0.1:11435/api/')
+    (tmp_path / "chat.jsx").write_text(f"{source[:start]}{used}{source[end:]}\n{hook}\n")
+    aliases = (f"--alias:{name}={name}-7" for name in ("ai", "@ai-sdk/react"))
+    folder = await built(tmp_path / "example", *aliases, source=tmp_path / "chat.jsx")
+    async with served(folder, tmp_path) as (url, fake), opened(browser, url) as (page, faults):
+        reply = page.locator("article.assistant > div")
+        fake.script = Script(answer(TEXT), gate=(gate := Gate()))
+        await ask(page, "Hello")
+        gate.let(8)
+        await expect(reply).to_contain_text("word3")
+        await page.reload()  # which resumes
+        await expect(reply).to_contain_text("word3")
+        gate.open()
+        await expect(reply).to_have_text(TEXT, use_inner_text=True)
+        assert faults == []
+
+
 async def test_assistant_ui(browser: Browser, node: str, tmp_path: Path) -> None:
-    example = await built(tmp_path / "page", source=Path(__file__).with_name("assistant-ui.jsx"))
-    async with served(example, tmp_path) as (url, fake), opened(browser, url) as (page, faults):
+    folder = await built(tmp_path / "page", source=Path(__file__).with_name("assistant-ui.jsx"))
+    async with served(folder, tmp_path) as (url, fake), opened(browser, url) as (page, faults):
         messages = page.locator("article")
         fake.script = Script(answer(TEXT), gate=(gate := Gate()))
         await page.wait_for_function("window.runtime")

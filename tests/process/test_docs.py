@@ -3,9 +3,11 @@
 import asyncio
 import json
 import os
+import re
 import shlex
 import shutil
 import signal
+import subprocess
 import sys
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager, suppress
@@ -21,10 +23,14 @@ from fake_ollama import FakeOllama, Script, answer
 from matrix import matrix
 from processes import INSTALLED, ROOT, Process
 from readme import example
+from stand_ins import USAGES, installed, noted
 
+from chatproxy import __version__
 from chatproxy.config import SETTINGS
+from chatproxy.models.selection import SUGGESTED
 
 ADDRESS: Final = "http://127.0.0.1:11435"
+REPOSITORY: Final = "https://git.example/chatproxy"
 PDF: Final = ROOT / "tests" / "data" / "documents" / "fhs.pdf"
 # Notes which process it becomes, so that the test can end it.
 CHATPROXY: Final = f'#!/bin/sh\necho $$ > pid\nexec {shlex.quote(INSTALLED[0])} "$@"\n'
@@ -42,13 +48,13 @@ async def typed(lines: str, folder: Path, **variables: str) -> str:
 
 @asynccontextmanager
 async def started(lines: str, folder: Path, **settings: str) -> AsyncIterator[Client]:
-    """Type lines that start chatproxy. What they call besides does nothing, and succeeds."""
+    """Type lines that start chatproxy. What they call besides is a stand-in."""
     programs = folder / "programs"
     programs.mkdir()
-    for name, script in (("chatproxy", CHATPROXY), ("ollama", "#!/bin/sh\n")):
-        (programs / name).write_text(script)
-        (programs / name).chmod(0o755)
-    command = ["env", f"PATH={programs}:{os.environ['PATH']}", "sh", "-euc", lines]
+    path = installed(programs)
+    (programs / "chatproxy").write_text(CHATPROXY)
+    (programs / "chatproxy").chmod(0o755)
+    command = ["env", f"PATH={path}", "sh", "-euc", lines]
     async with Process.running(folder, command=command, **settings) as process:
         try:
             yield process.client
@@ -57,10 +63,34 @@ async def started(lines: str, folder: Path, **settings: str) -> AsyncIterator[Cl
                 os.kill(int((folder / "pid").read_text()), signal.SIGKILL)
 
 
-async def test_make_knows_the_targets() -> None:
-    said = await typed(example("sh", "make demo"), ROOT, MAKEFLAGS="n")  # which says what it would do
-    assert "chatproxy --demo" in said
-    assert "pytest" in said
+@pytest.mark.parametrize("line", example("sh", "uvx").splitlines())
+async def test_chatproxy_starts_without_a_clone(tmp_path: Path, line: str) -> None:
+    async with started(line, tmp_path, repository=REPOSITORY) as client:
+        models = (await client.call("GET", "/api/models"))["models"]
+        assert "demo:latest" in {model["name"] for model in models}
+    (call,) = noted(tmp_path / "programs")
+    assert [value for _, value in call.options] == [f"git+{REPOSITORY}"]
+    assert call.rest == ["chatproxy", "--demo"]
+
+
+@pytest.mark.parametrize(
+    ("lines", "package"),
+    [
+        (example("sh", 'install --force "git+'), f"git+{REPOSITORY}"),
+        (example("sh", "install --force dist/"), f"dist/ollama_chatproxy-{__version__}-py3-none-any.whl"),
+    ],
+    ids=["repository", "wheel"],
+)
+async def test_both_ways_to_install_name_the_package(tmp_path: Path, lines: str, package: str) -> None:
+    """`.ci/check_dist.py` installs the wheel, and tries what is in it."""
+    path = installed(tmp_path)
+    for line in (lines, lines.partition("# or: ")[2]):
+        await typed(line, tmp_path, PATH=path, REPOSITORY=REPOSITORY)
+    calls = noted(tmp_path)
+    assert [call.command for call in calls] == ["pipx install", "uv tool install"]
+    assert all(call.options == [("--force", None)] for call in calls)
+    short = "dist/…" if package.startswith("dist/") else package
+    assert [call.words for call in calls] == [[package], [short]]
 
 
 async def test_chatproxy_starts_as_installed(fake: FakeOllama, tmp_path: Path) -> None:
@@ -161,8 +191,62 @@ async def test_the_image_starts_with_the_lines_of_docker_run(
         await client.call("GET", "/api/chat/sessions", status=status)
 
 
-def test_the_gpus_are_for_the_ollama_of_compose() -> None:
-    compose, gpu = (yaml.safe_load((ROOT / name).read_text()) for name in ("compose.yaml", "deploy/gpu.yaml"))
-    lines = example("sh", "deploy/gpu.yaml")
-    assert "--file compose.yaml --file deploy/gpu.yaml" in lines
-    assert set(gpu["services"]) == {"ollama"} < set(compose["services"])
+# With and without a GPU: what is typed, and the files that it is about.
+COMPOSED: Final = [
+    (example("sh", "docker compose up"), ["compose.yaml"]),
+    (example("sh", "deploy/gpu.yaml"), ["compose.yaml", "deploy/gpu.yaml"]),
+]
+
+
+@pytest.mark.parametrize(("lines", "files"), COMPOSED, ids=["processor", "GPUs"])
+async def test_compose_starts_both_and_gets_a_model(tmp_path: Path, lines: str, files: list[str]) -> None:
+    """The stand-in refuses what the real one does not know: flags, files and services."""
+    await typed(lines, ROOT, PATH=installed(tmp_path))
+    up, pull = noted(tmp_path)
+    assert (up.command, up.files or ["compose.yaml"]) == ("docker compose up", files)
+    assert {"--build", "--detach"} == {name for name, _ in up.options}
+    assert (pull.command, pull.words) == ("docker compose exec", ["ollama"])
+    assert pull.rest == ["ollama", "pull", SUGGESTED]
+    first, *others = [yaml.safe_load((ROOT / name).read_text())["services"] for name in files]
+    assert first["ollama"]["image"] == "ollama/ollama"
+    for more in others:
+        assert set(more) == {"ollama"}  # the GPUs are for it
+        (device,) = more["ollama"]["deploy"]["resources"]["reservations"]["devices"]
+        assert device == {"driver": "nvidia", "count": "all", "capabilities": ["gpu"]}
+
+
+@pytest.mark.parametrize("lines", [example("sh", "--network host"), example("sh", "--add-host")])
+async def test_docker_runs_what_it_has_built(tmp_path: Path, lines: str) -> None:
+    await typed(lines, ROOT, PATH=installed(tmp_path))
+    build, run, *logs = noted(tmp_path)
+    options = dict(run.options)
+    assert (build.command, build.words, dict(build.options)["--tag"]) == ("docker build", ["."], *run.words)
+    assert [(call.command, call.words) for call in logs] in ([], [("docker logs", [options["--name"]])])
+
+
+BACKED_UP: Final = [
+    example("sh", "docker compose exec chatproxy chatproxy backup"),
+    example("sh", "docker compose run"),
+]
+
+
+@pytest.mark.parametrize("lines", BACKED_UP)
+async def test_compose_knows_how_it_is_backed_up_and_restored(tmp_path: Path, lines: str) -> None:
+    """`test_backup.py` runs what is run in the container."""
+    (tmp_path / "backup.db").touch()
+    await typed(lines, tmp_path, PATH=installed(tmp_path))
+    assert all(call.command.startswith("docker compose ") for call in noted(tmp_path))
+
+
+def test_programs_that_are_here_have_the_options_of_their_stand_ins() -> None:
+    with matrix() as cases:
+        for command, usage in USAGES.items():
+            words = command.split()
+            words[:1] = [sys.executable, "-m", "pip"] if words[0] == "pip" else words[:1]
+            if shutil.which(words[0]) is None or words[0] == "curl":  # whose help is in its manual only
+                continue
+            run = subprocess.run([*words, "--help"], capture_output=True, text=True, timeout=60)
+            if command in run.stdout:  # docker may be there without its plugin `compose`
+                for option in re.findall(r"\[(--?[\w-]+)", usage):
+                    cases.check(option in run.stdout, "unknown to the program", command, option)
+            cases.tried += 1

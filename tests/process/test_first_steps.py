@@ -1,5 +1,6 @@
 """What is typed first in a fresh checkout, where something is missing: a sentence with what to type."""
 
+import os
 import shutil
 import subprocess
 import sys
@@ -8,6 +9,7 @@ from typing import Final
 
 import pytest
 from processes import ROOT
+from readme import example
 
 OLD: Final = "import sys; sys.version_info = (3, 10, 1)"
 RUN: Final = f"{OLD}; import runpy; runpy.run_path('proxy.py', run_name='__main__')"
@@ -36,14 +38,47 @@ def test_python_says_what_is_missing(arguments: list[str], code: int, sentence: 
     assert sentence in line
 
 
+INSTALLED_FROM: Final = ("setup.cfg", "pyproject.toml", "build_backend.py")
+LOCKS: Final = tuple(
+    f"tests/{folder}/{name}" for folder in ("js", "clients") for name in ("package.json", "package-lock.json")
+)
 # A Python that installs nothing: it makes a virtual environment of two scripts.
 FAKE: Final = """#!/bin/sh
 case "$1 $2" in
   "-c "*) exec {python} -c "{version}; exec(sys.argv[1])" "$2" ;;
   "-m venv") mkdir -p "$3/bin" && cp "$0" "$3/bin/python" &&
-    printf '#!/bin/sh\necho it runs' > "$3/bin/chatproxy" && chmod +x "$3/bin/chatproxy" ;;
+    printf '#!/bin/sh\necho it runs "$@"' > "$3/bin/chatproxy" && chmod +x "$3/bin/chatproxy" ;;
+  "-m pytest") echo "it tests $*" ;;
 esac
 """
+
+
+def checkout(folder: Path, version: str = "import sys") -> Path:
+    """Put what make needs into a folder, and return a Python that is of that version."""
+    shutil.copy(ROOT / "Makefile", folder)
+    for name in ("bundle/package-lock.json", "bundle/vendor.sha512", *INSTALLED_FROM, *LOCKS):
+        (folder / name).parent.mkdir(parents=True, exist_ok=True)
+        (folder / name).touch()
+    fake = folder / "python"
+    fake.write_text(FAKE.format(python=sys.executable, version=version))
+    fake.chmod(0o755)
+    return fake
+
+
+@pytest.mark.skipif(shutil.which("make") is None, reason="make is not installed")
+def test_make_starts_and_tests_in_a_fresh_checkout(tmp_path: Path) -> None:
+    """As the README says, with a Python and an npm that install nothing."""
+    fake = checkout(tmp_path)
+    (tmp_path / "npm").write_text("#!/bin/sh\n")
+    (tmp_path / "npm").chmod(0o755)
+    env = os.environ | {"PYTHON": str(fake), "PATH": f"{tmp_path}{os.pathsep}{os.environ['PATH']}"}
+    lines = ["sh", "-euc", example("sh", "make demo")]
+    run = subprocess.run(lines, cwd=tmp_path, env=env, capture_output=True, text=True, timeout=60)
+    assert run.returncode == 0, run.stderr
+    said = run.stdout.splitlines()
+    assert "it runs --demo" in said
+    (tested,) = [line for line in said if line.startswith("it tests ")]
+    assert "-m not slow and not browser" in tested
 
 
 @pytest.mark.parametrize(
@@ -59,14 +94,7 @@ esac
 )
 @pytest.mark.skipif(shutil.which("make") is None, reason="make is not installed")
 def test_make_says_what_is_missing_or_waited_for(tmp_path: Path, version: str, said: list[str]) -> None:
-    (tmp_path / "bundle").mkdir()
-    shutil.copy(ROOT / "Makefile", tmp_path)
-    for name in ("setup.cfg", "pyproject.toml", "build_backend.py", "bundle/package-lock.json"):
-        (tmp_path / name).touch()
-    (tmp_path / "bundle/vendor.sha512").touch()
-    fake = tmp_path / "python"
-    fake.write_text(FAKE.format(python=sys.executable, version=version))
-    fake.chmod(0o755)
+    fake = checkout(tmp_path, version)
     command = ["make", "--silent", "demo", f"PYTHON={fake}"]
     run = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, timeout=60)
     lines = (run.stderr if run.returncode else run.stdout).splitlines()
