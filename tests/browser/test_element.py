@@ -882,7 +882,7 @@ async def test_properties_reflect_attributes(site: Site) -> None:
 
 async def test_properties_set_before_the_definition_are_kept(site: Site) -> None:
     session = await site.conversation("apples", "about apples")
-    page = await site.open("/docs", ready="#types")
+    page = await site.open("/docs", ready="h1")
     result = await page.evaluate(
         """async (sessionId) => {
           const chat = document.createElement("chat-interface");

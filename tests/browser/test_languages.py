@@ -49,7 +49,7 @@ async def test_the_page_is_in_the_language_of_the_browser(site: Site) -> None:
     dialog = page.get_by_role("dialog", name="Tastenkürzel")
     await expect(dialog.get_by_text("Letzte Antwort kopieren")).to_be_visible()
     await page.keyboard.press("Escape")
-    await page.get_by_role("button", name="Dokumente").click()
+    await page.get_by_role("button", name="Dokumente", exact=True).click()
     await expect(page.get_by_text("Noch keine Dokumente.")).to_be_visible()
     await page.keyboard.press("Escape")
     assert await page.evaluate(ENGLISH, "de") == []

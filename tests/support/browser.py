@@ -110,7 +110,7 @@ class Site:
         self.prefix = ""
         self._stack = stack
         self._browser = browser
-        self._folder = folder
+        self.database = folder / "chat.db"
         self._server: Server | None = None
 
     async def start(self) -> None:
@@ -118,7 +118,7 @@ class Site:
         config = Config(
             **{
                 "ollama_host": self.fake.url,
-                "database_url": f"sqlite:///{self._folder}/chat.db",
+                "database_url": f"sqlite:///{self.database}",
                 "default_model": MODEL,
                 **self.settings,
             }
