@@ -14,6 +14,8 @@ KINDS: Final[Mapping[str, re.Pattern[bytes]]] = {
 }
 # What the others are called in data URLs, which have to name a kind of image: browsers look at the bytes.
 UNKNOWN: Final = "image/png"
+# The beginning of a data URL as an item of a list in JSON, where `/` may be written as `\\/`.
+_DATA_URL_IN_JSON: Final = re.compile(rb'(?<=[\[,\s]")data:image\\?/[^,"]{0,200};base64,', re.IGNORECASE)
 _DATA_URL: Final = re.compile(r"data:image/[^,]{0,200};base64,", re.ASCII | re.IGNORECASE)
 
 
@@ -24,6 +26,11 @@ def image_in(url: str) -> bytes | None:
     """
     begin = _DATA_URL.match(url)
     return None if begin is None else b64decode(url[begin.end() :], validate=True)
+
+
+def without_prefixes(images: bytes) -> bytes:
+    """Return the JSON of a list of images in base64, with what is a data URL of an image as base64 alone."""
+    return _DATA_URL_IN_JSON.sub(b"", images)
 
 
 def kind_of(image: bytes) -> str | None:

@@ -100,7 +100,11 @@ class SendRequest(Struct, frozen=True, kw_only=True):
     images: (
         Annotated[
             list[Annotated[bytes, Meta(min_length=1, max_length=MAX_IMAGE)]],
-            Meta(max_length=MAX_IMAGES, description="Each in base64."),
+            Meta(
+                max_length=MAX_IMAGES,
+                description="Each in base64, or as a data URL, `data:image/png;base64,` and so on.",
+                extra={"data_urls": True},
+            ),
         ]
         | None
     ) = None

@@ -257,7 +257,7 @@ export interface SendRequest {
   model?: string | null | undefined;
   /** The system prompt. */
   system?: string | null | undefined;
-  /** Up to 32, in base64, without a `data:` prefix. */
+  /** Up to 32, each in base64, alone or as a data URL. */
   images?: string[] | null | undefined;
   /** Passed to Ollama. Those that reload the model have to be allowed by the server's ALLOWED_OPTIONS. */
   options?: Record<string, unknown> | null | undefined;

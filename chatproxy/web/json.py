@@ -16,6 +16,7 @@ from msgspec import UNSET, Meta, Raw, Struct
 
 from chatproxy.errors import ChatError, unusable
 from chatproxy.ollama.lenient import with_raw_fields
+from chatproxy.prompt.images import without_prefixes
 from chatproxy.web.held import HELD, PIECE, Hold
 
 MAX_BODY: Final = 32 * 1024 * 1024  # bytes
@@ -33,8 +34,8 @@ T = TypeVar("T", bound=Struct)
 
 # What msgspec says in words that do not tell what to do.
 _IN_WORDS: Final = {
-    "Invalid base64 encoded string": "send base64 alone, without spaces, and without the"
-    " `data:…;base64,` that a data URL begins with"
+    "Invalid base64 encoded string": "send an image in base64 without spaces, alone or in a data URL, which"
+    " begins with `data:image/…;base64,`"
 }
 _ID: Final = re.compile(r"[1-9][0-9]{0,17}", re.ASCII)
 
@@ -80,6 +81,10 @@ def decoded(body: bytes | bytearray, kind: type[T]) -> T:
     """Return a body as a value of type `kind`; see `json_body`."""
     with reading_json():
         as_sent = msgspec.json.decode(body, type=with_raw_fields(kind))
+        for bound in _bounds(kind):
+            raw = getattr(as_sent, bound.name)
+            if bound.takes_data_urls and raw is not UNSET:
+                setattr(as_sent, bound.name, Raw(without_prefixes(bytes(raw))))
         _check_sizes(as_sent, kind)
         return msgspec.json.decode(msgspec.json.encode(as_sent), type=kind)
 
@@ -121,35 +126,42 @@ def _check_sizes(as_sent: Struct, kind: type[Struct]) -> None:
                 sentence = f"{bound.sent_name} is longer than {limit // 1024} KiB; shorten it."
                 raise ChatError("too_large", sentence)
         for most in bound.most_items:
-            if bytes(raw).count(b",") >= most:  # as in base64 there is none
+            if bytes(raw).count(b",") >= most:  # as there is none in base64
                 raise unusable(bound.sent_name, f"expected `array` of length <= {most}")
 
 
 class _Bound(Struct, frozen=True):
-    """The most that a field may have, as it declares it: bytes, and items of a list."""
+    """The most that a field may have, as it declares it: bytes, and items of a list; of images, or others."""
 
     name: str
     sent_name: str
     most_bytes: Sequence[int]
     most_items: Sequence[int]
+    takes_data_urls: bool
 
 
 @cache  # reading the type takes longer than reading a message
 def _bounds(kind: type[Struct]) -> Sequence[_Bound]:
     """Return the fields of a type that declare limits."""
     bounds = [
-        _Bound(field.name, field.encode_name, list(_limits(field.type)), list(_lengths(field.type)))
+        _Bound(
+            field.name,
+            field.encode_name,
+            list(_extras(field.type, "max_bytes")),
+            list(_lengths(field.type)),
+            any(_extras(field.type, "data_urls")),
+        )
         for field in msgspec.structs.fields(kind)
     ]
     return [bound for bound in bounds if bound.most_bytes or bound.most_items]
 
 
-def _limits(hint: Any) -> Iterator[int]:
-    """Yield the limits in bytes that a field's type declares, at any place in it."""
-    if isinstance(hint, Meta) and hint.extra:
-        yield hint.extra["max_bytes"]
+def _extras(hint: Any, name: str) -> Iterator[Any]:
+    """Yield what a field's type declares under that name in `Meta.extra`, at any place in it."""
+    if isinstance(hint, Meta) and hint.extra and name in hint.extra:
+        yield hint.extra[name]
     for part in get_args(hint):
-        yield from _limits(part)
+        yield from _extras(part, name)
 
 
 def _lengths(hint: Any) -> Iterator[int]:

@@ -279,13 +279,20 @@ async def test_numbers_out_of_range_are_refused(client: Client, session: str) ->
 
 async def test_an_image_that_is_not_base64_is_named(client: Client, session: str) -> None:
     with matrix() as cases:
-        for image in ("%", "YWJ", "YW Jj", "data:image/png;base64,YWJj", "YWJj\n", "_-8=", "é"):
+        for image in (
+            *("%", "YWJ", "YW Jj", "YWJj\n", "_-8=", "é", "https://example.com/cat.png"),
+            *("data:image/png,YWJj", "data:image/png;base64,YW Jj", "data:image/png;base64,%59WJj"),
+            *("data:text/plain;base64,YWJj", "data:;base64,YWJj", "data:image/png;base64;base64"),
+            *(" data:image/png;base64,YWJj", "data:image/png;base64,data:image/png;base64,YWJj"),
+        ):
             body = {"message": "a", "images": ["YWJj", image]}
             got = await refused(client, session, "stream", json=body)
             cases.expect((422, "invalid", "images[1]"), got, image)
-    body = {"message": "a", "images": ["data:image/png;base64,YWJj"]}
+    body = {"message": "a", "images": ["data:text/plain;base64,YWJj"]}
     said = await client.refused(session, 422, json=body)
-    assert "send base64 alone" in said["error"]
+    assert "in base64 without spaces, alone or in a data URL" in said["error"]
+    empty = {"message": "a", "images": ["data:image/gif;base64,"]}
+    assert (await client.refused(session, 422, json=empty))["field"] == "images[0]"
 
 
 async def test_an_option_that_reloads_the_model_is_refused_and_its_place_named(

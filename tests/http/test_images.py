@@ -110,6 +110,49 @@ async def test_each_number_is_its_own_image(client: Client) -> None:
             cases.check(b"not_found" in body, body, wrong)
 
 
+@pytest.mark.parametrize(
+    "prefix",
+    [
+        "data:image/png;base64,",
+        "DATA:IMAGE/PNG;BASE64,",
+        "data:image/svg+xml;charset=utf-8;base64,",
+        r"data:image\/jpeg;base64,",
+    ],
+    ids=["plain", "capitals", "parameters", "escaped"],
+)
+async def test_a_data_url_is_stored_as_its_image_alone(client: Client, fake: FakeOllama, prefix: str) -> None:
+    images = [png(bytes([65 + number])) for number in range(32)]
+    plain = await asked(client, *images)
+    session = await client.new_session()
+    path = f"/api/chat/sessions/{session}/messages"
+    texts = [
+        f'"{prefix}{each}"' if number % 3 else f'"{each}"' for number, each in enumerate(encoded(*images))
+    ]
+    body = f'{{"message": "Look", "images": [{", ".join(texts)}]}}'.encode()
+    headers = {"Content-Type": "application/json"}
+    sent = await client.call("POST", path, data=io.BytesIO(body), headers=headers)
+    given = f"{path}/{sent['userMessageId']}/images"
+    for number in (0, 1, 31):
+        got_one, got_same = [await got(client, f"{each}/{number}") for each in (given, plain)]
+        assert got_one[:2] == got_same[:2] == (200, images[number])
+        assert got_one[2]["Content-Type"] == got_same[2]["Content-Type"]
+    assert fake.requests[-1]["messages"][-1]["images"] == encoded(*images)
+    exported = await client.call("GET", f"/api/chat/sessions/{session}/export?format=json")
+    assert exported["messages"][0]["images"] == encoded(*images)
+    text = body.decode().replace('"images": [', '"images": ["YWJj", ')
+    response = await client.call("POST", path, status=422, data=io.BytesIO(text.encode()), headers=headers)
+    assert response["field"] == "images"
+
+
+@pytest.mark.parametrize(("more", "status"), [(0, 200), (1, 422)])
+async def test_a_data_url_has_the_bounds_of_its_image(client: Client, more: int, status: int) -> None:
+    image = b64encode(bytes(12 * 1024 * 1024 + more)).decode()
+    body = json.dumps({"message": "Look", "images": [f"data:image/webp;base64,{image}"]}).encode()
+    path = f"/api/chat/sessions/{await client.new_session()}/messages"
+    headers = {"Content-Type": "application/json"}
+    await client.call("POST", path, status=status, data=io.BytesIO(body), headers=headers)
+
+
 async def test_an_image_of_the_largest_size_is_whole(client: Client) -> None:
     image = png(bytes(12 * 1024 * 1024 - 100))
     status, body, headers = await got(client, f"{await asked(client, image)}/0")
