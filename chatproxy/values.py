@@ -316,7 +316,7 @@ def ollama_url(value: object) -> str:
     server listens, means loopback here. What Ollama does not read: a name and a password before an `@`, for a
     proxy in front of it, in which other characters than letters and digits are percent-encoded if need be.
     """
-    given = text(value).strip().strip("\"'").strip()
+    given = text(value).strip()
     scheme, separator, rest = ("https://ollama.com" if given == "ollama.com" else given).partition("://")
     if not separator:
         scheme, rest = "", scheme
@@ -350,7 +350,7 @@ def ollama_parallel(value: object) -> int | None:
 
     It is at least 1. What is no whole number (`envconfig.Uint`) counts as unset, None.
     """
-    digits = re.fullmatch(r"0*([0-9]{1,20})", str(value).strip().strip("\"'"), re.ASCII)
+    digits = re.fullmatch(r"0*([0-9]{1,20})", str(value).strip(), re.ASCII)
     return max(1, int(digits[1])) if digits and int(digits[1]) < 2**64 else None
 
 

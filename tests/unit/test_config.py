@@ -71,7 +71,7 @@ def test_every_default_is_a_valid_value() -> None:
     ],
 )
 def test_the_address_of_ollama_is_read_as_ollama_reads_it(given: str, url: str) -> None:
-    assert Config(ollama_host=given).ollama_host == url
+    assert load({}, {"OLLAMA_HOST": given}, NOWHERE).config.ollama_host == url
 
 
 @pytest.mark.parametrize(
@@ -295,7 +295,6 @@ def test_what_means_neither() -> None:
     ("given", "read"),
     [
         ("4", 4),
-        (4, 4),
         (' "4" ', 4),
         ("'4'", 4),
         ("00004", 4),
@@ -303,12 +302,19 @@ def test_what_means_neither() -> None:
         (str(2**64 - 1), 2**64 - 1),
         *[
             (wrong, None)
-            for wrong in ("four", "-1", "+4", "4.5", "1_000", "' 4'", '""', str(2**64), "9" * 5000)
+            for wrong in ("four", "-1", "+4", "4.5", "1_000", "4'", '""', str(2**64), "9" * 5000)
         ],
     ],
 )
-def test_the_parallelism_is_read_as_ollama_reads_it(given: object, read: int | None) -> None:
-    assert Config(ollama_num_parallel=given).ollama_num_parallel == read  # type: ignore[arg-type]
+def test_the_parallelism_is_read_as_ollama_reads_it(given: str, read: int | None) -> None:
+    assert load({}, {"OLLAMA_NUM_PARALLEL": given}, NOWHERE).config.ollama_num_parallel == read
+
+
+def test_a_number_is_the_parallelism_in_code_and_quotes_are_for_shells() -> None:
+    assert Config(ollama_num_parallel=4).ollama_num_parallel == 4
+    assert load({"OLLAMA_NUM_PARALLEL": "'4'"}, {}, NOWHERE).config.ollama_num_parallel is None
+    with pytest.raises(StartError, match="use the address of Ollama"):
+        load({"OLLAMA_HOST": "'1.2.3.4'"}, {}, NOWHERE)
 
 
 @pytest.mark.parametrize(
