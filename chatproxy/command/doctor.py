@@ -22,6 +22,7 @@ from chatproxy.models.selection import SUGGESTED as SUGGESTED_CHAT
 from chatproxy.ollama.client import Ollama
 from chatproxy.ollama.wire import ChatMessage, ChatRequest
 from chatproxy.store.file import Health, health
+from chatproxy.system.optional import install_documents
 from chatproxy.values import is_easy_to_guess
 from chatproxy.web.api import pages
 from chatproxy.web.security import LOOPBACK
@@ -218,7 +219,7 @@ async def _check_embeddings(ollama: Ollama, models: ModelCatalog, wanted: str) -
             detail = f"no model for them is installed: {words_alone}"
             return Finding("ok", "embeddings", detail, f"To search by meaning, too: ollama pull {SUGGESTED}")
         if not is_possible(wanted):
-            remedy = "To search by meaning, too: pip install 'ollama-chatproxy[documents]'"
+            remedy = f"To search by meaning, too, {install_documents()}."
             return Finding("note", "embeddings", f"numpy is missing: {words_alone}", remedy)
         sent = monotonic()
         (vector,) = await ollama.embed(model.name, ["Hi"], keep_alive=KEEP_ALIVE)

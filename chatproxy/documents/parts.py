@@ -105,5 +105,5 @@ def missing_package(error: ImportError) -> ChatError:
     return ChatError(
         "unsupported_media_type",
         f"Files of this type are not read here ({error.name} is missing); "
-        "have ollama-chatproxy[documents] installed.",
+        "whoever runs this server can install chatproxy's `documents` extra.",
     )

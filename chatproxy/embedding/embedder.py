@@ -26,6 +26,7 @@ from chatproxy.models.selection import AUTO
 from chatproxy.ollama.client import Ollama
 from chatproxy.ollama.wire import RefusalError
 from chatproxy.store.search.vectors import Pending, Vectors
+from chatproxy.system.optional import install_documents
 
 logger: Final = logging.getLogger(__name__)
 
@@ -42,9 +43,7 @@ def is_possible(wanted: str) -> bool:
         return False
     has_numpy = find_spec("numpy") is not None
     if not has_numpy and wanted.lower() != AUTO:
-        logger.warning(
-            "EMBEDDING_MODEL needs numpy; install it with `pip install 'ollama-chatproxy[documents]'`"
-        )
+        logger.warning("EMBEDDING_MODEL needs numpy; %s", install_documents())
     return has_numpy
 
 

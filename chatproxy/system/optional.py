@@ -1,7 +1,10 @@
-"""Modules that some systems lack."""
+"""Modules that some systems lack, and packages that some installations do."""
 
+import sys
 from importlib import import_module
-from typing import Any
+from typing import Any, Final
+
+DOCUMENTS: Final = ("numpy", "pypdfium2", "xlrd")  # what the extra of that name installs
 
 
 def optional(name: str) -> Any:
@@ -10,3 +13,15 @@ def optional(name: str) -> Any:
         return import_module(name)
     except ImportError:
         return None
+
+
+def install_documents() -> str:
+    """Return how whoever runs this gets these packages, as a clause.
+
+    chatproxy itself is not asked for by its name, which in an index may be another's.
+    """
+    python = f'"{sys.executable}"' if " " in sys.executable else sys.executable
+    return (
+        "install chatproxy again with its `documents` extra, as README.md says in *Ask a document*, or type "
+        f"`{python} -m pip install {' '.join(DOCUMENTS)}`"
+    )

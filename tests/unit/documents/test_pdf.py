@@ -53,7 +53,8 @@ def test_without_the_extra(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "pypdfium2", None)
     error = refusal(pdf(put(50, 700, "Hello")))
     assert error.code == "unsupported_media_type"
-    assert "ollama-chatproxy[documents]" in error.sentence
+    assert "pypdfium2 is missing" in error.sentence
+    assert "`documents` extra" in error.sentence
 
 
 @pytest.mark.parametrize("algorithm", ["RC4-40", "RC4-128", "AES-128", "AES-256-R5", "AES-256"])
