@@ -41,6 +41,7 @@ logger: Final = logging.getLogger(__name__)
 
 DOTENV: Final = Path(".env")
 OF_EVERY_START: Final = (".env", "default")  # sources of a database that other starts in the folder use
+NOT_READ: Final = 141  # the exit code of what SIGPIPE ends
 EXPOSED: Final = "every user of this machine can read a secret in a file: make it readable for its owner only"
 UNUSED: Final = "{0} is set, so what {0}_FILE holds does not count: unset one of the two"
 OPEN_TO_ALL: Final = "requests need no token, as set: everyone who can connect can read and change everything"
@@ -60,7 +61,18 @@ class Command(Struct, frozen=True):
 def main(argv: Sequence[str] | None = None) -> int:
     """Run the command with `argv`, by default the process's arguments; return its exit code."""
     helps = {name: command.help for name, command in COMMANDS.items()}
-    name, arguments = split(sys.argv[1:] if argv is None else argv, helps, "serve")
+    try:
+        try:
+            return _run(sys.argv[1:] if argv is None else argv)
+        finally:
+            print(end="", flush=True)
+    except BrokenPipeError:  # such as `head`, which has read enough
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # for what Python writes in the end
+        return NOT_READ
+
+
+def _run(argv: Sequence[str]) -> int:
+    name, arguments = split(argv, helps, "serve")
     parser = Parser(name, helps)
     COMMANDS[name].add_flags(parser)
     add_flags(parser)

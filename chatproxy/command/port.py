@@ -7,6 +7,7 @@ from errno import EADDRINUSE
 from typing import Final
 
 from chatproxy.errors import StartError
+from chatproxy.system.process import shows_listener
 from chatproxy.values import is_ip
 
 PATIENCE: Final = 2.0  # seconds for an answer of what listens there
@@ -31,7 +32,7 @@ async def cannot_listen(host: str, port: int, error: OSError) -> StartError:
         if version := await version_of_chatproxy(host, port):
             remedy = f"chatproxy {version} listens there; stop that one, or choose another PORT"
         else:
-            remedy = f"`lsof -i :{port}` shows what listens there; stop that, or choose another PORT"
+            remedy = f"`{shows_listener(port)}` shows what listens there; stop that, or choose another PORT"
     return StartError(f"Cannot listen on {host} at port {port} ({error.strerror}): {remedy}.")
 
 

@@ -25,12 +25,14 @@ _DAYS: Final = re.compile(r"([1-9][0-9]{0,4})d", re.ASCII)
 def add_backup_flags(parser: ArgumentParser) -> None:
     """Add what `chatproxy backup` takes."""
     parser.add_argument(
-        "file", metavar="FILE", type=Path, help="what to write; an earlier backup is replaced"
+        "file", metavar="FILE", type=Path, nargs="?", help="what to write; an earlier backup is replaced"
     )
 
 
 def backup(options: Namespace) -> int:
     """Back up the database, and print how large that is. Raises StartError."""
+    if options.file is None:
+        raise StartError("name the file: chatproxy backup backup.db")
     config = _config(options)
     began = perf_counter()
     size = back_up(config.database_path, options.file)
@@ -81,7 +83,6 @@ def add_prune_flags(parser: ArgumentParser) -> None:
         "--older-than",
         metavar="DAYS",
         type=_days,
-        required=True,
         help="remove what was not used for long: 90d",
     )
     parser.add_argument("--pinned", action="store_true", help="remove pinned conversations, too")
@@ -91,6 +92,8 @@ def add_prune_flags(parser: ArgumentParser) -> None:
 
 def prune(options: Namespace) -> int:
     """Remove what was not used for long, and print how much that was. Raises StartError."""
+    if options.older_than is None:
+        raise StartError("say for how long it was not used: chatproxy prune --older-than 90d")
     pruning = Pruning(
         path=_config(options).database_path,
         before=now(-options.older_than),

@@ -1,4 +1,4 @@
-"""This process: its limits and priority, the signals that end it, its C library and its event loop."""
+"""This process: limits, priority, signals, C library and event loop; and which one has a port."""
 
 import asyncio
 import ctypes
@@ -41,6 +41,11 @@ def limit_resources(**limits: int) -> None:
     for name, value in limits.items():
         with suppress(AttributeError, ValueError, OSError):
             _resource.setrlimit(getattr(_resource, name), (value, value))
+
+
+def shows_listener(port: int) -> str:
+    """Return the command that shows which process listens at a port."""
+    return f"netstat -ano | findstr :{port}" if os.name == "nt" else f"lsof -i :{port}"
 
 
 def lower_priority() -> None:

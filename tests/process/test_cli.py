@@ -6,6 +6,7 @@ import re
 import signal
 import socket
 import sqlite3
+import subprocess
 from collections.abc import Sequence
 from contextlib import AsyncExitStack, closing, suppress
 from functools import partial
@@ -197,6 +198,42 @@ def test_what_is_mistyped(tmp_path: Path, arguments: Sequence[str], sentence: st
     assert first == f"chatproxy: {sentence}"
     assert usage[0].startswith("usage: chatproxy [COMMAND]")
     assert "sesame" not in run.stderr
+
+
+@pytest.mark.parametrize(
+    ("arguments", "sentence"),
+    [
+        (["backup"], "name the file: chatproxy backup backup.db"),
+        (["backup", "--port", "80"], "name the file: chatproxy backup backup.db"),
+        (["prune"], "say for how long it was not used: chatproxy prune --older-than 90d"),
+        (["prune", "--dry-run"], "say for how long it was not used: chatproxy prune --older-than 90d"),
+    ],
+)
+def test_what_is_left_out(tmp_path: Path, arguments: Sequence[str], sentence: str) -> None:
+    run = ran(tmp_path, environment(), *arguments)
+    assert (run.returncode, run.stdout, run.stderr) == (2, "", f"chatproxy: {sentence}\n")
+
+
+@pytest.mark.parametrize("arguments", [["--print-config"], ["--help"], ["--version"], ["doctor"]])
+@pytest.mark.parametrize("buffered", [False, True])
+def test_who_reads_the_output_may_leave(tmp_path: Path, arguments: Sequence[str], buffered: bool) -> None:
+    """As `head` does. Nobody reads here, so that all that is written meets a closed pipe."""
+    reading, writing = os.pipe()
+    os.close(reading)
+    variables = environment(ollama_host="127.0.0.1:1")
+    if buffered:
+        del variables["PYTHONUNBUFFERED"]
+    with open(writing, "wb") as closed:
+        run = subprocess.run(
+            [*SCRIPT, *arguments],
+            cwd=tmp_path,
+            env=variables,
+            stdout=closed,
+            stderr=subprocess.PIPE,
+            timeout=30,
+        )
+    assert run.stderr == b""
+    assert run.returncode in ({0, 141} if arguments in (["--help"], ["--version"]) else {141})
 
 
 def test_help_names_commands_and_defaults(tmp_path: Path) -> None:
