@@ -33,6 +33,10 @@ RELOADING: Final = (
 OPERATORS_OPTIONS: Final = ("keep_alive", *RELOADING)
 # Settings that are a secret, which another one may name a file for.
 WITH_FILE: Final = ("API_TOKEN", "JWT_SECRET")
+# What OpenSSL reads from the environment itself, and chatproxy takes quotes off.
+FOR_OPENSSL: Final = ("SSL_CERT_FILE", "SSL_CERT_DIR")
+# What other servers read, and some set here for nothing: uvicorn's name for trusted proxies.
+NOT_READ: Final = ("FORWARDED_ALLOW_IPS",)
 ENVIRONMENT: Final = "environment"
 UNQUOTED: Final = f"{ENVIRONMENT}, unquoted"  # a value that had quotes around it
 T = TypeVar("T")
@@ -312,6 +316,14 @@ class Config:
         return headers
 
     @property
+    def credentials_for_ollama(self) -> Sequence[str]:
+        """The settings that any of these headers come from."""
+        names = dict.fromkeys(self._authorizations)
+        if self.ollama_headers:
+            names["OLLAMA_HEADERS"] = None
+        return tuple(names)
+
+    @property
     def database_path(self) -> Path:
         """The file that `database_url` names."""
         return Path(self.database_url.removeprefix(values.SQLITE))
@@ -396,11 +408,17 @@ DEFAULTS: Final[Mapping[str, object]] = {spec.name.upper(): spec.default for spe
 
 
 class LoadedConfig(Struct, frozen=True):
-    """A Config, and the source of each setting: flag, environment (perhaps unquoted), .env or default."""
+    """A Config, and the source of each setting: flag, environment (perhaps unquoted), .env or default.
+
+    `for_openssl` has those variables of FOR_OPENSSL that are set; their sources are among the others.
+    `not_read` has those names of NOT_READ that are set.
+    """
 
     config: Config
     sources: Mapping[str, str]
     dotenv: Path
+    for_openssl: Mapping[str, str]
+    not_read: Sequence[str]
 
     def exposed_files(self) -> list[Path]:
         """Return the files with a secret that every user of this machine can read or write."""
@@ -422,11 +440,13 @@ class LoadedConfig(Struct, frozen=True):
         }
 
     def table(self) -> str:
-        """Return one line `NAME value source` per setting, with secrets masked."""
+        """Return one line `NAME value source` per setting or variable of OpenSSL, with secrets masked."""
         rows = [
             (name, setting.masked(getattr(self.config, name.lower())), self.sources[name])
             for name, setting in SETTINGS.items()
         ]
+        for name, value in self.for_openssl.items():
+            rows.append((name, value if value.isprintable() else repr(value), self.sources[name]))
         widths = [max(len(row[column]) for row in rows) for column in (0, 1)]
         return "\n".join(f"{row[0]:{widths[0]}}  {row[1]:{widths[1]}}  {row[2]}" for row in rows)
 
@@ -468,7 +488,11 @@ def load(flags: Mapping[str, Any], environ: Mapping[str, str], dotenv: Path) -> 
         if order[found[f"{name}_FILE"][1]] < order[found[name][1]]:
             found[name] = None, "default"
     given: dict[str, Any] = {name.lower(): value for name, (value, _) in found.items() if value is not None}
-    return LoadedConfig(Config(**given), {name: place for name, (_, place) in found.items()}, dotenv)
+    others = {name: _find((name,), places) for name in FOR_OPENSSL}
+    for_openssl = {name: value for name, (value, _) in others.items() if value is not None}
+    sources = {name: place for name, (_, place) in (*found.items(), *others.items())}
+    not_read = [name for name in NOT_READ if _find((name,), places)[0] is not None]
+    return LoadedConfig(Config(**given), sources, dotenv, for_openssl, not_read)
 
 
 def _find(names: tuple[str, ...], places: Mapping[str, Mapping[str, Any]]) -> tuple[str | None, str]:

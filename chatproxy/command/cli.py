@@ -30,6 +30,7 @@ from chatproxy.command.server import listening
 from chatproxy.command.token import SECRET_BYTES, load_or_create_token, secret_path, token_path
 from chatproxy.config import LoadedConfig, add_flags, load
 from chatproxy.errors import StartError
+from chatproxy.ollama.authorities import set_variables
 from chatproxy.system.process import loop_factory, on_end, return_large_blocks
 from chatproxy.values import SQLITE
 from chatproxy.web.api import pages
@@ -40,8 +41,8 @@ from chatproxy.web.security import GATE
 logger: Final = logging.getLogger(__name__)
 
 DOTENV: Final = Path(".env")
-OF_EVERY_START: Final = (".env", "default")  # sources of a database that other starts in the folder use
 NOT_READ: Final = 141  # the exit code of what SIGPIPE ends
+OF_EVERY_START: Final = (".env", "default")  # sources of a database that other starts in the folder use
 EXPOSED: Final = "every user of this machine can read a secret in a file: make it readable for its owner only"
 UNUSED: Final = "{0} is set, so what {0}_FILE holds does not count: unset one of the two"
 OPEN_TO_ALL: Final = "requests need no token, as set: everyone who can connect can read and change everything"
@@ -60,7 +61,6 @@ class Command(Struct, frozen=True):
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Run the command with `argv`, by default the process's arguments; return its exit code."""
-    helps = {name: command.help for name, command in COMMANDS.items()}
     try:
         try:
             return _run(sys.argv[1:] if argv is None else argv)
@@ -72,6 +72,7 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 
 def _run(argv: Sequence[str]) -> int:
+    helps = {name: command.help for name, command in COMMANDS.items()}
     name, arguments = split(argv, helps, "serve")
     parser = Parser(name, helps)
     COMMANDS[name].add_flags(parser)
@@ -95,6 +96,7 @@ def _add_flags_of_serve(parser: ArgumentParser) -> None:
 
 def _serve(options: Namespace) -> int:
     loaded = load(vars(options), os.environ, DOTENV)
+    set_variables(loaded.for_openssl)
     if options.demo:
         loaded = _with_its_own_database(loaded)
     if options.print_config:

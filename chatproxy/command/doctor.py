@@ -19,6 +19,7 @@ from chatproxy.models import selection
 from chatproxy.models.catalog import KnownModel, ModelCatalog, listed
 from chatproxy.models.embedding import NONE, SUGGESTED, find_embedding_model
 from chatproxy.models.selection import SUGGESTED as SUGGESTED_CHAT
+from chatproxy.ollama.authorities import fault, set_variables
 from chatproxy.ollama.client import Ollama
 from chatproxy.ollama.wire import ChatMessage, ChatRequest
 from chatproxy.store.file import Health, health
@@ -61,6 +62,7 @@ async def _findings(
     try:
         loaded = load(flags, environ, dotenv)
         config = loaded.config
+        set_variables(loaded.for_openssl)
         yield _check_configuration(config)
         if unquoted := [name for name, source in loaded.sources.items() if source == UNQUOTED]:
             detail = f"those around {', '.join(unquoted)} do not count"
@@ -70,6 +72,10 @@ async def _findings(
         yield _check_hosts(config)
         if config.jwt_secrets:
             yield Finding("ok", "users", "your own server may sign their tokens")
+        if loaded.not_read and config.trusted_address_header is None:
+            detail = f"{', '.join(loaded.not_read)} is set, which chatproxy does not read"
+            remedy = "Name the header with the client's address in TRUSTED_ADDRESS_HEADER instead."
+            yield Finding("note", "addresses", detail, remedy)
     except StartError as error:
         yield Finding("wrong", "configuration", str(error))
         return
@@ -86,8 +92,13 @@ async def _findings(
     yield await _check_port(config, running if is_in_use else None)
     for finding in findings:
         yield finding
+    if config.ollama_url.startswith("https:") and (wrong := fault()):
+        yield Finding("wrong", "certificates", wrong)
     ollama = Ollama(
-        config.ollama_url, headers=config.headers_for_ollama, connect_timeout=config.connect_timeout
+        config.ollama_url,
+        headers=config.headers_for_ollama,
+        connect_timeout=config.connect_timeout,
+        credentials=config.credentials_for_ollama,
     )
     models = ModelCatalog(ollama, context_window=config.context_window)
     try:

@@ -124,7 +124,7 @@ class Embedder:
         try:
             return await self._ollama.embed(model.name, texts, keep_alive=KEEP_ALIVE)
         except RefusalError as refusal:
-            if refusal.is_busy or refusal.code == "model_not_found":
+            if refusal.is_busy or refusal.code != "upstream_error":  # it is not about the texts
                 raise
         if len(texts) > 1:
             return [vector for text in texts for vector in await self._embed(model, [text])]

@@ -18,7 +18,8 @@ from msgspec.structs import astuple, fields
 from yarl import URL
 
 from chatproxy.errors import ChatError
-from chatproxy.ollama.exchange import Endpoint, Exchange, Receiver, tls
+from chatproxy.ollama.authorities import tls
+from chatproxy.ollama.exchange import Endpoint, Exchange, Receiver
 from chatproxy.ollama.lenient import DECODE_ERRORS, STRICT, Size, Tokens, decode
 from chatproxy.ollama.stream import ChatStream
 from chatproxy.ollama.wire import (
@@ -170,11 +171,21 @@ class _Embedded(Struct, frozen=True):
 class Ollama:
     """A client of the Ollama at `url`. Create it in a running event loop, and close it.
 
-    Every call raises `upstream_…` errors. All requests carry the `headers`; `connect_timeout` is in seconds.
+    Every call raises `upstream_…` errors. All requests carry the `headers`, which come from the settings that
+    `credentials` name, for what is said if they are refused; `connect_timeout` is in seconds.
     """
 
-    def __init__(self, url: str, *, headers: Mapping[str, str], connect_timeout: float) -> None:
-        self._endpoint = Endpoint(URL(url), headers=headers, connect_timeout=connect_timeout)
+    def __init__(
+        self,
+        url: str,
+        *,
+        headers: Mapping[str, str],
+        connect_timeout: float,
+        credentials: Sequence[str] = (),
+    ) -> None:
+        self._endpoint = Endpoint(
+            URL(url), headers=headers, connect_timeout=connect_timeout, credentials=credentials
+        )
         self._session = _open_session(self._endpoint)
 
     @property
@@ -295,7 +306,7 @@ class Ollama:
         ) as response:
             content = await _read_body(response, most)
             if response.status != 200:
-                raise refusal(response.status, content)
+                raise refusal(response.status, content, self._endpoint.credentials)
             return content
 
     def _translate_error(self, name: str, error: Exception) -> ChatError:

@@ -8,9 +8,7 @@ caller, who has `last_read` to apply them.
 
 import asyncio
 import re
-import ssl
 from collections.abc import Mapping, Sequence
-from functools import cache
 from typing import Final, Protocol, cast
 
 from httptools import HttpParserError, HttpParserUpgrade, HttpResponseParser
@@ -21,6 +19,7 @@ from yarl import URL
 from chatproxy import clock
 from chatproxy.background import background
 from chatproxy.errors import ChatError
+from chatproxy.ollama.authorities import tls
 from chatproxy.ollama.turns import Turns
 from chatproxy.ollama.wire import (
     NOT_HTTP,
@@ -72,14 +71,23 @@ class Heard:
 class Endpoint:
     """The Ollama at `url`, whose path is a prefix of all targets.
 
-    `headers` go with every request; `connect_timeout` is in seconds. All exchanges of an endpoint share its
-    turns at the event loop, and note in `heard` when they read.
+    `headers` go with every request, and come from the settings that `credentials` name; `connect_timeout` is
+    in seconds. All exchanges of an endpoint share its turns at the event loop, and note in `heard` when they
+    read.
     """
 
-    def __init__(self, url: URL, *, headers: Mapping[str, str], connect_timeout: float) -> None:
+    def __init__(
+        self,
+        url: URL,
+        *,
+        headers: Mapping[str, str],
+        connect_timeout: float,
+        credentials: Sequence[str] = (),
+    ) -> None:
         self.url = url
         self.connect_timeout = connect_timeout
         self.headers = headers
+        self.credentials = credentials
         self.heard = Heard()
         self._prefix = url.raw_path.removesuffix("/")
         self._turns = Turns()
@@ -368,12 +376,3 @@ def encode_head(method: str, target: str, headers: Mapping[str, str]) -> bytes:
         )
     lines = "".join(f"{name}: {value}\r\n" for name, value in fields)
     return f"{method} {target} HTTP/1.1\r\n{lines}\r\n".encode(errors="surrogateescape")
-
-
-@cache
-def tls() -> ssl.SSLContext:
-    """Return the one TLS context, which trusts the system's authorities, or those in SSL_CERT_FILE.
-
-    Loading them takes tens of milliseconds.
-    """
-    return ssl.create_default_context()

@@ -1,4 +1,6 @@
-"""Ollama's JSON as types: bytes of a response go in, lines and refusals come out. Nothing here does I/O.
+"""Ollama's JSON as types: bytes of a response go in, lines and refusals come out.
+
+Nothing here does I/O, but that the files of authorities are looked at when a certificate was not trusted.
 
 Ollama streams newline-delimited JSON (Ollama API, "Generate a chat completion"). The last line has
 `done: true`. A line with `error` replaces everything that would follow, even under status 200. Only what
@@ -8,7 +10,7 @@ carries the text has to be of its type; a count or a name that is not is unknown
 import re
 import socket
 import ssl
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import Annotated, Final
 
 import msgspec
@@ -16,6 +18,7 @@ from msgspec import Raw, Struct
 from yarl import URL
 
 from chatproxy.errors import ChatError
+from chatproxy.ollama import authorities
 from chatproxy.ollama.lenient import DECODE_ERRORS, STRICT, Nanoseconds, Tokens, decode_fields
 
 MAX_LINE: Final = 1024 * 1024  # bytes that an answer may make us keep; a line has one token
@@ -162,13 +165,19 @@ _TLS_WANTED: Final = re.compile(rb"HTTP request (?:was sent )?to (?:an )?HTTPS (
 _NO_SUCH_PATH: Final = "404 page not found"  # what servers of Go say, of which Ollama is one
 # What a proxy's page of a status means.
 _OF_PROXIES: Final = {
-    403: "does not let chatproxy in; set OLLAMA_HEADERS to what it wants, or correct its rules",
     413: "refuses bodies of this size; raise its limit, such as nginx's client_max_body_size",
     502: "does not reach it; start Ollama, or correct the address in the proxy's configuration",
     503: "does not reach it, or has no room; start Ollama, look into the proxy's log, and try again",
     504: "did not wait for its answer; raise the proxy's timeout, such as nginx's proxy_read_timeout",
 }
+# What a proxy says of the server behind it. Ollama gives an error in JSON under these, or has none of them.
+_BEHIND_PROXIES: Final = {
+    502: "upstream_unavailable",
+    503: "upstream_unavailable",
+    504: "upstream_timeout",
+}
 _MAX_ERROR_TEXT: Final = 1000  # characters
+_MAX_WORDS: Final = 200  # characters of a proxy's explanation
 _CLOSED: Final = (
     "The connection was closed before Ollama answered; look into its log, check whether OLLAMA_HOST has to"
     " begin with http:// or https://, and try again."
@@ -300,14 +309,17 @@ class RefusalError(OllamaError):
         self, code: str, sentence: str, *, status: int, body: bytes, retryable: bool | None = None
     ) -> None:
         super().__init__(code, sentence, status=status, body=body, retryable=retryable)
-        self.is_busy = status == 503 and bool(unwrap(body))
+        self.is_busy = status == 503 and bool(error_in(body))
         self.lacks_path = status in {404, 405, 501}
         self.prompt_tokens = _find_number(_PROMPT_TOKENS, body)
         self.window = _find_number(_WINDOW, body)
 
 
-def refusal(status: int, body: bytes) -> RefusalError:
-    """Return the error for a response with a status other than 200."""
+def refusal(status: int, body: bytes, credentials: Sequence[str] = ()) -> RefusalError:
+    """Return the error for a response with a status other than 200.
+
+    `credentials` name the settings that say who asks, if any do.
+    """
     text = unwrap(body)
     if status == 404 and (missing := _MISSING_MODEL.search(text)):
         name = missing[1]
@@ -317,7 +329,10 @@ def refusal(status: int, body: bytes) -> RefusalError:
             status=status,
             body=body,
         )
-    sentence, retryable = _refusal_sentence(status, text, body), status in {429, 500, 503}
+    if status in _BEHIND_PROXIES and not error_in(body):
+        sentence = f"A proxy in front of Ollama {_OF_PROXIES[status]} ({_said(status, text)})."
+        return RefusalError(_BEHIND_PROXIES[status], sentence, status=status, body=body)
+    sentence, retryable = _refusal_sentence(status, text, body, credentials), status in {429, 500, 503}
     return RefusalError("upstream_error", sentence, status=status, body=body, retryable=retryable)
 
 
@@ -385,13 +400,22 @@ def _certificate_sentence(url: URL, error: ssl.SSLCertVerificationError) -> str:
         case 62 | 64:  # X509_V_ERR_HOSTNAME_MISMATCH, X509_V_ERR_IP_ADDRESS_MISMATCH
             remedy = "set OLLAMA_HOST to a name that the certificate has"
         case _:
-            remedy = (
-                "set SSL_CERT_FILE, in the environment of chatproxy, to a file with the certificate of the"
-                " authority that signed it, and restart"
-            )
+            remedy = authorities.fault() or _authority_remedy()
     return (
         f"The certificate of Ollama at {url.origin()} is not trusted ({error.verify_message.rstrip('.')}); "
         f"{remedy}."
+    )
+
+
+def _authority_remedy() -> str:
+    if file := authorities.named():
+        return (
+            f"SSL_CERT_FILE names {file}, which lacks the certificate of the authority that signed it;"
+            " add that, or name a file that has it, and restart"
+        )
+    return (
+        "set SSL_CERT_FILE, in the environment of chatproxy, to a file with the certificate of the"
+        " authority that signed it, and restart"
     )
 
 
@@ -452,14 +476,21 @@ def _reported(text: str, status: int) -> str:
     return text and f"Ollama reports: {text}{remedy}"
 
 
-def _refusal_sentence(status: int, text: str, body: bytes) -> str:
+def _refusal_sentence(status: int, text: str, body: bytes, credentials: Sequence[str]) -> str:
     """Return what a response with that status means, and what to do; most pages of HTML are of a proxy."""
     if 300 <= status < 400:
         return (
             f"Ollama's address answers with a redirect ({status}), and redirects are not followed; set"
-            " OLLAMA_HOST to the final address or, if that is a login, OLLAMA_HEADERS to what it wants."
+            " OLLAMA_HOST to the final address or, if that is a login,"
+            f" {_corrected(credentials) or 'set OLLAMA_HEADERS to what it wants'}."
         )
     if status in {401, 407}:
+        if credentials:  # which the response may repeat
+            verb = "says" if len(credentials) == 1 else "say"
+            return (
+                f"Ollama, or a proxy in front of it, does not accept what {' and '.join(credentials)} {verb}"
+                f" ({status}); correct it."
+            )
         return (
             f"Ollama, or a proxy in front of it, wants to know who asks ({text or 'unauthorized'}); set"
             " OLLAMA_API_KEY, or OLLAMA_HOST with name:password@ before the host, or OLLAMA_HEADERS."
@@ -476,9 +507,22 @@ def _refusal_sentence(status: int, text: str, body: bytes) -> str:
             "The server at OLLAMA_HOST does not have this part of Ollama's API (404); check the address and"
             " its path. A server that has only OpenAI's API, at /v1, cannot be used."
         )
+    if status == 403 and not text:
+        remedy = _corrected(credentials) or "set OLLAMA_HEADERS to what it wants"
+        return f"A proxy in front of Ollama does not let chatproxy in; {remedy}, or correct its rules (403)."
     if not text and body.strip() and status in _OF_PROXIES:
         return f"A proxy in front of Ollama {_OF_PROXIES[status]} ({status})."
     return _reported(text, status) or (
         f"Ollama answered with status {status} and no explanation; look into its log, "
         "and check that OLLAMA_HOST is its address."
     )
+
+
+def _corrected(credentials: Sequence[str]) -> str:
+    """Return what to do about credentials that are not accepted; empty if there are none."""
+    return f"correct {' and '.join(credentials)}" if credentials else ""
+
+
+def _said(status: int, text: str) -> str:
+    """Return a status and the few words of a proxy's that explain it."""
+    return f"{status}: {text}" if text and len(text) <= _MAX_WORDS and text.isprintable() else str(status)

@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 from chat_client import Client, Serve, serving
-from fake_ollama import FakeOllama, Gate, Script, answer, embedded, refused
+from fake_ollama import FakeOllama, Gate, Script, answer, embedded, html, refused
 from waiting import until
 
 from chatproxy import Config
@@ -250,11 +250,12 @@ async def test_only_the_text_that_a_model_refuses_is_not_found(client: Client, f
     assert headings(await ask(client, document, "coal"))[0] == "Cellar"  # by its word
 
 
+@pytest.mark.parametrize("script", [refused(500, "the model has crashed"), html(502), html(504)])
 async def test_documents_wait_for_an_ollama_that_is_away(
-    client: Client, fake: FakeOllama, monkeypatch: pytest.MonkeyPatch
+    client: Client, fake: FakeOllama, monkeypatch: pytest.MonkeyPatch, script: Script
 ) -> None:
     monkeypatch.setattr(embedder, "RETRY", 0.02)
-    fake.instead["/api/embed"] = refused(500, "the model has crashed")
+    fake.instead["/api/embed"] = script
     document = await uploaded(client)
     await until(lambda: len(fake.embeds) > 6)
     await fake.stop()

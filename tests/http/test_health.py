@@ -7,7 +7,7 @@ from typing import Any, Final
 
 import pytest
 from chat_client import Client, Start, serving
-from fake_ollama import FakeOllama, Gate, Script, answer, refused
+from fake_ollama import FakeOllama, Gate, Script, answer, html, refused
 from matrix import matrix
 from waiting import until
 
@@ -73,8 +73,11 @@ async def test_probes_ask_ollama_at_most_once_a_second(client: Client, fake: Fak
         (Script([b"<html>"]), "upstream_invalid"),
         (Script([b"[]"]), "upstream_invalid"),
         (Script([b'{"version"'], end="cut"), "upstream_incomplete"),
+        (html(502), "upstream_unavailable"),
+        (Script(status=503), "upstream_unavailable"),
+        (html(504), "upstream_timeout"),
     ],
-    ids=["error", "no JSON", "no object", "cut"],
+    ids=["error", "no JSON", "no object", "cut", "502", "503", "504"],
 )
 async def test_readyz_succeeds_if_ollama_fails(
     client: Client, fake: FakeOllama, script: Script, code: str

@@ -20,6 +20,7 @@ from fake_ollama import (
     answer,
     count_tokens,
     error,
+    html,
     last,
     refused,
     refusing_over,
@@ -412,6 +413,9 @@ async def test_where_the_next_one_has_no_room_the_first_ones_failure_is_told(
             replay("error_bad_format", status=500, content_type="application/json"),
             {"format": "xml"},  # and here too
         ),
+        (html(502), {}),  # a proxy in front of Ollama does not reach it, whatever the model
+        (Script([b"no available server"], status=503), {}),
+        (html(504), {}),
         (Script([token("One"), error("out of memory")]), {}),  # after the first token
         (Script([token(thinking="One"), error("out of memory")]), {}),
     ],

@@ -60,7 +60,11 @@ FAULTS = {
     "500": Fault(refused(500, "no"), "upstream_error", True, 502),
     "503": Fault(refused(503, "no"), "upstream_error", True, 502),
     "another page": Fault(html(), "upstream_invalid", False, 502),
-    "a gateway's page": Fault(html(502), "upstream_error", False, 502),
+    "a gateway's page": Fault(html(502), "upstream_unavailable", True, 502),
+    "a gateway's words": Fault(
+        Script([b"no available server"], status=503), "upstream_unavailable", True, 502
+    ),
+    "a gateway's patience": Fault(html(504), "upstream_timeout", True, 504),
     "a redirect": Fault(Script(status=307, headers={"Location": "/"}), "upstream_error", False, 502),
     "no JSON": Fault(Script([*HEARD, b"three\n"]), "upstream_invalid", False, 502, "One two"),
     "no UTF-8": Fault(
@@ -344,14 +348,15 @@ SURROUNDINGS: Final = {
         Script(status=302, headers={"Location": "/login"}), "upstream_error", "OLLAMA_HEADERS"
     ),
     **{
-        f"a proxy's {status}": everywhere(html(status), "upstream_error", says)
-        for status, says in {
-            401: "OLLAMA_HEADERS",
-            403: "A proxy in front of Ollama does not let chatproxy in",
-            407: "OLLAMA_HEADERS",
-            502: "A proxy in front of Ollama does not reach it",
-            504: "did not wait",
-        }.items()
+        f"a proxy's {status}": everywhere(html(status), code, says)
+        for status, code, says in (
+            (401, "upstream_error", "OLLAMA_HEADERS"),
+            (403, "upstream_error", "A proxy in front of Ollama does not let chatproxy in"),
+            (407, "upstream_error", "OLLAMA_HEADERS"),
+            (502, "upstream_unavailable", "A proxy in front of Ollama does not reach it"),
+            (503, "upstream_unavailable", "A proxy in front of Ollama does not reach it"),
+            (504, "upstream_timeout", "did not wait"),
+        )
     },
 }
 

@@ -11,6 +11,7 @@ from typing import Final
 import pytest
 from damage import damage
 from fake_ollama import FakeOllama, Gate, Script, answer, html, refused
+from matrix import matrix
 from processes import Process, environment, ran
 from waiting import until
 
@@ -262,6 +263,51 @@ async def test_quotes_in_the_environment(fake: FakeOllama, tmp_path: Path) -> No
     run = await doctor(tmp_path, ollama_host=f"'{fake.url}'", default_model='"gemma3:270m"')
     assert (run.returncode, marks(run.stdout)["quotes"]) == (0, "note")
     assert "those around OLLAMA_HOST, DEFAULT_MODEL do not count" in run.stdout
+
+
+async def test_an_authority_that_cannot_be_read(tmp_path: Path) -> None:
+    (tmp_path / "empty.pem").touch()
+    with matrix() as cases:
+        for given, said in (
+            (
+                "missing.pem",
+                "names missing.pem, which cannot be read (No such file or directory); correct it",
+            ),
+            ('"missing.pem"', "names missing.pem, which cannot be read"),
+            ("'empty.pem'", "names empty.pem, which holds no certificate in PEM; correct it"),
+            (".", "names ., which cannot be read (Is a directory)"),
+        ):
+            for scheme, marked in (("https", "wrong"), ("http", None)):
+                run = await doctor(tmp_path, ollama_host=f"{scheme}://127.0.0.1:1", ssl_cert_file=given)
+                cases.expect(marked, marks(run.stdout).get("certificates"), given, scheme)
+                cases.expect(scheme == "https", f"SSL_CERT_FILE {said}" in run.stdout, given, scheme)
+                quoted = "those around SSL_CERT_FILE do not count" in run.stdout
+                cases.expect(given != given.strip("\"'"), quoted, given, scheme)
+
+
+async def test_a_wrong_password_for_a_proxy_in_front_of_ollama(fake: FakeOllama, tmp_path: Path) -> None:
+    fake.instead["/api/version"] = html(401)
+    with matrix() as cases:
+        for settings, names in (
+            ({"ollama_host": fake.url.replace("//", "//me:sesame@")}, "OLLAMA_HOST says"),
+            ({"ollama_api_key": "sesame"}, "OLLAMA_API_KEY says"),
+            ({"ollama_headers": '{"X-Key": "sesame"}'}, "OLLAMA_HEADERS says"),
+        ):
+            run = await doctor(tmp_path, **{"ollama_host": fake.url, **settings})
+            cases.check(
+                f"does not accept what {names} (401); correct it." in run.stdout, run.stdout, settings
+            )
+            cases.check("sesame" not in run.stdout, run.stdout)
+
+
+async def test_a_setting_of_uvicorns(fake: FakeOllama, tmp_path: Path) -> None:
+    run = await doctor(tmp_path, ollama_host=fake.url, forwarded_allow_ips="10.0.0.1")
+    assert (run.returncode, marks(run.stdout)["addresses"]) == (0, "note")
+    assert "in TRUSTED_ADDRESS_HEADER instead" in run.stdout
+    (tmp_path / ".env").write_text("FORWARDED_ALLOW_IPS=10.0.0.1\n")
+    assert "addresses" in marks((await doctor(tmp_path, ollama_host=fake.url)).stdout)
+    settings = {"forwarded_allow_ips": "*", "trusted_address_header": "X-Real-IP"}
+    assert "addresses" not in marks((await doctor(tmp_path, ollama_host=fake.url, **settings)).stdout)
 
 
 async def test_names_behind_a_proxy(fake: FakeOllama, tmp_path: Path) -> None:

@@ -1,6 +1,9 @@
 import argparse
+import re
 from base64 import b64decode
+from collections.abc import Sequence
 from pathlib import Path, PureWindowsPath
+from typing import Any
 
 import pytest
 from systems import modes
@@ -680,3 +683,35 @@ def test_a_file_without_secrets_or_with_too_many_stops_the_start(tmp_path: Path,
 def test_a_secret_is_not_shown() -> None:
     assert SECRET not in repr(Config(jwt_secret=SECRET))
     assert SECRET not in load({}, {"JWT_SECRET": SECRET}, NOWHERE).table()
+
+
+def test_what_openssl_reads_is_found_and_shown() -> None:
+    environ = {"SSL_CERT_FILE": '"/my own/ca.pem"', "SSL_CERT_DIR": ""}
+    loaded = load({}, environ, NOWHERE)
+    assert loaded.for_openssl == {"SSL_CERT_FILE": "/my own/ca.pem"}
+    last = loaded.table().splitlines()[-1]
+    assert re.fullmatch(r"SSL_CERT_FILE +/my own/ca\.pem +environment, unquoted", last)
+    assert "SSL_CERT" not in load({}, {}, NOWHERE).table()
+
+
+def test_what_openssl_reads_may_be_in_the_env_file(tmp_path: Path) -> None:
+    (tmp_path / ".env").write_text("SSL_CERT_FILE=ca.pem\nSSL_CERT_DIR=certs\n")
+    loaded = load({}, {"SSL_CERT_DIR": "/certs"}, tmp_path / ".env")
+    assert loaded.for_openssl == {"SSL_CERT_FILE": "ca.pem", "SSL_CERT_DIR": "/certs"}
+
+
+@pytest.mark.parametrize(
+    ("settings", "names"),
+    [
+        ({}, ()),
+        ({"ollama_host": "http://me:sesame@a"}, ("OLLAMA_HOST",)),
+        ({"ollama_api_key": "sesame"}, ("OLLAMA_API_KEY",)),
+        ({"ollama_headers": '{"Authorization": "Bearer sesame"}'}, ("OLLAMA_HEADERS",)),
+        (
+            {"ollama_host": "http://me:sesame@a", "ollama_headers": '{"X-Key": "sesame"}'},
+            ("OLLAMA_HOST", "OLLAMA_HEADERS"),
+        ),
+    ],
+)
+def test_the_settings_with_credentials_for_ollama(settings: dict[str, Any], names: Sequence[str]) -> None:
+    assert Config(**settings).credentials_for_ollama == names

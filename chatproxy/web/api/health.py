@@ -11,6 +11,7 @@ from chatproxy.background import background
 from chatproxy.errors import ChatError, shutting_down
 from chatproxy.ollama.cached import Cached
 from chatproxy.ollama.client import Ollama
+from chatproxy.ollama.wire import RefusalError
 from chatproxy.store.records import Record
 from chatproxy.web.json import json_response
 from chatproxy.web.keys import CHAT, METRICS, MODELS, OLLAMA, QUEUE, READINESS, REGISTRY, STORE
@@ -94,7 +95,8 @@ async def _ask(ollama: Ollama) -> str | UnsetType:
     try:
         return version.result() or UNSET
     except ChatError as error:
-        if error.code == "upstream_timeout":  # of the call itself, which is longer: bytes came all the while
+        # Of the call itself, which is longer: bytes came all the while. That of a proxy is an answer.
+        if error.code == "upstream_timeout" and not isinstance(error, RefusalError):
             return UNSET
         raise
 

@@ -1,6 +1,7 @@
 """Why there is no connection, or none with Ollama: the sentence names the cause, on both paths."""
 
 import asyncio
+import os
 import shutil
 import socket
 import ssl
@@ -13,9 +14,10 @@ from typing import Final
 import pytest
 from fake_ollama import FakeOllama, Mute
 
+from chatproxy.config import FOR_OPENSSL
 from chatproxy.errors import ChatError
+from chatproxy.ollama.authorities import FILE, FOLDER, fault, set_variables, tls
 from chatproxy.ollama.client import Ollama
-from chatproxy.ollama.exchange import tls
 
 BODY: Final = b'{"version":"1.2.3","message":{"content":"Hi"},"done":true}'
 OK: Final = b"HTTP/1.1 200 OK\r\nConnection: close\r\nContent-Length: %d\r\n\r\n%s" % (len(BODY), BODY)
@@ -45,6 +47,8 @@ def certificate(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Cer
         sign = ["x509", "-req", "-in", request, "-signkey", key, "-copy_extensions", "copy", "-out", chain]
         for command in (ask, [*sign, "-days", str(days)]):
             subprocess.run(["openssl", *command], check=True, capture_output=True)
+        for variable in FOR_OPENSSL:
+            monkeypatch.delenv(variable, raising=False)
         if trusted:
             monkeypatch.setenv("SSL_CERT_FILE", chain)
         tls.cache_clear()
@@ -119,6 +123,64 @@ async def test_a_certificate_that_is_not_trusted(
         await fails(
             f"https://{place}", "upstream_invalid", f"certificate of Ollama at https://{place}", *words
         )
+
+
+@pytest.mark.parametrize(
+    ("name", "what", "said"),
+    [
+        (FILE, "missing", "which cannot be read (No such file or directory); correct it, and restart."),
+        (FILE, "folder", "which cannot be read (Is a directory); correct it, and restart."),
+        (FILE, "empty", "which holds no certificate in PEM; correct it, and restart."),
+        (FILE, "key", "which holds no certificate in PEM; correct it, and restart."),
+        (
+            FILE,
+            "other",
+            "which lacks the certificate of the authority that signed it; add that, or name a file",
+        ),
+        (FOLDER, "missing", "which cannot be read (No such file or directory); correct it, and restart."),
+        (FOLDER, "empty", "which cannot be read (Not a directory); correct it, and restart."),
+        (FOLDER, "folder", "which holds no certificate under its hash; run `openssl rehash` on it, and"),
+    ],
+)
+async def test_a_certificate_that_is_not_trusted_because_of_a_variable(
+    certificate: Certificate,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    name: str,
+    what: str,
+    said: str,
+) -> None:
+    certificate(name="other.example")
+    (tmp_path / "chain").rename(tmp_path / "other")
+    (tmp_path / "folder").mkdir()
+    (tmp_path / "empty").touch()
+    context = certificate(trusted=False)
+    monkeypatch.setenv(name, str(tmp_path / what))
+    async with serving(OK, context) as place:
+        await fails(f"https://{place}", "upstream_invalid", f"; {name} names {tmp_path / what}, {said}")
+
+
+def test_variables_that_can_be_used(
+    certificate: Certificate, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    certificate()
+    hashed = tmp_path / "hashed"
+    hashed.mkdir()
+    (hashed / "0a1b2c3d.0").touch()
+    for name in FOR_OPENSSL:  # restored in the end
+        monkeypatch.setenv(name, "/nowhere")
+    set_variables({FILE: str(tmp_path / "chain"), FOLDER: f"/nowhere{os.pathsep}{hashed}"})
+    assert fault() is None
+    set_variables({})
+    assert fault() is None
+    assert os.environ.keys().isdisjoint(FOR_OPENSSL)
+    reading, writing = os.pipe()
+    set_variables({FILE: f"/dev/fd/{reading}"})  # as the shell has it for <(command)
+    assert fault() is None
+    os.close(reading)
+    os.close(writing)
+    set_variables({FILE: "", FOLDER: "/nowhere"})
+    assert (fault() or "").count("cannot be read") == 2
 
 
 async def test_tls_with_a_server_that_has_none(fake: FakeOllama) -> None:

@@ -23,7 +23,8 @@ from waiting import until
 from yarl import URL
 
 from chatproxy.errors import ChatError
-from chatproxy.ollama.exchange import MAX_HEAD, PIECE, SLICE, Endpoint, Exchange, Head, Heard, tls
+from chatproxy.ollama.authorities import tls
+from chatproxy.ollama.exchange import MAX_HEAD, PIECE, SLICE, Endpoint, Exchange, Head, Heard
 from chatproxy.ollama.turns import Turns
 
 OK = b"HTTP/1.1 200 OK\r\n"

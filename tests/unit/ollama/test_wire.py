@@ -366,11 +366,66 @@ def test_recorded_refusals(name: str, status: int, words: str) -> None:
     assert error.retryable == (status in {429, 500, 503})
 
 
-@pytest.mark.parametrize("status", [400, 401, 403, 404, 429, 499, 500, 502, 503, 204])
+@pytest.mark.parametrize("status", [400, 401, 403, 404, 429, 499, 500, 501, 505, 204])
 def test_which_refusals_are_retryable(status: int) -> None:
     error = refusal(status, b"")
     assert error.code == "upstream_error"
     assert error.retryable == (status in {429, 500, 503})
+
+
+@pytest.mark.parametrize(
+    ("status", "code"),
+    [(502, "upstream_unavailable"), (503, "upstream_unavailable"), (504, "upstream_timeout")],
+)
+@pytest.mark.parametrize(
+    ("body", "said"),
+    [
+        (b"", ""),  # Caddy
+        (b"<html><h1>Bad gateway</h1></html>", ""),  # nginx, HAProxy, Apache
+        (b"no available server\n", ": no available server"),  # Traefik
+        (b'{"message":"no upstream"}', ": no upstream"),  # Kong
+        (b"<" * 70_000, ""),
+        (b"\xff\x00", ""),
+        (b"a" * 5000, ""),
+        (b"two\nlines", ""),
+    ],
+)
+def test_a_proxy_that_does_not_reach_ollama(status: int, code: str, body: bytes, said: str) -> None:
+    error = refusal(status, body, ["OLLAMA_HEADERS"])
+    assert (error.code, error.retryable, error.is_busy) == (code, True, False)
+    assert error.sentence.startswith("A proxy in front of Ollama d")
+    assert error.sentence.endswith(f" ({status}{said}).")
+
+
+@pytest.mark.parametrize("status", [502, 503, 504])
+def test_an_error_of_ollamas_own_is_no_proxys(status: int) -> None:
+    error = refusal(status, b'{"error":"the model is gone"}')
+    assert (error.code, error.retryable, error.is_busy) == ("upstream_error", status == 503, status == 503)
+    assert error.sentence == "Ollama reports: the model is gone"
+
+
+@pytest.mark.parametrize(
+    ("credentials", "named"),
+    [
+        (["OLLAMA_HOST"], "does not accept what OLLAMA_HOST says (401); correct it."),
+        (["OLLAMA_API_KEY"], "does not accept what OLLAMA_API_KEY says (401); correct it."),
+        (
+            ["OLLAMA_API_KEY", "OLLAMA_HEADERS"],
+            "does not accept what OLLAMA_API_KEY and OLLAMA_HEADERS say (401); correct it.",
+        ),
+    ],
+)
+@pytest.mark.parametrize("body", [b"", b"<html>Sign in</html>", b'{"error":"bad key sesame"}', b"sesame?"])
+def test_credentials_that_are_not_accepted(credentials: list[str], named: str, body: bytes) -> None:
+    error = refusal(401, body, credentials)
+    assert (error.code, error.blames_request) == ("upstream_error", True)
+    assert error.sentence == f"Ollama, or a proxy in front of it, {named}"
+
+
+@pytest.mark.parametrize(("status", "body"), [(302, b""), (403, b"<html>Forbidden</html>")])
+def test_what_keeps_out_may_be_a_login(status: int, body: bytes) -> None:
+    assert "set OLLAMA_HEADERS to what it wants" in refusal(status, body).sentence
+    assert "correct OLLAMA_HEADERS" in refusal(status, body, ["OLLAMA_HEADERS"]).sentence
 
 
 def test_a_prompt_that_does_not_fit_names_both_numbers() -> None:
