@@ -4,12 +4,13 @@ Bounds in seconds are those that people were promised. Others are tested in Java
 test's (`ollama-banner.test.js`).
 """
 
+import re
 from collections.abc import Awaitable, Callable
 from typing import Any, Final
 
 import pytest
 from browser import ANSWER, Site, browser, browser_test, serious, site
-from fake_ollama import FakeOllama, Gate, Script, refused
+from fake_ollama import FakeOllama, Gate, Script, html, refused
 
 from chatproxy.command.demo import demo_server
 from chatproxy.web.api import health
@@ -22,6 +23,10 @@ pytestmark = [pytest.mark.browser, browser_test]
 
 COMES: Final = 10_000  # ms
 GOES: Final = 5_000
+FAILING: Final = (
+    "Ollama answers with an error; the server's log says which, and `chatproxy doctor` what to do."
+)
+WRONG: Final = re.compile("Ollama (cannot be reached|answers with an error)")
 SIDE_CALLS: Final = ("/api/version", "/api/tags", "/api/ps", "/api/show")
 FOCUSED: Final = "document.activeElement.shadowRoot?.activeElement?.tagName"
 
@@ -73,7 +78,7 @@ async def test_it_comes_and_goes_on_a_page_that_nobody_touches(site: Site, leave
     await page.evaluate(WATCH)
     for _ in range(2):
         await leave(site.fake)
-        await expect(banner).to_contain_text("Ollama cannot be reached", timeout=COMES)
+        await expect(banner).to_contain_text(WRONG, timeout=COMES)
         for _ in range(3):
             async with page.expect_response("**/readyz"):
                 pass
@@ -93,7 +98,7 @@ async def test_it_goes_from_a_page_that_was_opened_without_ollama(site: Site, le
     models = site.fake.models
     await leave(site.fake)
     page = await site.open()
-    await expect(page.locator("#ollama")).to_contain_text("Ollama cannot be reached", timeout=COMES)
+    await expect(page.locator("#ollama")).to_contain_text(WRONG, timeout=COMES)
     for theme in ("light", "dark"):
         await page.emulate_media(color_scheme=theme)
         assert await serious(page) == []
@@ -178,14 +183,55 @@ async def test_a_failed_message_refreshes_the_banner(site: Site, monkeypatch: py
     await expect(page.get_by_role("button", name="Retry")).to_be_visible()
 
 
-async def test_the_banner_gives_the_reason(site: Site) -> None:
+@pytest.mark.parametrize(
+    ("code", "sentence"),
+    [
+        (
+            "upstream_unavailable",
+            "Ollama cannot be reached: nothing answers at OLLAMA_HOST; start it with `ollama serve`, or"
+            " correct OLLAMA_HOST.",
+        ),
+        (
+            "upstream_timeout",
+            "Ollama cannot be reached: it does not answer in time; look into its log, and start it again if"
+            " it hangs.",
+        ),
+        (
+            "upstream_invalid",
+            "Ollama cannot be reached: what answers at OLLAMA_HOST is something else, or its certificate is"
+            " not trusted; `chatproxy doctor` says what to do.",
+        ),
+        ("upstream_error", FAILING),
+        ("upstream_incomplete", FAILING),
+    ],
+)
+async def test_the_banner_gives_the_reason(site: Site, code: str, sentence: str) -> None:
     context = await site.context()
-    state = {"reachable": False, "code": "upstream_timeout"}
+    state = {"reachable": False, "code": code}
     await context.route("**/readyz", lambda route: route.fulfill(json={"status": "ready", "ollama": state}))
     page = await site.open(context=context)
-    await expect(page.locator("#ollama")).to_have_text(
-        "Ollama cannot be reached: it does not answer in time."
-    )
+    await expect(page.locator("#ollama")).to_have_text(sentence)
+
+
+@pytest.mark.parametrize(
+    ("script", "sentence"),
+    [
+        (refused(401, "who?"), FAILING),
+        (html(403), FAILING),
+        (html(404), FAILING),
+        (html(502), "nothing answers at OLLAMA_HOST"),
+        (html(504), "it does not answer in time; look into its log"),
+        (html(200), "`chatproxy doctor` says what to do"),
+    ],
+    ids=["401", "403", "404", "502", "504", "a page"],
+)
+async def test_the_banner_says_what_a_proxy_in_front_of_ollama_means(
+    site: Site, script: Script, sentence: str
+) -> None:
+    for path in SIDE_CALLS:
+        site.fake.instead[path] = script
+    page = await site.open()
+    await expect(page.locator("#ollama")).to_contain_text(sentence)
 
 
 async def test_the_banner_says_that_the_demo_is_not_a_language_model(site: Site) -> None:

@@ -209,9 +209,12 @@ export const page = {
     standIn: "Die Antworten kommen von einem eingebauten Ersatz, nicht von einem Sprachmodell.",
     unavailable:
       "Ollama ist nicht erreichbar: Unter OLLAMA_HOST antwortet nichts; starten Sie es mit `ollama serve`, oder berichtigen Sie OLLAMA_HOST.",
-    timeout: "Ollama ist nicht erreichbar: Es antwortet nicht rechtzeitig.",
-    invalid: "Ollama ist nicht erreichbar: Unter OLLAMA_HOST antwortet etwas anderes, oder dem Zertifikat wird nicht vertraut.",
-    failing: "Ollama ist nicht erreichbar: Es antwortet mit einem Fehler.",
+    timeout:
+      "Ollama ist nicht erreichbar: Es antwortet nicht rechtzeitig; sehen Sie in sein Protokoll, und starten Sie es neu, wenn es hängt.",
+    invalid:
+      "Ollama ist nicht erreichbar: Unter OLLAMA_HOST antwortet etwas anderes, oder dem Zertifikat wird nicht vertraut; `chatproxy doctor` sagt, was zu tun ist.",
+    failing:
+      "Ollama antwortet mit einem Fehler; welcher es ist, steht im Protokoll des Servers, und was zu tun ist, sagt `chatproxy doctor`.",
   },
   refusedOrigin: (/** @type {string} */ origin) =>
     `Dieser Server erkennt ${origin} nicht als seine eigene Adresse und würde jede Nachricht ablehnen. Lassen Sie den vorgeschalteten Proxy den Host weitergeben (nginx: proxy_set_header Host $http_host;), oder starten Sie chatproxy mit CORS_ORIGINS=${origin}.`,

@@ -216,9 +216,11 @@ export const page = {
     standIn: "Answers come from a built-in stand-in, not from a language model.",
     unavailable:
       "Ollama cannot be reached: nothing answers at OLLAMA_HOST; start it with `ollama serve`, or correct OLLAMA_HOST.",
-    timeout: "Ollama cannot be reached: it does not answer in time.",
-    invalid: "Ollama cannot be reached: what answers at OLLAMA_HOST is something else, or its certificate is not trusted.",
-    failing: "Ollama cannot be reached: it answers with an error.",
+    timeout:
+      "Ollama cannot be reached: it does not answer in time; look into its log, and start it again if it hangs.",
+    invalid:
+      "Ollama cannot be reached: what answers at OLLAMA_HOST is something else, or its certificate is not trusted; `chatproxy doctor` says what to do.",
+    failing: "Ollama answers with an error; the server's log says which, and `chatproxy doctor` what to do.",
   },
   refusedOrigin: (/** @type {string} */ origin) =>
     `This server does not recognise ${origin} as its own address, and would refuse every message. Have the proxy in front pass on the Host (nginx: proxy_set_header Host $http_host;), or start chatproxy with CORS_ORIGINS=${origin}.`,

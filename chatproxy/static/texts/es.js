@@ -212,9 +212,12 @@ export const page = {
     standIn: "Las respuestas vienen de un sustituto integrado, no de un modelo de lenguaje.",
     unavailable:
       "No se puede acceder a Ollama: nada responde en OLLAMA_HOST; inícielo con `ollama serve` o corrija OLLAMA_HOST.",
-    timeout: "No se puede acceder a Ollama: no responde a tiempo.",
-    invalid: "No se puede acceder a Ollama: lo que responde en OLLAMA_HOST es otra cosa, o su certificado no es de confianza.",
-    failing: "No se puede acceder a Ollama: responde con un error.",
+    timeout:
+      "No se puede acceder a Ollama: no responde a tiempo; consulte su registro y reinícielo si está bloqueado.",
+    invalid:
+      "No se puede acceder a Ollama: lo que responde en OLLAMA_HOST es otra cosa, o su certificado no es de confianza; `chatproxy doctor` dice qué hacer.",
+    failing:
+      "Ollama responde con un error; el registro del servidor dice cuál, y `chatproxy doctor` dice qué hacer.",
   },
   refusedOrigin: (/** @type {string} */ origin) =>
     `Este servidor no reconoce ${origin} como su propia dirección y rechazaría todos los mensajes. Haga que el proxy transmita el Host (nginx: proxy_set_header Host $http_host;), o inicie chatproxy con CORS_ORIGINS=${origin}.`,

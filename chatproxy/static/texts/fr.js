@@ -214,9 +214,12 @@ export const page = {
     standIn: "Les réponses viennent d’un simulateur intégré, pas d’un modèle de langage.",
     unavailable:
       "Ollama est injoignable\u00a0: rien ne répond à OLLAMA_HOST\u202f; démarrez-le avec `ollama serve`, ou corrigez OLLAMA_HOST.",
-    timeout: "Ollama est injoignable\u00a0: il ne répond pas à temps.",
-    invalid: "Ollama est injoignable\u00a0: autre chose répond à OLLAMA_HOST, ou son certificat n’est pas fiable.",
-    failing: "Ollama est injoignable\u00a0: il répond par une erreur.",
+    timeout:
+      "Ollama est injoignable\u00a0: il ne répond pas à temps\u202f; consultez son journal, et redémarrez-le s’il est bloqué.",
+    invalid:
+      "Ollama est injoignable\u00a0: autre chose répond à OLLAMA_HOST, ou son certificat n’est pas fiable\u202f; `chatproxy doctor` dit quoi faire.",
+    failing:
+      "Ollama répond par une erreur\u202f; le journal du serveur dit laquelle, et `chatproxy doctor` dit quoi faire.",
   },
   refusedOrigin: (/** @type {string} */ origin) =>
     `Ce serveur ne reconnaît pas ${origin} comme sa propre adresse, et refuserait tous les messages. Faites transmettre le Host par le proxy (nginx\u00a0: proxy_set_header Host $http_host;), ou démarrez chatproxy avec CORS_ORIGINS=${origin}.`,

@@ -208,9 +208,12 @@ export const page = {
     standIn: "回答は言語モデルではなく、内蔵の代替機能によるものです。",
     unavailable:
       "Ollamaに接続できません：OLLAMA_HOSTから応答がありません。`ollama serve`で起動するか、OLLAMA_HOSTを修正してください。",
-    timeout: "Ollamaに接続できません：時間内に応答がありません。",
-    invalid: "Ollamaに接続できません：OLLAMA_HOSTで応答しているのはOllamaではないか、証明書が信頼されていません。",
-    failing: "Ollamaに接続できません：エラーが返されました。",
+    timeout:
+      "Ollamaに接続できません：時間内に応答がありません。Ollamaのログを確認し、固まっている場合は再起動してください。",
+    invalid:
+      "Ollamaに接続できません：OLLAMA_HOSTで応答しているのはOllamaではないか、証明書が信頼されていません。対処方法は`chatproxy doctor`で確認できます。",
+    failing:
+      "Ollamaがエラーを返しました。エラーの内容はサーバーのログに、対処方法は`chatproxy doctor`に表示されます。",
   },
   refusedOrigin: (/** @type {string} */ origin) =>
     `このサーバーは${origin}を自身のアドレスとして認識していないため、すべてのメッセージを拒否します。前段のプロキシでHostを転送するか（nginxの場合：proxy_set_header Host $http_host;）、CORS_ORIGINS=${origin}を指定してchatproxyを起動してください。`,

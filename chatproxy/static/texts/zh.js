@@ -208,9 +208,10 @@ export const page = {
     standIn: "回答来自内置的模拟程序，而不是语言模型。",
     unavailable:
       "无法连接 Ollama：OLLAMA_HOST 没有响应；请用 `ollama serve` 启动，或更正 OLLAMA_HOST。",
-    timeout: "无法连接 Ollama：未及时响应。",
-    invalid: "无法连接 Ollama：OLLAMA_HOST 上响应的是其他程序，或其证书不受信任。",
-    failing: "无法连接 Ollama：返回了错误。",
+    timeout: "无法连接 Ollama：未及时响应；请查看其日志，如果已卡住，请重新启动。",
+    invalid:
+      "无法连接 Ollama：OLLAMA_HOST 上响应的是其他程序，或其证书不受信任；`chatproxy doctor` 会说明如何处理。",
+    failing: "Ollama 返回了错误；具体错误见服务器日志，处理方法见 `chatproxy doctor`。",
   },
   refusedOrigin: (/** @type {string} */ origin) =>
     `此服务器不认为 ${origin} 是自己的地址，会拒绝所有消息。请让前面的代理传递 Host（nginx：proxy_set_header Host $http_host;），或使用 CORS_ORIGINS=${origin} 启动 chatproxy。`,
