@@ -143,10 +143,14 @@ def _check_own(arguments: Sequence[str]) -> None:
             parser = Parser(name, helps)
             COMMANDS[name].add_flags(parser)
             add_flags(parser)
-            parser.parse_all(rest)
+            options = vars(parser.parse_all(rest))
     except SystemExit as end:
         if end.code:
             raise ValueError(said.getvalue()) from None
+        return
+    for needed in ("file", "older_than"):  # which the commands that take them check themselves
+        if options.get(needed, True) is None:
+            raise ValueError(f"{name} lacks its {needed}")
 
 
 def _check_services(call: Call) -> None:

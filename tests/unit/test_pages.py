@@ -138,6 +138,14 @@ def test_the_readme_is_short() -> None:
     assert len((ROOT / "README.md").read_text(encoding="utf-8").splitlines()) <= 250
 
 
+def test_the_top_of_the_troubleshooting_names_every_symptom() -> None:
+    top, rest = PAGES["docs/troubleshooting.md"].split("\n## ", 1)
+    named = {link.removeprefix("#") for link in LINK.findall(top)}
+    symptoms = anchors("\n".join(re.findall(r"^### .*$", rest, re.MULTILINE)))
+    assert len(symptoms) > 15
+    assert symptoms <= named
+
+
 def test_what_the_troubleshooting_quotes_is_what_chatproxy_says() -> None:
     package = ROOT / "chatproxy"
     sources = [*package.glob("**/*.py"), *package.glob("static/texts/en.js")]
