@@ -6,6 +6,7 @@ import shutil
 import socket
 import ssl
 import subprocess
+import sys
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from contextlib import asynccontextmanager
 from pathlib import Path
@@ -227,3 +228,15 @@ async def test_a_connection_that_is_not_accepted_in_time() -> None:
             await ollama.version()
         assert caught.value.code == "upstream_unavailable"
         await ollama.close()
+
+
+def test_the_command_loads_no_certificates_that_it_does_not_use(certificate: Certificate) -> None:
+    certificate()
+    code = (
+        "import os, chatproxy.command, aiohttp.connector\n"
+        "from chatproxy.ollama.authorities import tls\n"
+        "contexts = aiohttp.connector._SSL_CONTEXT_VERIFIED, tls()\n"
+        "print(*[each.cert_store_stats()['x509'] for each in contexts], os.environ['SSL_CERT_FILE'])\n"
+    )
+    run = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert run.stdout.split() == ["0", "1", os.environ["SSL_CERT_FILE"]]
