@@ -96,7 +96,7 @@ async def test_without_users_addresses_take_turns(serve: Serve, fake: FakeOllama
         head.open()
 
 
-@pytest.mark.parametrize(("number", "running"), [(1, 1), (3, 3), ("'3' ", 3), ("0", 1), ("four", 2), ("", 2)])
+@pytest.mark.parametrize(("number", "running"), [(1, 1), (3, 3), (" 3 ", 3), ("0", 1), ("four", 2), ("", 2)])
 async def test_so_many_of_a_model_go_to_ollama_at_once(
     serve: Serve, fake: FakeOllama, number: Any, running: int
 ) -> None:
