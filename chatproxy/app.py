@@ -4,13 +4,16 @@ A host application can mount the application under any prefix (`host.add_subapp(
 create_app(config))`). Nothing here relies on the host's settings.
 """
 
+import logging
 from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack
+from typing import Final
 
 from aiohttp import web
 
+from chatproxy import log
 from chatproxy.chat import ChatService
-from chatproxy.config import Config
+from chatproxy.config import Config, on_one_line
 from chatproxy.embedding.embedder import Embedder, is_possible
 from chatproxy.generation.queue import Queue
 from chatproxy.generation.registry import GenerationRegistry
@@ -38,6 +41,8 @@ from chatproxy.web.faces.passing import routes as passing
 from chatproxy.web.faces.passing.passage import PASSAGES, Passages
 from chatproxy.web.keys import CHAT, CONFIG, METRICS, MODELS, OLLAMA, QUEUE, READINESS, REGISTRY, STORE
 from chatproxy.web.metrics import Metrics
+
+logger: Final = logging.getLogger(__name__)
 
 METHODS = ("GET", "HEAD", "POST", "PUT", "PATCH", "DELETE")
 
@@ -85,6 +90,8 @@ async def _lifespan(app: web.Application) -> AsyncIterator[None]:
             credentials=config.credentials_for_ollama,
         )
         stack.push_async_callback(ollama.close)
+        for fault in ollama.faults:
+            log.event(logger, logging.WARNING, str(fault), value=on_one_line(fault.value))
         measurements = await store.messages.measurements()
         models = app[MODELS] = ModelCatalog(ollama, measurements, config.context_window)
         stack.push_async_callback(models.close)

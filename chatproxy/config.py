@@ -61,7 +61,7 @@ class Setting(Struct, frozen=True):
             return str(value).lower()
         joined = ",".join(map(str, value)) if isinstance(value, tuple) else str(value)
         joined = _PASSWORD.sub("****@", joined)
-        return joined if joined.isprintable() else repr(joined)
+        return on_one_line(joined)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -446,9 +446,14 @@ class LoadedConfig(Struct, frozen=True):
             for name, setting in SETTINGS.items()
         ]
         for name, value in self.for_openssl.items():
-            rows.append((name, value if value.isprintable() else repr(value), self.sources[name]))
+            rows.append((name, on_one_line(value), self.sources[name]))
         widths = [max(len(row[column]) for row in rows) for column in (0, 1)]
         return "\n".join(f"{row[0]:{widths[0]}}  {row[1]:{widths[1]}}  {row[2]}" for row in rows)
+
+
+def on_one_line(value: str) -> str:
+    """Return a value as a line of output has it."""
+    return value if value.isprintable() else repr(value)
 
 
 def _is_exposed(path: Path) -> bool:

@@ -13,7 +13,7 @@ import sys
 import webbrowser
 from argparse import ArgumentParser, Namespace
 from collections.abc import Callable, Mapping, Sequence
-from contextlib import AsyncExitStack
+from contextlib import AsyncExitStack, suppress
 from dataclasses import replace
 from importlib import import_module
 from pathlib import Path
@@ -112,7 +112,10 @@ def _serve(options: Namespace) -> int:
 def _examine(options: Namespace) -> int:
     from chatproxy.command.doctor import examine
 
-    return asyncio.run(examine(vars(options), os.environ, DOTENV))
+    environ = dict(os.environ)
+    with suppress(StartError):  # which is a finding
+        set_variables(load(vars(options), environ, DOTENV).for_openssl)
+    return asyncio.run(examine(vars(options), environ, DOTENV))
 
 
 def _upkeep(name: str) -> Callable[..., Any]:

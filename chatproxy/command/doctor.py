@@ -11,7 +11,7 @@ import msgspec
 from msgspec import Raw, Struct
 
 from chatproxy.command.port import check_port, version_of_chatproxy
-from chatproxy.config import UNQUOTED, Config, load
+from chatproxy.config import UNQUOTED, Config, load, on_one_line
 from chatproxy.embedding.embedder import is_possible
 from chatproxy.embedding.questions import KEEP_ALIVE
 from chatproxy.errors import ChatError, StartError
@@ -19,7 +19,7 @@ from chatproxy.models import selection
 from chatproxy.models.catalog import KnownModel, ModelCatalog, listed
 from chatproxy.models.embedding import NONE, SUGGESTED, find_embedding_model
 from chatproxy.models.selection import SUGGESTED as SUGGESTED_CHAT
-from chatproxy.ollama.authorities import fault, set_variables
+from chatproxy.ollama.authorities import Fault
 from chatproxy.ollama.client import Ollama
 from chatproxy.ollama.wire import ChatMessage, ChatRequest
 from chatproxy.store.file import Health, health
@@ -62,7 +62,6 @@ async def _findings(
     try:
         loaded = load(flags, environ, dotenv)
         config = loaded.config
-        set_variables(loaded.for_openssl)
         yield _check_configuration(config)
         if unquoted := [name for name, source in loaded.sources.items() if source == UNQUOTED]:
             detail = f"those around {', '.join(unquoted)} do not count"
@@ -92,8 +91,6 @@ async def _findings(
     yield await _check_port(config, running if is_in_use else None)
     for finding in findings:
         yield finding
-    if config.ollama_url.startswith("https:") and (wrong := fault()):
-        yield Finding("wrong", "certificates", wrong)
     ollama = Ollama(
         config.ollama_url,
         headers=config.headers_for_ollama,
@@ -102,6 +99,8 @@ async def _findings(
     )
     models = ModelCatalog(ollama, context_window=config.context_window)
     try:
+        for fault in ollama.faults:
+            yield _certificates(fault)
         yield Finding("ok", "Ollama", f"{await ollama.version() or 'no version'} at {config.ollama_url}")
         model = await selection.for_plain_message(models, config.default_model)
         yield _check_models(model, [each.name for each in await models.all()])
@@ -113,6 +112,14 @@ async def _findings(
     finally:
         await models.close()
         await ollama.close()
+
+
+def _certificates(fault: Fault) -> Finding:
+    """Say what OpenSSL passes over; whether the rest is enough, the connection shows."""
+    detail = f"{fault.name} names {on_one_line(fault.value)}, which {fault.what}"
+    return Finding(
+        "note", "certificates", detail, f"{fault.remedy[0].upper()}{fault.remedy[1:]}, and restart."
+    )
 
 
 def _check_configuration(config: Config) -> Finding:

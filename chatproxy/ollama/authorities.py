@@ -7,15 +7,48 @@ import os
 import re
 import ssl
 import stat
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from functools import cache
 from pathlib import Path
 from typing import Final
+
+from msgspec import Struct
 
 from chatproxy.config import FOR_OPENSSL
 
 FILE, FOLDER = FOR_OPENSSL
 _BY_HASH: Final = re.compile(r"[0-9a-f]{8}\.[0-9]+", re.ASCII)  # how OpenSSL finds certificates in a folder
+_NO_FILE: Final = (
+    f"set {FILE}, in the environment of chatproxy or in .env, to a file with the certificate of the authority"
+    " that signed it, and restart"
+)
+_LACKS: Final = f"{FILE} lacks the certificate of the authority that signed it"
+
+
+class Fault(Struct, frozen=True):
+    """What is wrong with one of the variables: `what` follows its name, and `remedy` says what to do.
+
+    `str()` is for everyone, and leaves out its `value`, a path of the server.
+    """
+
+    name: str
+    value: str
+    what: str
+    remedy: str = "correct it"
+
+    def __str__(self) -> str:
+        return f"{self.name} {self.what}; {self.remedy}, and restart"
+
+
+class Trust(Struct, frozen=True):
+    """Whom connections trust. `remedy` is a clause that says how to have another authority trusted, too.
+
+    OpenSSL needs one of the two variables, so a fault need not matter.
+    """
+
+    context: ssl.SSLContext
+    faults: Sequence[Fault]
+    remedy: str
 
 
 def set_variables(values: Mapping[str, str]) -> None:
@@ -28,28 +61,25 @@ def set_variables(values: Mapping[str, str]) -> None:
 
 
 @cache
-def tls() -> ssl.SSLContext:
-    """Return the one TLS context. Loading the authorities takes tens of milliseconds."""
-    return ssl.create_default_context()
+def trust() -> Trust:
+    """Return whom all connections trust, as the files are now. Reading them takes tens of milliseconds."""
+    given = {name: os.environ[name] for name in FOR_OPENSSL if name in os.environ}
+    find = {FILE: _fault_of_file, FOLDER: _fault_of_folders}
+    found = {name: fault for name, value in given.items() if (fault := find[name](value))}
+    return Trust(ssl.create_default_context(), list(found.values()), _remedy(FILE in given, found))
 
 
-def fault() -> str | None:
-    """Return what is wrong with the variables, as a clause that says what to do; None if nothing is.
-
-    This reads the files.
-    """
-    found = {name: os.environ[name] for name in FOR_OPENSSL if name in os.environ}
-    faults = {FILE: _fault_of_file, FOLDER: _fault_of_folders}
-    said = [f"{name} names {value}, {what}" for name, value in found.items() if (what := faults[name](value))]
-    return f"{', and '.join(said)}, and restart" if said else None
-
-
-def named() -> str | None:
-    """Return the file of one's own that authorities are read from, if one is named."""
-    return os.environ.get(FILE)
+def _remedy(has_file: bool, faults: Mapping[str, Fault]) -> str:
+    if FILE in faults:
+        return str(faults[FILE])
+    if has_file and FOLDER in faults:
+        return f"{_LACKS}, and {FOLDER} {faults[FOLDER].what}; correct either, and restart"
+    if has_file:
+        return f"{_LACKS}; add that, or name a file that has it, and restart"
+    return str(faults[FOLDER]) if FOLDER in faults else _NO_FILE
 
 
-def _fault_of_file(path: str) -> str | None:
+def _fault_of_file(path: str) -> Fault | None:
     try:
         if not (stat.S_ISREG(mode := os.stat(path).st_mode) or stat.S_ISDIR(mode)):
             return None  # such as a pipe, which can be read once
@@ -57,14 +87,15 @@ def _fault_of_file(path: str) -> str | None:
             pass
         context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
         context.load_verify_locations(cafile=path)
+        holds_some = context.cert_store_stats()["x509"] > 0
     except ssl.SSLError:  # which is an OSError
-        return _holds_none()
+        holds_some = False
     except (OSError, ValueError) as error:
-        return _cannot_be_read(error)
-    return None if context.cert_store_stats()["x509"] else _holds_none()
+        return Fault(FILE, path, _cannot_be_read(error))
+    return None if holds_some else Fault(FILE, path, "holds no certificate in PEM")
 
 
-def _fault_of_folders(paths: str) -> str | None:
+def _fault_of_folders(paths: str) -> Fault | None:
     """Return what is wrong with a list of folders, of which one with a certificate is enough."""
     failed: Exception | None = None
     for path in filter(None, paths.split(os.pathsep)):
@@ -74,13 +105,9 @@ def _fault_of_folders(paths: str) -> str | None:
         except (OSError, ValueError) as error:
             failed = error
     if failed is not None:
-        return _cannot_be_read(failed)
-    return "which holds no certificate under its hash; run `openssl rehash` on it"
+        return Fault(FOLDER, paths, _cannot_be_read(failed))
+    return Fault(FOLDER, paths, "holds no certificate under its hash", "run `openssl rehash` on it")
 
 
 def _cannot_be_read(error: Exception) -> str:
-    return f"which cannot be read ({getattr(error, 'strerror', None) or error}); correct it"
-
-
-def _holds_none() -> str:
-    return "which holds no certificate in PEM; correct it"
+    return f"cannot be read ({getattr(error, 'strerror', None) or error})"

@@ -18,7 +18,7 @@ from msgspec.structs import astuple, fields
 from yarl import URL
 
 from chatproxy.errors import ChatError
-from chatproxy.ollama.authorities import tls
+from chatproxy.ollama.authorities import Fault
 from chatproxy.ollama.exchange import Endpoint, Exchange, Receiver
 from chatproxy.ollama.lenient import DECODE_ERRORS, STRICT, Size, Tokens, decode
 from chatproxy.ollama.stream import ChatStream
@@ -29,7 +29,6 @@ from chatproxy.ollama.wire import (
     refusal,
     upstream_incomplete,
     upstream_invalid,
-    upstream_unavailable,
 )
 from chatproxy.text.reasoning import ALONE, TAGS
 
@@ -193,6 +192,11 @@ class Ollama:
         """When bytes of an answer, or of what is passed on, last came from it, on `clock`."""
         return self._endpoint.heard.at
 
+    @property
+    def faults(self) -> Sequence[Fault]:
+        """What is wrong with the variables that name authorities, if they count for it."""
+        return self._endpoint.trust.faults if self._endpoint.trust else ()
+
     async def tags(self) -> list[Model]:
         """Return the installed models."""
         return _readable((await self._call("GET", "tags", _Models)).models or [], Model)
@@ -272,7 +276,7 @@ class Ollama:
             content = await self._exchange(method, name, body, most)
         except (aiohttp.ClientError, TimeoutError) as error:
             raise self._translate_error(name, error) from error
-        if words := error_in(content):
+        if words := error_in(content, self._endpoint.login):
             raise upstream_invalid(f"/api/{name} gave an error under status 200 ({words})")
         try:
             return decode(content, kind)
@@ -306,15 +310,15 @@ class Ollama:
         ) as response:
             content = await _read_body(response, most)
             if response.status != 200:
-                raise refusal(response.status, content, self._endpoint.credentials)
+                raise refusal(response.status, content, self._endpoint.login)
             return content
 
     def _translate_error(self, name: str, error: Exception) -> ChatError:
         match error:
             case aiohttp.ServerDisconnectedError():
-                return upstream_unavailable(self._endpoint.url, ConnectionResetError())
+                return self._endpoint.unavailable(ConnectionResetError())
             case aiohttp.ClientConnectionError():  # includes connect timeouts
-                return upstream_unavailable(self._endpoint.url, error)
+                return self._endpoint.unavailable(error)
             case TimeoutError():
                 return ChatError(
                     "upstream_timeout",
@@ -338,7 +342,7 @@ def _open_session(endpoint: Endpoint) -> ClientSession:
     return ClientSession(
         # An Ollama that returns may have another address. Only requests made at once share what is found.
         connector=aiohttp.TCPConnector(
-            limit=CONNECTIONS, ttl_dns_cache=0, ssl=tls() if endpoint.url.scheme == "https" else True
+            limit=CONNECTIONS, ttl_dns_cache=0, ssl=endpoint.trust.context if endpoint.trust else True
         ),
         cookie_jar=aiohttp.DummyCookieJar(),
         headers={**headers, **endpoint.headers},

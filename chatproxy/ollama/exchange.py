@@ -19,7 +19,8 @@ from yarl import URL
 from chatproxy import clock
 from chatproxy.background import background
 from chatproxy.errors import ChatError
-from chatproxy.ollama.authorities import tls
+from chatproxy.ollama.authorities import Trust, trust
+from chatproxy.ollama.login import Login
 from chatproxy.ollama.turns import Turns
 from chatproxy.ollama.wire import (
     NOT_HTTP,
@@ -87,7 +88,8 @@ class Endpoint:
         self.url = url
         self.connect_timeout = connect_timeout
         self.headers = headers
-        self.credentials = credentials
+        self.login = Login.of(credentials, headers)
+        self.trust: Trust | None = trust() if url.scheme == "https" else None
         self.heard = Heard()
         self._prefix = url.raw_path.removesuffix("/")
         self._turns = Turns()
@@ -123,17 +125,21 @@ class Endpoint:
             await self._connect(exchange)
         except (OSError, UnicodeError) as error:  # OSError includes TLS and timeouts; UnicodeError: bad host
             exchange.abort()
-            raise upstream_unavailable(self.url, error) from error
+            raise self.unavailable(error) from error
         except asyncio.CancelledError:  # possibly just after the connection was made
             exchange.abort()
             raise
         return exchange
 
+    def unavailable(self, error: BaseException) -> ChatError:
+        """Return the error for a connection that failed so."""
+        return upstream_unavailable(self.url, error, self.trust.remedy if self.trust else "")
+
     async def _connect(self, exchange: "Exchange") -> None:
         host, port = self.url.host, self.url.port
         assert host is not None, "the URL is absolute"
         assert port is not None, "http and https have a default port"
-        context = tls() if self.url.scheme == "https" else None
+        context = self.trust.context if self.trust else None
         connecting = asyncio.get_running_loop().create_connection(lambda: exchange, host, port, ssl=context)
         async with background(connecting, name="connecting to Ollama") as connected:
             if not await clock.wait(connected, self.connect_timeout):

@@ -30,7 +30,7 @@ class ChatStream:
         self.finished: asyncio.Future[Line] = loop.create_future()
         self.finished.add_done_callback(lambda _: self.abort())
         self.started = False  # whether any byte of a 200 response's body has arrived
-        self._credentials = endpoint.credentials
+        self._login = endpoint.login
         self._receive: Receive | None = None
         self._exchange: Exchange | None = None
         self._status: int | None = None
@@ -125,7 +125,7 @@ class ChatStream:
 
     def _refused(self) -> ChatError:
         assert self._status is not None, "its head has arrived"
-        return refusal(self._status, bytes(self._refusal[:MAX_REFUSAL]), self._credentials)
+        return refusal(self._status, bytes(self._refusal[:MAX_REFUSAL]), self._login)
 
     def _set_error(self, error: Exception) -> None:
         """Set the outcome, unless there is one."""

@@ -1,6 +1,6 @@
 """Ollama's JSON as types: bytes of a response go in, lines and refusals come out.
 
-Nothing here does I/O, but that the files of authorities are looked at when a certificate was not trusted.
+Nothing here does I/O.
 
 Ollama streams newline-delimited JSON (Ollama API, "Generate a chat completion"). The last line has
 `done: true`. A line with `error` replaces everything that would follow, even under status 200. Only what
@@ -10,7 +10,7 @@ carries the text has to be of its type; a count or a name that is not is unknown
 import re
 import socket
 import ssl
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping
 from typing import Annotated, Final
 
 import msgspec
@@ -18,8 +18,8 @@ from msgspec import Raw, Struct
 from yarl import URL
 
 from chatproxy.errors import ChatError
-from chatproxy.ollama import authorities
 from chatproxy.ollama.lenient import DECODE_ERRORS, STRICT, Nanoseconds, Tokens, decode_fields
+from chatproxy.ollama.login import Login
 
 MAX_LINE: Final = 1024 * 1024  # bytes that an answer may make us keep; a line has one token
 MAX_TOOL_NAME: Final = 64  # characters
@@ -163,18 +163,54 @@ _REMEDIES: Final = (
 # What servers of Go and nginx say to a request without TLS at a port for TLS.
 _TLS_WANTED: Final = re.compile(rb"HTTP request (?:was sent )?to (?:an )?HTTPS (?:server|port)")
 _NO_SUCH_PATH: Final = "404 page not found"  # what servers of Go say, of which Ollama is one
-# What a proxy's page of a status means.
-_OF_PROXIES: Final = {
-    413: "refuses bodies of this size; raise its limit, such as nginx's client_max_body_size",
-    502: "does not reach it; start Ollama, or correct the address in the proxy's configuration",
-    503: "does not reach it, or has no room; start Ollama, look into the proxy's log, and try again",
-    504: "did not wait for its answer; raise the proxy's timeout, such as nginx's proxy_read_timeout",
-}
-# What a proxy says of the server behind it. Ollama gives an error in JSON under these, or has none of them.
-_BEHIND_PROXIES: Final = {
-    502: "upstream_unavailable",
-    503: "upstream_unavailable",
-    504: "upstream_timeout",
+_BUSY: Final = re.compile(r"busy|pending requests", re.IGNORECASE)  # how Ollama says that its queue is full
+
+
+class _OfProxy(Struct, frozen=True):
+    """What a status of a proxy's means, if the body has no error of Ollama's: the error's code, and words."""
+
+    code: str
+    what: str
+    remedy: str
+
+
+_UNREACHED: Final = _OfProxy(
+    "upstream_unavailable",
+    "does not reach it",
+    "start Ollama, or correct the address in the proxy's configuration",
+)
+_NOT_TRUSTED: Final = _OfProxy(
+    "upstream_unavailable",
+    "does not trust its certificate, or finds none",
+    "correct that, or the proxy's configuration",
+)
+_LATE: Final = _OfProxy(
+    "upstream_timeout",
+    "did not wait for its answer",
+    "raise the proxy's timeout, such as nginx's proxy_read_timeout",
+)
+_OF_PROXIES: Final[Mapping[int, _OfProxy]] = {
+    413: _OfProxy(
+        "upstream_error",
+        "refuses bodies of this size",
+        "raise its limit, such as nginx's client_max_body_size",
+    ),
+    502: _UNREACHED,
+    503: _OfProxy(
+        "upstream_unavailable",
+        "does not reach it, or has no room",
+        "start Ollama, look into the proxy's log, and try again",
+    ),
+    504: _LATE,
+    # Cloudflare's.
+    **dict.fromkeys((520, 521, 523, 530), _UNREACHED),
+    522: _OfProxy(
+        "upstream_timeout",
+        "did not reach it in time",
+        "look into Ollama's log, and at what is in between, such as a firewall",
+    ),
+    524: _LATE,
+    **dict.fromkeys((525, 526), _NOT_TRUSTED),
 }
 _MAX_ERROR_TEXT: Final = 1000  # characters
 _MAX_WORDS: Final = 200  # characters of a proxy's explanation
@@ -182,6 +218,7 @@ _CLOSED: Final = (
     "The connection was closed before Ollama answered; look into its log, check whether OLLAMA_HOST has to"
     " begin with http:// or https://, and try again."
 )
+_NO_LOGIN: Final = Login()
 _EMPTY_ERROR: Final = "Ollama broke off the answer without saying why; look into its log."
 
 
@@ -248,7 +285,7 @@ def parse(line: bytes) -> Line:
         raise _not_a_line() from cause
     if not parsed.error or bytes(parsed.error) in _NO_ERROR:
         return parsed
-    sentence = _reported(_error_text(_shown(parsed.error)), 200) or _EMPTY_ERROR
+    sentence = _reported(_cut(_error_text(_shown(parsed.error))), 200) or _EMPTY_ERROR
     raise OllamaError("upstream_error", sentence, status=200, body=line)
 
 
@@ -261,18 +298,19 @@ def _parse_fields(line: bytes, cause: Exception) -> Line:
         raise _not_a_line() from cause
 
 
-def unwrap(body: bytes | str) -> str:
+def unwrap(body: bytes | str, login: Login = _NO_LOGIN) -> str:
     """Return the innermost message of an error body, whose `error` may itself be JSON.
 
     The result is empty if there is nothing to show to people: HTML, binary data, JSON of another shape.
     """
     try:
-        return _error_text(body.decode() if isinstance(body, bytes) else body)
+        text = body.decode() if isinstance(body, bytes) else body
     except UnicodeDecodeError:
         return ""
+    return _cut(login.hidden(_error_text(text)))
 
 
-def error_in(body: bytes) -> str:
+def error_in(body: bytes, login: Login = _NO_LOGIN) -> str:
     """Return the message of a body with an `error`; empty for any other body."""
     if b'"error"' not in body:
         return ""
@@ -280,7 +318,9 @@ def error_in(body: bytes) -> str:
         error = _decode_error(body).error
     except DECODE_ERRORS:
         return ""
-    return "" if bytes(error) in _NO_ERROR else _error_text(_shown(error)) or "it does not say which"
+    if bytes(error) in _NO_ERROR:
+        return ""
+    return _cut(login.hidden(_error_text(_shown(error)))) or "it does not say which"
 
 
 class OllamaError(ChatError):
@@ -309,18 +349,15 @@ class RefusalError(OllamaError):
         self, code: str, sentence: str, *, status: int, body: bytes, retryable: bool | None = None
     ) -> None:
         super().__init__(code, sentence, status=status, body=body, retryable=retryable)
-        self.is_busy = status == 503 and bool(error_in(body))
+        self.is_busy = status == 503 and _BUSY.search(error_in(body)) is not None
         self.lacks_path = status in {404, 405, 501}
         self.prompt_tokens = _find_number(_PROMPT_TOKENS, body)
         self.window = _find_number(_WINDOW, body)
 
 
-def refusal(status: int, body: bytes, credentials: Sequence[str] = ()) -> RefusalError:
-    """Return the error for a response with a status other than 200.
-
-    `credentials` name the settings that say who asks, if any do.
-    """
-    text = unwrap(body)
+def refusal(status: int, body: bytes, login: Login = _NO_LOGIN) -> RefusalError:
+    """Return the error for a response with a status other than 200, without what the `login` said."""
+    text = unwrap(body, login)
     if status == 404 and (missing := _MISSING_MODEL.search(text)):
         name = missing[1]
         return RefusalError(
@@ -329,10 +366,9 @@ def refusal(status: int, body: bytes, credentials: Sequence[str] = ()) -> Refusa
             status=status,
             body=body,
         )
-    if status in _BEHIND_PROXIES and not error_in(body):
-        sentence = f"A proxy in front of Ollama {_OF_PROXIES[status]} ({_said(status, text)})."
-        return RefusalError(_BEHIND_PROXIES[status], sentence, status=status, body=body)
-    sentence, retryable = _refusal_sentence(status, text, body, credentials), status in {429, 500, 503}
+    if (meaning := _OF_PROXIES.get(status)) and not error_in(body):
+        return RefusalError(meaning.code, _proxy_sentence(status, text, meaning), status=status, body=body)
+    sentence, retryable = _refusal_sentence(status, text, body, login), status in {429, 500, 503}
     return RefusalError("upstream_error", sentence, status=status, body=body, retryable=retryable)
 
 
@@ -354,16 +390,17 @@ def upstream_closed() -> ChatError:
     return ChatError("upstream_incomplete", _CLOSED)
 
 
-def upstream_unavailable(url: URL, error: BaseException) -> ChatError:
+def upstream_unavailable(url: URL, error: BaseException, authority: str) -> ChatError:
     """Return the error for an Ollama with which there is no connection, by what the exception shows.
 
-    It leaves out the secrets in `url`. What no repetition changes is `upstream_invalid`: a certificate that
-    is not trusted, and a server that does not speak TLS.
+    It leaves out the secrets in `url`. `authority` is a clause that says what to do if that of a certificate
+    is not trusted. What no repetition changes is `upstream_invalid`: a certificate that is not trusted, and a
+    server that does not speak TLS.
     """
     place = url.origin()
     match _root(error):
         case ssl.SSLCertVerificationError() as root:
-            return ChatError("upstream_invalid", _certificate_sentence(url, root))
+            return ChatError("upstream_invalid", _certificate_sentence(url, root, authority))
         case ssl.SSLError() as root:
             return ChatError(
                 "upstream_invalid",
@@ -393,29 +430,17 @@ def _root(error: BaseException) -> BaseException:
     return error
 
 
-def _certificate_sentence(url: URL, error: ssl.SSLCertVerificationError) -> str:
+def _certificate_sentence(url: URL, error: ssl.SSLCertVerificationError, authority: str) -> str:
     match error.verify_code:
         case 9 | 10:  # X509_V_ERR_CERT_NOT_YET_VALID, X509_V_ERR_CERT_HAS_EXPIRED
             remedy = "renew it there, or set the clock here"
         case 62 | 64:  # X509_V_ERR_HOSTNAME_MISMATCH, X509_V_ERR_IP_ADDRESS_MISMATCH
             remedy = "set OLLAMA_HOST to a name that the certificate has"
         case _:
-            remedy = authorities.fault() or _authority_remedy()
+            remedy = authority
     return (
         f"The certificate of Ollama at {url.origin()} is not trusted ({error.verify_message.rstrip('.')}); "
         f"{remedy}."
-    )
-
-
-def _authority_remedy() -> str:
-    if file := authorities.named():
-        return (
-            f"SSL_CERT_FILE names {file}, which lacks the certificate of the authority that signed it;"
-            " add that, or name a file that has it, and restart"
-        )
-    return (
-        "set SSL_CERT_FILE, in the environment of chatproxy, to a file with the certificate of the"
-        " authority that signed it, and restart"
     )
 
 
@@ -454,8 +479,10 @@ def _error_text(text: str) -> str:
             break
         text = _shown(inner.message if bytes(inner.error) in _NO_ERROR else inner.error)
     text = text.strip()
-    if text.startswith("<"):  # HTML
-        return ""
+    return "" if text.startswith("<") else text  # HTML
+
+
+def _cut(text: str) -> str:
     return text if len(text) <= _MAX_ERROR_TEXT else f"{text[:_MAX_ERROR_TEXT]}…"
 
 
@@ -476,29 +503,25 @@ def _reported(text: str, status: int) -> str:
     return text and f"Ollama reports: {text}{remedy}"
 
 
-def _refusal_sentence(status: int, text: str, body: bytes, credentials: Sequence[str]) -> str:
-    """Return what a response with that status means, and what to do; most pages of HTML are of a proxy."""
+def _refusal_sentence(status: int, text: str, body: bytes, login: Login) -> str:
+    """Return what a response with that status means, and what to do."""
     if 300 <= status < 400:
         return (
             f"Ollama's address answers with a redirect ({status}), and redirects are not followed; set"
-            " OLLAMA_HOST to the final address or, if that is a login,"
-            f" {_corrected(credentials) or 'set OLLAMA_HEADERS to what it wants'}."
+            f" OLLAMA_HOST to the final address or, if that is a login, {_let_in(login)}."
         )
     if status in {401, 407}:
-        if credentials:  # which the response may repeat
-            verb = "says" if len(credentials) == 1 else "say"
-            return (
-                f"Ollama, or a proxy in front of it, does not accept what {' and '.join(credentials)} {verb}"
-                f" ({status}); correct it."
-            )
-        return (
-            f"Ollama, or a proxy in front of it, wants to know who asks ({text or 'unauthorized'}); set"
-            " OLLAMA_API_KEY, or OLLAMA_HOST with name:password@ before the host, or OLLAMA_HEADERS."
-        )
+        return _login_sentence(status, text, bool(error_in(body)), login)
     if status == 403 and not body.strip():
         return (
             "Ollama rejected the request's Host (403); set OLLAMA_HOST to an address that it serves, "
             "or OLLAMA_HOST and OLLAMA_ORIGINS where Ollama itself is started."
+        )
+    if status == 403 and not error_in(body):
+        said = _said(status, text)
+        return (
+            f"A proxy in front of Ollama does not let chatproxy in ({said}); {_let_in(login)}, or correct its"
+            " rules."
         )
     if _TLS_WANTED.search(body[:MAX_ERROR]):
         return "The server at OLLAMA_HOST speaks TLS; begin OLLAMA_HOST with https://."
@@ -507,20 +530,40 @@ def _refusal_sentence(status: int, text: str, body: bytes, credentials: Sequence
             "The server at OLLAMA_HOST does not have this part of Ollama's API (404); check the address and"
             " its path. A server that has only OpenAI's API, at /v1, cannot be used."
         )
-    if status == 403 and not text:
-        remedy = _corrected(credentials) or "set OLLAMA_HEADERS to what it wants"
-        return f"A proxy in front of Ollama does not let chatproxy in; {remedy}, or correct its rules (403)."
-    if not text and body.strip() and status in _OF_PROXIES:
-        return f"A proxy in front of Ollama {_OF_PROXIES[status]} ({status})."
     return _reported(text, status) or (
         f"Ollama answered with status {status} and no explanation; look into its log, "
         "and check that OLLAMA_HOST is its address."
     )
 
 
-def _corrected(credentials: Sequence[str]) -> str:
-    """Return what to do about credentials that are not accepted; empty if there are none."""
-    return f"correct {' and '.join(credentials)}" if credentials else ""
+def _login_sentence(status: int, text: str, is_ollamas: bool, login: Login) -> str:
+    """Return what a login that is missing or wrong means; Ollama wants one of its own for its cloud."""
+    who = "Ollama, or a proxy in front of it,"
+    if login.settings and not is_ollamas:
+        it = f"the login in {login.places}"
+        return f"{who} does not accept {it} ({status}); correct it, or add what is missing, and restart."
+    if login.settings:  # which the words may be about
+        said, remedy = str(status), f"correct the login in {login.places}, or add what is missing"
+    else:
+        said = text or str(status)
+        remedy = "set OLLAMA_API_KEY, or OLLAMA_HOST with name:password@ before the host, or OLLAMA_HEADERS"
+    if is_ollamas:
+        remedy = f"for a cloud model, type `ollama signin` where Ollama runs; for anything else, {remedy}"
+    return f"{who} wants to know who asks ({said}); {remedy}, and restart."
+
+
+def _let_in(login: Login) -> str:
+    """Return what to do about a proxy that keeps requests out, as a clause."""
+    return f"correct {login.places}" if login.settings else "set OLLAMA_HEADERS to what it wants"
+
+
+def _proxy_sentence(status: int, text: str, meaning: _OfProxy) -> str:
+    """Return what a proxy's status means; some servers with Ollama's API have words for 502 and 503, too."""
+    said = _said(status, text)
+    who = f"A proxy in front of Ollama {meaning.what}"
+    if status in {502, 503} and said != str(status):
+        who = "Ollama, or a proxy in front of it, is not available"
+    return f"{who} ({said}); {meaning.remedy}."
 
 
 def _said(status: int, text: str) -> str:

@@ -59,6 +59,7 @@ FAULTS = {
     "429": Fault(refused(429, "no"), "upstream_error", True, 502),
     "500": Fault(refused(500, "no"), "upstream_error", True, 502),
     "503": Fault(refused(503, "no"), "upstream_error", True, 502),
+    "a full queue": Fault(refused(503, "server busy, please try again"), "upstream_error", True, 502),
     "another page": Fault(html(), "upstream_invalid", False, 502),
     "a gateway's page": Fault(html(502), "upstream_unavailable", True, 502),
     "a gateway's words": Fault(
@@ -130,7 +131,7 @@ def fault(request: pytest.FixtureRequest) -> Fault:
 @pytest.fixture
 async def impatient(serve: Serve, fault: Fault) -> Client:
     """A server that waits a second for Ollama if the fault is a silence or a full queue; else a minute."""
-    limit = 1.0 if fault.code == "upstream_timeout" or fault is FAULTS["503"] else 60.0
+    limit = 1.0 if fault.code == "upstream_timeout" or fault is FAULTS["a full queue"] else 60.0
     return await serve(first_token_timeout=limit, token_timeout=limit)
 
 
@@ -354,8 +355,10 @@ SURROUNDINGS: Final = {
             (403, "upstream_error", "A proxy in front of Ollama does not let chatproxy in"),
             (407, "upstream_error", "OLLAMA_HEADERS"),
             (502, "upstream_unavailable", "A proxy in front of Ollama does not reach it"),
+            (530, "upstream_unavailable", "A proxy in front of Ollama does not reach it"),
             (503, "upstream_unavailable", "A proxy in front of Ollama does not reach it"),
             (504, "upstream_timeout", "did not wait"),
+            (524, "upstream_timeout", "did not wait"),
         )
     },
 }

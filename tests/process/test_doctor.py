@@ -1,6 +1,7 @@
 """`chatproxy doctor`: a line for each finding, with what to do about it, and an exit code."""
 
 import asyncio
+import os
 import shutil
 import sqlite3
 import subprocess
@@ -266,38 +267,59 @@ async def test_quotes_in_the_environment(fake: FakeOllama, tmp_path: Path) -> No
 
 
 async def test_an_authority_that_cannot_be_read(tmp_path: Path) -> None:
+    """It is a note: OpenSSL has others, and whether they are enough, the connection shows."""
     (tmp_path / "empty.pem").touch()
     with matrix() as cases:
         for given, said in (
-            (
-                "missing.pem",
-                "names missing.pem, which cannot be read (No such file or directory); correct it",
-            ),
+            ("missing.pem", "names missing.pem, which cannot be read (No such file or directory)"),
             ('"missing.pem"', "names missing.pem, which cannot be read"),
-            ("'empty.pem'", "names empty.pem, which holds no certificate in PEM; correct it"),
+            ("'empty.pem'", "names empty.pem, which holds no certificate in PEM"),
             (".", "names ., which cannot be read (Is a directory)"),
+            ("a\tb", "names 'a\\tb', which cannot be read"),
         ):
-            for scheme, marked in (("https", "wrong"), ("http", None)):
+            for scheme, marked in (("https", "note"), ("http", None)):
                 run = await doctor(tmp_path, ollama_host=f"{scheme}://127.0.0.1:1", ssl_cert_file=given)
                 cases.expect(marked, marks(run.stdout).get("certificates"), given, scheme)
                 cases.expect(scheme == "https", f"SSL_CERT_FILE {said}" in run.stdout, given, scheme)
+                cases.expect(scheme == "https", "Correct it, and restart." in run.stdout, given, scheme)
                 quoted = "those around SSL_CERT_FILE do not count" in run.stdout
                 cases.expect(given != given.strip("\"'"), quoted, given, scheme)
 
 
+async def test_what_a_start_says_of_an_authority_that_cannot_be_read(tmp_path: Path) -> None:
+    settings = {"ollama_host": "https://127.0.0.1:1", "ssl_cert_file": "missing.pem"}
+    async with Process.running(tmp_path, **settings) as process:
+        await until(lambda: "correct it, and restart" in process.said)
+        assert "missing.pem" in process.said
+
+
+async def test_a_check_within_a_process_leaves_its_environment_alone(
+    fake: FakeOllama, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setenv("SSL_CERT_FILE", "of-the-runner.pem")
+    settings = {"OLLAMA_HOST": fake.url, "DATABASE_URL": f"sqlite:///{tmp_path / 'a.db'}"}
+    before = dict(os.environ)
+    await examine({}, {**settings, "SSL_CERT_DIR": "certs"}, tmp_path / ".env")
+    assert dict(os.environ) == before
+    assert "Ollama" in capsys.readouterr().out
+
+
 async def test_a_wrong_password_for_a_proxy_in_front_of_ollama(fake: FakeOllama, tmp_path: Path) -> None:
-    fake.instead["/api/version"] = html(401)
     with matrix() as cases:
-        for settings, names in (
-            ({"ollama_host": fake.url.replace("//", "//me:sesame@")}, "OLLAMA_HOST says"),
-            ({"ollama_api_key": "sesame"}, "OLLAMA_API_KEY says"),
-            ({"ollama_headers": '{"X-Key": "sesame"}'}, "OLLAMA_HEADERS says"),
+        for settings, named in (
+            ({"ollama_host": fake.url.replace("//", "//me:sesame@")}, "OLLAMA_HOST"),
+            ({"ollama_api_key": "sesame"}, "OLLAMA_API_KEY"),
+            ({"ollama_headers": '{"X-Key": "sesame"}'}, "OLLAMA_HEADERS"),
         ):
-            run = await doctor(tmp_path, **{"ollama_host": fake.url, **settings})
-            cases.check(
-                f"does not accept what {names} (401); correct it." in run.stdout, run.stdout, settings
-            )
-            cases.check("sesame" not in run.stdout, run.stdout)
+            for script, said in (
+                (html(401), f"does not accept the login in {named} (401); correct it, or add what is"),
+                (refused(403, "bad key sesame"), "bad key ****"),
+                (Script([b"no place for sesame"], status=503), "(503: no place for ****)"),
+            ):
+                fake.instead["/api/version"] = script
+                run = await doctor(tmp_path, **{"ollama_host": fake.url, **settings})
+                cases.check(said in run.stdout, run.stdout, settings)
+                cases.check("sesame" not in run.stdout, run.stdout)
 
 
 async def test_a_setting_of_uvicorns(fake: FakeOllama, tmp_path: Path) -> None:

@@ -695,7 +695,7 @@ def test_what_openssl_reads_is_found_and_shown() -> None:
 
 
 def test_what_openssl_reads_may_be_in_the_env_file(tmp_path: Path) -> None:
-    (tmp_path / ".env").write_text("SSL_CERT_FILE=ca.pem\nSSL_CERT_DIR=certs\n")
+    (tmp_path / ".env").write_text("SSL_CERT_FILE=ca.pem\nSSL_CERT_DIR=certs\n", encoding="utf-8")
     loaded = load({}, {"SSL_CERT_DIR": "/certs"}, tmp_path / ".env")
     assert loaded.for_openssl == {"SSL_CERT_FILE": "ca.pem", "SSL_CERT_DIR": "/certs"}
 

@@ -17,7 +17,7 @@ from fake_ollama import FakeOllama, Mute
 
 from chatproxy.config import FOR_OPENSSL
 from chatproxy.errors import ChatError
-from chatproxy.ollama.authorities import FILE, FOLDER, fault, set_variables, tls
+from chatproxy.ollama.authorities import FILE, FOLDER, set_variables, trust
 from chatproxy.ollama.client import Ollama
 
 BODY: Final = b'{"version":"1.2.3","message":{"content":"Hi"},"done":true}'
@@ -52,13 +52,13 @@ def certificate(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Cer
             monkeypatch.delenv(variable, raising=False)
         if trusted:
             monkeypatch.setenv("SSL_CERT_FILE", chain)
-        tls.cache_clear()
+        trust.cache_clear()
         context = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
         context.load_cert_chain(chain, key)
         return context
 
     yield make
-    tls.cache_clear()
+    trust.cache_clear()
 
 
 @asynccontextmanager
@@ -126,39 +126,85 @@ async def test_a_certificate_that_is_not_trusted(
         )
 
 
-@pytest.mark.parametrize(
-    ("name", "what", "said"),
-    [
-        (FILE, "missing", "which cannot be read (No such file or directory); correct it, and restart."),
-        (FILE, "folder", "which cannot be read (Is a directory); correct it, and restart."),
-        (FILE, "empty", "which holds no certificate in PEM; correct it, and restart."),
-        (FILE, "key", "which holds no certificate in PEM; correct it, and restart."),
-        (
-            FILE,
-            "other",
-            "which lacks the certificate of the authority that signed it; add that, or name a file",
-        ),
-        (FOLDER, "missing", "which cannot be read (No such file or directory); correct it, and restart."),
-        (FOLDER, "empty", "which cannot be read (Not a directory); correct it, and restart."),
-        (FOLDER, "folder", "which holds no certificate under its hash; run `openssl rehash` on it, and"),
-    ],
-)
-async def test_a_certificate_that_is_not_trusted_because_of_a_variable(
-    certificate: Certificate,
-    tmp_path: Path,
-    monkeypatch: pytest.MonkeyPatch,
-    name: str,
-    what: str,
-    said: str,
-) -> None:
+NOT_THERE: Final = "cannot be read (No such file or directory); correct it, and restart."
+NO_PEM: Final = "holds no certificate in PEM; correct it, and restart."
+LACKS: Final = "lacks the certificate of the authority that signed it"
+
+
+@pytest.fixture
+def other(certificate: Certificate, tmp_path: Path) -> ssl.SSLContext:
+    """What may be named in a folder, and the context of a server whose certificate none of it is."""
     certificate(name="other.example")
     (tmp_path / "chain").rename(tmp_path / "other")
     (tmp_path / "folder").mkdir()
     (tmp_path / "empty").touch()
-    context = certificate(trusted=False)
-    monkeypatch.setenv(name, str(tmp_path / what))
+    return certificate(trusted=False)
+
+
+@pytest.mark.parametrize(
+    ("named", "said"),
+    [
+        ({FILE: "missing"}, f"{FILE} {NOT_THERE}"),
+        ({FILE: "folder"}, f"{FILE} cannot be read (Is a directory); correct it, and restart."),
+        ({FILE: "empty"}, f"{FILE} {NO_PEM}"),
+        ({FILE: "key"}, f"{FILE} {NO_PEM}"),
+        ({FILE: "other"}, f"{FILE} {LACKS}; add that, or name a file that has it, and restart."),
+        ({FOLDER: "missing"}, f"{FOLDER} {NOT_THERE}"),
+        ({FOLDER: "empty"}, f"{FOLDER} cannot be read (Not a directory); correct it, and restart."),
+        (
+            {FOLDER: "folder"},
+            f"{FOLDER} holds no certificate under its hash; run `openssl rehash` on it, and restart.",
+        ),
+        ({FILE: "empty", FOLDER: "missing"}, f"{FILE} {NO_PEM}"),
+        (
+            {FILE: "other", FOLDER: "missing"},
+            f"{FILE} {LACKS}, and {FOLDER} cannot be read (No such file or directory); correct either, and",
+        ),
+    ],
+)
+async def test_a_certificate_that_is_not_trusted_because_of_a_variable(
+    other: ssl.SSLContext,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    named: dict[str, str],
+    said: str,
+) -> None:
+    """Visitors read this, too: no path of the server is in it."""
+    for name, what in named.items():
+        monkeypatch.setenv(name, str(tmp_path / what))
+    async with serving(OK, other) as place:
+        for error in await outcomes(f"https://{place}"):
+            assert isinstance(error, ChatError)
+            assert (error.code, f"; {said}" in error.sentence) == ("upstream_invalid", True), error.sentence
+            assert str(tmp_path) not in error.sentence
+
+
+async def test_what_is_said_is_about_the_files_that_count(
+    other: ssl.SSLContext, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A file that is corrected counts after a restart; until then, nothing reads it."""
+    monkeypatch.setenv(FILE, str(tmp_path / "empty"))
+    async with serving(OK, other) as place:
+        await fails(f"https://{place}", "upstream_invalid", f"{FILE} {NO_PEM}")
+        (tmp_path / "empty").write_bytes((tmp_path / "chain").read_bytes())
+        await fails(f"https://{place}", "upstream_invalid", f"{FILE} {NO_PEM}")
+        trust.cache_clear()
+        assert await outcomes(f"https://{place}") == ("1.2.3", "Hi")
+
+
+async def test_a_variable_that_does_not_matter(
+    certificate: Certificate, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    context = certificate()
+    monkeypatch.setenv(FOLDER, "/nowhere")
     async with serving(OK, context) as place:
-        await fails(f"https://{place}", "upstream_invalid", f"; {name} names {tmp_path / what}, {said}")
+        assert await outcomes(f"https://{place}") == ("1.2.3", "Hi")
+    assert [fault.name for fault in trust().faults] == [FOLDER]
+
+
+def faults() -> list[str]:
+    trust.cache_clear()
+    return [fault.what for fault in trust().faults]
 
 
 def test_variables_that_can_be_used(
@@ -171,17 +217,19 @@ def test_variables_that_can_be_used(
     for name in FOR_OPENSSL:  # restored in the end
         monkeypatch.setenv(name, "/nowhere")
     set_variables({FILE: str(tmp_path / "chain"), FOLDER: f"/nowhere{os.pathsep}{hashed}"})
-    assert fault() is None
+    assert faults() == []
     set_variables({})
-    assert fault() is None
+    assert faults() == []
     assert os.environ.keys().isdisjoint(FOR_OPENSSL)
     reading, writing = os.pipe()
-    set_variables({FILE: f"/dev/fd/{reading}"})  # as the shell has it for <(command)
-    assert fault() is None
-    os.close(reading)
+    os.write(writing, (tmp_path / "chain").read_bytes())
     os.close(writing)
+    set_variables({FILE: f"/dev/fd/{reading}"})  # as the shell has it for <(command), to be read once
+    assert faults() == []
+    assert trust().context.cert_store_stats()["x509"] > 0
+    os.close(reading)
     set_variables({FILE: "", FOLDER: "/nowhere"})
-    assert (fault() or "").count("cannot be read") == 2
+    assert faults() == ["cannot be read (No such file or directory)"] * 2
 
 
 async def test_tls_with_a_server_that_has_none(fake: FakeOllama) -> None:

@@ -23,7 +23,7 @@ from waiting import until
 from yarl import URL
 
 from chatproxy.errors import ChatError
-from chatproxy.ollama.authorities import tls
+from chatproxy.ollama.authorities import trust
 from chatproxy.ollama.exchange import MAX_HEAD, PIECE, SLICE, Endpoint, Exchange, Head, Heard
 from chatproxy.ollama.turns import Turns
 
@@ -376,11 +376,11 @@ def test_over_tls_it_is_the_same(certificate: ssl.SSLContext) -> None:
             assert reader.outcome[2] == code, name
             assert reader.body == (await received(sending(response))).body, name
 
-    tls.cache_clear()
+    trust.cache_clear()
     try:
         on_both_loops(run)
     finally:
-        tls.cache_clear()
+        trust.cache_clear()
 
 
 @pytest.mark.parametrize(

@@ -13,9 +13,11 @@ from yarl import URL
 
 from chatproxy.errors import ChatError
 from chatproxy.ollama import wire
+from chatproxy.ollama.login import Login
 from chatproxy.ollama.wire import MAX_LINE, Line, LineBuffer, Message, refusal, unwrap
 
 Cut = Callable[[bytes], list[bytes]]
+KEY: Final = Login(["OLLAMA_HEADERS"])
 
 
 def read(pieces: list[bytes]) -> tuple[list[Line], ChatError | None]:
@@ -373,59 +375,129 @@ def test_which_refusals_are_retryable(status: int) -> None:
     assert error.retryable == (status in {429, 500, 503})
 
 
-@pytest.mark.parametrize(
-    ("status", "code"),
-    [(502, "upstream_unavailable"), (503, "upstream_unavailable"), (504, "upstream_timeout")],
+WORDS: Final = {
+    b"no available server\n": "no available server",  # Traefik
+    b'{"message":"no upstream"}': "no upstream",  # Kong
+    b"error code: 1033": "error code: 1033",  # Cloudflare
+}
+PAGES: Final = (
+    b"",  # Caddy
+    b"<html><h1>Bad gateway</h1></html>",  # nginx, HAProxy, Apache
+    b"<" * 70_000,
+    b"\xff\x00",
+    b"a" * 5000,
+    b"two\nlines",
 )
-@pytest.mark.parametrize(
-    ("body", "said"),
-    [
-        (b"", ""),  # Caddy
-        (b"<html><h1>Bad gateway</h1></html>", ""),  # nginx, HAProxy, Apache
-        (b"no available server\n", ": no available server"),  # Traefik
-        (b'{"message":"no upstream"}', ": no upstream"),  # Kong
-        (b"<" * 70_000, ""),
-        (b"\xff\x00", ""),
-        (b"a" * 5000, ""),
-        (b"two\nlines", ""),
-    ],
-)
-def test_a_proxy_that_does_not_reach_ollama(status: int, code: str, body: bytes, said: str) -> None:
-    error = refusal(status, body, ["OLLAMA_HEADERS"])
-    assert (error.code, error.retryable, error.is_busy) == (code, True, False)
-    assert error.sentence.startswith("A proxy in front of Ollama d")
-    assert error.sentence.endswith(f" ({status}{said}).")
 
 
-@pytest.mark.parametrize("status", [502, 503, 504])
+def test_a_proxy_that_does_not_reach_ollama() -> None:
+    with matrix() as cases:
+        for code, statuses in (
+            ("upstream_unavailable", (502, 503, 520, 521, 523, 525, 526, 530)),
+            ("upstream_timeout", (504, 522, 524)),
+        ):
+            for status in statuses:
+                for body in (*WORDS, *PAGES):
+                    error = refusal(status, body, KEY)
+                    got = error.code, error.retryable, error.is_busy
+                    cases.expect((code, True, False), got, status, body[:20])
+                    said = f"{status}: {WORDS[body]}" if body in WORDS else str(status)
+                    cases.check(f" ({said}); " in error.sentence, error.sentence, status, body[:20])
+                    # Servers with Ollama's API explain these, too.
+                    is_surely_a_proxy = error.sentence.startswith("A proxy in front of Ollama d")
+                    may_be = status in (502, 503) and body in WORDS
+                    cases.expect(not may_be, is_surely_a_proxy, status, body[:20])
+
+
+@pytest.mark.parametrize("status", [413, 502, 503, 504, 522, 530])
 def test_an_error_of_ollamas_own_is_no_proxys(status: int) -> None:
     error = refusal(status, b'{"error":"the model is gone"}')
-    assert (error.code, error.retryable, error.is_busy) == ("upstream_error", status == 503, status == 503)
+    assert (error.code, error.retryable, error.is_busy) == ("upstream_error", status == 503, False)
     assert error.sentence == "Ollama reports: the model is gone"
 
 
 @pytest.mark.parametrize(
-    ("credentials", "named"),
+    ("status", "body", "is_busy"),
     [
-        (["OLLAMA_HOST"], "does not accept what OLLAMA_HOST says (401); correct it."),
-        (["OLLAMA_API_KEY"], "does not accept what OLLAMA_API_KEY says (401); correct it."),
-        (
-            ["OLLAMA_API_KEY", "OLLAMA_HEADERS"],
-            "does not accept what OLLAMA_API_KEY and OLLAMA_HEADERS say (401); correct it.",
-        ),
+        (503, recorded("error_queue_full"), True),
+        (503, b'{"error":"Server busy"}', True),
+        (503, b'{"error":{"message":"too many pending requests"}}', True),
+        (503, b'{"error":"Service Unavailable"}', False),
+        (503, b'{"error":{}}', False),
+        (503, b"The server is busy", False),
+        (500, recorded("error_queue_full"), False),
     ],
 )
-@pytest.mark.parametrize("body", [b"", b"<html>Sign in</html>", b'{"error":"bad key sesame"}', b"sesame?"])
-def test_credentials_that_are_not_accepted(credentials: list[str], named: str, body: bytes) -> None:
-    error = refusal(401, body, credentials)
-    assert (error.code, error.blames_request) == ("upstream_error", True)
-    assert error.sentence == f"Ollama, or a proxy in front of it, {named}"
+def test_which_refusals_say_that_ollamas_queue_is_full(status: int, body: bytes, is_busy: bool) -> None:
+    assert refusal(status, body).is_busy == is_busy
 
 
-@pytest.mark.parametrize(("status", "body"), [(302, b""), (403, b"<html>Forbidden</html>")])
-def test_what_keeps_out_may_be_a_login(status: int, body: bytes) -> None:
-    assert "set OLLAMA_HEADERS to what it wants" in refusal(status, body).sentence
-    assert "correct OLLAMA_HEADERS" in refusal(status, body, ["OLLAMA_HEADERS"]).sentence
+@pytest.mark.parametrize("body", [b"", b"<html>Sign in</html>", b'{"message":"bad key"}', b"sesame?"])
+@pytest.mark.parametrize("status", [401, 407])
+def test_credentials_that_are_not_accepted(status: int, body: bytes) -> None:
+    for places, named in (
+        (["OLLAMA_HOST"], "OLLAMA_HOST"),
+        (["OLLAMA_API_KEY", "OLLAMA_HEADERS"], "OLLAMA_API_KEY and OLLAMA_HEADERS"),
+    ):
+        error = refusal(status, body, Login(places))
+        assert (error.code, error.blames_request) == ("upstream_error", status == 401)
+        assert error.sentence == (
+            f"Ollama, or a proxy in front of it, does not accept the login in {named} ({status}); correct it,"
+            " or add what is missing, and restart."
+        )
+
+
+@pytest.mark.parametrize("login", [Login(), Login(["OLLAMA_HEADERS"])])
+def test_ollamas_own_401_is_about_its_cloud(login: Login) -> None:
+    """A header for a proxy need not be a login."""
+    for body in (b'{"error":"unauthorized","signin_url":"https://x"}', b'{"error":"who?"}'):
+        sentence = refusal(401, body, login).sentence
+        assert sentence.startswith("Ollama, or a proxy in front of it, wants to know who asks (")
+        assert "for a cloud model, type `ollama signin` where Ollama runs; for anything else, " in sentence
+        assert sentence.endswith(", and restart.")
+
+
+@pytest.mark.parametrize(
+    ("headers", "secrets"),
+    [
+        ({"Authorization": "Bearer open-sesame"}, ["open-sesame", "Bearer open-sesame"]),
+        ({"Authorization": "basic bWU6c2VzYW1l"}, ["bWU6c2VzYW1l", "me:sesame", "sesame"]),
+        ({"X-Key": 'open "sesame"'}, ['open "sesame"']),
+        ({"X-Tenant": "a", "X-Key": "sesame", "Authorization": "Basic ====="}, ["sesame"]),
+    ],
+    ids=["token", "password", "quotes", "short"],
+)
+def test_no_refusal_repeats_a_secret(headers: dict[str, str], secrets: list[str]) -> None:
+    login = Login.of(["OLLAMA_HEADERS"], headers)
+    with matrix() as cases:
+        for status in (200, 302, 400, 401, 403, 404, 407, 413, 429, 500, 502, 503, 504, 524, 530):
+            for secret in secrets:
+                for said in (f"bad key {secret} at a", f"{'a ' * 497}{secret}", f"model {secret} not found"):
+                    bodies = said, json.dumps({"error": said}), json.dumps({"message": {"error": said}})
+                    for body in map(str.encode, bodies):
+                        sentence = refusal(status, body, login).sentence
+                        for hidden in (secret, secret[:5]):
+                            cases.check(hidden not in sentence, sentence, status, body[:40])
+    assert refusal(500, b'{"error":"a bad gateway"}', login).sentence == "Ollama reports: a bad gateway"
+
+
+@pytest.mark.parametrize(
+    ("body", "said"),
+    [
+        (b"<html>Forbidden</html>", "403"),
+        (b"Forbidden", "403: Forbidden"),
+        (b'{"message":"no access"}', "403: no access"),
+    ],
+)
+def test_a_403_of_a_proxys(body: bytes, said: str) -> None:
+    keeps_out = f"A proxy in front of Ollama does not let chatproxy in ({said}); "
+    for login, remedy in ((Login(), "set OLLAMA_HEADERS to what it wants"), (KEY, "correct OLLAMA_HEADERS")):
+        assert refusal(403, body, login).sentence == f"{keeps_out}{remedy}, or correct its rules."
+
+
+def test_a_redirect_may_be_a_login() -> None:
+    assert "set OLLAMA_HEADERS to what it wants" in refusal(302, b"").sentence
+    assert "correct OLLAMA_HEADERS" in refusal(302, b"", KEY).sentence
 
 
 def test_a_prompt_that_does_not_fit_names_both_numbers() -> None:
@@ -459,8 +531,14 @@ def test_a_missing_model(body: bytes) -> None:
         (404, b"<html>Not found</html>", "check the address and its path"),
         (404, recorded("no_such_path"), "check the address and its path"),
         (413, b"<html>Too large</html>", "client_max_body_size"),
+        (413, b"Request Entity Too Large", "client_max_body_size"),
+        (413, b'{"message":"Too large"}', "client_max_body_size"),
+        (413, b"", "client_max_body_size"),
         (502, b"<html>Bad gateway</html>", "start Ollama"),
+        (502, b"Bad gateway", "start Ollama"),
         (504, b"<html>Timeout</html>", "proxy_read_timeout"),
+        (522, b"error code: 522", "firewall"),
+        (526, b"error code: 526", "does not trust its certificate"),
         (418, b"<html>Teapot</html>", "status 418"),
     ],
 )
@@ -475,4 +553,4 @@ def test_an_address_is_shown_without_its_secrets() -> None:
 
 
 def unavailable_at(url: str) -> str:
-    return wire.upstream_unavailable(URL(url), ConnectionRefusedError()).sentence
+    return wire.upstream_unavailable(URL(url), ConnectionRefusedError(), "").sentence
