@@ -18,6 +18,7 @@ from chatproxy.ollama.client import Model
 
 logger: Final = logging.getLogger(__name__)
 
+MOST_SAID: Final = 5  # sentences with one code, until another one, or an answer
 OF_OLLAMA: Final = "upstream_"  # how the codes begin of what is wrong with Ollama rather than its models
 
 
@@ -28,6 +29,7 @@ class Readiness:
         self._models = models
         self._default = default_model
         self._missing: str | None = None  # the code of the error that the log has said last
+        self._said = set[str]()  # the sentences with that code
         self._looking: asyncio.Task[None] | None = None
 
     @classmethod
@@ -49,9 +51,12 @@ class Readiness:
             self._looking = asyncio.create_task(self._look(), name="what is missing for an answer")
 
     def failed(self, error: ChatError) -> None:
-        """Note that Ollama cannot be asked."""
+        """Note that Ollama cannot be asked. Different causes may have one code, and a proxy's any words."""
         if error.code != self._missing:
             self._missing = error.code
+            self._said.clear()
+        if error.sentence not in self._said and len(self._said) < MOST_SAID:
+            self._said.add(error.sentence)
             log.event(logger, logging.WARNING, error.sentence, code=error.code)
 
     def answered(self) -> None:

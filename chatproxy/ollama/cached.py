@@ -16,9 +16,10 @@ SOON: Final = 0.1  # seconds until a fetch for which nobody waits, so that calle
 class Cached(Generic[T]):
     """A value that is slow to fetch. Concurrent callers share one fetch.
 
-    A fetch that takes too long, as its `upstream_timeout` says, costs only those who waited for it. The last
-    value still holds then; if there is none, the next callers get the same error at once, while the value is
-    fetched again in the background, once a minute.
+    A fetch that takes too long, as its `upstream_timeout` says, costs only those who waited for it. That a
+    proxy did not wait for Ollama (504) is the same. The last value still holds then; if there is none, the
+    next callers get the same error at once, while the value is fetched again in the background, once a
+    minute.
     """
 
     def __init__(

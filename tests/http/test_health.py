@@ -168,20 +168,24 @@ async def test_an_ollama_that_stops_answering_is_seen(client: Client, fake: Fake
 @pytest.mark.slow
 @pytest.mark.usefixtures("quick")
 @pytest.mark.parametrize("known", [True, False])
+@pytest.mark.parametrize("status", [None, 504, 524])
 async def test_an_ollama_whose_answers_arrive_is_reachable(
-    client: Client, fake: FakeOllama, known: bool, monkeypatch: pytest.MonkeyPatch
+    client: Client, fake: FakeOllama, known: bool, status: int | None, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """It may be too busy to say its version meanwhile."""
+    """It may be too busy to say its version meanwhile, and a proxy may wait for that no longer."""
     monkeypatch.setattr(health, "FIRST_PATIENCE", 0.1)
     if known:
         assert (await readiness(client))["reachable"]
-    hang(fake, "/api/version")
+    if status is None:
+        hang(fake, "/api/version")
     gate = Gate()
     fake.script = Script(answer("word " * 1000), gate=gate)
     asking = asyncio.create_task(client.ask(await client.new_session()))
     chat = await fake.arrived()
     gate.let()
     await until(lambda: chat.sent > 0)
+    if status is not None:
+        fake.instead["/api/version"] = html(status)
     loop = asyncio.get_running_loop()
     begun = loop.time()
     while loop.time() - begun < 3.5:  # longer than three silences

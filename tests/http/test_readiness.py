@@ -2,9 +2,10 @@
 
 import pytest
 from chat_client import Client, Serve
-from fake_ollama import FakeOllama, Script
+from fake_ollama import FakeOllama, Script, html, refused
 from waiting import until
 
+from chatproxy.models import readiness
 from chatproxy.web.api import health
 
 MODELS = "/api/models"
@@ -40,6 +41,33 @@ async def test_an_ollama_that_goes_and_comes(
     unreachable = f"Ollama cannot be reached at {fake.url}; start it with `ollama serve` or set OLLAMA_HOST."
     assert lines(caplog) == [unreachable, "messages can be answered"] * 2
     assert fake.calls["/api/tags"] - asked <= 2  # once for each return
+
+
+async def test_another_cause_under_the_same_code_has_a_line(
+    client: Client, fake: FakeOllama, caplog: pytest.LogCaptureFixture
+) -> None:
+    """The page says that the log has it."""
+    for script in (html(401), html(407), html(401), refused(500, "broken")):
+        fake.instead["/api/version"] = script
+        for _ in range(2):
+            assert (await client.call("GET", "/readyz"))["ollama"]["code"] == "upstream_error"
+    assert [line.partition(";")[0] for line in lines(caplog)] == [
+        "Ollama, or a proxy in front of it, wants to know who asks (401)",
+        "Ollama, or a proxy in front of it, wants to know who asks (407)",
+        "Ollama reports: broken",
+    ]
+
+
+async def test_a_cause_in_ever_other_words_does_not_fill_the_log(
+    client: Client, fake: FakeOllama, caplog: pytest.LogCaptureFixture
+) -> None:
+    for number in range(20):
+        fake.instead["/api/version"] = refused(500, f"no. {number}")
+        await client.call("GET", "/readyz")
+    assert len(lines(caplog)) == readiness.MOST_SAID
+    await fake.stop()
+    await client.call("GET", "/readyz")
+    assert len(lines(caplog)) == readiness.MOST_SAID + 1
 
 
 async def test_models_that_go_and_come(

@@ -95,8 +95,9 @@ async def _ask(ollama: Ollama) -> str | UnsetType:
     try:
         return version.result() or UNSET
     except ChatError as error:
-        # Of the call itself, which is longer: bytes came all the while. That of a proxy is an answer.
-        if error.code == "upstream_timeout" and not isinstance(error, RefusalError):
+        # Of the call itself, which is longer: bytes came all the while. A proxy's may be shorter.
+        is_late = error.code == "upstream_timeout"
+        if is_late and (not isinstance(error, RefusalError) or clock.now() - ollama.heard_at < SILENCE):
             return UNSET
         raise
 
