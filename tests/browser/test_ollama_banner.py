@@ -165,7 +165,7 @@ async def test_the_banner_shows_while_ollama_is_unreachable(
     await site.fake.stop()
     page = await site.open()
     banner = page.locator("#ollama")
-    await expect(banner).to_contain_text("Ollama cannot be reached: nothing answers at OLLAMA_HOST;")
+    await expect(banner).to_contain_text("Ollama cannot be reached: nothing answers at OLLAMA_HOST,")
     await expect(banner).to_have_attribute("role", "status")
     await site.fake.start()
     await site.ask(page, "Hi")
@@ -188,8 +188,8 @@ async def test_a_failed_message_refreshes_the_banner(site: Site, monkeypatch: py
     [
         (
             "upstream_unavailable",
-            "Ollama cannot be reached: nothing answers at OLLAMA_HOST; start it with `ollama serve`, or"
-            " correct OLLAMA_HOST.",
+            "Ollama cannot be reached: nothing answers at OLLAMA_HOST, or a proxy there does not reach it;"
+            " start it with `ollama serve`, or correct the address.",
         ),
         (
             "upstream_timeout",
@@ -219,11 +219,13 @@ async def test_the_banner_gives_the_reason(site: Site, code: str, sentence: str)
         (refused(401, "who?"), FAILING),
         (html(403), FAILING),
         (html(404), FAILING),
-        (html(502), "nothing answers at OLLAMA_HOST"),
+        (html(502), "or a proxy there does not reach it; start it"),
+        (Script([b"no server"], status=503), "or a proxy there does not reach it; start it"),
+        (Script([b"error code: 1033"], status=530), "or a proxy there does not reach it; start it"),
         (html(504), "it does not answer in time; look into its log"),
         (html(200), "`chatproxy doctor` says what to do"),
     ],
-    ids=["401", "403", "404", "502", "504", "a page"],
+    ids=["401", "403", "404", "502", "503", "530", "504", "a page"],
 )
 async def test_the_banner_says_what_a_proxy_in_front_of_ollama_means(
     site: Site, script: Script, sentence: str

@@ -208,7 +208,7 @@ export const page = {
   ollama: {
     standIn: "Die Antworten kommen von einem eingebauten Ersatz, nicht von einem Sprachmodell.",
     unavailable:
-      "Ollama ist nicht erreichbar: Unter OLLAMA_HOST antwortet nichts; starten Sie es mit `ollama serve`, oder berichtigen Sie OLLAMA_HOST.",
+      "Ollama ist nicht erreichbar: Unter OLLAMA_HOST antwortet nichts, oder ein Proxy dort erreicht es nicht; starten Sie es mit `ollama serve`, oder berichtigen Sie die Adresse.",
     timeout:
       "Ollama ist nicht erreichbar: Es antwortet nicht rechtzeitig; sehen Sie in sein Protokoll, und starten Sie es neu, wenn es hängt.",
     invalid:

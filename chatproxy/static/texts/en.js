@@ -215,7 +215,7 @@ export const page = {
   ollama: {
     standIn: "Answers come from a built-in stand-in, not from a language model.",
     unavailable:
-      "Ollama cannot be reached: nothing answers at OLLAMA_HOST; start it with `ollama serve`, or correct OLLAMA_HOST.",
+      "Ollama cannot be reached: nothing answers at OLLAMA_HOST, or a proxy there does not reach it; start it with `ollama serve`, or correct the address.",
     timeout:
       "Ollama cannot be reached: it does not answer in time; look into its log, and start it again if it hangs.",
     invalid:

@@ -211,7 +211,7 @@ export const page = {
   ollama: {
     standIn: "Las respuestas vienen de un sustituto integrado, no de un modelo de lenguaje.",
     unavailable:
-      "No se puede acceder a Ollama: nada responde en OLLAMA_HOST; inícielo con `ollama serve` o corrija OLLAMA_HOST.",
+      "No se puede acceder a Ollama: nada responde en OLLAMA_HOST, o un proxy allí no lo alcanza; inícielo con `ollama serve` o corrija la dirección.",
     timeout:
       "No se puede acceder a Ollama: no responde a tiempo; consulte su registro y reinícielo si está bloqueado.",
     invalid:

@@ -213,7 +213,7 @@ export const page = {
   ollama: {
     standIn: "Les réponses viennent d’un simulateur intégré, pas d’un modèle de langage.",
     unavailable:
-      "Ollama est injoignable\u00a0: rien ne répond à OLLAMA_HOST\u202f; démarrez-le avec `ollama serve`, ou corrigez OLLAMA_HOST.",
+      "Ollama est injoignable\u00a0: rien ne répond à OLLAMA_HOST, ou un proxy qui s’y trouve ne l’atteint pas\u202f; démarrez-le avec `ollama serve`, ou corrigez l’adresse.",
     timeout:
       "Ollama est injoignable\u00a0: il ne répond pas à temps\u202f; consultez son journal, et redémarrez-le s’il est bloqué.",
     invalid:

@@ -207,7 +207,7 @@ export const page = {
   ollama: {
     standIn: "回答は言語モデルではなく、内蔵の代替機能によるものです。",
     unavailable:
-      "Ollamaに接続できません：OLLAMA_HOSTから応答がありません。`ollama serve`で起動するか、OLLAMA_HOSTを修正してください。",
+      "Ollamaに接続できません：OLLAMA_HOSTから応答がないか、そこにあるプロキシがOllamaに接続できません。`ollama serve`で起動するか、アドレスを修正してください。",
     timeout:
       "Ollamaに接続できません：時間内に応答がありません。Ollamaのログを確認し、固まっている場合は再起動してください。",
     invalid:

@@ -207,7 +207,7 @@ export const page = {
   ollama: {
     standIn: "回答来自内置的模拟程序，而不是语言模型。",
     unavailable:
-      "无法连接 Ollama：OLLAMA_HOST 没有响应；请用 `ollama serve` 启动，或更正 OLLAMA_HOST。",
+      "无法连接 Ollama：OLLAMA_HOST 没有响应，或那里的代理连不上 Ollama；请用 `ollama serve` 启动，或更正地址。",
     timeout: "无法连接 Ollama：未及时响应；请查看其日志，如果已卡住，请重新启动。",
     invalid:
       "无法连接 Ollama：OLLAMA_HOST 上响应的是其他程序，或其证书不受信任；`chatproxy doctor` 会说明如何处理。",
