@@ -7,7 +7,7 @@ from typing import Final
 
 import pytest
 from chat_client import Client, Serve
-from fake_ollama import MODEL, FakeOllama, Gate, Script, answer, refused, token
+from fake_ollama import MODEL, FakeOllama, Gate, Script, answer, html, refused, token
 from processes import ran
 from prometheus_client.parser import text_string_to_metric_families
 
@@ -123,6 +123,25 @@ async def test_a_failed_answer(client: Client, fake: FakeOllama, script: Script,
     assert found[f'chatproxy_tokens_total{{model="{MODEL}"}}'] == (2 if spoken else 0)
     assert found["chatproxy_time_to_first_token_seconds_count"] == spoken
     assert found["chatproxy_tokens_per_second_count"] == 0
+
+
+@pytest.mark.parametrize(
+    ("script", "code"),
+    [(html(401), "upstream_error"), (html(502), "upstream_unavailable"), (html(), "upstream_invalid")],
+)
+async def test_an_ollama_that_lets_nothing_in_counts_with_each_message(
+    serve: Serve, fake: FakeOllama, script: Script, code: str
+) -> None:
+    """Also where no model can be chosen, so that no answer fails: deploy/alerts.yaml counts on it."""
+    fake.script = script
+    fake.instead = dict.fromkeys(("/api/version", "/api/tags", "/api/ps", "/api/show"), script)
+    client = await serve(default_model="auto")
+    session = await client.new_session()
+    for model in ("auto", MODEL):
+        await client.send(session, status=502, model=model)
+    found = await samples(client)
+    assert found[f'chatproxy_errors_total{{code="{code}"}}'] == 2
+    assert outcomes(found) == {one("failed", "other"): 1}  # no list says that there is the model
 
 
 async def test_gauges_count_what_is_in_progress(serve: Serve, fake: FakeOllama) -> None:
