@@ -29,7 +29,7 @@ def test_all_of_the_extra_is_named() -> None:
 
 @pytest.mark.parametrize(
     ("executable", "python"),
-    [("/usr/bin/python3", "/usr/bin/python3"), (r"C:\My Own\python.exe", r'"C:\My Own\python.exe"')],
+    [("/opt/python3", "/opt/python3"), (r"C:\My Own\python.exe", r'"C:\My Own\python.exe"')],
 )
 def test_the_line_can_be_typed(monkeypatch: pytest.MonkeyPatch, executable: str, python: str) -> None:
     monkeypatch.setattr(sys, "executable", executable)
@@ -50,5 +50,5 @@ def test_nothing_is_to_be_installed_from_an_index_by_a_name_that_is_free() -> No
     with matrix() as cases:
         for pattern in PRINTED:
             for path in (*ROOT.glob(pattern), *(path for each in FOLDERS for path in each.rglob(pattern))):
-                found = FROM_INDEX.search(path.read_text())
+                found = FROM_INDEX.search(path.read_text(encoding="utf-8"))
                 cases.check(found is None, found, path.relative_to(ROOT))
