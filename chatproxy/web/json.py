@@ -83,9 +83,8 @@ def decoded(body: bytes | bytearray, kind: type[T]) -> T:
         as_sent = msgspec.json.decode(body, type=with_raw_fields(kind))
         for bound in _bounds(kind):
             raw = getattr(as_sent, bound.name)
-            if bound.takes_data_urls and raw is not UNSET:
-                setattr(as_sent, bound.name, Raw(without_prefixes(bytes(raw))))
-        _check_sizes(as_sent, kind)
+            if raw is not UNSET:
+                setattr(as_sent, bound.name, Raw(_within(bound, bytes(raw))))
         return msgspec.json.decode(msgspec.json.encode(as_sent), type=kind)
 
 
@@ -115,21 +114,6 @@ def _is_utf8(charset: str) -> bool:
         return False
 
 
-def _check_sizes(as_sent: Struct, kind: type[Struct]) -> None:
-    """Raise `too_large` for a field that is longer than it declares, `invalid` for a list of too many."""
-    for bound in _bounds(kind):
-        raw = getattr(as_sent, bound.name)
-        if raw is UNSET:
-            continue
-        for limit in bound.most_bytes:
-            if _size(raw) > limit:
-                sentence = f"{bound.sent_name} is longer than {limit // 1024} KiB; shorten it."
-                raise ChatError("too_large", sentence)
-        for most in bound.most_items:
-            if bytes(raw).count(b",") >= most:  # as there is none in base64
-                raise unusable(bound.sent_name, f"expected `array` of length <= {most}")
-
-
 class _Bound(Struct, frozen=True):
     """The most that a field may have, as it declares it: bytes, and items of a list; of images, or others."""
 
@@ -140,9 +124,23 @@ class _Bound(Struct, frozen=True):
     takes_data_urls: bool
 
 
+def _within(bound: _Bound, sent: bytes) -> bytes:
+    """Return the JSON of a field as it is read; raise `too_large` or `invalid` beyond what it declares."""
+    if bound.takes_data_urls:
+        sent = without_prefixes(sent)
+    for limit in bound.most_bytes:
+        if _size(sent) > limit:
+            sentence = f"{bound.sent_name} is longer than {limit // 1024} KiB; shorten it."
+            raise ChatError("too_large", sentence)
+    for most in bound.most_items:
+        if sent.count(b",") >= most:  # as there is none in base64
+            raise unusable(bound.sent_name, f"expected `array` of length <= {most}")
+    return sent
+
+
 @cache  # reading the type takes longer than reading a message
 def _bounds(kind: type[Struct]) -> Sequence[_Bound]:
-    """Return the fields of a type that declare limits."""
+    """Return the fields of a type that declare limits, or take data URLs."""
     bounds = [
         _Bound(
             field.name,
@@ -153,7 +151,7 @@ def _bounds(kind: type[Struct]) -> Sequence[_Bound]:
         )
         for field in msgspec.structs.fields(kind)
     ]
-    return [bound for bound in bounds if bound.most_bytes or bound.most_items]
+    return [bound for bound in bounds if bound.most_bytes or bound.most_items or bound.takes_data_urls]
 
 
 def _extras(hint: Any, name: str) -> Iterator[Any]:
@@ -173,10 +171,9 @@ def _lengths(hint: Any) -> Iterator[int]:
         yield from _lengths(part)
 
 
-def _size(raw: Raw) -> int:
+def _size(sent: bytes) -> int:
     """Return the size of JSON in bytes; of a text, in UTF-8."""
-    sent = memoryview(raw)
-    return len(msgspec.json.decode(raw, type=str).encode()) if sent[:1].tobytes() == b'"' else len(sent)
+    return len(msgspec.json.decode(sent, type=str).encode()) if sent.startswith(b'"') else len(sent)
 
 
 async def read_body(request: web.Request, hold: Hold, most: int = MAX_BODY) -> bytearray:
