@@ -1,8 +1,8 @@
 """The `chatproxy` command: read the settings and serve the application until a signal.
 
 The first line of output is the address of the page. The exit code is 0 after SIGTERM, SIGINT or SIGHUP, and
-2, with one sentence on stderr, if the command is mistyped or cannot start. `chatproxy doctor` serves nothing.
-It checks what a start depends on, and its exit code is 1 if something is wrong.
+2, with one sentence on stderr, if the command is mistyped, or cannot start or print. `chatproxy doctor`
+serves nothing. It checks what a start depends on, and its exit code is 1 if something is wrong.
 """
 
 import asyncio
@@ -25,7 +25,8 @@ from msgspec.structs import replace as replaced
 from chatproxy import log
 from chatproxy.app import create_app
 from chatproxy.command.demo import demo_server
-from chatproxy.command.parser import Parser, split
+from chatproxy.command.output import CLOSED_PIPE, ReaderLeft, complain, say
+from chatproxy.command.parser import PROGRAM, Parser, split
 from chatproxy.command.server import listening
 from chatproxy.command.token import SECRET_BYTES, load_or_create_token, secret_path, token_path
 from chatproxy.config import LoadedConfig, add_flags, load
@@ -41,7 +42,6 @@ from chatproxy.web.security import GATE
 logger: Final = logging.getLogger(__name__)
 
 DOTENV: Final = Path(".env")
-NOT_READ: Final = 141  # the exit code of what SIGPIPE ends
 OF_EVERY_START: Final = (".env", "default")  # sources of a database that other starts in the folder use
 EXPOSED: Final = "every user of this machine can read a secret in a file: make it readable for its owner only"
 UNUSED: Final = "{0} is set, so what {0}_FILE holds does not count: unset one of the two"
@@ -51,37 +51,40 @@ OPEN_TO_ALL: Final = "requests need no token, as set: everyone who can connect c
 class Command(Struct, frozen=True):
     """What the first word of a command line stands for.
 
-    `run` returns the exit code. `add_flags` adds what the command has beside the settings.
+    `run` returns the exit code. `add_flags` adds what the command has beside the settings, and `needs` says
+    what to do about those that are left out.
     """
 
     help: str
     run: Callable[[Namespace], int]
     add_flags: Callable[[ArgumentParser], None] = lambda parser: None
+    needs: Mapping[str, str] = {}
 
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Run the command with `argv`, by default the process's arguments; return its exit code."""
     try:
-        try:
-            return _run(sys.argv[1:] if argv is None else argv)
-        finally:
-            print(end="", flush=True)
-    except BrokenPipeError:  # such as `head`, which has read enough
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # for what Python writes in the end
-        return NOT_READ
+        command, options = parsed(sys.argv[1:] if argv is None else argv)
+        return command.run(options)
+    except StartError as error:
+        complain(f"{PROGRAM}: {error}")
+        return 2
+    except ReaderLeft:
+        return CLOSED_PIPE
 
 
-def _run(argv: Sequence[str]) -> int:
+def parsed(argv: Sequence[str]) -> tuple[Command, Namespace]:
+    """Return what a command line says, or exit. Raises StartError if something is left out."""
     helps = {name: command.help for name, command in COMMANDS.items()}
     name, arguments = split(argv, helps, "serve")
-    parser = Parser(name, helps)
-    COMMANDS[name].add_flags(parser)
+    command, parser = COMMANDS[name], Parser(name, helps)
+    command.add_flags(parser)
     add_flags(parser)
-    try:
-        return COMMANDS[name].run(parser.parse_all(arguments))
-    except StartError as error:
-        print(f"chatproxy: {error}", file=sys.stderr)
-        return 2
+    options = parser.parse_all(arguments)
+    for needed, sentence in command.needs.items():
+        if getattr(options, needed) is None:
+            raise StartError(sentence)
+    return command, options
 
 
 def _add_flags_of_serve(parser: ArgumentParser) -> None:
@@ -100,7 +103,7 @@ def _serve(options: Namespace) -> int:
     if options.demo:
         loaded = _with_its_own_database(loaded)
     if options.print_config:
-        print(loaded.table())
+        say(loaded.table())
         return 0
     log.configure(loaded.config.log_format, loaded.config.log_level)
     return_large_blocks()
@@ -129,10 +132,18 @@ COMMANDS: Final[Mapping[str, Command]] = {
     "run": replaced(_SERVE, help="the same"),
     "doctor": Command("check the setup, and say what to do about each finding", _examine),
     "backup": Command(
-        "write a backup to a file, also while it serves", _upkeep("backup"), _upkeep("add_backup_flags")
+        "write a backup to a file, also while it serves",
+        _upkeep("backup"),
+        _upkeep("add_backup_flags"),
+        {"file": "name the file: chatproxy backup backup.db"},
     ),
     "check": Command("check the database, and count what is in it", _upkeep("check")),
-    "prune": Command("remove what was not used for long", _upkeep("prune"), _upkeep("add_prune_flags")),
+    "prune": Command(
+        "remove what was not used for long",
+        _upkeep("prune"),
+        _upkeep("add_prune_flags"),
+        {"older_than": "say for how long it was not used: chatproxy prune --older-than 90d"},
+    ),
 }
 
 
@@ -171,7 +182,7 @@ async def serve(loaded: LoadedConfig, *, demo: bool, open_page: bool) -> None:
             token = _token_in_shell(token_file, tokens[0].line) if tokens else None
             can_try = tokens or not app[GATE].needs_credential
             lines += [_about_demo(config.database_path), *(_instructions(local, token) if can_try else ())]
-        print(*lines, sep="\n", flush=True)
+        say(*lines)
         _log_warnings(loaded)
         release_log()
         if not demo:

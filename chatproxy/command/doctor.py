@@ -10,6 +10,7 @@ from typing import Final, Literal
 import msgspec
 from msgspec import Raw, Struct
 
+from chatproxy.command.output import say
 from chatproxy.command.port import check_port, version_of_chatproxy
 from chatproxy.config import UNQUOTED, Config, load, on_one_line
 from chatproxy.embedding.embedder import is_possible
@@ -51,7 +52,7 @@ async def examine(flags: Mapping[str, object], environ: Mapping[str, str], doten
     wrong = False
     async with aclosing(_findings(flags, environ, dotenv)) as findings:
         async for finding in findings:
-            print(finding, flush=True)
+            say(finding)
             wrong = wrong or finding.mark == "wrong"
     return int(wrong)
 

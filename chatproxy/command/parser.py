@@ -6,12 +6,13 @@ from difflib import get_close_matches
 from typing import Final, NoReturn
 
 from chatproxy import __version__
+from chatproxy.command.output import complain, say
 
 PROGRAM: Final = "chatproxy"
 USAGE: Final = f"{PROGRAM} [COMMAND] [--FLAG VALUE ...]\n       {PROGRAM} --help lists commands and flags"
 EXIT_CODES: Final = (
     "exit code: 0 after a signal, or if nothing is wrong; 1 if what a command checks is wrong; "
-    "2 if the command is mistyped or cannot start"
+    "2 if the command is mistyped, or cannot start or print; 141 if nobody reads what it prints"
 )
 
 
@@ -46,7 +47,12 @@ class Parser(ArgumentParser):
 
     def error(self, message: str) -> NoReturn:
         """Exit with code 2: first what is wrong, then the usage."""
-        self.exit(2, f"{PROGRAM}: {message}\n{self.format_usage()}")
+        complain(f"{PROGRAM}: {message}\n{self.format_usage().rstrip()}")
+        self.exit(2)
+
+    def _print_message(self, message: str, file: object = None) -> None:
+        """Print help or the version. ArgumentParser's own may hide that nobody reads them."""
+        say(message, end="")
 
 
 def split(arguments: Sequence[str], commands: Mapping[str, str], default: str) -> tuple[str, Sequence[str]]:

@@ -11,6 +11,7 @@ from time import perf_counter
 from typing import Final
 
 from chatproxy.command.doctor import Finding, check_database
+from chatproxy.command.output import say
 from chatproxy.config import Config, load
 from chatproxy.errors import StartError
 from chatproxy.store.database import now
@@ -31,12 +32,10 @@ def add_backup_flags(parser: ArgumentParser) -> None:
 
 def backup(options: Namespace) -> int:
     """Back up the database, and print how large that is. Raises StartError."""
-    if options.file is None:
-        raise StartError("name the file: chatproxy backup backup.db")
     config = _config(options)
     began = perf_counter()
     size = back_up(config.database_path, options.file)
-    print(f"{options.file}: {_size(size)} of {config.database_path}, in {perf_counter() - began:.1f} s")
+    say(f"{options.file}: {_size(size)} of {config.database_path}, in {perf_counter() - began:.1f} s")
     return 0
 
 
@@ -46,7 +45,7 @@ def check(options: Namespace) -> int:
     existing(config.database_path)
     wrong = False
     for finding in _findings(config):
-        print(finding, flush=True)
+        say(finding)
         wrong = wrong or finding.mark == "wrong"
     return int(wrong)
 
@@ -92,8 +91,6 @@ def add_prune_flags(parser: ArgumentParser) -> None:
 
 def prune(options: Namespace) -> int:
     """Remove what was not used for long, and print how much that was. Raises StartError."""
-    if options.older_than is None:
-        raise StartError("say for how long it was not used: chatproxy prune --older-than 90d")
     pruning = Pruning(
         path=_config(options).database_path,
         before=now(-options.older_than),
@@ -103,18 +100,17 @@ def prune(options: Namespace) -> int:
     unused = pruning.count()
     verb = "would be removed" if options.dry_run else "to remove"
     documents = f", {unused.documents} documents" if options.documents else ""
-    print(f"{unused.sessions} conversations with {unused.messages} messages{documents} {verb}", flush=True)
+    say(f"{unused.sessions} conversations with {unused.messages} messages{documents} {verb}")
     if options.dry_run:
         return 0
     began = perf_counter()
     free = pruning.run()
-    print(
+    say(
         f"removed in {perf_counter() - began:.1f} s; the file has {_size(pruning.path.stat().st_size)}",
-        flush=True,
     )
     if free:
-        print(f"{_size(free)} of them are free, and will be used again.")
-        print("To make the file smaller, run this once more while chatproxy is stopped.")
+        say(f"{_size(free)} of them are free, and will be used again.")
+        say("To make the file smaller, run this once more while chatproxy is stopped.")
     return 0
 
 

@@ -21,7 +21,8 @@ from sockets import request, unread
 from waiting import until
 
 from chatproxy import __version__
-from chatproxy.command.cli import COMMANDS
+from chatproxy.command import cli
+from chatproxy.command.cli import COMMANDS, Command, main
 from chatproxy.config import SETTINGS
 
 MODEL = {"default_model": "gemma3:270m"}
@@ -214,26 +215,80 @@ def test_what_is_left_out(tmp_path: Path, arguments: Sequence[str], sentence: st
     assert (run.returncode, run.stdout, run.stderr) == (2, "", f"chatproxy: {sentence}\n")
 
 
-@pytest.mark.parametrize("arguments", [["--print-config"], ["--help"], ["--version"], ["doctor"]])
+PRINTING: tuple[list[str], ...] = (
+    ["--print-config"],
+    ["--help"],
+    ["--version"],
+    ["doctor"],
+    ["check"],
+    ["backup", "b.db"],
+    ["prune", "--older-than=1d"],
+    [],
+)
+
+
+@pytest.mark.parametrize("arguments", PRINTING, ids=lambda arguments: " ".join(arguments) or "a start")
 @pytest.mark.parametrize("buffered", [False, True])
-def test_who_reads_the_output_may_leave(tmp_path: Path, arguments: Sequence[str], buffered: bool) -> None:
+async def test_who_reads_the_output_may_leave(
+    tmp_path: Path, arguments: Sequence[str], buffered: bool
+) -> None:
     """As `head` does. Nobody reads here, so that all that is written meets a closed pipe."""
+    async with Process.running(tmp_path, ollama_host="127.0.0.1:1"):
+        pass  # there is a database now
     reading, writing = os.pipe()
     os.close(reading)
-    variables = environment(ollama_host="127.0.0.1:1")
+    assert await asyncio.to_thread(written_to, writing, tmp_path, arguments, buffered) == (141, "")
+
+
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="needs /dev/full, as Linux has it")
+@pytest.mark.parametrize("arguments", [["--print-config"], ["--version"], ["doctor"], []])
+@pytest.mark.parametrize("buffered", [False, True])
+def test_output_that_cannot_be_written(tmp_path: Path, arguments: Sequence[str], buffered: bool) -> None:
+    full = os.open("/dev/full", os.O_WRONLY)
+    code, said = written_to(full, tmp_path, arguments, buffered)
+    sentence = (
+        "what this prints cannot be written (No space left on device); send it elsewhere, or free some space"
+    )
+    assert (code, said) == (2, f"chatproxy: {sentence}\n")
+
+
+def written_to(descriptor: int, folder: Path, arguments: Sequence[str], buffered: bool) -> tuple[int, str]:
+    """Return the exit code and what is said on stderr if stdout is that file, which is closed here."""
+    variables = environment(ollama_host="127.0.0.1:1", port=0)
     if buffered:
         del variables["PYTHONUNBUFFERED"]
-    with open(writing, "wb") as closed:
+    with open(descriptor, "wb") as stdout:
         run = subprocess.run(
             [*SCRIPT, *arguments],
-            cwd=tmp_path,
+            cwd=folder,
             env=variables,
-            stdout=closed,
+            stdout=stdout,
             stderr=subprocess.PIPE,
+            text=True,
             timeout=30,
         )
-    assert run.stderr == b""
-    assert run.returncode in ({0, 141} if arguments in (["--help"], ["--version"]) else {141})
+    return run.returncode, run.stderr
+
+
+@pytest.mark.parametrize("arguments", [["--port=none"], ["--prot=80"], ["prune"]])
+def test_nobody_may_read_what_is_wrong(tmp_path: Path, arguments: Sequence[str]) -> None:
+    reading, writing = os.pipe()
+    os.close(reading)
+    with open(writing, "wb") as closed:
+        command = [*SCRIPT, *arguments]
+        run = subprocess.run(
+            command, cwd=tmp_path, env=environment(), stdout=subprocess.PIPE, stderr=closed, timeout=30
+        )
+    assert (run.returncode, run.stdout) == (2, b"")
+
+
+def test_another_pipe_that_breaks_is_no_reader_that_left(monkeypatch: pytest.MonkeyPatch) -> None:
+    def broken(options: object) -> int:
+        raise BrokenPipeError
+
+    monkeypatch.setattr(cli, "COMMANDS", {**COMMANDS, "check": Command("of a worker", broken)})
+    with pytest.raises(BrokenPipeError):
+        main(["check"])
 
 
 def test_help_names_commands_and_defaults(tmp_path: Path) -> None:
@@ -244,7 +299,7 @@ def test_help_names_commands_and_defaults(tmp_path: Path) -> None:
     assert "API_TOKEN: token that requests must send (default: unset)" in said
     assert said.count("(default: ") == len(SETTINGS)
     assert "doctor check the setup" in said
-    assert "exit code: 0 " in said
+    assert all(f"{code} " in said.partition("exit code: ")[2] for code in (0, 1, 2, 141))
 
 
 # -- flags that only print something
