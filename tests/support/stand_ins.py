@@ -14,8 +14,9 @@ import os
 import re
 import shlex
 import sys
-from collections.abc import Sequence
-from contextlib import redirect_stderr, redirect_stdout
+from argparse import REMAINDER, ArgumentParser
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager, redirect_stderr, redirect_stdout
 from io import StringIO
 from itertools import takewhile
 from pathlib import Path
@@ -24,44 +25,43 @@ from typing import Final
 import msgspec
 import yaml
 from msgspec import Struct
+from msgspec.structs import replace
 
-from chatproxy.command.cli import COMMANDS
-from chatproxy.command.parser import Parser, split
-from chatproxy.config import SETTINGS, add_flags
+from chatproxy.command.cli import parsed
+from chatproxy.config import SETTINGS
+from chatproxy.errors import StartError
 
 ROOT: Final = Path(__file__).parents[2]
-# Of each command the part that the pages use, in the words of its own --help; "..." is another command line.
+# Of each command the part that the pages use, in the words of its own --help. What ends in "=" takes a value,
+# and "..." is another command line.
 USAGES: Final = {
     "apt install": "PACKAGE",
-    "curl": "[-N] [-s] [-X METHOD] [-H HEADER] [-d DATA] [-F FIELD] [-T FILE] [-o FILE] URL",
-    "docker build": "[--tag NAME] PATH",
+    "curl": "-N -s -X= -H= -d= -F= -T= -o= URL",
+    "docker build": "--tag= PATH",
     "docker logs": "CONTAINER",
-    "docker run": (
-        "[--detach] [--name NAME] [--network NETWORK] [--env NAME=VALUE] [--publish PORTS] [--add-host HOST]"
-        " [--volume VOLUME] IMAGE"
-    ),
+    "docker run": "--detach --name= --network= --env= --publish= --add-host= --volume= IMAGE",
+    "docker compose --file": "FILE ...",
     "docker compose cp": "SOURCE TARGET",
-    "docker compose exec": "[-T] SERVICE ...",
+    "docker compose exec": "-T SERVICE ...",
     "docker compose logs": "SERVICE",
     "docker compose restart": "SERVICE",
-    "docker compose run": "[--rm] [--no-deps] [-T] [--entrypoint COMMAND] SERVICE ...",
+    "docker compose run": "--rm --no-deps -T --entrypoint= SERVICE ...",
     "docker compose start": "SERVICE",
     "docker compose stop": "SERVICE",
-    "docker compose up": "[--build] [--detach]",
+    "docker compose up": "--build --detach",
     "npm pack": "",
     "ollama pull": "MODEL",
     "ollama run": "MODEL",
     "ollama serve": "",
     "pip install": "PACKAGE",
-    "pipx install": "[--force] PACKAGE",
-    "pipx run": "[--spec PACKAGE] ...",
-    "uv tool install": "[--force] PACKAGE",
-    "uvx": "[--from PACKAGE] ...",
+    "pipx install": "--force PACKAGE",
+    "pipx run": "--spec= ...",
+    "uv tool install": "--force PACKAGE",
+    "uvx": "--from= ...",
 }
 STAND_INS: Final = ("docker", "ollama", "pipx", "uv", "uvx")
 PROGRAMS: Final = {usage.partition(" ")[0] for usage in USAGES} | {"chatproxy", "make", "python"}
 TARGETS: Final = set(re.findall(r"^([a-z-]+):", (ROOT / "Makefile").read_text(), re.MULTILINE))
-_PART: Final = re.compile(r"\[(?P<option>--?[\w-]+)(?P<value> \S+)?\]|(?P<rest>\.\.\.)|(?P<word>\S+)")
 _VARIABLE: Final = re.compile(r"([A-Z_]+)=.*")
 _NOTES: Final = "called.jsonl"
 _STAND_IN: Final = """#!{python}
@@ -77,51 +77,64 @@ class Call(Struct, frozen=True, kw_only=True):
 
     command: str
     files: list[str] = []
-    options: list[tuple[str, str | None]] = []
-    words: list[str] = []
-    rest: list[str] = []
+    options: dict[str, list[str] | bool]
+    words: list[str]
+    rest: list[str]
 
 
 def read(line: Sequence[str]) -> Call:
     """Read the words of a command line. Raises ValueError if the command does not accept them."""
-    words, files = list(line), list[str]()
-    if words[:2] == ["python", "-m"]:
-        words = words[2:]
-    while words[:3] == ["docker", "compose", "--file"]:
-        files.append(words[3])
-        del words[2:4]
+    words = list(line[2:] if line[:2] == ["python", "-m"] else line)
     command = next((name for size in (3, 2, 1) if (name := " ".join(words[:size])) in USAGES), None)
     if command is None:
         raise ValueError(f"unknown command: {shlex.join(line)}")
-    words = words[len(command.split()) :]
-    parts = [part.groupdict() for part in _PART.finditer(USAGES[command])]
-    takes = {part["option"]: part["value"] is not None for part in parts if part["option"]}
-    options, given = list[tuple[str, str | None]](), list[str]()
-    needed = sum(part["word"] is not None for part in parts)
-    takes_rest = any(part["rest"] for part in parts)
-    while words and not (takes_rest and len(given) == needed and words[0] not in takes):
-        word = words.pop(0)
-        if not word.startswith("-") or word == "-":
-            given.append(word)
-        elif word not in takes or (takes[word] and not words):
-            raise ValueError(f"{command} takes no {word}, or it lacks a value")
+    parser = ArgumentParser(command, add_help=False, allow_abbrev=False)
+    for part in USAGES[command].split():
+        if part == "...":
+            parser.add_argument("rest", nargs=REMAINDER)
+        elif part.startswith("-"):
+            flag, takes, _ = part.partition("=")
+            parser.add_argument(flag, dest=flag, action="append" if takes else "store_true")
         else:
-            options.append((word, words.pop(0) if takes[word] else None))
-        if takes_rest and len(given) == needed and needed:
-            break
-    if len(given) != needed or bool(words) != takes_rest:
-        raise ValueError(f"{command} {USAGES[command]} is not called so: {shlex.join(line)}")
-    return Call(command=command, files=files, options=options, words=given, rest=words)
+            parser.add_argument(part)
+    with _refusals():
+        given = vars(parser.parse_args(words[len(command.split()) :]))
+        if (rest := given.pop("rest", None)) == []:
+            parser.error("name what it is to run")
+    if command == "docker compose --file":
+        call = read([*words[:2], *rest])
+        return replace(call, files=[given["FILE"], *call.files])
+    options = {name: value for name, value in given.items() if name.startswith("-") and value}
+    named = [value for name, value in given.items() if not name.startswith("-")]
+    return Call(command=command, options=options, words=named, rest=rest or [])
 
 
-def check(line: Sequence[str]) -> None:
-    """Raise ValueError unless that can be typed: flags, targets, settings, services and files must exist."""
+@contextmanager
+def _refusals() -> Iterator[None]:
+    """Raise ValueError for what a parser refuses within the block."""
+    said = StringIO()
+    try:
+        with redirect_stderr(said), redirect_stdout(said):
+            yield
+    except StartError as error:
+        raise ValueError(str(error)) from None
+    except SystemExit as end:
+        if end.code:
+            raise ValueError(said.getvalue()) from None
+
+
+def check(line: Sequence[str]) -> Call | None:
+    """Return how a program of USAGES is called, None for any other.
+
+    Raises ValueError unless that can be typed: flags, targets, settings, services and files must exist.
+    """
     variables = list(takewhile(_VARIABLE.fullmatch, line))
     program, *arguments = line[len(variables) :]
     if program == "chatproxy":
         if unknown := {word.partition("=")[0] for word in variables} - set(SETTINGS):
             raise ValueError(f"no settings: {unknown}")
-        _check_own(arguments)
+        with _refusals():
+            parsed(arguments)
     elif program == "make":
         if missing := {word for word in arguments if not _VARIABLE.fullmatch(word)} - TARGETS:
             raise ValueError(f"no targets: {missing}")
@@ -131,26 +144,8 @@ def check(line: Sequence[str]) -> None:
             _check_services(call)
         if call.rest and call.rest[0] in PROGRAMS:
             check(call.rest)
-
-
-def _check_own(arguments: Sequence[str]) -> None:
-    """Have the command's own parser read them."""
-    helps = {name: command.help for name, command in COMMANDS.items()}
-    said = StringIO()
-    try:
-        with redirect_stderr(said), redirect_stdout(said):
-            name, rest = split(arguments, helps, "serve")
-            parser = Parser(name, helps)
-            COMMANDS[name].add_flags(parser)
-            add_flags(parser)
-            options = vars(parser.parse_all(rest))
-    except SystemExit as end:
-        if end.code:
-            raise ValueError(said.getvalue()) from None
-        return
-    for needed in ("file", "older_than"):  # which the commands that take them check themselves
-        if options.get(needed, True) is None:
-            raise ValueError(f"{name} lacks its {needed}")
+        return call
+    return None
 
 
 def _check_services(call: Call) -> None:
@@ -186,10 +181,10 @@ def noted(folder: Path) -> list[Call]:
 def play(name: str, notes: str) -> None:
     """Do what the stand-in of that name does."""
     try:
-        call = read([name, *sys.argv[1:]])
-        check([name, *sys.argv[1:]])
+        call = check([name, *sys.argv[1:]])
     except ValueError as error:
         sys.exit(str(error))
+    assert call is not None
     with open(notes, "ab") as file:
         file.write(msgspec.json.encode(call) + b"\n")
     if call.command in ("uvx", "pipx run"):
