@@ -5,7 +5,7 @@ from collections.abc import AsyncGenerator, Iterator, Mapping, Sequence
 from contextlib import aclosing
 from pathlib import Path
 from time import monotonic
-from typing import Final, Literal
+from typing import Final, Literal, Self
 
 import msgspec
 from msgspec import Raw, Struct
@@ -45,6 +45,12 @@ class Finding(Struct, frozen=True):
     def __str__(self) -> str:
         line = f"{self.mark:5}  {self.subject:13}  {self.detail}"
         return f"{line}\n{'':22}{self.remedy}" if self.remedy else line
+
+    @classmethod
+    def of(cls, mark: Literal["note", "wrong"], subject: str, sentence: str) -> Self:
+        """Return the finding that a sentence of the form `cause; remedy` is about."""
+        cause, _, remedy = sentence.partition("; ")
+        return cls(mark, subject, cause, f"{remedy[:1].upper()}{remedy[1:]}." if remedy else "")
 
 
 async def examine(flags: Mapping[str, object], environ: Mapping[str, str], dotenv: Path) -> int:
@@ -86,7 +92,7 @@ async def _findings(
         remedy = f"Keep it to its owner: chmod 600 {path}, or mount it with that mode."
         yield Finding("note", "secrets", detail, remedy)
     if not pages.HAS_MARKDOWN:
-        yield Finding("note", "page", pages.NO_MARKDOWN)
+        yield Finding.of("note", "page", pages.NO_MARKDOWN)
     running = await version_of_chatproxy(config.host, config.port)
     findings, is_in_use = await asyncio.to_thread(check_database, config, running is not None)
     yield await _check_port(config, running if is_in_use else None)
