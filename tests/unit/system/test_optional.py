@@ -11,6 +11,7 @@ from matrix import matrix
 
 import chatproxy
 from chatproxy.documents.parts import missing_package
+from chatproxy.system import optional
 from chatproxy.system.optional import DOCUMENTS, install_documents
 
 ROOT: Final = Path(chatproxy.__file__).parents[1]
@@ -33,7 +34,15 @@ def test_all_of_the_extra_is_named() -> None:
 )
 def test_the_line_can_be_typed(monkeypatch: pytest.MonkeyPatch, executable: str, python: str) -> None:
     monkeypatch.setattr(sys, "executable", executable)
+    monkeypatch.setattr(optional, "find_spec", lambda name: name)
     assert f"`{python} -m pip install numpy pypdfium2 xlrd`" in install_documents()
+
+
+def test_no_line_is_named_where_there_is_no_pip(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(optional, "find_spec", lambda name: None)
+    assert install_documents() == (
+        "install chatproxy again with its `documents` extra, as README.md says in *Ask a document*"
+    )
 
 
 def test_readers_of_the_page_see_no_path_of_the_server() -> None:
