@@ -346,9 +346,10 @@ def ollama_url(value: object) -> str:
 
 
 def ollama_parallel(value: object) -> int | None:
-    """Return how many requests Ollama runs at once, read as Ollama reads OLLAMA_NUM_PARALLEL.
+    """Return how many requests Ollama runs at once, as OLLAMA_NUM_PARALLEL says to it, too.
 
-    It is at least 1. What is no whole number (`envconfig.Uint`) counts as unset, None.
+    It is at least 1. As in Ollama (`envconfig.Uint`), what is no whole number counts as unset, None. Quotes
+    are not read alike: Ollama takes off each one, also without its partner, and no spaces within them.
     """
     digits = re.fullmatch(r"0*([0-9]{1,20})", str(value).strip(), re.ASCII)
     return max(1, int(digits[1])) if digits and int(digits[1]) < 2**64 else None

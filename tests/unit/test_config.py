@@ -299,6 +299,7 @@ def test_what_means_neither() -> None:
     [
         ("4", 4),
         (' "4" ', 4),
+        ('" 4 "', 4),
         ("'4'", 4),
         ("00004", 4),
         ("0", 1),
@@ -309,7 +310,7 @@ def test_what_means_neither() -> None:
         ],
     ],
 )
-def test_the_parallelism_is_read_as_ollama_reads_it(given: str, read: int | None) -> None:
+def test_a_parallelism_that_is_no_whole_number_counts_as_unset(given: str, read: int | None) -> None:
     assert load({}, {"OLLAMA_NUM_PARALLEL": given}, NOWHERE).config.ollama_num_parallel == read
 
 
