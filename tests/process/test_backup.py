@@ -126,15 +126,17 @@ def test_nothing_is_created_where_there_is_nothing_to_back_up_or_restore(tmp_pat
     assert [path.name for path in tmp_path.iterdir()] == ["chatproxy.db-wal"]
 
 
+@pytest.mark.parametrize("command", ["backup", "check #", "prune --older-than 1d #"])
 @pytest.mark.parametrize("is_running", [True, False])
-async def test_a_backup_by_root_leaves_the_files_to_the_services_user(
-    fake: FakeOllama, tmp_path: Path, is_running: bool
+async def test_upkeep_of_a_service_leaves_its_files_to_the_services_user(
+    fake: FakeOllama, tmp_path: Path, is_running: bool, command: str
 ) -> None:
-    """Where the tests run as another user than root, the files are that one's from the beginning."""
+    """As root, the service has another user. Any other user can only be both, which shows the modes alone."""
     service, root = tmp_path / "service", tmp_path / "root"
     service.mkdir()
     root.mkdir()
     line = BACKUP_OF_A_SERVICE.replace("/var/lib/chatproxy", f"{service}").replace("/root", f"{root}")
+    line = line.replace("/opt/chatproxy/bin/", "").replace("chatproxy backup ", f"chatproxy {command} ")
     async with AsyncExitStack() as stack:
         process = await stack.enter_async_context(Process.running(service, ollama_host=fake.url))
         await process.client.new_session()
@@ -143,9 +145,11 @@ async def test_a_backup_by_root_leaves_the_files_to_the_services_user(
         user = NOBODY if os.geteuid() == 0 else os.geteuid()
         for path in (service, *service.iterdir()):
             os.chown(path, user, -1)
-        await asyncio.to_thread(run, line.replace("/opt/chatproxy/bin/", ""), tmp_path)
-        assert {path.stat().st_uid for path in service.iterdir()} == {user}
-    assert mode(root / "backup.db") == 0o600
+        await asyncio.to_thread(run, line, tmp_path)
+        left = {path.name: (path.stat().st_uid, mode(path)) for path in service.glob("chatproxy.db*")}
+        assert set(left.values()) == {(user, 0o600)}, left
+    if command == "backup":
+        assert mode(root / "backup.db") == 0o600
 
 
 async def test_what_is_old_goes_while_answers_are_written(fake: FakeOllama, tmp_path: Path) -> None:
