@@ -26,6 +26,7 @@ GOES: Final = 5_000
 FAILING: Final = (
     "Ollama answers with an error; the server's log says which, and `chatproxy doctor` what to do."
 )
+# Which of the two it is depends on what fails, and `test_the_banner_gives_the_reason` asks for each.
 WRONG: Final = re.compile("Ollama (cannot be reached|answers with an error)")
 SIDE_CALLS: Final = ("/api/version", "/api/tags", "/api/ps", "/api/show")
 FOCUSED: Final = "document.activeElement.shadowRoot?.activeElement?.tagName"

@@ -146,7 +146,7 @@ SYNTAX = [  # for answers: what Markdown is read beside that of CommonMark
 SCHEMES = """
 () => {
   const roots = [document, document.querySelector("chat-interface").shadowRoot];
-  const links = roots.flatMap((root) => [...root.querySelectorAll("a[href]:not(#skip, .bottom > a)")]);
+  const links = roots.flatMap((root) => [...root.querySelectorAll("a[href]:not(#skip, [href='docs'])")]);
   return links.map((link) => [link.protocol, link.target, link.rel, link.className, link.dataset.session]);
 }
 """
