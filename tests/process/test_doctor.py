@@ -178,7 +178,7 @@ async def test_a_page_without_its_library(
     await examine(flags, {}, Path("no-such-file"))
     said = capsys.readouterr().out
     assert marks(said)["page"] == "note"
-    assert "install npm" in said
+    assert "Install npm" in said
 
 
 @pytest.mark.parametrize(

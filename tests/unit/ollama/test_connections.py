@@ -282,8 +282,8 @@ def test_the_command_loads_no_certificates_that_it_does_not_use(certificate: Cer
     certificate()
     code = (
         "import os, chatproxy.command, aiohttp.connector\n"
-        "from chatproxy.ollama.authorities import tls\n"
-        "contexts = aiohttp.connector._SSL_CONTEXT_VERIFIED, tls()\n"
+        "from chatproxy.ollama.authorities import trust\n"
+        "contexts = aiohttp.connector._SSL_CONTEXT_VERIFIED, trust().context\n"
         "print(*[each.cert_store_stats()['x509'] for each in contexts], os.environ['SSL_CERT_FILE'])\n"
     )
     run = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
