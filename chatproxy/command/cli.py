@@ -32,6 +32,7 @@ from chatproxy.command.token import SECRET_BYTES, load_or_create_token, secret_p
 from chatproxy.config import LoadedConfig, add_flags, load
 from chatproxy.errors import StartError
 from chatproxy.ollama.authorities import set_variables
+from chatproxy.store.file import of_the_demo
 from chatproxy.system.process import loop_factory, on_end, return_large_blocks
 from chatproxy.values import SQLITE
 from chatproxy.web.api import pages
@@ -197,7 +198,7 @@ def _with_its_own_database(loaded: LoadedConfig) -> LoadedConfig:
     if loaded.sources["DATABASE_URL"] not in OF_EVERY_START:
         return loaded
     path = loaded.config.database_path
-    url = f"{SQLITE}{path.with_stem(f'{path.stem}-demo')}"
+    url = f"{SQLITE}{of_the_demo(path)}"
     sources = {**loaded.sources, "DATABASE_URL": "--demo"}
     return replaced(loaded, config=replace(loaded.config, database_url=url), sources=sources)
 
@@ -236,7 +237,7 @@ def _instructions(url: str, token: str | None) -> Sequence[str]:
         "In another terminal:",
         "",
         f"""SESSION=$(curl -s{auth} -X POST {sessions} | sed 's/.*"id": *"\\([^"]*\\)".*/\\1/')""",
-        f"""curl -N{auth} -H 'Content-Type: application/json' -d '{{"message": "Show me some code"}}' """
+        f"""curl -N{auth} -H 'Content-Type: application/json' -d '{{"message": "Hello"}}' """
         f"{sessions}/$SESSION/messages/stream",
         "",
     )

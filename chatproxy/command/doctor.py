@@ -27,7 +27,7 @@ from chatproxy.store.file import Health, health
 from chatproxy.system.optional import install_documents
 from chatproxy.values import is_easy_to_guess
 from chatproxy.web.api import pages
-from chatproxy.web.security import LOOPBACK
+from chatproxy.web.security import names_of
 
 MIN_FREE: Final = 200 * 1024**2  # bytes on the disk
 SLOW: Final = 4.0  # tokens per second
@@ -152,8 +152,7 @@ def _check_hosts(config: Config) -> Finding:
     if config.allowed_hosts == ("*",):
         remedy = "Without a token, any page could call it: name the hosts."
         return Finding("ok" if config.tokens else "note", "hosts", "requests may use any name", remedy)
-    names = dict.fromkeys(config.allowed_hosts or (*LOOPBACK, config.host))
-    detail = f"requests may use the names {', '.join(names)}"
+    detail = f"requests may use the names {', '.join(names_of(config))}"
     if config.allowed_hosts:
         return Finding("ok", "hosts", detail)
     is_behind_proxy = config.trusted_user_header or config.trusted_address_header

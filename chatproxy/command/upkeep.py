@@ -51,7 +51,7 @@ def check(options: Namespace) -> int:
 
 
 def _findings(config: Config) -> Iterator[Finding]:
-    findings, _ = check_database(config)
+    findings, _ = check_database(config, is_running=True)  # if it is: that is no finding here
     yield from findings
     try:
         found = contents(config.database_path)

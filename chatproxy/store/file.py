@@ -74,6 +74,11 @@ def _locked(path: Path) -> closing[sqlite3.Connection]:
     return closing(connection)
 
 
+def of_the_demo(path: Path) -> Path:
+    """Return the file beside a database in which a demo keeps its talk."""
+    return path.with_stem(f"{path.stem}-demo")
+
+
 def is_in_use(path: Path) -> bool:
     """Return whether a chatproxy has the database open. Changes nothing."""
     lock = Path(f"{os.path.realpath(path)}.lock")

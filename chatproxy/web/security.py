@@ -58,6 +58,16 @@ _HOST: Final = re.compile(r"(\[[^\s\[\]@/]+\]|[^\s:\[\]@/]+)(?::[0-9]*)?")
 _DEFAULT_PORT: Final = {"http": ":80", "https": ":443"}
 
 
+def names_of(config: Config) -> Sequence[str]:
+    """Return the names by which requests may call the server.
+
+    Among them are those of loopback where it listens on nothing else: no other site can have them, and the
+    address that is printed at the start has one.
+    """
+    always = () if config.allowed_hosts and config.beyond_loopback else LOOPBACK
+    return tuple(dict.fromkeys((*(config.allowed_hosts or (config.host,)), *always)))
+
+
 class Gate:
     """The checks for one application. Create it after all routes have been added.
 
@@ -77,7 +87,7 @@ class Gate:
             if route.method != "OPTIONS" and path in EXEMPT
         }
         self._any_host = config.allowed_hosts == ("*",)
-        self._hosts = frozenset(map(_normalize_host, config.allowed_hosts or (*LOOPBACK, config.host)))
+        self._hosts = frozenset(map(_normalize_host, names_of(config)))
         self._any_address = config.beyond_loopback  # only names can be rebound
         self._origins = frozenset(config.cors_origins)
         self._user_header = config.trusted_user_header

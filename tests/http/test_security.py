@@ -46,7 +46,11 @@ STRANGE: Final = ["evil.example", "localhost.evil.example", "127.0.0.1.evil.exam
         ({"host": "chat.internal"}, [*LOOPBACK, "chat.internal", "10.0.0.1", "[fe80::1]:80"], STRANGE),
         ({"host": "0.0.0.0"}, [*LOOPBACK, "0.0.0.0", "192.168.1.7:11435"], STRANGE),
         ({"host": "127.0.0.2"}, [*LOOPBACK, "127.0.0.2"], [*STRANGE, "10.0.0.1"]),
-        ({"allowed_hosts": "Chat.example, ::7"}, ["chat.example:8", "[0::7]"], [*STRANGE, "127.0.0.1"]),
+        (
+            {"allowed_hosts": "Chat.example, ::7"},
+            [*LOOPBACK, "chat.example:8", "[0::7]"],
+            [*STRANGE, "10.0.0.1"],
+        ),
         ({"allowed_hosts": "chat.example", "host": "::"}, ["chat.example", "10.0.0.1"], ["localhost"]),
         ({"allowed_hosts": "*"}, [*LOOPBACK, "evil.example", ""], []),
     ],

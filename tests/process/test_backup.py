@@ -126,6 +126,14 @@ def test_nothing_is_created_where_there_is_nothing_to_back_up_or_restore(tmp_pat
     assert [path.name for path in tmp_path.iterdir()] == ["chatproxy.db-wal"]
 
 
+def test_the_database_of_the_demo_is_named_where_there_is_no_other(tmp_path: Path) -> None:
+    (tmp_path / "chatproxy-demo.db").touch()
+    said = ran(tmp_path, environment(), "check").stderr
+    assert said.startswith(
+        "chatproxy: There is no database chatproxy.db; set DATABASE_URL=sqlite:///chatproxy-demo.db "
+    )
+
+
 @pytest.mark.parametrize("command", ["backup", "check #", "prune --older-than 1d #"])
 @pytest.mark.parametrize("is_running", [True, False])
 async def test_upkeep_of_a_service_leaves_its_files_to_the_services_user(

@@ -72,7 +72,7 @@ def test_make_starts_and_tests_in_a_fresh_checkout(tmp_path: Path) -> None:
     (tmp_path / "npm").write_text("#!/bin/sh\n")
     (tmp_path / "npm").chmod(0o755)
     env = os.environ | {"PYTHON": str(fake), "PATH": f"{tmp_path}{os.pathsep}{os.environ['PATH']}"}
-    lines = ["sh", "-euc", example("sh", "make demo")]
+    lines = ["sh", "-euc", example("sh", "make demo") + example("sh", "make test")]
     run = subprocess.run(lines, cwd=tmp_path, env=env, capture_output=True, text=True, timeout=60)
     assert run.returncode == 0, run.stderr
     said = run.stdout.splitlines()

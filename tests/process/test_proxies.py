@@ -38,6 +38,7 @@ server {
     location / { proxy_pass http://@UPSTREAM@; }
 }
 """
+LOOK: Final = example("sh", "https://chat.example/metrics")
 LOCATION: Final = example("nginx", "proxy_buffering off").replace("127.0.0.1:11435", "@UPSTREAM@")
 UNBUFFERED: Final = (
     f"server {{ listen 127.0.0.1:@PORT@; proxy_ignore_headers X-Accel-Buffering; {LOCATION} }}"
@@ -229,7 +230,17 @@ async def test_without_a_login_the_page_asks_for_the_token(fake: FakeOllama, etc
             async with client.http.get(client.url(path)) as response:
                 assert response.status == status
         assert response.headers["WWW-Authenticate"] == "Bearer"
+        assert await asyncio.to_thread(looked_at, client) == ["<title>chatproxy</title>", "401", "404"]
         await streams_token_by_token(client, fake, {"Authorization": f"Bearer {settings['api_token']}"})
+
+
+def looked_at(client: Client) -> list[str]:
+    """Return what docs/operate.md's look at the public address prints."""
+    here = client.base.removeprefix("https://chat.example")
+    curl = f'curl() {{ command curl --insecure --connect-to chat.example:443:127.0.0.1{here} "$@"; }}'
+    lines = ["sh", "-euc", f"{curl}\n{LOOK}"]
+    run = subprocess.run(lines, stdout=subprocess.PIPE, text=True, check=True, timeout=60)
+    return [line.strip() for line in run.stdout.splitlines()]
 
 
 @pytest.mark.parametrize(

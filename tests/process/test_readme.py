@@ -11,10 +11,13 @@ import sys
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
+from urllib.error import HTTPError
 
 import pytest
 import yaml
 from chat_client import Serve, Start
+from cutting_proxy import CuttingProxy
+from fake_ollama import FakeOllama, echo
 from matrix import matrix
 from processes import SCRIPT, address, environment
 from readme import PAGES, example
@@ -27,7 +30,7 @@ SETTINGS_PAGE = PAGES["docs/settings.md"]
 
 
 PROGRAMS: dict[str, Sequence[str]] = {
-    "python": (sys.executable, "-c", example("python", "urlopen")),
+    "python": (sys.executable, "-c", example("python", "json.load(urlopen")),
     "node": ("node", "--input-type=module", "-e", example("js", "fetch")),
     "curl": ("sh", "-c", example("sh", "curl -N")),
 }
@@ -97,9 +100,30 @@ def test_the_curl_lines_give_the_stream_that_the_readme_shows(outputs: dict[str,
     assert got[-1]["type"] == "done"
 
 
+async def test_the_lines_that_get_every_answer_whole(serve: Serve, fake: FakeOllama) -> None:
+    """However often the connection breaks, and wherever: also before the first byte, and within a line."""
+    fake.script = echo
+    client = await serve()
+    said: dict[str, Any] = {}
+    exec(example("python", "def ask"), said)
+    said["sleep"] = lambda seconds: None
+    message = "What is 1 + 1? Один, два, три. \U0001f600" * 20
+    shown: list[str] = []
+    async with CuttingProxy.before(client.base) as proxy:
+        proxy.cuts.extend([0, 100, *range(300, 5000, 137)])
+        session = f"{proxy.url}/api/chat/sessions/{await client.new_session()}"
+        end = await asyncio.to_thread(said["ask"], session, message, shown.append)
+    assert proxy.made > 10
+    assert (end["type"], end["fullResponse"]) == ("done", shown[-1])
+    assert message in shown[-1]
+    assert len(fake.requests) == 1
+    with pytest.raises(HTTPError, match="404"):
+        await asyncio.to_thread(said["ask"], f"{client.base}/api/chat/sessions/none", message, shown.append)
+
+
 @pytest.mark.parametrize(
     ("language", "word"),
-    [("python", "urlopen"), ("js", "fetch"), ("python", "jwt.encode"), ("js", "createHmac")],
+    [("python", "json.load(urlopen"), ("js", "fetch"), ("python", "jwt.encode"), ("js", "createHmac")],
 )
 def test_ten_lines_are_enough(language: str, word: str) -> None:
     assert len([line for line in example(language, word).split("\n") if line]) <= 11

@@ -21,7 +21,13 @@ BESIDE: Final = ("", "-wal", "-shm", "-journal", ".lock", ".token", ".jwt")
 def existing(path: Path) -> Path:
     """Return the real path of a database of this program. Raises StartError if there is none."""
     if not path.exists():
-        raise StartError(f"There is no database {path}; start chatproxy once, or {file.ELSEWHERE}.")
+        demo = file.of_the_demo(path)
+        way = (
+            f"set DATABASE_URL=sqlite:///{demo} for that of --demo"
+            if demo.exists()
+            else "start chatproxy once"
+        )
+        raise StartError(f"There is no database {path}; {way}, or {file.ELSEWHERE}.")
     path = Path(os.path.realpath(path))
     file.check(path)
     return path
