@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import Callable, Iterable
+from pathlib import Path
 from typing import Any
 
 import anthropic
@@ -14,6 +15,7 @@ from fake_ollama import NDJSON, SSE, FakeOllama, Script
 from langchain_ollama import ChatOllama, OllamaEmbeddings
 from langchain_openai import ChatOpenAI
 from matrix import matrix
+from processes import Process
 from pydantic import SecretStr
 from recordings import texts
 
@@ -24,6 +26,7 @@ THOUGHTS = "".join(f"hm{number} " for number in range(5))
 GREETING = "Hello from a fake."
 MODEL = "gemma3:270m"
 ASKED: list[Any] = [{"role": "user", "content": "Say words."}]
+FAILING: list[Any] = [{"role": "user", "content": "Fail half-way."}]
 MANAGED = "Models are managed where Ollama runs"
 KILLED = "an error was encountered while running the model"
 CUT = "Ollama.s answer stopped before its end"  # chatproxy's own words
@@ -118,6 +121,38 @@ async def test_asynchronous_clients(client: Client) -> None:
         claude.messages.stream(model=MODEL, messages=ASKED, max_tokens=100) as messages,
     ):
         assert "".join([text async for text in messages.text_stream]) == WORDS
+
+
+def first_things_that_people_try(base: str) -> None:
+    api = openai.OpenAI(base_url=f"{base}/v1", api_key="unused", max_retries=0)
+    assert [model.id for model in api.models.list()] == ["demo:latest", "thinking-demo:latest"]
+    with api.chat.completions.create(
+        model="demo:latest",
+        messages=ASKED,
+        max_tokens=4,
+        stream=True,
+        stream_options={"include_usage": True},
+    ) as stream:
+        *said, counts = stream
+    assert "".join(each.choices[0].delta.content or "" for each in said) == "You wrote about **Say**,"
+    assert said[-1].choices[0].finish_reason == "length"
+    assert counts.usage
+    assert counts.usage.completion_tokens == 4
+    whole = api.chat.completions.create(model="demo", messages=ASKED, max_tokens=4)
+    assert whole.choices[0].message.content == "You wrote about **Say**,"
+    with pytest.raises(openai.NotFoundError, match=r"model 'llama3\.2' not found"):
+        api.chat.completions.create(model="llama3.2", messages=ASKED)
+    with pytest.raises(openai.NotFoundError, match="answers chats only"):
+        api.responses.create(model="demo", input="Say words.")
+    with pytest.raises(openai.APIError, match=CUT):
+        list(api.chat.completions.create(model="demo", messages=FAILING, stream=True))
+    generated = ollama.Client(base).generate("demo", "Say words.", options={"num_predict": 4})
+    assert generated.response == "You wrote about **Say**,"
+
+
+async def test_clients_work_with_the_demo(tmp_path: Path) -> None:
+    async with Process.running(tmp_path, "--demo") as process:
+        await asyncio.to_thread(first_things_that_people_try, process.client.base)
 
 
 def ollama_chat(base: str) -> None:

@@ -3,6 +3,8 @@
 import asyncio
 import json
 import re
+import subprocess
+import sys
 from collections.abc import Callable
 from importlib import import_module
 from pathlib import Path
@@ -11,7 +13,8 @@ from typing import Any, Final
 import pytest
 from chat_client import Client
 from node import run
-from readme import PAGES
+from processes import Process
+from readme import PAGES, example
 
 HERE: Final = Path(__file__).parent
 ADDRESS: Final = "http://127.0.0.1:11435"
@@ -72,6 +75,16 @@ async def test_lines_of_python(line: str, client: Client) -> None:
     ask, answer = PYTHON[module]
     made = eval(line.replace(ADDRESS, client.base), {module: import_module(module)})
     assert await asyncio.to_thread(ask, made) == answer
+
+
+async def test_the_lines_that_ask_the_demo(tmp_path: Path) -> None:
+    async with Process.running(tmp_path, "--demo") as process:
+        lines = example("python", "from openai").replace(ADDRESS, process.client.base)
+        asking = [sys.executable, "-c", lines]
+        ran = await asyncio.to_thread(subprocess.run, asking, capture_output=True, text=True, timeout=60)
+    assert ran.stderr == ""
+    assert ran.stdout.startswith("You wrote about **Hello**.")
+    assert ran.stdout.endswith("without `--demo`.")
 
 
 @pytest.mark.parametrize("line", IN_JAVASCRIPT)

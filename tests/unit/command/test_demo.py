@@ -5,6 +5,7 @@ from typing import Any
 
 import aiohttp
 import pytest
+from recordings import recorded
 
 from chatproxy.command.demo import FAILURE, LOADING, SLOWNESS, demo_server
 from chatproxy.command.demo_answers import answer_to, reason_about
@@ -225,9 +226,141 @@ async def test_an_answer_stops_when_its_reader_leaves() -> None:
 
 async def test_what_it_does_not_answer_is_refused_in_each_apis_form(http: aiohttp.ClientSession) -> None:
     sentence = (
-        "the stand-in of --demo answers /api/chat only; install Ollama, and start chatproxy without --demo"
+        "the stand-in of --demo answers chats only, in Ollama's API and at /v1/chat/completions; "
+        "install Ollama, and start chatproxy without --demo"
     )
-    assert await refusal(http, "/api/generate", b"{}") == (404, {"error": sentence})
-    error = {"type": "not_found_error", "message": sentence}
-    for path in ("/v1/chat/completions", "/v1/messages"):
+    assert await refusal(http, "/api/embed", b"{}") == (404, {"error": sentence})
+    error = {"type": "not_found_error", "message": sentence, "param": None, "code": None}
+    for path in ("/v1/responses", "/v1/messages", "/v1/embeddings"):
         assert await refusal(http, path, b"{}") == (404, {"type": "error", "error": error})
+
+
+# -- the other ways to chat, in the form of what a real Ollama sent
+
+
+def form(value: Any) -> Any:
+    """Return what is left of JSON without its texts and numbers."""
+    if isinstance(value, dict):
+        return {name: form(each) for name, each in value.items()}
+    return [form(each) for each in value] if isinstance(value, list) else type(value)
+
+
+def forms(values: list[Any]) -> list[Any]:
+    """Return the forms, each once, in the order of their first."""
+    found: list[Any] = []
+    for value in values:
+        if (each := form(value)) not in found:
+            found.append(each)
+    return found
+
+
+def chunks(events: bytes) -> list[Any]:
+    """Return the chunks of a stream of chat completions that has its end."""
+    *found, end, rest = events.split(b"\n\n")
+    assert (end, rest) == (b"data: [DONE]", b"")
+    return [json.loads(event.removeprefix(b"data: ")) for event in found]
+
+
+async def sent(http: aiohttp.ClientSession, path: str, body: dict[str, Any], content_type: str) -> bytes:
+    async with http.post(path, json=body) as response:
+        assert (response.status, response.content_type) == (200, content_type)
+        return await response.read()
+
+
+COMPLETIONS = "/v1/chat/completions"
+
+
+async def test_chat_completions_are_streamed_as_ollama_does(http: aiohttp.ClientSession) -> None:
+    body = asking("The sea") | {"model": "thinking-demo", "stream": True}
+    with_usage = body | {"stream_options": {"include_usage": True}}
+    got = chunks(await sent(http, COMPLETIONS, with_usage, "text/event-stream"))
+    assert forms(got) == forms(chunks(recorded("faces/chat_completions")))
+    *said, end, counts = got
+    deltas = [chunk["choices"][0]["delta"] for chunk in said]
+    assert "".join(delta.get("reasoning", "") for delta in deltas) == reason_about("The sea")
+    assert "".join(delta["content"] for delta in deltas) == answer_to("The sea", 0, 0)
+    assert end["choices"][0]["finish_reason"] == "stop"
+    assert counts["usage"] == {
+        "prompt_tokens": 3,
+        "completion_tokens": len(said),
+        "total_tokens": 3 + len(said),
+    }
+    assert forms(chunks(await sent(http, COMPLETIONS, body, "text/event-stream"))) == forms(got[:-1])
+
+
+async def test_a_chat_completion_is_one_object_unless_a_stream_is_asked_for(
+    http: aiohttp.ClientSession,
+) -> None:
+    parts = [{"type": "text", "text": "The sea"}, {"type": "image_url", "image_url": {"url": "data:,"}}]
+    body = {"model": "demo", "messages": [{"role": "user", "content": parts}]}
+    whole = json.loads(await sent(http, COMPLETIONS, body, "application/json"))
+    assert form(whole) == form(json.loads(recorded("faces/chat_completions_not_streamed")))
+    assert whole["model"] == "demo:latest"
+    assert whole["choices"][0]["message"]["content"] == answer_to("The sea", 0, 1)
+
+
+async def test_max_tokens_limits_a_chat_completion(http: aiohttp.ClientSession) -> None:
+    body = asking("Hello", max_tokens=3)
+    whole = json.loads(await sent(http, COMPLETIONS, body, "application/json"))
+    assert (whole["choices"][0]["finish_reason"], whole["usage"]["completion_tokens"]) == ("length", 3)
+
+
+async def test_a_chat_completion_that_fails_ends_as_ollamas(http: aiohttp.ClientSession) -> None:
+    """Ollama hides the failure: a chunk of no model, and no end."""
+    body = asking("Fail in the middle", stream=True)
+    last = (await sent(http, COMPLETIONS, body, "text/event-stream")).split(b"\n\n")[-2]
+    expected = recorded("faces/chat_completions_failed").split(b"\n\n")[-2]
+    assert [last.partition(b'"model":')[2]] == [expected.partition(b'"model":')[2]]
+    status, answer = await refusal(http, COMPLETIONS, json.dumps(body | {"stream": None}).encode())
+    assert (status, answer["error"]["message"], answer["error"]["type"]) == (500, FAILURE, "api_error")
+
+
+@pytest.mark.parametrize(
+    ("body", "status", "kind", "sentence"),
+    [
+        (b"{", 400, "invalid_request_error", "Input data was truncated"),
+        (b'{"model": "demo"}', 400, "invalid_request_error", "[] is too short - 'messages'"),
+    ],
+)
+async def test_refusals_of_chat_completions(
+    http: aiohttp.ClientSession, body: bytes, status: int, kind: str, sentence: str
+) -> None:
+    error = {"message": sentence, "type": kind, "param": None, "code": None}
+    assert await refusal(http, COMPLETIONS, body) == (status, {"type": "error", "error": error})
+
+
+async def test_another_model_is_missing_as_in_ollama(http: aiohttp.ClientSession) -> None:
+    for path, name in ((COMPLETIONS, "chat_completions"), ("/api/generate", "generate")):
+        body = json.dumps(asking("Hello", prompt="Hello") | {"model": "missing"}).encode()
+        status, answer = await refusal(http, path, body)
+        assert (status, answer["error"]) == (
+            404,
+            json.loads(recorded(f"faces/{name}_model_missing"))["error"],
+        )
+
+
+async def test_the_models_are_listed_for_openais_clients(http: aiohttp.ClientSession) -> None:
+    async with http.get("/v1/models") as response:
+        listed = await response.json()
+    assert [model["id"] for model in listed["data"]] == ["demo:latest", "thinking-demo:latest"]
+    real = json.loads(recorded("faces/models"))
+    assert form(listed) == form(real | {"data": real["data"][:2]})
+    async with http.get("/v1/models/demo") as response:
+        assert (await response.json())["id"] == "demo:latest"
+
+
+async def test_a_prompt_is_answered_as_a_message(http: aiohttp.ClientSession) -> None:
+    body = {"model": "thinking-demo", "prompt": "The sea"}
+    got = (await sent(http, "/api/generate", body, "application/x-ndjson")).splitlines()
+    lines = [json.loads(line) for line in got]
+    real = [json.loads(line) for line in recorded("faces/generate").splitlines()]
+    of_others = {"remote_model", "remote_host", "context"}
+    assert forms(lines) == forms([{k: v for k, v in line.items() if k not in of_others} for line in real])
+    assert "".join(line.get("thinking", "") for line in lines) == reason_about("The sea")
+    assert "".join(line["response"] for line in lines) == answer_to("The sea", 0, 0)
+    whole = await sent(http, "/api/generate", body | {"stream": False}, "application/json")
+    assert json.loads(whole)["response"] == answer_to("The sea", 0, 0)
+    loaded = await sent(http, "/api/generate", {"model": "demo"}, "application/json")
+    assert json.loads(loaded)["done_reason"] == "load"
+    failing = await sent(http, "/api/generate", {"model": "demo", "prompt": "Fail"}, "application/x-ndjson")
+    assert json.loads(failing.splitlines()[-1]) == {"error": FAILURE}
