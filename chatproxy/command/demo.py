@@ -17,7 +17,14 @@ import msgspec
 from aiohttp import web
 from msgspec import Struct
 
-from chatproxy.command.demo_answers import Trick, answer_to, reason_about, split_material, tricks_of
+from chatproxy.command.demo_answers import (
+    Trick,
+    answer_to,
+    asks_for_the_rest,
+    reason_about,
+    split_material,
+    tricks_of,
+)
 from chatproxy.ollama.wire import ChatMessage
 
 PACE: Final = 30.0  # words per second
@@ -209,16 +216,26 @@ class Completion(Form):
 
 def script(body: DemoRequest, *, thinks: bool) -> list[Message]:
     """Return the messages of an answer, one word each: first the thinking, then the content."""
-    *before, last = body.messages
-    earlier = sum(message.role == "user" for message in before)
-    passages, question = split_material(last.content)
-    answer = answer_to(question, earlier, len(last.images), passages)
+    question = split_material(body.messages[-1].content)[1]
+    answer = _answer_to_last(body.messages)
     thinking = reason_about(question) if thinks else ""
     if not thinks and Trick.THINK in tricks_of(question) and body.think is not False:
         # As models write it that Ollama does not know as thinking.
         answer = f"<think>\n{reason_about(question)}\n</think>\n\n{answer}"
     words = [_message(thinking=word) for word in _TOKEN.findall(thinking)]
     return words + [_message(word) for word in _TOKEN.findall(answer)]
+
+
+def _answer_to_last(messages: Sequence[ChatMessage]) -> str:
+    """Return the answer to the last message, or what is left of the one before it, if that is wanted."""
+    *before, last = messages
+    passages, question = split_material(last.content)
+    if asks_for_the_rest(question) and [message.role for message in before[-2:]] == ["user", "assistant"]:
+        whole, said = _answer_to_last(before[:-1]), before[-1].content
+        if whole.startswith(said) and whole != said:
+            return whole[len(said) :]
+    earlier = sum(message.role == "user" for message in before)
+    return answer_to(question, earlier, len(last.images), passages)
 
 
 class DemoOllama:

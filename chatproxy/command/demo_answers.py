@@ -13,6 +13,8 @@ from typing import Final
 from chatproxy.models.selection import SUGGESTED
 
 _WORD: Final = re.compile(r"[^\W_]+")
+# How the page asks for the rest of an answer, in its languages (`continueMessage` in static/texts/).
+_GO_ON: Final = re.compile(r"continue\b|mach genau dort weiter|continúa|中断した|请从刚才", re.IGNORECASE)
 # How a prompt quotes documents before the question (prompt/passages.py).
 _MATERIAL: Final = re.compile(r"\A.*?^<([a-z]{4}) title>(.*)\n</\1>\n\n", re.MULTILINE | re.DOTALL)
 MAX_QUOTES: Final = 3
@@ -92,9 +94,9 @@ CHAPTERS: Final = (
     ),
     (
         "A crash",
-        "Each third of a second, what has been written is stored. If the process is killed in the "
-        "middle, the next start finds the text so far, says that the answer was interrupted, and lets "
-        "you ask again.",
+        "What has been written is stored while it is written, twice a second at least. If the process is "
+        "killed in the middle, the next start finds the text so far, says that the answer was "
+        "interrupted, and offers to continue it.",
     ),
     (
         "A change of mind",
@@ -129,7 +131,7 @@ CHAPTERS: Final = (
 DISCLAIMER: Final = (
     "I am a stand-in for Ollama, **not a language model**: I only rearrange your words. "
     f"For real answers, install [Ollama](https://ollama.com), run `ollama pull {SUGGESTED}`, "
-    "and start chatproxy without `--demo`."
+    "and start chatproxy by `make run`, or without `--demo`."
 )
 
 
@@ -179,6 +181,11 @@ def tricks_of(question: str) -> Trick:
         if words.search(question):
             found |= trick
     return found
+
+
+def asks_for_the_rest(question: str) -> bool:
+    """Return whether a message asks for the rest of the answer before it, as the page's button does."""
+    return _GO_ON.match(question) is not None
 
 
 def topics(question: str) -> list[str]:

@@ -5,7 +5,9 @@ from pathlib import Path
 
 import pytest
 
+from chatproxy.command.demo import DemoRequest, script
 from chatproxy.command.demo_answers import Trick, answer_to, split_material, tricks_of
+from chatproxy.ollama.wire import ChatMessage
 from chatproxy.prompt.passages import quoted
 from chatproxy.store.records import Source
 
@@ -39,6 +41,24 @@ def test_the_page_offers_tricks_that_it_knows() -> None:
     assert len(set(tricks)) == len(tricks) >= 5
     (sentence,) = {tricks_of(message) for message in ("Hello", "codec", "slowpoke")}
     assert sentence == Trick.NONE
+
+
+@pytest.mark.parametrize("language", ["de", "en", "es", "fr", "ja", "zh"])
+def test_it_goes_on_where_the_page_asks_it_to(language: str) -> None:
+    """Again and again, whatever the earlier answers were cut at."""
+    source = (STATIC / "texts" / f"{language}.js").read_text(encoding="utf-8")
+    found = re.search(r'continueMessage: "(.*)"', source)
+    assert found
+    whole = answer_to("Show me everything", 0, 0)
+    messages = [ChatMessage("user", "Show me everything")]
+    for end in (100, 101, 500):
+        said = "".join(message.content for message in messages if message.role == "assistant")
+        messages += [ChatMessage("assistant", whole[len(said) : end]), ChatMessage("user", found[1])]
+    words = script(DemoRequest("demo:latest", messages), thinks=False)
+    assert "".join(word["content"] for word in words) == whole[500:]
+    messages = [ChatMessage("user", "Hello"), ChatMessage("assistant", "Else"), ChatMessage("user", found[1])]
+    words = script(DemoRequest("demo:latest", messages), thinks=False)
+    assert words[0]["content"] == "You"
 
 
 def test_an_answer_quotes_the_passages_of_a_prompt() -> None:
