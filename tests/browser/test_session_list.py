@@ -6,17 +6,20 @@
 import asyncio
 import json
 import time
+from contextlib import AsyncExitStack
 from pathlib import Path
 from typing import Any, Final, Literal
 
 import pytest
 from aiohttp import web
 from aiohttp.typedefs import Handler
-from browser import Site, browser, browser_test, serious, site
-from fake_ollama import Gate, Script, answer
+from browser import BUTTON, FIELD, Site, browser, browser_test, serious, site
+from fake_ollama import MODEL, FakeOllama, Gate, Script, answer, token
+from faults.place import free_port
+from processes import Process
 
 pytest.importorskip("playwright")
-from playwright.async_api import Page, expect
+from playwright.async_api import Browser, Page, expect
 
 __all__ = ["browser", "site"]  # the fixtures
 pytestmark = [pytest.mark.browser, browser_test]
@@ -115,6 +118,75 @@ async def test_dates_pins_and_what_is_running_or_new(site: Site) -> None:
     site.requests.clear()
     await asyncio.sleep(3.5)
     assert [url for url in site.requests if "/api/chat/" in url] == []
+
+
+SOON: Final = 1500  # ms; without a look at the list in between
+
+
+@pytest.mark.parametrize("end", ["complete", "stopped", "failed", "elsewhere"])
+async def test_what_was_watched_to_its_end_is_neither_running_nor_new(site: Site, end: str) -> None:
+    old = await site.conversation("old", "Hello")
+    page = await site.open()  # from here on, answers elsewhere are new
+    await expect(page.locator(LINKS)).to_have_text(["old"])
+    site.fake.script = Script(
+        [token("one"), token(" two")], gate=(gate := Gate()), end="cut" if end == "failed" else "hang"
+    )
+    if end == "complete":
+        site.fake.script = Script(answer("one two"), gate=gate)
+    await site.ask(page, "Count to two")
+    gate.let(1)
+    await expect(page.locator("chat-interface .assistant .content")).to_have_text("one")
+    await expect(mark(page, "Count to two")).to_have_attribute("aria-label", "Being answered")
+    # One that is left goes on, and is being answered when the reader is back.
+    await page.locator(LINKS, has_text="old").click()
+    await expect(mark(page, "Count to two")).to_have_attribute("aria-label", "Being answered")
+    await page.locator(LINKS, has_text="Count to two").click()
+    await expect(page.locator("chat-interface .assistant .content")).to_have_text("one")
+    await expect(mark(page, "Count to two")).to_have_attribute("aria-label", "Being answered")
+    if end == "elsewhere":
+        session = page.url.split("session=")[1]
+        found = await site.client.call("GET", f"/api/chat/sessions/{session}/messages")
+        await site.client.call(
+            "POST", f"/api/chat/sessions/{session}/messages/{found['messages'][-1]['id']}/cancel"
+        )
+    elif end == "stopped":
+        await page.locator(BUTTON).click()
+    else:
+        gate.open()
+    await page.locator(f"{BUTTON}[data-action=send]").wait_for()
+    await expect(page.locator("#sessions .mark")).to_have_count(0, timeout=SOON)
+    await page.get_by_role("button", name="New chat").first.click()
+    await refreshed(page)
+    await expect(page.locator("#sessions .mark")).to_have_count(0, timeout=SOON)
+    await page.reload()
+    await expect(page.locator(LINKS)).to_have_text(["Count to two", "old"])
+    await expect(page.locator("#sessions .mark")).to_have_count(0, timeout=SOON)
+    # What comes later is new.
+    site.fake.script = Script(answer("Hi"))
+    await site.client.ask(old, "Hello again")
+    await refreshed(page)
+    await expect(mark(page, "old")).to_have_attribute("aria-label", "New answer")
+
+
+async def test_what_a_crash_interrupted_is_not_being_answered(browser: Browser, tmp_path: Path) -> None:
+    async with AsyncExitStack() as stack:
+        fake = await stack.enter_async_context(FakeOllama())
+        context = await browser.new_context()
+        stack.push_async_callback(context.close)
+        page = await context.new_page()
+        settings: dict[str, Any] = {"port": free_port(), "ollama_host": fake.url, "default_model": MODEL}
+        fake.script = Script(answer("Once upon a time."), gate=Gate())
+        async with Process.running(tmp_path, **settings) as process:
+            await page.goto(process.client.base)
+            for title in ("A play", "A story"):
+                await page.get_by_role("button", name="New chat").first.click()
+                await page.locator(FIELD).fill(title)
+                await page.locator(FIELD).press("Enter")
+                await expect(mark(page, title)).to_have_attribute("aria-label", "Being answered")
+        await stack.enter_async_context(Process.running(tmp_path, **settings))
+        await page.get_by_text("Interrupted: the server stopped").wait_for()
+        await expect(page.locator("[data-mark=running]")).to_have_count(0, timeout=SOON)
+        await expect(mark(page, "A story")).to_have_count(0)
 
 
 # -- many at once

@@ -43,6 +43,8 @@ const BEFORE_HIT = 24; // code points of a snippet that are shown before what wa
  * @property {(ids: Set<string>) => void} ondeleted many at once
  * @property {(error: unknown, sentence?: string) => void} onproblem
  * @property {() => void} onrecover
+ * @property {(id: string) => boolean | null} isAnswered whether the open session is, as its conversation shows it; null
+ *   while that is not known
  */
 
 export class ConversationList {
@@ -85,7 +87,10 @@ export class ConversationList {
       ondelete: handlers.ondelete,
       onproblem,
       onrecover: handlers.onrecover,
-      onread: (sessions) => this.#note(sessions),
+      onread: (sessions) => {
+        this.#seen.read(sessions);
+        this.#note(sessions);
+      },
       groups: (sessions) => this.#groups(sessions),
       state: (session) => this.#state(session),
       decorate: (item, session) => this.#decorate(item, session),
@@ -129,6 +134,20 @@ export class ConversationList {
     this.#list.mark(id);
   }
 
+  /** Show what has changed in the open conversation. */
+  render() {
+    this.#list.render();
+  }
+
+  /**
+   * An answer was seen to its end in the open conversation, so it is not new.
+   *
+   * @param {string | null} id
+   */
+  noteEnd(id) {
+    if (id !== null) this.#seen.end(id);
+  }
+
   #buildMenu() {
     const { menu } = this.#elements;
     const { select, export: save, import: load } = TEXTS;
@@ -147,7 +166,7 @@ export class ConversationList {
   /** @param {SessionItem[]} sessions */
   #note(sessions) {
     this.#seen.note(sessions, this.#currentId);
-    this.#running.note(sessions, this.#currentId);
+    this.#running.note(sessions, this.#currentId, (id) => this.#isAnswered(id) === true);
     this.#selection.note(this.#groups(sessions).flatMap((group) => group.sessions));
   }
 
@@ -165,6 +184,11 @@ export class ConversationList {
 
   // -- items
 
+  /** @param {string} id @returns {boolean | null} whether the conversation shows it; null if it is not open */
+  #isAnswered(id) {
+    return id === this.#currentId ? this.#handlers.isAnswered(id) : null;
+  }
+
   /** @param {ListedSession} session */
   #state(session) {
     const { pinned, hit } = session;
@@ -173,8 +197,9 @@ export class ConversationList {
 
   /** @param {SessionItem} session @returns {"running" | "new" | null} */
   #markOf(session) {
-    if (session.activeMessageId !== null) return "running";
-    return session.id !== this.#currentId && this.#seen.isNew(session) ? "new" : null;
+    const isOpen = session.id === this.#currentId;
+    if (this.#isAnswered(session.id) ?? session.activeMessageId !== null) return "running";
+    return !isOpen && this.#seen.isNew(session) ? "new" : null;
   }
 
   /** @param {HTMLElement} item @param {ListedSession} session */

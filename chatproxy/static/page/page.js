@@ -56,6 +56,7 @@ class ChatPage {
   #exports = new ExportMenu(byId("export", HTMLDetailsElement), (format) => this.#export(format));
   #sidebar = new Sidebar({ main: byId("main"), veil: byId("veil"), show: byId("menu"), hide: byId("hide") });
   #sessions;
+  #answering = new MutationObserver(() => this.#followAnswer());
   #attached;
   #documents;
   #settings;
@@ -122,6 +123,7 @@ class ChatPage {
         },
         onproblem: (error, sentence) => this.#report(error, sentence),
         onrecover: () => this.#problem.clear(),
+        isAnswered: (id) => (this.#chat.sessionId === id && this.#chat.messages.length > 0 ? this.#chat.busy : null),
       },
     );
     this.#attached = new AttachedDocuments(
@@ -222,16 +224,18 @@ class ChatPage {
       this.#readModels();
       this.#banner.refresh();
     });
+    this.#answering.observe(this.#chat, { attributeFilter: ["busy"] });
     this.#chat.addEventListener("chat-send", () => this.#problem.clear());
     this.#chat.addEventListener("chat-session", ({ detail }) => this.#handleNewSession(detail.session));
     this.#chat.addEventListener("chat-start", () => this.#refreshSession());
     this.#chat.addEventListener("chat-done", () => {
       this.#models.last = lastModel(this.#chat.messages);
-      this.#refreshSession();
+      this.#sessions.noteEnd(this.#sessionId);
       this.#banner.refresh();
     });
     this.#chat.addEventListener("chat-error", ({ detail }) => {
       if (detail.code === "connection_lost") this.#problem.clear(); // the element shows it
+      else if (detail.messageId !== null) this.#sessions.noteEnd(this.#sessionId);
       if (detail.code === "session_gone") this.#handleGone();
       if (detail.code === "model_not_found" || detail.code === "no_models") this.#readModels();
       if (detail.code === "unauthorized") this.#tokenDialog.refuse();
@@ -267,6 +271,7 @@ class ChatPage {
     this.#attached.leave();
     if (id) this.#chat.sessionId = id;
     else this.#chat.clear();
+    this.#answering.takeRecords(); // an answer that was left goes on
     if (messageId !== null) this.#chat.show(messageId);
     else if (!TOUCH.matches) this.#chat.focus();
     await Promise.all([this.#readSession(), this.#readLastModel()]);
@@ -288,6 +293,15 @@ class ChatPage {
   #refreshSession() {
     this.#sessions.refresh();
     this.#readSession();
+  }
+
+  /** An answer has begun or ended in the open conversation, however it did. */
+  #followAnswer() {
+    const { busy, messages } = this.#chat;
+    this.#sessions.render();
+    if (busy || messages.at(-1)?.error?.code === "connection_lost") return; // the element shows it
+    this.#sessions.noteEnd(this.#sessionId);
+    this.#refreshSession();
   }
 
   /** Read the open session. If it fails, the element fails to read it too, and says so. */

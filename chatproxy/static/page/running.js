@@ -7,7 +7,7 @@
  */
 
 const PAUSE = 3000; // ms between two looks
-const LONG_PAUSE = 30_000; // while the server cannot be reached
+const LONG_PAUSE = 10_000; // while the server cannot be reached
 const NEWEST = 50;
 
 export class Running {
@@ -28,12 +28,13 @@ export class Running {
   }
 
   /**
-   * Take note of what is listed. Of the open session, the page hears without looking.
+   * Take note of what is listed. Of the open session, the page hears without looking, while it shows an answer.
    *
    * @param {SessionItem[]} sessions
    * @param {string | null} currentId
+   * @param {(id: string) => boolean} isShown whether the page shows the answer that is in progress
    */
-  note(sessions, currentId) {
+  note(sessions, currentId, isShown) {
     const before = this.#running;
     const active = sessions.filter(({ activeMessageId }) => activeMessageId !== null);
     this.#running = new Map(active.map((session) => [session.id, session]));
@@ -41,7 +42,7 @@ export class Running {
       const ended = before.has(session.id) && !this.#running.has(session.id);
       if (ended && session.id !== currentId) this.#handlers.onend(session);
     }
-    if (currentId !== null) this.#running.delete(currentId);
+    if (currentId !== null && isShown(currentId)) this.#running.delete(currentId);
     this.#schedule(PAUSE);
   }
 

@@ -18,10 +18,13 @@ export class Seen {
   /** @type {Times} */
   #times = { since: null, opened: {} };
 
+  /** @type {Set<string>} sessions whose answer was seen to its end, until the list has been read since */
+  #ended = new Set();
+
   /** @param {SessionItem} session */
   isNew({ id, usedAt, activeMessageId, messageCount }) {
     const { since, opened } = this.#read();
-    if (activeMessageId !== null || messageCount === 0) return false;
+    if (activeMessageId !== null || messageCount === 0 || this.#ended.has(id)) return false;
     return since !== null && usedAt > (opened[id] ?? since);
   }
 
@@ -39,6 +42,26 @@ export class Seen {
     if (since !== null && (!current || opened[current.id] === current.usedAt)) return;
     if (current) opened[current.id] = current.usedAt;
     write(since ?? latest, opened);
+  }
+
+  /**
+   * An answer was seen to its end, however it ended. Its time is known when the list is read.
+   *
+   * @param {string} id of the session
+   */
+  end(id) {
+    this.#ended.add(id);
+  }
+
+  /**
+   * Take note of what was read just now.
+   *
+   * @param {SessionItem[]} sessions
+   */
+  read(sessions) {
+    for (const session of sessions) {
+      if (session.activeMessageId === null && this.#ended.delete(session.id)) this.note(sessions, session.id);
+    }
   }
 
   /** Return the times, which another tab may have changed. */
