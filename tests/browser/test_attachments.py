@@ -6,8 +6,20 @@ import zlib
 from typing import Any, Final
 
 import pytest
-from browser import ANSWER, BUTTON, FIELD, QUESTION, Site, browser, browser_test, serious, site, until
-from fake_ollama import Gate, Script, answer
+from browser import (
+    ANNOUNCER,
+    ANSWER,
+    BUTTON,
+    FIELD,
+    QUESTION,
+    Site,
+    browser,
+    browser_test,
+    serious,
+    site,
+    until,
+)
+from fake_ollama import Gate, Script, answer, token
 from matrix import matrix
 
 pytest.importorskip("playwright")
@@ -301,6 +313,32 @@ async def test_a_model_that_cannot_see_is_named_at_once(site: Site) -> None:
 # -- wishes
 
 
+@pytest.mark.parametrize("end", ["stopped", "failed", "complete"])
+async def test_the_hint_to_wait_goes_with_the_answer(site: Site, end: str) -> None:
+    page = await bare(site)
+    field = page.locator(FIELD)
+    site.fake.script = Script([token("one")], gate=(gate := Gate()), end="cut")
+    if end == "complete":
+        site.fake.script = Script(answer("one two"), gate=gate)
+    await site.ask(page, "Count")
+    await page.locator(f"{BUTTON}[data-action=stop]").wait_for()
+    for nothing in ("", "  \n"):
+        await field.fill(nothing)
+        await field.press("Enter")
+        await expect(page.locator(NOTICE)).to_be_hidden()
+    await field.fill("More")
+    await field.press("Enter")
+    await expect(page.locator(NOTICE)).to_contain_text("Wait for the answer, or stop it")
+    if end == "stopped":
+        await field.press("Escape")
+    else:
+        gate.open()
+    await page.locator(f"{BUTTON}[data-action=send]").wait_for()
+    await expect(page.locator(NOTICE)).to_be_hidden()
+    await expect(page.locator(ANNOUNCER)).not_to_be_empty()  # how it ended
+    await expect(field).to_have_value("More")
+
+
 async def test_no_wish_is_refused_without_a_word(site: Site) -> None:
     site.fake.script = Script(answer("one two"), gate=(gate := Gate()))
     page = await bare(site)
@@ -318,6 +356,7 @@ async def test_no_wish_is_refused_without_a_word(site: Site) -> None:
     await expect(page.locator(NOTICE)).to_contain_text("Wait for the answer, or stop it")
     gate.open()
     await page.locator(f"{BUTTON}[data-action=send]").wait_for()
+    await expect(page.locator(NOTICE)).to_be_hidden()
 
     text = "ä" * 131_073  # two bytes each: one more than 256 KiB
     await write(page, text)

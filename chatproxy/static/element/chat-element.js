@@ -627,7 +627,10 @@ export class ChatInterface extends Element {
     on("done", ({ message }) => this.#handleDone(message));
     on("error", (detail) => this.#handleError(detail));
     on("gone", (detail) => this.#handleGone(detail));
-    on("idle", () => this.#updateBusy());
+    on("idle", () => {
+      this.#updateBusy();
+      this.#endWait();
+    });
   }
 
   // -- what happens in the conversation
@@ -940,6 +943,14 @@ export class ChatInterface extends Element {
     this.#parts.notice.hidden = !sentence;
     this.#parts.notice.classList.toggle("hint", hint);
     this.#announce(sentence);
+  }
+
+  /** Remove the hint to wait for the answer, which has ended; screen readers are told how. */
+  #endWait() {
+    const { notice, labels } = this.#parts ?? {};
+    if (!notice || notice.textContent !== labels?.waitOrStop) return;
+    notice.replaceChildren();
+    notice.hidden = true;
   }
 
   /** @param {KeyboardEvent} event */

@@ -141,8 +141,9 @@ export class Composer {
 
   #send() {
     if (this.#field.disabled) return;
-    if (this.#streaming) return this.#handlers.onhint(this.#labels.waitOrStop);
-    if (this.#isEmpty()) return this.#handlers.onhint(this.#labels.nothingToSend);
+    const isEmpty = this.#isEmpty();
+    if (this.#streaming) return isEmpty ? undefined : this.#handlers.onhint(this.#labels.waitOrStop);
+    if (isEmpty) return this.#handlers.onhint(this.#labels.nothingToSend);
     this.#sendWhenReady = this.#busy;
     if (this.#sendWhenReady) return this.#handlers.onhint(this.#labels.sentWhenReady);
     if (!this.#handlers.onsend(this.#field.value, this.#pictures)) return;
