@@ -29,6 +29,12 @@ _GREETING: Final = re.compile(
     re.IGNORECASE,
 )
 
+# A word that a sentence may begin with, behind marks that open it; not what may be code, or an address.
+_FIRST_WORD: Final = re.compile(
+    r"[^\w\s`$@#./~<>=*+\-]*([^\W\d_]+(?:['\u2019-][^\W\d_]+)*)"
+    r"(?=[\s,.!?:;…)\"”»]|$)(?!\.\w|:\S| [-=+*/<>|&])"
+)
+
 
 def title(content: str, pictures: int = 0, document: str | None = None) -> str | None:
     """Return a title of a message, cut between words if it is long; None if there is nothing to call it.
@@ -48,6 +54,7 @@ def _candidates(text: str) -> Iterator[str]:
     later: list[str] = []
     greetings: list[str] = []
     fence = ""
+    greeted = False
     for line in text.splitlines():
         if mark := _FENCE.match(line):
             fence = mark[1] if not fence else fence.replace(mark[1], "")
@@ -57,10 +64,12 @@ def _candidates(text: str) -> Iterator[str]:
             continue
         plain = _plain(line)
         rest = _GREETING.sub("", plain, count=1) if _GREETING.match(plain) else plain
+        greeted = greeted or rest != plain
         if _has_words(rest):
-            yield rest
+            yield _capitalised(rest, line) if greeted else rest
         elif _has_words(plain):
             greetings.append(plain)
+            greeted = True
     yield from filter(_has_words, [*later, *greetings])
 
 
@@ -69,6 +78,16 @@ def _plain(line: str) -> str:
     line = _PREFIX.sub("", line, count=1)
     line = _TAG.sub("", _LINK.sub(r"\1", line))
     return _MARKS.sub("", line).strip()
+
+
+def _capitalised(rest: str, line: str) -> str:
+    """Return what is left of a line behind a greeting as the sentence that it is now."""
+    match = _FIRST_WORD.match(rest)
+    if not match or not match[1].islower() or f"`{match[1]}" in line:
+        return rest
+    start = match.start(1)
+    capital = rest[start].title()
+    return f"{rest[:start]}{capital}{rest[start + 1 :]}" if len(capital) == 1 else rest
 
 
 def _has_words(text: str) -> bool:
