@@ -198,7 +198,8 @@ class Site:
         return await self.open("/embedded", context, script, ready)
 
     def _console(self, message: Any) -> None:
-        if message.type == "error" and not message.text.startswith("Failed to load resource"):
+        failed = message.type == "error" and not message.text.startswith("Failed to load resource")
+        if failed or message.text.startswith("[DOM]"):  # Chromium's advice on markup, which is no error
             self.faults.append(message.text)
 
     async def _dialog(self, dialog: Any) -> None:
