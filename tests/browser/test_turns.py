@@ -123,6 +123,32 @@ async def test_an_answer_cut_at_its_limit_is_continued(site: Site) -> None:
     await page.close()
 
 
+async def test_an_answer_that_the_reader_stopped_is_continued(site: Site) -> None:
+    page = await site.open()
+    site.fake.script = Script(answer("Once upon a time."), gate=(gate := Gate()))
+    await site.ask(page, "A story")
+    continued = page.get_by_role("button", name="Continue")
+    gate.let(2)
+    await expect(page.locator(ANSWER)).to_have_text("Once upon")
+    await expect(continued).to_have_count(0)
+    await page.keyboard.press("Escape")
+    await continued.wait_for()
+    await page.reload()
+    assert await serious(page) == []
+    site.fake.script = Script(answer(" a time."))
+    await continued.click()
+    await expect(page.locator(ANSWER)).to_have_text(["Once upon", "a time."])
+    texts = [message["content"] for message in site.fake.requests[-1]["messages"]]
+    assert texts == ["A story", "Once upon", "Continue exactly where you stopped."]
+
+    # Without any text, there is nothing to go on from.
+    site.fake.script = Script(answer("one"), head=Gate())
+    await site.ask(page, "Count")
+    await page.keyboard.press("Escape")
+    await expect(page.locator("chat-interface .assistant .note").last).to_have_text("Stopped.")
+    await expect(continued).to_have_count(0)
+
+
 async def test_an_answer_that_a_crash_interrupted_is_continued(browser: Browser, tmp_path: Path) -> None:
     """In a tab that waited for the server, as in one that is opened afterwards."""
 

@@ -260,8 +260,10 @@ export class MessageView {
     const { labels } = this.#context;
     const { content, status, finishReason } = this.#shown;
     if (this.#earlier && this.#message.role === "assistant") return note(labels.earlierVersion);
-    if (status === "cancelled") return note(labels.stopped);
-    if (status === "interrupted") return content ? this.#unfinished(labels.interrupted) : note(labels.interrupted);
+    if (status === "cancelled" || status === "interrupted") {
+      const why = status === "cancelled" ? labels.stopped : labels.interrupted;
+      return content ? this.#unfinished(why) : note(why);
+    }
     return finishReason === "length" ? this.#unfinished(labels.truncated) : null;
   }
 
