@@ -244,9 +244,20 @@ async def test_the_banner_says_that_the_demo_is_not_a_language_model(site: Site)
         await expect(page.locator("#ollama")).to_have_text(
             "Answers come from a built-in stand-in, not from a language model."
         )
+        about = page.locator("#first-use p")
+        await expect(about).to_contain_text("chatproxy keeps your conversations.")
+        # All that is offered is of one width, in columns.
+        for width, columns in ((1200, 3), (560, 2), (360, 1)):
+            await page.set_viewport_size({"width": width, "height": 900})
+            boxes = [await each.bounding_box() for each in await page.locator("#first-use button").all()]
+            assert len({round(box["x"]) for box in boxes if box}) == columns
+            assert len({round(box["width"]) for box in boxes if box}) == 1
+            assert all(box["x"] + box["width"] <= width for box in boxes if box)
+        await page.set_viewport_size({"width": 1200, "height": 900})
         trick = page.locator("#first-use button", has_text="Think before you answer")
         assert await serious(page) == []
         await trick.click()
         await expect(page.locator("chat-interface details.thinking")).to_be_visible()
         await expect(page.get_by_role("button", name="Regenerate")).to_be_visible()
+        await expect(about).to_be_hidden()
         await expect(page.locator("#ollama")).to_be_visible()

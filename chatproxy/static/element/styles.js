@@ -11,7 +11,7 @@ const CSS = `
   scrollbar-gutter: stable both-edges; outline-offset: -3px; }
 .column, .bottom { inline-size: 100%; max-inline-size: var(--chat-width, 46rem); margin-inline: auto; padding-inline: 1rem; }
 .column { min-block-size: 100%; display: flex; flex-direction: column; padding-block: 1.5rem .25rem; }
-.empty { margin: auto; text-align: center; font-size: 1.5rem; font-weight: 500; letter-spacing: -.01em; }
+.empty { margin: auto; max-inline-size: 100%; text-align: center; font-size: 1.5rem; font-weight: 500; letter-spacing: -.01em; }
 .empty p { margin: 0; }
 .suggestions { display: flex; flex-wrap: wrap; justify-content: center; gap: .5rem; margin-block-start: 1.25rem; }
 .suggestion { padding: .45rem 1rem; border: 1px solid var(--line); border-radius: 1.25rem; background: var(--bg);

@@ -19,9 +19,9 @@ export function offerFirstUse(element) {
   element.append(...TEXTS.map(({ label, message }) => h("button", { type: "button", value: message }, label)));
 }
 
-/** @param {HTMLElement} element the same, where answers come from the stand-in */
+/** @param {HTMLElement} element the same, where answers come from the stand-in, with what this page is about */
 export function offerTricks(element) {
-  if (element.lang) return;
-  element.lang = "en";
-  element.replaceChildren(...TRICKS.map((trick) => h("button", { type: "button" }, trick)));
+  if (element.querySelector("p")) return;
+  const tricks = TRICKS.map((trick) => h("button", { type: "button", lang: "en" }, trick));
+  element.replaceChildren(h("p", {}, texts.page.ollama.demo), ...tricks);
 }

@@ -207,6 +207,8 @@ export const page = {
   },
   ollama: {
     standIn: "Die Antworten kommen von einem eingebauten Ersatz, nicht von einem Sprachmodell.",
+    demo:
+      "chatproxy bewahrt Ihre Chats auf. Laden Sie die Seite neu oder öffnen Sie einen zweiten Tab, während eine Antwort geschrieben wird: Sie geht weiter. Selbst wenn der Server abbricht, bleibt erhalten, was schon geschrieben war.",
     unavailable:
       "Ollama ist nicht erreichbar: Unter OLLAMA_HOST antwortet nichts, oder ein Proxy dort erreicht es nicht; starten Sie es mit `ollama serve`, oder berichtigen Sie die Adresse.",
     timeout:

@@ -214,6 +214,8 @@ export const page = {
   },
   ollama: {
     standIn: "Answers come from a built-in stand-in, not from a language model.",
+    demo:
+      "chatproxy keeps your conversations. Reload the page or open a second tab while an answer is written: it goes on. Even if the server is killed, what was written stays.",
     unavailable:
       "Ollama cannot be reached: nothing answers at OLLAMA_HOST, or a proxy there does not reach it; start it with `ollama serve`, or correct the address.",
     timeout:

@@ -210,6 +210,8 @@ export const page = {
   },
   ollama: {
     standIn: "Las respuestas vienen de un sustituto integrado, no de un modelo de lenguaje.",
+    demo:
+      "chatproxy guarda sus conversaciones. Recargue la página o abra otra pestaña mientras se escribe una respuesta: sigue adelante. Aunque el servidor se interrumpa, lo ya escrito se conserva.",
     unavailable:
       "No se puede acceder a Ollama: nada responde en OLLAMA_HOST, o un proxy allí no lo alcanza; inícielo con `ollama serve` o corrija la dirección.",
     timeout:

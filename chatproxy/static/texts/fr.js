@@ -212,6 +212,8 @@ export const page = {
   },
   ollama: {
     standIn: "Les réponses viennent d’un simulateur intégré, pas d’un modèle de langage.",
+    demo:
+      "chatproxy conserve vos conversations. Rechargez la page ou ouvrez un second onglet pendant qu’une réponse s’écrit\u00a0: elle continue. Même si le serveur est interrompu, ce qui a été écrit reste.",
     unavailable:
       "Ollama est injoignable\u00a0: rien ne répond à OLLAMA_HOST, ou un proxy qui s’y trouve ne l’atteint pas\u202f; démarrez-le avec `ollama serve`, ou corrigez l’adresse.",
     timeout:

@@ -206,6 +206,7 @@ export const page = {
   },
   ollama: {
     standIn: "回答は言語モデルではなく、内蔵の代替機能によるものです。",
+    demo: "chatproxyはチャットを保存します。回答の途中でページを再読み込みしても、別のタブで開いても、回答は続きます。サーバーが強制終了しても、それまでに書かれた内容は残ります。",
     unavailable:
       "Ollamaに接続できません：OLLAMA_HOSTから応答がないか、そこにあるプロキシがOllamaに接続できません。`ollama serve`で起動するか、アドレスを修正してください。",
     timeout:

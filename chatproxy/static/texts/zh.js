@@ -206,6 +206,7 @@ export const page = {
   },
   ollama: {
     standIn: "回答来自内置的模拟程序，而不是语言模型。",
+    demo: "chatproxy 会保存您的对话。回答生成时，可以重新加载页面或打开第二个标签页：回答会继续。即使服务器被强行终止，已写出的内容也会保留。",
     unavailable:
       "无法连接 Ollama：OLLAMA_HOST 没有响应，或那里的代理连不上 Ollama；请用 `ollama serve` 启动，或更正地址。",
     timeout: "无法连接 Ollama：未及时响应；请查看其日志，如果已卡住，请重新启动。",
