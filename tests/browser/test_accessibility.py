@@ -96,8 +96,8 @@ async def test_editing_and_regenerating_keep_the_focus(site: Site) -> None:
 async def test_esc_closes_the_menu_and_the_sidebar_and_restores_the_focus(site: Site) -> None:
     page = await site.open(viewport={"width": 390, "height": 700})
     await site.ask(page, "Hi")
-    await page.get_by_label("Export").wait_for()
-    await page.get_by_label("Export").press("Enter")
+    await page.get_by_label("Export", exact=True).wait_for()
+    await page.get_by_label("Export", exact=True).press("Enter")
     await expect(page.get_by_role("button", name="Markdown")).to_be_visible()
     await page.keyboard.press("Escape")
     await expect(page.get_by_role("button", name="Markdown")).to_be_hidden()

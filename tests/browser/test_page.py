@@ -183,7 +183,7 @@ async def test_a_failed_read_is_reported_once_until_it_succeeds(site: Site) -> N
 async def test_a_failed_export_is_reported_above_the_conversation(site: Site) -> None:
     page = await open_apples(site)
     await page.context.route("**/export**", lambda route: route.abort())
-    await page.get_by_label("Export").click()
+    await page.get_by_label("Export", exact=True).click()
     await page.get_by_role("button", name="JSON").click()
     await expect(page.locator("#problem")).to_contain_text("connection to the server was lost")
     await expect(page.locator("chat-interface .notice")).to_be_hidden()
@@ -243,11 +243,11 @@ async def test_without_a_list_of_models_auto_remains(site: Site) -> None:
 
 async def test_export_downloads_the_conversation(site: Site) -> None:
     page = await site.open()
-    await expect(page.get_by_label("Export")).to_be_hidden()
+    await expect(page.get_by_label("Export", exact=True)).to_be_hidden()
     await site.ask(page, "Question")
     await expect(page.locator(ANSWER)).to_have_text("Hello from a fake.")
     for name, ending in (("Markdown", "md"), ("JSON", "json")):
-        await page.get_by_label("Export").click()
+        await page.get_by_label("Export", exact=True).click()
         async with page.expect_download() as started:
             await page.get_by_role("button", name=name).click()
         download = await started.value

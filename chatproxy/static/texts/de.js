@@ -243,7 +243,7 @@ export const page = {
     running: "Wird beantwortet",
     new: "Neue Antwort",
     ended: (title) => `Neue Antwort in „${isolated(title)}“.`,
-    menu: "Alle Chats",
+    menu: "Auswählen, exportieren und importieren",
     select: "Auswählen und löschen …",
     export: "Alle exportieren",
     import: "Importieren …",

@@ -249,7 +249,7 @@ export const page = {
     running: "Being answered",
     new: "New answer",
     ended: (/** @type {string} */ title) => `New answer in “${isolated(title)}”.`,
-    menu: "All conversations",
+    menu: "Select, export and import",
     select: "Select and delete…",
     export: "Export all",
     import: "Import…",

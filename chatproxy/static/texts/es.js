@@ -246,7 +246,7 @@ export const page = {
     running: "Respondiendo",
     new: "Respuesta nueva",
     ended: (title) => `Respuesta nueva en ${quoted(title)}.`,
-    menu: "Todas las conversaciones",
+    menu: "Seleccionar, exportar e importar",
     select: "Seleccionar y eliminar…",
     export: "Exportar todo",
     import: "Importar…",

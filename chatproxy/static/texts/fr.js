@@ -248,7 +248,7 @@ export const page = {
     running: "Réponse en cours",
     new: "Nouvelle réponse",
     ended: (title) => `Nouvelle réponse dans ${quoted(title)}.`,
-    menu: "Toutes les conversations",
+    menu: "Sélectionner, exporter et importer",
     select: "Sélectionner et supprimer…",
     export: "Tout exporter",
     import: "Importer…",

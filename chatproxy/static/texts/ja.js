@@ -241,7 +241,7 @@ export const page = {
     running: "回答中",
     new: "新しい回答",
     ended: (title) => `「${isolated(title)}」に新しい回答があります。`,
-    menu: "すべてのチャット",
+    menu: "選択・エクスポート・インポート",
     select: "選択して削除…",
     export: "すべてエクスポート",
     import: "インポート…",

@@ -239,7 +239,7 @@ export const page = {
     running: "正在回答",
     new: "新回答",
     ended: (title) => `“${isolated(title)}”中有新回答。`,
-    menu: "所有对话",
+    menu: "选择、导出和导入",
     select: "选择并删除…",
     export: "全部导出",
     import: "导入…",
