@@ -4,7 +4,8 @@
 PYTHON ?= python3
 BIN := .venv/bin
 PYTEST := $(BIN)/python -m pytest
-PARALLEL := --numprocesses=auto --dist=worksteal
+# One process more than there are processors, because tests wait for a good part of their time.
+PARALLEL = --numprocesses=$$(($$(getconf _NPROCESSORS_ONLN) + 1)) --dist=worksteal
 PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check
 INSTALLED_FROM := setup.cfg pyproject.toml build_backend.py bundle/package-lock.json bundle/vendor.sha512
 PACKAGES := tests/js/node_modules tests/clients/node_modules
