@@ -83,12 +83,7 @@ async def _lifespan(app: web.Application) -> AsyncIterator[None]:
         )
         store = app[STORE] = await Store.open(config.database_path, metrics.committed, owner_form, quota)
         stack.push_async_callback(store.close)
-        ollama = app[OLLAMA] = Ollama(
-            config.ollama_url,
-            headers=config.headers_for_ollama,
-            connect_timeout=config.connect_timeout,
-            credentials=config.credentials_for_ollama,
-        )
+        ollama = app[OLLAMA] = Ollama.of(config)
         stack.push_async_callback(ollama.close)
         for fault in ollama.faults:
             log.event(logger, logging.WARNING, str(fault), value=on_one_line(fault.value))

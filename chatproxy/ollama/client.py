@@ -8,7 +8,7 @@ from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from functools import lru_cache
 from types import SimpleNamespace
-from typing import Annotated, Final, TypeVar
+from typing import Annotated, Final, Self, TypeVar
 
 import aiohttp
 import msgspec
@@ -17,6 +17,7 @@ from msgspec import Raw, Struct, field
 from msgspec.structs import astuple, fields
 from yarl import URL
 
+from chatproxy.config import Config
 from chatproxy.errors import ChatError
 from chatproxy.ollama.authorities import Fault
 from chatproxy.ollama.exchange import Endpoint, Exchange, Receiver
@@ -186,6 +187,16 @@ class Ollama:
             URL(url), headers=headers, connect_timeout=connect_timeout, credentials=credentials
         )
         self._session = _open_session(self._endpoint)
+
+    @classmethod
+    def of(cls, config: Config) -> Self:
+        """Return a client of the Ollama that the settings name."""
+        return cls(
+            config.ollama_url,
+            headers=config.headers_for_ollama,
+            connect_timeout=config.connect_timeout,
+            credentials=config.credentials_for_ollama,
+        )
 
     @property
     def heard_at(self) -> float:
