@@ -6,22 +6,14 @@ quarter off the import.
 """
 
 import os
-from collections.abc import Iterator
-from contextlib import contextmanager
 from importlib import import_module
 
+from chatproxy.config import FOR_OPENSSL
+from chatproxy.ollama.authorities import set_variables, variables
 
-@contextmanager
-def _without_certificates() -> Iterator[None]:
-    environment = dict(os.environ)
-    os.environ |= {"SSL_CERT_FILE": os.devnull, "SSL_CERT_DIR": os.devnull}
-    try:
-        yield
-    finally:
-        for name in ("SSL_CERT_FILE", "SSL_CERT_DIR"):
-            del os.environ[name]
-        os.environ |= environment
-
-
-with _without_certificates():
+_given = variables()
+set_variables(dict.fromkeys(FOR_OPENSSL, os.devnull))
+try:
     import_module("aiohttp")
+finally:
+    set_variables(_given)

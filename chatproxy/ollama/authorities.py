@@ -51,6 +51,11 @@ class Trust(Struct, frozen=True):
     remedy: str
 
 
+def variables() -> dict[str, str]:
+    """Return the variables that are set."""
+    return {name: os.environ[name] for name in FOR_OPENSSL if name in os.environ}
+
+
 def set_variables(values: Mapping[str, str]) -> None:
     """Have OpenSSL read these values; a variable that is not among them counts as unset."""
     for name in FOR_OPENSSL:
@@ -63,7 +68,7 @@ def set_variables(values: Mapping[str, str]) -> None:
 @cache
 def trust() -> Trust:
     """Return whom all connections trust, as the files are now. Reading them takes tens of milliseconds."""
-    given = {name: os.environ[name] for name in FOR_OPENSSL if name in os.environ}
+    given = variables()
     find = {FILE: _fault_of_file, FOLDER: _fault_of_folders}
     found = {name: fault for name, value in given.items() if (fault := find[name](value))}
     return Trust(ssl.create_default_context(), list(found.values()), _remedy(FILE in given, found))
