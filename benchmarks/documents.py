@@ -18,8 +18,8 @@ from typing import Final
 
 import aiohttp
 
-from benchmarks.listening import listening
 from chatproxy import Config, create_app
+from chatproxy.command.demo import on_loopback
 from chatproxy.embedding.embedder import MOST
 from chatproxy.prompt.passages import passages_for
 from chatproxy.store.documents import Documents
@@ -85,7 +85,7 @@ async def _measure_one(
 ) -> tuple[int, float, list[float], list[float]]:
     """Return the number of chunks, the seconds of the upload, and of each search by words and by meaning."""
     app = create_app(Config(database_url=f"sqlite:///{database}", embedding_model="none"))
-    async with listening(app) as url, aiohttp.ClientSession() as http:
+    async with on_loopback(app) as url, aiohttp.ClientSession() as http:
         form = aiohttp.FormData()
         form.add_field("file", text.encode(), filename="benchmark.txt")
         began = perf_counter()

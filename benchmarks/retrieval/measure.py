@@ -13,9 +13,9 @@ from unittest.mock import patch
 import aiohttp
 from aiohttp import web
 
-from benchmarks.listening import listening
 from benchmarks.retrieval.questions import DIALOGUES, Question
 from chatproxy import Config, create_app, embedding
+from chatproxy.command.demo import on_loopback
 from chatproxy.documents.chunks import Chunk
 from chatproxy.models.embedding import NONE
 from chatproxy.prompt.passages import passages_for
@@ -49,7 +49,7 @@ async def ask_by_meaning(questions: Iterable[Question], ollama: web.Application,
     with patch.object(
         embedding.questions, "PATIENCE", 60.0
     ):  # the machine may be slow, and Ollama is not meant
-        async with listening(ollama) as url:
+        async with on_loopback(ollama) as url:
             return await _ask_all(questions, ollama_host=url, embedding_model=name)
 
 
@@ -57,7 +57,7 @@ async def _ask_all(questions: Iterable[Question], **settings: Any) -> list[Outco
     outcomes: list[Outcome] = []
     with TemporaryDirectory(prefix="retrieval") as folder:
         app = create_app(Config(database_url=f"sqlite:///{folder}/chat.db", **settings))
-        async with listening(app) as url, aiohttp.ClientSession(url) as http:
+        async with on_loopback(app) as url, aiohttp.ClientSession(url) as http:
             for path, some in groupby(questions, key=lambda each: each.document):
                 document = await _stored(app, http, path)
                 while settings["embedding_model"] != NONE and document.embedded != document.chunks:

@@ -399,9 +399,15 @@ def create_demo_app(pace: float = PACE) -> web.Application:
 @asynccontextmanager
 async def demo_server(pace: float = PACE) -> AsyncIterator[str]:
     """Serve the stand-in on a free loopback port; yield its URL."""
-    runner = web.AppRunner(
-        create_demo_app(pace), handler_cancellation=True, access_log=None, shutdown_timeout=0.1
-    )
+    app = create_demo_app(pace)
+    async with on_loopback(app, handler_cancellation=True, shutdown_timeout=0.1) as url:
+        yield url
+
+
+@asynccontextmanager
+async def on_loopback(app: web.Application, **options: Any) -> AsyncIterator[str]:
+    """Serve an application on a free loopback port; yield its URL. The options are of `AppRunner`."""
+    runner = web.AppRunner(app, access_log=None, **options)
     await runner.setup()
     try:
         await web.TCPSite(runner, "127.0.0.1", 0).start()
