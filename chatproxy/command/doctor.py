@@ -50,7 +50,7 @@ class Finding(Struct, frozen=True):
     def of(cls, mark: Literal["note", "wrong"], subject: str, sentence: str) -> Self:
         """Return the finding that a sentence of the form `cause; remedy` is about."""
         cause, _, remedy = sentence.partition("; ")
-        return cls(mark, subject, cause, f"{remedy[:1].upper()}{remedy[1:]}." if remedy else "")
+        return cls(mark, subject, cause, _as_sentence(remedy) if remedy else "")
 
 
 async def examine(flags: Mapping[str, object], environ: Mapping[str, str], dotenv: Path) -> int:
@@ -98,12 +98,7 @@ async def _findings(
     yield await _check_port(config, running if is_in_use else None)
     for finding in findings:
         yield finding
-    ollama = Ollama(
-        config.ollama_url,
-        headers=config.headers_for_ollama,
-        connect_timeout=config.connect_timeout,
-        credentials=config.credentials_for_ollama,
-    )
+    ollama = Ollama.of(config)
     models = ModelCatalog(ollama, context_window=config.context_window)
     try:
         for fault in ollama.faults:
@@ -124,9 +119,11 @@ async def _findings(
 def _certificates(fault: Fault) -> Finding:
     """Say what OpenSSL passes over; whether the rest is enough, the connection shows."""
     detail = f"{fault.name} names {on_one_line(fault.value)}, which {fault.what}"
-    return Finding(
-        "note", "certificates", detail, f"{fault.remedy[0].upper()}{fault.remedy[1:]}, and restart."
-    )
+    return Finding("note", "certificates", detail, _as_sentence(f"{fault.remedy}, and restart"))
+
+
+def _as_sentence(clause: str) -> str:
+    return f"{clause[0].upper()}{clause[1:]}."
 
 
 def _check_configuration(config: Config) -> Finding:
