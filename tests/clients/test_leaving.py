@@ -15,6 +15,8 @@ from chat_client import Client, Serve
 from fake_ollama import FakeOllama, Gate, Script, answer
 from sockets import opened, request
 
+from chatproxy.web.faces.passing import passage
+
 MODEL: Final = "gemma3:270m"
 PATHS: Final = (
     *("/api/chat", "/api/generate", "/v1/chat/completions", "/v1/completions", "/v1/responses"),
@@ -51,8 +53,15 @@ class Leaving:
 
 @pytest.mark.slow
 @pytest.mark.parametrize("seed", range(4))
-async def test_leaving_at_fifty_random_moments(seed: int, serve: Serve, fake: FakeOllama) -> None:
-    """There is one place for all, so that each request that follows shows that it has become free."""
+async def test_leaving_at_fifty_random_moments(
+    seed: int, serve: Serve, fake: FakeOllama, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """There is one place for all, so that each request that follows shows that it has become free.
+
+    Only the first fifty wait for the tick that chatproxy has.
+    """
+    if seed > 0:
+        monkeypatch.setattr(passage, "TICK", 0.01)
     client = await serve(max_concurrent_generations=1)
     chance = random.Random(seed)
     delays = [await left(client, fake, chance) for _ in range(50)]

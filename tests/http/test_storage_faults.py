@@ -21,6 +21,7 @@ from waiting import until
 from chatproxy import Config, create_app
 from chatproxy.errors import StartError
 from chatproxy.generation import generation, registry
+from chatproxy.store import writer
 from chatproxy.store.messages import Messages
 from chatproxy.web.keys import STORE
 
@@ -389,11 +390,10 @@ async def test_a_lock_of_a_second_only_delays(client: Client, fake: FakeOllama, 
             assert (await sending)["fullResponse"] == "It ends meanwhile."
 
 
-@pytest.mark.slow
 async def test_a_lock_for_longer_than_anybody_waits(
-    app: web.Application, client: Client, fake: FakeOllama, config: Config
+    client: Client, fake: FakeOllama, config: Config, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    await writing(app).execute_fetchall("PRAGMA busy_timeout = 300")  # instead of 5 s
+    monkeypatch.setattr(writer, "LOCKED", 0.3)
     fake.script = Script(answer("It ends meanwhile."), gate=(gate := Gate()))
     running, other = await client.new_session(), await client.new_session()
     async with client.sending(running) as stream:

@@ -12,12 +12,13 @@ from chatproxy.errors import ChatError
 from chatproxy.imports import elements
 from chatproxy.imports.elements import Elements
 
+MOST: Final = 5  # of what is in one list or object; more of the same only takes longer to make
 JSON: Final = st.recursive(
     st.none() | st.booleans() | st.integers() | st.text(),
-    lambda inner: st.lists(inner) | st.dictionaries(st.text(), inner),
+    lambda inner: st.lists(inner, max_size=MOST) | st.dictionaries(st.text(), inner, max_size=MOST),
     max_leaves=10,
 )
-OBJECTS: Final = st.lists(st.dictionaries(st.text(), JSON))
+OBJECTS: Final = st.lists(st.dictionaries(st.text(), JSON, max_size=MOST), max_size=MOST)
 
 
 def cut(*pieces: bytes) -> list[Any]:
