@@ -40,10 +40,15 @@ def pytest_runtest_makereport(
 
 @pytest.hookimpl(tryfirst=True)  # before `-m` selects by them
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Mark the tests that start processes as slow; all others are marked where they are."""
+    """Mark the tests that start processes as slow; all others are marked where they are.
+
+    The coverage is that of the quick ones: to measure it costs almost as much as the tests do.
+    """
     for item in items:
         if item.path.is_relative_to(PROCESSES):
             item.add_marker("slow")
+        if item.get_closest_marker("slow"):
+            item.add_marker("no_cover")
 
 
 def pytest_make_parametrize_id(val: object, argname: str) -> str | None:
