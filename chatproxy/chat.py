@@ -13,8 +13,8 @@ from weakref import WeakValueDictionary
 
 from msgspec.structs import replace
 
-from chatproxy.answers.answer import Answer
-from chatproxy.answers.subscription import Sink, Subscription
+from chatproxy.answers.answer import Answer, Sink
+from chatproxy.answers.subscription import Subscription
 from chatproxy.answers.transcript import Transcript
 from chatproxy.background import interruptible
 from chatproxy.config import Config

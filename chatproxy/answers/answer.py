@@ -16,7 +16,7 @@ from msgspec.structs import replace
 
 from chatproxy import clock
 from chatproxy.answers import events
-from chatproxy.answers.events import Frame, State, frame
+from chatproxy.answers.events import Chunk, Frame, State, TextFrame, Thinking, frame, text_frame
 from chatproxy.cursor import Cursor
 from chatproxy.store.records import Message, Notice, Source
 
@@ -30,26 +30,29 @@ class Text:
     It is kept once, as UTF-8 in blocks of BLOCK code points, after which comes the tail.
     """
 
-    __slots__ = ("_blocks", "_full_at", "_size", "_starts", "_tail", "length")
+    __slots__ = ("_blocks", "_size", "_starts", "_tail", "full_at", "length", "write")
 
     def __init__(self, text: str = "") -> None:
         self._blocks: list[bytes] = []
         self._starts = [0]  # of each block, and of the tail, in code points
         self._size = 0  # of the blocks, in bytes
         self._tail = StringIO()
-        self._full_at = BLOCK  # the length at which the tail becomes a block
+        self.write = self._tail.write  # what `append` begins with, for the token path
+        self.full_at = BLOCK  # the length at which the tail becomes a block
         self.length = 0  # in code points
         self.append(text)
 
     def append(self, text: str) -> None:
         """Add text at the end."""
-        self.length += self._tail.write(text)
-        if self.length >= self._full_at:
-            self._store_tail()
+        self.length += self.write(text)
+        if self.length >= self.full_at:
+            self.store_tail()
 
-    def _store_tail(self) -> None:
+    def store_tail(self) -> None:
+        """Make blocks of the tail."""
         text = self._tail.getvalue()
         self._tail = StringIO()
+        self.write = self._tail.write
         whole = len(text) - len(text) % BLOCK
         for start in range(0, whole, BLOCK):
             block = text[start : start + BLOCK].encode()
@@ -57,7 +60,7 @@ class Text:
             self._starts.append(self._starts[-1] + BLOCK)
             self._size += len(block)
         self._tail.write(text[whole:])
-        self._full_at = self._starts[-1] + BLOCK
+        self.full_at = self._starts[-1] + BLOCK
 
     @property
     def size(self) -> int:
@@ -129,24 +132,49 @@ class Progress:
         )
 
 
-class Subscriber(Protocol):
-    """Who watches an answer, as `Answer` needs it; implemented by `Subscription`."""
-
-    in_step: bool  # has been sent everything so far
-    sent_at: float  # time of the last frame, on `clock`
+class Sink(Protocol):
+    """Where frames go: an event stream, or a request that waits for the end."""
 
     @property
     def gone(self) -> bool:
         """Whether the client has disconnected."""
 
-    def push(self, data: Frame, position: Cursor) -> None:
-        """Take a frame while in step; fall behind if the socket still holds earlier data."""
+    def push(self, frame: Frame) -> bool:
+        """Take the frame at once, or return False if the socket still holds earlier data."""
+
+    async def send(self, frame: Frame) -> None:
+        """Return when the socket has taken the frame. Raises ConnectionError if the client is gone."""
+
+    async def end(self, answer: "Answer") -> None:
+        """Return when the socket has taken the terminal event of an answer that has ended.
+
+        A long text is encoded as it is sent. Raises ConnectionError if the client is gone.
+        """
+
+    def abort(self) -> None:
+        """Close the connection at once."""
+
+
+class Subscriber(Protocol):
+    """Who watches an answer, as `Answer` needs it; implemented by `Subscription`."""
+
+    in_step: bool  # has been sent everything so far
+    sent_at: float  # time of the last frame, on `clock`
+    has_text: bool  # has been sent text that `sent_at` does not count yet
+
+    @property
+    def gone(self) -> bool:
+        """Whether the client has disconnected."""
+
+    @property
+    def sink(self) -> Sink:
+        """What takes frames while in step."""
 
     def push_status(self, data: Frame, version: int) -> None:
-        """Take a `status` frame in the same way."""
+        """Take a `status` frame; fall behind if the socket still holds earlier data."""
 
     def fall_behind(self) -> None:
-        """Stop taking frames and read on from the last position in a task of its own."""
+        """Take no more frames, and read on in a task of its own: if in step, from the end of the text."""
 
     def drop(self) -> None:
         """Close the connection at once."""
@@ -184,7 +212,7 @@ class Answer:
         self.asked = asked
         self.unattended = unattended
         self.progress = Progress("waiting")
-        self.subscribers: set[Subscriber] = set()
+        self.subscribers: dict[Subscriber, None] = {}  # in the order in which they came
         self._expected_until = 0.0  # on `clock`, until when one who left has said to be back
         self.ended = False  # whether subscribers may be sent the outcome
         self.released_at: float | None = None  # on `clock`, since when only its readers hold it
@@ -238,11 +266,11 @@ class Answer:
     @contextmanager
     def subscribed_by(self, subscriber: Subscriber) -> Iterator[None]:
         """Send frames to a subscriber while the block runs."""
-        self.subscribers.add(subscriber)
+        self.subscribers[subscriber] = None
         try:
             yield
         finally:
-            self.subscribers.discard(subscriber)
+            self.subscribers.pop(subscriber, None)
 
     # -- called by the generation
 
@@ -253,23 +281,47 @@ class Answer:
         """
         self.progress.tokens += tokens
         if thinking:
+            self._push(Thinking, thinking, self.thinking.length + len(thinking), self.content.length)
             self.thinking.append(thinking)
-            self._push(events.Thinking, thinking)
         if content:
             if self.thought is None:
                 self.thought = self.thinking.length
+            self._push(Chunk, content, self.thinking.length, self.content.length + len(content))
             self.content.append(content)
-            self._push(events.Chunk, content)
+
+    def append_token(self, text: str, json: bytes) -> None:
+        """Append one token of the answer, which has begun; `json` is the text within a JSON string.
+
+        This is `append`, with what it calls written out, because nearly every token comes here.
+        """
+        content = self.content
+        end = content.length + len(text)
+        encoded: Frame | None = None
+        for subscriber in self.subscribers:
+            if subscriber.in_step:
+                if encoded is None:
+                    thinking = self.thinking.length
+                    line = b'{"type":"chunk","content":"%b","cursor":"%d.%d"}' % (json, thinking, end)
+                    encoded = TextFrame(Chunk, text, line, thinking, end)
+                if subscriber.sink.push(encoded):
+                    subscriber.has_text = True
+                else:
+                    subscriber.fall_behind()
+        self.progress.tokens += 1
+        content.write(text)
+        content.length = end
+        if end >= content.full_at:
+            content.store_tail()
 
     def swap(self) -> None:
         """Let what was taken for the answer be the thinking, or the other way round: only one has text.
 
         This happens once at most. Readers who have some of it are sent all of it again.
         """
+        self.wake()  # before: their positions are in the text as they have it
         self.thinking, self.content = self.content, self.thinking
         self.thought = 0 if self.content.length else None
         self.swapped = True
-        self.wake()
 
     def has(self, position: Cursor) -> bool:
         """Return whether the text contains everything up to there.
@@ -282,17 +334,23 @@ class Answer:
             return False
         return position.thinking <= self.thinking.length and position.content <= self.content.length
 
-    def _push(self, event: type[events.Thinking | events.Chunk], text: str) -> None:
+    def _push(self, kind: type[Thinking | Chunk], text: str, thinking: int, content: int) -> None:
+        """Push a text, before it is appended: who cannot take it reads on from where the text ends now.
+
+        So a subscriber in step needs no position of its own. The new end of the text is given.
+        """
         if len(text) * 4 > MAX_FRAME:  # more than one frame: each subscriber reads it at its own pace
             self.wake()
             return
-        position = Cursor(self.thinking.length, self.content.length)
         encoded: Frame | None = None
         for subscriber in self.subscribers:
             if subscriber.in_step:
                 if encoded is None:
-                    encoded = frame(event(text, str(position)))
-                subscriber.push(encoded, position)
+                    encoded = text_frame(kind, text, thinking, content)
+                if subscriber.sink.push(encoded):
+                    subscriber.has_text = True
+                else:
+                    subscriber.fall_behind()
 
     def enter(self, state: State, *, position: int | None = None, eta_ms: float | None = None) -> None:
         """Change the state, or the place in the queue, and send `status` to every subscriber in step."""
@@ -302,8 +360,11 @@ class Answer:
     def send_status(self, quiet_for: float = 0.0) -> None:
         """Send `status` to every subscriber in step that has been sent nothing for `quiet_for` seconds."""
         encoded: Frame | None = None
-        due = clock.now() - quiet_for
+        now = clock.now()
+        due = now - quiet_for
         for subscriber in self.subscribers:
+            if subscriber.has_text:  # noted here, so that no token has to read the clock
+                subscriber.has_text, subscriber.sent_at = False, now
             if subscriber.in_step and subscriber.sent_at <= due:
                 encoded = encoded or frame(self.progress.event())
                 subscriber.push_status(encoded, self.progress.version)

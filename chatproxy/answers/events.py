@@ -1,6 +1,6 @@
 """The events of a stream and their JSON; see docs/api.md, The stream.
 
-`type` is the first key of each. A `Frame` is an event encoded once, for any number of subscribers.
+`type` is the first key of each. A `Frame` is an event that is encoded once for all of its subscribers.
 """
 
 from collections.abc import Iterator
@@ -98,7 +98,7 @@ AnyEvent = Start | Status | Thinking | Chunk | Warning | Terminal
 _encode: Final = msgspec.json.Encoder().encode
 
 
-class Frame(Struct, frozen=True, gc=False):
+class EventFrame(Struct, frozen=True, gc=False):
     """An event and its JSON, and its cursor if it has one."""
 
     event: Event
@@ -106,9 +106,41 @@ class Frame(Struct, frozen=True, gc=False):
     cursor: str | None = None
 
 
-def frame(event: Event) -> Frame:
+class TextFrame(Struct, frozen=True, gc=False):
+    """A piece of text, as every token is, and its JSON.
+
+    Few need its event or its cursor, which are made for them.
+    """
+
+    kind: type[Thinking | Chunk]
+    text: str
+    json: bytes
+    thinking: int  # where the piece ends in the text
+    content: int
+
+    @property
+    def cursor(self) -> str:
+        """The end of the piece as a cursor."""
+        return f"{self.thinking}.{self.content}"
+
+    @property
+    def event(self) -> Thinking | Chunk:
+        """The event."""
+        return self.kind(self.text, self.cursor)
+
+
+Frame = EventFrame | TextFrame
+
+
+def frame(event: Event) -> EventFrame:
     """Encode an event as one line of JSON."""
-    return Frame(event, to_json(event), getattr(event, "cursor", None))
+    return EventFrame(event, to_json(event), getattr(event, "cursor", None))
+
+
+def text_frame(kind: type[Thinking | Chunk], text: str, thinking: int, content: int) -> TextFrame:
+    """Encode a piece of text that ends there."""
+    cursor = f"{thinking}.{content}"
+    return TextFrame(kind, text, to_json(kind(text, cursor)), thinking, content)
 
 
 def pieces(event: Terminal, text: Iterator[str]) -> Iterator[bytes]:

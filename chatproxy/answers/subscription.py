@@ -1,44 +1,20 @@
 """One subscriber of one answer: a position in its text, and a sink that takes frames.
 
-A subscriber in step is sent each frame by the call that appends the text (`push`). One whose sink still
-holds earlier data falls behind: its own task reads on from its position (`run`), in larger pieces, whenever
-there is room, and delays no other subscriber.
+A subscriber in step is sent each frame by the call that appends the text (`Answer._push`). One whose sink
+still holds earlier data falls behind: its own task reads on from its position (`run`), in larger pieces,
+whenever there is room, and delays no other subscriber.
 """
 
 import asyncio
-from typing import Protocol
 
 from msgspec.structs import replace
 
 from chatproxy import clock
 from chatproxy.answers import events
-from chatproxy.answers.answer import Answer
+from chatproxy.answers.answer import Answer, Sink
 from chatproxy.answers.events import Event, Frame, frame
 from chatproxy.cursor import Cursor
 from chatproxy.store.records import Notice
-
-
-class Sink(Protocol):
-    """Where frames go: an event stream, or a request that waits for the end."""
-
-    @property
-    def gone(self) -> bool:
-        """Whether the client has disconnected."""
-
-    def push(self, frame: Frame) -> bool:
-        """Take the frame at once, or return False if the socket still holds earlier data."""
-
-    async def send(self, frame: Frame) -> None:
-        """Return when the socket has taken the frame. Raises ConnectionError if the client is gone."""
-
-    async def end(self, answer: Answer) -> None:
-        """Return when the socket has taken the terminal event of an answer that has ended.
-
-        A long text is encoded as it is sent. Raises ConnectionError if the client is gone.
-        """
-
-    def abort(self) -> None:
-        """Close the connection at once."""
 
 
 class Subscription:
@@ -52,6 +28,7 @@ class Subscription:
         self.answer = answer
         self.sink = sink
         self.sent_at = clock.now()
+        self.has_text = False
         self.reset = after is not None and not answer.has(after)
         self._position = Cursor() if after is None or self.reset else replace(after, end=False)
         self.in_step = False
@@ -63,16 +40,8 @@ class Subscription:
         """Whether the client has disconnected."""
         return self.sink.gone
 
-    def push(self, data: Frame, position: Cursor) -> None:
-        """Send a frame that ends at `position`; fall behind if the socket holds earlier data."""
-        if self.sink.push(data):
-            self._position = position
-            self.sent_at = clock.now()
-        else:
-            self.fall_behind()
-
     def push_status(self, data: Frame, version: int) -> None:
-        """Send a `status` frame, which reports `version` of the progress, in the same way."""
+        """Send a `status` frame, which reports `version` of the progress; fall behind if that cannot be."""
         if self.sink.push(data):
             self._sent_version = version
             self.sent_at = clock.now()
@@ -80,8 +49,10 @@ class Subscription:
             self.fall_behind()
 
     def fall_behind(self) -> None:
-        """Let `run` read on from the last position."""
-        self.in_step = False
+        """Let `run` read on: if in step, from the end of the text, up to where all of it was sent."""
+        if self.in_step:
+            self._position = Cursor(self.answer.thinking.length, self.answer.content.length)
+            self.in_step = False
         self._behind.set()
 
     def drop(self) -> None:
@@ -91,7 +62,7 @@ class Subscription:
     async def run(self) -> None:
         """Send `start`, the text from the position on, and finally the terminal event.
 
-        While the subscriber is in step, this waits, and `push` sends the frames. Raises ConnectionError if
+        While the subscriber is in step, this waits, and the answer pushes frames. Raises ConnectionError if
         the client disconnects first.
         """
         await self._send(self.answer.start(reset=self.reset))

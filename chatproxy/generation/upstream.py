@@ -28,7 +28,7 @@ from chatproxy.models.selection import Choice, too_long
 from chatproxy.models.tokens import learned
 from chatproxy.ollama.client import Ollama
 from chatproxy.ollama.stream import ChatStream
-from chatproxy.ollama.wire import Line, OllamaError, RefusalError
+from chatproxy.ollama.wire import Line, Message, OllamaError, RefusalError
 from chatproxy.prompt.plan import Plan
 from chatproxy.prompt.prompt import TRUNCATED, FittedPrompt, Prompt
 from chatproxy.store.records import Measurement, Notice
@@ -194,7 +194,7 @@ class UpstreamCall:
                 if self._stream is None:
                     self._ticket.asks()
                     self._stream = self._ollama.chat(self._plan.fitted.body)
-                self._stream.deliver(self._receive)
+                self._stream.deliver(self._receive, self._receive_token)
                 last = possible(
                     await self._stream.finished,
                     prompt=most_tokens,
@@ -254,6 +254,25 @@ class UpstreamCall:
             self._tell_last(complete=lines[-1].done_reason != "length" and self._room >= 0)
         if self._room < 0:
             raise LimitReached(f"{self._max_bytes} bytes", "MAX_ANSWER_BYTES")
+
+    def _receive_token(self, text: str, json: bytes) -> None:
+        """Append the text of one plain line, as `_receive` does: in the middle of an answer, at once.
+
+        `json` is the text in UTF-8, which is also how it stands in JSON.
+        """
+        room = self._room - len(json)
+        reasoning = self._reasoning
+        if (
+            self.thought_until is None
+            or room < 0
+            or self._stopped
+            or (reasoning is not None and not reasoning.is_content(text))
+        ):
+            self._receive([Line(message=Message(content=text))])
+        else:
+            self._room = room
+            self.last_text = monotonic()
+            self._answer.append_token(text, json)
 
     def _append(self, thinking: str, content: str, tokens: int) -> None:
         self.last_text = monotonic()

@@ -101,11 +101,12 @@ class Endpoint:
         headers: Mapping[str, str],
         body: bytes | bytearray,
         receiver: Receiver,
+        kind: "type[Exchange] | None" = None,
     ) -> "Exchange":
         """Send a request and return its exchange; `receiver` is not called before the exchange's `resume`.
 
         `target` is the path with its query, sent as it is after the prefix. `headers` must not describe the
-        connection or the framing, which is done here.
+        connection or the framing, which is done here. `kind` is the exchange's class, if that is another.
 
         Raises what `wire.upstream_unavailable` returns, and `malformed` for a request that is none in HTTP.
         """
@@ -119,7 +120,9 @@ class Endpoint:
         fields.update(headers)
         fields.update(own)
         request = encode_head(method, f"{self._prefix}{target}", fields)
-        exchange = Exchange(request, body, receiver, self._turns, heard=self.heard, bodiless=method == "HEAD")
+        exchange = (kind or Exchange)(
+            request, body, receiver, self._turns, heard=self.heard, bodiless=method == "HEAD"
+        )
         del body  # an error's traceback refers to these names, and the task that connects to the error
         try:
             await self._connect(exchange)
@@ -150,8 +153,7 @@ class Endpoint:
 class Exchange(asyncio.Protocol):
     """A request, and the response as it comes, once `resume` was called.
 
-    `last_read` is when bytes last arrived, on `clock`; before the first, when the socket last took some of
-    the request. After `ended` or `abort`, the connection is closed, and `receiver` is not called any more.
+    After `ended` or `abort`, the connection is closed, and `receiver` is not called any more.
     """
 
     def __init__(
@@ -164,7 +166,7 @@ class Exchange(asyncio.Protocol):
         heard: Heard,
         bodiless: bool = False,
     ) -> None:
-        self.last_read = clock.now()
+        self._last_read = clock.now()
         self._heard = heard
         self._request = head
         self._unsent = memoryview(body)
@@ -186,6 +188,11 @@ class Exchange(asyncio.Protocol):
         self._body = b""
         self._over = False
         self._error: ChatError | None = None
+
+    @property
+    def last_read(self) -> float:
+        """When bytes last arrived, on `clock`; before that, when the socket last took some of the request."""
+        return self._last_read
 
     def abort(self) -> None:
         """Close the connection at once and deliver nothing more; idempotent."""
@@ -228,7 +235,7 @@ class Exchange(asyncio.Protocol):
 
     def data_received(self, data: bytes) -> None:
         """Parse what one read returned, and deliver it."""
-        self.last_read = self._heard.at = clock.now()
+        self._last_read = self._heard.at = clock.now()
         if len(data) <= SLICE and not self._unread and not self._paused:
             self._parse(data)
         else:  # TLS may deliver what it had read before the pause
@@ -251,7 +258,7 @@ class Exchange(asyncio.Protocol):
 
     def _send(self) -> None:
         """Hand the body over in pieces, so that the transport never has a copy of a long one."""
-        self.last_read = clock.now()
+        self._last_read = clock.now()
         while self._writing and self._unsent and self._transport is not None:
             self._transport.write(self._take_piece())
 

@@ -135,6 +135,12 @@ class _Error(Struct, frozen=True):
     message: Raw = Raw()
 
 
+# A chunk that is one line of an answer with nothing unusual: its size, and the text, which has no escapes.
+PLAIN: Final = re.compile(
+    rb'([0-9a-f]{1,4})\r\n\{"model":"[ !#-\[\]-~]*","created_at":"[ !#-\[\]-~]*","message":'
+    rb'\{"role":"assistant","content":"([^"\\]+)"\},"done":false\}\n\r\n'
+)
+
 _decode: Final = msgspec.json.Decoder(Line).decode
 _decode_error: Final = msgspec.json.Decoder(_Error).decode
 
@@ -233,6 +239,11 @@ class LineBuffer:
 
     def __init__(self) -> None:
         self._rest = bytearray()
+
+    @property
+    def is_empty(self) -> bool:
+        """Whether no line has begun."""
+        return not self._rest
 
     def feed(self, data: bytes) -> Iterator[Line]:
         """Yield the lines that `data` completes. Raises `upstream_error` and `upstream_invalid`."""

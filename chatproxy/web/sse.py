@@ -55,6 +55,7 @@ class EventStream:
         self._writer = request.writer
         self._chunked = True  # False for HTTP/1.0
         self._ids = ids
+        self._is_direct = False  # whether `push` writes what `encode` and `_write` would, in one step
         self._reader_timeout = reader_timeout
 
     async def open(self) -> None:
@@ -65,6 +66,7 @@ class EventStream:
         self._transport = self._request.transport
         self._transport.set_write_buffer_limits(high=0)
         self._chunked = "Transfer-Encoding" in self.response.headers
+        self._is_direct = self._chunked and type(self) is EventStream
 
     @property
     def gone(self) -> bool:
@@ -87,10 +89,20 @@ class EventStream:
 
     def push(self, frame: Frame) -> bool:
         """Write a frame if nothing waits in the transport; return whether it was taken."""
-        if self._transport.get_write_buffer_size():
+        transport = self._transport
+        if transport.get_write_buffer_size():
             return False
-        if not self._transport.is_closing():  # if it is, `Generation.tick` will notice
+        if transport.is_closing():  # `Generation.tick` will notice
+            return True
+        json = frame.json
+        if not self._is_direct:
             self._write(self.encode(frame))
+        elif self._ids and frame.cursor is not None:
+            cursor = frame.cursor.encode()
+            size = len(json) + len(cursor) + len(b"data: \nid: \n\n")
+            transport.write(b"%x\r\ndata: %b\nid: %b\n\n\r\n" % (size, json, cursor))
+        else:
+            transport.write(b"%x\r\ndata: %b\n\n\r\n" % (len(json) + len(b"data: \n\n"), json))
         return True
 
     async def send(self, frame: Frame) -> None:

@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from msgspec.structs import replace
 
-from chatproxy.answers.answer import Answer
+from chatproxy.answers.answer import Answer, Sink
 from chatproxy.answers.events import Frame, frame
 from chatproxy.store.records import Failure, Message, Usage
 from chatproxy.web.faces.response_events import LOST, ResponseEvents, response
@@ -75,17 +75,23 @@ def replayed(answer: Answer, after: int = -1) -> list[Event]:
 
 
 class Reader:
-    """A reader of an answer that is being written: it takes each frame when it comes."""
+    """A reader of an answer that is being written, and its sink: it takes each frame when it comes."""
 
     def __init__(self, answer: Answer) -> None:
         self.events = ResponseEvents(answer)
         self.sent = [b"".join(self.events.of(frame(answer.start(reset=False))))]
         self.in_step = True
         self.sent_at = 0.0
+        self.has_text = False
         self.gone = False
 
-    def push(self, data: Frame, position: object) -> None:
+    @property
+    def sink(self) -> Sink:
+        return self  # type: ignore[return-value]
+
+    def push(self, data: Frame) -> bool:
         self.sent.append(b"".join(self.events.of(data)))
+        return True
 
     def push_status(self, data: Frame, version: int) -> None: ...
     def fall_behind(self) -> None: ...
