@@ -348,13 +348,13 @@ MIGRATIONS: Final[Sequence[str]] = (
 
 
 async def migrate(connection: aiosqlite.Connection, migrations: Sequence[str] = MIGRATIONS) -> None:
-    """Run the pending migrations, each in one transaction, so that one that fails leaves nothing behind."""
+    """Run the pending migrations in one transaction, so that one that fails leaves nothing behind."""
     ((version,),) = await connection.execute_fetchall("PRAGMA user_version")
-    for number, script in enumerate(migrations[version:], start=version + 1):
+    if pending := migrations[version:]:
         try:
             await connection.executescript(
-                f"BEGIN IMMEDIATE; {script};"
-                f"PRAGMA application_id = {APPLICATION_ID}; PRAGMA user_version = {number}; COMMIT"
+                f"BEGIN IMMEDIATE; {';'.join(pending)};"
+                f"PRAGMA application_id = {APPLICATION_ID}; PRAGMA user_version = {len(migrations)}; COMMIT"
             )
         finally:
             await connection.rollback()  # nothing to do after a COMMIT
