@@ -3,6 +3,7 @@
 Only `command` reads them; everything else gets a finished `Config` and never looks at the environment.
 """
 
+import os
 import re
 from argparse import ArgumentParser
 from base64 import b64encode
@@ -12,7 +13,6 @@ from ipaddress import ip_address
 from pathlib import Path
 from typing import Annotated, Any, Final, TypeVar, get_type_hints
 
-from dotenv import dotenv_values
 from msgspec import Struct
 from multidict import CIMultiDict
 from yarl import URL
@@ -481,7 +481,7 @@ def load(flags: Mapping[str, Any], environ: Mapping[str, str], dotenv: Path) -> 
     comes from a source that overrides the secret's. Raises StartError.
     """
     try:
-        from_file = dotenv_values(dotenv)
+        from_file = _read(dotenv) if os.path.exists(dotenv) else {}
     except (OSError, UnicodeError) as error:
         raise StartError(
             f"{dotenv} cannot be read ({error}): make it a readable UTF-8 file, or remove it."
@@ -498,6 +498,12 @@ def load(flags: Mapping[str, Any], environ: Mapping[str, str], dotenv: Path) -> 
     sources = {name: place for name, (_, place) in (*found.items(), *others.items())}
     not_read = [name for name in NOT_READ if _find((name,), places)[0] is not None]
     return LoadedConfig(Config(**given), sources, dotenv, for_openssl, not_read)
+
+
+def _read(dotenv: Path) -> dict[str, str | None]:
+    from dotenv import dotenv_values
+
+    return dotenv_values(dotenv)
 
 
 def _find(names: tuple[str, ...], places: Mapping[str, Mapping[str, Any]]) -> tuple[str | None, str]:

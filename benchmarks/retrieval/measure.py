@@ -16,7 +16,7 @@ from aiohttp import web
 from benchmarks.retrieval.questions import DIALOGUES, Question
 from chatproxy import Config, create_app, embedding
 from chatproxy.command.demo import on_loopback
-from chatproxy.documents.chunks import Chunk
+from chatproxy.documents.parts import Chunk
 from chatproxy.models.embedding import NONE
 from chatproxy.prompt.passages import passages_for
 from chatproxy.store.records import Document, NewDocument

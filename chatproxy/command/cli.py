@@ -10,7 +10,6 @@ import logging
 import os
 import shlex
 import sys
-import webbrowser
 from argparse import ArgumentParser, Namespace
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import AsyncExitStack, suppress
@@ -24,7 +23,6 @@ from msgspec.structs import replace as replaced
 
 from chatproxy import log
 from chatproxy.app import create_app
-from chatproxy.command.demo import demo_server
 from chatproxy.command.output import CLOSED_PIPE, ReaderLeft, complain, say
 from chatproxy.command.parser import PROGRAM, Parser, split
 from chatproxy.command.server import listening
@@ -165,6 +163,8 @@ async def serve(loaded: LoadedConfig, *, demo: bool, open_page: bool) -> None:
     async with AsyncExitStack() as stack:
         release_log = stack.enter_context(log.held())
         if demo:
+            from chatproxy.command.demo import demo_server
+
             config = replace(config, ollama_host=await stack.enter_async_context(demo_server()))
         app = create_app(config)
         url = await stack.enter_async_context(listening(app))
@@ -189,6 +189,8 @@ async def serve(loaded: LoadedConfig, *, demo: bool, open_page: bool) -> None:
         if not demo:
             app[READINESS].look()
         if open_page:
+            import webbrowser
+
             await asyncio.to_thread(webbrowser.open, page)
         await stop.wait()
 
@@ -209,7 +211,7 @@ def _log_warnings(loaded: LoadedConfig) -> None:
         log.event(logger, logging.WARNING, EXPOSED, file=path)
     for name, unused in loaded.unused_files().items():
         log.event(logger, logging.WARNING, UNUSED.format(name), file=unused)
-    if not pages.HAS_MARKDOWN:
+    if not pages.has_markdown():
         log.event(logger, logging.WARNING, pages.NO_MARKDOWN)
     if loaded.config.is_open_to_all:
         log.event(logger, logging.INFO, OPEN_TO_ALL, host=loaded.config.host)

@@ -91,7 +91,7 @@ async def _findings(
         detail = f"{path} holds a secret, and every user of this machine can read it"
         remedy = f"Keep it to its owner: chmod 600 {path}, or mount it with that mode."
         yield Finding("note", "secrets", detail, remedy)
-    if not pages.HAS_MARKDOWN:
+    if not pages.has_markdown():
         yield Finding.of("note", "page", pages.NO_MARKDOWN)
     running = await version_of_chatproxy(config.host, config.port)
     findings, is_in_use = await asyncio.to_thread(check_database, config, running is not None)

@@ -2,7 +2,6 @@
 
 from argparse import ArgumentParser, Namespace, RawDescriptionHelpFormatter
 from collections.abc import Iterable, Mapping, Sequence
-from difflib import get_close_matches
 from typing import Final, NoReturn
 
 from chatproxy import __version__
@@ -68,6 +67,8 @@ def split(arguments: Sequence[str], commands: Mapping[str, str], default: str) -
 
 def _nearest(given: str, known: Iterable[str]) -> str:
     """Return a question that names what was probably meant, if anything is near."""
+    from difflib import get_close_matches
+
     by_word = {_word(each): each for each in known}
     found = get_close_matches(_word(given), by_word, n=1)
     return f"; did you mean {by_word[found[0]]}?" if found else ""

@@ -8,9 +8,9 @@ import re
 from bisect import bisect_right
 from collections.abc import Iterator, Sequence
 from itertools import accumulate, pairwise
-from typing import Final, NamedTuple
+from typing import Final
 
-from chatproxy.documents.parts import MAX_REPEATED, Part
+from chatproxy.documents.parts import MAX_REPEATED, Chunk, Part
 
 SEPARATOR: Final = "\n\n"  # of parts
 MAX_CHUNK: Final = 1000  # characters
@@ -46,14 +46,6 @@ _NUMBERED: Final = re.compile(
     r"(?:§ ?|[^\W\d_]{4,9} )?[1-9][0-9]?(?:\.[0-9]+)*\.? {1,3}(?:[^\w\s]{1,2} ?)?[^\W\d_].*[^.,;:!?。]"
     r"|第[^ ]{1,4}[章条節节].*"
 )
-
-
-class Chunk(NamedTuple):
-    """A part of a text, the page on which it begins, from 1, and the heading below which it does."""
-
-    text: str
-    page: int | None = None
-    heading: str | None = None
 
 
 def split(parts: Sequence[Part]) -> Iterator[Chunk]:

@@ -32,6 +32,14 @@ class Part(NamedTuple):
     lines: bool = False
 
 
+class Chunk(NamedTuple):
+    """A piece of the parts, the page on which it begins, from 1, and the heading below which it does."""
+
+    text: str
+    page: int | None = None
+    heading: str | None = None
+
+
 class Remark(NamedTuple):
     """What the reader of a document should know of it: a part that could not be read, or a guess."""
 

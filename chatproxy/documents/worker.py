@@ -21,8 +21,7 @@ from msgspec import Struct
 
 from chatproxy import clock
 from chatproxy.background import background, interruptible
-from chatproxy.documents.chunks import Chunk, split
-from chatproxy.documents.parts import Remark
+from chatproxy.documents.parts import Chunk, Remark
 from chatproxy.errors import ChatError, Details, shutting_down
 from chatproxy.fair import FairSlots
 from chatproxy.system.process import LOW_PRIORITY, limit_resources, lower_priority
@@ -203,7 +202,9 @@ def main() -> None:
 
     `argv` is the type that its name promises, and an encoding if the user has named one.
     """
-    from chatproxy.documents.extract import extract  # no reader of a format takes memory in the server
+    # None of these takes memory in the server.
+    from chatproxy.documents.chunks import split
+    from chatproxy.documents.extract import extract
 
     gc.disable()  # saves a third of the time for a long DOCX, and this process is short-lived
     lower_priority()  # so that reading files takes no processor time from answers

@@ -15,7 +15,6 @@ from typing import Final
 from msgspec import Struct
 from msgspec.structs import replace
 
-from chatproxy.prompt.search_terms import queries, stands_alone
 from chatproxy.store.documents import Documents
 from chatproxy.store.records import Document, Notice, Source
 
@@ -59,6 +58,8 @@ async def passages_for(
     If it is about them as a whole, there is one of each at least. `earlier` are the questions about any of
     them that came before, newest first.
     """
+    from chatproxy.prompt.search_terms import queries, stands_alone
+
     asked = queries(question, earlier)
     warnings = [_naming(document, warning) for document in documents for warning in document.warnings]
     if not asked:

@@ -15,7 +15,7 @@ from chatproxy.errors import RETRYABLE, STATUS, ErrorBody
 from chatproxy.models.selection import SUGGESTED
 from chatproxy.prompt.request import RowId
 from chatproxy.web.access.visitors import is_sending, is_theirs
-from chatproxy.web.examples import ANSWERS, ERRORS
+from chatproxy.web.examples import ERRORS, answers
 from chatproxy.web.faces.dialects import Dialect, dialect_at
 from chatproxy.web.json import json_response
 from chatproxy.web.keys import CONFIG
@@ -138,7 +138,7 @@ class OpenAPIDocument:
                 str(status): {
                     "description": RESPONSES[status],
                     "content": self._with_examples(
-                        self._content(kind), ANSWERS.get(declared.id, {}).get(str(status), {})
+                        self._content(kind), answers().get(declared.id, {}).get(str(status), {})
                     ),
                 }
                 for status, kind in declared.answers.items()

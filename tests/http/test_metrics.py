@@ -1,14 +1,12 @@
 """What Prometheus gets: documented names, each answer counted once, labels from bounded sets."""
 
 import re
-import sys
 from pathlib import Path
 from typing import Final
 
 import pytest
 from chat_client import Client, Serve
 from fake_ollama import MODEL, FakeOllama, Gate, Script, answer, html, refused, token
-from processes import ran
 from prometheus_client.parser import text_string_to_metric_families
 
 from chatproxy import __version__
@@ -247,12 +245,6 @@ async def test_two_applications_in_one_process_count_separately(serve: Serve, tm
     await first.ask(await first.new_session())
     assert outcomes(await samples(first)) == {one("complete"): 1}
     assert outcomes(await samples(second)) == {}
-
-
-def test_prometheus_client_is_not_imported_at_the_start(tmp_path: Path) -> None:
-    code = "import sys, chatproxy.command.cli; print('prometheus_client' in sys.modules)"
-    run = ran(tmp_path, {}, "-c", code, command=[sys.executable])
-    assert run.stdout == "False\n", run.stderr
 
 
 async def test_refused_requests_and_failed_answers_are_counted_once(client: Client, fake: FakeOllama) -> None:

@@ -174,7 +174,7 @@ async def test_a_page_without_its_library(
     config: Config, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     flags = {"DATABASE_URL": config.database_url, "OLLAMA_HOST": config.ollama_host}
-    monkeypatch.setattr(pages, "HAS_MARKDOWN", False)
+    monkeypatch.setattr(pages, "has_markdown", lambda: False)
     await examine(flags, {}, Path("no-such-file"))
     said = capsys.readouterr().out
     assert marks(said)["page"] == "note"

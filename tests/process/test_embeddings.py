@@ -1,13 +1,12 @@
 """A process killed in the middle of embedding: the next one goes on where it was."""
 
-import sys
 from collections import Counter
 from pathlib import Path
 from typing import Any
 
 from chat_client import Client
 from fake_ollama import FakeOllama, Gate, embedded
-from processes import Process, ran
+from processes import Process
 from waiting import until
 
 TEXT = "\n\n".join(
@@ -41,9 +40,3 @@ async def test_a_restart_repeats_one_request_at_most(fake: FakeOllama, tmp_path:
         await until(is_done)
     sent = Counter(text for request in fake.embeds for text in request["input"])
     assert (len(sent), sent - Counter(set(sent))) == (chunks, Counter(lost))
-
-
-def test_a_start_loads_no_numpy(tmp_path: Path) -> None:
-    code = "import sys, chatproxy.command.server; print('numpy' in sys.modules)"
-    run = ran(tmp_path, {"PYTHONPATH": str(Path(__file__).parents[2])}, "-c", code, command=[sys.executable])
-    assert run.stdout == "False\n"

@@ -18,7 +18,6 @@ from aiohttp.multipart import BodyPartReader, content_disposition_filename, pars
 from msgspec import Meta, Struct
 from msgspec.structs import replace
 
-from chatproxy.documents.encoding_names import usual_name
 from chatproxy.documents.names import TEXT, media_type
 from chatproxy.documents.worker import DocumentReader, ReadFile, overloaded
 from chatproxy.errors import ChatError
@@ -247,6 +246,8 @@ def _encoding(request: web.Request) -> str | None:
     spelling = request.query.get("encoding", "")
     if request.content_type == JSON or not spelling:  # a text in JSON has none
         return None
+    from chatproxy.documents.encoding_names import usual_name
+
     if (name := usual_name(spelling)) is None:
         raise ChatError(
             "invalid",

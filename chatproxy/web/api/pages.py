@@ -6,6 +6,8 @@ names others, which have the hash of their content in their names, and never cha
 
 import hashlib
 import re
+from collections.abc import Mapping
+from functools import cache
 from pathlib import Path
 from typing import Final
 
@@ -30,13 +32,6 @@ MEDIA_TYPES: Final = {
     ".txt": "text/plain; charset=utf-8",  # licences
     ".webmanifest": "application/manifest+json",
 }
-_FOUND: Final = {
-    path.relative_to(FOLDER).as_posix(): path for path in FOLDER.rglob("*.*") if path.suffix in MEDIA_TYPES
-}
-# By path in a URL. Only these files are served, so no path leads out of the folder.
-FILES: Final = {name: _FOUND.get(f"dist/{name}", path) for name, path in _FOUND.items()}
-# The library that reads Markdown, which npm makes while chatproxy is installed.
-HAS_MARKDOWN: Final = "vendor/marked.js" in FILES
 NO_MARKDOWN: Final = (
     "the page shows Markdown as plain text, for want of its library; install npm, and then chatproxy again"
 )
@@ -61,6 +56,21 @@ IMMUTABLE: Final = {"Cache-Control": "public, max-age=31536000, immutable"}
 BY_ENCODING: Final = {"Vary": "Accept-Encoding"}
 
 HTML: Final = {"text/html": str}
+
+
+@cache
+def files() -> Mapping[str, Path]:
+    """Return the files by path in a URL. Only these are served, so no path leads out of the folder."""
+    return {
+        path.relative_to(FOLDER).as_posix(): path
+        for path in FOLDER.rglob("*.*")
+        if path.suffix in MEDIA_TYPES
+    }
+
+
+def has_markdown() -> bool:
+    """Return whether there is the library that reads Markdown, which npm makes during the installation."""
+    return (FOLDER / "vendor/marked.js").exists()
 
 
 @routes.get("/")
@@ -123,17 +133,18 @@ async def mount(request: web.Request) -> web.StreamResponse:
 async def file(request: web.Request) -> web.StreamResponse:
     """Return a file. Raises `not_found`."""
     name = request.match_info["path"]
-    if name not in FILES:
+    if name not in files():
         raise ChatError("not_found", f"There is no file {name[:200]} here.")
     return _file(request, name)
 
 
 def _file(request: web.Request, name: str) -> web.StreamResponse:
-    path = FILES[name]
+    source = files()[name]
+    path = files().get(f"dist/{name}", source)
     headers = {"Content-Type": MEDIA_TYPES[path.suffix], "Content-Security-Policy": PAGE_POLICY}
     if HASHED.fullmatch(name):
         return web.FileResponse(path, headers=headers | IMMUTABLE | BY_ENCODING)
-    if path is not _FOUND[name]:
+    if path is not source:
         return _instead(request, path, headers | REVALIDATED | BY_ENCODING)
     return web.FileResponse(path, headers=headers | REVALIDATED)
 

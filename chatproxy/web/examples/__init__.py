@@ -5,6 +5,7 @@ operation, status, media type and name. Long texts and lists are cut there.
 """
 
 from collections.abc import Mapping
+from functools import cache
 from pathlib import Path
 from typing import Any, Final
 
@@ -15,9 +16,13 @@ from chatproxy.models.selection import SUGGESTED
 
 Answers = Mapping[str, Mapping[str, Mapping[str, Any]]]
 
-ANSWERS: Final[Mapping[str, Answers]] = msgspec.json.decode(
-    (Path(__file__).parent / "answers.json").read_bytes()
-)
+
+@cache
+def answers() -> Mapping[str, Answers]:
+    """Return the examples of answers, by operation."""
+    content = (Path(__file__).parent / "answers.json").read_bytes()
+    return msgspec.json.decode(content, type=dict[str, Answers])
+
 
 ERRORS: Final[Mapping[str, ChatError]] = {
     error.code: error

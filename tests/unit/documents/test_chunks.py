@@ -3,8 +3,8 @@ from cost import seconds
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from chatproxy.documents.chunks import MAX_CHUNK, MIN_CHUNK, OVERLAP, Chunk, split
-from chatproxy.documents.parts import Part
+from chatproxy.documents.chunks import MAX_CHUNK, MIN_CHUNK, OVERLAP, split
+from chatproxy.documents.parts import Chunk, Part
 
 
 def chunks(text: str) -> list[Chunk]:

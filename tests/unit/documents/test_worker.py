@@ -17,8 +17,7 @@ from waiting import pause, until
 import chatproxy
 from chatproxy import clock
 from chatproxy.documents import worker
-from chatproxy.documents.chunks import Chunk
-from chatproxy.documents.parts import Remark
+from chatproxy.documents.parts import Chunk, Remark
 from chatproxy.documents.worker import LIMIT_EXCEEDED, MAX_PROCESSES, DocumentReader, Head, ReadFile, Refusal
 from chatproxy.errors import ChatError
 

@@ -3,7 +3,7 @@ from string import ascii_lowercase
 
 import pytest
 
-from chatproxy.documents.chunks import Chunk
+from chatproxy.documents.parts import Chunk
 from chatproxy.prompt.passages import (
     NO_MATCH,
     NO_MATCH_GOES_ON,

@@ -8,7 +8,7 @@ from unittest.mock import AsyncMock
 import pytest
 from waiting import until
 
-from chatproxy.documents.chunks import Chunk
+from chatproxy.documents.parts import Chunk
 from chatproxy.errors import ChatError
 from chatproxy.store import documents
 from chatproxy.store.documents import best

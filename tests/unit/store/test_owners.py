@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 from msgspec.structs import replace
 
-from chatproxy.documents.chunks import Chunk
+from chatproxy.documents.parts import Chunk
 from chatproxy.errors import ChatError
 from chatproxy.store.owners import names
 from chatproxy.store.records import NewDocument, NewTurn

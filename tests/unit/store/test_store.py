@@ -13,7 +13,7 @@ from msgspec.structs import replace
 from systems import ODD_NAME
 from waiting import until
 
-from chatproxy.documents.chunks import Chunk
+from chatproxy.documents.parts import Chunk
 from chatproxy.errors import ChatError, StartError
 from chatproxy.store import messages, sessions
 from chatproxy.store.database import SLOW_READS

@@ -13,8 +13,8 @@ from itertools import islice
 from pathlib import Path
 from typing import Final
 
-from chatproxy.documents.chunks import Chunk, split
-from chatproxy.documents.parts import Part
+from chatproxy.documents.chunks import split
+from chatproxy.documents.parts import Chunk, Part
 from chatproxy.store.records import NewDocument
 from chatproxy.store.store import Store
 from chatproxy.store.writer import Connection

@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 from waiting import PATIENCE, until
 
-from chatproxy.documents.chunks import Chunk
+from chatproxy.documents.parts import Chunk
 from chatproxy.errors import ChatError
 from chatproxy.store.records import NewDocument, Source
 from chatproxy.store.search import indexes

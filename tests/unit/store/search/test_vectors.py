@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 
-from chatproxy.documents.chunks import Chunk
+from chatproxy.documents.parts import Chunk
 from chatproxy.store.records import Document, NewDocument
 from chatproxy.store.search import vectors
 from chatproxy.store.search.fusion import fused
