@@ -5,6 +5,7 @@ from collections import Counter, deque
 from collections.abc import AsyncIterator, Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import asynccontextmanager
 from heapq import heapify, heappop, heappush
+from itertools import chain
 from typing import TypeVar
 
 from chatproxy.errors import ChatError
@@ -45,7 +46,7 @@ class Turns:
     The user with the fewest slots is next, then the one who was served least recently, then the one who came
     first. A user who comes for the first time counts as served just before the last round, as many services
     ago as there are others: so no others, however many, keep out one who waits for longer than that. Older
-    services make no difference to users who come back, and are forgotten.
+    services make no difference to users who come back, and are forgotten in the end.
     """
 
     def __init__(self) -> None:
@@ -60,7 +61,12 @@ class Turns:
         return self.slots.get(user, 0), self._served[user], number
 
     def order(
-        self, waiting: Iterable[Place], leaving: Iterable[str], *, free: int, ahead: Iterable[Place]
+        self,
+        waiting: Mapping[str, Iterable[int]],
+        leaving: Iterable[str],
+        *,
+        free: int,
+        ahead: Iterable[Place],
     ) -> list[int]:
         """Return the numbers of those who wait in the order in which they will be served, as things are.
 
@@ -69,11 +75,11 @@ class Turns:
         given; `leaving` has the users of the present ones. Who is `ahead` is served first, whoever's turn it
         is.
         """
+        if len(waiting) == 1:
+            return [*(number for _, number in ahead), *chain(*waiting.values())]
         slots, served, services = Counter(self.slots), dict(self._served), self._services
         first, ends = deque(ahead), deque(leaving)
-        lines: dict[str, deque[int]] = {}
-        for user, number in waiting:
-            lines.setdefault(user, deque()).append(number)
+        lines = {user: deque(numbers) for user, numbers in waiting.items()}
 
         def entry(user: str) -> tuple[int, int, int, str]:
             return slots[user], served[user], lines[user][0], user
@@ -107,7 +113,8 @@ class Turns:
     def enter(self, user: str) -> None:
         """Note that the user waits for a slot, or for one more."""
         self._present[user] += 1
-        self._served.setdefault(user, self._before_last_round)
+        if self._present[user] == 1:
+            self._served[user] = max(self._served.get(user, 0), self._before_last_round)
 
     def serve(self, user: str) -> None:
         """Note that the user, who waited, has a slot."""
@@ -117,20 +124,26 @@ class Turns:
 
     def give_back(self, user: str) -> None:
         """Note that the user waits for a slot again that was given in vain."""
-        self.slots[user] -= 1
-        self.slots = +self.slots
+        self._lower(self.slots, user)
 
     def leave(self, user: str, *, served: bool) -> None:
         """Note that the user has given up a slot, or waits for one less."""
-        self._present[user] -= 1
-        self.slots[user] -= served
-        self._present, self.slots = +self._present, +self.slots
+        self._lower(self._present, user)
+        if served:
+            self._lower(self.slots, user)
         self._before_last_round = max(self._before_last_round, self._services - len(self._present))
-        self._served = {
-            user: number
-            for user, number in self._served.items()
-            if user in self._present or number > self._before_last_round
-        }
+        if len(self._served) > 3 * len(self._present):  # not at each call: users may be many
+            self._served = {
+                user: number
+                for user, number in self._served.items()
+                if user in self._present or number > self._before_last_round
+            }
+
+    @staticmethod
+    def _lower(counter: Counter[str], user: str) -> None:
+        counter[user] -= 1
+        if not counter[user]:
+            del counter[user]
 
 
 class FairSlots:

@@ -23,6 +23,8 @@ from chatproxy.store.records import Message, Notice, Source
 MAX_FRAME: Final = 16 * 1024  # bytes of text, as UTF-8
 BLOCK: Final = 16 * 1024  # code points
 
+Place = tuple[int, float]  # in the queue: a position, and the seconds until it is probably the answer's turn
+
 
 class Text:
     """A text that grows at its end, and is read from any code point at a cost independent of its length.
@@ -97,34 +99,39 @@ class Text:
 class Progress:
     """What `status` events report about an unfinished answer."""
 
-    __slots__ = ("due", "position", "since", "state", "tokens", "version")
+    __slots__ = ("_find_place", "_place", "due", "since", "state", "tokens", "version")
 
     def __init__(self, state: State) -> None:
         self.state = state
         self.since = monotonic()
-        self.position: int | None = None
         self.due: float | None = None  # when the state will probably end
         self.tokens = 0
+        self._find_place: Callable[[], Place | None] = lambda: None
+        self._place: Place | None = None  # as was found last
         self.version = 0  # counts changes, so that a subscriber knows whether it was sent the latest
 
-    def enter(self, state: State, *, position: int | None = None, eta_ms: float | None = None) -> None:
-        """Change the state, or the place within it, or how long it will probably go on from now."""
+    def enter(
+        self, state: State, *, eta_ms: float | None = None, place: Callable[[], Place | None] = lambda: None
+    ) -> None:
+        """Change the state, or how long it will probably go on from now; `place` finds that in the queue."""
         now = monotonic()
         if state != self.state:
             self.state = state
             self.since = now
-        self.position = position
         self.due = None if eta_ms is None else now + eta_ms / 1000
+        self._find_place, self._place = place, None
         self.version += 1
 
     def event(self) -> events.Status:
         """Return the `status` event as of now."""
         now = monotonic()
+        if place := self._find_place():  # none once the answer ends
+            self._place, self.due = place, now + place[1]
         elapsed = now - self.since
         writing = self.state == "generating"
         return events.Status(
             state=self.state,
-            position=UNSET if self.position is None else self.position,
+            position=UNSET if self._place is None else self._place[0],
             elapsed_ms=round(elapsed * 1000),
             eta_ms=UNSET if self.due is None else max(0, round((self.due - now) * 1000)),
             tokens=self.tokens if writing else UNSET,
@@ -352,9 +359,11 @@ class Answer:
                 else:
                     subscriber.fall_behind()
 
-    def enter(self, state: State, *, position: int | None = None, eta_ms: float | None = None) -> None:
-        """Change the state, or the place in the queue, and send `status` to every subscriber in step."""
-        self.progress.enter(state, position=position, eta_ms=eta_ms)
+    def enter(
+        self, state: State, *, eta_ms: float | None = None, place: Callable[[], Place | None] = lambda: None
+    ) -> None:
+        """Change the state, as `Progress.enter` does, and send `status` to every subscriber in step."""
+        self.progress.enter(state, eta_ms=eta_ms, place=place)
         self.send_status()
 
     def send_status(self, quiet_for: float = 0.0) -> None:

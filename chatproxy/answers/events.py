@@ -32,7 +32,10 @@ class Start(Event, frozen=True, kw_only=True):
 
 
 class Status(Event, frozen=True, kw_only=True):
-    """What the answer is waiting for or doing; sent on a change, while text arrives, and as a heartbeat."""
+    """What the answer is waiting for or doing; sent on a change, while text arrives, and as a heartbeat.
+
+    A new position is no change of the state: the last one is sent within half a second.
+    """
 
     state: State
     position: int | UnsetType = UNSET

@@ -251,6 +251,7 @@ class Generation:
         if reached := self._call.time_limit(config.max_answer_seconds):
             self.end(cut_short(reached))
         self._check_subscribers()
+        self._call.tell_place()
         self._send_status()
 
     def _check_subscribers(self) -> None:

@@ -8,9 +8,11 @@ When it will be their turn is estimated from how long the last answers took here
 from what is known about the model.
 """
 
+from bisect import bisect_right
 from collections import deque
 from collections.abc import Iterator, Sequence
 from heapq import heapify, heapreplace
+from itertools import chain
 from math import inf
 from typing import Final
 
@@ -32,6 +34,8 @@ class Experience:
     def __init__(self) -> None:
         self._together: deque[tuple[float, int]] = deque(maxlen=STARTS)
         self._seconds: deque[float] = deque(maxlen=DURATIONS)
+        self._shortest_first: list[float] = []
+        self._mean = 0.0
 
     @property
     def at_once(self) -> int:
@@ -46,14 +50,17 @@ class Experience:
     def took(self, seconds: float) -> None:
         """Note how long an answer took."""
         self._seconds.append(seconds)
+        self._shortest_first = sorted(self._seconds)
+        self._mean = sum(self._seconds) / len(self._seconds)
 
     def typical(self, pace: Pace) -> float:
         """Return how many seconds an answer takes, by the pace if none has ended here."""
-        return sum(self._seconds) / len(self._seconds) if self._seconds else pace.answer
+        return self._mean if self._seconds else pace.answer
 
     def left(self, elapsed: float, pace: Pace) -> float:
         """Return how long one that has taken `elapsed` seconds will go on: as those did that took longer."""
-        longer = [seconds for seconds in self._seconds or (pace.answer,) if seconds > elapsed]
+        all_of_them = self._shortest_first or [pace.answer]
+        longer = all_of_them[bisect_right(all_of_them, elapsed) :]
         return sum(longer) / len(longer) - elapsed if longer else self.typical(pace) / 2
 
 
@@ -62,25 +69,30 @@ class Line:
 
     def __init__(self, parallel: int | None, most: int, experience: Experience) -> None:
         """Create an empty line; `most` is how many slots there are for all runners."""
-        self.waiting: list[Ticket] = []  # without a slot, in the order of their turns
         self.running: dict[Ticket, None] = {}  # with a slot, in the order in which they got it
         self.ended: set[Ticket] = set()  # with a slot, but Ollama has nothing to do for them any more
+        self._refused: list[Ticket] = []  # without a slot, because Ollama had no room
+        self._waiting: dict[str, deque[Ticket]] = {}  # the others without a slot, of each asker as they came
         self._parallel = parallel
         self._most = most
         self._experience = experience
         self._turns = Turns()
         self._generating: set[Ticket] = set()
+        self._silent: dict[Ticket, None] = {}  # of those that are running: without text
         self._has_spoken = False  # whether any text has come since the line is there, so the model is loaded
         self._is_full = False  # Ollama had no room, and has done nothing since
         self._paused_until = 0.0  # on `clock`
+        self._is_settled = False  # those who wait have the places that they have now
 
     def __contains__(self, ticket: Ticket) -> bool:
-        return ticket in self.running or ticket in self.ended or ticket in self.waiting
+        if ticket.has_slot:
+            return ticket in self.running or ticket in self.ended
+        return ticket in self._refused or ticket in self._waiting.get(ticket.asker, ())
 
     @property
     def is_empty(self) -> bool:
         """Whether it has no tickets."""
-        return not (self.waiting or self.running or self.ended)
+        return not (self.running or self.ended or self._refused or self._waiting)
 
     @property
     def slots(self) -> int:
@@ -103,67 +115,89 @@ class Line:
         return self._free > 0 and clock.now() >= self._paused_until
 
     @property
+    def has_waiting(self) -> bool:
+        """Whether there are tickets without a slot."""
+        return bool(self._refused or self._waiting)
+
+    @property
+    def waiting(self) -> Iterator[Ticket]:
+        """The tickets without a slot."""
+        return chain(self._refused, *self._waiting.values())
+
+    @property
+    def heads(self) -> Iterator[Ticket]:
+        """Of these, the first one of each asker, among others."""
+        return chain(self._refused, (tickets[0] for tickets in self._waiting.values()))
+
+    @property
     def queued(self) -> Sequence[Ticket]:
-        """The tickets that have a position."""
-        return [ticket for ticket in (*self.running, *self.waiting) if ticket.position]
+        """The tickets that wait for their turn, with a slot or without."""
+        return [*(ticket for ticket in self._silent if ticket.waits), *self.waiting]
+
+    @property
+    def is_waking(self) -> bool:
+        """Whether one was given a slot on this turn of the loop, and who waits for that does not know yet."""
+        return any(ticket.is_waking for ticket in self._silent)
 
     # -- who waits, and who has a slot
 
     def add(self, ticket: Ticket) -> None:
         """Let a ticket wait."""
-        self.waiting.append(ticket)
+        self._waiting.setdefault(ticket.asker, deque()).append(ticket)
         self._turns.enter(ticket.asker)
-        self.sort()
 
     def admit(self) -> Ticket:
         """Give a slot to the ticket whose turn it is."""
-        ticket = self.waiting.pop(0)
+        if self._refused:
+            ticket = min(self._refused, key=_first_asked)
+        else:
+            ticket = min(self.heads, key=lambda ticket: self._turns.place(ticket.asker, ticket.number))
+        self._withdraw(ticket)
         ticket.had_to_wait = len(self.running) >= self.places
-        self.running[ticket] = None
+        self.running[ticket] = self._silent[ticket] = None
         self._turns.serve(ticket.asker)
         if self._is_full:
             self._paused_until = clock.now() + PAUSE
         ticket.grant()
         return ticket
 
+    def _withdraw(self, ticket: Ticket) -> None:
+        """Take a ticket that has no slot out of the line."""
+        if ticket.was_refused:
+            self._refused.remove(ticket)
+            return
+        tickets = self._waiting[ticket.asker]
+        tickets.remove(ticket)
+        if not tickets:
+            del self._waiting[ticket.asker]
+
     def take_back(self, ticket: Ticket) -> None:
         """Take the slot of a ticket that Ollama had no room for, and leave Ollama alone for a moment."""
-        del self.running[ticket]
+        del self.running[ticket], self._silent[ticket]
         ticket.has_slot = False
         ticket.was_refused, ticket.asked_at = True, inf
-        self.waiting.append(ticket)
+        self._refused.append(ticket)
+        ticket.wait()
         self._turns.give_back(ticket.asker)
         self._is_full = True
         self._paused_until = clock.now() + PAUSE
-        self.sort()
 
     def remove(self, ticket: Ticket) -> None:
         """Remove a ticket, which is one of these."""
         if ticket in self.running:
-            del self.running[ticket]
-            self._generating.discard(ticket)
-            self._turns.give_back(ticket.asker)
+            self._stop_running(ticket)
         elif ticket in self.ended:
             self.ended.discard(ticket)
         else:
-            self.waiting.remove(ticket)
+            self._withdraw(ticket)
+        ticket.waits = False
         self._turns.leave(ticket.asker, served=False)
-        self.sort()
 
-    def sort(self) -> None:
-        """Put those who wait in the order of their turns."""
-        if len(self.waiting) < 2:
-            return
-        tickets = {ticket.number: ticket for ticket in sorted(self.waiting, key=lambda ticket: ticket.number)}
-        refused = [ticket for ticket in tickets.values() if ticket.was_refused]
-        refused.sort(key=lambda ticket: ticket.first_asked_at)
-        order = self._turns.order(
-            [(ticket.asker, number) for number, ticket in tickets.items() if not ticket.was_refused],
-            [ticket.asker for ticket in self.running],
-            free=self._free,
-            ahead=[(ticket.asker, ticket.number) for ticket in refused],
-        )
-        self.waiting = [tickets[number] for number in order]
+    def _stop_running(self, ticket: Ticket) -> None:
+        del self.running[ticket]
+        self._generating.discard(ticket)
+        self._silent.pop(ticket, None)
+        self._turns.give_back(ticket.asker)
 
     # -- what Ollama does
 
@@ -175,57 +209,76 @@ class Line:
         """
         self._has_spoken = True
         self._is_full, self._paused_until = False, 0.0
-        if ticket not in self.running or ticket.ended:  # all of its text came at once
+        if ticket not in self._silent or ticket.ended:  # all of its text came at once
             return
+        del self._silent[ticket]
         self._generating.add(ticket)
-        together = sum(
-            not other.ended and (other in self._generating or other.asked_at < ticket.asked_at - SURE)
-            for other in self.running
-        )
+        if ticket.waits:
+            ticket.take_turn(warm=True)
+        before = ticket.asked_at - SURE
+        together = sum(not other.ended for other in self._generating)
+        together += sum(other.asked_at < before and not other.ended for other in self._silent)
         if together >= self.places or ticket.had_to_wait:
             self._experience.seen_together(together)
-            self.sort()  # there may be more slots than there were
 
     def note_end(self, ticket: Ticket) -> None:
         """Note that Ollama has nothing more to do for a ticket that has a slot, and how long it took."""
-        del self.running[ticket]
-        self._generating.discard(ticket)
+        self._stop_running(ticket)
         self.ended.add(ticket)
         self._is_full = False
-        self._turns.give_back(ticket.asker)
-        self.sort()
         if ticket.is_complete and ticket.text_at is not None and ticket.turn_at is not None:
             self._experience.took(clock.now() - self._began(ticket))
 
     # -- whose turn it is
 
-    def tell(self) -> None:
-        """Set the positions of all, and when it will probably be their turn."""
-        asked, queued = self._order()
+    def tell_turns(self) -> None:
+        """Tell those whose turn it is, and those whose turn it is not any more. All places may be others."""
+        self._is_settled = False
+        asked, others = self._silent_ones()
         for ticket in asked:
-            if ticket.turn_at is None:
+            if ticket.waits:
                 ticket.take_turn(warm=self._has_spoken)
-        for position, (ticket, due) in enumerate(self._estimates(asked, queued), start=1):
-            ticket.wait(position, due)
+        for ticket in others:
+            ticket.wait()
 
-    def correct(self) -> None:
-        """Tell those who wait what has changed in the estimates."""
-        for ticket, due in self._estimates(*self._order()):
-            ticket.expect(due)
+    def _silent_ones(self) -> tuple[Sequence[Ticket], Sequence[Ticket]]:
+        """Return whose turn it is of those with a slot and without text, and the others in their order.
 
-    def _order(self) -> tuple[Sequence[Ticket], Sequence[Ticket]]:
-        """Return those whose turn it is, and the others in the order of their turns."""
-        asked = [ticket for ticket in self.running if not ticket.ended]
-        places = max(self.places, len(self._generating))  # which is more only if it is not believed any more
+        Those with text were before them, whatever the order was in which they were sent.
+        """
+        silent = [ticket for ticket in self._silent if not ticket.ended]
         tried: list[Ticket] = []  # while Ollama has no room, that is no turn
         if self._is_full:
             due = clock.now() - PAUSE
-            tried = [ticket for ticket in asked if ticket.was_refused and ticket.asked_at > due]
-            asked = [ticket for ticket in asked if ticket not in tried]
-        if len(asked) > places:
-            # Whoever has text was before the others, whatever the order was in which they were sent.
-            asked.sort(key=lambda ticket: (ticket not in self._generating, ticket.asked_at))
-        return asked[:places], [*asked[places:], *tried, *self.waiting]
+            tried = [ticket for ticket in silent if ticket.was_refused and ticket.asked_at > due]
+            silent = [ticket for ticket in silent if ticket not in tried]
+        free = max(0, self.places - len(self._generating))  # there may be more than is believed any more
+        if len(silent) > free:
+            silent.sort(key=lambda ticket: ticket.asked_at)
+        return silent[:free], [*silent[free:], *tried]
+
+    def settle(self) -> None:
+        """Give all who wait the places that they have now."""
+        if self._is_settled:
+            return
+        self._is_settled = True
+        asked, others = self._silent_ones()
+        queued = [*others, *self._in_turn()]
+        producing = [*(ticket for ticket in self._generating if not ticket.ended), *asked]
+        for position, (ticket, due) in enumerate(self._estimates(producing, queued), start=1):
+            ticket.stand(position, due)
+
+    def _in_turn(self) -> Sequence[Ticket]:
+        """Return those without a slot in the order of their turns."""
+        refused = sorted(self._refused, key=_first_asked)
+        tickets = {ticket.number: ticket for ticket in self.waiting}
+        order = self._turns.order(
+            {asker: [ticket.number for ticket in own] for asker, own in self._waiting.items()},
+            [ticket.asker for ticket in self.running],
+            free=self._free,
+            ahead=[(ticket.asker, ticket.number) for ticket in refused],
+        )
+        return [tickets[number] for number in order]
 
     def _estimates(self, asked: Sequence[Ticket], queued: Sequence[Ticket]) -> Iterator[tuple[Ticket, float]]:
         """Yield each of those who wait, and when it will probably be its turn, on `clock`."""
@@ -249,3 +302,8 @@ class Line:
             return turn_at
         loaded_at = turn_at + ticket.pace.load
         return loaded_at if ticket.text_at is None else min(loaded_at, ticket.text_at)
+
+
+def _first_asked(ticket: Ticket) -> tuple[float, int]:
+    """Return what orders those that Ollama had no room for."""
+    return ticket.first_asked_at, ticket.number

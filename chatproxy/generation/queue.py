@@ -85,7 +85,7 @@ class Queue:
     @property
     def active(self) -> int:
         """The number of tickets whose turn it is, until Ollama has nothing more to do for them."""
-        return sum(not ticket.position for line in self._lines.values() for ticket in line.running)
+        return sum(not ticket.waits for line in self._lines.values() for ticket in line.running)
 
     @property
     def queued(self) -> int:
@@ -111,12 +111,7 @@ class Queue:
                 " one.",
                 retry_after=5,
             )
-        held: Counter[str] = Counter()
-        for other in self._tickets():
-            if other.room is room:
-                held[other.asker] += other.size
-        left_by_others = room.most - held.total() + held[asker]
-        if size > SMALL and held[asker] + size > left_by_others // 2:
+        if size > SMALL and size > self._left(asker, room):
             raise ChatError(
                 "overloaded",
                 "The requests that wait for an answer hold too much; try again in a few seconds.",
@@ -127,21 +122,21 @@ class Queue:
     def rejoin(self, asker: str, runner: Runner, size: int, room: Room, pace: Pace) -> Ticket:
         """Return a ticket as `join` does, whatever the room has left."""
         line = self._lines.get(runner) or self._new_line(runner)
-        has_to_wait = self.running >= self._max_running or not line.has_slot
-        askers = [other.asker for other in self._waiting()]
-        if has_to_wait and not has_room(asker, askers, self._max_waiting, per_user=self._max_waiting):
-            raise ChatError(
-                "overloaded",
-                f"{self._max_waiting} answers are waiting already; try again in a few seconds.",
-                retry_after=5,
-            )
+        if self.running >= self._max_running or not line.has_slot:
+            askers = [other.asker for other in self._waiting()]
+            if not has_room(asker, askers, self._max_waiting, per_user=self._max_waiting):
+                raise ChatError(
+                    "overloaded",
+                    f"{self._max_waiting} answers are waiting already; try again in a few seconds.",
+                    retry_after=5,
+                )
         ticket = Ticket(self, next(self._numbers), asker, runner, size, room, pace)
         self._lines[runner] = line
         self.idle.clear()
         line.add(ticket)
         self._turns.enter(asker)
-        if any(other.is_waking for other in line.running):  # they are to ask Ollama first
-            line.tell()
+        if line.is_waking:  # they are to ask Ollama first
+            line.tell_turns()
             asyncio.get_running_loop().call_soon(self._advance, line)
         else:
             self._advance(line)
@@ -171,7 +166,7 @@ class Queue:
     def note_asked(self, ticket: Ticket) -> None:
         """Note that a ticket's request is sent."""
         if (line := self._lines.get(ticket.runner)) is not None:
-            line.tell()
+            line.tell_turns()
 
     def note_text(self, ticket: Ticket) -> None:
         """Note that a ticket's text is arriving; its runner's limit may rise."""
@@ -186,13 +181,15 @@ class Queue:
             line.note_end(ticket)
             self._advance(line)
 
+    def settle(self, ticket: Ticket) -> None:
+        """Give all in a ticket's line the places that they have now."""
+        if (line := self._lines.get(ticket.runner)) is not None:
+            line.settle()
+
     def tick(self) -> None:
-        """Let those advance who wait for a moment to pass, and tell who is mistaken how long it will take."""
+        """Let those advance who wait for a moment to pass: what was learned may not be believed any more."""
         for line in list(self._lines.values()):
-            if line.queued:
-                line.sort()  # what was learned may not be believed any more
-                self._advance(line)
-                line.correct()
+            self._advance(line)
 
     def _new_line(self, runner: Runner) -> Line:
         experience = self._experience.pop(runner, None) or Experience()
@@ -210,19 +207,26 @@ class Queue:
         return chain(self._waiting(), *(chain(line.running, line.ended) for line in self._lines.values()))
 
     def _advance(self, changed: Line) -> None:
-        """Give free slots to those whose turn it is, and all others their positions."""
+        """Give free slots to those whose turn it is, and tell who has a turn."""
         moved = {changed}
         while self.running < self._max_running:
-            candidates = [
-                (self._turns.place(ticket.asker, ticket.number), line)
-                for line in self._lines.values()
-                if line.has_slot
-                for ticket in line.waiting
-            ]
-            if not candidates:
+            lines = [line for line in self._lines.values() if line.has_slot and line.has_waiting]
+            if not lines:
                 break
-            _, line = min(candidates)
+            line = lines[0] if len(lines) == 1 else min(lines, key=self._first_place)
             self._turns.serve(line.admit().asker)
             moved.add(line)
         for line in moved:
-            line.tell()
+            line.tell_turns()
+
+    def _first_place(self, line: Line) -> tuple[int, int, int]:
+        return min(self._turns.place(ticket.asker, ticket.number) for ticket in line.heads)
+
+    def _left(self, asker: str, room: Room) -> int:
+        """Return how many bytes the asker may hold besides: half of what others leave, with what it holds."""
+        held: Counter[str] = Counter()
+        for other in self._tickets():
+            if other.room is room:
+                held[other.asker] += other.size
+        left_by_others = room.most - held.total() + held[asker]
+        return left_by_others // 2 - held[asker]

@@ -11,6 +11,7 @@ from typing import Final, Protocol
 from msgspec import Struct
 
 from chatproxy import clock
+from chatproxy.answers.answer import Place
 from chatproxy.models.catalog import Runner
 from chatproxy.models.pace import Pace
 
@@ -42,6 +43,9 @@ class Keeper(Protocol):
     def take_back(self, ticket: "Ticket") -> None:
         """Take its slot."""
 
+    def settle(self, ticket: "Ticket") -> None:
+        """Give it the place that it has now."""
+
     def remove(self, ticket: "Ticket") -> None:
         """Take its slot or its place."""
 
@@ -49,8 +53,9 @@ class Keeper(Protocol):
 class Ticket:
     """A place in the queue, then a slot. `leave` gives up either, and is idempotent.
 
-    `position` is how many have to end before it is its turn; 0 from then on. It is the turn of as many with a
-    slot as Ollama is known to produce answers for at once.
+    It waits until it is its turn: that of as many with a slot as Ollama is known to produce answers for at
+    once. `position` is how many have to end before that; 0 from then on. Whether it waits is known at any
+    time; its place is found when somebody asks for it, because each one that leaves moves all the others.
     """
 
     def __init__(
@@ -62,8 +67,7 @@ class Ticket:
         self.size = size  # bytes of the room that it holds
         self.room = room
         self.pace = pace  # of its model, as far as is known
-        self.position = 0
-        self.due = 0.0  # while it has a position: when it will probably be its turn, on `clock`
+        self.waits = True  # for its turn, with a slot or without
         self.has_slot = False
         self.was_refused = False  # by an Ollama that had no room, so that it is before those that were not
         self.had_to_wait = False  # when it got its slot, Ollama had as much to do as it can do at once
@@ -75,13 +79,41 @@ class Ticket:
         self.ended = False  # Ollama has nothing to do for it any more
         self.is_complete = False  # and has done all of it
         self._keeper = keeper
+        self._position = 0  # as was found last
+        self._due = 0.0  # when it will probably be its turn, on `clock`
+        self._told = 0, 0.0  # what both were when they were told last
         self._granted: asyncio.Future[None] | None = None  # only while it waits: tickets are many
         self._moved: Callable[[], None] = lambda: None
 
     @property
+    def position(self) -> int:
+        """How many have to end before it is its turn."""
+        if not self.waits:
+            return 0
+        self._keeper.settle(self)
+        return self._position
+
+    @property
     def eta(self) -> float:
         """Seconds until it is probably its turn."""
-        return max(0.0, self.due - clock.now()) if self.position else 0.0
+        return max(0.0, self._due - clock.now()) if self.position else 0.0
+
+    @property
+    def place(self) -> Place | None:
+        """Its position and eta, while it waits."""
+        return (self.position, self.eta) if self.waits else None
+
+    @property
+    def has_news(self) -> bool:
+        """Whether it has another place than was told last, or another estimate, if the difference matters."""
+        if not self.waits:
+            return False
+        position, (told, due) = self.position, self._told
+        return position != told or abs(self._due - due) > max(LEAST_DRIFT, DRIFT * (due - clock.now()))
+
+    def note_told(self) -> None:
+        """Note that its place is told."""
+        self._told = self.position, self._due
 
     @property
     def is_waking(self) -> bool:
@@ -89,7 +121,7 @@ class Ticket:
         return self._granted is not None and self._granted.done()
 
     def follow(self, moved: Callable[[], None]) -> None:
-        """Have `moved` called whenever the position changes, or what is expected of it."""
+        """Have `moved` called when it is its turn, and when it is not any more."""
         self._moved = moved
 
     async def wait_for_slot(self) -> None:
@@ -125,7 +157,7 @@ class Ticket:
         if not self.ended:
             self.ended = True
             self.is_complete = complete
-            self.position, self._moved = 0, lambda: None
+            self.waits, self._moved = False, lambda: None
             if self.has_slot:
                 asyncio.get_running_loop().call_soon(self._keeper.note_end, self)
             else:
@@ -156,22 +188,16 @@ class Ticket:
         """Note that it is its turn from now on; `warm` says that its model was seen to be loaded."""
         self.turn_at = clock.now()
         self.was_warm = warm or self.pace.load == 0
-        self._move_to(0)
+        self.waits = False
+        self._moved()
 
-    def wait(self, position: int, due: float) -> None:
-        """Set the position, and when it will probably be its turn."""
-        self.turn_at = None
-        if position != self.position:
-            self.due = due
-        self._move_to(position)
-
-    def _move_to(self, position: int) -> None:
-        if position != self.position:
-            self.position = position
+    def wait(self) -> None:
+        """Note that it is not its turn, or not any more."""
+        if not self.waits:
+            self.turn_at = None
+            self.waits = True
             self._moved()
 
-    def expect(self, due: float) -> None:
-        """Correct when it will probably be its turn, if the difference matters."""
-        if abs(due - self.due) > max(LEAST_DRIFT, DRIFT * (self.due - clock.now())):
-            self.due = due
-            self._moved()
+    def stand(self, position: int, due: float) -> None:
+        """Set its place."""
+        self._position, self._due = position, due

@@ -145,12 +145,18 @@ class UpstreamCall:
             self._refused = clock.now(), refused
         self._ticket.refused()
 
+    def tell_place(self) -> None:
+        """Report a place that is another than was told last."""
+        if self._ticket.has_news:
+            self._report()
+
     def _report(self) -> None:
         """Report what the answer waits for."""
         if self.first_text is not None:
             return
-        if position := self._ticket.position:
-            self._answer.enter("queued", position=position, eta_ms=self._ticket.eta * 1000)
+        if self._ticket.waits:
+            self._ticket.note_told()
+            self._answer.enter("queued", place=lambda: self._ticket.place)
         else:
             self._loaded = self._models.warm(self._model)  # another answer may have loaded it meanwhile
             self._report_model()
@@ -221,7 +227,7 @@ class UpstreamCall:
             loaded = await self._models.loaded(model, LOADING_POLL)
             if loaded != self._loaded:
                 self._loaded = loaded
-                if self.first_text is None and not self._ticket.position:
+                if self.first_text is None and not self._ticket.waits:
                     self._report_model()
 
     def _receive(self, lines: Sequence[Line]) -> None:
@@ -342,7 +348,7 @@ class UpstreamCall:
             since, refused = self._refused
             return refused if now - since >= first_token_timeout else None
         started = self._stream.started
-        if self._ticket.position and not started:
+        if self._ticket.waits and not started:
             return None
         limit = token_timeout if started else first_token_timeout
         if now - max(self._stream.last_read, self._ticket.turn_at or 0.0) < limit:

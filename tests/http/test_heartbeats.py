@@ -1,4 +1,4 @@
-"""Status events: the state of an answer, at once when it changes, and again as a heartbeat."""
+"""Status events: the state of an answer, at once when it changes; a new place soon; and heartbeats."""
 
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
@@ -9,7 +9,7 @@ import pytest
 from chat_client import Client, Serve, Stream
 from fake_ollama import FakeOllama, Gate, Script, answer, token
 
-from chatproxy.generation import generation
+from chatproxy.generation import generation, registry
 
 
 @pytest.fixture
@@ -134,7 +134,7 @@ async def test_a_change_of_state_is_sent_at_once(serve: Serve, fake: FakeOllama)
         await second.until("done")
 
 
-async def test_a_move_in_the_queue_is_sent_at_once(serve: Serve, fake: FakeOllama) -> None:
+async def test_a_move_in_the_queue_is_sent_without_a_heartbeat(serve: Serve, fake: FakeOllama) -> None:
     fake.script = Script([token("One")], end="hang")
     client = await serve(max_concurrent_generations=1)
     async with asked(client) as first:
@@ -146,6 +146,25 @@ async def test_a_move_in_the_queue_is_sent_at_once(serve: Serve, fake: FakeOllam
             await client.cancel(start["sessionId"], start["assistantMessageId"])
             assert (await state(third, "queued"))["position"] == 1
             assert "position" not in await state(second, "generating")
+
+
+async def test_a_move_in_the_queue_is_no_event_of_its_own(
+    serve: Serve, fake: FakeOllama, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It is told with the next look, of which there is none here, and to a reader who comes."""
+    monkeypatch.setattr(registry, "TICK", 3600)
+    fake.script = Script([token("One")], end="hang")
+    client = await serve(max_concurrent_generations=1)
+    async with asked(client) as first, asked(client) as second, asked(client) as third:
+        assert (await state(third, "queued"))["position"] == 2
+        await client.cancel(first.events[0]["sessionId"], first.answer_id)
+        await state(second, "generating")
+        session = third.events[0]["sessionId"]
+        async with client.resuming(session, third.answer_id) as other:
+            assert (await state(other, "queued"))["position"] == 1
+        await client.cancel(session, third.answer_id)
+        events = await third.rest()
+    assert [event["position"] for event in events if event["type"] == "status"] == [2]
 
 
 async def test_the_pace_is_sent_while_text_flows(

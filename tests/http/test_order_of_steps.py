@@ -311,6 +311,10 @@ async def test_places_in_the_queue_are_told_and_a_full_one_refuses(config: Confi
             async with client.http.post(path, json={"message": "Hello"}) as response:
                 assert (response.status, response.headers["Retry-After"]) == (503, "5")
                 assert (await response.json())["code"] == "overloaded"
+            gate.let(len(answer(WORDS)))
+            await first.rest()
+            while places(third) != [2, 1]:
+                await third.until("status")
             gate.open()
             streams = (first, second, third)
             for stream in streams:

@@ -169,7 +169,7 @@ def test_nothing_is_kept_of_users_who_have_left() -> None:
         turns.serve(f"user {number}")
         if number >= 3:
             turns.leave(f"user {number - 3}", served=True)
-    assert len(turns._served) <= 7
+    assert len(turns._served) <= 10
     for number in range(97, 100):
         turns.leave(f"user {number}", served=True)
     assert not turns._served
@@ -203,10 +203,10 @@ def test_the_order_is_that_of_the_turns_played_forward() -> None:
     turns = Turns()
     for user in "acca":
         turns.enter(user)
-    waiting = [("a", 0), ("c", 1), ("c", 2), ("a", 3)]
-    assert turns.order(waiting, [], free=1, ahead=[]) == [0, 1, 3, 2]
-    assert turns.order(waiting[1:], [], free=0, ahead=[("c", 9)]) == [9, 3, 1, 2]
+    assert turns.order({"a": [0, 3], "c": [1, 2]}, [], free=1, ahead=[]) == [0, 1, 3, 2]
+    waiting = {"c": [1, 2], "a": [3]}
+    assert turns.order(waiting, [], free=0, ahead=[("c", 9)]) == [9, 3, 1, 2]
     turns.serve("a")
-    assert turns.order(waiting[1:], ["a"], free=0, ahead=[]) == [1, 3, 2]
+    assert turns.order(waiting, ["a"], free=0, ahead=[]) == [1, 3, 2]
     turns.give_back("a")
     assert not turns.slots

@@ -51,17 +51,20 @@ def test_it_is_idle_without_tickets() -> None:
     assert queue.idle.is_set()
 
 
-async def test_a_ticket_is_called_whenever_its_position_changes() -> None:
+async def test_a_ticket_is_called_at_its_turn_and_has_news_of_its_place_before() -> None:
     tickets = join(Queue(1, 10), 4)
-    positions: dict[int, list[int]] = {number: [] for number in range(4)}
+    turns: list[int] = []
     for number, ticket in enumerate(tickets):
-        ticket.follow(lambda ticket=ticket, told=positions[number]: told.append(ticket.position))  # type: ignore[misc]
+        ticket.follow(lambda number=number: turns.append(number))  # type: ignore[misc]
+        ticket.note_told()
     waiting = [asyncio.create_task(ticket.wait_for_slot()) for ticket in tickets]
     await asyncio.sleep(0)
     tickets[2].leave()  # gives up waiting: only the one behind it moves
+    assert [ticket.has_news for ticket in tickets[1:]] == [False, False, True]
     tickets[0].leave()
     await asyncio.gather(waiting[0], waiting[1])
-    assert positions == {0: [], 1: [0], 2: [], 3: [2, 1]}
+    assert turns == [1]
+    assert places(tickets) == [0, 0, 0, 1]
     assert not waiting[3].done()
     for task in waiting[2:]:
         task.cancel()

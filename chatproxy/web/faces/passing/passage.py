@@ -436,7 +436,7 @@ class Passage:
             return None
         turn_at = 0.0
         if self._ticket is not None and self._outlet is None:
-            if self._ticket.position:  # Ollama answers others first
+            if self._ticket.waits:  # Ollama answers others first
                 return None
             turn_at = self._ticket.turn_at or 0.0
         is_one_piece = self._path in QUEUED and not self._streams
