@@ -13,6 +13,7 @@ from aiohttp import web
 
 from chatproxy import log
 from chatproxy.chat import ChatService
+from chatproxy.clock import Looks
 from chatproxy.config import Config, on_one_line
 from chatproxy.embedding.embedder import Embedder, is_possible
 from chatproxy.generation.queue import Queue
@@ -39,7 +40,7 @@ from chatproxy.web.api import (
 from chatproxy.web.faces import ai_sdk, responses
 from chatproxy.web.faces.passing import routes as passing
 from chatproxy.web.faces.passing.passage import PASSAGES, Passages
-from chatproxy.web.keys import CHAT, CONFIG, METRICS, MODELS, OLLAMA, QUEUE, READINESS, REGISTRY, STORE
+from chatproxy.web.keys import CHAT, CONFIG, LOOKS, METRICS, MODELS, OLLAMA, QUEUE, READINESS, REGISTRY, STORE
 from chatproxy.web.metrics import Metrics
 
 logger: Final = logging.getLogger(__name__)
@@ -74,6 +75,7 @@ def create_app(config: Config) -> web.Application:
 async def _lifespan(app: web.Application) -> AsyncIterator[None]:
     config = app[CONFIG]
     metrics = app[METRICS] = Metrics()
+    looks = app[LOOKS] = Looks()
     async with AsyncExitStack() as stack:
         owner_form = config.user if config.fold_user_names else None
         quota = (
@@ -92,7 +94,7 @@ async def _lifespan(app: web.Application) -> AsyncIterator[None]:
         stack.push_async_callback(models.close)
         app[READINESS] = await stack.enter_async_context(Readiness.running(models, config.default_model))
         registry = app[REGISTRY] = await stack.enter_async_context(
-            GenerationRegistry.running(config, store.messages, metrics.ended)
+            GenerationRegistry.running(config, store.messages, looks, metrics.ended)
         )
         queue = app[QUEUE] = await stack.enter_async_context(
             Queue.open(
@@ -100,13 +102,14 @@ async def _lifespan(app: web.Application) -> AsyncIterator[None]:
                 config.max_queued_generations,
                 config.ollama_num_parallel,
                 lambda asker: config.visitor_answers if is_visitor(asker) else None,
+                looks,
             )
         )
         app[CHAT] = ChatService(config, store, ollama, models, registry, queue)
         if is_possible(config.embedding_model):
             embedder = Embedder(ollama, models, store.documents.vectors, config.embedding_model, queue.idle)
             await stack.enter_async_context(embedder.running())
-        app[PASSAGES] = await stack.enter_async_context(Passages.running())
+        app[PASSAGES] = await stack.enter_async_context(Passages.running(looks))
         yield
 
 

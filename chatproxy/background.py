@@ -41,13 +41,15 @@ async def interruptible(error: Callable[[], Exception]) -> AsyncIterator[asyncio
         raise error() from None
 
 
-async def repeat(interval: float, function: Callable[[], Awaitable[None] | None]) -> None:
-    """Call `function` forever, each time `interval` seconds after the previous call has ended.
+async def repeat(
+    pause: Callable[[], Awaitable[None]], function: Callable[[], Awaitable[None] | None]
+) -> None:
+    """Call `function` forever, each time after a `pause` that begins when the previous call has ended.
 
     An exception is logged and ends only that call.
     """
     while True:
-        await asyncio.sleep(interval)
+        await pause()
         try:
             if (pending := function()) is not None:
                 await pending

@@ -2,7 +2,7 @@
 
 After a pause of the process (a stopped container, a moved machine), what arrived meanwhile still waits in the
 sockets, so neither Ollama nor a client is late. A stretch in which the clock was not read counts as STEP at
-most; `wait` and the registry of answers read it as often as that.
+most; `Looks` and `wait` read it as often as that, while there is something to wait for.
 
 Real time counts in side calls to Ollama, in searches and in a shutdown: a pause may end these early, which
 costs no answer, and they can be repeated. It also counts in durations that are reported.
@@ -13,6 +13,7 @@ from time import monotonic
 from typing import Any, Final
 
 STEP: Final = 0.5  # seconds
+LOOK: Final = 0.3  # seconds between two looks
 
 
 class _Clock:
@@ -40,3 +41,35 @@ async def wait(future: asyncio.Future[Any], seconds: float) -> bool:
     while not future.done() and (left := deadline - now()) > 0:
         await asyncio.wait({future}, timeout=min(left, STEP))
     return future.done()
+
+
+class Looks:
+    """One timer for all that is looked at now and then: answers, requests, connections.
+
+    Each of them has a task that waits for the `next` look. There is none unless somebody wants it, so that a
+    process that has nothing to do sleeps.
+    """
+
+    def __init__(self) -> None:
+        self._timer: asyncio.TimerHandle | None = None
+        self._look = asyncio.Event()
+
+    @property
+    def is_wanted(self) -> bool:
+        """Whether there will be another look."""
+        return self._timer is not None
+
+    def want(self) -> None:
+        """Let there be another look, LOOK seconds from now at the latest."""
+        if self._timer is None:
+            self._timer = asyncio.get_running_loop().call_later(LOOK, self._begin)
+
+    async def next(self) -> None:
+        """Wait for the next look."""
+        await self._look.wait()
+
+    def _begin(self) -> None:
+        self._timer = None
+        now()
+        look, self._look = self._look, asyncio.Event()
+        look.set()

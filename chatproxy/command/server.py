@@ -1,6 +1,6 @@
 """The command's server: it listens, limits the number of connections and closes those that are too slow.
 
-aiohttp has no such limits of its own. One timer checks all connections, and answers are written to the
+aiohttp has no such limits of its own. Looks check all connections, and answers are written to the
 transport directly, so a token costs nothing here. At the limit, a new connection takes the place of the one
 that has waited for its client the longest, so that connections held idle keep no one out.
 """
@@ -15,12 +15,13 @@ from aiohttp import web
 
 from chatproxy import clock, log
 from chatproxy.background import background, repeat
+from chatproxy.clock import Looks
 from chatproxy.command.port import cannot_listen
 from chatproxy.errors import ChatError
 from chatproxy.system.process import raise_open_files
 from chatproxy.web.faces.passing.passage import SLOTS
 from chatproxy.web.json import MAX_BODY, MAX_IMPORT
-from chatproxy.web.keys import CONFIG
+from chatproxy.web.keys import CONFIG, LOOKS
 from chatproxy.web.middleware import refusal
 
 logger: Final = logging.getLogger(__name__)
@@ -44,6 +45,7 @@ async def listening(app: web.Application) -> AsyncIterator[str]:
         await runner.setup()
         connections = Connections(
             cast(web.Server, runner.server),
+            app[LOOKS],
             limit=limit_connections(config.max_connections, config.max_concurrent_generations + SLOTS),
             reader_timeout=config.reader_timeout,
             largest_body=max(MAX_BODY, MAX_IMPORT, config.max_document_bytes),
@@ -69,8 +71,11 @@ class Connections:
     of the largest accepted body in bytes; it caps the time that a request may take to arrive.
     """
 
-    def __init__(self, server: web.Server, *, limit: int, reader_timeout: float, largest_body: int) -> None:
+    def __init__(
+        self, server: web.Server, looks: Looks, *, limit: int, reader_timeout: float, largest_body: int
+    ) -> None:
         self.server = server
+        self.looks = looks
         self.reader_timeout = reader_timeout
         self.largest_body = largest_body
         self._limit = limit
@@ -80,6 +85,7 @@ class Connections:
         self._waiting: dict[Connection, None] = {}
         self._refused: set[asyncio.Transport] = set()
         self._refused_before: set[asyncio.Transport] = set()  # those that the last `_look` saw
+        self._looked = clock.now()  # when that was
 
     def __call__(self) -> asyncio.Protocol:
         """Return the protocol of a new connection."""
@@ -91,6 +97,7 @@ class Connections:
             return False
         self._open.add(connection)
         self._waiting[connection] = None
+        self.looks.want()
         return True
 
     def wait(self, connection: "Connection") -> None:
@@ -115,6 +122,7 @@ class Connections:
 
         Closing at once, while the client is still sending, would reset the connection and lose the response.
         """
+        self.looks.want()
         transport.write(_overloaded())
         if len(self._refused) < MAX_REFUSED:
             self._refused.add(transport)
@@ -132,14 +140,19 @@ class Connections:
     async def watched(self) -> AsyncIterator[None]:
         """Check the connections while the block runs; then close the refused ones."""
         try:
-            async with background(repeat(LOOK_INTERVAL, self._look), name="connections"):
+            async with background(repeat(self.looks.next, self._look), name="connections"):
                 yield
         finally:
             for transport in list(self._refused):
                 transport.abort()
 
     def _look(self) -> None:
-        """Close slow connections, and refused ones that the last call already saw."""
+        """Close slow connections, and refused ones that the last look already saw."""
+        if self._refused or any(each.has_deadline() for each in self._open):
+            self.looks.want()
+        if clock.now() - self._looked < LOOK_INTERVAL:
+            return
+        self._looked = clock.now()
         for transport in self._refused & self._refused_before:
             transport.abort()
             self._refused.discard(transport)
@@ -199,6 +212,7 @@ class Connection(web.RequestHandler):
             if self._since is None:
                 self._since = clock.now()
                 self._connections.wait(self)
+                self._connections.looks.want()
             self._received += len(data)
         requests, is_head = self._request_count, self._body_has_ended()
         super().data_received(data)
@@ -240,6 +254,10 @@ class Connection(web.RequestHandler):
         """Return whether no request is being answered, and the client has taken all responses."""
         is_answering = self._current_request is not None or self._responding
         return not is_answering and self._socket.get_write_buffer_size() == 0
+
+    def has_deadline(self) -> bool:
+        """Return whether a request is arriving or being answered, or data waits for the client."""
+        return self._since is not None or self._socket.get_write_buffer_size() > 0
 
     def is_late(self) -> bool:
         """Return whether the request is taking too long to arrive."""

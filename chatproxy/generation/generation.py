@@ -78,7 +78,6 @@ AGAIN: Final = "send the message again in a moment"
 CANCELLED: Final = Ending(status="cancelled", finish_reason="cancelled")
 SHUTDOWN: Final = failed(shutting_down(AGAIN), status="interrupted")
 INTERNAL: Final = failed(internal())
-TICK: Final = 0.2  # seconds between two ticks of a generation
 STATUS_EVERY: Final = 2.0  # seconds, while text arrives
 MAX_PIECE: Final = 64 * 1024  # code points of each text per checkpoint; the end stores the rest
 RETRY: Final = 1.0  # seconds until a failed commit is repeated
@@ -275,7 +274,7 @@ class Generation:
             self._status_at, self._status_tokens = now, tokens
             self.answer.send_status()
         else:
-            self.answer.send_status(quiet_for=self._config.heartbeat_seconds - TICK)
+            self.answer.send_status(quiet_for=self._config.heartbeat_seconds - clock.LOOK)
 
     def unsaved(self) -> tuple[Piece, Saved] | None:
         """Return the piece for the next checkpoint, and what is stored after it; None if there is none."""

@@ -14,6 +14,7 @@ from collections.abc import Iterator, Sequence
 from heapq import heapify, heapreplace
 from itertools import chain
 from math import inf
+from time import monotonic
 from typing import Final
 
 from chatproxy import clock
@@ -32,7 +33,7 @@ class Experience:
     """What the last answers of a runner showed: how many it produces at once, and how long they take."""
 
     def __init__(self) -> None:
-        self._together: deque[tuple[float, int]] = deque(maxlen=STARTS)
+        self._together: deque[tuple[float, int]] = deque(maxlen=STARTS)  # monotonic times, and numbers
         self._seconds: deque[float] = deque(maxlen=DURATIONS)
         self._shortest_first: list[float] = []
         self._mean = 0.0
@@ -40,12 +41,12 @@ class Experience:
     @property
     def at_once(self) -> int:
         """The number of answers that it produces at once, as far as was seen; Ollama's default is one."""
-        since = clock.now() - BELIEVED_FOR
+        since = monotonic() - BELIEVED_FOR
         return max([number for at, number in self._together if at > since], default=1)
 
     def seen_together(self, number: int) -> None:
         """Note how many were produced at once when another one had begun."""
-        self._together.append((clock.now(), number))
+        self._together.append((monotonic(), number))
 
     def took(self, seconds: float) -> None:
         """Note how long an answer took."""

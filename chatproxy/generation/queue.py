@@ -23,6 +23,7 @@ from itertools import chain, count
 from typing import Final, Self
 
 from chatproxy.background import background, repeat
+from chatproxy.clock import Looks
 from chatproxy.errors import ChatError
 from chatproxy.fair import Turns, has_room
 from chatproxy.generation.line import Experience, Line
@@ -33,7 +34,6 @@ from chatproxy.models.pace import UNKNOWN, Pace
 SMALL: Final = 64 * 1024  # bytes; always taken, because places are few
 PROMPTS: Final = Room(96 * 1024 * 1024)  # of messages of sessions
 BODIES: Final = Room(512 * 1024 * 1024)  # of requests that are passed on
-TICK: Final = 0.25  # seconds between two looks at what nobody reports: that time passes
 MOST_RUNNERS: Final = 64  # with which there is experience
 
 
@@ -71,10 +71,11 @@ class Queue:
         max_waiting: int,
         parallel: int | None,
         most_of: Callable[[str], int | None],
+        looks: Looks,
     ) -> AsyncIterator[Self]:
         """Yield a queue with its periodic work running."""
         queue = cls(max_running, max_waiting, parallel, most_of)
-        async with background(repeat(TICK, queue.tick), name="queue"):
+        async with background(repeat(looks.next, queue.tick), name="queue"):
             yield queue
 
     @property

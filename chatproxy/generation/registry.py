@@ -5,25 +5,28 @@ from collections.abc import AsyncIterator, Callable, Coroutine, Iterator
 from contextlib import asynccontextmanager, suppress
 from typing import Any, Final, Self
 
-from chatproxy import clock
 from chatproxy.answers.answer import Answer
 from chatproxy.background import background, repeat
+from chatproxy.clock import Looks
 from chatproxy.config import Config
 from chatproxy.errors import ChatError
-from chatproxy.generation.generation import MAX_PIECE, SHUTDOWN, TICK, Figures, Generation, Saved
+from chatproxy.generation.generation import MAX_PIECE, SHUTDOWN, Figures, Generation, Saved
 from chatproxy.generation.upstream import UpstreamCall
 from chatproxy.store.messages import Messages
 from chatproxy.store.records import Piece
 
-CHECKPOINT: Final = 0.3  # seconds; with the commit, a crash loses less than half a second of text
+AT_ONCE: Final = 50  # answers that are looked at before the loop goes on with what has arrived meanwhile
 LAST_COMMITS: Final = 2.0  # seconds that a shutdown waits for commits
 
 
 class GenerationRegistry:
     """Owns the tasks of all answers: those that commit their rows, and those that write them."""
 
-    def __init__(self, config: Config, messages: Messages, observe: Callable[[Figures], None]) -> None:
+    def __init__(
+        self, config: Config, messages: Messages, looks: Looks, observe: Callable[[Figures], None]
+    ) -> None:
         """Create an empty registry; `observe` is called at the end of each answer."""
+        self._looks = looks
         self._config = config
         self._messages = messages
         self._observe = observe
@@ -36,13 +39,13 @@ class GenerationRegistry:
     @classmethod
     @asynccontextmanager
     async def running(
-        cls, config: Config, messages: Messages, observe: Callable[[Figures], None]
+        cls, config: Config, messages: Messages, looks: Looks, observe: Callable[[Figures], None]
     ) -> AsyncIterator[Self]:
         """Yield a registry with its periodic work running; close it afterwards."""
-        registry = cls(config, messages, observe)
+        registry = cls(config, messages, looks, observe)
         async with (
-            background(repeat(TICK, registry._tick), name="answers"),
-            background(repeat(CHECKPOINT, registry._checkpoint), name="checkpoints"),
+            background(repeat(looks.next, registry._look), name="answers"),
+            background(repeat(looks.next, registry._checkpoint), name="checkpoints"),
         ):
             try:
                 yield registry
@@ -75,6 +78,7 @@ class GenerationRegistry:
             observe=self._observe,
         )
         self._by_answer[answer.id] = self._by_session[answer.session_id] = generation
+        self._looks.want()
         task = asyncio.create_task(generation.run(), name=f"answer {answer.id}")
         self._runs.add(task)
         task.add_done_callback(lambda task: self._forget(generation, task))
@@ -147,13 +151,20 @@ class GenerationRegistry:
 
     # -- periodic work
 
-    def _tick(self) -> None:
-        clock.now()  # also when there are no answers
-        for generation in self:
-            generation.tick()
+    async def _look(self) -> None:
+        """Look at each answer, at some of them at a time."""
+        for number, generation in enumerate(list(self)):
+            if number % AT_ONCE == 0:
+                self._looks.want()
+                await asyncio.sleep(0)
+            if not generation.over:
+                generation.tick()
 
     async def _checkpoint(self) -> None:
-        """Commit the text that each answer has gained since its last checkpoint, in few units."""
+        """Commit the text that each answer has gained since its last checkpoint, in few units.
+
+        With the commit, a crash loses less than half a second of text.
+        """
         generations = list(self)
         with suppress(ChatError):  # such as a full disk; the next checkpoint tries again
             while generations:
@@ -161,6 +172,8 @@ class GenerationRegistry:
                 size = 0
                 while generations and size < MAX_PIECE:
                     generation = generations.pop()
+                    if len(generations) % AT_ONCE == 0:
+                        await asyncio.sleep(0)
                     if gain := generation.unsaved():
                         gained.append((generation, *gain))
                         size += len(gain[0].thinking) + len(gain[0].content)

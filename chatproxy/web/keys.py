@@ -5,6 +5,7 @@ from typing import Final
 from aiohttp import web
 
 from chatproxy.chat import ChatService
+from chatproxy.clock import Looks
 from chatproxy.config import Config
 from chatproxy.generation.queue import Queue
 from chatproxy.generation.registry import GenerationRegistry
@@ -22,4 +23,5 @@ READINESS: Final = web.AppKey("READINESS", Readiness)
 REGISTRY: Final = web.AppKey("REGISTRY", GenerationRegistry)
 QUEUE: Final = web.AppKey("QUEUE", Queue)
 METRICS: Final = web.AppKey("METRICS", Metrics)
+LOOKS: Final = web.AppKey("LOOKS", Looks)
 CHAT: Final = web.AppKey("CHAT", ChatService)

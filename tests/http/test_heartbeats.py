@@ -9,7 +9,8 @@ import pytest
 from chat_client import Client, Serve, Stream
 from fake_ollama import FakeOllama, Gate, Script, answer, token
 
-from chatproxy.generation import generation, registry
+from chatproxy import clock
+from chatproxy.generation import generation
 
 
 @pytest.fixture
@@ -152,7 +153,7 @@ async def test_a_move_in_the_queue_is_no_event_of_its_own(
     serve: Serve, fake: FakeOllama, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """It is told with the next look, of which there is none here, and to a reader who comes."""
-    monkeypatch.setattr(registry, "TICK", 3600)
+    monkeypatch.setattr(clock, "LOOK", 3600)
     fake.script = Script([token("One")], end="hang")
     client = await serve(max_concurrent_generations=1)
     async with asked(client) as first, asked(client) as second, asked(client) as third:

@@ -22,6 +22,7 @@ from waiting import until
 from chatproxy import Config, create_app
 from chatproxy.command import server
 from chatproxy.command.server import listening
+from chatproxy.web.keys import LOOKS
 from chatproxy.web.middleware import SECURITY_HEADERS
 
 HEADERS: Final = SECURITY_HEADERS.items()
@@ -238,6 +239,22 @@ async def test_five_hundred_half_open_connections_delay_no_one(client: Client, f
         gate.open()
         await stream.rest()
     assert stream.last["fullResponse"] == "Hello world"
+
+
+async def test_with_nothing_to_do_nothing_is_looked_at(config: Config, fake: FakeOllama) -> None:
+    """A connection that is kept for a next request is nothing to do."""
+    app = create_app(replace(config, port=0))
+    async with listening(app) as url, aiohttp.ClientSession() as http:
+        client = Client(http, url)
+        fake.script = Script([token("One")], end="hang")
+        session = await client.new_session()
+        async with client.sending(session) as stream:
+            await stream.has("One")
+            assert app[LOOKS].is_wanted
+            await client.cancel(session, stream.answer_id)
+            await stream.rest()
+        await client.call("GET", "/healthz")
+        await until(lambda: not app[LOOKS].is_wanted)
 
 
 # -- slow readers

@@ -24,7 +24,7 @@ from fake_ollama import MODEL, FakeOllama, Request, Script, answer
 from scheduler import QUEUE_FULL, Scheduler, Served
 from waiting import until
 
-from chatproxy.generation import registry
+from chatproxy import clock
 
 HEADER: Final = "X-Forwarded-User"
 AT_ONCE: Final = 0.008  # seconds within which things count as simultaneous
@@ -38,7 +38,7 @@ TOKEN: Final = 0.002
 @pytest.fixture(autouse=True)
 def often(monkeypatch: pytest.MonkeyPatch) -> None:
     """Look at the answers as often as their places change."""
-    monkeypatch.setattr(registry, "TICK", LOOK)
+    monkeypatch.setattr(clock, "LOOK", LOOK)
 
 
 @dataclass(frozen=True)

@@ -18,9 +18,9 @@ from disk import files_end_at
 from fake_ollama import FakeOllama, Gate, Script, answer, greet, token
 from waiting import until
 
-from chatproxy import Config, create_app
+from chatproxy import Config, clock, create_app
 from chatproxy.errors import StartError
-from chatproxy.generation import generation, registry
+from chatproxy.generation import generation
 from chatproxy.store import writer
 from chatproxy.store.messages import Messages
 from chatproxy.web.keys import STORE
@@ -286,7 +286,7 @@ async def test_checkpoints_that_fail_do_not_end_the_answer(
     full: Full,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr(registry, "CHECKPOINT", 0.02)
+    monkeypatch.setattr(clock, "LOOK", 0.02)
     statements: list[str] = []
     await writing(app).set_trace_callback(statements.append)
     fake.script = Script(answer(f"{LONG} and the end."), gate=(gate := Gate()))
@@ -306,7 +306,7 @@ async def test_checkpoints_that_fail_do_not_end_the_answer(
 async def test_checkpoints_go_on_when_there_is_room_again(
     client: Client, fake: FakeOllama, config: Config, full: Full, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(registry, "CHECKPOINT", 0.02)
+    monkeypatch.setattr(clock, "LOOK", 0.02)
     fake.script = Script([token(LONG), token(" more")], gate=(gate := Gate()), end="hang")
     session = await client.new_session()
     async with client.sending(session) as stream:
@@ -326,7 +326,7 @@ async def test_a_checkpoint_that_fails_by_a_fault_of_its_own_is_not_the_last_one
     monkeypatch: pytest.MonkeyPatch,
     caplog: pytest.LogCaptureFixture,
 ) -> None:
-    monkeypatch.setattr(registry, "CHECKPOINT", 0.02)
+    monkeypatch.setattr(clock, "LOOK", 0.02)
     fake.script = Script([token("One"), token(" two")], end="hang")
     async with client.sending(await client.new_session()) as stream:
         with monkeypatch.context() as broken:

@@ -21,9 +21,8 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, precondition, rule
 from waiting import until
 
-from chatproxy import Config, create_app
+from chatproxy import Config, clock, create_app
 from chatproxy.cursor import Cursor
-from chatproxy.generation import registry
 
 WORDS: Final = ["One", " two\r\n", " 😀", " four\u2028", " five", " 漢字.", " \0", " eight", " nine", " ten"]
 SESSIONS: Final = 4
@@ -74,7 +73,7 @@ class Interleavings(RuleBasedStateMachine):
     def __init__(self) -> None:
         super().__init__()
         self.patch = pytest.MonkeyPatch()
-        self.patch.setattr(registry, "CHECKPOINT", 0.01)  # so that a crash finds some of the text
+        self.patch.setattr(clock, "LOOK", 0.01)  # so that a crash finds some of the text
         self.runner = asyncio.Runner()
         self.folder = tempfile.TemporaryDirectory()
         self.fake = FakeOllama()

@@ -1,4 +1,5 @@
 import asyncio
+from functools import partial
 
 import pytest
 
@@ -47,7 +48,7 @@ async def test_a_look_that_raises_is_logged_and_the_next_one_comes(caplog: pytes
             raise ValueError("the first look")
         second.set()
 
-    async with asyncio.timeout(10), background(repeat(0.001, look), name="clock"):
+    async with asyncio.timeout(10), background(repeat(partial(asyncio.sleep, 0.001), look), name="clock"):
         await second.wait()
     (record,) = caplog.records
     assert record.getMessage() == "a periodic task failed by a fault of chatproxy's own"
@@ -66,7 +67,7 @@ async def test_leaving_while_a_look_runs_waits_for_it_to_be_cancelled() -> None:
         finally:
             ended = True
 
-    async with asyncio.timeout(10), background(repeat(0, look), name="clock") as task:
+    async with asyncio.timeout(10), background(repeat(partial(asyncio.sleep, 0), look), name="clock") as task:
         await running.wait()
     assert ended
     assert task.cancelled()

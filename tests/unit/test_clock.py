@@ -42,3 +42,29 @@ async def test_a_wait_keeps_time_by_itself() -> None:
     began = time.monotonic()
     assert not await clock.wait(asyncio.get_running_loop().create_future(), 0.5)
     assert 0.4 < time.monotonic() - began < 1.5
+
+
+async def test_there_is_a_look_only_if_it_is_wanted(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(clock, "LOOK", 0.01)
+    looks = clock.Looks()
+    watching = [asyncio.create_task(looks.next()) for _ in range(2)]
+    await asyncio.sleep(0.1)
+    assert not any(task.done() for task in watching)
+    looks.want()
+    looks.want()
+    await asyncio.gather(*watching)
+    following = asyncio.create_task(looks.next())
+    await asyncio.sleep(0.1)
+    assert not following.done()
+    looks.want()
+    await following
+
+
+async def test_looks_keep_time(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(clock, "LOOK", 0.01)
+    looks = clock.Looks()
+    before, began = clock.now(), time.monotonic()
+    while time.monotonic() - began < 0.3:
+        looks.want()
+        await looks.next()
+    assert clock.now() - before > 0.05

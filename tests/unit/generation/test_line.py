@@ -7,6 +7,7 @@ from typing import Final
 import pytest
 
 from chatproxy import clock
+from chatproxy.generation import line
 from chatproxy.generation.line import PAUSE, Experience
 from chatproxy.generation.queue import PROMPTS, Queue
 from chatproxy.generation.ticket import LEAST_DRIFT, Ticket
@@ -31,6 +32,7 @@ class Time:
 def time(monkeypatch: pytest.MonkeyPatch) -> Time:
     time = Time()
     monkeypatch.setattr(clock, "now", time)
+    monkeypatch.setattr(line, "monotonic", time)
     return time
 
 

@@ -25,6 +25,7 @@ from aiohttp import web
 
 from chatproxy import clock, log
 from chatproxy.background import background, interruptible, repeat
+from chatproxy.clock import Looks
 from chatproxy.config import Config
 from chatproxy.errors import ChatError, shutting_down
 from chatproxy.fair import FairSlots
@@ -46,7 +47,6 @@ from chatproxy.web.sse import abort, has_left
 
 logger: Final = logging.getLogger(__name__)
 
-TICK: Final = 0.2  # seconds
 # What waits in the queue, by the model's runner, and whether its answer is streamed unless it is said.
 QUEUED: Final[Mapping[str, bool]] = {
     "/api/chat": True,
@@ -82,9 +82,9 @@ UNKNOWN: Final = Runner("")  # answers for what is not installed
 
 
 class Passages:
-    """The requests of one application that are under way: a timer for all, and their end at a shutdown."""
+    """The requests of one application that are under way: looks at all, and their end at a shutdown."""
 
-    def __init__(self) -> None:
+    def __init__(self, looks: Looks) -> None:
         self.slots = FairSlots(
             SLOTS,
             PLACES,
@@ -94,15 +94,16 @@ class Passages:
                 "overloaded", "Too many requests are under way; try again in a few seconds.", retry_after=5
             ),
         )
+        self._looks = looks
         self._open: set[Passage] = set()
         self._closing = False
 
     @classmethod
     @asynccontextmanager
-    async def running(cls) -> AsyncIterator[Self]:
-        """Yield an object whose timer runs."""
-        passages = cls()
-        async with background(repeat(TICK, passages._tick), name="passages"):
+    async def running(cls, looks: Looks) -> AsyncIterator[Self]:
+        """Yield an object that looks at its requests."""
+        passages = cls(looks)
+        async with background(repeat(looks.next, passages._look), name="passages"):
             yield passages
 
     @contextmanager
@@ -111,6 +112,7 @@ class Passages:
         if self._closing:
             raise _shutdown()
         self._open.add(passage)
+        self._looks.want()
         try:
             yield
         finally:
@@ -122,9 +124,10 @@ class Passages:
         for passage in self._open:
             passage.stop(_shutdown())
 
-    def _tick(self) -> None:
-        now = clock.now()  # also when nothing is under way
+    def _look(self) -> None:
+        now = clock.now()
         for passage in self._open:
+            self._looks.want()
             passage.tick(now)
 
 
