@@ -16,7 +16,7 @@ from msgspec import UNSET, Struct
 from msgspec.structs import replace
 
 from chatproxy import clock, log
-from chatproxy.answers.answer import Answer
+from chatproxy.answers.answer import Answer, Text
 from chatproxy.background import background
 from chatproxy.config import Config
 from chatproxy.cursor import Cursor
@@ -78,7 +78,8 @@ AGAIN: Final = "send the message again in a moment"
 CANCELLED: Final = Ending(status="cancelled", finish_reason="cancelled")
 SHUTDOWN: Final = failed(shutting_down(AGAIN), status="interrupted")
 INTERNAL: Final = failed(internal())
-STATUS_EVERY: Final = 2.0  # seconds, while text arrives
+STATUS_EVERY: Final = 2.0  # seconds, while text arrives; at the look that is closest
+LOOKS_SKIPPED: Final = 2  # one after the other, of an answer whose text goes on: it is well
 MAX_PIECE: Final = 64 * 1024  # code points of each text per checkpoint; the end stores the rest
 RETRY: Final = 1.0  # seconds until a failed commit is repeated
 
@@ -113,6 +114,8 @@ class Generation:
         self._unwatched: float | None = clock.now() + 1
         self._status_at = clock.now()  # when the last `status` with a new number of tokens was sent
         self._status_tokens = 0  # that number
+        self._seen_tokens = 0  # the number at the last look that was skipped
+        self._skipped = 0  # looks since the last one that was not
 
     @property
     def over(self) -> bool:
@@ -244,6 +247,11 @@ class Generation:
 
     def tick(self) -> None:
         """Check timeouts, heartbeats and departed subscribers. The registry calls this, for all answers."""
+        if (tokens := self.answer.progress.tokens) != self._seen_tokens and self._skipped < LOOKS_SKIPPED:
+            self._seen_tokens = tokens
+            self._skipped += 1
+            return
+        self._skipped = 0
         config = self._config
         if error := self._call.timeout_error(config.first_token_timeout, config.token_timeout):
             self.end(failed(error))
@@ -254,10 +262,13 @@ class Generation:
         self._send_status()
 
     def _check_subscribers(self) -> None:
+        is_watched = False
         for subscriber in self.answer.subscribers:
             if subscriber.gone:
                 subscriber.fall_behind()
-        if self.answer.watched:
+            else:
+                is_watched = True
+        if is_watched or self.answer.watched:
             self._unwatched = None
             return
         now = clock.now()
@@ -270,11 +281,11 @@ class Generation:
     def _send_status(self) -> None:
         now = clock.now()
         tokens = self.answer.progress.tokens
-        if now - self._status_at >= STATUS_EVERY and tokens != self._status_tokens:
+        if now - self._status_at >= STATUS_EVERY - clock.LOOK and tokens != self._status_tokens:
             self._status_at, self._status_tokens = now, tokens
             self.answer.send_status()
         else:
-            self.answer.send_status(quiet_for=self._config.heartbeat_seconds - clock.LOOK)
+            self.answer.send_status(quiet_for=self._config.heartbeat_seconds - 2 * clock.LOOK)
 
     def unsaved(self) -> tuple[Piece, Saved] | None:
         """Return the piece for the next checkpoint, and what is stored after it; None if there is none."""
@@ -291,8 +302,8 @@ class Generation:
         )
         piece = Piece(
             message_id=answer.id,
-            thinking=answer.thinking.part(saved.thinking, reached.thinking),
-            content=answer.content.part(saved.content, reached.content),
+            thinking=_part(answer.thinking, saved.thinking, reached.thinking),
+            content=_part(answer.content, saved.content, reached.content),
             thought=None if saved.content and not swaps else answer.thought,
             swaps=swaps,
         )
@@ -318,6 +329,10 @@ class Generation:
             timeToFirstTokenMs=self._ms_to_first_text,
             ms=round((monotonic() - self._arrived) * 1000),
         )
+
+
+def _part(text: Text, start: int, end: int) -> str:
+    return text.part(start, end) if start < end else ""  # mostly, one of the two texts has grown
 
 
 def _unsaved(error: Exception) -> Failure:

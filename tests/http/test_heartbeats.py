@@ -171,6 +171,7 @@ async def test_a_move_in_the_queue_is_no_event_of_its_own(
 async def test_the_pace_is_sent_while_text_flows(
     client: Client, fake: FakeOllama, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    monkeypatch.setattr(clock, "LOOK", 0.1)
     monkeypatch.setattr(generation, "STATUS_EVERY", 0.3)
     pieces = answer(" ".join(["word"] * 150))
     fake.script = Script(pieces, delays=[0.01] * len(pieces))
