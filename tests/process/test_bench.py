@@ -1,66 +1,74 @@
-"""The benchmark runs, in seconds and without limits: each figure is measured, and nothing is lost."""
+"""The benchmarks run, in seconds: everything is measured, and what is missing says why."""
 
 import subprocess
 import sys
+from functools import partial
 from pathlib import Path
 from typing import Final
 
 import pytest
 from processes import ROOT, environment
 
-from benchmarks.measure import LoadResult, Sample
-from benchmarks.tables import Round, Rounds, _growth, comparison, overload, ratio
+from benchmarks.speed.figures import FIGURES, Column, Figure
+from benchmarks.speed.measure import start
+from benchmarks.speed.rounds import Sample, Unmeasured, by_turns
+from benchmarks.speed.tables import figure, targets
 
-pytestmark: Final = pytest.mark.skipif(sys.platform != "linux", reason="it asks Linux for CPU times")
-
-AROUND: Final = "Before.\n\n<!-- make bench: begin -->\nan earlier run\n<!-- make bench: end -->\n\nAfter.\n"
-
-
-def rows(report: str, first: str) -> list[list[str]]:
-    """Return the other cells of each row that begins with `first`."""
-    found = [[cell.strip() for cell in line.strip("|").split("|")] for line in report.splitlines()]
-    return [cells[1:] for cells in found if cells[0] == first]
+EACH_WAY: Final = ("tokens", "answers", "sends", "overload", "readers", "memory", "start")
+AROUND: Final = "Before.\n\n<!-- {0}: begin -->\nan earlier run\n<!-- {0}: end -->\n\nAfter.\n"
 
 
-def test_a_run_measures_all_contestants_and_replaces_the_earlier_report(tmp_path: Path) -> None:
+def run(tmp_path: Path, module: str, name: str, *options: str) -> str:
+    """Return what a tiny run made of a report that has a section of an earlier one."""
     file = tmp_path / "BENCHMARKS.md"
-    file.write_text(AROUND)
-    command = [sys.executable, "-m", "benchmarks.run", "--tiny", "--file", str(file)]
-    run = subprocess.run(command, cwd=ROOT, env=environment(), capture_output=True, text=True, timeout=400)
-    assert run.returncode == 0, run.stderr
+    file.write_text(AROUND.format(name))
+    command = [sys.executable, "-m", f"benchmarks.{module}", "--tiny", "--file", str(file), *options]
+    done = subprocess.run(command, cwd=ROOT, env=environment(), capture_output=True, text=True, timeout=400)
+    assert done.returncode == 0, done.stderr
     report = file.read_text()
     assert "an earlier run" not in report
-    assert report.startswith("Before.\n\n<!-- make bench: begin -->\n## Speed\n")
-    assert report.endswith("\n<!-- make bench: end -->\n\nAfter.\n")
-    for contestant in ("direct", "chatproxy", "chatproxy, passed on", "aiohttp"):
-        compared = [cells for cells in rows(report, contestant) if len(cells) == 7]
-        assert compared
-        assert all(cells[3] != "-" for cells in compared)
-    for peer in ("nginx", "FastAPI + httpx", "Flask + requests"):
-        assert rows(report, peer) or f"{peer} (" in report
-    assert rows(report, "tokens lost or doubled by that") == [["0", "0", "met"]]
+    assert report.startswith(f"Before.\n\n<!-- {name}: begin -->\n## ")
+    assert report.endswith(f"\n<!-- {name}: end -->\n\nAfter.\n")
+    return report
 
 
-def test_an_overload_of_everything_is_said_instead_of_compared() -> None:
-    sample = Sample(tokens=1, share=1, cpu=0, median=30, p99=62)
-    direct = Round(first=1, idle=0, loaded=LoadResult(sample, memory=0))
-    rounds: Rounds = {"direct": [direct], "chatproxy": [None]}
-    assert "1,000 streams overloaded the fake Ollama" in str(overload(rounds, 1000))
-    assert "late by more than 62 ms" in str(overload(rounds, 1000))
-    assert "not all streams started" in str(overload({"direct": [None]}, 1000))
+@pytest.mark.skipif(sys.platform != "linux", reason="it asks Linux for CPU times")
+def test_a_run_measures_each_way_and_replaces_the_earlier_report(tmp_path: Path) -> None:
+    report = run(tmp_path, "speed", "make bench", "--rounds", "1", "--only", ",".join(EACH_WAY))
+    for each in FIGURES:
+        if each.name in EACH_WAY:
+            _, found, rest = report.partition(f"### {each.heading}\n")
+            assert found
+            assert "\n| chatproxy | " in rest.partition("###")[0]
 
 
-def test_a_contestant_that_is_overloaded_says_so_in_its_row() -> None:
-    sample = Sample(tokens=1, share=1, cpu=0, median=1, p99=2)
-    direct = Round(first=1, idle=0, loaded=LoadResult(sample, memory=0))
-    rounds: Rounds = {"direct": [direct], "chatproxy": [None]}
-    assert overload(rounds, 1000) is None
-    assert "| chatproxy | overloaded: not all streams started within 15 s |" in comparison(rounds)
+def test_documents_are_measured(tmp_path: Path) -> None:
+    report = run(tmp_path, "documents", "documents")
+    assert "| 0.02 MB |" in report
+    assert "| XLSX |" in report
 
 
-def test_a_cost_too_small_to_be_counted_gives_no_ratio() -> None:
-    assert _growth("CPU", [0.0, 3.0])[1] == "not measured"
-    assert _growth("CPU", [2.0, 3.0])[1] == "1.50"
-    load = LoadResult(Sample(tokens=1, share=1, cpu=0, median=1, p99=2), memory=0)
-    rounds: Rounds = {name: [Round(first=1, idle=0, loaded=load)] for name in ("chatproxy", "nginx")}
-    assert ratio(rounds, "chatproxy", "nginx") is None
+async def test_figures_are_compared_within_a_round_and_a_missing_one_says_why() -> None:
+    costs = {"direct": [0.0, 0.0, 0.0], "nginx": [10.0, 20.0, 40.0], "chatproxy": [20.0, 60.0, 80.0]}
+    turns: list[str] = []
+
+    async def turn(name: str) -> Sample:
+        turns.append(name)
+        if not (cost := costs[name].pop(0)):
+            raise Unmeasured("no tokens")
+        return {"cpu": cost}
+
+    found = await by_turns(3, {name: partial(turn, name) for name in costs})
+    assert "".join(name[0] for name in turns) == "dnccnddnc"
+    shown = Figure("tokens", "Tokens", start, [Column("CPU", "cpu", 0, "nginx", 2.5)])
+    table = figure(shown, found, []).splitlines()
+    assert table[4:] == [
+        "| direct | no tokens | no tokens |",
+        "| nginx | 20 (15 to 30) | 1.00 (1.00 to 1.00) |",
+        "| chatproxy | 60 (40 to 70) | 2.00 (2.00 to 2.50) |",
+    ]
+    assert targets([(shown, found)]).splitlines()[-1] == (
+        "| Tokens: CPU, times nginx | 2.00 (2.00 to 2.50) | 2.5 | met |"
+    )
+    absent = figure(shown, {"chatproxy": found["chatproxy"]}, [])
+    assert absent.splitlines()[-1] == "| chatproxy | 60 (40 to 70) | nginx is not installed |"

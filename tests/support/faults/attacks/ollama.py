@@ -2,7 +2,7 @@
 
 `steady`: 30 tokens a second; `flood`: as fast as chatproxy reads; anything else: three tokens. From the first
 `liar` on, every answer claims an impossible number of tokens in the prompt. A token is " t" and the monotonic
-clock in microseconds, in hex, as `benchmarks.load` reads it.
+clock in microseconds, in hex, as `benchmarks.speed.load` reads it.
 
 `python -m faults.attacks.ollama [hanging]` prints its address. With `hanging`, it has 60 more models, and
 never says what one of them can do.

@@ -15,7 +15,7 @@ from urllib.parse import urlsplit
 
 import aiohttp
 
-from benchmarks.load import StreamReader, Tally
+from benchmarks.speed.load import StreamReader, Tally
 from faults.attacks.child import next_go, ready
 from faults.attacks.database import VICTIM_SESSIONS
 

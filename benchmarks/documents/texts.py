@@ -25,7 +25,7 @@ from chatproxy.prompt.passages import passages_for
 from chatproxy.store.documents import Documents
 from chatproxy.web.keys import STORE
 
-DATA: Final = Path(__file__).parent.parent / "tests" / "data" / "documents"
+DATA: Final = Path(__file__).parents[2] / "tests" / "data" / "documents"
 MEGABYTE: Final = 1_000_000
 WIDTH: Final = 768  # numbers in a vector
 

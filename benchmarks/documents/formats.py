@@ -12,10 +12,10 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Final
 
-from benchmarks.documents import DATA, MEGABYTE, make_text
+from benchmarks.documents.texts import DATA, MEGABYTE, make_text
 from chatproxy.documents.names import media_type
 
-sys.path.insert(0, str(Path(__file__).parent.parent / "tests" / "support"))
+sys.path.insert(0, str(Path(__file__).parents[2] / "tests" / "support"))
 
 from office_files import epub, open_document, pptx, row, shape, xlsx
 

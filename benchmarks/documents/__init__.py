@@ -1,0 +1,1 @@
+"""What documents cost: uploads, searches, and reading each format."""

@@ -1,0 +1,1 @@
+"""How fast chatproxy is beside nginx, and beside other versions of itself."""

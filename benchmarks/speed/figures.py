@@ -1,0 +1,126 @@
+"""The figures: how each is measured, what its table shows, and what chatproxy's should be."""
+
+from collections.abc import Awaitable, Callable, Sequence
+from dataclasses import dataclass
+from functools import partial
+from typing import Final
+
+from benchmarks.speed import measure
+from benchmarks.speed.measure import Bench
+from benchmarks.speed.rounds import Rounds
+
+
+@dataclass(frozen=True)
+class Column:
+    """A figure of each contestant."""
+
+    heading: str
+    key: str
+    digits: int = 2
+    beside: str = ""  # contestant that it is compared with, too
+    most: float | None = None  # that it should be, or that it should be times nginx's or later than direct's
+
+
+@dataclass(frozen=True)
+class Figure:
+    """A table."""
+
+    name: str
+    heading: str
+    measure: Callable[[Bench], Awaitable[Rounds]]
+    columns: Sequence[Column]
+
+
+def _tokens(name: str, streams: int, rate: int, most: float) -> Figure:
+    cpu = Column("CPU µs per token", "cpu", 1, "nginx", most)
+    delays = (Column("delay ms, median", "median"), Column("delay ms, 99%", "p99"))
+    heading = f"{streams:,} streams of {rate} tokens a second"
+    return Figure(name, heading, partial(measure.tokens, streams=streams, rate=rate), [cpu, *delays])
+
+
+def _rate(rate: int, done: float | None = None, first: float | None = None) -> Figure:
+    columns = [
+        Column("answered a second", "achieved", 0),
+        Column("s until all are over", "done", most=done),
+        Column("first token ms, median", "first", 1, most=first),
+        Column("first token ms, 99%", "first99", 1),
+        Column("CPU ms per send", "cpu", 2, "nginx"),
+    ]
+    heading = f"{rate} sends a second for 2 s"
+    return Figure("rate", heading, partial(measure.open_loop, rate=rate, seconds=2), columns)
+
+
+FIGURES: Final = (
+    _tokens("tokens", 100, 30, 1.75),
+    _tokens("many", 1000, 8, 2.0),
+    Figure(
+        "answers",
+        "100 streams of 30 tokens a second; after 180 tokens each is over, closed, and sent again",
+        partial(measure.answers, streams=100),
+        [
+            Column("CPU µs per token, of all", "cpu", 1, "nginx", 2.4),
+            Column("CPU ms per answer", "answer", 1),
+            Column("of it, of its beginning and end", "ends", 1),
+        ],
+    ),
+    Figure(
+        "sends",
+        "A send and its answer of one token, one at a time",
+        partial(measure.sends, number=20),
+        [
+            Column("CPU ms, 20 ms after the one before", "cpu", most=2.5),
+            Column("CPU ms, at once after it", "together", most=2.5),
+            Column("ms from the request until Ollama is asked, checks included", "asked"),
+            Column("first token ms", "first", 2, "direct", 2.0),
+            Column("first token ms, of a prompt of 30 ms", "prompted", 2, "direct", 2.0),
+        ],
+    ),
+    Figure(
+        "busy",
+        "A send while 100 streams have 30 tokens a second",
+        partial(measure.sends, number=10, streams=100),
+        [Column("first token ms", "first", 2, "direct", 2.0)],
+    ),
+    _rate(300),
+    _rate(400, 2.1, 5.0),
+    Figure(
+        "overload",
+        "800 sends a second for 2 s, while 100 streams have 30 tokens a second",
+        partial(measure.open_loop, rate=800, seconds=2, streams=100),
+        [
+            Column("answered", "answered", 0),
+            Column("refused, with `Retry-After`", "refused", 0),
+            Column("neither", "failed", 0),
+            Column("s until all are over", "done"),
+            Column("first token ms, median", "first", 1),
+            Column("delay ms of the streams' tokens, 99%", "p99", 1, most=50.0),
+        ],
+    ),
+    Figure(
+        "readers",
+        "50 answers of 30 tokens a second, each with four further readers",
+        partial(measure.readers, streams=50, more=4),
+        [
+            Column("CPU µs per token without them", "cpu", 1),
+            Column("CPU µs per token for each of them", "further", 1, most=10.0),
+        ],
+    ),
+    Figure(
+        "memory",
+        "Memory per stream",
+        partial(measure.memory, fewer=200, many=1000, rate=8),
+        [
+            Column("KiB for each from 200 to 1,000", "further", 1),
+            Column("KiB for each of 1,000", "each", 1, most=42.0),
+        ],
+    ),
+    Figure(
+        "start",
+        "Start",
+        measure.start,
+        [
+            Column("ms until it is ready", "ready", 0, most=240.0),
+            Column("MB in memory after the first answer", "idle", 1, most=45.0),
+        ],
+    ),
+)
