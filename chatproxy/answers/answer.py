@@ -193,6 +193,27 @@ class Answer:
     It keeps the message's record without the texts, and replaces it when anything else changes.
     """
 
+    __slots__ = (
+        "__weakref__",
+        "_expected_until",
+        "_record",
+        "asked",
+        "content",
+        "ended",
+        "id",
+        "progress",
+        "question_id",
+        "released_at",
+        "session_id",
+        "size",
+        "subscribers",
+        "swapped",
+        "thinking",
+        "thought",
+        "unattended",
+        "when_released",
+    )
+
     def __init__(
         self,
         message: Message,

@@ -20,6 +20,18 @@ from chatproxy.store.records import Notice
 class Subscription:
     """A `Subscriber`: live while its socket keeps up, catching up while it does not."""
 
+    __slots__ = (
+        "_behind",
+        "_position",
+        "_sent_version",
+        "answer",
+        "has_text",
+        "in_step",
+        "reset",
+        "sent_at",
+        "sink",
+    )
+
     def __init__(self, answer: Answer, sink: Sink, after: Cursor | None) -> None:
         """Start after the cursor `after`, or at the beginning.
 

@@ -55,6 +55,32 @@ class UpstreamCall:
     A line without text counts as a byte, so that an endless number of them has an end, too.
     """
 
+    __slots__ = (
+        "_answer",
+        "_choices",
+        "_found_alone",
+        "_has_format",
+        "_loaded",
+        "_max_bytes",
+        "_model",
+        "_models",
+        "_ollama",
+        "_reasoning",
+        "_refused",
+        "_room",
+        "_spent",
+        "_stopped",
+        "_stream",
+        "_ticket",
+        "_unanswered",
+        "counts",
+        "first_text",
+        "last_text",
+        "measurement",
+        "thought_until",
+        "tool",
+    )
+
     def __init__(
         self,
         answer: Answer,

@@ -156,6 +156,31 @@ class Exchange(asyncio.Protocol):
     After `ended` or `abort`, the connection is closed, and `receiver` is not called any more.
     """
 
+    __slots__ = (
+        "_answered",
+        "_bodiless",
+        "_body",
+        "_error",
+        "_head",
+        "_headers",
+        "_heard",
+        "_last_read",
+        "_lost",
+        "_over",
+        "_overhead",
+        "_parser",
+        "_paused",
+        "_receiver",
+        "_request",
+        "_transport",
+        "_turns",
+        "_unread",
+        "_unsent",
+        "_until_close",
+        "_waiting",
+        "_writing",
+    )
+
     def __init__(
         self,
         head: bytes,

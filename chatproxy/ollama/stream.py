@@ -188,6 +188,13 @@ class AnswerExchange(Exchange):
     after it.
     """
 
+    __slots__ = (
+        "_chunk_ended",
+        "_receive_token",
+        "_stream",
+        "_was_read",
+    )
+
     def __init__(
         self,
         head: bytes,

@@ -40,6 +40,17 @@ class EventStream:
     order, so that they may keep a state.
     """
 
+    __slots__ = (
+        "_chunked",
+        "_ids",
+        "_is_direct",
+        "_reader_timeout",
+        "_request",
+        "_transport",
+        "_writer",
+        "response",
+    )
+
     def __init__(
         self,
         request: web.Request,
