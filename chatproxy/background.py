@@ -26,6 +26,23 @@ async def background(coroutine: Coroutine[Any, Any, T], *, name: str) -> AsyncIt
 
 
 @asynccontextmanager
+async def later(
+    seconds: float, start: Callable[[], Coroutine[Any, Any, None]], *, name: str
+) -> AsyncIterator[None]:
+    """Run what `start` returns as `background` does, unless the block ends within so many seconds."""
+    loop = asyncio.get_running_loop()
+    tasks: list[asyncio.Task[None]] = []
+    timer = loop.call_later(seconds, lambda: tasks.append(loop.create_task(start(), name=name)))
+    try:
+        yield
+    finally:
+        timer.cancel()
+        for task in tasks:
+            task.cancel()
+            await asyncio.wait({task})
+
+
+@asynccontextmanager
 async def interruptible(error: Callable[[], Exception]) -> AsyncIterator[asyncio.Timeout]:
     """Let others end the block, wherever it waits: at the time for which they reschedule what it is given.
 

@@ -20,7 +20,7 @@ from chatproxy.background import interruptible
 from chatproxy.config import Config
 from chatproxy.cursor import Cursor
 from chatproxy.errors import ChatError, shutting_down
-from chatproxy.generation.generation import AGAIN, CANCELLED
+from chatproxy.generation.generation import AGAIN, CANCELLED, Generation
 from chatproxy.generation.queue import PROMPTS, Queue
 from chatproxy.generation.registry import GenerationRegistry
 from chatproxy.generation.ticket import Ticket
@@ -30,7 +30,7 @@ from chatproxy.models.pace import pace_of
 from chatproxy.ollama.client import Ollama
 from chatproxy.prompt.plan import Plan, Planner
 from chatproxy.prompt.request import Send
-from chatproxy.store.records import Message, Session, SessionItem
+from chatproxy.store.records import EarlierSend, Message, Session, SessionItem
 from chatproxy.store.store import Store
 
 LAST_CHECKS: Final = 1.0  # seconds that a shutdown gives sends that are still being checked
@@ -77,7 +77,7 @@ class ChatService:
     # -- sending
 
     async def accept(
-        self, owner: str, session: Session, request: Send, arrived: float, *, asker: str
+        self, owner: str, session_id: str, request: Send, arrived: float, *, asker: str
     ) -> asyncio.Future[Answer]:
         """Check a message, and begin its answer, or find the one that this `clientMessageId` began earlier.
 
@@ -85,17 +85,20 @@ class ChatService:
         is cancelled, nothing is stored.
         Raises the errors of docs/api.md, Sending, in that order.
         """
-        async with self._checking(), self._exclusive(session.id):
-            session, counts = await self._store.sessions.get_counted(owner, session.id)
-            if earlier := await self._earlier(session, request):
+        if self.closing or self._is_taken(session_id):  # that there is no such session comes first
+            await self._store.sessions.get(owner, session_id)
+        async with self._checking(), self._exclusive(session_id):
+            opened = await self._store.sessions.open(owner, session_id, request.client_message_id)
+            session = opened.session
+            if opened.earlier is not None:
                 found: asyncio.Future[Answer] = asyncio.get_running_loop().create_future()
-                found.set_result(earlier)
+                found.set_result(await self._earlier(session, request, opened.earlier))
                 return found
             self._check_idle(session)
             if request.follows is not None:
                 following = await self._store.messages.following(session, request.follows)
                 request = replace(request, replaces=following)
-            plan = await self._planner.plan(owner, session, request, counts)
+            plan = await self._planner.plan(owner, session, request, opened.counts)
             first, size = plan.first.model, plan.prompt.held_bytes
             ticket = self._queue.join(asker, first.runner, size, PROMPTS, pace_of(first))
             return self._registry.begin(session.id, self._begin(session, plan, ticket, arrived))
@@ -134,6 +137,10 @@ class ChatService:
                 await asyncio.wait({beginning})
             yield
 
+    def _is_taken(self, session_id: str) -> bool:
+        lock = self._locks.get(session_id)
+        return (lock is not None and lock.locked()) or self._registry.beginning(session_id) is not None
+
     def _check_idle(self, session: Session) -> None:
         """Raise `session_busy` while an answer is being written."""
         if busy := self._registry.of_session(session.id):
@@ -143,12 +150,7 @@ class ChatService:
                 activeMessageId=busy.answer.id,
             )
 
-    async def _earlier(self, session: Session, request: Send) -> Answer | None:
-        if request.client_message_id is None:
-            return None
-        sent = await self._store.messages.find_send(session, request.client_message_id)
-        if sent is None:
-            return None
+    async def _earlier(self, session: Session, request: Send, sent: EarlierSend) -> Answer:
         if sent.fingerprint != request.fingerprint:
             raise ChatError(
                 "idempotency_conflict",
@@ -156,7 +158,7 @@ class ChatService:
             )
         return await self.transcript.answer(session, sent.answer_id)
 
-    async def _begin(self, session: Session, plan: Plan, ticket: Ticket, arrived: float) -> Answer:
+    async def _begin(self, session: Session, plan: Plan, ticket: Ticket, arrived: float) -> Generation:
         """Commit the rows; ask Ollama meanwhile, whose answer is read only after that."""
         stream = None
         try:
@@ -180,8 +182,7 @@ class ChatService:
             stream=stream,
             max_bytes=self._config.max_answer_bytes,
         )
-        self._registry.start(answer, call, arrived)
-        return answer
+        return self._registry.generation(answer, call, arrived)
 
     # -- what is under way
 

@@ -9,6 +9,8 @@ costs no answer, and they can be repeated. It also counts in durations that are 
 """
 
 import asyncio
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 from time import monotonic
 from typing import Any, Final
 
@@ -41,6 +43,27 @@ async def wait(future: asyncio.Future[Any], seconds: float) -> bool:
     while not future.done() and (left := deadline - now()) > 0:
         await asyncio.wait({future}, timeout=min(left, STEP))
     return future.done()
+
+
+@asynccontextmanager
+async def timeout(seconds: float) -> AsyncIterator[None]:
+    """End the block with TimeoutError, wherever it waits, once so many seconds have passed."""
+    loop, end = asyncio.get_running_loop(), now() + seconds
+    timer: asyncio.TimerHandle
+
+    def look() -> None:
+        nonlocal timer
+        if (left := end - now()) > 0:
+            timer = loop.call_later(min(left, STEP), look)
+        else:
+            block.reschedule(loop.time())
+
+    async with asyncio.timeout(None) as block:
+        timer = loop.call_later(min(seconds, STEP), look)
+        try:
+            yield
+        finally:
+            timer.cancel()
 
 
 class Looks:

@@ -8,6 +8,7 @@ import traceback
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from contextvars import ContextVar
+from functools import lru_cache
 from logging.handlers import MemoryHandler
 from typing import Final
 
@@ -64,7 +65,11 @@ def event(logger: logging.Logger, level: int, message: str, /, **fields: object)
 
     `event(logger, logging.INFO, "answer ended", sessionId=session.id, outcome="complete")`
     """
-    logger.log(level, message, extra={"fields": fields}, stacklevel=2)
+    if logger.isEnabledFor(level):
+        # Made here, since `logger.log` takes as long to find the line of code, which no record shows.
+        record = logging.LogRecord(logger.name, level, "", 0, message, None, None)
+        record.fields = fields
+        logger.handle(record)
 
 
 class TextFormatter(logging.Formatter):
@@ -100,7 +105,12 @@ class JsonFormatter(logging.Formatter):
 
 def _time(record: logging.LogRecord) -> str:
     whole, milliseconds = divmod(int(record.created * 1000), 1000)
-    return f"{time.strftime('%Y-%m-%dT%H:%M:%S', time.gmtime(whole))}.{milliseconds:03d}Z"
+    return f"{_second(whole)}.{milliseconds:03d}Z"
+
+
+@lru_cache(maxsize=1)
+def _second(whole: int) -> str:
+    return time.strftime("%Y-%m-%dT%H:%M:%S", time.gmtime(whole))
 
 
 def _fields(record: logging.LogRecord) -> dict[str, object]:
@@ -115,8 +125,12 @@ def _traceback(record: logging.LogRecord) -> str:
 
 def _quoted(value: object) -> str:
     plain = str(value)
+    if type(value) is int:
+        return plain
     return plain if _UNQUOTED.fullmatch(plain) and plain.isprintable() else json.dumps(plain)
 
 
 def _printable(line: str) -> str:
+    if line.isprintable():
+        return line
     return "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in line)

@@ -17,7 +17,6 @@ from msgspec.structs import replace
 
 from chatproxy import clock, log
 from chatproxy.answers.answer import Answer, Text
-from chatproxy.background import background
 from chatproxy.config import Config
 from chatproxy.cursor import Cursor
 from chatproxy.errors import ChatError, internal, shutting_down
@@ -107,7 +106,8 @@ class Generation:
         self._config = config
         self._messages = messages
         self._observe = observe
-        self._ending: asyncio.Future[Ending] = asyncio.get_running_loop().create_future()
+        self._ending: Ending | None = None
+        self._task: asyncio.Task[None] | None = None  # that waits for Ollama
         self._settled = asyncio.Event()
         self._saved = Saved()
         # Since when there are no subscribers; the sender is given a moment to subscribe.
@@ -124,22 +124,30 @@ class Generation:
 
     async def run(self) -> None:
         """Write the answer, from waiting for a slot to the commit of its outcome, repeated if it fails."""
-        async with background(self._write(), name=f"call for answer {self.answer.id}"):
-            ending = await self._ending
-        await self._settle(self._outcome(ending))
+        if self._ending is None:
+            self._task = asyncio.current_task()
+            try:
+                self._end(await self._write())
+            except asyncio.CancelledError:
+                # By `end`, or by a shutdown that gave up.
+                if self._ending is None or (self._task is not None and self._task.uncancel()):
+                    raise
+            self._task = None
+        assert self._ending is not None, "it has ended"
+        await self._settle(self._outcome(self._ending))
 
-    async def _write(self) -> None:
+    async def _write(self) -> Ending:
         self._log("answer started")
         try:
             last = await self._call.run()
-            self.end(completed(last, empty_answer(self.answer, last, self._call.tool)))
+            return completed(last, empty_answer(self.answer, last, self._call.tool))
         except LimitReached as reached:
-            self.end(cut_short(reached))
+            return cut_short(reached)
         except ChatError as error:
-            self.end(failed(error))
+            return failed(error)
         except Exception:
             logger.exception("an answer failed by a fault of chatproxy's own")
-            self.end(INTERNAL)
+            return INTERNAL
 
     # -- the end of an answer
 
@@ -150,11 +158,16 @@ class Generation:
 
     def end(self, ending: Ending) -> None:
         """End the answer: append nothing more. Only the first ending counts."""
-        if not self._ending.done():
-            self._ending.set_result(ending)
-            self._call.stop()
-            if ending.warning is not None:
-                self.answer.warn(ending.warning)
+        if self._ending is None:
+            self._end(ending)
+            if self._task is not None:
+                self._task.cancel()
+
+    def _end(self, ending: Ending) -> None:
+        self._ending = ending
+        self._call.stop()
+        if ending.warning is not None:
+            self.answer.warn(ending.warning)
 
     async def _settle(self, outcome: Message) -> None:
         """Commit the outcome, then release the session.
@@ -294,7 +307,7 @@ class Generation:
         if swaps:
             saved = Cursor(saved.content, saved.thinking)
         reached = answer.cursor
-        if (reached == saved and not swaps) or self._ending.done():
+        if (reached == saved and not swaps) or self._ending is not None:
             return None
         reached = Cursor(
             min(reached.thinking, saved.thinking + MAX_PIECE),

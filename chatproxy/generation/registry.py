@@ -20,7 +20,7 @@ LAST_COMMITS: Final = 2.0  # seconds that a shutdown waits for commits
 
 
 class GenerationRegistry:
-    """Owns the tasks of all answers: those that commit their rows, and those that write them."""
+    """Owns the tasks of all answers, each of which commits the rows of one, and writes it."""
 
     def __init__(
         self, config: Config, messages: Messages, looks: Looks, observe: Callable[[Figures], None]
@@ -30,7 +30,7 @@ class GenerationRegistry:
         self._config = config
         self._messages = messages
         self._observe = observe
-        self._beginning: dict[str, asyncio.Task[Answer]] = {}  # by session
+        self._beginning: dict[str, asyncio.Future[Answer]] = {}  # by session
         self._by_answer: dict[int, Generation] = {}
         self._by_session: dict[str, Generation] = {}
         self._runs: set[asyncio.Task[None]] = set()
@@ -54,22 +54,46 @@ class GenerationRegistry:
 
     # -- starting answers
 
-    def begin(self, session_id: str, commit: Coroutine[Any, Any, Answer]) -> asyncio.Task[Answer]:
-        """Run `commit`, which commits an answer's rows and starts it, in a task that outlives the caller."""
-        task = asyncio.create_task(commit, name=f"beginning in {session_id}")
-        self._beginning[session_id] = task
-        task.add_done_callback(lambda task: self._begun(session_id, task))
-        return task
+    def begin(self, session_id: str, commit: Coroutine[Any, Any, Generation]) -> asyncio.Future[Answer]:
+        """Run `commit`, which commits an answer's rows, and write the answer, in a task of their own.
 
-    def _begun(self, session_id: str, task: asyncio.Task[Answer]) -> None:
-        if self._beginning.get(session_id) is task:
+        Return what has the answer once its rows are committed; the task outlives whoever waits for that.
+        """
+        begun: asyncio.Future[Answer] = asyncio.get_running_loop().create_future()
+        self._beginning[session_id] = begun
+        task = asyncio.create_task(self._run(session_id, commit, begun), name=f"answer in {session_id}")
+        self._runs.add(task)
+        task.add_done_callback(self._runs.discard)
+        return begun
+
+    async def _run(
+        self, session_id: str, commit: Coroutine[Any, Any, Generation], begun: asyncio.Future[Answer]
+    ) -> None:
+        try:
+            generation = await commit
+        except asyncio.CancelledError:
+            begun.cancel()
+            raise
+        except Exception as error:  # any exception reaches the caller through `begun`
+            begun.set_exception(error)
+            begun.exception()  # mark as retrieved: the caller may have left
+            return
+        finally:
             del self._beginning[session_id]
-        if not task.cancelled():
-            task.exception()  # mark as retrieved: the caller may have left
+        answer = generation.answer
+        self._by_answer[answer.id] = self._by_session[session_id] = generation
+        self._looks.want()
+        if self._closing:
+            generation.end(SHUTDOWN)
+        begun.set_result(answer)
+        try:
+            await generation.run()
+        finally:
+            self._forget(generation)
 
-    def start(self, answer: Answer, call: UpstreamCall, arrived: float) -> Generation:
-        """Start writing an answer; `arrived` is the monotonic time of the request. Once closing, end it."""
-        generation = Generation(
+    def generation(self, answer: Answer, call: UpstreamCall, arrived: float) -> Generation:
+        """Return what writes an answer; `arrived` is the monotonic time of the request."""
+        return Generation(
             answer,
             call,
             arrived=arrived,
@@ -77,18 +101,9 @@ class GenerationRegistry:
             messages=self._messages,
             observe=self._observe,
         )
-        self._by_answer[answer.id] = self._by_session[answer.session_id] = generation
-        self._looks.want()
-        task = asyncio.create_task(generation.run(), name=f"answer {answer.id}")
-        self._runs.add(task)
-        task.add_done_callback(lambda task: self._forget(generation, task))
-        if self._closing:
-            generation.end(SHUTDOWN)
-        return generation
 
-    def _forget(self, generation: Generation, task: asyncio.Task[None]) -> None:
+    def _forget(self, generation: Generation) -> None:
         answer = generation.answer
-        self._runs.discard(task)
         del self._by_answer[answer.id]
         if self._by_session.get(answer.session_id) is generation:  # else a later one has taken its place
             del self._by_session[answer.session_id]
@@ -96,7 +111,7 @@ class GenerationRegistry:
 
     # -- finding answers
 
-    def beginning(self, session_id: str) -> asyncio.Task[Answer] | None:
+    def beginning(self, session_id: str) -> asyncio.Future[Answer] | None:
         """Return the session's answer whose rows are being committed, if there is one."""
         return self._beginning.get(session_id)
 
@@ -139,15 +154,12 @@ class GenerationRegistry:
             generation.end(SHUTDOWN)
         with suppress(TimeoutError):
             async with asyncio.timeout(LAST_COMMITS):
-                while tasks := self._tasks():
-                    await asyncio.wait(tasks)
-        for task in (left := self._tasks()):
+                while self._runs:
+                    await asyncio.wait(self._runs)
+        for task in (left := set(self._runs)):
             task.cancel()
         if left:
             await asyncio.wait(left)
-
-    def _tasks(self) -> set[asyncio.Task[Any]]:
-        return {*self._runs, *self._beginning.values()}
 
     # -- periodic work
 

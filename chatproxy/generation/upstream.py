@@ -18,7 +18,7 @@ from msgspec.structs import replace
 
 from chatproxy import clock
 from chatproxy.answers.answer import Answer
-from chatproxy.background import background
+from chatproxy.background import later
 from chatproxy.errors import ChatError
 from chatproxy.generation.ticket import Ticket
 from chatproxy.models.catalog import KnownModel, ModelCatalog
@@ -221,7 +221,7 @@ class UpstreamCall:
 
     async def _exchange(self, model: KnownModel) -> Line:
         size, most_tokens = self._plan.fitted.size, self._plan.fitted.most_tokens
-        async with background(self._watch_loading(model), name="loading"):
+        async with later(LOADING_POLL, lambda: self._watch_loading(model), name="loading"):
             try:
                 if self._stream is None:
                     self._ticket.asks()
@@ -246,15 +246,13 @@ class UpstreamCall:
         One that was believed to be may have to be loaded again.
         """
         loaded = model.remote
-        while not loaded:
-            await asyncio.sleep(LOADING_POLL)
-            if self.first_text is not None:
-                return
+        while not loaded and self.first_text is None:
             loaded = await self._models.loaded(model, LOADING_POLL)
             if loaded != self._loaded:
                 self._loaded = loaded
                 if self.first_text is None and not self._ticket.waits:
                     self._report_model()
+            await asyncio.sleep(LOADING_POLL)
 
     def _receive(self, lines: Sequence[Line]) -> None:
         """Append what one read brought. The connection calls this directly; no task is woken.

@@ -205,13 +205,17 @@ class ModelCatalog:
         Raises `model_not_found` after reading the list again. If the list cannot be read soon, the name is
         trusted.
         """
-        try:
-            async with asyncio.timeout(PATIENCE):
-                model = self._index(await self.installed.get()).get(canonical(name))
-                if model is None:
-                    model = self._index(await self.installed.fetch()).get(canonical(name))
-        except (ChatError, TimeoutError):
-            return KnownModel(name=name, is_described=False, window=self._context_window)
+        installed = self.installed.at_hand()
+        model = None if installed is None else self._index(installed).get(canonical(name))
+        if model is None:
+            try:
+                async with asyncio.timeout(PATIENCE):
+                    if installed is None:
+                        model = self._index(await self.installed.get()).get(canonical(name))
+                    if model is None:
+                        model = self._index(await self.installed.fetch()).get(canonical(name))
+            except (ChatError, TimeoutError):
+                return KnownModel(name=name, is_described=False, window=self._context_window)
         if model is None:
             names = [model.name for model in self._indexed]
             raise ChatError(
@@ -237,6 +241,8 @@ class ModelCatalog:
 
     async def _known_running(self, usable: float = USABLE) -> Sequence[RunningModel]:
         """Return the loaded models, or those that were last known, if Ollama takes long to list them."""
+        if (running := self.running.at_hand(usable)) is not None:
+            return running
         try:
             async with asyncio.timeout(PATIENCE):
                 return await self.running.get(usable)

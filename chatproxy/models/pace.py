@@ -108,6 +108,8 @@ def pace_of(model: KnownModel | None) -> Pace:
     """Return how fast a model is, as far as can be told without the others; None is one not installed."""
     if model is None or (model.tokens_per_second is None and (model.remote or model.tags is None)):
         return UNKNOWN
+    if model.warm and model.tokens_per_second:
+        return Pace(model.tokens_per_second, 0.0, measured=True)
     return Machine([model]).pace(model)
 
 

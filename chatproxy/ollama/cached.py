@@ -56,21 +56,25 @@ class Cached(Generic[T]):
 
         `usable` replaces that of the cache, for a caller to whom a new value is worth more than time.
         """
-        age = monotonic() - self._since
+        if (value := self.at_hand(usable)) is not None:
+            return value
         if self._timeout is not None:
-            if age >= RETRY:
+            if monotonic() - self._since >= RETRY:
                 self.refresh()
             raise self._timeout.with_traceback(None)
-        value = self._value
-        if value is None:
+        if (old := self._value) is None:
             return await self.fetch()
-        if age >= (self._usable if usable is None else usable):
-            fetch = self.refresh()
-            if (await asyncio.wait({fetch}, timeout=self._patience))[0]:
-                return fetch.result()
-        elif age >= self._fresh and self._due is None:
+        fetch = self.refresh()
+        return fetch.result() if (await asyncio.wait({fetch}, timeout=self._patience))[0] else old
+
+    def at_hand(self, usable: float | None = None) -> T | None:
+        """Return what `get` returns if it need not wait, else None."""
+        age = monotonic() - self._since
+        if self._value is None or age >= (self._usable if usable is None else usable):
+            return None
+        if age >= self._fresh and self._due is None:
             self._due = asyncio.get_running_loop().call_later(SOON, self._refresh_due)
-        return value
+        return self._value
 
     async def within(self, age: float) -> T:
         """Return a value that was fetched in the last `age` seconds. Raises what the fetch raises."""

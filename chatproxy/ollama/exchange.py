@@ -17,7 +17,6 @@ from multidict import CIMultiDict
 from yarl import URL
 
 from chatproxy import clock
-from chatproxy.background import background
 from chatproxy.errors import ChatError
 from chatproxy.ollama.authorities import Trust, trust
 from chatproxy.ollama.login import Login
@@ -143,11 +142,8 @@ class Endpoint:
         assert host is not None, "the URL is absolute"
         assert port is not None, "http and https have a default port"
         context = self.trust.context if self.trust else None
-        connecting = asyncio.get_running_loop().create_connection(lambda: exchange, host, port, ssl=context)
-        async with background(connecting, name="connecting to Ollama") as connected:
-            if not await clock.wait(connected, self.connect_timeout):
-                raise TimeoutError
-            await connected
+        async with clock.timeout(self.connect_timeout):
+            await asyncio.get_running_loop().create_connection(lambda: exchange, host, port, ssl=context)
 
 
 class Exchange(asyncio.Protocol):
@@ -406,11 +402,12 @@ def encode_head(method: str, target: str, headers: Mapping[str, str]) -> bytes:
 
     Raises `malformed` for what would end a line, or the head, where it is not meant to.
     """
-    fields = headers.items()
-    sound = _TOKEN.fullmatch(method) and _TARGET.fullmatch(target)
-    if not sound or not all(_TOKEN.fullmatch(name) and _VALUE.fullmatch(value) for name, value in fields):
+    names, values = headers.keys(), headers.values()
+    sound = _TOKEN.fullmatch(method) and _TARGET.fullmatch(target) and all(names)
+    # What one of them may not have, all of them together may not have either.
+    if not sound or not _TOKEN.fullmatch("".join(names)) or not _VALUE.fullmatch("".join(values)):
         raise ChatError(
             "malformed", "The path or a header of the request has a control character; remove it."
         )
-    lines = "".join(f"{name}: {value}\r\n" for name, value in fields)
+    lines = "".join([f"{name}: {value}\r\n" for name, value in headers.items()])
     return f"{method} {target} HTTP/1.1\r\n{lines}\r\n".encode(errors="surrogateescape")

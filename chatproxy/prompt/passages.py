@@ -166,6 +166,8 @@ _NO_WORDS: Final = re.compile(
 
 def with_citations(sources: Sequence[Source], answer: str) -> list[Source]:
     """Return the sources of an answer, each with whether its text cites it, as [1] or [1, 2]."""
+    if not sources:
+        return []
     words = _NO_WORDS.sub(" ", answer)
     cited = {int(number) for found in _CITATION.finditer(words) for number in found[1].split(",")}
     return [replace(source, cited=number in cited) for number, source in enumerate(sources, start=1)]

@@ -17,7 +17,7 @@ from typing import Final, Self
 
 import msgspec
 from msgspec import Struct
-from msgspec.structs import replace
+from msgspec.structs import force_setattr, replace
 
 from chatproxy.models.catalog import KnownModel
 from chatproxy.models.selection import Need, surely_too_long, too_long
@@ -77,6 +77,7 @@ class Prompt(Struct, frozen=True, kw_only=True):
     `history` is newest first, and may be only the newer part of the `earlier` messages that the conversation
     has; `sizes` has the size of each, by its id, and `with_history` sets both. `history_images` are by
     message id. `sources` are best first. `counts` are what Ollama counted in earlier prompts of the session.
+    `size` is that of what cannot be left out.
     """
 
     request: Send
@@ -88,6 +89,13 @@ class Prompt(Struct, frozen=True, kw_only=True):
     sources: Sequence[Source] = ()
     counts: Sequence[PromptCount] = ()
     sizes: Mapping[int, Size] = {}
+    size: Size = NOTHING
+
+    def __post_init__(self) -> None:
+        if not any(self.size):  # it is worked out once
+            system = size_of(self.system) if self.system else NOTHING
+            size = A_PROMPT + system + size_of(self.request.message, images=len(self.images))
+            force_setattr(self, "size", size)
 
     def with_history(self, more: Sequence[HistoryMessage]) -> Self:
         """Return the prompt with more messages, from before those that it has."""
@@ -100,7 +108,7 @@ class Prompt(Struct, frozen=True, kw_only=True):
         images = [self.images, *self.history_images.values()]
         passed_on = [json for json in (self.request.options, self.request.format) if json is not None]
         return (
-            self._size.bytes
+            self.size.bytes
             + self.history_size.bytes
             + sum(len(image) for some in images for image in some)
             + sum(len(memoryview(json)) for json in passed_on)
@@ -109,7 +117,7 @@ class Prompt(Struct, frozen=True, kw_only=True):
     def need(self) -> Need:
         """Return what the prompt requires of a model."""
         answers = (message for message in self.history if message.role == "assistant")
-        size = self._size
+        size = self.size
         return Need(
             least=lambda model, window: self.estimate(model).tokens(size) + self._reserve(window),
             surely=size.bytes // LONGEST,
@@ -127,8 +135,8 @@ class Prompt(Struct, frozen=True, kw_only=True):
             raise too_long(model, need.least(model, model.likely_window))
         room = model.likely_window - self._reserve(model.likely_window)
         estimate = self.estimate(model)
-        fixed, sources = self._size, self.sources
-        size = fixed + _size_of(quoted(sources))
+        fixed, sources = self.size, self.sources
+        size = fixed + _size_of(quoted(sources)) if sources else fixed
         while sources and estimate.tokens(size) > room:
             sources = sources[:-1]
             size = fixed + _size_of(quoted(sources))
@@ -137,7 +145,7 @@ class Prompt(Struct, frozen=True, kw_only=True):
 
     def may_hold_more(self, model: KnownModel) -> bool:
         """Return whether the model's window may hold a longer history."""
-        return self.estimate(model).least(self._size + self.history_size) <= model.likely_window
+        return self.estimate(model).least(self.size + self.history_size) <= model.likely_window
 
     def estimate(self, model: KnownModel) -> TokenEstimate:
         """Return how the model counts this conversation's prompts."""
@@ -164,7 +172,8 @@ class Prompt(Struct, frozen=True, kw_only=True):
         fitting = list(turns(self.history, whole=len(self.history) >= self.earlier))
         passed = len(self.history)
         if (
-            estimate.least(size + total(self._sent(model, past) for turn, _ in fitting for past in turn))
+            self.history
+            and estimate.least(size + total(self._sent(model, past) for turn, _ in fitting for past in turn))
             > room
         ):
             sizes = [total(self._sent(model, past) for past in turn) for turn, _ in fitting]
@@ -195,7 +204,9 @@ class Prompt(Struct, frozen=True, kw_only=True):
             keep_alive=self.request.keep_alive,
         )
         pictures = sum(len(message.images) for message in messages)
-        size = self._size + _size_of(passages) + total(self._sent(model, past) for past in history)
+        size = self.size
+        if passages or history:
+            size = size + _size_of(passages) + total(self._sent(model, past) for past in history)
         return FittedPrompt(
             request=request,
             most_tokens=size.bytes + UNSENT + MOST_IMAGE_TOKENS * pictures,
@@ -208,12 +219,6 @@ class Prompt(Struct, frozen=True, kw_only=True):
         """Return the tokens to keep free for the answer in a window of so many."""
         wanted = self.request.num_predict
         return min(wanted, window // 2) if wanted and wanted > 0 else min(window // 4, MAX_RESERVE)
-
-    @property
-    def _size(self) -> Size:
-        """The size of what cannot be left out."""
-        system = size_of(self.system) if self.system else NOTHING
-        return A_PROMPT + system + size_of(self.request.message, images=len(self.images))
 
     def _sent(self, model: KnownModel, past: HistoryMessage) -> Size:
         """Return the size of an earlier message as that model is sent it."""

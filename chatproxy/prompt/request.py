@@ -171,9 +171,8 @@ class SendRequest(Struct, frozen=True, kw_only=True):
             format=_encoded(self.format),
             keep_alive=keep_alive,
             client_message_id=self.client_message_id,
-            # In a thread, because it may be over many images.
             fingerprint=(
-                await asyncio.to_thread(_hash, self._in_one_form(documents, keep_alive))
+                await _fingerprint(self._in_one_form(documents, keep_alive))
                 if self.client_message_id
                 else None
             ),
@@ -264,6 +263,10 @@ def says_nothing() -> ChatError:
 
 def _encoded(value: object) -> Raw | None:
     return None if value is None else Raw(msgspec.json.encode(value))
+
+
+async def _fingerprint(request: SendRequest) -> str:
+    return await asyncio.to_thread(_hash, request) if request.images else _hash(request)
 
 
 def _hash(request: SendRequest) -> str:

@@ -18,7 +18,7 @@ import secrets
 import sqlite3
 from collections.abc import AsyncIterator, Iterator, Mapping, Sequence
 from contextlib import asynccontextmanager, contextmanager, suppress
-from functools import partial
+from functools import cache, partial
 from typing import Any, Final
 
 import msgspec
@@ -30,7 +30,6 @@ from chatproxy.errors import ChatError
 from chatproxy.store.database import MAX_ID, Database, Row, fetch, now, one_row, to_json
 from chatproxy.store.owners.visitors import Quota
 from chatproxy.store.records import (
-    EarlierSend,
     Failure,
     HistoryMessage,
     ImportedTurn,
@@ -237,6 +236,12 @@ _LENGTHENED: Final = f"""
     WHERE key = :key
 """
 
+# The first turn gives the session its title, and its new version a new one, unless somebody named it.
+_BEGUN: Final = f"""
+    UPDATE session SET {USED}, message_count = :length, document_id = :document_id, documents = :documents,
+        title = coalesce(CASE WHEN title = :old_title THEN :title END, title, :title)
+    WHERE key = :key
+"""
 # Few pieces for many checkpoints: what the outcome deletes follows from the length of the text.
 _LENGTHEN: Final = f"""
     UPDATE piece SET thinking = thinking || :thinking, content = content || :content
@@ -266,9 +271,10 @@ _FINISH: Final = """
     WHERE id = :id
 """
 _MEASURED: Final = """
-    INSERT OR REPLACE INTO measurement
-        (digest, tokens_per_second, load_ms, measured_at)
+    INSERT INTO measurement (digest, tokens_per_second, load_ms, measured_at)
     VALUES (:digest, :tokens_per_second, :load_ms, unixepoch())
+    ON CONFLICT (digest) DO UPDATE SET tokens_per_second = excluded.tokens_per_second,
+        load_ms = excluded.load_ms, measured_at = excluded.measured_at
 """
 _MEASUREMENTS: Final = """
     SELECT digest, tokens_per_second, load_ms, max(0, unixepoch() - measured_at) AS age
@@ -407,11 +413,6 @@ class Messages:
         """Return how many messages the conversation has from that one on."""
         rows = await self._database.fetch(_COUNT_FROM, session=session.id, id=message_id)
         return sum(row["number"] for row in rows)
-
-    async def find_send(self, session: Session, client_message_id: str) -> EarlierSend | None:
-        """Return the send that used this `clientMessageId`, if there was one."""
-        rows = await self._database.fetch(_EARLIER, session=session.id, client_message_id=client_message_id)
-        return EarlierSend(**dict(rows[0])) if rows else None
 
     async def is_alone(self, session: Session, answer_id: int) -> bool:
         """Return whether an answer is the first and only one that was asked for in its session."""
@@ -625,8 +626,9 @@ async def _begin(connection: Connection, session_id: str, turn: NewTurn) -> tupl
     else:
         rows = await fetch(connection, _SHOWN_PLACE, session=session_id, id=turn.replaces)
         place, version, edited = _replaced_place(rows), rows[0]["version"] + 1, rows[0]["first"]
+    time = now()
     try:
-        question = await _insert_question(connection, key, place, version, turn)
+        question = await _insert_question(connection, key, place, version, turn, time)
     except sqlite3.IntegrityError as error:
         rows = await fetch(connection, _EARLIER, session=session_id, client_message_id=turn.client_message_id)
         if not rows:
@@ -636,14 +638,11 @@ async def _begin(connection: Connection, session_id: str, turn: NewTurn) -> tupl
             "This clientMessageId is stored already; send the message again to read its answer.",
             activeMessageId=rows[0]["answer_id"],
         ) from error
-    answer = await _insert_answer(connection, key, place + 1, version, turn, question, session_id)
-    # The first turn gives the session its title, and its new version a new one, unless somebody named it.
+    answer = await _insert_answer(connection, key, place + 1, version, turn, question, session_id, time)
     await connection.execute(
-        f"UPDATE session SET {USED}, message_count = :length,"
-        " document_id = :document_id, documents = :documents,"
-        " title = coalesce(CASE WHEN title = :old_title THEN :title END, title, :title) WHERE key = :key",
+        _BEGUN,
         {
-            "now": now(),
+            "now": time,
             "old_title": None if edited is None else title(edited) or PICTURE,
             "length": place + 1,
             "document_id": turn.document_id,
@@ -681,7 +680,9 @@ def _replaced_place(rows: Sequence[Row]) -> int:
     return int(rows[0]["place"])
 
 
-async def _insert_question(connection: Connection, key: int, place: int, version: int, turn: NewTurn) -> int:
+async def _insert_question(
+    connection: Connection, key: int, place: int, version: int, turn: NewTurn, time: str
+) -> int:
     id = await _insert(
         connection,
         session=key,
@@ -697,16 +698,19 @@ async def _insert_question(connection: Connection, key: int, place: int, version
         image_count=len(turn.images),
         client_message_id=turn.client_message_id,
         fingerprint=turn.fingerprint,
+        created_at=time,
+        updated_at=time,
     )
     await _insert_images(connection, id, turn.images)
     return id
 
 
 async def _insert_images(connection: Connection, message_id: int, images: Sequence[bytes]) -> None:
-    await connection.executemany(
-        "INSERT INTO image (message, position, bytes) VALUES (?, ?, ?)",
-        [(message_id, position, image) for position, image in enumerate(images)],
-    )
+    if images:
+        await connection.executemany(
+            "INSERT INTO image (message, position, bytes) VALUES (?, ?, ?)",
+            [(message_id, position, image) for position, image in enumerate(images)],
+        )
 
 
 async def _insert_answer(
@@ -717,9 +721,9 @@ async def _insert_answer(
     turn: NewTurn,
     reply_to: int,
     session_id: str,
+    time: str,
 ) -> Message:
     """Insert an empty answer, and return it as a query would, without the time that one takes."""
-    time = now()
     id = await _insert(
         connection,
         session=key,
@@ -761,11 +765,14 @@ async def _insert_answer(
 
 async def _insert(connection: Connection, **columns: object) -> int:
     """Insert a message and return its id."""
-    columns = {"created_at": (time := now()), "updated_at": time} | columns
-    names, values = ", ".join(columns), ", ".join([f":{name}" for name in columns])
-    inserted = await connection.execute(f"INSERT INTO message ({names}) VALUES ({values})", columns)
+    inserted = await connection.execute(_insertion(tuple(columns)), tuple(columns.values()))
     assert inserted.lastrowid is not None, "a row was inserted"
     return inserted.lastrowid
+
+
+@cache
+def _insertion(names: tuple[str, ...]) -> str:
+    return f"INSERT INTO message ({', '.join(names)}) VALUES ({', '.join('?' * len(names))})"
 
 
 async def _delete_some(connection: Connection, session_id: str, message_id: int) -> bool:

@@ -335,3 +335,15 @@ class PromptCount(Record, frozen=True, kw_only=True):
     model: str
     size: tuple[int, ...]
     tokens: int
+
+
+class OpenSession(Struct, frozen=True, kw_only=True):
+    """A session about to be sent a message.
+
+    `counts` are the latest ones of its prompts, oldest first; `earlier` is what used the message's
+    `clientMessageId` already.
+    """
+
+    session: Session
+    counts: Sequence[PromptCount]
+    earlier: EarlierSend | None

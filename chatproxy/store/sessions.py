@@ -19,7 +19,16 @@ from msgspec.structs import asdict
 from chatproxy.errors import ChatError
 from chatproxy.store.database import MAX_ID, Database, Row, fetch, now, one_row, to_json
 from chatproxy.store.owners.visitors import Quota
-from chatproxy.store.records import Hit, NewSession, PromptCount, Session, SessionItem, Think
+from chatproxy.store.records import (
+    EarlierSend,
+    Hit,
+    NewSession,
+    OpenSession,
+    PromptCount,
+    Session,
+    SessionItem,
+    Think,
+)
 from chatproxy.store.search.hits import snippet
 from chatproxy.store.search.words import Words
 from chatproxy.store.writer import Connection, size_of
@@ -36,7 +45,16 @@ BYTES_PER_UNIT: Final = 1024 * 1024
 SEEN: Final = 512 * 1024  # characters of messages that are looked through for what a search has found
 
 _GET: Final = f"SELECT {COLUMNS} FROM session WHERE id = :id AND owner = :owner AND NOT deleted"
-_GET_COUNTED: Final = _GET.replace(COLUMNS, f"{COLUMNS}, prompt_counts")
+# With the send that used a `clientMessageId`, if there was one: all that a send needs at first is one read.
+_OPEN: Final = f"""
+    SELECT {", ".join([f"session.{name} AS {name}" for name in COLUMNS.split(", ")])}, prompt_counts,
+        question.id AS question_id, answer.id AS answer_id, question.fingerprint
+    FROM session
+    LEFT JOIN message AS question ON question.session = key
+        AND question.client_message_id = :client_message_id
+    LEFT JOIN message AS answer ON answer.reply_to = question.id
+    WHERE session.id = :id AND owner = :owner AND NOT deleted
+"""
 _DOCUMENTS: Final = "SELECT documents FROM session WHERE id = :id AND NOT deleted AND documents IS NOT NULL"
 _PAGE: Final = """
     owner = :owner AND activity < :before AND NOT deleted ORDER BY activity DESC LIMIT :limit + 1
@@ -117,7 +135,7 @@ _ID: Final = re.compile(r"(?!\.{1,2}\Z)[A-Za-z0-9._:-]{1,44}\Z")
 class Sessions:
     """The sessions of all owners.
 
-    Only `find`, `get`, `get_counted`, `get_or_create`, `page` and `create` take an owner. Everything else
+    Only `find`, `get`, `open`, `get_or_create`, `page` and `create` take an owner. Everything else
     takes a `Session`, which comes only from them. Another owner's session is as missing as one that is none.
     """
 
@@ -198,15 +216,22 @@ class Sessions:
         rows = await self._database.fetch(_GET, id=session_id, owner=owner)
         return _session(rows[0]) if rows else None
 
-    async def get_counted(self, owner: str, session_id: str) -> tuple[Session, Sequence[PromptCount]]:
-        """Return the owner's session, and the latest counts of its prompts, oldest first.
-
-        Raises `not_found`.
-        """
-        rows = await self._database.fetch(_GET_COUNTED, id=session_id, owner=owner)
+    async def open(self, owner: str, session_id: str, client_message_id: str | None) -> OpenSession:
+        """Return the owner's session with what a send needs of it; raise `not_found`."""
+        rows = await self._database.fetch(
+            _OPEN, id=session_id, owner=owner, client_message_id=client_message_id
+        )
         row = one_row(rows, missing(session_id))
         counts = row["prompt_counts"]
-        return _session(row), msgspec.json.decode(counts, type=list[PromptCount]) if counts else ()
+        return OpenSession(
+            session=_session(row),
+            counts=msgspec.json.decode(counts, type=list[PromptCount]) if counts else (),
+            earlier=None
+            if row["answer_id"] is None
+            else EarlierSend(
+                question_id=row["question_id"], answer_id=row["answer_id"], fingerprint=row["fingerprint"]
+            ),
+        )
 
     async def page(
         self, owner: str, *, limit: int, before: str | None, pinned: bool = False

@@ -197,6 +197,7 @@ class Writer:
         self._heavy: dict[Lane, deque[_Job[Any]]] = {lane: deque() for lane in Lane}  # the next one first
         self._wakeup = asyncio.Event()
         self._closed = False
+        self._patience = -1.0  # seconds that SQLite waits for other processes, as it was told last
         self._task = asyncio.create_task(self._work(), name="database writer")
 
     async def run(self, unit: Unit[T], *, size: int = 0, lane: Lane = Lane.REQUESTS) -> T:
@@ -211,8 +212,10 @@ class Writer:
         job = _Job(unit, size)
         (self._light if size <= LIGHT else self._heavy[lane]).append(job)
         self._wakeup.set()
-        with translate_errors():
+        try:
             return await job.future
+        except sqlite3.Error as error:
+            raise chat_error(error) from error
 
     async def close(self) -> None:
         """Accept no more units, and return once all are committed."""
@@ -225,11 +228,13 @@ class Writer:
             await self._wakeup.wait()
             self._wakeup.clear()
             while self._waiting():
-                await self._commit(_take(self._light))
-                await self._commit(self._take_heavy())
+                if self._light:
+                    await self._commit(_take(self._light))
+                if jobs := self._take_heavy():
+                    await self._commit(jobs)
 
     def _waiting(self) -> bool:
-        return any([self._light, *self._heavy.values()])
+        return bool(self._light) or any(self._heavy.values())
 
     def _take_heavy(self) -> list[_Job[Any]]:
         for lane, jobs in self._heavy.items():
@@ -239,11 +244,12 @@ class Writer:
         return []
 
     async def _commit(self, jobs: list[_Job[Any]]) -> None:
-        if not jobs:
-            return
-        patience = max(0.0, LOCKED - (clock.now() - jobs[0].since))
+        patience = round(max(0.0, LOCKED - (clock.now() - jobs[0].since)), 1)
+        changed = patience != self._patience  # most often, nothing has waited
+        self._patience = patience
         try:
-            callbacks, seconds = await in_thread(self._connection, partial(_commit, jobs, patience))
+            commit = partial(_commit, jobs, patience if changed else None)
+            callbacks, seconds = await in_thread(self._connection, commit)
         except _NotBegunError as error:
             for job in jobs:
                 job.fail(error.cause)
@@ -306,15 +312,16 @@ def run_unit(unit: Unit[T], connection: sqlite3.Connection) -> T:
 
 
 def _commit(
-    jobs: Sequence[_Job[Any]], patience: float, connection: sqlite3.Connection
+    jobs: Sequence[_Job[Any]], patience: float | None, connection: sqlite3.Connection
 ) -> tuple[list[Callable[[], None]], float]:
     """Run the jobs in one transaction.
 
     Return what to call afterwards, and the seconds that the COMMIT took. Waits `patience` seconds for other
-    processes.
+    processes from now on, unless it is None.
     """
     try:
-        connection.execute(f"PRAGMA busy_timeout = {patience * 1000:.0f}")
+        if patience is not None:
+            connection.execute(f"PRAGMA busy_timeout = {patience * 1000:.0f}")
         connection.execute("BEGIN IMMEDIATE")
     except Exception as error:
         raise _NotBegunError(error) from error

@@ -36,6 +36,8 @@ def set_up(app: web.Application, config: Config) -> None:
         if dialect_at(resource.canonical) not in (CHATPROXY, PAGES)
     )
     cors = aiohttp_cors.setup(app)
+    if not config.cors_origins:
+        app.on_response_prepare.pop()  # it has nothing to add to a response
     for route in list(app.router.routes()):
         cors.add(route, _options(config, "*" if route.resource in app[LENIENT] else HEADERS))
 

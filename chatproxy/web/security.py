@@ -11,6 +11,7 @@ import secrets
 from base64 import b64decode
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
+from functools import lru_cache
 from hashlib import blake2b
 from ipaddress import IPv6Address, IPv6Network, ip_address
 from typing import Final
@@ -53,6 +54,7 @@ USER: Final = web.RequestKey("USER", str)  # who asks, as the gate has found
 # Where a request may have a token; each at most once.
 AUTHORIZATION: Final = "Authorization"
 API_KEY: Final = "x-api-key"
+KNOWN: Final = 64  # hosts, and addresses, that are not read again with each request
 PREFIX: Final = 64  # bits of an IPv6 address that are one client's, as providers give them out
 _HOST: Final = re.compile(r"(\[[^\s\[\]@/]+\]|[^\s:\[\]@/]+)(?::[0-9]*)?")
 _DEFAULT_PORT: Final = {"http": ":80", "https": ":443"}
@@ -175,10 +177,7 @@ class Gate:
         given = request.headers.getall(self._address_header, ()) if self._address_header else ()
         # Each proxy appends the address that it has seen.
         named = given[-1].rpartition(",")[2].strip() if given else ""
-        address = named if is_ip(named) else request.remote or ""
-        if not is_ip(address) or not isinstance(ip := ip_address(address), IPv6Address):
-            return address
-        return str(ip.ipv4_mapped or IPv6Network((int(ip), PREFIX), strict=False))
+        return _client(named if named and is_ip(named) else request.remote or "")
 
     def visitor(self, request: web.Request) -> str | None:
         """Return the visitor whose token a request has; None if it has no signed token.
@@ -313,6 +312,15 @@ def check_is_no_visitor(request: web.Request) -> None:
         raise refusal()
 
 
+@lru_cache(KNOWN)
+def _client(address: str) -> str:
+    """Return the address, or the network of IPv6, that is one client's."""
+    if not is_ip(address) or not isinstance(ip := ip_address(address), IPv6Address):
+        return address
+    return str(ip.ipv4_mapped or IPv6Network((int(ip), PREFIX), strict=False))
+
+
+@lru_cache(KNOWN)
 def _normalize_host(host: str) -> str:
     """Return a host name or address in the one form in which hosts are compared."""
     name = host.lower().removeprefix("[").removesuffix("]").removesuffix(".")

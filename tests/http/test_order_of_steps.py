@@ -8,11 +8,13 @@ from dataclasses import replace
 from typing import Any, NamedTuple
 
 import pytest
-from chat_client import Client, Stream, serving
+from chat_client import Client, Start, Stream, serving
 from fake_ollama import FakeOllama, Gate, Script, answer, greet, refused
-from waiting import until
+from waiting import PATIENCE, until
+from yarl import URL
 
-from chatproxy import Config
+from chatproxy import Config, create_app
+from chatproxy.web.keys import CHAT
 
 WORDS = "One two three"
 
@@ -225,6 +227,38 @@ async def test_the_session_comes_first(narrow: Client, fake: FakeOllama, config:
         path = narrow.url("/api/chat/sessions/nobody/messages")
         async with narrow.http.post(path, data=b"{", headers={"Content-Type": "text/plain"}) as response:
             assert response.status == 404
+
+
+async def test_the_session_comes_before_a_body_that_is_still_to_come(client: Client) -> None:
+    url = URL(client.url("/api/chat/sessions/nobody/messages"))
+    reader, writer = await asyncio.open_connection(url.host, url.port)
+    head = "Host: localhost\r\nContent-Type: application/json\r\nContent-Length: 100"
+    writer.write(f"POST {url.path} HTTP/1.1\r\n{head}\r\n\r\n{{".encode())
+    async with asyncio.timeout(PATIENCE):
+        assert (await reader.readline()).startswith(b"HTTP/1.1 404 ")
+    writer.close()
+
+
+async def test_the_session_comes_before_a_shutdown(start: Start, config: Config) -> None:
+    app = create_app(config)
+    client = (await start(app)).client
+    session = await client.new_session()
+    app[CHAT].closing = True
+    for path, status in ((session, 503), ("nobody", 404)):
+        body = {"message": "Hello"}
+        await client.call("POST", f"/api/chat/sessions/{path}/messages", status=status, json=body)
+    app[CHAT].closing = False
+
+
+async def test_nobody_waits_for_what_another_user_sends(start: Start, config: Config) -> None:
+    app = create_app(replace(config, trusted_user_header="X-User"))
+    client = (await start(app)).client
+    headers = {"X-User": "ann"}
+    session = (await client.call("POST", "/api/chat/sessions", status=201, headers=headers))["id"]
+    path = f"/api/chat/sessions/{session}/messages"
+    async with asyncio.timeout(PATIENCE), app[CHAT]._exclusive(session):
+        body = {"message": "Hello"}
+        await client.call("POST", path, status=404, json=body, headers={"X-User": "bob"})
 
 
 @pytest.mark.parametrize("unusable", UNUSABLE, ids=lambda refusal: str(refusal)[:60])

@@ -3,7 +3,7 @@ from functools import partial
 
 import pytest
 
-from chatproxy.background import background, interruptible, repeat
+from chatproxy.background import background, interruptible, later, repeat
 
 
 async def test_leaving_cancels_the_task_and_waits_for_its_end() -> None:
@@ -35,6 +35,36 @@ async def test_an_exception_of_the_block_ends_the_task_too() -> None:
 async def test_the_block_can_retrieve_what_the_task_returned() -> None:
     async with background(asyncio.sleep(0, "done"), name="quick") as task:
         assert await task == "done"
+
+
+async def test_what_begins_later_ends_with_the_block() -> None:
+    steps = []
+    begun = asyncio.Event()
+
+    async def run() -> None:
+        begun.set()
+        try:
+            await asyncio.sleep(60)
+        finally:
+            await asyncio.sleep(0)
+            steps.append("ended")
+
+    async with later(0.001, run, name="late"):
+        await begun.wait()
+        steps.append("leaving")
+    assert steps == ["leaving", "ended"]
+
+
+async def test_what_would_begin_after_the_block_never_does() -> None:
+    steps: list[str] = []
+
+    async def run() -> None:
+        steps.append("begun")
+
+    async with later(0.001, run, name="late"):
+        pass
+    await asyncio.sleep(0.01)
+    assert steps == []
 
 
 async def test_a_look_that_raises_is_logged_and_the_next_one_comes(caplog: pytest.LogCaptureFixture) -> None:

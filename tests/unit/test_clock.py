@@ -68,3 +68,24 @@ async def test_looks_keep_time(monkeypatch: pytest.MonkeyPatch) -> None:
         looks.want()
         await looks.next()
     assert clock.now() - before > 0.05
+
+
+async def test_a_block_ends_in_time() -> None:
+    began = time.monotonic()
+    with pytest.raises(TimeoutError):
+        async with clock.timeout(0.2):
+            await asyncio.sleep(60)
+    assert 0.15 < time.monotonic() - began < 1.0
+
+
+async def test_a_pause_ends_no_block() -> None:
+    loop = asyncio.get_running_loop()
+    async with clock.timeout(0.2):
+        loop.call_soon(time.sleep, 0.3)
+        await asyncio.sleep(0.01)
+
+
+async def test_a_block_that_ends_by_itself_is_not_late() -> None:
+    async with clock.timeout(0.01):
+        pass
+    await asyncio.sleep(0.03)

@@ -42,7 +42,7 @@ logger: Final = logging.getLogger(__name__)
 
 PART: Final = 32 * 1024  # characters that are indexed at once
 BATCH: Final = 128 * 1024  # characters of texts and their words, after which a unit takes no more texts
-MOST_TEXTS: Final = 200  # per unit
+MOST_TEXTS: Final = 50  # per unit
 MOST_OWNERS: Final = 50  # per unit
 KEPT: Final = 16 * 1024 * 1024  # characters of long texts that are kept from one of their parts to the next
 MOST_NOTED: Final = 1000  # per unit
@@ -289,10 +289,12 @@ class Words:
             self._damaged = False
 
     async def _catch_up(self, reader: aiosqlite.Connection, texts: "_Texts") -> None:
-        """Index what is not."""
-        while True:
-            self._committed.clear()  # so that what is committed here does not count
-            if not (edits := await in_thread(reader, texts.edits)):
+        """Index what is not, up to what is committed meanwhile: the event tells of that."""
+        more = True
+        while more:
+            self._committed.clear()
+            edits, more = await in_thread(reader, texts.edits)
+            if not edits:
                 return
             await self._database.step(partial(_apply, edits=edits))
             for owner in {edit["owner"] for edit in edits if edit["finished"]}:
@@ -348,21 +350,28 @@ class _Texts:
         self._first = ""  # whose turn it is: the first owner from here on
         self._kept: dict[tuple[int, int, bool], str] = {}  # least recently used first
 
-    def edits(self, connection: sqlite3.Connection) -> list[Edit]:
-        """Return the next steps, as many as one unit may take. Owners take turns."""
+    def edits(self, connection: sqlite3.Connection) -> tuple[list[Edit], bool]:
+        """Return the next steps, as many as one unit may take, and whether there may be more.
+
+        Owners take turns.
+        """
         edits: list[Edit] = []
         size = 0
         owners = self._owners(connection)
+        more = len(owners) == MOST_OWNERS
         for owner in owners:
             self._first = owner + "\0"
-            share = {"owner": owner, "limit": MOST_TEXTS // len(owners)}
-            for row in connection.execute(_UNINDEXED, share):
-                edit = self._edit(connection, row)
+            share = MOST_TEXTS // len(owners)
+            rows = connection.execute(_UNINDEXED, {"owner": owner, "limit": share}).fetchall()
+            more = more or len(rows) == share
+            for row in rows:
+                edit, length = self._edit(connection, row)
                 edits.append(edit)
-                size += PART * bool(edit["terms"]) + len(edit["terms"])
+                more = more or not edit["finished"]
+                size += min(length, PART) + len(edit["terms"])
                 if size >= BATCH:
-                    return edits
-        return edits
+                    return edits, True
+        return edits, more
 
     def _owners(self, connection: sqlite3.Connection) -> list[str]:
         for first in (self._first, ""):
@@ -372,8 +381,9 @@ class _Texts:
         self._kept.clear()
         return []
 
-    def _edit(self, connection: sqlite3.Connection, row: Row) -> Edit:
-        """Return the next step of a text. One that cannot be read or cut is left out of the index."""
+    def _edit(self, connection: sqlite3.Connection, row: Row) -> tuple[Edit, int]:
+        """Return the next step of a text, and its length. One that cannot be read or cut is left out."""
+        length = 0
         edit = Edit(
             id=row["id"],
             version=row["version"],
@@ -386,7 +396,7 @@ class _Texts:
         try:
             place = row["id"], row["version"], bool(row["removing"])
             text = self._kept.pop(place) if place in self._kept else _read(connection, row)
-            count = parts(text)
+            length, count = len(text), parts(text)
             before = count if row["indexed"] is None else row["indexed"]
             if row["removing"]:
                 edit["indexed"] = max(0, before - 1)
@@ -404,7 +414,7 @@ class _Texts:
             if isinstance(error, sqlite3.Error) and not is_damage(error):
                 raise
             logger.exception("text %d cannot be indexed; no search finds it", row["key"])
-        return edit
+        return edit, length
 
     def _keep(self, place: tuple[int, int, bool], text: str) -> None:
         self._kept[place] = text

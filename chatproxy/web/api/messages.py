@@ -1,5 +1,6 @@
 """Messages: send one, list them, and stream, resume or cancel an answer."""
 
+import asyncio
 from time import monotonic
 from typing import Annotated, Final
 
@@ -9,6 +10,7 @@ from msgspec import Meta
 from chatproxy.answers.answer import Answer
 from chatproxy.answers.events import AnyEvent
 from chatproxy.cursor import Cursor
+from chatproxy.errors import ChatError
 from chatproxy.prompt.images import KINDS, kind_of
 from chatproxy.prompt.request import SendRequest
 from chatproxy.store.records import DocumentIds, FinishReason, Message, Notice, Record, Source, Usage
@@ -244,14 +246,26 @@ async def cancel(request: web.Request) -> web.StreamResponse:
 
 
 async def _send(request: web.Request) -> Answer:
-    arrived = monotonic()
-    session = await session_of(request)  # before the body is read: a missing session comes first
-    chat, allowed = request.app[CHAT], request.app[CONFIG].allowed_options
-    async with json_body(request, SendRequest) as body:
-        message = await body.checked(allowed)
-        del body  # unfolded, it takes much more than is counted
-        accepted = await chat.accept(owner(request), session, message, arrived, asker=asker(request))
-    return await chat.begun(accepted)
+    arrived, chat, who = monotonic(), request.app[CHAT], asker(request)
+    return await chat.begun(await _accept(request, arrived, who))
+
+
+async def _accept(request: web.Request, arrived: float, who: str) -> asyncio.Future[Answer]:
+    """Read a message and have it accepted. A missing session comes before all errors of the body."""
+    chat = request.app[CHAT]
+    if not request.content.is_eof():  # it is still to come, and perhaps long
+        await session_of(request)
+    is_read = False
+    try:
+        async with json_body(request, SendRequest) as body:
+            message = await body.checked(request.app[CONFIG].allowed_options)
+            del body  # unfolded, it takes much more than is counted
+            is_read = True  # from here on, `accept` says whether there is such a session
+            return await chat.accept(owner(request), request.match_info["sid"], message, arrived, asker=who)
+    except ChatError:
+        if not is_read:
+            await session_of(request)
+        raise
 
 
 async def _stream(

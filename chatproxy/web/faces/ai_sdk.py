@@ -247,7 +247,7 @@ async def _answer(request: web.Request, user: str, body: ChatRequest, arrived: f
             replaces=version.question_id if version.is_shown else None,
         )
     await chat.cancel_unwatched(session)
-    accepted = await chat.accept(user, session, send, arrived, asker=asker(request))
+    accepted = await chat.accept(user, session.id, send, arrived, asker=asker(request))
     answer = await chat.begun(accepted)
     request.app[CHATS].forget_unread(session.id)
     return answer

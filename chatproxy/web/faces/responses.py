@@ -240,13 +240,13 @@ async def _begin(request: web.Request, wanted: ResponseRequest, question: Questi
             )
         message = await wanted.send(question, session.system, allowed)
         message = replace(message, follows=previous.id)
-        return await chat.begun(await chat.accept(user, session, message, arrived, asker=asker(request)))
+        return await chat.begun(await chat.accept(user, session.id, message, arrived, asker=asker(request)))
     message = await wanted.send(question, None, allowed)
     session = await store.sessions.create(user)
     try:
         if question.earlier:
             await store.messages.import_turns(session, question.earlier)
-        accepted = await chat.accept(user, session, message, arrived, asker=asker(request))
+        accepted = await chat.accept(user, session.id, message, arrived, asker=asker(request))
     except BaseException:
         await chat.delete_session(session)  # nothing is kept of what was refused
         raise

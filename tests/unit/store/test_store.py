@@ -285,7 +285,6 @@ async def test_a_session_that_was_deleted_in_the_meantime(store: Store, session:
         )
     assert await store.messages.history(session, limit=10, before=None) == []
     assert await store.messages.images(session, [question], MANY) == {}
-    assert await store.messages.find_send(session, "c") is None
 
 
 async def test_messages_of_another_session_are_missing(store: Store, session: Session) -> None:
@@ -814,15 +813,16 @@ async def test_pieces_do_not_become_more_with_the_checkpoints(
 # -- sending the same again
 
 
-async def test_find_send(store: Store, session: Session) -> None:
+async def test_an_earlier_send_is_found(store: Store, session: Session) -> None:
     question, answer = await begin(store, session, client_message_id="c", fingerprint="f")
-    assert await store.messages.find_send(session, "c") == EarlierSend(
-        question_id=question, answer_id=answer, fingerprint="f"
-    )
-    assert await store.messages.find_send(session, "other") is None
-    assert await store.messages.find_send(await new_session(store), "c") is None
+    sent = EarlierSend(question_id=question, answer_id=answer, fingerprint="f")
+    other = await new_session(store)
+    assert (await store.sessions.open("ann", session.id, "c")).earlier == sent
+    assert (await store.sessions.open("ann", session.id, "other")).earlier is None
+    assert (await store.sessions.open("ann", session.id, None)).earlier is None
+    assert (await store.sessions.open("ann", other.id, "c")).earlier is None
     await begin(store, session, replaces=question)
-    assert await store.messages.find_send(session, "c") is not None
+    assert (await store.sessions.open("ann", session.id, "c")).earlier == sent
 
 
 async def test_of_two_sends_at_once_with_one_id_only_one_is_stored(store: Store, session: Session) -> None:
@@ -940,7 +940,7 @@ async def test_nothing_but_a_search_scans_or_sorts(store: Store, session: Sessio
     await store.messages.page_after(session, "ann", after=0, limit=10, size=MANY)
     await store.messages.get_answer(session, unfinished)
     await store.messages.images(session, [question], MANY)
-    await store.messages.find_send(session, "c")
+    await store.sessions.open("ann", session.id, "c")
     await store.sessions.delete(session)
     slow = {
         statement: steps

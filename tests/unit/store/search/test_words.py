@@ -461,6 +461,28 @@ async def test_owners_take_turns_at_the_index(path: Path, monkeypatch: pytest.Mo
     await store.close()
 
 
+async def test_short_texts_are_indexed_many_at_once(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    with monkeypatch.context() as patch:
+        patch.setattr(words, "GATHER", 60)
+        store = await Store.open(path)
+        await followed(path)
+        for number in range(3 * words.MOST_TEXTS):
+            await store.sessions.create("ann", title=f"Title {number}")
+        await store.close()
+    units: list[int] = []
+    apply = words._apply
+
+    async def watched(connection: Connection, edits: Sequence[words.Edit]) -> None:
+        units.append(len(edits))
+        await apply(connection, edits)
+
+    monkeypatch.setattr(words, "_apply", watched)
+    store = await Store.open(path)
+    await followed(path)
+    assert units == [words.MOST_TEXTS] * 3
+    await store.close()
+
+
 async def test_the_key_of_a_deleted_session_may_become_another_owners(
     path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -489,7 +511,7 @@ async def test_the_index_rests_when_it_has_followed(
     passes = 0
     edits = words._Texts.edits
 
-    def counted(texts: words._Texts, connection: sqlite3.Connection) -> list[words.Edit]:
+    def counted(texts: words._Texts, connection: sqlite3.Connection) -> tuple[list[words.Edit], bool]:
         nonlocal passes
         passes += 1
         return edits(texts, connection)
