@@ -21,6 +21,7 @@ from chatproxy.config import Config
 from chatproxy.cursor import Cursor
 from chatproxy.errors import ChatError, shutting_down
 from chatproxy.generation.generation import AGAIN, CANCELLED, Generation
+from chatproxy.generation.intake import Intake
 from chatproxy.generation.queue import PROMPTS, Queue
 from chatproxy.generation.registry import GenerationRegistry
 from chatproxy.generation.ticket import Ticket
@@ -51,6 +52,7 @@ class ChatService:
         queue: Queue,
     ) -> None:
         self.transcript = Transcript(store.messages, registry)
+        self.intake = Intake()
         self._config = config
         self._store = store
         self._ollama = ollama

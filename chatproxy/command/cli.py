@@ -6,6 +6,7 @@ serves nothing. It checks what a start depends on, and its exit code is 1 if som
 """
 
 import asyncio
+import gc
 import logging
 import os
 import shlex
@@ -168,6 +169,7 @@ async def serve(loaded: LoadedConfig, *, demo: bool, open_page: bool) -> None:
             config = replace(config, ollama_host=await stack.enter_async_context(demo_server()))
         app = create_app(config)
         url = await stack.enter_async_context(listening(app))
+        gc.freeze()  # the collector would look at all that is imported again and again, and stop the loop
         # The unspecified address means every address of this machine; loopback is one of them.
         local = url.replace("//0.0.0.0:", "//127.0.0.1:").replace("//[::]:", "//[::1]:")
         tokens, page, about_code = app[GATE].tokens, local, ""

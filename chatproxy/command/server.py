@@ -7,8 +7,9 @@ that has waited for its client the longest, so that connections held idle keep n
 
 import asyncio
 import logging
-from collections.abc import AsyncIterator, Callable
-from contextlib import asynccontextmanager, closing
+import socket
+from collections.abc import AsyncIterator, Callable, Sequence
+from contextlib import ExitStack, asynccontextmanager, closing
 from typing import Final, cast
 
 from aiohttp import web
@@ -17,6 +18,7 @@ from chatproxy import clock, log
 from chatproxy.background import background, repeat
 from chatproxy.clock import Looks
 from chatproxy.command.port import cannot_listen
+from chatproxy.config import Config
 from chatproxy.errors import ChatError
 from chatproxy.system.process import raise_open_files
 from chatproxy.web.faces.passing.passage import SLOTS
@@ -26,6 +28,7 @@ from chatproxy.web.middleware import refusal
 
 logger: Final = logging.getLogger(__name__)
 
+ACCEPTED: Final = 8  # connections at most, each time that the loop goes round
 LOOK_INTERVAL: Final = 1.0  # seconds
 REQUEST_TIMEOUT: Final = 10.0  # seconds for a request to arrive, plus its size / SLOWEST_UPLOAD
 SLOWEST_UPLOAD: Final = 16 * 1024  # bytes per second
@@ -51,17 +54,32 @@ async def listening(app: web.Application) -> AsyncIterator[str]:
             largest_body=max(MAX_BODY, MAX_IMPORT, config.max_document_bytes),
         )
         try:
-            server = await asyncio.get_running_loop().create_server(
-                connections, config.host, config.port, backlog=1024
-            )
+            servers = await _listen(connections, config)
         except OSError as error:
             raise await cannot_listen(config.host, config.port, error) from error
         async with connections.watched():
-            with closing(server):
-                host, port = server.sockets[0].getsockname()[:2]
+            with ExitStack() as listeners:
+                for server in servers:
+                    listeners.enter_context(closing(server))
+                host, port = servers[0].sockets[0].getsockname()[:2]
                 yield f"http://[{host}]:{port}" if ":" in host else f"http://{host}:{port}"
     finally:
         await runner.cleanup()
+
+
+async def _listen(connections: "Connections", config: Config) -> Sequence[asyncio.Server]:
+    """Listen, so that a connection does not wait until the loop has gone round for each one before it.
+
+    uvloop accepts one for each listener when it goes round; asyncio's own loop accepts all that wait.
+    """
+    loop = asyncio.get_running_loop()
+    servers = [await loop.create_server(connections, config.host, config.port, backlog=1024)]
+    if not isinstance(loop, asyncio.BaseEventLoop):
+        for listening in servers[0].sockets:
+            for _ in range(ACCEPTED - 1):
+                again = socket.fromfd(listening.fileno(), listening.family, listening.type)
+                servers.append(await loop.create_server(connections, sock=again, backlog=1024))
+    return servers
 
 
 class Connections:

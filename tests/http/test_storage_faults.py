@@ -20,10 +20,10 @@ from waiting import until
 
 from chatproxy import Config, clock, create_app
 from chatproxy.errors import StartError
-from chatproxy.generation import generation
+from chatproxy.generation import generation, intake
 from chatproxy.store import writer
 from chatproxy.store.messages import Messages
-from chatproxy.web.keys import STORE
+from chatproxy.web.keys import CHAT, STORE
 
 LONG = "x" * 200_000  # does not fit into pages that are half empty
 Full = Callable[[], AbstractAsyncContextManager[None]]
@@ -388,6 +388,36 @@ async def test_a_lock_of_a_second_only_delays(client: Client, fake: FakeOllama, 
             asyncio.get_running_loop().call_later(1, unlock)
             assert (await stream.until("done"))["fullResponse"] == "It ends meanwhile."
             assert (await sending)["fullResponse"] == "It ends meanwhile."
+
+
+async def test_while_commits_wait_few_sends_do(
+    app: web.Application, client: Client, fake: FakeOllama, config: Config, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name, value in (("SLOTS", 1), ("HELD", 3600.0), ("LONGEST", 0.0)):
+        monkeypatch.setattr(intake, name, value)
+    app[CHAT].intake = taken_in = intake.Intake()
+    fake.script = Script(answer("One two"), gate=(gate := Gate()))
+    running, *others = [await client.new_session() for _ in range(4)]
+    async with client.sending(running) as stream:
+        await stream.until("start")
+        async with locked(config) as unlock:
+            sending = [asyncio.create_task(client.send(others[0]))]
+            await until(lambda: not taken_in._free)
+            sending.append(asyncio.create_task(client.send(others[1])))
+            await until(lambda: bool(taken_in._lines))
+            path = f"/api/chat/sessions/{others[2]}/messages/stream"
+            async with client.http.post(client.url(path), data=b"is not read") as refused:
+                assert refused.status == 503
+                assert int(refused.headers["Retry-After"]) >= 1
+                assert (await refused.json())["code"] == "overloaded"
+            gate.let()
+            await stream.has("One")  # what is under way goes on
+            gate.open()
+            unlock()
+            assert [(await each)["fullResponse"] for each in sending] == ["One two"] * 2
+            await stream.until("done")
+    assert await client.messages(others[2]) == []
+    assert (await client.ask(others[2])).last["type"] == "done"
 
 
 async def test_a_lock_for_longer_than_anybody_waits(

@@ -247,7 +247,9 @@ async def cancel(request: web.Request) -> web.StreamResponse:
 
 async def _send(request: web.Request) -> Answer:
     arrived, chat, who = monotonic(), request.app[CHAT], asker(request)
-    return await chat.begun(await _accept(request, arrived, who))
+    async with chat.intake.slot(who):
+        accepted = await _accept(request, arrived, who)
+        return await chat.begun(accepted)
 
 
 async def _accept(request: web.Request, arrived: float, who: str) -> asyncio.Future[Answer]:

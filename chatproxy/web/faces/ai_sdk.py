@@ -123,9 +123,13 @@ def set_up(app: web.Application) -> None:
 )
 async def send(request: web.Request) -> web.StreamResponse:
     arrived = monotonic()
-    user, chats = owner(request), request.app[CHATS]
+    user, chats, intake = owner(request), request.app[CHATS], request.app[CHAT].intake
     with ExitStack() as watching:
-        async with json_body(request, ChatRequest) as body, chats.lock(user, body.id):
+        async with (
+            intake.slot(asker(request)),
+            json_body(request, ChatRequest) as body,
+            chats.lock(user, body.id),
+        ):
             answer = await _answer(request, user, body, arrived)
             stream = _stream(request, body.id)
             # Before the next message is let in, which would stop an answer that nobody watches.

@@ -143,7 +143,8 @@ async def create_response(request: web.Request) -> web.StreamResponse:
                 wanted = replace(wanted, input=Raw())  # it may be large, and the answer may take long
         if kept:
             del body
-            answer = await _begin(request, wanted, question, arrived)
+            async with request.app[CHAT].intake.slot(asker(request)):
+                answer = await _begin(request, wanted, question, arrived)
             del question
     if not kept:
         passing = forward(request, body)
