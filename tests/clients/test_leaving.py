@@ -15,7 +15,7 @@ from chat_client import Client, Serve
 from fake_ollama import FakeOllama, Gate, Script, answer
 from sockets import opened, request
 
-from chatproxy.web.faces.passing import passage
+from chatproxy import clock
 
 MODEL: Final = "gemma3:270m"
 PATHS: Final = (
@@ -58,10 +58,10 @@ async def test_leaving_at_fifty_random_moments(
 ) -> None:
     """There is one place for all, so that each request that follows shows that it has become free.
 
-    Only the first fifty wait for the tick that chatproxy has.
+    Only the first fifty wait for the look that chatproxy takes.
     """
     if seed > 0:
-        monkeypatch.setattr(passage, "TICK", 0.01)
+        monkeypatch.setattr(clock, "LOOK", 0.01)
     client = await serve(max_concurrent_generations=1)
     chance = random.Random(seed)
     delays = [await left(client, fake, chance) for _ in range(50)]

@@ -168,7 +168,7 @@ class Outcome:
         for told in reversed(self._told):
             if told.state == "queued" and told.at > self._known_at:
                 number += 1
-                corrected = later.get(told.message, inf) <= told.at + AT_ONCE + 2 * LOOK
+                corrected = later.get(told.message, inf) <= told.at + STALL / 2
                 exact += self._came_true(told, STALL if corrected else 0)
             later[told.message] = told.at
         return exact / number
@@ -222,6 +222,7 @@ class Outcome:
 
 
 @pytest.mark.slow
+@pytest.mark.fault  # all of it happens within milliseconds, and a busy machine may read an event too late
 @pytest.mark.parametrize(
     ("places", "is_set", "who"),
     [
