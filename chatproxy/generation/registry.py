@@ -87,8 +87,6 @@ class GenerationRegistry:
             generation.end(SHUTDOWN)
         begun.set_result(answer)
         try:
-            for _ in range(2):
-                await asyncio.sleep(0)  # whoever waits for it is woken, and subscribes first
             await generation.run()
         finally:
             self._forget(generation)

@@ -154,6 +154,8 @@ class UpstreamCall:
         self._model = model
         self._ticket.follow(self._report)
         self._report()
+        for _ in range(2):
+            await asyncio.sleep(0)  # whoever sent the message is woken by then, and subscribes first
         ways = iter((Prompt.fit, Prompt.fit, Prompt.bare))
         while True:
             await self._ticket.wait_for_slot()
