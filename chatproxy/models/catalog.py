@@ -205,13 +205,12 @@ class ModelCatalog:
         Raises `model_not_found` after reading the list again. If the list cannot be read soon, the name is
         trusted.
         """
-        installed = self.installed.at_hand()
+        installed = self.installed.at_hand()  # mostly, there is nothing to wait for, and to end in time
         model = None if installed is None else self._index(installed).get(canonical(name))
         if model is None:
             try:
                 async with asyncio.timeout(PATIENCE):
-                    if installed is None:
-                        model = self._index(await self.installed.get()).get(canonical(name))
+                    model = self._index(await self.installed.get()).get(canonical(name))
                     if model is None:
                         model = self._index(await self.installed.fetch()).get(canonical(name))
             except (ChatError, TimeoutError):

@@ -7,12 +7,11 @@ else is parsed (`ChatStream.body_received`), and means the same: what lines and 
 
 import asyncio
 from collections.abc import Callable, Iterator, Sequence
-from typing import Final, cast
+from typing import Any, Final, cast
 
 from chatproxy import clock
 from chatproxy.errors import ChatError
-from chatproxy.ollama.exchange import Endpoint, Exchange, Head, Heard, Receiver
-from chatproxy.ollama.turns import Turns
+from chatproxy.ollama.exchange import Endpoint, Exchange, Head, Receiver
 from chatproxy.ollama.wire import (
     PLAIN,
     Line,
@@ -196,16 +195,10 @@ class AnswerExchange(Exchange):
     )
 
     def __init__(
-        self,
-        head: bytes,
-        body: bytes | bytearray,
-        receiver: Receiver,
-        turns: Turns,
-        *,
-        heard: Heard,
-        bodiless: bool = False,
+        self, head: bytes, body: bytes | bytearray, receiver: Receiver, *more: Any, **options: Any
     ) -> None:
-        super().__init__(head, body, receiver, turns, heard=heard, bodiless=bodiless)
+        """Prepare an exchange whose receiver is a `ChatStream`; see `Exchange`."""
+        super().__init__(head, body, receiver, *more, **options)
         self._stream = cast(ChatStream, receiver)
         self._receive_token: ReceiveToken | None = None  # while a plain line may come next, in a chunk
         self._chunk_ended = False  # no chunk has begun since, of which the parser would know

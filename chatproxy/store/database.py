@@ -28,7 +28,6 @@ from chatproxy.store.writer import (
     Lane,
     Unit,
     Writer,
-    chat_error,
     in_thread,
     notice_damage,
     run_unit,
@@ -112,10 +111,8 @@ class Database:
 
     async def fetch(self, sql: str, **arguments: object) -> Sequence[Row]:
         """Return the rows of a query, as of the last commit."""
-        try:
+        with translate_errors():
             return await fetch(self._reader, sql, **arguments)
-        except sqlite3.Error as error:
-            raise chat_error(error) from error
 
     async def fetch_slow(self, sql: str, *, owner: str, **arguments: object) -> Sequence[Row]:
         """Return the rows of a query that may take long. It ends with its caller.

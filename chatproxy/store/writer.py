@@ -212,10 +212,8 @@ class Writer:
         job = _Job(unit, size)
         (self._light if size <= LIGHT else self._heavy[lane]).append(job)
         self._wakeup.set()
-        try:
+        with translate_errors():
             return await job.future
-        except sqlite3.Error as error:
-            raise chat_error(error) from error
 
     async def close(self) -> None:
         """Accept no more units, and return once all are committed."""
