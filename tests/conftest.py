@@ -19,6 +19,7 @@ from hypothesis import settings
 from pytest_aiohttp import AiohttpClient, AiohttpServer
 
 from chatproxy import Config, create_app
+from chatproxy.store.search import words
 
 settings.register_profile("on a busy machine", settings(), deadline=None)
 settings.load_profile("on a busy machine")
@@ -54,6 +55,12 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 def pytest_make_parametrize_id(val: object, argname: str) -> str | None:
     """Name long bytes by their argument: a report with a whole picture or archive in it cannot be read."""
     return argname if isinstance(val, bytes) and len(val) > 40 else None
+
+
+@pytest.fixture(autouse=True)
+def unhurried_searches(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Let a search wait for the index of words for as long as a busy machine may take to follow."""
+    monkeypatch.setattr(words, "CATCH_UP", 20.0)
 
 
 @pytest.fixture

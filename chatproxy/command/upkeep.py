@@ -104,12 +104,12 @@ def prune(options: Namespace) -> int:
     if options.dry_run:
         return 0
     began = perf_counter()
-    free = pruning.run()
+    smaller = pruning.run()
     say(
         f"removed in {perf_counter() - began:.1f} s; the file has {_size(pruning.path.stat().st_size)}",
     )
-    if free:
-        say(f"{_size(free)} of them are free, and will be used again.")
+    if not smaller:
+        say("chatproxy is running, and uses the room again.")
         say("To make the file smaller, run this once more while chatproxy is stopped.")
     return 0
 

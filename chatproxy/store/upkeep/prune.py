@@ -30,7 +30,6 @@ from chatproxy.store.writer import Connection, run_unit
 
 _ALL: Final = "TRUE"  # documents, and sessions that may be pinned
 _UNPINNED: Final = "NOT pinned"
-_FREE: Final = "SELECT freelist_count * page_size FROM pragma_freelist_count, pragma_page_size"
 
 T = TypeVar("T")
 
@@ -66,11 +65,11 @@ class Pruning(Struct, frozen=True, kw_only=True):
             ]
         return Unused(*numbers)
 
-    def run(self) -> int:
-        """Remove it, with what else is deleted and still there; return how many bytes are free in the file.
+    def run(self) -> bool:
+        """Remove it, with what else is deleted and still there, and make the file smaller.
 
-        They are 0 if the file could be made smaller, which it cannot while a chatproxy uses it. Raises
-        StartError.
+        Return False if the file stays as large, because a chatproxy uses it: that one uses the room again.
+        Raises StartError.
         """
         with self._connected() as connection:
             self._delete(connection, find_sessions(self._sessions), delete_sessions(self._sessions))
@@ -83,8 +82,7 @@ class Pruning(Struct, frozen=True, kw_only=True):
                 for (key,) in connection.execute(query).fetchall():
                     while _commit(connection, partial(remove, key=key)):
                         pass
-            asyncio.run(_give_back(self.path, connection))
-            return int(connection.execute(_FREE).fetchone()[0])
+            return asyncio.run(_give_back(self.path, connection))
 
     @property
     def _sessions(self) -> str:
@@ -120,14 +118,15 @@ def _commit(connection: sqlite3.Connection, unit: Callable[[Connection], Corouti
     return result
 
 
-async def _give_back(path: Path, connection: sqlite3.Connection) -> None:
+async def _give_back(path: Path, connection: sqlite3.Connection) -> bool:
     """Let the index of words follow, and the file become smaller, unless a chatproxy uses the file."""
     try:
         database = await Database.open(path)
     except InUseError:
-        return
+        return False
     try:
         await Words(database, asyncio.Event()).catch_up()
         connection.execute("VACUUM")
     finally:
         await database.close()
+    return True

@@ -220,6 +220,7 @@ async def test_a_deleted_session_is_unseen_at_once_and_removed_in_steps(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(words, "GATHER", 60)  # the index adds no commits meanwhile
+    monkeypatch.setattr(words, "CATCH_UP", 0.1)  # and is not waited for
     commits: list[float] = []
     store = await Store.open(tmp_path / "chat.db", commits.append)
     session = await new_session(store, "word")

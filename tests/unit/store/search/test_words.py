@@ -405,7 +405,6 @@ async def test_a_search_waits_for_its_own_texts_only(
         return []
 
     monkeypatch.setattr(words._Texts, "edits", no_edits)  # nothing more is indexed
-    monkeypatch.setattr(words, "CATCH_UP", 60)
     await store.sessions.create("eve", title="Milk")
     await until(lambda: looks > 0)  # a look that began before may have found it
     await store.sessions.create("bob", title="Coffee")
@@ -420,7 +419,6 @@ async def test_a_search_waits_for_its_own_texts_only(
 async def test_a_search_does_not_wait_for_what_came_after_it(
     store: Store, path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(words, "CATCH_UP", 60)
     stop = asyncio.Event()
 
     async def write() -> None:
@@ -608,6 +606,7 @@ async def test_an_index_that_cannot_be_built_stops_nothing_else(
     monkeypatch.setattr(words, "REST", 0.05)
     with monkeypatch.context() as patch:
         patch.setattr(words, "_note", full)
+        patch.setattr(words, "CATCH_UP", 0.1)
         store = await Store.open(path)
         await say(store, await store.sessions.get("ann", session.id), "How hot?", "80 degrees.")
         with pytest.raises(ChatError, match="being built; search again soon"):
