@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 from browser import ANSWER, BUTTON, FIELD, QUESTION, Site, browser, browser_test, serious, site
 from fake_ollama import Gate, Script, answer, echo
+from waiting import until
 
 pytest.importorskip("playwright")
 from playwright.async_api import Page, expect
@@ -199,7 +200,7 @@ async def test_on_a_phone_the_launcher_fills_the_screen(site: Site) -> None:
     assert await serious(page) == []
     await page.set_viewport_size({"width": 900, "height": 700})  # turned, and wide enough
     await expect(page.locator(PANEL)).to_be_visible()
-    assert not await page.locator(PANEL).evaluate("(panel) => panel.matches(':modal')")
+    await until(lambda: page.locator(PANEL).evaluate("(panel) => !panel.matches(':modal')"))
     await page.set_viewport_size({"width": 390, "height": 700})
     await page.keyboard.press("Escape")
     await closed(page)
