@@ -54,6 +54,7 @@ async def looks(site: Site, head: str) -> list[str]:
     page = await site.embed(CHAT, head=head, viewport={"width": 600, "height": 700})
     await site.ask(page, "Show me")
     await expect(page.get_by_role("button", name="Regenerate")).to_be_visible()
+    await expect(page.locator("chat-interface .code-number")).to_be_visible()  # colours come a little later
     await page.locator(FIELD).blur()
     # What depends on the time that an answer took is left out.
     found = await page.locator("chat-interface").evaluate(LOOKS)
