@@ -18,9 +18,8 @@ from chatproxy.config import Config, on_one_line
 from chatproxy.embedding.embedder import Embedder, is_possible
 from chatproxy.generation.queue import Queue
 from chatproxy.generation.registry import GenerationRegistry
-from chatproxy.models.catalog import ModelCatalog
+from chatproxy.models.hosts import Hosts
 from chatproxy.models.readiness import Readiness
-from chatproxy.ollama.client import Ollama
 from chatproxy.store.owners.visitors import Quota
 from chatproxy.store.store import Store
 from chatproxy.values import is_visitor
@@ -40,7 +39,7 @@ from chatproxy.web.api import (
 from chatproxy.web.faces import ai_sdk, responses
 from chatproxy.web.faces.passing import routes as passing
 from chatproxy.web.faces.passing.passage import PASSAGES, Passages
-from chatproxy.web.keys import CHAT, CONFIG, LOOKS, METRICS, MODELS, OLLAMA, QUEUE, READINESS, REGISTRY, STORE
+from chatproxy.web.keys import CHAT, CONFIG, LOOKS, METRICS, MODELS, QUEUE, READINESS, REGISTRY, STORE
 from chatproxy.web.metrics import Metrics
 
 logger: Final = logging.getLogger(__name__)
@@ -85,13 +84,11 @@ async def _lifespan(app: web.Application) -> AsyncIterator[None]:
         )
         store = app[STORE] = await Store.open(config.database_path, metrics.committed, owner_form, quota)
         stack.push_async_callback(store.close)
-        ollama = app[OLLAMA] = Ollama.of(config)
-        stack.push_async_callback(ollama.close)
-        for fault in ollama.faults:
-            log.event(logger, logging.WARNING, str(fault), value=on_one_line(fault.value))
-        measurements = await store.messages.measurements()
-        models = app[MODELS] = ModelCatalog(ollama, measurements, config.context_window)
+        models = app[MODELS] = Hosts.of(config, await store.messages.measurements())
         stack.push_async_callback(models.close)
+        models.on_failure = metrics.host_failed
+        for fault in models.faults:
+            log.event(logger, logging.WARNING, str(fault), value=on_one_line(fault.value))
         app[READINESS] = await stack.enter_async_context(Readiness.running(models, config.default_model))
         registry = app[REGISTRY] = await stack.enter_async_context(
             GenerationRegistry.running(config, store.messages, looks, metrics.ended)
@@ -105,9 +102,9 @@ async def _lifespan(app: web.Application) -> AsyncIterator[None]:
                 looks,
             )
         )
-        app[CHAT] = ChatService(config, store, ollama, models, registry, queue)
+        app[CHAT] = ChatService(config, store, models, registry, queue)
         if is_possible(config.embedding_model):
-            embedder = Embedder(ollama, models, store.documents.vectors, config.embedding_model, queue.idle)
+            embedder = Embedder(models, store.documents.vectors, config.embedding_model, queue.idle)
             await stack.enter_async_context(embedder.running())
         app[PASSAGES] = await stack.enter_async_context(Passages.running(looks))
         yield

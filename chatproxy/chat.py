@@ -26,9 +26,8 @@ from chatproxy.generation.queue import PROMPTS, Queue
 from chatproxy.generation.registry import GenerationRegistry
 from chatproxy.generation.ticket import Ticket
 from chatproxy.generation.upstream import UpstreamCall
-from chatproxy.models.catalog import ModelCatalog
+from chatproxy.models.hosts import Hosts
 from chatproxy.models.pace import pace_of
-from chatproxy.ollama.client import Ollama
 from chatproxy.prompt.plan import Plan, Planner
 from chatproxy.prompt.request import Send
 from chatproxy.store.records import EarlierSend, Message, Session, SessionItem
@@ -46,8 +45,7 @@ class ChatService:
         self,
         config: Config,
         store: Store,
-        ollama: Ollama,
-        models: ModelCatalog,
+        models: Hosts,
         registry: GenerationRegistry,
         queue: Queue,
     ) -> None:
@@ -55,10 +53,9 @@ class ChatService:
         self.intake = Intake()
         self._config = config
         self._store = store
-        self._ollama = ollama
         self._models = models
         self._registry = registry
-        self._planner = Planner(config, store, self.transcript, models)
+        self._planner = Planner(config, store, self.transcript, models, queue.wait)
         self._queue = queue
         self._locks: WeakValueDictionary[str, asyncio.Lock] = WeakValueDictionary()
         self._checks: set[asyncio.Timeout] = set()
@@ -166,7 +163,7 @@ class ChatService:
         try:
             if ticket.has_slot:
                 ticket.asks()
-                stream = self._ollama.chat(plan.fitted.body)
+                stream = self._models.client(plan.first.model).chat(plan.fitted.body)
             question, reply = await self._store.messages.begin(session, plan.turn())
         except BaseException:
             if stream is not None:
@@ -179,7 +176,6 @@ class ChatService:
             answer,
             plan,
             ticket,
-            self._ollama,
             self._models,
             stream=stream,
             max_bytes=self._config.max_answer_bytes,

@@ -8,7 +8,7 @@ import re
 from argparse import ArgumentParser
 from base64 import b64encode
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field, fields
+from dataclasses import dataclass, field, fields, replace
 from ipaddress import ip_address
 from pathlib import Path
 from typing import Annotated, Any, Final, TypeVar, get_type_hints
@@ -77,8 +77,8 @@ class Config:
     ollama_host: Annotated[
         str,
         Setting(
-            values.ollama_url,
-            "address of Ollama, in Ollama's own syntax, or with name:password@",
+            values.ollama_urls,
+            "address of Ollama, in Ollama's own syntax, or with name:password@; or several: a:11434,b:11434",
             aliases=("OLLAMA_BASE_URL",),
         ),
     ] = "http://127.0.0.1:11434"
@@ -281,6 +281,8 @@ class Config:
                 raise StartError(
                     f"{name} is {setting.masked(given)!r}, which cannot be used: {remedy}."
                 ) from None
+        if len(self.per_ollama()) > 1:
+            return  # each was checked as the only one
         if len(self._authorizations) > 1:
             *others, last = self._authorizations
             raise StartError(
@@ -302,9 +304,15 @@ class Config:
                 found["OLLAMA_HEADERS"] = value
         return found
 
+    def per_ollama(self) -> "Sequence[Config]":
+        """Return the settings for each Ollama that `ollama_host` names, as if it were the only one."""
+        if values.is_one_url(self.ollama_host):
+            return [self]
+        return [replace(self, ollama_host=url) for url in self.ollama_host.split(",")]
+
     @property
     def ollama_url(self) -> str:
-        """The address of Ollama, without a password."""
+        """The address of the only Ollama, without a password."""
         return str(URL(self.ollama_host).with_user(None))
 
     @property

@@ -22,6 +22,7 @@ MIN_CREDENTIAL: Final = 16  # characters, of a token that strangers may try to g
 MIN_SECRET: Final = 32  # bytes of an HMAC key with SHA-256 (RFC 7518, §3.2)
 MAX_SECRETS: Final = 8  # each is tried for a token that none has signed
 MAX_USER: Final = 256  # characters of a user's name, which is stored with each session and document
+MOST_OLLAMAS: Final = 64
 YEAR: Final = 31_536_000  # seconds; event loops overflow somewhere above it
 _INTEGER: Final = re.compile(r"[0-9]{1,9}", re.ASCII)
 _HOST_NAME: Final = re.compile(r"[a-z0-9._-]+", re.ASCII | re.IGNORECASE)
@@ -32,6 +33,7 @@ _OWN_HEADERS: Final = re.compile(  # which belong to one request, or to its conn
     re.IGNORECASE,
 )
 _USER: Final = re.compile(r"[^\s\x00-\x1f\x7f]+")
+_COMMA_IN_PASSWORD: Final = re.compile(r"(?:[a-z]+://)?[^/@,]*,[^/@]*@[^@,]*", re.ASCII | re.IGNORECASE)
 _PATH: Final = re.compile(r"[!-~]*", re.ASCII)
 _ORIGIN: Final = re.compile(r"[a-z][a-z0-9+.-]*://[^\s/?#@*\\]+", re.IGNORECASE)
 _HEADER_NAME: Final = re.compile(r"[a-z0-9!#$%&'*+.^_`|~-]+", re.ASCII | re.IGNORECASE)
@@ -343,6 +345,27 @@ def ollama_url(value: object) -> str:
     if port == 0:
         raise ValueError("use the port that Ollama listens on, by default 11434")
     return f"{scheme.lower() if separator else 'http'}://{user}{at}{host}:{port}/{path}".rstrip("/")
+
+
+def is_one_url(given: str) -> bool:
+    """Return whether this is no list of addresses."""
+    return "," not in given or _COMMA_IN_PASSWORD.fullmatch(given) is not None
+
+
+def ollama_urls(value: object) -> str:
+    """Return the URLs of several Ollamas, joined by commas, each as `ollama_url` returns it.
+
+    A comma before the `@` of a single one is part of its password.
+    """
+    given = text(value)
+    if is_one_url(given):
+        return ollama_url(given)
+    urls = [ollama_url(each) for each in given.split(",")]
+    if len({URL(each).with_user(None) for each in urls}) < len(urls):
+        raise ValueError("name each Ollama once")
+    if len(urls) > MOST_OLLAMAS:
+        raise ValueError(f"use at most {MOST_OLLAMAS} addresses")
+    return ",".join(urls)
 
 
 def ollama_parallel(value: object) -> int | None:

@@ -399,9 +399,12 @@ class Answer:
                 encoded = encoded or frame(self.progress.event())
                 subscriber.push_status(encoded, self.progress.version)
 
-    def fall_back(self, model: str, reason: str, notice: Notice) -> None:
-        """Go on with another model; `start` names it on later streams, the warning on those under way."""
-        warnings = [*self._record.warnings, notice]
+    def fall_back(self, model: str, reason: str, notice: Notice | None = None) -> None:
+        """Go on with another model; `start` names it on later streams, the warning on those under way.
+
+        If it is the same model on another host, readers are not told.
+        """
+        warnings = [*self._record.warnings, *([] if notice is None else [notice])]
         self._record = replace(self._record, model=model, model_reason=reason, warnings=warnings)
         self.wake()
 

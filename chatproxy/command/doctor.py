@@ -17,11 +17,11 @@ from chatproxy.embedding.embedder import is_possible
 from chatproxy.embedding.questions import KEEP_ALIVE
 from chatproxy.errors import ChatError, StartError
 from chatproxy.models import selection
-from chatproxy.models.catalog import KnownModel, ModelCatalog, listed
+from chatproxy.models.catalog import KnownModel, listed
 from chatproxy.models.embedding import NONE, SUGGESTED, find_embedding_model
+from chatproxy.models.hosts import Host, Hosts
 from chatproxy.models.selection import SUGGESTED as SUGGESTED_CHAT
 from chatproxy.ollama.authorities import Fault
-from chatproxy.ollama.client import Ollama
 from chatproxy.ollama.wire import ChatMessage, ChatRequest
 from chatproxy.store.file import Health, health
 from chatproxy.system.optional import install_documents
@@ -98,22 +98,31 @@ async def _findings(
     yield await _check_port(config, running if is_in_use else None)
     for finding in findings:
         yield finding
-    ollama = Ollama.of(config)
-    models = ModelCatalog(ollama, context_window=config.context_window)
+    models = Hosts.of(config)
     try:
-        for fault in ollama.faults:
+        for fault in models.faults:
             yield _certificates(fault)
-        yield Finding("ok", "Ollama", f"{await ollama.version() or 'no version'} at {config.ollama_url}")
+        for host, settings in zip(models.all_hosts, config.per_ollama(), strict=True):
+            yield await _check_host(host, settings.ollama_url)
         model = await selection.for_plain_message(models, config.default_model)
-        yield _check_models(model, [each.name for each in await models.all()])
-        yield await _check_answer(ollama, model, config)
-        yield await _check_embeddings(ollama, models, config.embedding_model)
+        yield _check_models(model, [each.name for (each, *_) in selection.by_name(await models.all())])
+        yield await _check_answer(models, model, config)
+        yield await _check_embeddings(models, config.embedding_model)
     except ChatError as error:
         subject = "Ollama" if error.code.startswith("upstream_") else "models"
         yield Finding("wrong", subject, error.sentence)
     finally:
         await models.close()
-        await ollama.close()
+
+
+async def _check_host(host: Host, url: str) -> Finding:
+    """Ask for the version. Where there are several hosts, one that is away is no reason to end here."""
+    try:
+        return Finding("ok", "Ollama", f"{await host.ollama.version() or 'no version'} at {url}")
+    except ChatError as error:
+        if not host.name:
+            raise
+        return Finding("wrong", "Ollama", error.sentence)
 
 
 def _certificates(fault: Fault) -> Finding:
@@ -229,7 +238,7 @@ def _about_database(path: Path, found: Health, is_running: bool) -> Iterator[Fin
         yield Finding("ok", "SQLite", found.sqlite)
 
 
-async def _check_embeddings(ollama: Ollama, models: ModelCatalog, wanted: str) -> Finding:
+async def _check_embeddings(models: Hosts, wanted: str) -> Finding:
     """Check whether documents are searched by meaning, with which model, and how fast that is."""
     words_alone = "documents are searched by words alone"
     if wanted.lower() == NONE:
@@ -243,14 +252,14 @@ async def _check_embeddings(ollama: Ollama, models: ModelCatalog, wanted: str) -
             remedy = f"To search by meaning, too, {install_documents()}."
             return Finding("note", "embeddings", f"numpy is missing: {words_alone}", remedy)
         sent = monotonic()
-        (vector,) = await ollama.embed(model.name, ["Hi"], keep_alive=KEEP_ALIVE)
+        (vector,) = await models.embed(model.name, model.digest, ["Hi"], keep_alive=KEEP_ALIVE)
     except ChatError as error:
         return Finding("note", "embeddings", error.sentence, f"Until then, {words_alone}.")
     detail = f"{model.name} made a vector of {len(vector)} numbers in {monotonic() - sent:.1f} s"
     return Finding("ok", "embeddings", detail)
 
 
-async def _check_answer(ollama: Ollama, model: KnownModel, config: Config) -> Finding:
+async def _check_answer(models: Hosts, model: KnownModel, config: Config) -> Finding:
     """Ask the model a short question and measure its speed. Raises the ChatErrors of Ollama."""
     request = ChatRequest(
         model=model.name,
@@ -261,7 +270,7 @@ async def _check_answer(ollama: Ollama, model: KnownModel, config: Config) -> Fi
     sent, received = monotonic(), list[float]()
     try:
         async with asyncio.timeout(config.first_token_timeout):
-            stream = ollama.chat(msgspec.json.encode(request))
+            stream = models.client(model).chat(msgspec.json.encode(request))
             stream.deliver(lambda lines: received.append(monotonic()))
             last = await stream.finished
     except TimeoutError:

@@ -20,10 +20,9 @@ from typing import Final
 from chatproxy.background import background
 from chatproxy.embedding.questions import KEEP_ALIVE, Questions
 from chatproxy.errors import ChatError
-from chatproxy.models.catalog import ModelCatalog
 from chatproxy.models.embedding import NONE, EmbeddingModel, find_embedding_model
+from chatproxy.models.hosts import Hosts
 from chatproxy.models.selection import AUTO
-from chatproxy.ollama.client import Ollama
 from chatproxy.ollama.wire import RefusalError
 from chatproxy.store.search.vectors import Pending, Vectors
 from chatproxy.system.optional import install_documents
@@ -54,16 +53,13 @@ class Embedder:
     vectors; never without documents.
     """
 
-    def __init__(
-        self, ollama: Ollama, models: ModelCatalog, vectors: Vectors, wanted: str, idle: asyncio.Event
-    ) -> None:
+    def __init__(self, models: Hosts, vectors: Vectors, wanted: str, idle: asyncio.Event) -> None:
         """`idle` is set while there are no answers to write."""
-        self._ollama = ollama
         self._models = models
         self._vectors = vectors
         self._wanted = wanted
         self._idle = idle
-        self._questions = Questions(ollama, models, vectors.due)
+        self._questions = Questions(models, vectors.due)
         self._said = ""  # in the log
         self._most = FIRST
         self._took = SECONDS  # the last request
@@ -122,14 +118,14 @@ class Embedder:
     async def _embed(self, model: EmbeddingModel, texts: Sequence[str]) -> list[list[float]]:
         """Return a vector for each text; a text that the model refuses is similar to none."""
         try:
-            return await self._ollama.embed(model.name, texts, keep_alive=KEEP_ALIVE)
+            return await self._models.embed(model.name, model.digest, texts, keep_alive=KEEP_ALIVE)
         except RefusalError as refusal:
             if refusal.is_busy or refusal.code != "upstream_error":  # it is not about the texts
                 raise
         if len(texts) > 1:
             return [vector for text in texts for vector in await self._embed(model, [text])]
         # If the model refuses any text, this raises.
-        (other,) = await self._ollama.embed(model.name, ["a"], keep_alive=KEEP_ALIVE)
+        (other,) = await self._models.embed(model.name, model.digest, ["a"], keep_alive=KEEP_ALIVE)
         return [[0.0] * len(other)]
 
     def _say(self, level: int, sentence: str) -> None:

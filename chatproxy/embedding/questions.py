@@ -12,9 +12,9 @@ from time import monotonic
 from typing import Final
 
 from chatproxy.errors import ChatError
-from chatproxy.models.catalog import FRESH, ModelCatalog, canonical
+from chatproxy.models.catalog import FRESH, canonical
 from chatproxy.models.embedding import EmbeddingModel
-from chatproxy.ollama.client import Ollama
+from chatproxy.models.hosts import Hosts
 
 PATIENCE: Final = 2.0  # seconds for which a question waits for its vector
 SILENCE: Final = 30.0  # seconds in which no question waits, after one that got none
@@ -28,10 +28,9 @@ class Questions:
     Sets `due` if another one has to be looked for: this one is gone, or has other weights now.
     """
 
-    def __init__(self, ollama: Ollama, models: ModelCatalog, due: asyncio.Event) -> None:
+    def __init__(self, models: Hosts, due: asyncio.Event) -> None:
         self.model: EmbeddingModel | None = None
         self._due = due
-        self._ollama = ollama
         self._models = models
         self._silent_until = float("-inf")  # monotonic, as is the next one
         self._alone_until = float("-inf")
@@ -62,16 +61,16 @@ class Questions:
         if not await self._is_as_it_was(model):
             self._due.set()
             return None
-        loaded = {canonical(each.name) for each in await self._models.running.within(FRESH)}
+        loaded = await self._models.running(FRESH)
         is_loaded = canonical(model.name) in loaded
         if is_loaded and len(loaded) > 1:  # there is room for others beside it
             self._alone_until = float("-inf")
         if loaded and not is_loaded and monotonic() < self._alone_until:
             return None
         texts = [f"{model.before_question}{question}" for question in questions]
-        vectors = await self._ollama.embed(model.name, texts, keep_alive=KEEP_ALIVE)
+        vectors = await self._models.embed(model.name, model.digest, texts, keep_alive=KEEP_ALIVE)
         if not is_loaded:
-            left = {canonical(each.name) for each in await self._models.running.fetch()}
+            left = await self._models.running(0)
             if loaded - left:
                 self._alone_until = monotonic() + EVICTS_FOR
         return vectors
@@ -79,10 +78,10 @@ class Questions:
     async def _is_as_it_was(self, model: EmbeddingModel) -> bool:
         """Return whether the model is the one that the chunks have their vectors from."""
         try:
-            digest = (await self._models.find(model.name)).digest
+            digests = {each.digest for each in await self._models.found(model.name)}
         except ChatError:
             return False
-        return digest is None or digest == model.digest
+        return bool(digests & {None, model.digest})
 
     async def close(self) -> None:
         """Cancel the calls that are late, and wait until they have ended."""

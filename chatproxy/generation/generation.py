@@ -266,7 +266,8 @@ class Generation:
             return
         self._skipped = 0
         config = self._config
-        if error := self._call.timeout_error(config.first_token_timeout, config.token_timeout):
+        error = self._call.timeout_error(config.first_token_timeout, config.token_timeout)
+        if error is not None and not self._call.moves_on(error):
             self.end(failed(error))
         if reached := self._call.time_limit(config.max_answer_seconds):
             self.end(cut_short(reached))

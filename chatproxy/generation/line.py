@@ -265,9 +265,15 @@ class Line:
         self._is_settled = True
         asked, others = self._silent_ones()
         queued = [*others, *self._in_turn()]
-        producing = [*(ticket for ticket in self._generating if not ticket.ended), *asked]
-        for position, (ticket, due) in enumerate(self._estimates(producing, queued), start=1):
+        dues = self._dues(asked, queued)
+        for position, (ticket, due) in enumerate(zip(queued, dues, strict=False), start=1):
             ticket.stand(position, due)
+
+    def wait(self) -> float:
+        """Return how many seconds it will probably take until it is the turn of one more."""
+        asked, others = self._silent_ones()
+        *_, last = self._dues(asked, [*others, *self.waiting])
+        return last - clock.now()
 
     def _in_turn(self) -> Sequence[Ticket]:
         """Return those without a slot in the order of their turns."""
@@ -281,20 +287,21 @@ class Line:
         )
         return [tickets[number] for number in order]
 
-    def _estimates(self, asked: Sequence[Ticket], queued: Sequence[Ticket]) -> Iterator[tuple[Ticket, float]]:
-        """Yield each of those who wait, and when it will probably be its turn, on `clock`."""
-        if not queued:
-            return
+    def _dues(self, asked: Sequence[Ticket], queued: Sequence[Ticket]) -> Iterator[float]:
+        """Yield when it will probably be the turn of each who waits, on `clock`, and of one more."""
         now, places = clock.now(), min(self.places, self._most)
-        ends = [now + self._experience.left(now - self._began(ticket), ticket.pace) for ticket in asked]
+        producing = [*(ticket for ticket in self._generating if not ticket.ended), *asked]
+        ends = [now + self._experience.left(now - self._began(ticket), ticket.pace) for ticket in producing]
         ends += [now] * min(len(self.ended), places - len(ends))
         # A place that is free all the same is somebody else's.
-        ends += [now + self._experience.typical(queued[0].pace)] * (places - len(ends))
+        free = now + self._experience.typical(queued[0].pace) if queued else now
+        ends += [free] * (places - len(ends))
         heapify(ends)
         for ticket in queued:
             due = ends[0]
             heapreplace(ends, due + self._experience.typical(ticket.pace))
-            yield ticket, due
+            yield due
+        yield ends[0]
 
     def _began(self, ticket: Ticket) -> float:
         """Return when the work on an answer began, on `clock`: on its prompt, after its model was loaded."""

@@ -98,6 +98,11 @@ class Queue:
         """Seconds until it is probably the turn of all who have a position; 0 if nobody has."""
         return max((ticket.eta for line in self._lines.values() for ticket in line.queued), default=0.0)
 
+    def wait(self, runner: Runner) -> float:
+        """Return how many seconds it will probably take until it is the turn of who comes now."""
+        line = self._lines.get(runner)
+        return 0.0 if line is None else line.wait()
+
     def join(self, asker: str, runner: Runner, size: int, room: Room, pace: Pace = UNKNOWN) -> Ticket:
         """Return a ticket with a slot if one is free, else with the place that is the asker's turn.
 

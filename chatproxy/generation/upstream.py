@@ -4,9 +4,10 @@ Ollama says nothing until the first token, so what the answer waits for until th
 others, whose turn comes first (`Ticket.position`); that the model is loaded; that the prompt is read.
 
 If Ollama has no room for the request, it waits for a slot again, at the head of the line. A model that
-chatproxy chose and that fails before its first token is replaced by the next best one, once. A prompt that
-Ollama rejects as too long is fitted again, with the numbers that Ollama gave, and if they do not help twice,
-without anything that can be left out. That a message is too long is Ollama's word.
+chatproxy chose and that fails before its first token is replaced by the next best one, once. Where several
+hosts have a model, the others are asked first, whatever is wrong with the one, and no reader is told. A
+prompt that Ollama rejects as too long is fitted again, with the numbers that Ollama gave, and if they do not
+help twice, without anything that can be left out. That a message is too long is Ollama's word.
 """
 
 import asyncio
@@ -21,12 +22,12 @@ from chatproxy.answers.answer import Answer
 from chatproxy.background import later
 from chatproxy.errors import ChatError
 from chatproxy.generation.ticket import Ticket
-from chatproxy.models.catalog import KnownModel, ModelCatalog
+from chatproxy.models.catalog import KnownModel
+from chatproxy.models.hosts import Hosts, blames_host
 from chatproxy.models.measured import possible
 from chatproxy.models.pace import pace_of
 from chatproxy.models.selection import Choice, too_long
 from chatproxy.models.tokens import learned
-from chatproxy.ollama.client import Ollama
 from chatproxy.ollama.stream import ChatStream
 from chatproxy.ollama.wire import Line, Message, OllamaError, RefusalError
 from chatproxy.prompt.plan import Plan
@@ -57,6 +58,8 @@ class UpstreamCall:
 
     __slots__ = (
         "_answer",
+        "_asked",
+        "_away",
         "_choices",
         "_found_alone",
         "_has_format",
@@ -64,7 +67,6 @@ class UpstreamCall:
         "_max_bytes",
         "_model",
         "_models",
-        "_ollama",
         "_reasoning",
         "_refused",
         "_room",
@@ -86,8 +88,7 @@ class UpstreamCall:
         answer: Answer,
         plan: Plan,
         ticket: Ticket,
-        ollama: Ollama,
-        models: ModelCatalog,
+        models: Hosts,
         *,
         stream: ChatStream | None,
         max_bytes: int,
@@ -99,10 +100,11 @@ class UpstreamCall:
         self.measurement: Measurement | None = None  # what the answer showed about its model
         self.counts = plan.prompt.counts  # what Ollama counted in this session, this answer included
         self._answer = answer
-        self._choices = plan.first, plan.second
+        self._choices = plan.choices
+        self._asked = [plan.first]  # the last one is asked now
+        self._away: set[str] = set()  # hosts that no other model need be asked of
         self._unanswered: Plan | None = plan  # until the first text: it may hold megabytes of images
         self._ticket = ticket
-        self._ollama = ollama
         self._models = models
         self._max_bytes = max_bytes
         self._room = max_bytes
@@ -129,26 +131,52 @@ class UpstreamCall:
 
     async def run(self) -> Line:
         """Make the call and return Ollama's final line. Raises ChatError and LimitReached."""
-        first, second = self._choices
-        try:
-            return await self._ask(first.model)
-        except ChatError as error:
-            if second is None or self.first_text is not None or not _is_models_fault(error):
-                raise
-            self._fall_back(first, second, error)
-        self._refit(self._plan.prompt.fit(second.model))
-        return await self._ask(second.model)
+        while True:
+            model = self._asked[-1].model
+            try:
+                return await self._ask(model)
+            except ChatError as error:
+                following = self._following(error)
+                if self.first_text is None and blames_host(error):
+                    self._away.add(model.host)
+                    self._models.gone(model, error)
+                if following is None:
+                    raise
+                self._models.failed(model)
+                self._fall_back(model, following.model, error)
+            self._asked.append(following)
+            self._refit(self._plan.prompt.fit(following.model))
 
-    def _fall_back(self, first: Choice, second: Choice, error: ChatError) -> None:
-        spent = self._turn_seconds
+    def _following(self, error: ChatError) -> Choice | None:
+        """Return what to ask after an error, if something else may succeed, and nothing was said yet.
+
+        That is the same model of another host, or else another model, once.
+        """
+        is_hosts = blames_host(error)
+        if self.first_text is not None or not (is_hosts or _is_models_fault(error)):
+            return None
+        now = self._asked[-1].model
+        away = {*self._away, now.host} if is_hosts else self._away
+        others = [each for each in self._choices if each not in self._asked and each.model.host not in away]
+        same = [each for each in others if each.model.is_same(now)]
+        if same or not now.is_same(self._asked[0].model):
+            return same[0] if same else None
+        return others[0] if others else None
+
+    def _fall_back(self, first: KnownModel, second: KnownModel, error: ChatError) -> None:
+        spent = self._spent + self._turn_seconds
         try:
-            self._ticket = self._ticket.rejoin(second.model.runner, pace_of(second.model))
-        except ChatError:  # the queue is full; the first model's error says more
+            self._ticket = self._ticket.rejoin(second.runner, pace_of(second))
+        except ChatError:  # the queue is full; the first one's error says more
             raise error from None
-        message = f"{first.model.name} failed ({error.sentence}); {second.model.name} answers instead."
-        notice = Notice(code="model_fallback", message=message)
         self._refused, self._spent = None, spent
-        self._answer.fall_back(second.model.name, f"{first.model.name} failed", notice)
+        if second.is_same(first):
+            self._answer.fall_back(second.name, f"{first.host} failed, so on {second.host}")
+            return
+        message = f"{first.name} failed ({error.sentence}); {second.name} answers instead."
+        notice = Notice(code="model_fallback", message=message)
+        reason = f"{first.name} failed" + (f", so on {second.host}" if second.host else "")
+        self._answer.fall_back(second.name, reason, notice)
 
     async def _ask(self, model: KnownModel) -> Line:
         self._model = model
@@ -163,6 +191,8 @@ class UpstreamCall:
                 return await self._exchange(model)
             except RefusalError as refused:
                 if refused.is_busy:
+                    if self._following(refused) is not None:
+                        raise
                     self._wait_again(refused)
                 else:
                     model = self._model = self._shorten(model, refused, ways)
@@ -206,7 +236,9 @@ class UpstreamCall:
             raise refused
         fitted = self._plan.fitted
         model = self._models.refused(model, refused.window)
-        self.counts = learned(self.counts, self._answer.id, model.id, fitted.size, refused.prompt_tokens)
+        self.counts = learned(
+            self.counts, self._answer.id, model.id, fitted.size, refused.prompt_tokens, host=model.host
+        )
         self._unanswered = replace(self._plan, prompt=replace(self._plan.prompt, counts=self.counts))
         for way in ways:
             shorter = way(self._plan.prompt, model)
@@ -227,7 +259,7 @@ class UpstreamCall:
             try:
                 if self._stream is None:
                     self._ticket.asks()
-                    self._stream = self._ollama.chat(self._plan.fitted.body)
+                    self._stream = self._models.client(model).chat(self._plan.fitted.body)
                 self._stream.deliver(self._receive, self._receive_token)
                 last = possible(
                     await self._stream.finished,
@@ -239,7 +271,9 @@ class UpstreamCall:
                 self._stream = None  # no timeout applies to it any more
                 raise
         self.measurement = self._models.measurement(model, last, begins_inside=self._found_alone)
-        self.counts = learned(self.counts, self._answer.id, model.id, size, last.prompt_eval_count)
+        self.counts = learned(
+            self.counts, self._answer.id, model.id, size, last.prompt_eval_count, host=model.host
+        )
         return last
 
     async def _watch_loading(self, model: KnownModel) -> None:
@@ -250,6 +284,8 @@ class UpstreamCall:
         loaded = model.remote
         while not loaded and self.first_text is None:
             loaded = await self._models.loaded(model, LOADING_POLL)
+            if self._models.is_away(model) and self.moves_on(_silent(model.host)):
+                return
             if loaded != self._loaded:
                 self._loaded = loaded
                 if self.first_text is None and not self._ticket.waits:
@@ -362,6 +398,13 @@ class UpstreamCall:
         """Give up the slot, or the place in the queue."""
         self._ticket.leave()
 
+    def moves_on(self, error: ChatError) -> bool:
+        """Go on at another host than the one that is asked, if there is one, and nothing was said yet."""
+        if self._stream is None or self._following(error) is None:
+            return False
+        self._stream.fail(error)
+        return True
+
     def timeout_error(self, first_token_timeout: float, token_timeout: float) -> ChatError | None:
         """Return `upstream_timeout` if Ollama has been silent for too long; the limits are in seconds.
 
@@ -411,3 +454,7 @@ def _is_models_fault(error: ChatError) -> bool:
     if isinstance(error, OllamaError) and error.blames_request:
         return False
     return error.code in {"upstream_error", "upstream_incomplete", "model_not_found"}
+
+
+def _silent(host: str) -> ChatError:
+    return ChatError("upstream_timeout", f"Ollama at {host} does not answer; look whether it runs.")

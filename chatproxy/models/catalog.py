@@ -10,7 +10,7 @@ forgotten: it may be why the model is not chosen, and then nothing would correct
 
 import asyncio
 import re
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Collection, Iterable, Sequence
 from time import monotonic
 from typing import Final
 
@@ -60,6 +60,7 @@ class Runner(Struct, frozen=True):
     name: str
     remote: bool = False
     one_at_a_time: bool = False
+    host: str = ""
 
 
 class KnownModel(Struct, frozen=True, kw_only=True):
@@ -72,10 +73,12 @@ class KnownModel(Struct, frozen=True, kw_only=True):
     in the fastest memory. `has_system` says whether it has a system prompt of its own. One that
     `begins_inside` writes its thinking into the text, without an opening tag; `surely_inside` if its template
     says so, and not only its last answer. A token needs the share `active` of its weights. `tags` is its
-    entry in Ollama's list.
+    entry in Ollama's list. `host` is the name of the host that has it, empty if there is only one; one that
+    `is_failing` has failed there a moment ago.
     """
 
     name: str
+    host: str = ""
     digest: str | None = None
     weights: str | None = None
     size: float = 0.0
@@ -93,6 +96,7 @@ class KnownModel(Struct, frozen=True, kw_only=True):
     in_memory: bool = False
     measured: Measurement = Measurement(digest="")
     tags: Model | None = None
+    is_failing: bool = False
 
     @property
     def tokens_per_second(self) -> float | None:
@@ -104,7 +108,7 @@ class KnownModel(Struct, frozen=True, kw_only=True):
         """What runs it in Ollama, or elsewhere."""
         only_embeds = bool(self.capabilities) and "completion" not in self.capabilities
         one_at_a_time = only_embeds or (self.tags is not None and self.tags.one_at_a_time)
-        return Runner(self.weights or canonical(self.name), self.remote, one_at_a_time)
+        return Runner(self.weights or canonical(self.name), self.remote, one_at_a_time, self.host)
 
     @property
     def ready(self) -> bool:
@@ -121,6 +125,12 @@ class KnownModel(Struct, frozen=True, kw_only=True):
         """The window in force, or a guess; if the guess is too large, Ollama's refusal names the window."""
         return self.window or self.expected_window or UNKNOWN_WINDOW
 
+    def is_same(self, other: "KnownModel") -> bool:
+        """Return whether the other one is this one, as another host may have it."""
+        if self.digest is not None and self.digest == other.digest:
+            return self.host != other.host or self.name == other.name
+        return canonical(self.name) == canonical(other.name)
+
     @property
     def id(self) -> str:
         """What names it beside what it counted: its id in `ollama list`, or its name if it has none."""
@@ -134,12 +144,20 @@ def canonical(name: str) -> str:
 
 
 class ModelCatalog:
-    """What is known about every model."""
+    """What is known about every model of one host."""
 
     def __init__(
-        self, ollama: Ollama, measurements: Iterable[Measurement] = (), context_window: int | None = None
+        self,
+        ollama: Ollama,
+        measurements: Iterable[Measurement] = (),
+        context_window: int | None = None,
+        *,
+        host: str = "",
     ) -> None:
-        """Start from earlier measurements. If `context_window` is set, it is every model's window."""
+        """Start from earlier measurements. If `context_window` is set, it is every model's window.
+
+        `host` is the host's name, which is kept with its measurements; empty if there is only one.
+        """
         self.installed: Cached[Sequence[Model]] = Cached(
             self._list_installed, fresh=FRESH, usable=USABLE, patience=PATIENCE
         )
@@ -148,6 +166,9 @@ class ModelCatalog:
         )
         self.on_list: Callable[[Sequence[Model] | ChatError], None] = lambda found: None
         """Called with each list of Ollama's, or with why there is none."""
+        self.on_silence: Callable[[ChatError], None] = lambda error: None
+        """Called with why Ollama does not say which models are loaded."""
+        self._host = host
         self._ollama = ollama
         self._details = DetailsCache(ollama.show)
         self._indexed: Sequence[Model] = ()  # the list that `_by_name` is of
@@ -155,7 +176,9 @@ class ModelCatalog:
         self._learned: dict[str, Learned] = {}  # by digest
         self._context_window = context_window
         for row in measurements:
-            self._learned[row.digest] = Learned(measured=measured.stored(row), at=monotonic() - row.age)
+            digest, _, measured_at = row.digest.partition("@")
+            if measured_at == host:
+                self._learned[digest] = Learned(measured=measured.stored(row), at=monotonic() - row.age)
 
     async def close(self) -> None:
         """End the requests that are under way."""
@@ -183,6 +206,7 @@ class ModelCatalog:
         try:
             return await self._ollama.ps()
         except ChatError as error:
+            self.on_silence(error)
             return (self.running.last or ()) if error.code == "upstream_timeout" else ()
 
     async def all(self, usable: float = USABLE, *, patient: bool = False) -> list[KnownModel]:
@@ -214,19 +238,22 @@ class ModelCatalog:
                     if model is None:
                         model = self._index(await self.installed.fetch()).get(canonical(name))
             except (ChatError, TimeoutError):
-                return KnownModel(name=name, is_described=False, window=self._context_window)
+                return KnownModel(name=name, host=self._host, is_described=False, window=self._context_window)
         if model is None:
-            names = [model.name for model in self._indexed]
-            raise ChatError(
-                "model_not_found",
-                f"The model {name} is not installed; type `ollama pull {name}`, or choose one of: "
-                f"{listed(names) or 'none yet'}.",
-                installed=names[:MOST_INSTALLED],
-            )
+            raise not_installed(name, [model.name for model in self._indexed])
         running = await self._known_running()
         others = (self._by_name.get(canonical(runner.name)) for runner in running)
         await self._details.ask([model, *filter(None, others)])
         return self._known(model, self._runners(running))
+
+    @property
+    def listed(self) -> Sequence[Model]:
+        """The installed models as Ollama listed them last."""
+        return self._indexed
+
+    def name_of(self, digests: Collection[str]) -> str | None:
+        """Return what a model with one of the digests is called, as listed last; None if there is none."""
+        return next((model.name for model in self._indexed if model.digest in digests), None)
 
     def _index(self, installed: Sequence[Model]) -> dict[str, Model]:
         """Return the list by canonical name. What is not in it any more is forgotten."""
@@ -273,6 +300,7 @@ class ModelCatalog:
         learned = self._learned_about(digest)
         return KnownModel(
             name=model.name,
+            host=self._host,
             digest=digest,
             weights=details.weights,
             size=parameters(model.details.parameter_size if model.details else None),
@@ -348,7 +376,8 @@ class ModelCatalog:
         now = monotonic()
         learned = self._learned.get(digest)
         if learned is None or now - learned.at >= LEARNED_FOR:
-            return Learned(measured=Measurement(digest=digest), at=now)
+            key = f"{digest}@{self._host}" if self._host else digest
+            return Learned(measured=Measurement(digest=key), at=now)
         if now - learned.window_at >= WINDOW_FOR:
             return replace(learned, window=None)
         return learned
@@ -360,6 +389,16 @@ class Runners:
     def __init__(self) -> None:
         self.by_name: dict[str, RunningModel] = {}
         self.by_weights: dict[tuple[str, int | None], RunningModel] = {}
+
+
+def not_installed(name: str, installed: Sequence[str]) -> ChatError:
+    """Return `model_not_found` for a name, where these models are installed."""
+    return ChatError(
+        "model_not_found",
+        f"The model {name} is not installed; type `ollama pull {name}`, or choose one of: "
+        f"{listed(installed) or 'none yet'}.",
+        installed=list(installed[:MOST_INSTALLED]),
+    )
 
 
 def listed(names: Sequence[str]) -> str:

@@ -20,7 +20,8 @@ from typing import Final
 from msgspec import Struct
 
 from chatproxy.errors import ChatError
-from chatproxy.models.catalog import FRESH, KnownModel, ModelCatalog
+from chatproxy.models.catalog import FRESH, KnownModel
+from chatproxy.models.hosts import Hosts
 from chatproxy.models.selection import AUTO
 
 NONE: Final = "none"  # as a name: no model
@@ -73,7 +74,7 @@ class EmbeddingModel(Struct, frozen=True):
         return f"{self.digest} {self.before_text}".rstrip()
 
 
-async def find_embedding_model(catalog: ModelCatalog, wanted: str) -> EmbeddingModel | None:
+async def find_embedding_model(catalog: Hosts, wanted: str) -> EmbeddingModel | None:
     """Return the model that `EMBEDDING_MODEL` means; None if it leaves the choice and there is none.
 
     Waits until Ollama has described all models, since the choice is among all of them. Raises `upstream_…`

@@ -13,7 +13,8 @@ from typing import Final, Self
 from chatproxy import log
 from chatproxy.errors import ChatError
 from chatproxy.models import selection
-from chatproxy.models.catalog import ModelCatalog, canonical
+from chatproxy.models.catalog import canonical
+from chatproxy.models.hosts import Hosts
 from chatproxy.ollama.client import Model
 
 logger: Final = logging.getLogger(__name__)
@@ -25,7 +26,7 @@ OF_OLLAMA: Final = "upstream_"  # how the codes begin of what is wrong with Olla
 class Readiness:
     """What is missing for an answer by `default_model`, which is DEFAULT_MODEL, as far as is known."""
 
-    def __init__(self, models: ModelCatalog, default_model: str) -> None:
+    def __init__(self, models: Hosts, default_model: str) -> None:
         self._models = models
         self._default = default_model
         self._missing: str | None = None  # the code of the error that the log has said last
@@ -34,7 +35,7 @@ class Readiness:
 
     @classmethod
     @asynccontextmanager
-    async def running(cls, models: ModelCatalog, default_model: str) -> AsyncIterator[Self]:
+    async def running(cls, models: Hosts, default_model: str) -> AsyncIterator[Self]:
         """Follow the catalog's lists while the block runs."""
         readiness = cls(models, default_model)
         models.on_list = readiness.listed

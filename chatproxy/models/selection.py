@@ -26,23 +26,31 @@ Of the eligible models, the first by these rules is selected:
 
 Each rule decides only among models that are equal by the rules before it; the name decides last. Times are
 those measured here, or else estimated from what was measured of others by size (`pace`).
+
+Where several hosts run Ollama, a model counts by these rules as it does on the host where it is fastest. The
+host that is asked is the one that would be through with 200 tokens the soonest (`by_host`): after those who
+wait there, the load, and the prompt, which the host of the session's last answer has evaluated already. If
+hosts have other weights by the same name, those of the last answer come first.
 """
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from itertools import groupby
-from typing import Final
+from typing import Final, Self
 
 from msgspec import Struct
 
 from chatproxy.errors import ChatError
-from chatproxy.models.catalog import KnownModel, ModelCatalog, canonical, listed
-from chatproxy.models.pace import Machine, Pace
+from chatproxy.models.catalog import KnownModel, Runner, canonical, listed
+from chatproxy.models.hosts import Hosts
+from chatproxy.models.pace import TYPICAL, Machine, Pace, pace_of
 from chatproxy.models.purpose import Purpose
+from chatproxy.store.records import PromptCount
 
 AUTO: Final = "auto"
 SUGGESTED: Final = "llama3.2"  # what to install first
 READABLE: Final = 8.0  # tokens per second
 LONGEST_LOAD: Final = 60.0  # seconds
+PROMPT_SPEED: Final = 10.0  # by that of an answer: a prompt's tokens are evaluated many at once
 AS_LARGE: Final = 0.75  # of the size of another model
 _ACTIONS: Final = {"vision": "see images", "thinking": "think"}
 _WITHOUT: Final = {"vision": "without images", "thinking": "without `think`"}
@@ -54,6 +62,11 @@ class Choice(Struct, frozen=True):
     model: KnownModel
     reason: str
 
+    @classmethod
+    def of(cls, model: KnownModel, reason: str) -> Self:
+        """Return the choice of a model, whose host is named if there are several."""
+        return cls(model, f"{reason}, on {model.host}" if model.host else reason)
+
 
 class Need(Struct, frozen=True, kw_only=True):
     """What a message requires of a model.
@@ -61,6 +74,9 @@ class Need(Struct, frozen=True, kw_only=True):
     `least(model, window)` returns how many tokens cannot be left out, as far as can be told, including
     the reserve for an answer in a window of that many tokens. `surely` is how many these are for any model.
     `last_model` wrote the session's last answer.
+
+    Where there are several hosts, `prompt(model)` is how many tokens the prompt has, `last` is what was
+    counted of the one before it, and `wait(runner)` returns how many seconds others take first.
     """
 
     least: Callable[[KnownModel, int], int] = lambda model, window: 0
@@ -68,6 +84,9 @@ class Need(Struct, frozen=True, kw_only=True):
     images: bool = False
     think: bool = False
     last_model: str | None = None
+    prompt: Callable[[KnownModel], int] = lambda model: 0
+    last: PromptCount | None = None
+    wait: Callable[[Runner], float] = lambda runner: 0.0
 
     @property
     def capabilities(self) -> frozenset[str]:
@@ -128,7 +147,7 @@ def is_named(default: str) -> bool:
     return named(None, None, default) is not None
 
 
-async def for_plain_message(catalog: ModelCatalog, default: str) -> KnownModel:
+async def for_plain_message(catalog: Hosts, default: str) -> KnownModel:
     """Return the model that would answer a message without wishes, where `default` is DEFAULT_MODEL.
 
     Waits until Ollama has described all models. Raises what a send would, and `upstream_…` errors.
@@ -141,7 +160,7 @@ async def for_plain_message(catalog: ModelCatalog, default: str) -> KnownModel:
     return model
 
 
-async def check_named(model: KnownModel, need: Need, catalog: ModelCatalog) -> None:
+async def check_named(model: KnownModel, need: Need, catalog: Hosts) -> None:
     """Raise `no_suitable_model` if Ollama has said that a named model cannot do what the message needs."""
     if not model.capabilities or need.capabilities <= model.capabilities:
         return
@@ -154,10 +173,35 @@ async def check_named(model: KnownModel, need: Need, catalog: ModelCatalog) -> N
 
 
 def rank(models: Sequence[KnownModel], need: Need) -> list[Choice]:
-    """Return the eligible models, best first.
+    """Return the eligible models, best first, each as often as there are hosts that have it.
 
     Raises `no_models`, `no_suitable_model` or, if only the window is too small, `message_too_long`.
     """
+    if any(model.host for model in models):
+        return _ranked_by_host(models, need)
+    return _ranked_by_rules(models, need)
+
+
+def _ranked_by_host(models: Sequence[KnownModel], need: Need) -> list[Choice]:
+    """Rank each model as it is on the host where it is fastest; then, put the hosts of each in order."""
+    groups = {canonical(group[0].name): group for group in by_name(models)}
+    fastest = [by_host(group, Need())[0] for group in groups.values()]
+    return [
+        Choice.of(model, choice.reason)
+        for choice in _ranked_by_rules(fastest, need)
+        for model in by_host(groups[canonical(choice.model.name)], need)
+    ]
+
+
+def by_name(models: Iterable[KnownModel]) -> list[list[KnownModel]]:
+    """Return the models; where there are several hosts, those of one name together."""
+    groups: dict[str, list[KnownModel]] = {}
+    for model in models:
+        groups.setdefault(canonical(model.name) if model.host else model.name, []).append(model)
+    return list(groups.values())
+
+
+def _ranked_by_rules(models: Sequence[KnownModel], need: Need) -> list[Choice]:
     if not models:
         raise ChatError(
             "no_models",
@@ -176,6 +220,26 @@ def rank(models: Sequence[KnownModel], need: Need) -> list[Choice]:
     ranked = _ranked(_candidates(fitting, models, need))
     first = _reason(ranked, models, need)
     return [Choice(each.model, first if each is ranked[0] else "the next best") for each in ranked]
+
+
+def by_host(models: Sequence[KnownModel], need: Need) -> list[KnownModel]:
+    """Return one model, as several hosts have it, the host first that is through the soonest."""
+    if len(models) == 1:
+        return [*models]
+    fastest = max([model.tokens_per_second or 0.0 for model in models])
+
+    def seconds(model: KnownModel) -> float:
+        pace = pace_of(model)
+        rate = pace.tokens_per_second if pace.measured or not fastest else fastest  # until it is measured
+        is_evaluated = need.last is not None and (need.last.model, need.last.host) == (model.id, model.host)
+        prompt = 0.0 if is_evaluated else need.prompt(model) / (PROMPT_SPEED * rate)
+        return need.wait(model.runner) + pace.load + prompt + TYPICAL / rate
+
+    def order(model: KnownModel) -> tuple[bool, bool, float, str]:
+        is_other = need.last is not None and need.last.model != model.id
+        return model.is_failing, is_other, seconds(model), model.host
+
+    return sorted(models, key=order)
 
 
 def surely_too_long(model: KnownModel, need: Need) -> bool:

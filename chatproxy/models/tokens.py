@@ -145,12 +145,13 @@ class TokenEstimate(Struct, frozen=True):
 
 
 def learned(
-    counts: Sequence[PromptCount], answer: int, model: str, size: Size, tokens: int | None
+    counts: Sequence[PromptCount], answer: int, model: str, size: Size, tokens: int | None, *, host: str = ""
 ) -> Sequence[PromptCount]:
     """Return a session's counts with that of the prompt for an answer, unless it is impossible."""
     if tokens is None or not _is_possible(size, tokens):
         return counts
-    return [*counts, PromptCount(answer=answer, model=model, size=size, tokens=tokens)][-MAX_COUNTS:]
+    count = PromptCount(answer=answer, model=model, size=size, tokens=tokens, host=host)
+    return [*counts, count][-MAX_COUNTS:]
 
 
 def _is_possible(more: Size, tokens: int) -> bool:

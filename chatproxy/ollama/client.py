@@ -124,6 +124,11 @@ class _Models(Struct, frozen=True):
     models: Annotated[list[Raw] | None, STRICT] = None
 
 
+class _Entries(Struct, frozen=True):
+    models: list[Raw] | None = None
+    data: list[Raw] | None = None  # OpenAI's
+
+
 class _ShownDetails(Struct, frozen=True):
     family: str | None = None
     parent_model: str | None = None
@@ -210,15 +215,20 @@ class Ollama:
 
     async def tags(self) -> list[Model]:
         """Return the installed models."""
-        return _readable((await self._call("GET", "tags", _Models)).models or [], Model)
+        return _readable((await self._call("GET", "api/tags", _Models)).models or [], Model)
 
     async def ps(self) -> list[RunningModel]:
         """Return the loaded models."""
-        return _readable((await self._call("GET", "ps", _Models)).models or [], RunningModel)
+        return _readable((await self._call("GET", "api/ps", _Models)).models or [], RunningModel)
+
+    async def entries(self, path: str) -> list[Raw]:
+        """Return the entries of any list of models as they are: of /api/tags, /api/ps or /v1/models."""
+        found = await self._call("GET", path.removeprefix("/"), _Entries)
+        return found.models or found.data or []
 
     async def show(self, name: str) -> Details:
         """Return what a model can do. Also raises `model_not_found`."""
-        found = await self._call("POST", "show", _Show, msgspec.json.encode({"model": name}))
+        found = await self._call("POST", "api/show", _Show, msgspec.json.encode({"model": name}))
         info, architecture = _model_info(found.model_info)
         details = found.details or _ShownDetails()
         modelfile = found.modelfile or ""
@@ -240,7 +250,7 @@ class Ollama:
     async def version(self) -> str:
         """Return Ollama's version, such as "0.11.4"; empty if a server that lists models has none."""
         try:
-            return (await self._call("GET", "version", _Version)).version or ""
+            return (await self._call("GET", "api/version", _Version)).version or ""
         except RefusalError as error:
             if not error.lacks_path:
                 raise
@@ -254,7 +264,7 @@ class Ollama:
         `keep_alive`, such as "5m". Also raises `model_not_found`.
         """
         body = {"model": model, "input": texts, "truncate": True, "keep_alive": keep_alive}
-        found = await self._call("POST", "embed", _Embedded, msgspec.json.encode(body), MAX_VECTORS)
+        found = await self._call("POST", "api/embed", _Embedded, msgspec.json.encode(body), MAX_VECTORS)
         vectors = found.embeddings
         if len(vectors) != len(texts) or len({len(vector) for vector in vectors}) > 1 or [] in vectors:
             raise upstream_invalid("/api/embed did not give a vector for each text")
@@ -280,43 +290,43 @@ class Ollama:
         return await self._endpoint.exchange(method, target, headers, body, receiver)
 
     async def _call(
-        self, method: str, name: str, kind: type[T], body: bytes | None = None, most: int = MAX_BODY
+        self, method: str, path: str, kind: type[T], body: bytes | None = None, most: int = MAX_BODY
     ) -> T:
         """Return what a response of at most `most` bytes holds."""
         try:
-            content = await self._exchange(method, name, body, most)
+            content = await self._exchange(method, path, body, most)
         except (aiohttp.ClientError, TimeoutError) as error:
-            raise self._translate_error(name, error) from error
+            raise self._translate_error(path, error) from error
         if words := error_in(content, self._endpoint.login):
-            raise upstream_invalid(f"/api/{name} gave an error under status 200 ({words})")
+            raise upstream_invalid(f"/{path} gave an error under status 200 ({words})")
         try:
             return decode(content, kind)
         except DECODE_ERRORS as error:
-            raise upstream_invalid(f"/api/{name} gave something else than its JSON") from error
+            raise upstream_invalid(f"/{path} gave something else than its JSON") from error
 
-    async def _exchange(self, method: str, name: str, body: bytes | None, most: int) -> bytes:
+    async def _exchange(self, method: str, path: str, body: bytes | None, most: int) -> bytes:
         """Make a request; repeat it once if it used a kept connection that turns out to be closed.
 
         All these calls are reads, so a repetition changes nothing.
         """
         attempt = SimpleNamespace(reused=False)
         try:
-            return await self._exchange_once(method, name, body, most, attempt)
+            return await self._exchange_once(method, path, body, most, attempt)
         except (aiohttp.ServerDisconnectedError, aiohttp.ClientOSError):
             if not attempt.reused:
                 raise
-            return await self._exchange_once(method, name, body, most, attempt)
+            return await self._exchange_once(method, path, body, most, attempt)
 
     async def _exchange_once(
-        self, method: str, name: str, body: bytes | None, most: int, attempt: SimpleNamespace
+        self, method: str, path: str, body: bytes | None, most: int, attempt: SimpleNamespace
     ) -> bytes:
         connect = self._endpoint.connect_timeout
         async with self._session.request(
             method,
-            self._endpoint.url / "api" / name,
+            self._endpoint.url.joinpath(*path.split("/")),
             data=body,
             allow_redirects=False,
-            timeout=ClientTimeout(total=connect + _seconds(name), connect=connect),
+            timeout=ClientTimeout(total=connect + _seconds(path), connect=connect),
             trace_request_ctx=attempt,
         ) as response:
             content = await _read_body(response, most)
@@ -324,7 +334,7 @@ class Ollama:
                 raise refusal(response.status, content, self._endpoint.login)
             return content
 
-    def _translate_error(self, name: str, error: Exception) -> ChatError:
+    def _translate_error(self, path: str, error: Exception) -> ChatError:
         match error:
             case aiohttp.ServerDisconnectedError():
                 return self._endpoint.unavailable(ConnectionResetError())
@@ -333,7 +343,7 @@ class Ollama:
             case TimeoutError():
                 return ChatError(
                     "upstream_timeout",
-                    f"Ollama did not answer within {_seconds(name):g} s; look into its log, and try again.",
+                    f"Ollama did not answer within {_seconds(path):g} s; look into its log, and try again.",
                 )
             case aiohttp.ClientPayloadError():
                 return upstream_incomplete()
@@ -341,9 +351,9 @@ class Ollama:
                 return upstream_invalid(NOT_HTTP)
 
 
-def _seconds(name: str) -> float:
-    """Return how long the call of that name may take."""
-    return EMBED_TIMEOUT if name == "embed" else RESPONSE_TIMEOUT
+def _seconds(path: str) -> float:
+    """Return how long the call may take."""
+    return EMBED_TIMEOUT if path == "api/embed" else RESPONSE_TIMEOUT
 
 
 def _open_session(endpoint: Endpoint) -> ClientSession:

@@ -16,8 +16,9 @@ from chatproxy.config import Config
 from chatproxy.errors import ChatError
 from chatproxy.fair import FairSlots
 from chatproxy.models import selection
-from chatproxy.models.catalog import KnownModel, ModelCatalog
-from chatproxy.models.selection import Choice
+from chatproxy.models.catalog import KnownModel, Runner
+from chatproxy.models.hosts import Hosts
+from chatproxy.models.selection import Choice, Need, by_host
 from chatproxy.models.tokens import IMAGE_TOKENS
 from chatproxy.prompt.passages import Passages, passages_for
 from chatproxy.prompt.prompt import FittedPrompt, Prompt
@@ -38,8 +39,9 @@ HISTORY_MESSAGES: Final = 8192
 class Plan(Struct, frozen=True):
     """A prompt and the models to send it to, in order of preference.
 
-    There is one choice if a model was named; otherwise, all models that can answer are. `fitted` is the
-    prompt for the first, with as many of the `passages` as its window has room for.
+    If a model was named, it is the only one; otherwise, all models that can answer are. Each is a choice for
+    each host that has it. `fitted` is the prompt for the first, with as many of the `passages` as its window
+    has room for.
     """
 
     prompt: Prompt
@@ -51,11 +53,6 @@ class Plan(Struct, frozen=True):
     def first(self) -> Choice:
         """The model to ask."""
         return self.choices[0]
-
-    @property
-    def second(self) -> Choice | None:
-        """The model to ask if the first one fails before its first token."""
-        return self.choices[1] if len(self.choices) > 1 else None
 
     def turn(self) -> NewTurn:
         """Return what is stored before Ollama is asked."""
@@ -78,8 +75,17 @@ class Plan(Struct, frozen=True):
 class Planner:
     """Makes plans. It only reads."""
 
-    def __init__(self, config: Config, store: Store, transcript: Transcript, models: ModelCatalog) -> None:
+    def __init__(
+        self,
+        config: Config,
+        store: Store,
+        transcript: Transcript,
+        models: Hosts,
+        wait: Callable[[Runner], float],
+    ) -> None:
+        """`wait` returns how many seconds others will take before it is the turn of who comes now."""
         self._config = config
+        self._wait = wait
         self._store = store
         self._transcript = transcript
         self._models = models
@@ -104,7 +110,7 @@ class Planner:
             await self._store.messages.check_replaces(session, request.replaces)
         passages = await self._passages(owner, session, request)
         named = selection.named(request.model, session.model, self._config.default_model)
-        models = [await self._models.find(named[0])] if named else await self._models.all()
+        models = await (self._models.found(named[0]) if named else self._models.all())
         request = self._with_settings(request, session, models)
         async with self._reads.slot(owner):
             return await self._read(session, request, counts, passages, models, named[1] if named else None)
@@ -118,7 +124,7 @@ class Planner:
         models: Sequence[KnownModel],
         reason: str | None,
     ) -> Plan:
-        """Read what the prompt repeats of the conversation; `reason` is why the only model was named."""
+        """Read what the prompt repeats of the conversation; `reason` is why `models` are a named one."""
         images = await self._images(session, request)
         replaced = request.replaces and await self._store.messages.count_from(session, request.replaces)
         prompt = Prompt(
@@ -130,19 +136,31 @@ class Planner:
             counts=counts,
         )
         if reason:
-            await selection.check_named(models[0], prompt.need(), self._models)
-            choices = [Choice(models[0], reason)]
+            need = self._need(prompt)
+            choices = [Choice.of(model, reason) for model in by_host(models, need)]
+            await selection.check_named(choices[0].model, need, self._models)
         else:  # the history says what answered last
             prompt = await self._with_history(session, prompt, lambda prompt: not prompt.history)
-            choices = selection.rank(models, prompt.need())
+            choices = selection.rank(models, self._need(prompt))
         first = choices[0].model
         prompt = await self._with_history(session, prompt, lambda prompt: prompt.may_hold_more(first))
-        ids = _with_images(prompt.history, [choice.model for choice in choices[:2]])
+        following = next((choice.model for choice in choices if choice.model.name != first.name), first)
+        ids = _with_images(prompt.history, [first, following])
         if ids:
             room = IMAGE_BYTES - sum(map(len, images))
             history_images = await self._store.messages.images(session, ids, room)
             prompt = replace(prompt, history_images=history_images)
         return Plan(prompt, choices, prompt.fit(first), passages)
+
+    def _need(self, prompt: Prompt) -> Need:
+        """Return what a prompt requires, with what tells hosts apart."""
+        last = prompt.counts[-1] if prompt.counts else None
+        before = last.tokens if last is not None else 0
+
+        def tokens(model: KnownModel) -> int:
+            return before + prompt.estimate(model).tokens(prompt.size)
+
+        return replace(prompt.need(), prompt=tokens, last=last, wait=self._wait)
 
     def _with_settings(self, request: Send, session: Session, models: Sequence[KnownModel]) -> Send:
         """Return the message with the session's `think` and options, if it brings none.

@@ -319,7 +319,8 @@ class Piece(Record, frozen=True, kw_only=True):
 class Measurement(Record, frozen=True, kw_only=True):
     """Running averages of one model on this machine, None until measured.
 
-    `age` is in seconds, at the time of reading.
+    `digest` has the name of the host after an `@`, where there are several. `age` is in seconds, at the time
+    of reading.
     """
 
     digest: str
@@ -328,13 +329,17 @@ class Measurement(Record, frozen=True, kw_only=True):
     age: float = 0.0
 
 
-class PromptCount(Record, frozen=True, kw_only=True):
-    """How many tokens Ollama counted in the prompt for an answer; `size` is a `models.tokens.Size`."""
+class PromptCount(Record, frozen=True, kw_only=True, omit_defaults=True):
+    """How many tokens Ollama counted in the prompt for an answer; `size` is a `models.tokens.Size`.
+
+    `host` is the name of the host that counted, and has evaluated the prompt; empty if there is only one.
+    """
 
     answer: int
     model: str
     size: tuple[int, ...]
     tokens: int
+    host: str = ""
 
 
 class OpenSession(Struct, frozen=True, kw_only=True):

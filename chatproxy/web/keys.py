@@ -9,16 +9,14 @@ from chatproxy.clock import Looks
 from chatproxy.config import Config
 from chatproxy.generation.queue import Queue
 from chatproxy.generation.registry import GenerationRegistry
-from chatproxy.models.catalog import ModelCatalog
+from chatproxy.models.hosts import Hosts
 from chatproxy.models.readiness import Readiness
-from chatproxy.ollama.client import Ollama
 from chatproxy.store.store import Store
 from chatproxy.web.metrics import Metrics
 
 CONFIG: Final = web.AppKey("CONFIG", Config)
 STORE: Final = web.AppKey("STORE", Store)
-OLLAMA: Final = web.AppKey("OLLAMA", Ollama)
-MODELS: Final = web.AppKey("MODELS", ModelCatalog)
+MODELS: Final = web.AppKey("MODELS", Hosts)
 READINESS: Final = web.AppKey("READINESS", Readiness)
 REGISTRY: Final = web.AppKey("REGISTRY", GenerationRegistry)
 QUEUE: Final = web.AppKey("QUEUE", Queue)

@@ -34,6 +34,7 @@ class Load(Struct, frozen=True):
     queued: int
     subscribers: int
     eta: float = 0.0
+    hosts: Mapping[str, bool] = {}  # whether each answers, where there are several
 
 
 class Histogram:
@@ -66,6 +67,7 @@ class Metrics:
         # What is missing until it is first counted would hide that first time from rate().
         self._errors: Counter[tuple[str, ...]] = Counter({(code,): 0 for code in STATUS})
         self._upstream_errors: Counter[tuple[str, ...]] = Counter({(code,): 0 for code in UPSTREAM_CODES})
+        self._failures: Counter[tuple[str, ...]] = Counter()
         self._time_to_first_token = Histogram(0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60, 120, 360)
         self._tokens_per_second = Histogram(1, 2, 5, 10, 20, 50, 100, 200, 500)
         self._inter_token_gap = Histogram(0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1, 5)
@@ -74,6 +76,10 @@ class Metrics:
     def committed(self, seconds: float) -> None:
         """Count a commit of the database and how long it took."""
         self._commit.observe(seconds)
+
+    def host_failed(self, host: str) -> None:
+        """Count that a host is left alone from now on, because it has failed."""
+        self._failures[host,] += 1
 
     def refused(self, code: str) -> None:
         """Count a request that was answered with an error."""
@@ -126,6 +132,7 @@ class Metrics:
         yield _counter("errors", "Refused requests and failed answers.", ("code",), self._errors)
         help = "Answers that failed because of Ollama."
         yield _counter("upstream_errors", help, ("code",), self._upstream_errors)
+        yield _counter("host_failures", "How often a host was left alone.", ("host",), self._failures)
 
     def _histograms(self) -> "Iterator[Metric]":
         from prometheus_client.core import HistogramMetricFamily
@@ -157,6 +164,10 @@ def _gauges(load: Load) -> "Iterator[Metric]":
     yield GaugeMetricFamily("chatproxy_queued_generations", "Answers waiting in the queue.", load.queued)
     yield GaugeMetricFamily("chatproxy_queue_eta_seconds", "Until all that wait have their turn.", load.eta)
     yield GaugeMetricFamily("chatproxy_subscribers", "Readers of unfinished answers.", load.subscribers)
+    hosts = GaugeMetricFamily("chatproxy_host_up", "1 if a host answers, else 0.", labels=("host",))
+    for name, is_up in load.hosts.items():
+        hosts.add_metric((name,), is_up)
+    yield hosts
     build = GaugeMetricFamily("chatproxy_build_info", "Version of chatproxy.", labels=("version",))
     build.add_metric((__version__,), 1)
     yield build

@@ -350,3 +350,10 @@ async def test_models_that_run_elsewhere_or_are_not_described(fake: FakeOllama, 
     run = await doctor(tmp_path, ollama_host=fake.url)
     assert (run.returncode, marks(run.stdout)["models"]) == (0, "note")
     assert "It runs elsewhere" in run.stdout
+
+
+async def test_each_of_several_hosts_is_asked(fake: FakeOllama, tmp_path: Path) -> None:
+    run = await doctor(tmp_path, ollama_host=f"{fake.url},127.0.0.1:1", default_model="gemma3:270m")
+    assert f"at {fake.url}" in run.stdout
+    assert "Ollama cannot be reached at http://127.0.0.1:1" in run.stdout
+    assert run.returncode == 1

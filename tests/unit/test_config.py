@@ -100,6 +100,46 @@ def test_an_address_that_leads_nowhere_is_refused(given: object) -> None:
     assert refusal(ollama_host=given).startswith("OLLAMA_HOST is ")
 
 
+@pytest.mark.parametrize(
+    ("given", "urls"),
+    [
+        ("gpu1,gpu2:1", ["http://gpu1:11434", "http://gpu2:1"]),
+        ("gpu1:11434, https://gpu2/ollama", ["http://gpu1:11434", "https://gpu2/ollama"]),
+        ("http://me:a@gpu,http://you:b@other", ["http://gpu", "http://other"]),
+        ("http://me:a,b@gpu", ["http://gpu"]),  # a password
+    ],
+)
+def test_several_addresses_of_ollama(given: str, urls: list[str]) -> None:
+    config = Config(ollama_host=given)
+    assert [each.ollama_url for each in config.per_ollama()] == urls
+    assert Config(ollama_host=config.ollama_host) == config
+    assert SETTINGS["OLLAMA_HOST"].masked(config.ollama_host).count("me:") == 0
+
+
+@pytest.mark.parametrize(
+    ("given", "remedy"),
+    [
+        ("gpu1,http://gpu1:11434", "name each Ollama once"),
+        ("http://me:a@gpu1,http://you:b@gpu1", "name each Ollama once"),
+        ("gpu1,,gpu2", "use some text"),
+        ("gpu1,ftp://gpu2", "use the address of Ollama"),
+        (",".join(f"gpu{number}" for number in range(65)), "use at most 64 addresses"),
+    ],
+)
+def test_a_list_of_addresses_that_cannot_be_used_is_refused(given: str, remedy: str) -> None:
+    assert remedy in refusal(ollama_host=given)
+
+
+def test_each_address_has_one_authorization() -> None:
+    config = Config(ollama_host="http://me:a@gpu,other")
+    assert [dict(each.headers_for_ollama) for each in config.per_ollama()] == [
+        {"Authorization": "Basic bWU6YQ=="},
+        {},
+    ]
+    both = refusal(ollama_host="http://me:a@gpu,other", ollama_api_key="key")
+    assert both == "OLLAMA_HOST and OLLAMA_API_KEY each set Authorization in requests to Ollama; keep one."
+
+
 def test_a_password_in_an_address_is_not_repeated() -> None:
     assert refusal(ollama_host="http://me:secret@example.com/?query") == (
         "OLLAMA_HOST is 'http://****@example.com/?query', which cannot be used: "

@@ -5,16 +5,18 @@ from typing import Final, Literal
 
 from aiohttp import web
 from msgspec import UNSET, UnsetType
+from msgspec.structs import replace
 
 from chatproxy import __version__, clock
 from chatproxy.background import background
 from chatproxy.errors import ChatError, shutting_down
+from chatproxy.models.hosts import Host
 from chatproxy.ollama.cached import Cached
 from chatproxy.ollama.client import Ollama
 from chatproxy.ollama.wire import RefusalError
 from chatproxy.store.records import Record
 from chatproxy.web.json import json_response
-from chatproxy.web.keys import CHAT, METRICS, MODELS, OLLAMA, QUEUE, READINESS, REGISTRY, STORE
+from chatproxy.web.keys import CHAT, METRICS, MODELS, QUEUE, READINESS, REGISTRY, STORE
 from chatproxy.web.metrics import Load
 from chatproxy.web.operation import operation
 
@@ -34,11 +36,16 @@ class Alive(Record, frozen=True, kw_only=True):
 
 
 class OllamaState(Record, frozen=True, kw_only=True):
-    """Ollama's version, or the code of what is wrong. It is public, so it does not say where Ollama is."""
+    """Ollama's version, or the code of what is wrong. It is public, so it does not say where Ollama is.
+
+    Where there are several `hosts`, this is of one that is reachable, if any is.
+    """
 
     reachable: bool
     version: str | UnsetType = UNSET
     code: str | UnsetType = UNSET
+    hosts: int | UnsetType = UNSET
+    reachable_hosts: int | UnsetType = UNSET
 
 
 class Ready(Record, frozen=True, kw_only=True):
@@ -68,15 +75,33 @@ async def _close(app: web.Application) -> None:
 async def _find_out(app: web.Application) -> OllamaState:
     """Return Ollama's state as it is now; if it has returned, what is known of its models counts no more."""
     before = app[STATE].last
-    try:
-        version = await _ask(app[OLLAMA])
-    except ChatError as error:
+    hosts = app[MODELS].all_hosts
+    found = await asyncio.gather(*[_version(app, host) for host in hosts])
+    versions = [each for each in found if not isinstance(each, ChatError)]
+    state = OllamaState(
+        reachable=bool(versions),
+        hosts=len(hosts) if len(hosts) > 1 else UNSET,
+        reachable_hosts=len(versions) if len(hosts) > 1 else UNSET,
+    )
+    if isinstance(error := found[0], ChatError) and not versions:
         app[READINESS].failed(error)
-        return OllamaState(reachable=False, code=error.code)
+        return replace(state, code=error.code)
     if before is not None and not before.reachable:
         app[MODELS].expire()
     app[READINESS].answered()
-    return OllamaState(reachable=True, version=version)
+    return replace(state, version=versions[0])
+
+
+async def _version(app: web.Application, host: Host) -> str | UnsetType | ChatError:
+    """Return the version of a host's Ollama, or why there is none; of several, none is waited for long."""
+    try:
+        async with asyncio.timeout(PATIENCE if host.name else None):
+            return await _ask(host.ollama)
+    except TimeoutError:
+        return _SILENT
+    except ChatError as error:
+        app[MODELS].note_failure(host, error)
+        return error
 
 
 async def _ask(ollama: Ollama) -> str | UnsetType:
@@ -112,7 +137,7 @@ async def _known_state(app: web.Application) -> OllamaState:
         async with asyncio.timeout(FIRST_PATIENCE if state.last is None else PATIENCE):
             return await state.get()
     except TimeoutError:
-        is_heard = clock.now() - app[OLLAMA].heard_at < SILENCE
+        is_heard = clock.now() - app[MODELS].heard_at < SILENCE
         return state.last or OllamaState(reachable=is_heard, code=UNSET if is_heard else _SILENT.code)
 
 
@@ -170,6 +195,7 @@ async def _readiness(request: web.Request) -> web.StreamResponse:
 async def get_metrics(request: web.Request) -> web.StreamResponse:
     app = request.app
     queue = app[QUEUE]
-    load = Load(queue.active, queue.queued, app[REGISTRY].subscribers, queue.eta)
+    hosts = {host.name: not host.is_away for host in app[MODELS].all_hosts if host.name}
+    load = Load(queue.active, queue.queued, app[REGISTRY].subscribers, queue.eta, hosts)
     page = app[METRICS].page(load)
     return web.Response(body=page, headers={"Content-Type": "text/plain; version=0.0.4; charset=utf-8"})

@@ -3,11 +3,12 @@
 from typing import Final
 
 from aiohttp import web
+from msgspec import UNSET, UnsetType
 
 from chatproxy.errors import ChatError
 from chatproxy.models import selection
 from chatproxy.models.catalog import FRESH, KnownModel
-from chatproxy.models.selection import Choice, Need
+from chatproxy.models.selection import Choice, Need, by_host, by_name
 from chatproxy.store.records import Record
 from chatproxy.web.json import json_response
 from chatproxy.web.keys import CONFIG, MODELS
@@ -17,7 +18,10 @@ routes: Final = web.RouteTableDef()
 
 
 class ModelInfo(Record, frozen=True, kw_only=True):
-    """An installed model. `contextLength` is in tokens: the window in force, else the trained one."""
+    """An installed model. `contextLength` is in tokens: the window in force, else the trained one.
+
+    `hosts` are those that have it, where there are several; all else is of the first, where it is fastest.
+    """
 
     name: str
     parameter_size: str | None
@@ -28,6 +32,7 @@ class ModelInfo(Record, frozen=True, kw_only=True):
     loaded: bool
     tokens_per_second: float | None
     load_ms: int | None
+    hosts: list[str] | UnsetType = UNSET
 
 
 class Selected(Record, frozen=True, kw_only=True):
@@ -62,7 +67,7 @@ async def list_models(request: web.Request) -> web.StreamResponse:
     choice = await _selected(request, models, default)
     return json_response(
         ModelList(
-            models=[_model_info(model) for model in models],
+            models=[_model_info(*by_host(each, Need())) for each in by_name(models)],
             selected=None
             if choice is None
             else Selected(model=choice.model.name, reason=choice.reason, is_default=default is not None),
@@ -78,14 +83,14 @@ async def _selected(
         if default is None:
             return selection.rank(models, Need())[0]
         name, reason = default
-        model = await request.app[MODELS].find(name)
+        model, *_ = by_host(await request.app[MODELS].found(name), Need())
         await selection.check_named(model, Need(), request.app[MODELS])
-        return Choice(model, reason)
+        return Choice.of(model, reason)
     except ChatError:
         return None
 
 
-def _model_info(model: KnownModel) -> ModelInfo:
+def _model_info(model: KnownModel, *others: KnownModel) -> ModelInfo:
     tags = model.tags
     details = None if tags is None else tags.details
     rate, load = model.tokens_per_second, model.measured.load_ms
@@ -96,7 +101,8 @@ def _model_info(model: KnownModel) -> ModelInfo:
         size_bytes=None if tags is None else tags.size,
         context_length=model.window or model.expected_window,
         capabilities=sorted(model.capabilities),
-        loaded=model.warm,
+        loaded=any(each.warm for each in (model, *others)),
         tokens_per_second=None if rate is None else round(rate, 1),
         load_ms=None if load is None else round(load),
+        hosts=[each.host for each in (model, *others)] if model.host else UNSET,
     )

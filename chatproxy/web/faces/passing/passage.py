@@ -15,7 +15,7 @@ response that is not whole breaks off.
 import asyncio
 import logging
 import re
-from collections.abc import AsyncIterator, Coroutine, Iterator, Mapping
+from collections.abc import AsyncIterator, Coroutine, Iterator, Mapping, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager, contextmanager
 from time import monotonic
 from typing import Any, Final, Self
@@ -31,16 +31,18 @@ from chatproxy.errors import ChatError, shutting_down
 from chatproxy.fair import FairSlots
 from chatproxy.generation.queue import BODIES
 from chatproxy.generation.ticket import Ticket
-from chatproxy.models.catalog import KnownModel, Runner
+from chatproxy.models.catalog import KnownModel, Runner, canonical
+from chatproxy.models.hosts import Host, blames_host
 from chatproxy.models.pace import pace_of
+from chatproxy.models.selection import Need, by_host
 from chatproxy.ollama.exchange import Exchange, Head
-from chatproxy.ollama.wire import upstream_incomplete, upstream_invalid
+from chatproxy.ollama.wire import refusal, upstream_incomplete, upstream_invalid
 from chatproxy.web.faces.dialects import dialect_at, path_of
 from chatproxy.web.faces.passing.asked import Asked, asked
 from chatproxy.web.faces.passing.outlet import Outlet
 from chatproxy.web.faces.passing.tail import Tail
 from chatproxy.web.held import HELD
-from chatproxy.web.keys import CONFIG, METRICS, MODELS, OLLAMA, QUEUE
+from chatproxy.web.keys import CONFIG, METRICS, MODELS, QUEUE
 from chatproxy.web.metrics import UPSTREAM_CODES
 from chatproxy.web.security import asker, check_is_no_visitor
 from chatproxy.web.sse import abort, has_left
@@ -79,6 +81,10 @@ SLOTS_PER_ASKER: Final = 16
 PLACES: Final = 256
 LOGGED: Final = 200  # characters of a name
 UNKNOWN: Final = Runner("")  # answers for what is not installed
+OPENAI_MODEL: Final = "/v1/models/"  # before the name of a model
+ELSEWHERE: Final = frozenset({404, 502, 503, 504})  # statuses that another host may not have
+
+Way = tuple[Host, KnownModel | None]  # a host, and the model as it is there, if it is known
 
 
 class Passages:
@@ -172,6 +178,7 @@ class Passage:
         self._waited = 0.0  # seconds until it was its turn
         self._ticket: Ticket | None = None
         self._known: KnownModel | None = None
+        self._ways: Sequence[Way] = ()  # the hosts that may be asked, best first; the first one is asked
         self._model = ""
         self._streams = False  # whether the answer comes as a stream, as far as is known
         self._media_type = ""
@@ -287,9 +294,9 @@ class Passage:
         async with interruptible(self._cause) as self._interruption:
             try:
                 await self._ask(place)
-                await self._wait_for_head()
             finally:
                 self._interruption = None
+        self._body = b""
         response, outlet = await self._begin(self._answered())
         await self._relay(outlet)
         self._finish(outlet)
@@ -314,43 +321,86 @@ class Passage:
             hold.grow(self._size)
             if self._path not in QUEUED:
                 await place.enter_async_context(self._app[PASSAGES].slots.slot(who))
-                await self._send()
-                await self._wait_for_head()
+                if len(self._app[MODELS].all_hosts) > 1:
+                    self._model = (await self._read()).model or self._path.removeprefix(OPENAI_MODEL)
+                await self._find_ways()
+                await self._send(place)
                 return
             wanted = await self._read()
             self._model = wanted.model
             self._streams = QUEUED[self._path] if wanted.stream is None else wanted.stream
-            runner = await self._runner()
+            runner = await self._find_ways()
             joined = clock.now()
             self._ticket = self._app[QUEUE].join(who, runner, self._size, BODIES, pace_of(self._known))
             place.callback(self._ticket.leave)
         await self._ticket.wait_for_slot()
         self._joined, self._waited = joined, clock.now() - joined
-        await self._send()
+        await self._send(place)
 
-    async def _wait_for_head(self) -> None:
-        while not (self._head or self._over):
-            await self._next_change()
+    async def _send(self, place: AsyncExitStack) -> None:
+        """Send the request, and wait for the head; before that, another host is asked if one fails."""
+        while True:
+            try:
+                await self._send_once()
+            except ChatError as error:
+                self._end(error)
+            while not (self._head or self._over):
+                await self._next_change()
+            if (failure := self._failure()) is None or len(self._ways) == 1:
+                return
+            await self._go_on(failure, place)
+
+    def _failure(self) -> ChatError | None:
+        """Return why another host may do better; None if this one answers, or the client has left."""
+        if self._head is None:
+            error = self._error
+            return error if isinstance(error, ChatError) and error.code in UPSTREAM_CODES else None
+        status = self._head.status
+        return refusal(status, b"") if status in ELSEWHERE and self._path in QUEUED else None
+
+    async def _go_on(self, failure: ChatError, place: AsyncExitStack) -> None:
+        """Turn to the next host, and wait for a slot there."""
+        (host, model), *self._ways = self._ways
+        if blames_host(failure):
+            self._app[MODELS].note_failure(host, failure)
+        if model is not None:
+            self._app[MODELS].failed(model)
+        if self._exchange is not None:
+            self._exchange.abort()
+        self._exchange, self._head, self._over, self._error = None, None, False, None
+        _, self._known = self._ways[0]
+        if self._ticket is not None:
+            runner = UNKNOWN if self._known is None else self._known.runner
+            self._ticket = self._ticket.rejoin(runner, pace_of(self._known))
+            place.callback(self._ticket.leave)
+            await self._ticket.wait_for_slot()
 
     async def _read(self) -> Asked:
         async with self._app[HELD].turn_for(self._size):
             return asked(self._body, self._request.headers.get("Content-Type", ""))
 
-    async def _runner(self) -> Runner:
-        """Return what answers for the model.
+    async def _find_ways(self) -> Runner:
+        """Find the hosts that may be asked, and return what answers for the model on the first.
 
         Names that are not installed share one line, so that inventing names, or writing one that Ollama reads
         differently, gives nobody more slots.
         """
-        if self._model:
-            try:
-                self._known = await self._app[MODELS].find(self._model)
-                return self._known.runner
-            except ChatError:
-                pass
-        return UNKNOWN
+        hosts = self._app[MODELS]
+        try:
+            found = await hosts.found(self._model) if self._model else []
+        except ChatError:
+            found = []
+        # The name is passed on as it is, so a host that has the model under another one cannot be asked.
+        named = [model for model in found if canonical(model.name) == canonical(self._model)]
+        if not named:
+            self._ways = [(host, None) for host in hosts.usable]
+            return UNKNOWN
+        ways = by_host(named, Need(wait=self._app[QUEUE].wait))
+        self._ways = [(hosts.of_model(model), model) for model in ways]
+        self._known = ways[0]
+        return ways[0].runner
 
-    async def _send(self) -> None:
+    async def _send_once(self) -> None:
         headers = {
             name: ", ".join(values)
             for name in REQUEST_HEADERS
@@ -358,12 +408,13 @@ class Passage:
         }
         if self._ticket is not None:
             self._ticket.asks()
-        body, self._body = self._body, b""  # from here on, the exchange alone holds it
+        body = self._body
+        if len(self._ways) == 1:
+            self._body = b""  # from here on, the exchange alone holds it
         # Messages connect in a task, a turn of the loop later; so both do in the order of their slots.
         await asyncio.sleep(0)
-        self._exchange = await self._app[OLLAMA].exchange(
-            self._request.method, self._target, headers, body, self
-        )
+        host, _ = self._ways[0]
+        self._exchange = await host.ollama.exchange(self._request.method, self._target, headers, body, self)
         self._exchange.resume()
 
     # From then on.

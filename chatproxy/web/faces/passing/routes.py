@@ -13,11 +13,13 @@ from chatproxy.errors import ChatError
 from chatproxy.models.selection import SUGGESTED
 from chatproxy.web.faces.dialects import path_of
 from chatproxy.web.faces.passing.asked import FORM, MAX_NAME
+from chatproxy.web.faces.passing.lists import LISTS, merged
 from chatproxy.web.faces.passing.passage import NDJSON, check_is_on, forward
 from chatproxy.web.held import HELD
 from chatproxy.web.json import MAX_BODY, read_body
-from chatproxy.web.keys import CONFIG
+from chatproxy.web.keys import CONFIG, MODELS
 from chatproxy.web.operation import GATEWAY_ERRORS, JSON, operation
+from chatproxy.web.security import check_is_no_visitor
 
 # By the first segments of the path. Those below `experimental` spend the operator's account.
 MANAGEMENT: Final = (
@@ -55,6 +57,9 @@ class ModelForm(Struct, frozen=True):
 async def pass_on(request: web.Request) -> web.StreamResponse:
     """Read the body, pass the request on, and return Ollama's response."""
     check_is_on(request.app[CONFIG])
+    if len(request.app[MODELS].all_hosts) > 1 and (path := path_of(request)) in LISTS:
+        check_is_no_visitor(request)
+        return await merged(request, path)
     async with request.app[HELD].holding(request) as hold:
         body = await read_body(request, hold)
     passing = forward(request, body)
