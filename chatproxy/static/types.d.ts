@@ -201,6 +201,8 @@ export interface ModelInfo {
   loaded: boolean;
   tokensPerSecond: number | null;
   loadMs: number | null;
+  /** Where there are several: those that have it. */
+  hosts?: string[];
 }
 
 export interface ModelList {
