@@ -78,6 +78,7 @@ async def test_bodies_that_are_half_sent(process: Process) -> None:
     assert memory(process, "VmHWM") - before < 300 * MIB
 
 
+@pytest.mark.fault  # a machine that is busy with other tests may take too long for 180 MiB
 async def test_large_bodies_of_fast_clients_that_come_at_once(process: Process) -> None:
     """They wait for each other; together, they are more than may be held."""
     client = process.client
