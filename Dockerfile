@@ -19,7 +19,7 @@ COPY chatproxy ./chatproxy
 COPY --from=browser /static ./chatproxy/static
 RUN pip wheel --no-cache-dir --no-deps --wheel-dir /wheel . \
  && python -m venv /opt/chatproxy \
- && /opt/chatproxy/bin/pip install --no-cache-dir "$(echo /wheel/*.whl)[documents]"
+ && /opt/chatproxy/bin/pip install --no-cache-dir "$(echo /wheel/*.whl)[cluster,documents]"
 
 FROM python:3.12-slim
 LABEL org.opencontainers.image.title=chatproxy \

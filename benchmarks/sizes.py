@@ -19,9 +19,9 @@ from typing import Final
 from benchmarks.report import number, table, write
 from chatproxy.documents.chunks import split
 from chatproxy.documents.extract import Part
-from chatproxy.store.database import Database
 from chatproxy.store.records import ImportedTurn, NewChunk, NewDocument, NewSession, Usage
 from chatproxy.store.search.words import Words
+from chatproxy.store.sqlite.database import SQLiteDatabase
 from chatproxy.store.store import Store
 
 FILE: Final = Path(__file__).parents[1] / "BENCHMARKS.md"
@@ -111,7 +111,7 @@ async def add_document(store: Store, text: str) -> int:
 
 async def follow(path: Path) -> None:
     """Let the index of words follow."""
-    database = await Database.open(path)
+    database = await SQLiteDatabase.open(path)
     await Words(database, asyncio.Event()).catch_up()
     await database.close()
 

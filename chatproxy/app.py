@@ -82,7 +82,7 @@ async def _lifespan(app: web.Application) -> AsyncIterator[None]:
             if config.visitors
             else None
         )
-        store = app[STORE] = await Store.open(config.database_path, metrics.committed, owner_form, quota)
+        store = app[STORE] = await Store.open(config.database, metrics.committed, owner_form, quota)
         stack.push_async_callback(store.close)
         models = app[MODELS] = Hosts.of(config, await store.messages.measurements())
         stack.push_async_callback(models.close)

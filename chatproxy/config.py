@@ -41,6 +41,7 @@ ENVIRONMENT: Final = "environment"
 UNQUOTED: Final = f"{ENVIRONMENT}, unquoted"  # a value that had quotes around it
 T = TypeVar("T")
 _PASSWORD: Final = re.compile(r"(?<=//)[^/]*@")
+_PARAMETER: Final = re.compile(r"(?<=[?&]password=)[^&]+")
 
 
 class Setting(Struct, frozen=True):
@@ -60,7 +61,7 @@ class Setting(Struct, frozen=True):
         if isinstance(value, bool):
             return str(value).lower()
         joined = ",".join(map(str, value)) if isinstance(value, tuple) else str(value)
-        joined = _PASSWORD.sub("****@", joined)
+        joined = _PARAMETER.sub("****", _PASSWORD.sub("****@", joined))
         return on_one_line(joined)
 
 
@@ -95,7 +96,11 @@ class Config:
     ] = field(default=(), repr=False)
     database_url: Annotated[
         str,
-        Setting(values.sqlite_url, "database file: sqlite:///relative/path or sqlite:////absolute/path"),
+        Setting(
+            values.database_url,
+            "database file, sqlite:///relative/path or sqlite:////absolute/path, or PostgreSQL's"
+            " postgresql://user:password@host/database",
+        ),
     ] = "sqlite:///chatproxy.db"
     enable_streaming: Annotated[
         bool, Setting(values.boolean, "false: the streaming endpoint returns one JSON object")
@@ -332,9 +337,17 @@ class Config:
         return tuple(names)
 
     @property
+    def database(self) -> Path | str:
+        """The file that `database_url` names, or the URL itself where it is PostgreSQL's."""
+        if self.database_url.startswith(values.SQLITE):
+            return Path(self.database_url.removeprefix(values.SQLITE))
+        return self.database_url
+
+    @property
     def database_path(self) -> Path:
-        """The file that `database_url` names."""
-        return Path(self.database_url.removeprefix(values.SQLITE))
+        """The file that `database_url` names, which has to be one."""
+        assert isinstance(self.database, Path), "it is PostgreSQL's"
+        return self.database
 
     @property
     def beyond_loopback(self) -> bool:

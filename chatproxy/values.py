@@ -18,6 +18,7 @@ from msgspec import Struct
 from yarl import URL
 
 SQLITE: Final = "sqlite:///"
+POSTGRES: Final = ("postgresql://", "postgres://")
 MIN_CREDENTIAL: Final = 16  # characters, of a token that strangers may try to guess
 MIN_SECRET: Final = 32  # bytes of an HMAC key with SHA-256 (RFC 7518, §3.2)
 MAX_SECRETS: Final = 8  # each is tried for a token that none has signed
@@ -290,13 +291,26 @@ def one_of(*choices: str) -> Callable[[object], str]:
     return read
 
 
-def sqlite_url(value: object) -> str:
-    """Return the URL of a database file, `sqlite:///` and its path."""
+def database_url(value: object) -> str:
+    """Return the URL of a database: `sqlite:///` and a file's path, or PostgreSQL's."""
     url = text(value).strip()
+    if url.startswith(POSTGRES):
+        return url
     name = url.removeprefix(SQLITE)
     if name == url or not name or name.endswith("/") or ":memory:" in name or "?" in name:
-        raise ValueError(f"use a file, as {SQLITE}chatproxy.db, or with four slashes an absolute path")
+        raise ValueError(
+            f"use a file, as {SQLITE}chatproxy.db, or with four slashes an absolute path, or "
+            f"{POSTGRES[0]}user:password@host/database"
+        )
     return url
+
+
+def without_password(url: str) -> str:
+    """Return the URL of a database as people see it: without a password and further parameters."""
+    start, _, _ = url.partition("?")
+    scheme, separator, rest = start.partition("://")
+    user, at, hosts = rest.rpartition("@")
+    return f"{scheme}{separator}{user.partition(':')[0]}{at}{hosts}"
 
 
 def origin(value: object) -> str:

@@ -10,6 +10,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any, Final
 
+import postgres
 import pytest
 from aiohttp import web
 from aiohttp.test_utils import TestClient
@@ -24,7 +25,45 @@ from chatproxy.store.search import words
 settings.register_profile("on a busy machine", settings(), deadline=None)
 settings.load_profile("on a busy machine")
 
-PROCESSES: Final = Path(__file__).parent / "process"
+TESTS: Final = Path(__file__).parent
+PROCESSES: Final = TESTS / "process"
+SQLITE: Final = "sqlite"
+POSTGRES: Final = "postgresql"
+# Modules whose tests run on both databases: of what is stored and read again. A test that takes `path` or
+# `tmp_path`, or is marked, is SQLite's alone: it looks into the file.
+ON_BOTH: Final = {
+    *(f"unit/store/test_{name}.py" for name in ("documents", "imports", "store", "visitors")),
+    *(
+        f"http/test_{name}.py"
+        for name in (
+            *(
+                "cancel",
+                "delete_message",
+                "documents",
+                "export",
+                "idempotency",
+                "import",
+                "replaces",
+                "resume",
+            ),
+            *("search", "sending", "sessions", "users", "versions"),
+            *("ai_sdk", "embeddings", "images", "order_of_steps", "visitors"),
+        )
+    ),
+}
+
+
+def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
+    """Run the tests of the modules above with either database."""
+    module = Path(metafunc.module.__file__ or "").relative_to(TESTS).as_posix()
+    own = metafunc.function.__code__.co_varnames[: metafunc.function.__code__.co_argcount]
+    if (
+        module in ON_BOTH
+        and "database_url" in metafunc.fixturenames
+        and not {"path", "tmp_path"} & {*own}
+        and not [*metafunc.definition.iter_markers("sqlite")]
+    ):
+        metafunc.parametrize("database_url", [SQLITE, POSTGRES], indirect=True)
 
 
 @pytest.hookimpl(wrapper=True, tryfirst=True)
@@ -85,11 +124,39 @@ def quick_disk() -> Iterator[Path]:
         yield Path(folder)
 
 
+@pytest.fixture(scope="session")
+def postgres_server(request: pytest.FixtureRequest) -> Iterator[postgres.Server]:
+    """A server of PostgreSQL, which all processes of this test run share."""
+    if postgres.programs() is None:
+        pytest.skip("PostgreSQL's server is not installed")
+    run = getattr(request.config, "workerinput", {}).get("testrunuid", f"tests-{os.getpid()}")
+    with postgres.shared_server(run) as server:
+        yield server
+
+
+@pytest.fixture(scope="session")
+def postgres_url(postgres_server: postgres.Server) -> str:
+    """The URL of a database of this process; see `empty`."""
+    name = f"tests_{os.getpid()}"
+    postgres_server.psql(f"CREATE DATABASE {name}")
+    return postgres_server.url(name)
+
+
 @pytest.fixture
-def config(fake: FakeOllama, quick_disk: Path) -> Config:
+async def database_url(request: pytest.FixtureRequest, quick_disk: Path) -> str:
+    """The URL of an empty database: SQLite's or, in modules of ON_BOTH, each in turn."""
+    if getattr(request, "param", SQLITE) == SQLITE:
+        return f"sqlite:///{quick_disk}/chat.db"
+    url: str = request.getfixturevalue("postgres_url")
+    await postgres.empty(url)
+    return url
+
+
+@pytest.fixture
+def config(fake: FakeOllama, database_url: str) -> Config:
     return Config(
         ollama_host=fake.url,
-        database_url=f"sqlite:///{quick_disk}/chat.db",
+        database_url=database_url,
         default_model="gemma3:270m",
         embedding_model="none",
     )

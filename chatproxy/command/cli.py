@@ -28,12 +28,12 @@ from chatproxy.command.output import CLOSED_PIPE, ReaderLeft, complain, say
 from chatproxy.command.parser import PROGRAM, Parser, split
 from chatproxy.command.server import listening
 from chatproxy.command.token import SECRET_BYTES, load_or_create_token, secret_path, token_path
-from chatproxy.config import LoadedConfig, add_flags, load
+from chatproxy.config import Config, LoadedConfig, add_flags, load
 from chatproxy.errors import StartError
 from chatproxy.ollama.authorities import set_variables
-from chatproxy.store.file import of_the_demo
+from chatproxy.store.sqlite.file import of_the_demo
 from chatproxy.system.process import loop_factory, on_end, return_large_blocks
-from chatproxy.values import SQLITE
+from chatproxy.values import SQLITE, without_password
 from chatproxy.web.api import pages
 from chatproxy.web.api.login import CODE_LIFETIME, LOGIN_CODES
 from chatproxy.web.keys import READINESS
@@ -155,11 +155,12 @@ async def serve(loaded: LoadedConfig, *, demo: bool, open_page: bool) -> None:
     token_file = config.api_token_file if config.api_token is None else None
     generates_token = config.beyond_loopback and not config.tokens and not config.insecure_no_token
     if generates_token:
-        path = token_path(config.database_path)
+        path = token_path(_file_for("API_TOKEN", config))
         token_file = str(path)
         config = replace(config, api_token=load_or_create_token(path))
     if config.visitors and config.jwt_secret is None and config.jwt_secret_file is None:
-        secret = load_or_create_token(secret_path(config.database_path), SECRET_BYTES, "JWT_SECRET")
+        path = secret_path(_file_for("JWT_SECRET", config))
+        secret = load_or_create_token(path, SECRET_BYTES, "JWT_SECRET")
         config = replace(config, jwt_secret=secret)
     async with AsyncExitStack() as stack:
         release_log = stack.enter_context(log.held())
@@ -184,7 +185,7 @@ async def serve(loaded: LoadedConfig, *, demo: bool, open_page: bool) -> None:
         if demo:
             token = _token_in_shell(token_file, tokens[0].line) if tokens else None
             can_try = tokens or not app[GATE].needs_credential
-            lines += [_about_demo(config.database_path), *(_instructions(local, token) if can_try else ())]
+            lines += [_about_demo(config.database), *(_instructions(local, token) if can_try else ())]
         say(*lines)
         _log_warnings(loaded)
         release_log()
@@ -197,11 +198,22 @@ async def serve(loaded: LoadedConfig, *, demo: bool, open_page: bool) -> None:
         await stop.wait()
 
 
+def _file_for(setting: str, config: Config) -> Path:
+    """Return the database's file, beside which what `setting` would say is kept. Raises StartError."""
+    if isinstance(config.database, Path):
+        return config.database
+    raise StartError(
+        f"{setting} is not set, and beside a database of PostgreSQL there is no file to keep one in; set it, "
+        "the same for every start."
+    )
+
+
 def _with_its_own_database(loaded: LoadedConfig) -> LoadedConfig:
     """Return settings by which a demo keeps its talk in a file beside the database of other starts."""
     if loaded.sources["DATABASE_URL"] not in OF_EVERY_START:
         return loaded
-    path = loaded.config.database_path
+    database = loaded.config.database
+    path = database if isinstance(database, Path) else Config().database_path
     url = f"{SQLITE}{of_the_demo(path)}"
     sources = {**loaded.sources, "DATABASE_URL": "--demo"}
     return replaced(loaded, config=replace(loaded.config, database_url=url), sources=sources)
@@ -226,10 +238,11 @@ def _token_in_shell(file: str | None, line: int) -> str:
     return f"$(awk 'NR == {line} {{print $NF}}' {shlex.quote(os.path.abspath(file))})"
 
 
-def _about_demo(database: Path) -> str:
+def _about_demo(database: Path | str) -> str:
+    name = database if isinstance(database, Path) else without_password(database)
     return (
         "Answers come from a stand-in for Ollama, which is not a language model. "
-        f"They are kept in {database}, apart from other conversations."
+        f"They are kept in {name}, apart from other conversations."
     )
 
 

@@ -23,7 +23,7 @@ from chatproxy.models.hosts import Host, Hosts
 from chatproxy.models.selection import SUGGESTED as SUGGESTED_CHAT
 from chatproxy.ollama.authorities import Fault
 from chatproxy.ollama.wire import ChatMessage, ChatRequest
-from chatproxy.store.file import Health, health
+from chatproxy.store.sqlite.file import Health, health
 from chatproxy.system.optional import install_documents
 from chatproxy.values import is_easy_to_guess
 from chatproxy.web.api import pages
@@ -203,12 +203,35 @@ def _check_visitors(config: Config) -> Finding:
 
 
 def check_database(config: Config, is_running: bool = False) -> tuple[Sequence[Finding], bool]:
-    """Check the database file, its disk and SQLite, and return whether it is in use. The checks block."""
+    """Check the database, its disk and SQLite, and return whether it is in use. The checks block."""
+    if isinstance(config.database, str):
+        return asyncio.run(_check_postgres(config.database, is_running))
     try:
         found = health(config.database_path)
     except (StartError, OSError) as error:
         return [Finding("wrong", "database", str(error))], False
     return list(_about_database(config.database_path, found, is_running)), found.is_in_use
+
+
+async def _check_postgres(url: str, is_running: bool) -> tuple[Sequence[Finding], bool]:
+    try:
+        from chatproxy.store.postgres import postgres_database
+
+        postgres_database()
+        from chatproxy.store.postgres.health import health
+
+        found = await health(url)
+    except StartError as error:
+        return [Finding.of("wrong", "database", str(error))], False
+    server = f"PostgreSQL {found.server}"
+    if not found.version:
+        finding = Finding("ok", "database", f"{found.name}, {server}: the tables are made at the first start")
+    elif found.is_in_use and not is_running:
+        remedy = "Stop that one before you start another, or name another database in DATABASE_URL."
+        finding = Finding("note", "database", f"{found.name} is in use by another chatproxy", remedy)
+    else:
+        finding = Finding("ok", "database", f"{found.name}, {server}, {found.size / 1024**2:.1f} MiB")
+    return [finding], found.is_in_use
 
 
 def _about_database(path: Path, found: Health, is_running: bool) -> Iterator[Finding]:

@@ -1,5 +1,6 @@
 """`chatproxy backup`, `check` and `prune`: what is done to the database while a chatproxy may be running."""
 
+import asyncio
 import os
 import re
 import shlex
@@ -15,8 +16,8 @@ from chatproxy.command.output import say
 from chatproxy.config import Config, load
 from chatproxy.errors import StartError
 from chatproxy.store.database import now
-from chatproxy.store.upkeep.backup import back_up, existing
-from chatproxy.store.upkeep.contents import contents
+from chatproxy.store.upkeep.backup import back_up, check_is_file, existing
+from chatproxy.store.upkeep.contents import contents, contents_beside
 from chatproxy.store.upkeep.prune import Pruning
 
 MIB: Final = 1024**2
@@ -34,15 +35,17 @@ def backup(options: Namespace) -> int:
     """Back up the database, and print how large that is. Raises StartError."""
     config = _config(options)
     began = perf_counter()
-    size = back_up(config.database_path, options.file)
-    say(f"{options.file}: {_size(size)} of {config.database_path}, in {perf_counter() - began:.1f} s")
+    path = check_is_file(config.database)
+    size = back_up(path, options.file)
+    say(f"{options.file}: {_size(size)} of {path}, in {perf_counter() - began:.1f} s")
     return 0
 
 
 def check(options: Namespace) -> int:
     """Print what is in the database; return 1 if something is wrong. Raises StartError."""
     config = _config(options)
-    existing(config.database_path)
+    if isinstance(config.database, Path):
+        existing(config.database)
     wrong = False
     for finding in _findings(config):
         say(finding)
@@ -54,7 +57,10 @@ def _findings(config: Config) -> Iterator[Finding]:
     findings, _ = check_database(config, is_running=True)  # if it is: that is no finding here
     yield from findings
     try:
-        found = contents(config.database_path)
+        if isinstance(config.database, Path):
+            found = contents(config.database)
+        else:
+            found = asyncio.run(contents_beside(config.database))
     except StartError as error:
         yield Finding("wrong", "contents", str(error))
         return
@@ -92,22 +98,21 @@ def add_prune_flags(parser: ArgumentParser) -> None:
 def prune(options: Namespace) -> int:
     """Remove what was not used for long, and print how much that was. Raises StartError."""
     pruning = Pruning(
-        path=_config(options).database_path,
+        where=_config(options).database,
         before=now(-options.older_than),
         pinned=options.pinned,
         documents=options.documents,
     )
-    unused = pruning.count()
+    unused = asyncio.run(pruning.count())
     verb = "would be removed" if options.dry_run else "to remove"
     documents = f", {unused.documents} documents" if options.documents else ""
     say(f"{unused.sessions} conversations with {unused.messages} messages{documents} {verb}")
     if options.dry_run:
         return 0
     began = perf_counter()
-    smaller = pruning.run()
-    say(
-        f"removed in {perf_counter() - began:.1f} s; the file has {_size(pruning.path.stat().st_size)}",
-    )
+    smaller = asyncio.run(pruning.run())
+    size = f"; the file has {_size(pruning.where.stat().st_size)}" if isinstance(pruning.where, Path) else ""
+    say(f"removed in {perf_counter() - began:.1f} s{size}")
     if not smaller:
         say("chatproxy is running, and uses the room again.")
         say("To make the file smaller, run this once more while chatproxy is stopped.")

@@ -1,118 +1,162 @@
-"""The SQLite database: the file, a fast and a slow lane for reads, and one writer that commits.
+"""What a database has to do for the repositories beside this module; `sqlite` and `postgres` do it.
 
-Reads of the fast lane share one connection, so each must be short: single rows and pages found by an index.
-Searches take the slow lane, and so do exports, a document's text that is to be indexed, and images. Each read
-has a connection to itself there, a deadline, and ends with its caller. The queries are in the repositories
-beside this module.
+A unit of work is a coroutine function that takes a `Connection`. It must do nothing but what that offers, and
+may run more than once: only the last time counts.
+
+The statements are one text for both databases: `:name` stands for an argument, and flags other than
+`session.deleted` are tested as they are (`WHERE complete`). What each needs in other words is in `sql`.
 """
 
-import asyncio
-import sqlite3
-from collections.abc import AsyncIterator, Callable, Iterable, Sequence
-from contextlib import AbstractAsyncContextManager, AsyncExitStack, asynccontextmanager
+from collections.abc import Callable, Coroutine, Iterable, Mapping, Sequence
+from contextlib import AbstractAsyncContextManager
 from datetime import UTC, datetime, timedelta
-from functools import partial
-from pathlib import Path
-from typing import Final, Self, TypeVar
+from enum import Enum
+from typing import Any, Final, Literal, Protocol, TypedDict, TypeVar
 
-import aiosqlite
 import msgspec
 
-from chatproxy.errors import ChatError, StartError
+from chatproxy.errors import ChatError
 from chatproxy.fair import FairSlots
-from chatproxy.store import file
-from chatproxy.store.migrations import migrate
-from chatproxy.store.writer import (
-    STEP,
-    Connection,
-    Lane,
-    Unit,
-    Writer,
-    in_thread,
-    notice_damage,
-    run_unit,
-    size_of,
-    translate_errors,
-)
 
-MAX_ID: Final = 2**63 - 1  # SQLite's largest integer
+MAX_ID: Final = 2**63 - 1  # the largest integer
+LIGHT: Final = 32 * 1024  # bytes that a light unit writes at most
+STEP: Final = 1024 * 1024  # bytes that a step of long work writes, about
 SLOW_READS: Final = 2  # at once; a user has one of them at most
-SLOW_READ_TIMEOUT: Final = 1.0  # seconds
 WAITING_READS: Final = 1024  # for the slow lane
 WAITING_READS_PER_USER: Final = 256  # all people together, where users are not told apart
 
-Row = sqlite3.Row
 T = TypeVar("T")
+Arguments = Mapping[str, object]
 
 
-class Database:
-    """An open database. Reads and writes raise SQLite's errors as ChatErrors."""
+class Row(Protocol):
+    """A row: its values by name or by place, and in their order; `dict` makes one of it."""
 
-    def __init__(
-        self,
-        path: Path,
-        reader: aiosqlite.Connection,
-        slow_lane: "_SlowLane",
-        writer: Writer,
-        resources: AsyncExitStack,
-    ) -> None:
-        self.path = path
-        self._reader = reader
-        self._slow_lane = slow_lane
-        self._writer = writer
-        self._resources = resources
+    def __getitem__(self, key: Any) -> Any: ...
+    def __iter__(self) -> Any: ...
+    def __len__(self) -> int: ...
+    def keys(self) -> Any:
+        """Return the names."""
 
-    @classmethod
-    async def open(
-        cls,
-        path: Path,
-        reconcile: Sequence[Unit[bool]] = (),
-        committed: Callable[[float], None] = lambda seconds: None,
-    ) -> Self:
-        """Open the file at `path`; create it, and its folder, if they do not exist.
 
-        The units of `reconcile` clean up what a crash left behind, before anything is read; each runs again,
-        in a transaction of its own, for as long as it returns True. `committed` is called with the seconds
-        that each commit took. Raises StartError, and leaves the file as it was, if it belongs to another
-        program.
-        """
-        async with AsyncExitStack() as resources:
-            path = resources.enter_context(file.claimed(path))
-            try:
-                connection = await resources.enter_async_context(_connection(path, "rwc"))
-                await _prepare(connection, reconcile)
-                reader, *slow = [
-                    await resources.enter_async_context(_connection(path, "ro"))
-                    for _ in range(1 + SLOW_READS)
-                ]
-            except sqlite3.Error as error:
-                raise StartError(
-                    f"The database {path} cannot be used ({error}); see to that, or {file.ELSEWHERE}."
-                ) from error
-            writer = Writer(connection, committed)
-            resources.push_async_callback(writer.close)
-            return cls(path, reader, _SlowLane(slow), writer, resources.pop_all())
+class Lane(Enum):
+    """Where a heavy unit waits."""
 
-    async def close(self) -> None:
-        """Commit all pending units, and close the file."""
-        await self._resources.aclose()
+    ENDINGS = "endings"
+    REQUESTS = "requests"
+    STEPS = "steps"  # of work that nobody waits for, and of uploads
 
-    async def ping(self) -> None:
-        """Raise ChatError unless the file can be read: the newest rows, and the indexes that lead to them."""
-        await self.fetch(
-            "SELECT (SELECT max(activity) FROM session WHERE owner = last.owner), last.title, status FROM"
-            " (SELECT owner, title, key FROM session ORDER BY key DESC LIMIT 1) AS last"
-            " LEFT JOIN message ON message.id = (SELECT max(id) FROM message WHERE session = last.key)"
-        )
 
-    def reader(self) -> AbstractAsyncContextManager[aiosqlite.Connection]:
-        """Open another connection that only reads, for the time of a block."""
-        return _connection(self.path, "ro")
+class Connection(Protocol):
+    """What a unit can do: SQL, within one transaction."""
 
     async def fetch(self, sql: str, **arguments: object) -> Sequence[Row]:
-        """Return the rows of a query, as of the last commit."""
-        with translate_errors():
-            return await fetch(self._reader, sql, **arguments)
+        """Run a statement and return all rows.
+
+        There are none if an argument is an integer beyond MAX_ID: no row has such an id.
+        """
+
+    async def execute(self, sql: str, **arguments: object) -> int:
+        """Run a statement and return how many rows it has changed."""
+
+    async def insert(self, sql: str, **arguments: object) -> int | None:
+        """Run an INSERT of one row and return its id; None if a row that is there was in its way."""
+
+    async def executemany(self, sql: str, arguments: Iterable[Arguments]) -> None:
+        """Run a statement for each set of arguments."""
+
+    async def lock(self, *names: str) -> None:
+        """Let no other unit go on that locks one of these names, before this one is committed.
+
+        A unit does so once, before anything else, if what it writes follows from what it reads.
+        """
+
+    async def apart(self, function: Callable[..., T], *arguments: object) -> T:
+        """Call a function that takes long, and return its result; not in the thread of the event loop."""
+
+
+Unit = Callable[[Connection], Coroutine[Any, Any, T]]
+
+
+class Reader(Protocol):
+    """A connection that only reads, for what reads much."""
+
+    async def run(self, unit: Unit[T]) -> T:
+        """Run a unit that only reads."""
+
+
+class Edit(TypedDict):
+    """One step towards an index that holds what a row has: `terms` to add or to delete, if any.
+
+    `indexed` is how many parts of the text it has then. If `finished`, there is nothing more to do.
+    """
+
+    id: int
+    version: int
+    owner: str
+    command: Literal["delete"] | None
+    part: int
+    terms: str
+    indexed: int
+    finished: bool
+
+
+class Index(Protocol):
+    """Where the words of titles and messages are; see `search/words`, which keeps it."""
+
+    @property
+    def found(self) -> str:
+        """A query for the `key` of each text that has all `:words`."""
+
+    @property
+    def unindexed(self) -> str:
+        """A query for the next `:limit` texts of an `:owner` that are not in the index as they are."""
+
+    @property
+    def removed(self) -> str:
+        """A query for the text of one that was replaced or deleted, by the `:id` of its note."""
+
+    @property
+    def obsolete(self) -> Sequence[Callable[..., Coroutine[Any, Any, None]]]:
+        """Units that remove what earlier versions had in its place."""
+
+    def query(self, terms: Sequence[str]) -> object:
+        """Return the argument `words` for texts whose terms begin with each of these."""
+
+    def may_pass(self, error: Exception) -> bool:
+        """Return whether it is the database that failed, and not the text that cannot be read."""
+
+    def is_damaged(self) -> bool:
+        """Return whether it has to be built again. It is read as a whole, in a thread."""
+
+    async def create(self, connection: Connection, *, damaged: bool) -> None:
+        """Put an empty one in place of the old one, which may be too damaged to be removed as usual."""
+
+    async def apply(self, connection: Connection, edits: Sequence[Edit]) -> None:
+        """Edit it. A text that has changed since the edits were made is left to later ones."""
+
+    async def forget_some(self, connection: Connection) -> bool:
+        """Forget some texts that were removed, once all others are noted; return whether there were any."""
+
+
+class Database(Protocol):
+    """An open database. Reads and writes raise its errors as ChatErrors."""
+
+    @property
+    def index(self) -> Index:
+        """The index of words."""
+
+    async def close(self) -> None:
+        """Commit all pending units, and close it."""
+
+    async def ping(self) -> None:
+        """Raise ChatError unless it can be read: the newest rows, and the indexes that lead to them."""
+
+    def reader(self) -> AbstractAsyncContextManager[Reader]:
+        """Open another connection that only reads, for the time of a block."""
+
+    async def fetch(self, sql: str, **arguments: object) -> Sequence[Row]:
+        """Return the rows of a short query, as of the last commit."""
 
     async def fetch_slow(self, sql: str, *, owner: str, **arguments: object) -> Sequence[Row]:
         """Return the rows of a query that may take long. It ends with its caller.
@@ -120,113 +164,73 @@ class Database:
         Owners take turns; the owner is an argument of the query, too. Raises `overloaded` if it takes too
         long, or if too many wait.
         """
-        with translate_errors():
-            return await self._slow_lane.fetch(sql, owner=owner, **arguments)
 
     async def search(self, sql: str, *, owner: str, **arguments: object) -> Sequence[Row]:
         """Return the rows of a query of the index, as `fetch_slow` does. Raises DamagedError, too."""
-        with translate_errors(), notice_damage():
-            return await self._slow_lane.fetch(sql, owner=owner, **arguments)
 
     async def write(self, sql: str, **arguments: object) -> Sequence[Row]:
         """Run one statement as a unit of its own and return its rows, once committed."""
-        size = size_of(*arguments.values())
-        return await self.run(lambda connection: fetch(connection, sql, **arguments), size=size)
 
     async def run(self, unit: Unit[T], *, size: int = 0, lane: Lane = Lane.REQUESTS) -> T:
-        """Run a unit of work and return its result, once committed; see `Writer.run`."""
-        return await self._writer.run(unit, size=size, lane=lane)
+        """Run a unit, even if the caller is cancelled, and return its result once it is committed.
+
+        `size` is how many bytes it writes, without what is always small; beyond LIGHT, it waits in `lane`.
+        A unit that changes hundreds of rows counts as STEP. Raises `shutting_down` after `close`, and what
+        the unit raises.
+        """
 
     async def step(self, unit: Unit[T]) -> T:
         """Run one of the units that long work is cut into."""
-        return await self.run(unit, size=STEP, lane=Lane.STEPS)
 
     async def steps(self, unit: Unit[bool]) -> None:
         """Run a step again for as long as it returns True."""
+
+
+class Units:
+    """What follows from `run`, in both databases."""
+
+    async def run(self, unit: Unit[T], *, size: int = 0, lane: Lane = Lane.REQUESTS) -> T:
+        """See `Database`."""
+        raise NotImplementedError
+
+    async def write(self, sql: str, **arguments: object) -> Sequence[Row]:
+        """See `Database`."""
+        size = size_of(*arguments.values())
+        return await self.run(lambda connection: connection.fetch(sql, **arguments), size=size)
+
+    async def step(self, unit: Unit[T]) -> T:
+        """See `Database`."""
+        return await self.run(unit, size=STEP, lane=Lane.STEPS)
+
+    async def steps(self, unit: Unit[bool]) -> None:
+        """See `Database`."""
         while await self.step(unit):
             pass
 
 
-class _SlowLane:
-    """Connections for reads that may take long, shared among owners."""
-
-    def __init__(self, connections: Iterable[aiosqlite.Connection]) -> None:
-        self._idle: asyncio.Queue[aiosqlite.Connection] = asyncio.Queue()
-        for connection in connections:
-            self._idle.put_nowait(connection)
-        self._slots = FairSlots(
-            self._idle.qsize(),
-            WAITING_READS,
-            slots_per_user=1,
-            places_per_user=WAITING_READS_PER_USER,
-            refusal=_too_many_reads,
-        )
-
-    async def fetch(self, sql: str, *, owner: str, **arguments: object) -> Sequence[Row]:
-        """Return the rows. Interrupt the query at its deadline, and if the caller is cancelled."""
-        async with self._slots.slot(owner):
-            connection = await self._idle.get()
-            query = asyncio.create_task(fetch(connection, sql, owner=owner, **arguments))
-            query.add_done_callback(partial(self._take_back, connection))
-            try:
-                await asyncio.wait({query}, timeout=SLOW_READ_TIMEOUT)
-            finally:
-                while not query.done():
-                    # Repeated, because it does nothing before the query has begun in its thread.
-                    await connection.interrupt()
-                    await asyncio.wait({query}, timeout=0.01)
-            return query.result()
-
-    def _take_back(self, connection: aiosqlite.Connection, query: asyncio.Task[Sequence[Row]]) -> None:
-        """Let the next query have the connection, which no interrupt for this one can reach any more."""
-        self._idle.put_nowait(connection)
-        if not query.cancelled():
-            query.exception()  # mark as retrieved: the caller may have left
+class DamagedError(Exception):
+    """What was read or written is damaged. Only what is derived from other data can be made again."""
 
 
-def _too_many_reads() -> ChatError:
-    return ChatError(
-        "overloaded", "Too many searches and exports are waiting; try again in a moment.", retry_after=1
+# The newest rows, and the indexes that lead to them.
+PING: Final = (
+    "SELECT (SELECT max(activity) FROM session WHERE owner = last.owner) AS activity, last.title, status FROM"
+    " (SELECT owner, title, key FROM session ORDER BY key DESC LIMIT 1) AS last"
+    " LEFT JOIN message ON message.id = (SELECT max(id) FROM message WHERE session = last.key)"
+)
+
+
+def slow_reads() -> FairSlots:
+    """Return the slots of the slow lane."""
+    return FairSlots(
+        SLOW_READS,
+        WAITING_READS,
+        slots_per_user=1,
+        places_per_user=WAITING_READS_PER_USER,
+        refusal=lambda: ChatError(
+            "overloaded", "Too many searches and exports are waiting; try again in a moment.", retry_after=1
+        ),
     )
-
-
-@asynccontextmanager
-async def _connection(path: Path, mode: str) -> AsyncIterator[aiosqlite.Connection]:
-    address = f"{path.as_uri()}?mode={mode}"
-    async with aiosqlite.connect(address, uri=True, isolation_level=None, timeout=5) as connection:
-        connection.row_factory = Row
-        yield connection
-
-
-async def _prepare(connection: aiosqlite.Connection, reconcile: Sequence[Unit[bool]]) -> None:
-    # Without `fullfsync`, which others ignore, macOS leaves in the disk's cache what was committed.
-    for pragma in ("journal_mode = WAL", "synchronous = FULL", "fullfsync = ON", "foreign_keys = ON"):
-        await connection.execute_fetchall(f"PRAGMA {pragma}")
-    await migrate(connection)
-    # What a statement may have to undo would otherwise be a file, opened and deleted with each send.
-    await connection.execute_fetchall("PRAGMA temp_store = MEMORY")
-    for unit in reconcile:
-        more = True
-        while more:
-            await connection.execute("BEGIN IMMEDIATE")
-            more = await in_thread(connection, partial(run_unit, unit))
-            await connection.commit()
-
-
-# -- for the repositories
-
-
-async def fetch(
-    connection: aiosqlite.Connection | Connection, sql: str, **arguments: object
-) -> Sequence[Row]:
-    """Run a query and return all rows.
-
-    There are none if an argument is an integer too large for SQLite: no row has such an id.
-    """
-    try:
-        return list(await connection.execute_fetchall(sql, arguments))
-    except OverflowError:
-        return []
 
 
 def one_row(rows: Sequence[Row], what: str) -> Row:
@@ -255,6 +259,10 @@ def to_json(value: object) -> str | None:
     return None if value is None else msgspec.json.encode(value).decode()
 
 
-def phrase(text: str) -> str:
-    """Quote text for FTS5, so that nothing in it is query syntax. SQLite stops reading at NUL."""
-    return '"{}"'.format(text.replace("\0", "\ufffd").replace('"', '""'))
+def size_of(*values: object) -> int:
+    """Return how many bytes the texts and blobs among some values have."""
+    return sum(
+        len(value.encode()) if isinstance(value, str) else len(value)
+        for value in values
+        if isinstance(value, str | bytes)
+    )

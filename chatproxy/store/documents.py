@@ -15,14 +15,13 @@ import msgspec
 from msgspec.structs import asdict, replace
 
 from chatproxy.errors import ChatError
-from chatproxy.store.database import MAX_ID, Database, Row, fetch, now, one_row, split_page, to_json
+from chatproxy.store.database import MAX_ID, Connection, Database, Row, now, one_row, split_page, to_json
 from chatproxy.store.owners.visitors import Quota
 from chatproxy.store.records import Document, NewChunk, NewDocument, NewNotice, Notice, Source
 from chatproxy.store.search.fusion import DEPTH, fused
 from chatproxy.store.search.indexes import DocumentIndexes, Place, Query
 from chatproxy.store.search.places import places_of
-from chatproxy.store.search.vectors import EMBEDDED, Vectors, remove_vectors
-from chatproxy.store.writer import Connection
+from chatproxy.store.search.vectors import EMBEDDED, Vectors, chunks_of, remove_vectors
 
 CHUNKS_PER_UNIT: Final = 200
 # What costs no place that the questions in tests/data/documents need, asked about all documents together.
@@ -32,26 +31,32 @@ NEARLY: Final = 0.6  # of the best score
 COLUMNS: Final = f"id, title, media_type, bytes, chunks, {EMBEDDED}, created_at, warnings"
 _GET: Final = f"SELECT {COLUMNS} FROM document WHERE id = :id AND owner = :owner AND complete"
 _SOME: Final = f"""
-    SELECT {COLUMNS} FROM (SELECT key AS place, value AS wanted FROM json_each(:ids))
-    CROSS JOIN document ON id = wanted WHERE owner = :owner AND complete ORDER BY place
+    SELECT {COLUMNS}
+    FROM (SELECT key AS place, CAST(value AS BIGINT) AS wanted FROM json_each(:ids)) AS listed
+    CROSS JOIN document WHERE id = wanted AND owner = :owner AND complete ORDER BY place
 """
 _LIST: Final = f"""
-    SELECT {COLUMNS} FROM document WHERE owner = :owner AND complete AND id < ifnull(:before, {MAX_ID})
+    SELECT {COLUMNS} FROM document WHERE owner = :owner AND complete AND id < coalesce(:before, {MAX_ID})
     ORDER BY id DESC LIMIT :limit + 1
 """
 _SAME: Final = f"SELECT {COLUMNS} FROM document WHERE owner = :owner AND hash = :hash AND complete"
-_DELETE: Final = "UPDATE document SET complete = 0, deleted = 1 WHERE id = :id"
+_DELETE: Final = "UPDATE document SET complete = FALSE, deleted = TRUE WHERE id = :id"
 _DELETE_OWN: Final = f"{_DELETE} AND owner = :owner AND complete RETURNING id"
 REMOVABLE: Final = "SELECT id AS key FROM document WHERE deleted"
 _EXISTS: Final = "EXISTS (SELECT 1 FROM document WHERE id = :id AND complete)"
 # `numbers` is a JSON array.
 _CHUNKS: Final = f"""
-    SELECT value AS number, text, page, heading
-    FROM json_each(:numbers) JOIN chunk ON chunk.key = (:id << 20) + value
-    WHERE {_EXISTS} ORDER BY value
+    SELECT number, text, page, heading
+    FROM (SELECT CAST(value AS BIGINT) AS number FROM json_each(:numbers)) AS listed
+    JOIN chunk ON chunk.key = (CAST(:id AS BIGINT) << 20) + number
+    WHERE {_EXISTS} ORDER BY number
 """
 _COMPLETE: Final = f"""
-    UPDATE document SET complete = 1, chunks = :count, warnings = :warnings WHERE id = :id RETURNING {COLUMNS}
+    UPDATE document SET complete = TRUE, chunks = :count, warnings = :warnings WHERE id = :id
+    RETURNING {COLUMNS}
+"""
+_REMOVE_SOME: Final = """
+    DELETE FROM chunk WHERE key IN (SELECT key FROM chunk WHERE key BETWEEN :first AND :last LIMIT :limit)
 """
 _INSERT: Final = """
     INSERT INTO document (owner, hash, title, media_type, bytes, chunks, created_at)
@@ -140,9 +145,8 @@ class Documents:
 
     async def some(self, owner: str, document_ids: Sequence[int]) -> list[Document]:
         """Return those of the documents that are the owner's, in this order."""
-        rows = await self._database.fetch(
-            _SOME, owner=owner, ids=to_json([*document_ids]), key=self.vectors.key
-        )
+        ids = to_json([id for id in document_ids if id <= MAX_ID])
+        rows = await self._database.fetch(_SOME, owner=owner, ids=ids, key=self.vectors.key)
         return [_document(row) for row in rows]
 
     async def page(self, owner: str, *, limit: int, before: int | None) -> tuple[list[Document], int | None]:
@@ -302,7 +306,7 @@ async def _find_same(
     connection: Connection, owner: str, new: NewDocument, key: str | None
 ) -> Document | None:
     """Return the owner's document with that content."""
-    rows = await fetch(connection, _SAME, owner=owner, hash=new.hash, key=key)
+    rows = await connection.fetch(_SAME, owner=owner, hash=new.hash, key=key)
     return _document(rows[0]) if rows else None
 
 
@@ -319,15 +323,18 @@ async def _begin(connection: Connection, owner: str, new: NewDocument, quota: Qu
     """Insert a document that is not complete yet; return its id."""
     if quota is not None:
         await quota.check_bytes(connection, owner, new.size)
-    (row,) = await fetch(connection, _INSERT, **asdict(new) | {"owner": owner, "now": now()})
+    (row,) = await connection.fetch(_INSERT, **asdict(new) | {"owner": owner, "now": now()})
     return int(row["id"])
 
 
 async def _add(connection: Connection, document_id: int, first: int, chunks: Sequence[NewChunk]) -> None:
     """Add chunks; `first` is the number of the first one."""
     await connection.executemany(
-        "INSERT INTO chunk (key, text, page, heading) VALUES (?, ?, ?, ?)",
-        [(key, *chunk) for key, chunk in enumerate(chunks, start=(document_id << 20) + first)],
+        "INSERT INTO chunk (key, text, page, heading) VALUES (:key, :text, :page, :heading)",
+        [
+            {"key": key, "text": text, "page": page, "heading": heading}
+            for key, (text, page, heading) in enumerate(chunks, start=(document_id << 20) + first)
+        ],
     )
 
 
@@ -341,10 +348,11 @@ async def _complete(
     key: str | None,
 ) -> Document:
     """Complete the document and return it, or an earlier one with the same content, completed meanwhile."""
+    await connection.lock(f"content {new.hash.hex()} {owner}")
     if earlier := await _find_same(connection, owner, new, key):
         return earlier
-    (row,) = await fetch(
-        connection, _COMPLETE, id=document_id, count=count, warnings=to_json(warnings), key=key
+    (row,) = await connection.fetch(
+        _COMPLETE, id=document_id, count=count, warnings=to_json(warnings), key=key
     )
     return _document(row)
 
@@ -356,18 +364,13 @@ async def remove_some(connection: Connection, key: int) -> bool:
     """
     if await remove_vectors(connection, key):
         return True
-    cursor = await connection.execute(
-        "DELETE FROM chunk WHERE key IN"
-        " (SELECT key FROM chunk WHERE key BETWEEN :id << 20 AND (:id + 1 << 20) - 1 LIMIT :limit)",
-        {"id": key, "limit": CHUNKS_PER_UNIT},
-    )
-    if cursor.rowcount:
+    if await connection.execute(_REMOVE_SOME, **chunks_of(key), limit=CHUNKS_PER_UNIT):
         return True
-    await connection.execute("DELETE FROM document WHERE id = ?", (key,))
+    await connection.execute("DELETE FROM document WHERE id = :id", id=key)
     return False
 
 
 async def reconcile(connection: Connection) -> bool:
     """Delete what a crash left of uploads. Return False: one unit is enough."""
-    await connection.execute("UPDATE document SET deleted = 1 WHERE NOT complete")
+    await connection.execute("UPDATE document SET deleted = TRUE WHERE NOT complete")
     return False

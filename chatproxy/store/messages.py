@@ -15,10 +15,10 @@ until all of it is there; see `store/sessions`.
 
 import asyncio
 import secrets
-import sqlite3
 from collections.abc import AsyncIterator, Iterator, Mapping, Sequence
-from contextlib import asynccontextmanager, contextmanager, suppress
+from contextlib import asynccontextmanager, suppress
 from functools import cache, partial
+from operator import itemgetter
 from typing import Any, Final
 
 import msgspec
@@ -27,7 +27,18 @@ from msgspec.structs import asdict, replace
 
 from chatproxy.cursor import Cursor
 from chatproxy.errors import ChatError
-from chatproxy.store.database import MAX_ID, Database, Row, fetch, now, one_row, to_json
+from chatproxy.store.database import (
+    MAX_ID,
+    STEP,
+    Connection,
+    Database,
+    Lane,
+    Row,
+    now,
+    one_row,
+    size_of,
+    to_json,
+)
 from chatproxy.store.owners.visitors import Quota
 from chatproxy.store.records import (
     Failure,
@@ -56,7 +67,7 @@ from chatproxy.store.sessions import (
     ids_of,
     missing,
 )
-from chatproxy.store.writer import STEP, Connection, Lane, size_of
+from chatproxy.store.sql import octets
 from chatproxy.text.reasoning import told_apart
 from chatproxy.text.titles import PICTURE, title
 
@@ -85,19 +96,16 @@ _JSON_COLUMNS: Final[Mapping[str, Any]] = {
     "error": Failure | None,
 }
 # Each of these takes `session`, a session's id.
-_SESSION: Final = "SELECT key, message_count FROM session WHERE id = :session AND NOT deleted"
-_KEY: Final = "(SELECT key FROM session WHERE id = :session AND NOT deleted)"
-_LENGTH: Final = "(SELECT message_count FROM session WHERE id = :session AND NOT deleted)"
+_SESSION: Final = "SELECT key, message_count FROM session WHERE id = :session AND deleted = 0"
+_KEY: Final = "(SELECT key FROM session WHERE id = :session AND deleted = 0)"
+_LENGTH: Final = "(SELECT message_count FROM session WHERE id = :session AND deleted = 0)"
 _GET: Final = f"SELECT {COLUMNS} FROM message WHERE id = :id AND session = {_KEY}"
 _ANSWER: Final = (
     f"SELECT {COLUMNS}, reply_to, thought, asked, swapped FROM message"
     f" WHERE id = :id AND session = {_KEY} AND role = 'assistant'"
 )
-_BYTES: Final = " + ".join(  # length() of a text would stop at NUL
-    [
-        f"length(CAST(ifnull({name}, '') AS BLOB))"
-        for name in ("content", "thinking", "sources", "warnings", "error")
-    ]
+_BYTES: Final = " + ".join(
+    [octets(f"coalesce({name}, '')") for name in ("content", "thinking", "sources", "warnings", "error")]
 )
 
 
@@ -113,8 +121,8 @@ def _page(columns: str, start: str, step: int) -> str:
     """Return a query for a page of the conversation, from the place `start` on.
 
     It ends with `limit` messages, or before it has more than `size` bytes of text; it has one message at
-    least. Each step finds one message, so that none beyond the page is read, and rows come in the order of
-    the steps. `more` is whether the conversation goes on after a message.
+    least. Each step finds one message, so that none beyond the page is read; see `_in_order`. `more` is
+    whether the conversation goes on after a message.
     """
     following = f"place + {step}"
     return f"""
@@ -122,24 +130,25 @@ def _page(columns: str, start: str, step: int) -> str:
             SELECT id, {following}, 1, {_BYTES} FROM message WHERE id = {_at(start)}
             UNION ALL
             SELECT id, {following}, number + 1, bytes + {_BYTES}
-            FROM page CROSS JOIN message ON id = {_at("following")}
-            WHERE number < :limit AND bytes + {_BYTES} <= :size
+            FROM page CROSS JOIN message
+            WHERE id = {_at("following")} AND number < :limit AND bytes + {_BYTES} <= :size
         )
-        SELECT {columns}, following BETWEEN 1 AND {_LENGTH} AS more
-        FROM page CROSS JOIN message ON id = found
+        SELECT {columns}, number, following BETWEEN 1 AND {_LENGTH} AS more
+        FROM page CROSS JOIN message WHERE id = found
     """
 
 
 _PLACE: Final = f"(SELECT place FROM message WHERE id = :start AND session = {_KEY})"
-_BEFORE: Final = f"iif(:start IS NULL, {_LENGTH}, min({_PLACE} - 1, {_LENGTH}))"
-_AFTER: Final = f"ifnull({_PLACE}, 0) + 1"
+_START_OR_END: Final = f"CASE WHEN {_PLACE} > {_LENGTH} THEN {_LENGTH} ELSE {_PLACE} - 1 END"
+_BEFORE: Final = f"CASE WHEN CAST(:start AS BIGINT) IS NULL THEN {_LENGTH} ELSE {_START_OR_END} END"
+_AFTER: Final = f"coalesce({_PLACE}, 0) + 1"
 _LIST: Final = _page(COLUMNS, _BEFORE, -1)
 _LIST_AFTER: Final = _page(COLUMNS, _AFTER, +1)
 _HISTORY: Final = _page("id, role, content, image_count, model, document_id, document_ids", _BEFORE, -1)
 _IMAGES: Final = f"""
     WITH sized (message, total) AS (
         SELECT message, sum(sum(length(bytes))) OVER (ORDER BY message DESC) FROM image
-        WHERE message IN (SELECT value FROM json_each(:ids))
+        WHERE message IN (SELECT CAST(value AS BIGINT) FROM json_each(:ids))
         AND (SELECT session FROM message WHERE id = image.message) = {_KEY}
         GROUP BY message
     )
@@ -156,28 +165,28 @@ _VERSIONS: Final = f"""
     WITH given AS (
         SELECT id, place, reply_to, session FROM message WHERE id = :id AND session = {_KEY}
     ), question AS (
-        SELECT id, place, role, session FROM message WHERE id = (SELECT ifnull(reply_to, id) FROM given)
+        SELECT id, place, role, session FROM message WHERE id = (SELECT coalesce(reply_to, id) FROM given)
     ), other (id, place, role) AS (
         SELECT id, place, role FROM message WHERE session = (SELECT session FROM question)
     ), standing (id) AS (
         SELECT other.id FROM other, question WHERE other.place = question.place AND question.place > 0
         AND other.role = question.role
-        AND other.id > ifnull((SELECT max(other.id) FROM other, question
+        AND other.id > coalesce((SELECT max(other.id) FROM other, question
             WHERE other.place BETWEEN 1 AND question.place - 1 AND other.id < question.id), 0)
-        AND other.id < ifnull((SELECT min(other.id) FROM other, question
+        AND other.id < coalesce((SELECT min(other.id) FROM other, question
             WHERE other.place BETWEEN 1 AND question.place - 1 AND other.id > question.id), {MAX_ID})
     ), version (id) AS (
         SELECT id FROM given
         UNION SELECT id FROM standing WHERE (SELECT reply_to FROM given) IS NULL
         UNION SELECT message.id FROM message, given
-            WHERE message.reply_to IN standing AND message.place = given.place
+            WHERE message.reply_to IN (SELECT id FROM standing) AND message.place = given.place
     ), page AS (
         SELECT message.*, row_number() OVER newest AS number, sum({_BYTES}) OVER newest AS bytes
-        FROM message WHERE id IN version AND id < ifnull(:before, {MAX_ID})
+        FROM message WHERE id IN (SELECT id FROM version) AND id < coalesce(:before, {MAX_ID})
         WINDOW newest AS (ORDER BY id DESC)
     )
     SELECT {COLUMNS.replace("message.session", "page.session")}, total, id > first AS more
-    FROM (SELECT count(*) AS total, min(id) AS first FROM version)
+    FROM (SELECT count(*) AS total, min(id) AS first FROM version) AS counted
     LEFT JOIN page ON number <= :limit AND (number = 1 OR bytes <= :size) ORDER BY id DESC
 """
 _EARLIER: Final = f"""
@@ -188,7 +197,8 @@ _EARLIER: Final = f"""
 # The range is that of an index; what begins with `prefix` goes on with digits.
 _VERSION: Final = f"""
     SELECT question.id AS question_id, answer.id AS answer_id, question.fingerprint,
-        question.id IS {_at("question.place")} AS is_shown, question.place + 1 = {_LENGTH} AS is_last
+        coalesce(question.id = {_at("question.place")}, FALSE) AS is_shown,
+        question.place + 1 = {_LENGTH} AS is_last
     FROM message AS question LEFT JOIN message AS answer ON answer.reply_to = question.id
     WHERE question.id = (
         SELECT max(id) FROM message WHERE session = {_KEY} AND role = 'user' AND (
@@ -209,7 +219,8 @@ _BESIDES: Final = f"""
 """
 # A version that a message replaced, or that replaced it for a time, and its size with its images.
 _REPLACED: Final = f"""
-    SELECT id, {_BYTES} + ifnull((SELECT sum(length(bytes)) FROM image WHERE message = message.id), 0) AS size
+    SELECT id,
+        {_BYTES} + coalesce((SELECT sum(length(bytes)) FROM image WHERE message = message.id), 0) AS size
     FROM message WHERE session = {_KEY} AND place = :place AND id <> :id LIMIT 1
 """
 _SEND_AGAIN: Final = """
@@ -222,13 +233,17 @@ _SHORTENED: Final = """
 """
 _FOLLOWING: Final = f"SELECT {_at('message.place + 1')} AS following {_SHOWN} AND role = 'assistant'"
 
-_OWNER: Final = "SELECT owner FROM session WHERE id = :session AND NOT deleted"
-_ADOPTING: Final = "SELECT key, message_count, system FROM session WHERE id = :session AND NOT deleted"
+_OWNER: Final = "SELECT owner FROM session WHERE id = :session AND deleted = 0"
+_ADOPTING: Final = "SELECT key, message_count, system FROM session WHERE id = :session AND deleted = 0"
 # Whether a session has a message that is newer than those gathered, or is being answered.
 _USED_SINCE: Final = """
     SELECT 1 FROM message WHERE session = :key AND (
         status = 'streaming' OR id > (SELECT min(id) FROM message WHERE session = :gathered)
     ) LIMIT 1
+"""
+_SAME_IDS: Final = """
+    SELECT 1 FROM message AS other JOIN message ON message.client_message_id = other.client_message_id
+    WHERE message.session = :key AND other.session = :gathered LIMIT 1
 """
 _MOVE: Final = "UPDATE message SET session = :key, place = place + :length WHERE session = :gathered"
 _LENGTHENED: Final = f"""
@@ -246,7 +261,7 @@ _BEGUN: Final = f"""
 _LENGTHEN: Final = f"""
     UPDATE piece SET thinking = thinking || :thinking, content = content || :content
     WHERE key = (SELECT max(key) FROM piece WHERE message = :message_id)
-    AND length(CAST(thinking AS BLOB)) + length(CAST(content AS BLOB)) < {PIECE_BYTES}
+    AND {octets("thinking")} + {octets("content")} < {PIECE_BYTES}
 """
 _ADD_PIECE: Final = """
     INSERT INTO piece (message, thinking, content)
@@ -258,7 +273,7 @@ _SWAP: Final = """
     WHERE message = (SELECT id FROM message WHERE id = :message_id AND status = 'streaming')
 """
 _SWAPPED: Final = """
-    UPDATE message SET swapped = 1, thought = NULL WHERE id = :message_id AND status = 'streaming'
+    UPDATE message SET swapped = TRUE, thought = NULL WHERE id = :message_id AND status = 'streaming'
 """
 _FINISH: Final = """
     UPDATE message SET
@@ -266,8 +281,8 @@ _FINISH: Final = """
         model = :model, model_reason = :model_reason,
         sources = :sources, warnings = :warnings,
         finish_reason = :finish_reason, usage = :usage, error = :error,
-        thought = iif(:swapped, :thought, ifnull(:thought, thought)),
-        swapped = max(swapped, :swapped), updated_at = :now
+        thought = CASE WHEN :swapped THEN :thought ELSE coalesce(:thought, thought) END,
+        swapped = swapped OR :swapped, updated_at = :now
     WHERE id = :id
 """
 _MEASURED: Final = """
@@ -277,7 +292,8 @@ _MEASURED: Final = """
         load_ms = excluded.load_ms, measured_at = excluded.measured_at
 """
 _MEASUREMENTS: Final = """
-    SELECT digest, tokens_per_second, load_ms, max(0, unixepoch() - measured_at) AS age
+    SELECT digest, tokens_per_second, load_ms,
+        CASE WHEN unixepoch() > measured_at THEN unixepoch() - measured_at ELSE 0 END AS age
     FROM measurement
 """
 
@@ -319,7 +335,7 @@ class Messages:
 
         They are at most `limit`, and have at most PAGE_BYTES of text unless there is only one.
         """
-        rows = await self._fetch(_LIST, session, start=before, limit=limit, size=PAGE_BYTES)
+        rows = _in_order(await self._fetch(_LIST, session, start=before, limit=limit, size=PAGE_BYTES))
         return [_message(row) for row in reversed(rows)], _next(rows)
 
     async def page_after(
@@ -335,6 +351,7 @@ class Messages:
         )
         if not rows:
             await self._check_exists(session)
+        rows = _in_order(rows)
         return [_message(row) for row in rows], _next(rows)
 
     async def versions(
@@ -381,7 +398,7 @@ class Messages:
         rows = await self._database.fetch(
             _HISTORY, session=session.id, start=before, limit=limit, size=PAGE_BYTES
         )
-        return [_history_message(row) for row in rows]
+        return [_history_message(row) for row in _in_order(rows)]
 
     async def images(self, session: Session, message_ids: Sequence[int], size: int) -> dict[int, list[bytes]]:
         """Return the images of those messages that have any, by message id.
@@ -390,7 +407,7 @@ class Messages:
         slow reads, so that a send waits for no search of its own user; see `Database.fetch_slow`.
         """
         found: dict[int, list[bytes]] = {}
-        ids = to_json(list(message_ids))
+        ids = to_json([id for id in message_ids if id <= MAX_ID])
         for row in await self._database.fetch_slow(
             _IMAGES, owner=session.id, session=session.id, ids=ids, size=size
         ):
@@ -463,7 +480,7 @@ class Messages:
 
         async def begin(connection: Connection) -> tuple[int, Message]:
             if self._quota is not None:
-                for row in await fetch(connection, _OWNER, session=session.id):  # none if it was deleted
+                for row in await connection.fetch(_OWNER, session=session.id):  # none if it was deleted
                     await self._quota.check_bytes(connection, row["owner"], size)
             return await _begin(connection, session.id, turn)
 
@@ -588,6 +605,11 @@ class Messages:
         return [Measurement(**dict(row)) for row in rows]
 
 
+def _in_order(page: Sequence[Row]) -> Sequence[Row]:
+    """Return the rows in the order in which they were found. SQLite has them so; nothing promises it."""
+    return sorted(page, key=itemgetter("number"))
+
+
 def _next(page: Sequence[Row]) -> int | None:
     """Return the id of a page's last message if others follow it."""
     return page[-1]["id"] if page and page[-1]["more"] else None
@@ -618,38 +640,36 @@ def _message(row: Row) -> Message:
 
 
 async def _begin(connection: Connection, session_id: str, turn: NewTurn) -> tuple[int, Message]:
-    rows = await fetch(connection, _SESSION, session=session_id)
+    await connection.lock(session_id)
+    rows = await connection.fetch(_SESSION, session=session_id)
     key, place = one_row(rows, missing(session_id))
     edited = None  # what the first message was
     if turn.replaces is None:
         place, version = place + 1, 1
     else:
-        rows = await fetch(connection, _SHOWN_PLACE, session=session_id, id=turn.replaces)
+        rows = await connection.fetch(_SHOWN_PLACE, session=session_id, id=turn.replaces)
         place, version, edited = _replaced_place(rows), rows[0]["version"] + 1, rows[0]["first"]
     time = now()
-    try:
-        question = await _insert_question(connection, key, place, version, turn, time)
-    except sqlite3.IntegrityError as error:
-        rows = await fetch(connection, _EARLIER, session=session_id, client_message_id=turn.client_message_id)
+    question = await _insert_question(connection, key, place, version, turn, time)
+    if question is None:
+        rows = await connection.fetch(_EARLIER, session=session_id, client_message_id=turn.client_message_id)
         if not rows:
-            raise _id_taken() from error
+            raise _id_taken()
         raise ChatError(
             "session_busy",
             "This clientMessageId is stored already; send the message again to read its answer.",
             activeMessageId=rows[0]["answer_id"],
-        ) from error
+        )
     answer = await _insert_answer(connection, key, place + 1, version, turn, question, session_id, time)
     await connection.execute(
         _BEGUN,
-        {
-            "now": time,
-            "old_title": None if edited is None else title(edited) or PICTURE,
-            "length": place + 1,
-            "document_id": turn.document_id,
-            "documents": to_json(turn.documents),
-            "title": title(turn.content, len(turn.images), turn.sources[0].title if turn.sources else None),
-            "key": key,
-        },
+        now=time,
+        old_title=None if edited is None else title(edited) or PICTURE,
+        length=place + 1,
+        document_id=turn.document_id,
+        documents=to_json(turn.documents),
+        title=title(turn.content, len(turn.images), turn.sources[0].title if turn.sources else None),
+        key=key,
     )
     return question, answer
 
@@ -659,15 +679,6 @@ def _id_taken() -> ChatError:
         "idempotency_conflict",
         "This clientMessageId is that of an imported message; use a new one for each message.",
     )
-
-
-@contextmanager
-def _notice_id_taken() -> Iterator[None]:
-    """Raise `idempotency_conflict` if the session has one of these `clientMessageId`s already."""
-    try:
-        yield
-    except sqlite3.IntegrityError as error:
-        raise _id_taken() from error
 
 
 def _replaced_place(rows: Sequence[Row]) -> int:
@@ -682,7 +693,8 @@ def _replaced_place(rows: Sequence[Row]) -> int:
 
 async def _insert_question(
     connection: Connection, key: int, place: int, version: int, turn: NewTurn, time: str
-) -> int:
+) -> int | None:
+    """Insert a question and its images; return its id, None if its `client_message_id` is taken."""
     id = await _insert(
         connection,
         session=key,
@@ -701,15 +713,19 @@ async def _insert_question(
         created_at=time,
         updated_at=time,
     )
-    await _insert_images(connection, id, turn.images)
+    if id is not None:
+        await _insert_images(connection, id, turn.images)
     return id
 
 
 async def _insert_images(connection: Connection, message_id: int, images: Sequence[bytes]) -> None:
     if images:
         await connection.executemany(
-            "INSERT INTO image (message, position, bytes) VALUES (?, ?, ?)",
-            [(message_id, position, image) for position, image in enumerate(images)],
+            "INSERT INTO image (message, position, bytes) VALUES (:message, :position, :bytes)",
+            [
+                {"message": message_id, "position": position, "bytes": image}
+                for position, image in enumerate(images)
+            ],
         )
 
 
@@ -744,6 +760,7 @@ async def _insert_answer(
         created_at=time,
         updated_at=time,
     )
+    assert id is not None, "it has no client_message_id"
     return Message(
         id=id,
         session_id=session_id,
@@ -763,16 +780,18 @@ async def _insert_answer(
     )
 
 
-async def _insert(connection: Connection, **columns: object) -> int:
-    """Insert a message and return its id."""
-    inserted = await connection.execute(_insertion(tuple(columns)), tuple(columns.values()))
-    assert inserted.lastrowid is not None, "a row was inserted"
-    return inserted.lastrowid
+async def _insert(connection: Connection, **columns: object) -> int | None:
+    """Insert a message and return its id, None if the session has its `client_message_id` already."""
+    return await connection.insert(_insertion(tuple(columns)), **columns)
 
 
 @cache
 def _insertion(names: tuple[str, ...]) -> str:
-    return f"INSERT INTO message ({', '.join(names)}) VALUES ({', '.join('?' * len(names))})"
+    values = ", ".join([f":{name}" for name in names])
+    return (
+        f"INSERT INTO message ({', '.join(names)}) VALUES ({values})"
+        " ON CONFLICT (session, client_message_id) DO NOTHING"
+    )
 
 
 async def _delete_some(connection: Connection, session_id: str, message_id: int) -> bool:
@@ -780,38 +799,46 @@ async def _delete_some(connection: Connection, session_id: str, message_id: int)
 
     Return whether there is more to delete.
     """
-    message = {"session": session_id, "id": message_id}
-    rows = await fetch(connection, _SHOWN_PLACE, **message)
+    await connection.lock(session_id)
+    message: dict[str, Any] = {"session": session_id, "id": message_id}
+    rows = await connection.fetch(_SHOWN_PLACE, **message)
     missing_here = f"message {message_id} in this conversation; list its messages"
     message["place"] = one_row(rows, missing_here)["place"]
     removed = 0
-    while rows := await fetch(connection, _REPLACED, **message):
+    while rows := await connection.fetch(_REPLACED, **message):
         await _delete(connection, rows[0]["id"])
         removed += TURN_BYTES + rows[0]["size"]
         if removed > BYTES_PER_UNIT:
             return True
     await _delete(connection, message_id)
-    await connection.execute(_CLOSE_UP, message)
-    await connection.execute(_SHORTENED, message | {"now": now()})
+    await connection.execute(_CLOSE_UP, **message)
+    await connection.execute(_SHORTENED, **message, now=now())
     return False
 
 
 async def _delete(connection: Connection, id: int) -> None:
     """Delete a message. An answer to it replies to nothing then; a question may be sent again with its id."""
-    await connection.execute(_SEND_AGAIN, {"id": id})
-    await connection.execute("DELETE FROM message WHERE id = :id", {"id": id})
-    await connection.execute("UPDATE message SET reply_to = NULL WHERE reply_to = :id", {"id": id})
+    await connection.execute(_SEND_AGAIN, id=id)
+    await connection.execute("DELETE FROM message WHERE id = :id", id=id)
+    await connection.execute("UPDATE message SET reply_to = NULL WHERE reply_to = :id", id=id)
 
 
 async def _checkpoint(connection: Connection, pieces: Sequence[Piece]) -> None:
+    await connection.lock(*[_lock(piece.message_id) for piece in pieces])
     for piece in pieces:
+        columns = asdict(piece)
         if piece.swaps:
-            await connection.execute(_SWAP, asdict(piece))
-            await connection.execute(_SWAPPED, asdict(piece))
-        if not (await connection.execute(_LENGTHEN, asdict(piece))).rowcount:
-            await connection.execute(_ADD_PIECE, asdict(piece))
+            await connection.execute(_SWAP, **columns)
+            await connection.execute(_SWAPPED, **columns)
+        if not await connection.execute(_LENGTHEN, **columns):
+            await connection.execute(_ADD_PIECE, **columns)
         if piece.thought is not None:
-            await connection.execute(_THOUGHT, asdict(piece))
+            await connection.execute(_THOUGHT, **columns)
+
+
+def _lock(answer_id: int) -> str:
+    """Return the name of the lock for the text of an answer and its end."""
+    return f"answer {answer_id}"
 
 
 async def _finish(
@@ -822,8 +849,9 @@ async def _finish(
     counts: Sequence[PromptCount] | None = None,
     swapped: bool = False,
 ) -> None:
+    await connection.lock(_lock(outcome.id))
     if measurement is not None:
-        await connection.execute(_MEASURED, asdict(measurement))
+        await connection.execute(_MEASURED, **asdict(measurement))
     columns = asdict(outcome) | {
         "sources": to_json(outcome.sources),
         "warnings": to_json(outcome.warnings),
@@ -834,12 +862,12 @@ async def _finish(
         "counts": to_json(counts),
         "now": now(),
     }
-    await connection.execute(_FINISH, columns)
-    await connection.execute("DELETE FROM piece WHERE message = ?", (outcome.id,))
+    await connection.execute(_FINISH, **columns)
+    await connection.execute("DELETE FROM piece WHERE message = :id", id=outcome.id)
     await connection.execute(
-        f"UPDATE session SET {USED}, prompt_counts = ifnull(:counts, prompt_counts)"
+        f"UPDATE session SET {USED}, prompt_counts = coalesce(:counts, prompt_counts)"
         " WHERE key = (SELECT session FROM message WHERE id = :id)",
-        columns,
+        **columns,
     )
 
 
@@ -910,50 +938,54 @@ async def _insert_turn(
     thinking, content = turn.thinking, turn.content
     if turn.role == "assistant" and not thinking:  # other programs leave it in the text
         thinking, content = told_apart(content)
-    with _notice_id_taken():
-        return await _insert(
-            connection,
-            session=key,
-            place=place,
-            reply_to=question if turn.role == "assistant" else None,
-            role=turn.role,
-            status=turn.status,
-            content=content,
-            thinking=thinking,
-            model=turn.model,
-            model_reason=turn.model_reason,
-            sources=to_json(turn.sources),
-            warnings=to_json(turn.warnings),
-            finish_reason=turn.finish_reason,
-            usage=to_json(turn.usage),
-            error=to_json(turn.error),
-            image_count=len(turn.images),
-            client_message_id=turn.client_message_id,
-            created_at=turn.created_at or now(),
-            updated_at=turn.updated_at or turn.created_at or now(),
-        )
+    id = await _insert(
+        connection,
+        session=key,
+        place=place,
+        reply_to=question if turn.role == "assistant" else None,
+        role=turn.role,
+        status=turn.status,
+        content=content,
+        thinking=thinking,
+        model=turn.model,
+        model_reason=turn.model_reason,
+        sources=to_json(turn.sources),
+        warnings=to_json(turn.warnings),
+        finish_reason=turn.finish_reason,
+        usage=to_json(turn.usage),
+        error=to_json(turn.error),
+        image_count=len(turn.images),
+        client_message_id=turn.client_message_id,
+        created_at=turn.created_at or now(),
+        updated_at=turn.updated_at or turn.created_at or now(),
+    )
+    if id is None:
+        raise _id_taken()
+    return id
 
 
 async def _adopt(
     connection: Connection, gathered: str, session_id: str, turns: Sequence[ImportedTurn]
 ) -> None:
     """Move gathered messages to the end of a conversation that nothing was added to meanwhile."""
-    rows = await fetch(connection, _ADOPTING, session=session_id)
+    await connection.lock(session_id)
+    rows = await connection.fetch(_ADOPTING, session=session_id)
     key, length, system = one_row(rows, missing(session_id))
     source = await gathering(connection, gathered)
     columns: dict[str, object] = {"key": key, "length": length, "gathered": source}
-    if await fetch(connection, _USED_SINCE, **columns):
+    if await connection.fetch(_USED_SINCE, **columns):
         raise ChatError("session_busy", "This session was used meanwhile; read its messages, then try again.")
-    with _notice_id_taken():
-        await connection.execute(_MOVE, columns)
+    if await connection.fetch(_SAME_IDS, **columns):
+        raise _id_taken()
+    await connection.execute(_MOVE, **columns)
     columns |= {
         "length": length + _length(turns),
         "title": _title(turns),
         "system": _system(system, turns),
         "now": now(),
     }
-    await connection.execute(_LENGTHENED, columns)
-    await connection.execute("DELETE FROM session WHERE key = :gathered", columns)
+    await connection.execute(_LENGTHENED, **columns)
+    await connection.execute("DELETE FROM session WHERE key = :gathered", gathered=source)
 
 
 async def reconcile(connection: Connection) -> bool:
@@ -961,9 +993,9 @@ async def reconcile(connection: Connection) -> bool:
 
     Return whether there was one.
     """
-    for row in await fetch(connection, f"SELECT {COLUMNS} FROM message WHERE status = 'streaming' LIMIT 1"):
-        pieces = await fetch(
-            connection, "SELECT thinking, content FROM piece WHERE message = :id ORDER BY key", id=row["id"]
+    for row in await connection.fetch(f"SELECT {COLUMNS} FROM message WHERE status = 'streaming' LIMIT 1"):
+        pieces = await connection.fetch(
+            "SELECT thinking, content FROM piece WHERE message = :id ORDER BY key", id=row["id"]
         )
         outcome = replace(
             _message(row),

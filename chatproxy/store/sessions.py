@@ -17,7 +17,7 @@ import msgspec
 from msgspec.structs import asdict
 
 from chatproxy.errors import ChatError
-from chatproxy.store.database import MAX_ID, Database, Row, fetch, now, one_row, to_json
+from chatproxy.store.database import MAX_ID, Connection, Database, Row, now, one_row, size_of, to_json
 from chatproxy.store.owners.visitors import Quota
 from chatproxy.store.records import (
     EarlierSend,
@@ -31,7 +31,7 @@ from chatproxy.store.records import (
 )
 from chatproxy.store.search.hits import snippet
 from chatproxy.store.search.words import Words
-from chatproxy.store.writer import Connection, size_of
+from chatproxy.store.sql import AFTER_ALL, AFTER_ALL_OF_OWNER, BEFORE_ALL_OF_OWNER, octets
 
 LISTED: Final = (
     "id, title, model, document_id, documents, created_at, updated_at, used_at, message_count, pinned"
@@ -44,7 +44,7 @@ MESSAGES_PER_UNIT: Final = 100
 BYTES_PER_UNIT: Final = 1024 * 1024
 SEEN: Final = 512 * 1024  # characters of messages that are looked through for what a search has found
 
-_GET: Final = f"SELECT {COLUMNS} FROM session WHERE id = :id AND owner = :owner AND NOT deleted"
+_GET: Final = f"SELECT {COLUMNS} FROM session WHERE id = :id AND owner = :owner AND deleted = 0"
 # With the send that used a `clientMessageId`, if there was one: all that a send needs at first is one read.
 _OPEN: Final = f"""
     SELECT {", ".join([f"session.{name} AS {name}" for name in COLUMNS.split(", ")])}, prompt_counts,
@@ -53,14 +53,14 @@ _OPEN: Final = f"""
     LEFT JOIN message AS question ON question.session = key
         AND question.client_message_id = :client_message_id
     LEFT JOIN message AS answer ON answer.reply_to = question.id
-    WHERE session.id = :id AND owner = :owner AND NOT deleted
+    WHERE session.id = :id AND owner = :owner AND deleted = 0
 """
-_DOCUMENTS: Final = "SELECT documents FROM session WHERE id = :id AND NOT deleted AND documents IS NOT NULL"
+_DOCUMENTS: Final = "SELECT documents FROM session WHERE id = :id AND deleted = 0 AND documents IS NOT NULL"
 _PAGE: Final = """
-    owner = :owner AND activity < :before AND NOT deleted ORDER BY activity DESC LIMIT :limit + 1
+    owner = :owner AND activity < :before AND deleted = 0 ORDER BY activity DESC LIMIT :limit + 1
 """
 _LIST_PINNED: Final = f"SELECT activity, {LISTED} FROM session WHERE pinned AND {_PAGE}"
-_IDS: Final = "SELECT id FROM session WHERE owner = :owner AND NOT deleted ORDER BY activity DESC"
+_IDS: Final = "SELECT id FROM session WHERE owner = :owner AND deleted = 0 ORDER BY activity DESC"
 _LIST: Final = f"SELECT activity, {LISTED} FROM session WHERE {_PAGE}"
 # Whether a message is part of the conversation; see `store/messages`.
 _SHOWN: Final = """
@@ -69,24 +69,24 @@ _SHOWN: Final = """
 """
 # CROSS JOIN keeps SQLite from scanning all sessions for those that were found.
 _SEARCH: Final = f"""
-    WITH hit (session, message) AS (
-        SELECT iif(
-            words.rowid % 2, (SELECT session FROM message WHERE id = words.rowid / 2 AND {_SHOWN}),
-            words.rowid / 2
-        ), iif(words.rowid % 2, words.rowid / 2, NULL)
-        FROM words WHERE words MATCH :words
+    WITH text (key) AS ({{found}}), hit (session, message) AS (
+        SELECT CASE text.key % 2
+            WHEN 0 THEN text.key / 2 ELSE (SELECT session FROM message WHERE id = text.key / 2 AND {_SHOWN})
+        END, CASE text.key % 2 WHEN 1 THEN text.key / 2 END
+        FROM text
     ), found (session, message) AS (SELECT session, max(message) FROM hit GROUP BY session)
-    SELECT activity, found.message, {LISTED} FROM found CROSS JOIN session ON key = found.session
-    WHERE {_PAGE}
+    SELECT activity, found.message, {LISTED} FROM found CROSS JOIN session
+    WHERE key = found.session AND {_PAGE}
 """
 _TEXTS: Final = """
-    SELECT id, substr(content, 1, :most) AS text FROM message WHERE id IN (SELECT value FROM json_each(:ids))
+    SELECT id, substr(content, 1, :most) AS text FROM message
+    WHERE id IN (SELECT CAST(value AS BIGINT) FROM json_each(:ids))
 """
 _CREATE: Final = f"""
     INSERT INTO session
         (id, owner, title, model, system, think, options, pinned, created_at, updated_at, used_at, activity)
     VALUES (:id, :owner, :title, :model, :system, :think, :options, :pinned, :now, :now, :now,
-        (SELECT ifnull(max(activity), 0) + 1 FROM session WHERE owner = :owner))
+        {AFTER_ALL_OF_OWNER})
     ON CONFLICT (id) DO NOTHING RETURNING {COLUMNS}
 """
 # What `session.deleted` may be besides 0; see the top of this module.
@@ -102,7 +102,7 @@ _GATHER: Final = f"""
     VALUES (
         :id, :owner, :title, :model, :system, :think, :options, :pinned, :created_at, :updated_at,
         :updated_at, {GATHERED},
-        (SELECT ifnull(min(activity), 1) - 1 FROM session WHERE owner = :owner)
+        {BEFORE_ALL_OF_OWNER}
     )
     ON CONFLICT (id) DO NOTHING RETURNING id
 """
@@ -112,19 +112,19 @@ _GATHERED: Final = f"""
     WHERE {_BEING_GATHERED} RETURNING {COLUMNS}
 """
 _GIVEN_UP: Final = f"UPDATE session SET deleted = {DELETED} WHERE {_BEING_GATHERED}"
-_CUT: Final = f"UPDATE session SET deleted = {DELETED} WHERE deleted AND deleted = {GATHERED}"
-REMOVABLE: Final = f"SELECT key FROM session WHERE deleted AND deleted = {DELETED}"
+_CUT: Final = f"UPDATE session SET deleted = {DELETED} WHERE deleted <> 0 AND deleted = {GATHERED}"
+REMOVABLE: Final = f"SELECT key FROM session WHERE deleted <> 0 AND deleted = {DELETED}"
 # The assignments of every UPDATE that follows the use of a session; they take `now`.
-USED: Final = """
+USED: Final = f"""
     updated_at = :now,
     used_at = :now,
-    activity = (SELECT max(activity) + 1 FROM session AS own WHERE own.owner = session.owner)
+    activity = {AFTER_ALL}
 """
-_DELETE: Final = f"UPDATE session SET deleted = {DELETED} WHERE id = :id AND NOT deleted RETURNING key"
+_DELETE: Final = f"UPDATE session SET deleted = {DELETED} WHERE id = :id AND deleted = 0 RETURNING key"
 # The first message of a deleted session, and its size with its images. Its pieces are those of one answer.
-_REMOVED: Final = """
-    SELECT id, length(CAST(content AS BLOB)) + length(CAST(thinking AS BLOB))
-        + ifnull((SELECT sum(length(bytes)) FROM image WHERE message = message.id), 0) AS size
+_REMOVED: Final = f"""
+    SELECT id, {octets("content")} + {octets("thinking")}
+        + coalesce((SELECT sum(length(bytes)) FROM image WHERE message = message.id), 0) AS size
     FROM message WHERE session = :key LIMIT 1
 """
 _CURSOR: Final = re.compile(r"[1-9][0-9]{0,17}|i(0|[1-9][0-9]{0,17})", re.ASCII)
@@ -277,7 +277,7 @@ class Sessions:
         The session keeps its place in the list. Raises `not_found`, and `visitor_limit`.
         """
         columns = "".join([f"{name} = :{name}, " for name in SETTINGS if name in changes])
-        where = f"WHERE id = :id AND NOT deleted RETURNING {COLUMNS}"
+        where = f"WHERE id = :id AND deleted = 0 RETURNING {COLUMNS}"
         sql = f"UPDATE session SET {columns}updated_at = :now {where}"
         values = _columns(changes) | {"now": now(), "id": session.id}
         update = partial(_update, sql=sql, values=values, quota=self._quota)
@@ -300,16 +300,16 @@ async def _update(
     connection: Connection, sql: str, values: Mapping[str, Any], quota: Quota | None
 ) -> Sequence[Row]:
     if quota is not None:
-        for row in await fetch(connection, "SELECT owner FROM session WHERE id = :id", id=values["id"]):
+        for row in await connection.fetch("SELECT owner FROM session WHERE id = :id", id=values["id"]):
             await quota.check_bytes(connection, row["owner"], size_of(*values.values()))
-    return await fetch(connection, sql, **values)
+    return await connection.fetch(sql, **values)
 
 
 async def _create(connection: Connection, columns: Mapping[str, Any], quota: Quota | None) -> Sequence[Row]:
     if quota is not None:
         await quota.check_session(connection, columns["owner"])
         await quota.check_bytes(connection, columns["owner"], size_of(*columns.values()))
-    return await fetch(connection, _CREATE, **columns)
+    return await connection.fetch(_CREATE, **columns)
 
 
 def _split(rows: Sequence[Row], limit: int) -> tuple[list[SessionItem], str | None]:
@@ -335,11 +335,11 @@ async def remove_some(connection: Connection, key: int) -> bool:
     """
     removed = 0
     for _ in range(MESSAGES_PER_UNIT):
-        rows = await fetch(connection, _REMOVED, key=key)
+        rows = await connection.fetch(_REMOVED, key=key)
         if not rows:
-            await connection.execute("DELETE FROM session WHERE key = ?", (key,))
+            await connection.execute("DELETE FROM session WHERE key = :key", key=key)
             return False
-        await connection.execute("DELETE FROM message WHERE id = ?", (rows[0]["id"],))
+        await connection.execute("DELETE FROM message WHERE id = :id", id=rows[0]["id"])
         removed += rows[0]["size"]
         if removed > BYTES_PER_UNIT:
             break
@@ -371,12 +371,12 @@ async def gather(connection: Connection, owner: str, new: NewSession) -> bool:
         "updated_at": new.updated_at or now(),
         "owner": owner,
     }
-    return bool(await fetch(connection, _GATHER, **columns))
+    return bool(await connection.fetch(_GATHER, **columns))
 
 
 async def gathering(connection: Connection, id: str) -> int:
     """Return the key of a session that is being gathered; raise `not_found` if it was given up."""
-    rows = await fetch(connection, f"SELECT key FROM session WHERE {_BEING_GATHERED}", id=id)
+    rows = await connection.fetch(f"SELECT key FROM session WHERE {_BEING_GATHERED}", id=id)
     return int(one_row(rows, missing(id))["key"])
 
 
@@ -384,13 +384,13 @@ async def gathered(
     connection: Connection, id: str, *, length: int, title: str | None, system: str | None
 ) -> Session:
     """Show a session with its `length` messages, which are all there; the title is for one without."""
-    rows = await fetch(connection, _GATHERED, id=id, length=length, title=title, system=system)
+    rows = await connection.fetch(_GATHERED, id=id, length=length, title=title, system=system)
     return _session(one_row(rows, missing(id)))
 
 
 async def give_up(connection: Connection, id: str) -> None:
     """Delete a session if it is being gathered."""
-    await connection.execute(_GIVEN_UP, {"id": id})
+    await connection.execute(_GIVEN_UP, id=id)
 
 
 async def reconcile(connection: Connection) -> bool:

@@ -1,7 +1,7 @@
 """What chatproxy keeps: one database, and a repository for each kind of thing in it."""
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from contextlib import AsyncExitStack, suppress
 from pathlib import Path
 from typing import Self
@@ -9,13 +9,32 @@ from typing import Self
 from chatproxy.background import background
 from chatproxy.errors import ChatError
 from chatproxy.store import documents, messages, sessions
-from chatproxy.store.database import Database
+from chatproxy.store.database import Database, Unit
 from chatproxy.store.documents import Documents
 from chatproxy.store.messages import Messages
 from chatproxy.store.owners import names
 from chatproxy.store.owners.visitors import LOOK_INTERVAL, Quota, delete_old
 from chatproxy.store.search.words import Words
 from chatproxy.store.sessions import Sessions
+from chatproxy.store.sqlite.database import SQLiteDatabase
+
+
+async def open_database(
+    where: Path | str,
+    reconcile: Sequence[Unit[bool]] = (),
+    committed: Callable[[float], None] = lambda seconds: None,
+) -> Database:
+    """Open the file or, for a string, PostgreSQL's database of that URL. Raises StartError.
+
+    The units of `reconcile` clean up what a crash left behind, before anything is read; each runs again, in a
+    transaction of its own, for as long as it returns True. `committed` is called with the seconds that each
+    commit took.
+    """
+    if isinstance(where, Path):
+        return await SQLiteDatabase.open(where, reconcile, committed)
+    from chatproxy.store.postgres import postgres_database
+
+    return await postgres_database().open(where, reconcile, committed)
 
 
 class Store:
@@ -33,15 +52,16 @@ class Store:
     @classmethod
     async def open(
         cls,
-        path: Path,
+        where: Path | str,
         committed: Callable[[float], None] = lambda seconds: None,
         owner_form: Callable[[str], str] | None = None,
         quota: Quota | None = None,
     ) -> Self:
-        """Open the file at `path`, and clean up after a crash; see `Database.open`.
+        """Open the file or, for a string, PostgreSQL's database of that URL, and clean up after a crash.
 
-        `owner_form` returns the form of an owner's name that the file is to have; None keeps all. `quota` is
-        what visitors may keep; None if there are none.
+        `committed` is called with the seconds that each commit took. `owner_form` returns the form of an
+        owner's name that the database is to have; None keeps all. `quota` is
+        what visitors may keep; None if there are none. Raises StartError.
         """
         written = asyncio.Event()
 
@@ -52,7 +72,7 @@ class Store:
         async with AsyncExitStack() as resources:
             reconcile = [messages.reconcile, documents.reconcile, sessions.reconcile]
             rename = [] if owner_form is None else [names.renaming(owner_form)]
-            database = await Database.open(path, [*reconcile, *rename], observe)
+            database = await open_database(where, [*reconcile, *rename], observe)
             resources.push_async_callback(database.close)
             words = Words(database, written)
             await resources.enter_async_context(words.following())
@@ -81,5 +101,5 @@ class Store:
             await asyncio.sleep(LOOK_INTERVAL)
 
     async def close(self) -> None:
-        """Commit all pending units, and close the file."""
+        """Commit all pending units, and close the database."""
         await self._resources.aclose()

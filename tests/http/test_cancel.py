@@ -1,14 +1,14 @@
 """Cancelling an answer, in any state: nothing is appended afterwards, and all readers get the same end."""
 
 import asyncio
-import sqlite3
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager, closing
+from contextlib import asynccontextmanager
 from typing import Any
 
 import pytest
 from chat_client import Client, Serve, Stream
 from fake_ollama import FakeOllama, Gate, Script, Scripted, answer, greet, refused
+from stored import rows
 from waiting import until
 
 from chatproxy import Config
@@ -231,8 +231,7 @@ async def test_deleting_the_session_cancels_its_answer(
         await stream.rest()
     assert told(stream) == ("done", "cancelled", "One two")
     await client.call("GET", f"/api/chat/sessions/{session}", status=404)
-    with closing(sqlite3.connect(config.database_path)) as database:
-        await until(lambda: database.execute("SELECT count(*) FROM message").fetchone() == (0,))
+    await until(lambda: rows(config.database, "SELECT count(*) FROM message") == [(0,)])
 
 
 async def test_deleting_the_session_waits_for_an_answer_that_is_about_to_begin(

@@ -13,7 +13,8 @@ from fake_ollama import FakeOllama, Gate, Script, answer, greet
 from sockets import opened, request
 from waiting import until
 
-from chatproxy.store import database, sessions
+from chatproxy.store import sessions
+from chatproxy.store.sqlite import database
 
 LONGER = 1.5  # seconds: more than a sender has until it begins to read
 

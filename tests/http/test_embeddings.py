@@ -1,12 +1,10 @@
 """Documents found by meaning: made beside the upload, joined with words, and never in the way of anything."""
 
-import sqlite3
-from contextlib import closing
 from dataclasses import replace
-from pathlib import Path
 from typing import Any
 
 import pytest
+import stored
 from chat_client import Client, Serve, serving
 from fake_ollama import FakeOllama, Gate, Script, answer, embedded, html, refused
 from waiting import until
@@ -341,26 +339,25 @@ async def test_where_only_one_model_fits_no_question_makes_ollama_load_two(
     assert len(fake.embeds) == before + 1
 
 
-async def test_a_deleted_document_leaves_no_vectors(serve: Serve, quick_disk: Path) -> None:
+async def test_a_deleted_document_leaves_no_vectors(serve: Serve, config: Config) -> None:
     client = await serve(embedding_model="auto")
     document = await uploaded(client)
     await embedded_all(client, document)
-    assert rows(quick_disk) > 0
+    assert rows(config) > 0
     await client.call("DELETE", f"/api/documents/{document['id']}", status=204)
-    await until(lambda: rows(quick_disk) == 0)
+    await until(lambda: rows(config) == 0)
 
 
-def rows(folder: Path) -> int:
-    with closing(sqlite3.connect(folder / "chat.db")) as connection:
-        return int(connection.execute("SELECT count(*) FROM vectors").fetchone()[0])
+def rows(config: Config) -> int:
+    return int(stored.rows(config.database, "SELECT count(*) FROM vectors")[0][0])
 
 
-async def test_another_model_replaces_all_vectors(config: Config, fake: FakeOllama, quick_disk: Path) -> None:
+async def test_another_model_replaces_all_vectors(config: Config, fake: FakeOllama) -> None:
     config = replace(config, embedding_model="auto")
     async with serving(config) as client:
         document = await uploaded(client)
         await embedded_all(client, document)
-        count, before = len(fake.embeds), rows(quick_disk)
+        count, before = len(fake.embeds), rows(config)
     async with serving(config) as client:
         await embedded_all(client, document)
         assert len(fake.embeds) == count  # they are kept
@@ -369,7 +366,7 @@ async def test_another_model_replaces_all_vectors(config: Config, fake: FakeOlla
     async with serving(config) as client:
         await embedded_all(client, document)
         assert len(fake.embeds) == 2 * count
-        assert rows(quick_disk) == before
+        assert rows(config) == before
         assert headings(await ask(client, document, "Wie hoch ist die Miete?"))[0] == "Payments"
 
 

@@ -2,12 +2,12 @@
 
 import asyncio
 import json
-import sqlite3
 from collections.abc import AsyncIterator, Callable
-from contextlib import asynccontextmanager, closing
+from contextlib import asynccontextmanager
 from typing import Any
 
 import pytest
+import stored
 from chat_client import Client, Server
 from fake_ollama import FakeOllama, Gate, Script, answer, refused
 from waiting import until
@@ -33,8 +33,7 @@ async def waited(client: Client, session: str, **body: Any) -> tuple[int, int, s
 
 def rows(config: Config) -> list[tuple[str, str | None]]:
     """Role and status of all that is stored, oldest first."""
-    with closing(sqlite3.connect(config.database_path)) as database:
-        return database.execute("SELECT role, status FROM message ORDER BY id").fetchall()
+    return stored.rows(config.database, "SELECT role, status FROM message ORDER BY id")
 
 
 @pytest.mark.parametrize("running", [False, True])

@@ -3,13 +3,14 @@
 import asyncio
 import sqlite3
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager, closing
+from contextlib import ExitStack, asynccontextmanager, closing
 from dataclasses import replace
 from typing import Any, NamedTuple
 
 import pytest
 from chat_client import Client, Start, Stream, serving
 from fake_ollama import FakeOllama, Gate, Script, answer, greet, refused
+from stored import changes_refused, rows
 from waiting import PATIENCE, until
 from yarl import URL
 
@@ -21,8 +22,7 @@ WORDS = "One two three"
 
 def stored(config: Config, sql: str) -> list[tuple[Any, ...]]:
     """As another process reads it: what is committed, and nothing else."""
-    with closing(sqlite3.connect(f"{config.database_path.as_uri()}?mode=ro", uri=True)) as database:
-        return database.execute(sql).fetchall()
+    return rows(config.database, sql)
 
 
 def answers(config: Config) -> list[tuple[Any, ...]]:
@@ -65,6 +65,7 @@ async def test_at_the_first_byte_both_rows_are_committed(
         await client.cancel(session, stream.answer_id)
 
 
+@pytest.mark.sqlite
 async def test_ollama_is_asked_during_the_commit_and_heard_after_it(
     client: Client, fake: FakeOllama, config: Config
 ) -> None:
@@ -146,12 +147,10 @@ async def test_an_end_that_cannot_be_committed_is_told_as_a_failure_and_committe
 ) -> None:
     """Meanwhile the session is free and the text is read from memory."""
     session = await narrow.new_session()
-    with closing(sqlite3.connect(config.database_path)) as database:
+    with ExitStack() as faults:
         async with running(narrow, fake, session) as stream:
-            database.execute(
-                "CREATE TRIGGER refuse BEFORE UPDATE OF status ON message"
-                f" WHEN new.id = {stream.answer_id} BEGIN SELECT RAISE (ABORT, 'no'); END"
-            )
+            condition = f"new.id = {stream.answer_id}"
+            faults.enter_context(changes_refused(config.database, "UPDATE OF status", "message", condition))
         assert (stream.last["type"], stream.last["fullResponse"]) == ("error", WORDS)
         fake.script = greet
         assert (await narrow.ask(session)).last["type"] == "done"
@@ -159,7 +158,6 @@ async def test_an_end_that_cannot_be_committed_is_told_as_a_failure_and_committe
         assert (shown["status"], shown["content"]) == ("failed", WORDS)
         assert answers(config)[0][0] == "streaming"
         assert (await narrow.session(session))["activeMessageId"] is None
-        database.execute("DROP TRIGGER refuse")
     await until(lambda: answers(config)[0] == ("failed", WORDS))
     assert (await narrow.messages(session))[1]["error"]["error"] == stream.last["error"]
     assert {record.getMessage() for record in caplog.records} == {"the database failed"}
@@ -314,16 +312,11 @@ async def test_a_message_that_cannot_be_stored_takes_no_room(
     """Neither here nor in Ollama, which was asked already."""
     fake.script = Script(answer(WORDS)[:1], end="hang")
     session = await narrow.new_session()
-    with closing(sqlite3.connect(config.database_path)) as database:
-        database.execute(
-            "CREATE TRIGGER refuse BEFORE UPDATE OF message_count ON session"
-            " BEGIN SELECT RAISE (ABORT, 'no'); END"
-        )
+    with changes_refused(config.database, "UPDATE OF message_count", "session"):
         for _ in range(2):
             assert (await narrow.send(session, status=500))["code"] == "internal"
         await until(lambda: fake.active == 0)
         assert stored(config, "SELECT * FROM message") == []
-        database.execute("DROP TRIGGER refuse")
     fake.script = greet
     assert (await narrow.ask(session)).last["type"] == "done"
 

@@ -1,13 +1,12 @@
 """Regenerate and edit: which messages are replaced, and what the prompt has from then on."""
 
-import sqlite3
 from base64 import b64encode
-from contextlib import closing
 from typing import Any
 
 import pytest
 from chat_client import Client, Stream
 from fake_ollama import FakeOllama, Gate, Script, Scripted, answer, error, refused, token
+from stored import rows
 
 from chatproxy import Config
 
@@ -104,8 +103,7 @@ async def test_replaced_messages_are_kept_in_the_database(
 ) -> None:
     session, questions = await talked(client, fake)
     await client.ask(session, "Better", replaces=questions[1])
-    with closing(sqlite3.connect(config.database_path)) as database:
-        kept = database.execute("SELECT content FROM message ORDER BY id").fetchall()
+    kept = rows(config.database, "SELECT content FROM message ORDER BY id")
     assert {("Q2",), ("A2",), ("Q3",), ("A3",)} <= set(kept)
 
 

@@ -1,14 +1,14 @@
 """Cursors: a reader that has a part of an answer gets exactly the rest, also from another process."""
 
 import asyncio
-import sqlite3
 from collections.abc import AsyncIterator
-from contextlib import AsyncExitStack, asynccontextmanager, closing
+from contextlib import AsyncExitStack, asynccontextmanager
 from itertools import accumulate
 from random import Random
 from typing import Any
 
 import pytest
+import stored
 from chat_client import Client, Serve, Server, Stream, serving
 from fake_ollama import FakeOllama, Gate, Script, answer, last, replay, token
 from matrix import matrix
@@ -71,8 +71,7 @@ async def paused(client: Client, fake: FakeOllama, lines: int) -> AsyncIterator[
 
 def change(config: Config, sql: str, **arguments: Any) -> None:
     """Change the database, which no application has open."""
-    with closing(sqlite3.connect(config.database_path)) as database, database:
-        database.execute(sql, arguments)
+    stored.rows(config.database, sql, **arguments)
 
 
 # -- the rest, from everywhere

@@ -1,11 +1,10 @@
 """The whole way of one message: the request to Ollama, the events to the reader, the rows in the database."""
 
-import sqlite3
-from contextlib import closing
 from dataclasses import replace
 from typing import Any
 
 import pytest
+import stored
 from chat_client import Client, Serve, Start
 from fake_ollama import MODEL, FakeOllama, Gate, Script, answer, html, last, line, refused, replay, token
 from matrix import matrix
@@ -21,8 +20,7 @@ BREAKERS = "\n\r\r\n\v\f\x1c\x1d\x1e\x85\u2028\u2029\0"
 
 def rows(config: Config) -> list[tuple[str, str, str]]:
     """Return role, status and content of every message, read over another connection."""
-    with closing(sqlite3.connect(config.database_path)) as database:
-        return database.execute("SELECT role, status, content FROM message ORDER BY id").fetchall()
+    return stored.rows(config.database, "SELECT role, status, content FROM message ORDER BY id")
 
 
 # -- the stream
@@ -234,7 +232,7 @@ async def test_the_time_of_thinking_ends_with_the_first_word_of_the_answer(
     client: Client, fake: FakeOllama
 ) -> None:
     lines = [token(thinking="Hm"), token(thinking=", so"), token("Yes"), token("."), last()]
-    fake.script = Script(lines, delays=[0, 0.1, 0.1, 0.3, 0])
+    fake.script = Script(lines, delays=[0.1, 0.1, 0.1, 0.3, 0])
     usage = (await client.ask(await client.new_session())).last["usage"]
     assert 200 <= usage["thinkingMs"] < 10_000
 
@@ -509,6 +507,7 @@ def test_every_recording_of_a_stream_was_a_success() -> None:
 # -- what it costs
 
 
+@pytest.mark.sqlite
 async def test_a_send_reads_its_session_once_and_its_documents_once(start: Start, config: Config) -> None:
     """The session is read under its lock, with its earlier send; both are handed on as records."""
     app = create_app(replace(config, default_model="auto"))
@@ -517,7 +516,7 @@ async def test_a_send_reads_its_session_once_and_its_documents_once(start: Start
     made = [await client.call("POST", "/api/documents", status=201, json=text) for text in texts]
     session, ids = await client.new_session(), [each["id"] for each in made]
     reads: list[str] = []
-    await app[STORE].database._reader.set_trace_callback(reads.append)
+    await stored.sqlite_of(app[STORE])._reader.set_trace_callback(reads.append)
     await client.send(session, "What about rainbows?", document_ids=ids, clientMessageId="a")
     assert sum("pinned" in sql for sql in reads) == 1, reads
     assert sum("AS wanted FROM json_each" in sql for sql in reads) == 1, reads

@@ -3,8 +3,6 @@
 import asyncio
 import json
 import re
-import sqlite3
-from contextlib import closing
 from typing import Any, Final
 from urllib.parse import quote
 
@@ -13,6 +11,7 @@ import pytest
 from chat_client import Client, serving
 from fake_ollama import MODEL, FakeOllama, Gate, Script, answer, refused
 from matrix import matrix
+from stored import columns, rows
 
 from chatproxy import Config
 from chatproxy.answers import transcript
@@ -535,18 +534,20 @@ async def test_a_long_conversation_is_exported_completely(config: Config, turns:
 
 def _multiply(config: Config, turns: int) -> None:
     """Repeat the one turn in the database, which is faster than sending messages."""
-    with closing(sqlite3.connect(config.database_path)) as database, database:
-        names = [row[1] for row in database.execute("PRAGMA table_info(message)") if row[1] != "id"]
-        columns = ", ".join(names)
-        taken = columns.replace("content", "replace(content, '0', :number)", 1)
-        taken = taken.replace("place", "place + 2 * :number", 1)
-        for number in range(1, turns):
-            for message in (1, 2):
-                database.execute(
-                    f"INSERT INTO message ({columns}) SELECT {taken} FROM message WHERE id = :id",
-                    {"number": number, "id": message},
-                )
-        database.execute("UPDATE session SET message_count = ?", (2 * turns,))
+    names = [name for name in columns(config.database, "message") if name != "id"]
+    taken = ", ".join(names)
+    for name, value in (
+        ("content", "replace(content, '0', CAST(number AS TEXT))"),
+        ("place", "place + 2 * number"),
+    ):
+        taken = taken.replace(name, value, 1)
+    copy = f"""
+        WITH RECURSIVE n (number) AS (SELECT 1 UNION ALL SELECT number + 1 FROM n WHERE number + 1 < :turns)
+        INSERT INTO message ({", ".join(names)}) SELECT {taken} FROM n CROSS JOIN message
+        WHERE id <= 2 AND number < :turns ORDER BY number, id RETURNING id
+    """
+    rows(config.database, copy, turns=turns)
+    rows(config.database, "UPDATE session SET message_count = :number", number=2 * turns)
 
 
 async def test_a_streaming_answer_is_exported_with_its_text_so_far(client: Client, fake: FakeOllama) -> None:

@@ -16,13 +16,14 @@ from aiohttp import web
 from chat_client import Client, Server
 from disk import files_end_at
 from fake_ollama import FakeOllama, Gate, Script, answer, greet, token
+from stored import sqlite_of
 from waiting import until
 
 from chatproxy import Config, clock, create_app
 from chatproxy.errors import StartError
 from chatproxy.generation import generation, intake
-from chatproxy.store import writer
 from chatproxy.store.messages import Messages
+from chatproxy.store.sqlite import writer
 from chatproxy.web.keys import CHAT, STORE
 
 LONG = "x" * 200_000  # does not fit into pages that are half empty
@@ -69,7 +70,7 @@ one_kind = pytest.mark.parametrize("full", ["files"], indirect=True)
 
 def writing(app: web.Application) -> aiosqlite.Connection:
     """The connection that everything is written over."""
-    return app[STORE].database._writer._connection
+    return sqlite_of(app[STORE])._writer._connection
 
 
 def log_size(config: Config) -> int:

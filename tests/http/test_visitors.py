@@ -3,10 +3,8 @@
 import asyncio
 import json
 import re
-import sqlite3
 from base64 import b64encode
 from collections.abc import Mapping
-from contextlib import closing
 from dataclasses import replace
 from time import time
 from typing import Any, Final
@@ -17,6 +15,7 @@ from chat_client import Client, Serve, Start
 from fake_ollama import FakeOllama, Gate, Script, answer
 from matrix import matrix
 from routes import FILE, NOT_FOUND, OPEN, Route, is_open, routes
+from stored import rows
 
 from chatproxy import Config, create_app
 from chatproxy.errors import StartError
@@ -378,8 +377,7 @@ async def test_a_visitor_s_token_is_renewed_for_the_same_visitor(serve: Serve) -
 def content(config: Config) -> list[int]:
     """Return how many rows there are of what a visitor may make."""
     tables = ("session", "message", "document", "image", "unindexed")
-    with closing(sqlite3.connect(config.database_path)) as database:
-        return [database.execute(f"SELECT count(*) FROM {name}").fetchone()[0] for name in tables]
+    return [int(rows(config.database, f"SELECT count(*) FROM {name}")[0][0]) for name in tables]
 
 
 async def test_a_visitor_who_makes_nothing_leaves_nothing(serve: Serve, config: Config) -> None:

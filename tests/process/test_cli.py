@@ -155,7 +155,7 @@ async def test_a_port_that_another_chatproxy_has(fake: FakeOllama, tmp_path: Pat
         ({"port": "eleven"}, "PORT is 'eleven', which cannot be used: use a whole number from 0 to 65535."),
         ({"token_timeout": "-1"}, "TOKEN_TIMEOUT is '-1', which cannot be used: "),
         ({"ollama_host": "ftp://x"}, "OLLAMA_HOST is 'ftp://x', which cannot be used: "),
-        ({"database_url": "postgres://x"}, "DATABASE_URL is 'postgres://x', which cannot be used: "),
+        ({"database_url": "mysql://x"}, "DATABASE_URL is 'mysql://x', which cannot be used: "),
         ({"ollama_api_key": "s e c r e t"}, "OLLAMA_API_KEY is '****', which cannot be used: "),
     ],
 )

@@ -58,7 +58,8 @@ def test_the_image_runs_without_root_and_writes_to_data_only() -> None:
     assert "DATABASE_URL=sqlite:////data/" in said["ENV"][0]
     assert exec_form(said["HEALTHCHECK"][0])[0] == "python"
     assert "curl" not in (ROOT / "Dockerfile").read_text()
-    assert "[documents]" in (ROOT / "Dockerfile").read_text()  # PDF and DOCX are read, too
+    # PDF is read, too, and PostgreSQL can be used.
+    assert "[cluster,documents]" in (ROOT / "Dockerfile").read_text()
 
 
 def test_compose_drops_what_is_not_needed() -> None:

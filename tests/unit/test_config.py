@@ -11,7 +11,7 @@ from systems import modes
 from chatproxy import create_app
 from chatproxy.config import SETTINGS, Config, add_flags, load
 from chatproxy.errors import StartError
-from chatproxy.values import Token
+from chatproxy.values import Token, without_password
 
 NOWHERE = Path("no-such-file")
 SECRET = "wE5vYqZr8xK2mT9bN4cL7hJ1gF6dS3aP0uQ-oI_"
@@ -273,15 +273,31 @@ def test_a_path_of_windows_follows_three_slashes(tmp_path: Path, path: str, quot
         "sqlite:///:memory:",
         "sqlite:///data/",
         "sqlite:///chat.db?mode=memory",
-        "postgres://localhost/chat",
+        "mysql://localhost/chat",
         "chat.db",
     ],
 )
-def test_only_files_are_databases(given: str) -> None:
+def test_only_files_and_postgresql_are_databases(given: str) -> None:
     assert refusal(database_url=given) == (
         f"DATABASE_URL is {given!r}, which cannot be used: "
-        "use a file, as sqlite:///chatproxy.db, or with four slashes an absolute path."
+        "use a file, as sqlite:///chatproxy.db, or with four slashes an absolute path, or "
+        "postgresql://user:password@host/database."
     )
+
+
+@pytest.mark.parametrize(
+    ("given", "shown", "named"),
+    [
+        ("postgres://h/chat", "postgres://h/chat", "postgres://h/chat"),
+        ("postgresql://ann:pass@h:1,i/c", "postgresql://****@h:1,i/c", "postgresql://ann@h:1,i/c"),
+        ("postgresql://h/c?a=b&password=p&c=d", "postgresql://h/c?a=b&password=****&c=d", "postgresql://h/c"),
+        ("postgresql://a:p@q@/c?host=/x", "postgresql://****@/c?host=/x", "postgresql://a@/c"),
+    ],
+)
+def test_urls_of_postgresql_are_shown_without_passwords(given: str, shown: str, named: str) -> None:
+    assert Config(database_url=given).database == given
+    assert shown in load({"DATABASE_URL": given}, {}, NOWHERE).table()
+    assert without_password(given) == named
 
 
 @pytest.mark.parametrize(

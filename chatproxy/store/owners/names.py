@@ -8,8 +8,8 @@ from collections import defaultdict
 from collections.abc import Callable, Sequence
 from typing import Final
 
-from chatproxy.store.database import fetch, to_json
-from chatproxy.store.writer import Connection, Unit
+from chatproxy.store.database import Connection, Unit, to_json
+from chatproxy.store.sql import AFTER_TOP
 
 SESSIONS_PER_UNIT: Final = 1000  # after which a unit takes no more owners
 
@@ -18,7 +18,7 @@ _NEXT: Final = """
     SELECT min(owner) FROM (
         SELECT min(owner) AS owner FROM session WHERE owner > {name}
         UNION ALL SELECT min(owner) FROM document WHERE owner > {name} AND complete
-    )
+    ) AS next
 """
 # All but the nameless one.
 _OWNERS: Final = f"""
@@ -34,11 +34,11 @@ _ITS: Final = "owner IN (SELECT value FROM json_each(:forms))"
 # above those in use, because no two of one owner may be equal at any time.
 _SESSIONS: Final = f"""
     UPDATE session SET owner = :name, activity = ranked.number FROM (
-        SELECT key, top + row_number() OVER (ORDER BY used, owner, activity) AS number FROM (
+        SELECT key, {AFTER_TOP} AS number FROM (
             SELECT key, owner, activity, max(activity) OVER () AS top,
                 max(updated_at) OVER (PARTITION BY owner ORDER BY activity) AS used
             FROM session WHERE {_ITS}
-        )
+        ) AS own
     ) AS ranked WHERE session.key = ranked.key
 """
 # Of documents with the same content, the first one stays what a further upload of it finds.
@@ -72,7 +72,7 @@ def renaming(form: Callable[[str], str]) -> Unit[bool]:
 async def _changing(connection: Connection, form: Callable[[str], str]) -> list[tuple[str, Sequence[str]]]:
     """Return each name that is stored in another form than its own, and all the forms that are stored."""
     forms: dict[str, list[str]] = defaultdict(list)
-    for row in await fetch(connection, _OWNERS):
+    for row in await connection.fetch(_OWNERS):
         forms[form(row["name"])].append(row["name"])
     return [(name, stored) for name, stored in forms.items() if stored != [name]]
 
@@ -80,7 +80,7 @@ async def _changing(connection: Connection, form: Callable[[str], str]) -> list[
 async def _merge(connection: Connection, name: str, forms: Sequence[str]) -> int:
     """Make one owner of all forms of a name; return how many sessions it has."""
     arguments = {"name": name, "forms": to_json(forms)}
-    cursor = await connection.execute(_SESSIONS, arguments)
+    sessions = await connection.execute(_SESSIONS, **arguments)
     for sql in (_SAME, _DOCUMENTS, *_WORDS):
-        await connection.execute(sql, arguments)
-    return cursor.rowcount
+        await connection.execute(sql, **arguments)
+    return sessions

@@ -9,12 +9,12 @@ from typing import Final
 PER_UNIT: Final = 500  # sessions or documents
 
 _ANSWERED: Final = "SELECT session FROM message WHERE status = 'streaming'"
-_THESE: Final = "IN (SELECT value FROM json_each(:keys))"
+_THESE: Final = "IN (SELECT CAST(value AS BIGINT) FROM json_each(:keys))"
 
 
 def unused_sessions(which: str) -> str:
     """Return a condition for sessions not used since then, among `which`; none that is being answered."""
-    return f"{which} AND updated_at < :before AND NOT deleted AND session.key NOT IN ({_ANSWERED})"
+    return f"{which} AND updated_at < :before AND deleted = 0 AND session.key NOT IN ({_ANSWERED})"
 
 
 def unused_documents(which: str, kept: str = "TRUE") -> str:
@@ -22,11 +22,12 @@ def unused_documents(which: str, kept: str = "TRUE") -> str:
 
     Only sessions that are `kept` count.
     """
-    using = f"{which} AND NOT deleted AND {kept}"
+    using = f"{which} AND deleted = 0 AND {kept}"
     return f"""
         {which} AND created_at < :before AND complete AND id NOT IN (
             SELECT document_id FROM session WHERE document_id IS NOT NULL AND {using}
-            UNION SELECT json_extract(value, '$[0]') FROM session, json_each(documents) WHERE {using}
+            UNION SELECT CAST(json_extract(value, '$[0]') AS BIGINT) FROM session, json_each(documents)
+            WHERE {using}
         )
     """
 
@@ -48,4 +49,5 @@ def delete_sessions(which: str) -> str:
 
 def delete_documents(which: str) -> str:
     """Return the UPDATE that deletes those of the documents that are still not used."""
-    return f"UPDATE document SET complete = 0, deleted = 1 WHERE id {_THESE} AND {unused_documents(which)}"
+    these = f"id {_THESE} AND {unused_documents(which)}"
+    return f"UPDATE document SET complete = FALSE, deleted = TRUE WHERE {these}"

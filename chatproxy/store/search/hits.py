@@ -7,7 +7,7 @@ from typing import Final
 
 from chatproxy.store.search.pairs import UNSPACED
 from chatproxy.store.search.places import MOST_PLACES, Places, joined
-from chatproxy.store.search.words import searched
+from chatproxy.store.search.terms import searched
 
 BEFORE: Final = 60  # code points of a snippet before what was found
 LENGTH: Final = 240  # of a snippet

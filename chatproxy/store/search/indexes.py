@@ -20,7 +20,7 @@ from msgspec import Struct
 
 from chatproxy.errors import ChatError
 from chatproxy.fair import FairSlots, surplus
-from chatproxy.store.database import phrase, to_json
+from chatproxy.store.database import to_json
 from chatproxy.store.search.pairs import MOST_TERMS, UNSPACED, pairs
 from chatproxy.store.search.spellings import plain
 
@@ -307,6 +307,11 @@ def _matches(query: Query, factors: Mapping[str, float]) -> Iterator[tuple[float
             groups[factors[each]].append(each)
     for factor, phrases in islice(groups.items(), MOST_GROUPS):
         yield factor, " OR ".join(phrases)
+
+
+def phrase(text: str) -> str:
+    """Quote text for FTS5, so that nothing in it is query syntax. SQLite stops reading at NUL."""
+    return '"{}"'.format(text.replace("\0", "\ufffd").replace('"', '""'))
 
 
 def slots() -> FairSlots:

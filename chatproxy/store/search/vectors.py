@@ -17,10 +17,9 @@ from typing import TYPE_CHECKING, Final, Protocol
 from msgspec import Struct
 
 from chatproxy.fair import surplus
-from chatproxy.store.database import Database, fetch
+from chatproxy.store.database import Connection, Database
 from chatproxy.store.records import Document
 from chatproxy.store.search.indexes import Place, Query, in_thread, slots
-from chatproxy.store.writer import Connection
 
 if TYPE_CHECKING:
     from chatproxy.store.search.matrices import Matrix
@@ -30,29 +29,37 @@ ROWS_PER_READ: Final = 16  # of at most 64 vectors each, which are 8 MiB with 4,
 ROWS_PER_STEP: Final = 8
 
 # How many chunks of a document have a vector of the key that counts, as a column; NULL: none counts.
-EMBEDDED: Final = "iif(:key IS NULL, NULL, iif(embedded_by = :key, embedded, 0)) AS embedded"
+EMBEDDED: Final = (
+    "CASE WHEN CAST(:key AS TEXT) IS NULL THEN NULL WHEN embedded_by = :key THEN embedded ELSE 0 END"
+    " AS embedded"
+)
 _PENDING: Final = f"""
-    SELECT id, owner, chunks, {EMBEDDED}, embedded_by IS :key AS is_current FROM document
-    WHERE complete AND chunks > 0 AND (document.embedded < chunks OR embedded_by IS NOT :key)
-    AND (:after IS NULL OR owner > :after) ORDER BY owner, id DESC LIMIT 1
+    SELECT id, owner, chunks, {EMBEDDED}, coalesce(embedded_by = :key, FALSE) AS is_current FROM document
+    WHERE complete AND chunks > 0 AND (document.embedded < chunks OR NOT coalesce(embedded_by = :key, FALSE))
+    AND (CAST(:after AS TEXT) IS NULL OR owner > :after) ORDER BY owner, id DESC LIMIT 1
 """
 _TEXTS: Final = """
     SELECT text, heading FROM chunk
-    WHERE key BETWEEN (:id << 20) + :first AND (:id << 20) + :last ORDER BY key
+    WHERE key BETWEEN :first AND :last ORDER BY key
 """
 _NUMBERS: Final = """
-    SELECT key, numbers FROM vectors WHERE key BETWEEN :first AND (:id + 1 << 20) - 1 AND EXISTS (
+    SELECT key, numbers FROM vectors WHERE key BETWEEN :first AND :last AND EXISTS (
         SELECT 1 FROM document WHERE id = :id AND complete AND embedded = chunks AND embedded_by = :key
     ) ORDER BY key LIMIT :limit
 """
 _REMOVE: Final = """
     DELETE FROM vectors WHERE key IN
-    (SELECT key FROM vectors WHERE key BETWEEN :id << 20 AND (:id + 1 << 20) - 1 LIMIT :limit)
+    (SELECT key FROM vectors WHERE key BETWEEN :first AND :last LIMIT :limit)
 """
 _ADVANCE: Final = """
-    UPDATE document SET embedded = :first + :count, embedded_by = :key
-    WHERE id = :id AND complete AND embedded = :first AND ifnull(embedded_by, :key) = :key RETURNING id
+    UPDATE document SET embedded = CAST(:first AS BIGINT) + :count, embedded_by = :key
+    WHERE id = :id AND complete AND embedded = :first AND coalesce(embedded_by, :key) = :key RETURNING id
 """
+
+
+def chunks_of(document_id: int) -> dict[str, int]:
+    """Return the first and the last key that a document's chunks, and its vectors, may have."""
+    return {"first": document_id << 20, "last": (document_id + 1 << 20) - 1}
 
 
 class Pending(Struct, frozen=True):
@@ -113,9 +120,9 @@ class Vectors:
 
     async def texts(self, document: Pending, most: int) -> list[str]:
         """Return the texts, each below its heading, of the next chunks; none if the document was deleted."""
-        last = min(document.chunks, document.embedded + most) - 1
+        first, last = document.id << 20, min(document.chunks, document.embedded + most) - 1
         rows = await self._database.fetch_slow(
-            _TEXTS, owner=document.owner, id=document.id, first=document.embedded, last=last
+            _TEXTS, owner=document.owner, first=first + document.embedded, last=first + last
         )
         return [f"{row['heading']}\n{row['text']}" if row["heading"] else row["text"] for row in rows]
 
@@ -189,9 +196,9 @@ class Vectors:
 
     async def _numbers(self, owner: str, document: Document, key: str) -> list[bytes]:
         parts: list[bytes] = []
-        first = document.id << 20
+        first, last = chunks_of(document.id).values()
         while rows := await self._database.fetch_slow(
-            _NUMBERS, owner=owner, id=document.id, key=key, first=first, limit=ROWS_PER_READ
+            _NUMBERS, owner=owner, id=document.id, key=key, first=first, last=last, limit=ROWS_PER_READ
         ):
             parts += [row["numbers"] for row in rows]
             first = rows[-1]["key"] + 1
@@ -226,22 +233,22 @@ class _Matrix(Struct, frozen=True):
 async def _add(connection: Connection, document: Pending, key: str, count: int, numbers: bytes) -> None:
     """Add the vectors of the chunks that come next, if they still do."""
     arguments = {"id": document.id, "first": document.embedded, "count": count, "key": key}
-    if await fetch(connection, _ADVANCE, **arguments):
+    if await connection.fetch(_ADVANCE, **arguments):
         await connection.execute(
-            "INSERT INTO vectors (key, numbers) VALUES (?, ?)",
-            ((document.id << 20) + document.embedded, numbers),
+            "INSERT INTO vectors (key, numbers) VALUES (:key, :numbers)",
+            key=(document.id << 20) + document.embedded,
+            numbers=numbers,
         )
 
 
 async def _clear(connection: Connection, document_id: int) -> bool:
     """Remove some of the vectors of an earlier key; return whether there may be more."""
     await connection.execute(
-        "UPDATE document SET embedded = 0, embedded_by = NULL WHERE id = ?", (document_id,)
+        "UPDATE document SET embedded = 0, embedded_by = NULL WHERE id = :id", id=document_id
     )
     return await remove_vectors(connection, document_id)
 
 
 async def remove_vectors(connection: Connection, document_id: int) -> bool:
     """Remove some of a document's vectors; return whether there may be more."""
-    cursor = await connection.execute(_REMOVE, {"id": document_id, "limit": ROWS_PER_STEP})
-    return cursor.rowcount > 0
+    return await connection.execute(_REMOVE, **chunks_of(document_id), limit=ROWS_PER_STEP) > 0

@@ -9,8 +9,8 @@ from tempfile import mkstemp
 from typing import Final
 
 from chatproxy.errors import StartError
-from chatproxy.store import file
-from chatproxy.store.writer import LOCKED
+from chatproxy.store.sqlite import file
+from chatproxy.store.sqlite.writer import LOCKED
 from chatproxy.system import files
 
 ELSEWHERE: Final = "name another file for the backup"
@@ -31,6 +31,13 @@ def existing(path: Path) -> Path:
     path = Path(os.path.realpath(path))
     file.check(path)
     return path
+
+
+def older(where: object) -> StartError:
+    """Return the error for a database that has yet to be migrated."""
+    return StartError(
+        f"The database {where} was written by an older chatproxy; start this version once, then try again."
+    )
 
 
 @contextmanager
@@ -55,6 +62,16 @@ def connected(path: Path) -> Iterator[sqlite3.Connection]:
         raise StartError(
             f"The database {path} cannot be worked on ({error}); see to that, or run `chatproxy check`."
         ) from error
+
+
+def check_is_file(database: Path | str) -> Path:
+    """Return the path of a database; raise StartError for PostgreSQL's."""
+    if isinstance(database, Path):
+        return database
+    raise StartError(
+        "PostgreSQL makes its own backups; run `pg_dump --schema=chatproxy`, or let the server archive its "
+        "log."
+    )
 
 
 def back_up(database: Path, target: Path) -> int:

@@ -9,20 +9,21 @@ from typing import Final
 from msgspec import Struct
 
 from chatproxy.errors import StartError
-from chatproxy.store import file
-from chatproxy.store.migrations import MIGRATIONS
+from chatproxy.store.sqlite import file
+from chatproxy.store.sqlite.migrations import MIGRATIONS
+from chatproxy.store.upkeep.beside import beside
 
 _COUNTS: Final[Mapping[str, str]] = {
-    "sessions": "session WHERE NOT deleted",
+    "sessions": "session WHERE deleted = 0",
     "messages": "message",
     "images": "image",
     "documents": "document WHERE complete",
     "passages": "chunk",
 }
-_VECTORS: Final = "SELECT total(embedded) FROM document WHERE complete"
+_VECTORS: Final = "SELECT CAST(coalesce(sum(embedded), 0) AS BIGINT) FROM document WHERE complete"
 _UNFOLLOWED: Final = "SELECT count(*) FROM unindexed"
 _REMOVED: Final = """
-    SELECT (SELECT count(*) FROM session WHERE deleted) + (SELECT count(*) FROM document WHERE deleted)
+    SELECT (SELECT count(*) FROM session WHERE deleted <> 0) + (SELECT count(*) FROM document WHERE deleted)
 """
 _PLACES: Final = """
     SELECT count(DISTINCT place) FROM message
@@ -30,7 +31,7 @@ _PLACES: Final = """
 """
 # Besides what foreign keys say. Each is a table with a condition.
 _ORPHANS: Final[Mapping[str, str]] = {
-    "sessions without all of their messages": f"session WHERE NOT deleted AND message_count <> ({_PLACES})",
+    "sessions without all of their messages": f"session WHERE deleted = 0 AND message_count <> ({_PLACES})",
     "answers to a message that is not there": (
         "message WHERE reply_to IS NOT NULL AND NOT EXISTS"
         " (SELECT 1 FROM message AS question WHERE question.id = message.reply_to)"
@@ -93,6 +94,29 @@ def contents(path: Path) -> Contents:
             )
     except sqlite3.Error as error:
         raise StartError(f"The database {path} cannot be read ({error}); restore the last backup.") from error
+
+
+async def contents_beside(url: str) -> Contents:
+    """Count what is in a database of PostgreSQL's. Raises StartError."""
+    async with beside(url) as database:
+
+        async def number(rows: str) -> int:
+            (row,) = await database.fetch(rows)
+            return int(row[0])
+
+        counts = {what: await number(f"SELECT count(*) FROM {rows}") for what, rows in _COUNTS.items()}
+        found = {
+            what: await number(f"SELECT count(*) FROM {rows}")
+            for what, rows in _ORPHANS.items()
+            if not rows.startswith("removed ")  # of SQLite's index
+        }
+        return Contents(
+            version=len(MIGRATIONS),
+            counts=counts | {"vectors": await number(_VECTORS)},
+            orphans={what: count for what, count in found.items() if count},
+            unfollowed=await number(_UNFOLLOWED),
+            removed=await number(_REMOVED),
+        )
 
 
 def _orphans(connection: sqlite3.Connection) -> dict[str, int]:

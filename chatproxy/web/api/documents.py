@@ -8,6 +8,7 @@ import hashlib
 import re
 from collections.abc import Iterator, Sequence
 from contextlib import AbstractAsyncContextManager, contextmanager
+from pathlib import Path
 from tempfile import TemporaryFile
 from typing import Annotated, BinaryIO, Final, cast
 from urllib.parse import unquote
@@ -234,7 +235,8 @@ async def _create(
 
 def _temporary(request: web.Request) -> BinaryIO:
     """Open a file on the database's disk, which needs room for the document anyway; /tmp may be in memory."""
-    folder = request.app[CONFIG].database_path.absolute().parent
+    database = request.app[CONFIG].database
+    folder = database.absolute().parent if isinstance(database, Path) else None
     try:
         return cast(BinaryIO, TemporaryFile(dir=folder))  # a wrapper of one on Windows
     except OSError as error:

@@ -21,9 +21,9 @@ from chatproxy.fair import FairSlots
 from chatproxy.imports import chatgpt, open_webui, own
 from chatproxy.imports.conversation import SENTENCES, Conversation, Fields, fields, unreadable
 from chatproxy.imports.elements import MAX_BYTES, Elements
+from chatproxy.store.database import size_of
 from chatproxy.store.records import Failure, ImportedTurn, NewSession, Record, Session
 from chatproxy.store.sessions import is_id
-from chatproxy.store.writer import size_of
 from chatproxy.values import folded
 from chatproxy.web.api.sessions import SESSIONS
 from chatproxy.web.held import HELD, LARGE, Hold

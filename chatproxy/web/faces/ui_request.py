@@ -21,9 +21,9 @@ from chatproxy.prompt.request import (
     SystemPrompt,
     at_most,
 )
+from chatproxy.store.database import size_of
 from chatproxy.store.messages import MAX_TURNS
 from chatproxy.store.records import ImportedTurn
-from chatproxy.store.writer import size_of
 from chatproxy.web.api.imports import MAX_TEXT
 from chatproxy.web.faces.ui_messages import is_id
 from chatproxy.web.json import MAX_BODY, reading_json

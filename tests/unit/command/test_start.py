@@ -4,10 +4,10 @@ from typing import Final
 
 # What is imported when it is first needed: it takes milliseconds of each start, and memory.
 LATER: Final = {
-    *("difflib", "dotenv", "jwt", "numpy", "prometheus_client", "webbrowser", "xlrd"),
+    *("asyncpg", "difflib", "dotenv", "jwt", "numpy", "prometheus_client", "webbrowser", "xlrd"),
     *("chatproxy.command.demo", "chatproxy.command.doctor", "chatproxy.command.upkeep"),
     *("chatproxy.documents.chunks", "chatproxy.documents.encoding_names", "chatproxy.documents.extract"),
-    *("chatproxy.prompt.search_terms", "chatproxy.store.search.matrices"),
+    *("chatproxy.prompt.search_terms", "chatproxy.store.postgres", "chatproxy.store.search.matrices"),
 }
 
 

@@ -10,8 +10,8 @@ import pytest
 from systems import ODD_NAME, links
 
 from chatproxy.errors import StartError
-from chatproxy.store.file import claimed
-from chatproxy.store.migrations import APPLICATION_ID, MIGRATIONS
+from chatproxy.store.sqlite.file import claimed
+from chatproxy.store.sqlite.migrations import APPLICATION_ID, MIGRATIONS
 
 
 def files(folder: Path) -> dict[str, bytes]:
@@ -140,12 +140,12 @@ def test_a_second_claim(tmp_path: Path) -> None:
 
 def test_a_second_process(tmp_path: Path) -> None:
     second = (
-        "import sys; from pathlib import Path; from chatproxy.store.file import claimed\n"
+        "import sys; from pathlib import Path; from chatproxy.store.sqlite.file import claimed\n"
         "with claimed(Path(sys.argv[1])): pass"
     )
     run = [sys.executable, "-c", second, str(tmp_path / "x.db")]
     root = Path(__file__).parents[3]
     with claimed(tmp_path / "x.db"):
         refused = subprocess.run(run, cwd=root, capture_output=True, encoding="utf-8")
-    assert refused.stderr.splitlines()[-1].startswith("chatproxy.store.file.InUseError: The database")
+    assert refused.stderr.splitlines()[-1].startswith("chatproxy.store.sqlite.file.InUseError: The database")
     assert subprocess.run(run, cwd=root).returncode == 0

@@ -10,6 +10,7 @@ from waiting import until
 
 from chatproxy.errors import ChatError
 from chatproxy.store import messages
+from chatproxy.store.database import STEP, Lane, Unit
 from chatproxy.store.records import (
     Failure,
     ImportedTurn,
@@ -20,8 +21,8 @@ from chatproxy.store.records import (
     Session,
     Source,
 )
+from chatproxy.store.sqlite.writer import Writer
 from chatproxy.store.store import Store
-from chatproxy.store.writer import STEP, Lane, Unit, Writer
 
 LONG_AGO = "2024-05-06T07:08:09.123Z"
 
@@ -106,7 +107,10 @@ async def test_refuses_what_is_no_id(store: Store, id: str) -> None:
             await store.sessions.get_or_create("ann", id)
 
 
-async def test_an_id_that_exists_is_not_found_for_anybody(store: Store) -> None:
+async def test_an_id_that_exists_is_not_found_for_anybody(
+    store: Store, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(store.sessions, "remove_deleted", asyncio.Event().wait)  # nothing is removed yet
     session = await store.sessions.create("ann", id="one")
     for owner in ("ann", "bob"):
         assert await refused(store.sessions.create(owner, id="one")) == "not_found"
@@ -301,7 +305,7 @@ async def test_what_a_crash_cut_is_removed_at_the_next_start(
     task = await begun(store)
     copy = tmp_path / "copy.db"
     async with store.database.reader() as reader:
-        await reader.execute("VACUUM INTO ?", (str(copy),))
+        await reader.run(lambda connection: connection.execute("VACUUM INTO :copy", copy=str(copy)))
     held.set()
     await task
     other = await Store.open(copy)

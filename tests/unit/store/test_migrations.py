@@ -5,7 +5,7 @@ from pathlib import Path
 import aiosqlite
 import pytest
 
-from chatproxy.store.migrations import (
+from chatproxy.store.sqlite.migrations import (
     APPLICATION_ID,
     DOCUMENT_INDEXES,
     MEASURED_AT,

@@ -13,8 +13,8 @@ from chatproxy.errors import ChatError
 from chatproxy.store.owners import names
 from chatproxy.store.records import NewDocument, NewTurn
 from chatproxy.store.search.indexes import Query
+from chatproxy.store.sqlite.writer import SQLiteConnection
 from chatproxy.store.store import Store
-from chatproxy.store.writer import Connection
 from chatproxy.values import folded
 
 FORMS = ["Zoë", "zoe\u0308", "ZOË"]
@@ -152,9 +152,9 @@ async def test_a_unit_ends_with_an_owner_and_a_crash_is_made_good_by_the_next_st
     with closing(sqlite3.connect(path)) as connection:
         connection.row_factory = sqlite3.Row
         for _ in range(3):
-            assert await unit(Connection(connection))
+            assert await unit(SQLiteConnection(connection))
             connection.commit()
-        assert await unit(Connection(connection))  # and a crash before the commit
+        assert await unit(SQLiteConnection(connection))  # and a crash before the commit
     stored = [owner for owner, _ in activities(path)]
     assert sum(owner.islower() for owner in stored) == 3 * 3 * 2  # 3 owners of 2 sessions in each unit
     assert {stored.count(f"user {number}") for number in range(20)} == {0, 2}

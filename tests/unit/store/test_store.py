@@ -10,6 +10,7 @@ from unittest.mock import AsyncMock
 import pytest
 from damage import damage
 from msgspec.structs import replace
+from stored import sqlite_of
 from systems import ODD_NAME
 from waiting import until
 
@@ -18,7 +19,6 @@ from chatproxy.errors import ChatError, StartError
 from chatproxy.store import messages, sessions
 from chatproxy.store.database import SLOW_READS
 from chatproxy.store.messages import INTERRUPTED
-from chatproxy.store.migrations import APPLICATION_ID, MIGRATIONS
 from chatproxy.store.records import (
     EarlierSend,
     Failure,
@@ -34,6 +34,7 @@ from chatproxy.store.records import (
 )
 from chatproxy.store.search import words
 from chatproxy.store.search.indexes import Query
+from chatproxy.store.sqlite.migrations import APPLICATION_ID, MIGRATIONS
 from chatproxy.store.store import Store
 
 ROOT = Path(__file__).parents[3]
@@ -509,7 +510,7 @@ async def test_pages_of_messages_from_the_beginning(store: Store, session: Sessi
 async def test_a_page_ends_at_a_mebibyte_of_text_too(store: Store, session: Session) -> None:
     sizes = [300, 200, 3000, 400, 300, 300, 300, 1023, 1, 500]  # KiB, of questions and answers
     for question, reply in zip(sizes[::2], sizes[1::2], strict=True):
-        await say(store, session, "é" * (question * 512), "\0" * (reply * 1024))
+        await say(store, session, "é" * (question * 512), "\0" + "x" * (reply * 1024 - 1))
     latest_first: list[list[int]] = []
     before: int | None = None
     while before is not None or not latest_first:
@@ -732,7 +733,7 @@ async def test_what_replaces_many_messages_is_all_or_nothing(
     await asyncio.gather(*[begin(store, session) for _ in range(400)])
     before = await shown(store, session)
     with monkeypatch.context() as patch:
-        patch.setattr(messages, "_insert_answer", AsyncMock(side_effect=sqlite3.OperationalError("full")))
+        patch.setattr(messages, "_insert_answer", AsyncMock(side_effect=ChatError("storage_full", "Full.")))
         await refused(store.messages.begin(session, NewTurn(content="again", replaces=replaced)))
     assert await shown(store, session) == before
     turn = await begin(store, session, "again", replaces=replaced)
@@ -928,7 +929,7 @@ async def test_a_probe_notices_that_conversations_cannot_be_read(
 async def test_nothing_but_a_search_scans_or_sorts(store: Store, session: Session, tmp_path: Path) -> None:
     assert await titles(store, "word") == []  # the index is built
     statements: list[str] = []
-    for connection in (store.database._reader, store.database._writer._connection):
+    for connection in (sqlite_of(store)._reader, sqlite_of(store)._writer._connection):
         await connection.set_trace_callback(statements.append)
     question = await say(store, session, "Hi", "Hello", client_message_id="c", images=[b"1"])
     await say(store, session, "Hi", "Hello", replaces=question)
@@ -957,6 +958,7 @@ async def test_nothing_but_a_search_scans_or_sorts(store: Store, session: Sessio
     assert len(statements) > 50
 
 
+@pytest.mark.sqlite
 async def test_the_fast_lane_reads_nothing_long(store: Store, session: Session) -> None:
     """Not even the probe, which reads of the newest message what precedes its text."""
     question = await say(store, session, "Hi", "Hello", images=[b"1"])
@@ -964,7 +966,7 @@ async def test_the_fast_lane_reads_nothing_long(store: Store, session: Session) 
         "ann", NewDocument(title="d", media_type="text/plain", hash=b"h", size=1), chunks()
     )
     statements: list[str] = []
-    await store.database._reader.set_trace_callback(statements.append)
+    await sqlite_of(store)._reader.set_trace_callback(statements.append)
     await store.database.ping()
     assert [statement for statement in statements if "content" in statement] == []
     await store.messages.page_after(session, "ann", after=0, limit=10, size=MANY)
@@ -981,9 +983,9 @@ async def chunks() -> AsyncIterator[Sequence[Chunk]]:
 async def test_a_search_looks_only_at_what_it_finds(store: Store, tmp_path: Path) -> None:
     statements: list[str] = []
     for _ in range(SLOW_READS):
-        connection = await store.database._slow_lane._idle.get()
+        connection = await sqlite_of(store)._slow_lane._idle.get()
         await connection.set_trace_callback(statements.append)
-        store.database._slow_lane._idle.put_nowait(connection)
+        sqlite_of(store)._slow_lane._idle.put_nowait(connection)
     await titles(store, "word")
     ((search),) = [statement for statement in statements if "MATCH" in statement]
     steps = plan(tmp_path, search)
@@ -996,6 +998,7 @@ def plan(tmp_path: Path, statement: str) -> list[str]:
     return [str(step) for *_, step in rows(tmp_path / "chat.db", f"EXPLAIN QUERY PLAN {statement}")]
 
 
+@pytest.mark.sqlite
 async def test_the_reading_connection_cannot_write(store: Store) -> None:
     with pytest.raises(sqlite3.OperationalError, match="readonly"):
-        await store.database._reader.execute("DELETE FROM session")
+        await sqlite_of(store)._reader.execute("DELETE FROM session")

@@ -15,8 +15,8 @@ from systems import is_private
 
 from chatproxy.errors import StartError
 from chatproxy.store.database import now
-from chatproxy.store.migrations import APPLICATION_ID, MIGRATIONS
 from chatproxy.store.records import NewChunk, NewDocument, NewTurn, Session
+from chatproxy.store.sqlite.migrations import APPLICATION_ID, MIGRATIONS
 from chatproxy.store.store import Store
 from chatproxy.store.upkeep.backup import back_up
 from chatproxy.store.upkeep.contents import contents
@@ -63,7 +63,7 @@ def make_old(path: Path) -> None:
 
 
 def pruning(path: Path, *, pinned: bool = False, documents: bool = False) -> Pruning:
-    return Pruning(path=path, before=BEFORE, pinned=pinned, documents=documents)
+    return Pruning(where=path, before=BEFORE, pinned=pinned, documents=documents)
 
 
 def sentence(call: Callable[[], object]) -> str:
@@ -129,8 +129,8 @@ async def test_a_backup_does_not_replace_the_database_of_another_chatproxy(store
 def test_without_a_database_there_is_nothing_to_back_up_or_to_prune(tmp_path: Path) -> None:
     for call in (
         lambda: back_up(tmp_path / "x.db", tmp_path / "b.db"),
-        pruning(tmp_path / "x.db").count,
-        pruning(tmp_path / "x.db").run,
+        lambda: asyncio.run(pruning(tmp_path / "x.db").count()),
+        lambda: asyncio.run(pruning(tmp_path / "x.db").run()),
     ):
         assert "There is no database" in sentence(call)
     assert list(tmp_path.iterdir()) == []
@@ -186,11 +186,11 @@ async def test_what_is_old_goes_and_the_file_becomes_smaller(store: Store, path:
     await store.sessions.update(pinned, {"pinned": True})
     make_old(path)
     recent = await talk(store, documents=(used,))
-    assert pruning(path).count() == Unused(sessions=40, messages=80, documents=0)
-    assert pruning(path, documents=True).count().documents == 1
-    assert pruning(path, pinned=True).count().sessions == 41
+    assert await pruning(path).count() == Unused(sessions=40, messages=80, documents=0)
+    assert (await pruning(path, documents=True).count()).documents == 1
+    assert (await pruning(path, pinned=True).count()).sessions == 41
     # While a store is open, what is free stays in the file.
-    assert await asyncio.to_thread(pruning(path, documents=True).run) is False
+    assert await pruning(path, documents=True).run() is False
     for owner, session in old:
         assert await store.sessions.find(owner, session.id) is None
     for session in (pinned, answering, recent):
@@ -198,8 +198,8 @@ async def test_what_is_old_goes_and_the_file_becomes_smaller(store: Store, path:
     assert [each.id for each in (await store.documents.page("", limit=9, before=None))[0]] == [used]
     await store.close()
     size = await asyncio.to_thread(os.path.getsize, path)
-    assert pruning(path).count() == Unused(sessions=0, messages=0, documents=0)
-    assert await asyncio.to_thread(pruning(path).run) is True
+    assert await pruning(path).count() == Unused(sessions=0, messages=0, documents=0)
+    assert await pruning(path).run() is True
     assert await asyncio.to_thread(os.path.getsize, path) < size
     found = contents(path)
     assert (found.orphans, found.removed, found.unfollowed) == ({}, 0, 0)
@@ -210,9 +210,9 @@ async def test_documents_that_only_old_sessions_use_are_counted(store: Store, pa
     both = (await document(store, "first"), await document(store, "second"))
     await talk(store, documents=both)
     make_old(path)
-    assert pruning(path, documents=True).count() == Unused(sessions=1, messages=2, documents=2)
+    assert await pruning(path, documents=True).count() == Unused(sessions=1, messages=2, documents=2)
     await talk(store, documents=both[1:])
-    assert pruning(path, documents=True).count() == Unused(sessions=1, messages=2, documents=1)
+    assert await pruning(path, documents=True).count() == Unused(sessions=1, messages=2, documents=1)
 
 
 async def test_removed_texts_leave_no_trace(path: Path) -> None:
@@ -221,7 +221,7 @@ async def test_removed_texts_leave_no_trace(path: Path) -> None:
     await talk(store)
     await store.close()
     make_old(path)
-    assert await asyncio.to_thread(pruning(path).run) is True
+    assert await pruning(path).run() is True
     left = await asyncio.to_thread(path.read_bytes)
     assert b"wintergarten" not in left
 
@@ -231,4 +231,5 @@ async def test_a_file_of_an_older_version_waits_for_the_next_start(path: Path) -
         connection.executescript(MIGRATIONS[0])
         connection.executescript(f"PRAGMA application_id = {APPLICATION_ID}; PRAGMA user_version = 1")
     assert (contents(path).version, contents(path).counts) == (1, {})
-    assert "written by an older chatproxy" in sentence(pruning(path).run)
+    with pytest.raises(StartError, match="written by an older chatproxy"):
+        await pruning(path).run()

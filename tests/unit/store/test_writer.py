@@ -11,10 +11,11 @@ import pytest
 from disk import files_end_at
 from waiting import PATIENCE, pause, until
 
-import chatproxy.store.writer
+import chatproxy.store.sqlite.writer
 from chatproxy import clock
 from chatproxy.errors import ChatError
-from chatproxy.store.writer import BYTES_PER_COMMIT, STEP, UNITS_PER_COMMIT, Connection, Lane, Unit, Writer
+from chatproxy.store.database import STEP, Connection, Lane, Unit
+from chatproxy.store.sqlite.writer import BYTES_PER_COMMIT, UNITS_PER_COMMIT, SQLiteConnection, Writer
 
 TABLES = """
     PRAGMA journal_mode = WAL;
@@ -46,9 +47,9 @@ def other(connection: aiosqlite.Connection, tmp_path: Path) -> Iterator[sqlite3.
 
 def add(text: str, after: str | None = None) -> Unit[int]:
     async def unit(connection: Connection) -> int:
-        cursor = await connection.execute("INSERT INTO word (text, after) VALUES (?, ?)", (text, after))
-        assert cursor.lastrowid is not None
-        return cursor.lastrowid
+        insert = "INSERT INTO word (text, after) VALUES (:text, :after) RETURNING id"
+        ((id,),) = await connection.fetch(insert, text=text, after=after)
+        return int(id)
 
     return unit
 
@@ -229,8 +230,9 @@ async def test_a_transaction_that_is_given_up_is_tried_again_without_the_unit_to
     writer: Writer, other: sqlite3.Connection
 ) -> None:
     async def lose(connection: Connection) -> None:
+        assert isinstance(connection, SQLiteConnection)
         await add("lost")(connection)
-        await connection.rollback()  # as SQLite does by itself on some errors
+        connection.raw.rollback()  # as SQLite does by itself on some errors
         raise sqlite3.OperationalError("gave up")
 
     results = await together(writer.run(add("one")), writer.run(lose), writer.run(add("two")))
@@ -242,8 +244,9 @@ async def test_nobody_is_told_of_success_when_the_transaction_was_lost_unnoticed
     writer: Writer, other: sqlite3.Connection
 ) -> None:
     async def lose(connection: Connection) -> None:
+        assert isinstance(connection, SQLiteConnection)
         await add("lost")(connection)
-        await connection.rollback()
+        connection.raw.rollback()
 
     results = await together(writer.run(add("one")), writer.run(lose))
     assert codes(results) == [1, "internal"]
@@ -288,7 +291,7 @@ async def test_a_disk_without_room_for_anything(
 async def test_a_database_that_is_locked(
     writer: Writer, other: sqlite3.Connection, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(chatproxy.store.writer, "LOCKED", 0.0)
+    monkeypatch.setattr(chatproxy.store.sqlite.writer, "LOCKED", 0.0)
     other.execute("BEGIN IMMEDIATE")
     results = await together(*(writer.run(add(text)) for text in ("one", "two")))
     other.execute("ROLLBACK")
@@ -307,7 +310,7 @@ async def test_a_unit_waits_from_when_it_was_handed_in(
 ) -> None:
     """Not from when the one before it has waited."""
     monkeypatch.setattr(clock, "STEP", 2.0)  # nothing else reads it here
-    monkeypatch.setattr(chatproxy.store.writer, "LOCKED", 2.0)
+    monkeypatch.setattr(chatproxy.store.sqlite.writer, "LOCKED", 2.0)
     statements: list[str] = []
     await connection.set_trace_callback(statements.append)
     other.execute("BEGIN IMMEDIATE")
@@ -323,7 +326,7 @@ async def test_a_unit_waits_from_when_it_was_handed_in(
 async def test_a_pause_of_the_process_shortens_no_wait(
     writer: Writer, other: sqlite3.Connection, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(chatproxy.store.writer, "LOCKED", 0.5)
+    monkeypatch.setattr(chatproxy.store.sqlite.writer, "LOCKED", 0.5)
     monkeypatch.setattr(clock, "STEP", 0.01)
     other.execute("BEGIN IMMEDIATE")
     unit = asyncio.create_task(writer.run(add("one")))

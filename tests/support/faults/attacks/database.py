@@ -15,9 +15,9 @@ from typing import Final
 
 from chatproxy.documents.chunks import split
 from chatproxy.documents.parts import Chunk, Part
+from chatproxy.store.database import Connection
 from chatproxy.store.records import NewDocument
 from chatproxy.store.store import Store
-from chatproxy.store.writer import Connection
 from faults.attacks.child import ready
 
 ROUNDS: Final = 3  # what an attack uses up is there for each
@@ -63,9 +63,9 @@ async def _add(store: Store, owner: str, name: str, first: int = 0, number: int 
 
     async def unit(connection: Connection) -> None:
         renamed = "UPDATE session SET id = :name, message_count = :number WHERE id = :id RETURNING key"
-        ((key,),) = await connection.execute_fetchall(renamed, {**values, "id": session.id})
+        ((key,),) = await connection.fetch(renamed, **values, id=session.id)
         if number:
-            await connection.execute(_MESSAGES, {**values, "session": key})
+            await connection.execute(_MESSAGES, **values, session=key)
 
     await store.database.run(unit)
 

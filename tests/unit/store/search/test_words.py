@@ -10,16 +10,18 @@ import aiosqlite
 import pytest
 from damage import damage
 from msgspec.structs import replace
+from stored import sqlite_of
 from waiting import until
 
 from chatproxy.errors import ChatError
-from chatproxy.store.database import Database
-from chatproxy.store.migrations import MIGRATIONS, WORDS, migrate
+from chatproxy.store.database import Connection, DamagedError, Edit, Row
 from chatproxy.store.records import NewTurn, Session
 from chatproxy.store.search import words
-from chatproxy.store.search.words import PART, parts, query, terms
+from chatproxy.store.search.terms import PART, parts, terms, wanted
+from chatproxy.store.sqlite.database import SQLiteDatabase
+from chatproxy.store.sqlite.migrations import MIGRATIONS, WORDS, migrate
+from chatproxy.store.sqlite.words import FTS5, _remove
 from chatproxy.store.store import Store
-from chatproxy.store.writer import Connection, DamagedError
 
 KEY = len(terms("ann", "x", 0)) - 1  # characters of an owner's key
 
@@ -40,7 +42,7 @@ def waiting(path: Path) -> int:
         (number,) = connection.execute(
             "SELECT (SELECT count(*) FROM unindexed) + (SELECT count(*) FROM session WHERE deleted)"
             " + NOT EXISTS (SELECT 1 FROM word_index WHERE format = ?)",
-            (words.FORMAT,),
+            (vars(words)["FORMAT"],),
         ).fetchone()
         return int(number)
 
@@ -112,8 +114,8 @@ def test_every_part_of_a_long_text_begins_with_a_word() -> None:
 
 def test_owners_share_no_terms() -> None:
     assert len({terms(owner, "tea", 0) for owner in ("", "ann", "bob")}) == 3
-    assert query("ann", "tea") == f'"{terms("ann", "tea", 0)}"*'
-    assert query("ann", "...") is None
+    assert wanted("ann", "tea") == [terms("ann", "tea", 0)]
+    assert wanted("ann", "...") == []
 
 
 async def test_any_part_of_a_run_without_spaces_is_found(store: Store) -> None:
@@ -201,7 +203,7 @@ async def test_a_search_costs_the_same_whatever_others_wrote(
         steps += 1
         return 0
 
-    lane = store.database._slow_lane._idle
+    lane = sqlite_of(store)._slow_lane._idle
     for _ in range(lane.qsize()):
         connection = await lane.get()
         await connection.set_progress_handler(count, 1)
@@ -445,13 +447,13 @@ async def test_owners_take_turns_at_the_index(path: Path, monkeypatch: pytest.Mo
         await store.sessions.create("bob", title="Short")
         await store.close()
     turns: list[set[str]] = []
-    apply = words._apply
+    apply = FTS5.apply
 
-    async def watched(connection: Connection, edits: Sequence[words.Edit]) -> None:
+    async def watched(index: FTS5, connection: Connection, edits: Sequence[Edit]) -> None:
         turns.append({edit["owner"] for edit in edits})
-        await apply(connection, edits)
+        await apply(index, connection, edits)
 
-    monkeypatch.setattr(words, "_apply", watched)
+    monkeypatch.setattr(FTS5, "apply", watched)
     store = await Store.open(path)
     await followed(path)
     assert "bob" in turns[0] | turns[1]
@@ -468,13 +470,13 @@ async def test_short_texts_are_indexed_many_at_once(path: Path, monkeypatch: pyt
             await store.sessions.create("ann", title=f"Title {number}")
         await store.close()
     units: list[int] = []
-    apply = words._apply
+    apply = FTS5.apply
 
-    async def watched(connection: Connection, edits: Sequence[words.Edit]) -> None:
+    async def watched(index: FTS5, connection: Connection, edits: Sequence[Edit]) -> None:
         units.append(len(edits))
-        await apply(connection, edits)
+        await apply(index, connection, edits)
 
-    monkeypatch.setattr(words, "_apply", watched)
+    monkeypatch.setattr(FTS5, "apply", watched)
     store = await Store.open(path)
     await followed(path)
     assert units == [words.MOST_TEXTS] * 3
@@ -509,10 +511,10 @@ async def test_the_index_rests_when_it_has_followed(
     passes = 0
     edits = words._Texts.edits
 
-    def counted(texts: words._Texts, connection: sqlite3.Connection) -> tuple[list[words.Edit], bool]:
+    async def counted(texts: words._Texts, connection: Connection) -> tuple[list[Edit], bool]:
         nonlocal passes
         passes += 1
-        return edits(texts, connection)
+        return await edits(texts, connection)
 
     await followed(path)
     await asyncio.sleep(3 * words.GATHER)
@@ -531,14 +533,14 @@ async def test_indexing_and_removing_a_text_costs_as_much_as_it_is_long(
 ) -> None:
     """Each text is read once, however many parts it has."""
     read: list[int] = []
-    original = words._read
+    original = words._Texts._read
 
-    def counted(connection: sqlite3.Connection, row: sqlite3.Row) -> str:
-        text = original(connection, row)
+    async def counted(texts: words._Texts, connection: Connection, row: Row) -> str:
+        text = await original(texts, connection, row)
         read.append(len(text))
         return text
 
-    monkeypatch.setattr(words, "_read", counted)
+    monkeypatch.setattr(words._Texts, "_read", counted)
     session = await store.sessions.create("ann")
     text = "many words " * PART
     await say(store, session, "?", text)
@@ -578,17 +580,17 @@ async def test_the_index_goes_on_after_any_failure(
 ) -> None:
     await followed(path)
     monkeypatch.setattr(words, "REST", 0.05)
-    apply = words._apply
+    apply = FTS5.apply
     failures = 0
 
-    async def failing(connection: Connection, edits: Sequence[words.Edit]) -> None:
+    async def failing(index: FTS5, connection: Connection, edits: Sequence[Edit]) -> None:
         nonlocal failures
         failures += 1
         if failures < 4:
             raise error
-        await apply(connection, edits)
+        await apply(index, connection, edits)
 
-    monkeypatch.setattr(words, "_apply", failing)
+    monkeypatch.setattr(FTS5, "apply", failing)
     await store.sessions.create("ann", title="Tea")
     await followed(path)
     assert await titles(store, "tea") == ["Tea"]
@@ -622,13 +624,13 @@ async def full(connection: Connection, texts: str, after: int) -> int | None:
 
 async def test_a_start_that_fails_closes_the_database(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     with monkeypatch.context() as patch:
-        patch.setattr(Database, "reader", refuse)
+        patch.setattr(SQLiteDatabase, "reader", refuse)
         with pytest.raises(sqlite3.OperationalError):
             await Store.open(path)
     await (await Store.open(path)).close()  # it is not in use
 
 
-def refuse(database: Database) -> None:
+def refuse(database: SQLiteDatabase) -> None:
     raise sqlite3.OperationalError
 
 
@@ -637,8 +639,8 @@ async def test_a_failure_leaves_no_schema_writable(store: Store, path: Path) -> 
 
     async def remove(connection: Connection) -> object:
         with pytest.raises(UnicodeEncodeError):
-            await words._remove(connection, "\ud800", damaged=True)
-        (row,) = await connection.execute_fetchall("PRAGMA writable_schema")
+            await _remove(connection, "\ud800", damaged=True)
+        (row,) = await connection.fetch("PRAGMA writable_schema")
         return row[0]
 
     assert await store.database.run(remove) == 0

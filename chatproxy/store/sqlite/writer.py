@@ -17,9 +17,8 @@ import asyncio
 import logging
 import sqlite3
 from collections import deque
-from collections.abc import Callable, Coroutine, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager, suppress
-from enum import Enum
 from functools import partial
 from time import perf_counter
 from typing import Any, Final, Generic, TypeVar
@@ -28,55 +27,53 @@ import aiosqlite
 
 from chatproxy import clock
 from chatproxy.errors import ChatError, shutting_down
+from chatproxy.store.database import LIGHT, Arguments, DamagedError, Lane, Unit
 
 logger: Final = logging.getLogger(__name__)
 
 LOCKED: Final = 5.0  # seconds that a unit waits while another process writes
 UNITS_PER_COMMIT: Final = 256
 BYTES_PER_COMMIT: Final = 1024 * 1024  # unless there is only one unit
-LIGHT: Final = 32 * 1024  # bytes that a light unit writes at most: a queue of them must not be long
-STEP: Final = 1024 * 1024  # bytes that a step of long work writes, about
-
-Parameters = Sequence[Any] | Mapping[str, Any]
 
 T = TypeVar("T")
 
 
-class Lane(Enum):
-    """Where a heavy unit waits."""
-
-    ENDINGS = "endings"
-    REQUESTS = "requests"
-    STEPS = "steps"  # of work that nobody waits for, and of uploads
-
-
-class Connection:
+class SQLiteConnection:
     """The writing connection as units see it, in SQLite's thread.
 
-    Its methods are coroutines, as a database across a network would have them, but none of them waits.
+    Its methods are coroutines, as a database across a network has them, but none of them waits.
     """
 
     def __init__(self, connection: sqlite3.Connection) -> None:
-        self._connection = connection
+        self.raw = connection
 
-    async def execute(self, sql: str, parameters: Parameters = ()) -> sqlite3.Cursor:
-        """Run one statement."""
-        return self._connection.execute(sql, parameters)
+    async def fetch(self, sql: str, **arguments: object) -> list[sqlite3.Row]:
+        """See `Connection`."""
+        try:
+            return self.raw.execute(sql, arguments).fetchall()
+        except OverflowError:
+            return []
 
-    async def executemany(self, sql: str, parameters: Iterable[Parameters]) -> sqlite3.Cursor:
-        """Run one statement for each set of parameters."""
-        return self._connection.executemany(sql, parameters)
+    async def execute(self, sql: str, **arguments: object) -> int:
+        """See `Connection`."""
+        return self.raw.execute(sql, arguments).rowcount
 
-    async def execute_fetchall(self, sql: str, parameters: Parameters = ()) -> list[sqlite3.Row]:
-        """Run a query and return all rows."""
-        return self._connection.execute(sql, parameters).fetchall()
+    async def insert(self, sql: str, **arguments: object) -> int | None:
+        """See `Connection`."""
+        cursor = self.raw.execute(sql, arguments)
+        return cursor.lastrowid if cursor.rowcount else None
 
-    async def rollback(self) -> None:
-        """Roll back the whole transaction, with all units in it."""
-        self._connection.rollback()
+    async def executemany(self, sql: str, arguments: Iterable[Arguments]) -> None:
+        """See `Connection`."""
+        self.raw.executemany(sql, arguments)
 
+    async def lock(self, *names: str) -> None:
+        """Do nothing: units run one at a time."""
 
-Unit = Callable[[Connection], Coroutine[Any, Any, T]]
+    async def apart(self, function: Callable[..., T], *arguments: object) -> T:
+        """Call the function here, which is not the thread of the event loop."""
+        return function(*arguments)
+
 
 _UNWRITABLE: Final = {
     sqlite3.SQLITE_FULL: "The disk that holds the database is full; free some space and try again.",
@@ -101,10 +98,6 @@ def chat_error(error: sqlite3.Error) -> ChatError:
         )
     logger.error("the database failed", exc_info=error)
     return ChatError("internal", "The database failed; chatproxy's log says how.")
-
-
-class DamagedError(Exception):
-    """What was read or written is damaged. Only what is derived from other data can be made again."""
 
 
 def is_damage(error: sqlite3.Error) -> bool:
@@ -279,15 +272,6 @@ def _take(jobs: deque[_Job[Any]]) -> list[_Job[Any]]:
     return taken
 
 
-def size_of(*values: object) -> int:
-    """Return how many bytes the texts and blobs among some values have."""
-    return sum(
-        len(value.encode()) if isinstance(value, str) else len(value)
-        for value in values
-        if isinstance(value, str | bytes)
-    )
-
-
 async def in_thread(connection: aiosqlite.Connection, function: Callable[[sqlite3.Connection], T]) -> T:
     """Call a function in the connection's thread. aiosqlite itself has only single statements there."""
     result: T = await connection._execute(function, connection._conn)  # type: ignore[no-untyped-call]
@@ -299,7 +283,7 @@ async def in_thread(connection: aiosqlite.Connection, function: Callable[[sqlite
 
 def run_unit(unit: Unit[T], connection: sqlite3.Connection) -> T:
     """Run a unit to its end."""
-    coroutine = unit(Connection(connection))
+    coroutine = unit(SQLiteConnection(connection))
     try:
         coroutine.send(None)
     except StopIteration as end:

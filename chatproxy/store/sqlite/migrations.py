@@ -324,6 +324,12 @@ CREATE TABLE vectors (
 ) STRICT;
 """
 
+# A condition that PostgreSQL takes, too, for a number that is no flag.
+DELETED_SESSIONS: Final = """
+DROP INDEX session_deleted;
+CREATE INDEX session_deleted ON session (deleted) WHERE deleted <> 0;
+"""
+
 MIGRATIONS: Final[Sequence[str]] = (
     CHAT,
     MEASUREMENTS,
@@ -344,6 +350,7 @@ MIGRATIONS: Final[Sequence[str]] = (
     WARNINGS_OF_DOCUMENTS,
     SEVERAL_DOCUMENTS,
     VECTORS,
+    DELETED_SESSIONS,
 )
 
 

@@ -13,8 +13,8 @@ from typing import Final
 from msgspec import Struct
 
 from chatproxy.errors import StartError
-from chatproxy.store.migrations import APPLICATION_ID, MIGRATIONS
-from chatproxy.store.writer import is_damage
+from chatproxy.store.sqlite.migrations import APPLICATION_ID, MIGRATIONS
+from chatproxy.store.sqlite.writer import is_damage
 from chatproxy.system.files import PRIVATE, is_of_another
 
 INDEX: Final = "words"  # the FTS5 table, which `store/search/words` keeps

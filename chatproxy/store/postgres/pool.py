@@ -1,0 +1,78 @@
+"""Connections to PostgreSQL: made when they are needed, kept, and replaced when they break."""
+
+import asyncio
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager, suppress
+from typing import Final, TypeAlias
+
+import asyncpg
+
+from chatproxy.store.postgres.dialect import decoded, encoded
+from chatproxy.store.postgres.errors import FAILURES, is_gone
+
+CONNECT_TIMEOUT: Final = 5.0  # seconds
+COMMAND_TIMEOUT: Final = 30.0  # seconds; nothing that a statement here does takes so long
+SCHEMA: Final = "chatproxy"
+
+# Set, because a pooler refuses them as parameters of a connection. Statements here are short: to compile
+# them would take longer.
+_SETTINGS: Final = (
+    f"SET search_path = {SCHEMA}; SET default_transaction_isolation = 'read committed'; SET jit = off"
+)
+
+Raw: TypeAlias = asyncpg.Connection
+
+
+async def connect(url: str) -> Raw:
+    """Open a connection, which has no settings yet."""
+    return await asyncpg.connect(url, timeout=CONNECT_TIMEOUT, command_timeout=COMMAND_TIMEOUT)
+
+
+async def set_up(connection: Raw) -> None:
+    """Let a connection use the schema, and any text."""
+    await connection.execute(_SETTINGS)
+    await connection.set_type_codec("text", encoder=encoded, decoder=decoded, schema="pg_catalog")
+
+
+class Pool:
+    """Connections for one kind of work, at most `size` at once. Who waits for one gets it in turn."""
+
+    def __init__(self, url: str, size: int) -> None:
+        self._url = url
+        self._slots = asyncio.Semaphore(size)
+        self._idle: list[Raw] = []
+
+    @asynccontextmanager
+    async def connection(self) -> AsyncIterator[Raw]:
+        """Lend a connection for a block. One that breaks there, or is left in a transaction, is closed."""
+        async with self._slots:
+            connection = await self._take()
+            try:
+                yield connection
+            except BaseException as error:
+                if is_gone(error):
+                    connection.terminate()
+                raise
+            finally:
+                if connection.is_closed() or connection.is_in_transaction():
+                    connection.terminate()
+                else:
+                    self._idle.append(connection)
+
+    async def _take(self) -> Raw:
+        while self._idle:
+            if not (connection := self._idle.pop()).is_closed():
+                return connection
+        connection = await connect(self._url)
+        try:
+            await set_up(connection)
+        except BaseException:
+            connection.terminate()
+            raise
+        return connection
+
+    async def close(self) -> None:
+        """Close the connections that nobody has."""
+        while self._idle:
+            with suppress(*FAILURES):
+                await self._idle.pop().close(timeout=1)
