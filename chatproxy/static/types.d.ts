@@ -202,7 +202,7 @@ export interface ModelInfo {
   tokensPerSecond: number | null;
   loadMs: number | null;
   /** Where there are several: those that have it. */
-  hosts?: string[];
+  hosts?: string[] | undefined;
 }
 
 export interface ModelList {
@@ -240,6 +240,9 @@ export interface OllamaState {
   version?: string | undefined;
   /** Why it is not reachable. */
   code?: string | undefined;
+  /** How many Ollamas there are, where there are several, and how many of them are reachable. */
+  hosts?: number | undefined;
+  reachableHosts?: number | undefined;
 }
 
 // -- sending a message
