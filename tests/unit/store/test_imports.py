@@ -9,8 +9,8 @@ from msgspec.structs import replace
 from waiting import until
 
 from chatproxy.errors import ChatError
-from chatproxy.store import messages
-from chatproxy.store.database import STEP, Lane, Unit
+from chatproxy.store import messages, sessions
+from chatproxy.store.database import STEP, Connection, Lane, Unit
 from chatproxy.store.records import (
     Failure,
     ImportedTurn,
@@ -110,7 +110,10 @@ async def test_refuses_what_is_no_id(store: Store, id: str) -> None:
 async def test_an_id_that_exists_is_not_found_for_anybody(
     store: Store, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(store.sessions, "remove_deleted", asyncio.Event().wait)  # nothing is removed yet
+    async def kept(connection: Connection, key: int) -> bool:
+        return False
+
+    monkeypatch.setattr(sessions, "remove_some", kept)  # also by a removal that is under way
     session = await store.sessions.create("ann", id="one")
     for owner in ("ann", "bob"):
         assert await refused(store.sessions.create(owner, id="one")) == "not_found"
