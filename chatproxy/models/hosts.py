@@ -99,6 +99,11 @@ class Hosts:
             await host.ollama.close()
 
     @property
+    def are_several(self) -> bool:
+        """Whether there is more than one, so that there is another one to ask."""
+        return len(self.all_hosts) > 1
+
+    @property
     def faults(self) -> Sequence[Fault]:
         """What is wrong with the variables that name authorities, if they count for any host."""
         return list(dict.fromkeys(fault for host in self.all_hosts for fault in host.ollama.faults))
@@ -119,13 +124,13 @@ class Hosts:
 
     def client(self, model: KnownModel) -> Ollama:
         """Return the client of a model's host."""
-        return self._by_name[model.host].ollama
+        return self.of_model(model).ollama
 
     # -- which models there are
 
     async def all(self, usable: float = USABLE, *, patient: bool = False) -> list[KnownModel]:
         """Return every model of every host; see `ModelCatalog.all`. Raises only if no host answers."""
-        lists = await self._of_each(lambda catalog: catalog.all(usable, patient=patient))
+        lists = await self.of_each(lambda host: host.catalog.all(usable, patient=patient))
         return self._marked([model for models in lists for model in models])
 
     async def find(self, name: str) -> KnownModel:
@@ -137,9 +142,9 @@ class Hosts:
 
         Raises `model_not_found`. Where no list can be read soon, the name is trusted.
         """
-        if len(self.all_hosts) == 1:
+        if not self.are_several:
             return [await self.all_hosts[0].catalog.find(name)]
-        lists = await self._of_each(lambda catalog: _found(catalog, name))
+        lists = await self.of_each(lambda host: _found(host.catalog, name))
         named = list(chain.from_iterable(lists))
         models = [model for model in named if model.tags is not None] or named
         if not models:
@@ -174,15 +179,15 @@ class Hosts:
         for host in self.all_hosts:
             host.catalog.expire()
 
-    async def _of_each(self, ask: Callable[[ModelCatalog], Coroutine[Any, Any, T]]) -> list[T]:
+    async def of_each(self, ask: Callable[[Host], Coroutine[Any, Any, T]]) -> list[T]:
         """Return what the usable hosts answer, without those that take longer than others and PATIENCE.
 
         Raises the error of the first one if none answers.
         """
         hosts = self.usable
         if len(hosts) == 1:
-            return [await ask(hosts[0].catalog)]
-        tasks = [asyncio.create_task(ask(host.catalog), name=f"asking {host.name}") for host in hosts]
+            return [await ask(hosts[0])]
+        tasks = [asyncio.create_task(ask(host), name=f"asking {host.name}") for host in hosts]
         for host, task in zip(hosts, tasks, strict=True):
             self._questions.add(task)
             task.add_done_callback(partial(self._answered, host))
@@ -222,7 +227,7 @@ class Hosts:
 
         Only vectors of one digest can be compared. Where it is not known, it is the model's name.
         """
-        if len(self.all_hosts) == 1:
+        if not self.are_several:
             return await self.all_hosts[0].ollama.embed(model, texts, keep_alive=keep_alive)
         having = [each for each in await self.found(model) if each.digest in {None, digest}]
         failure = not_installed(model, [])
@@ -238,14 +243,14 @@ class Hosts:
 
     async def running(self, age: float) -> set[str]:
         """Return the canonical names of the models that any host has loaded, by lists of at most that age."""
-        lists = await self._of_each(lambda catalog: catalog.running.within(age))
+        lists = await self.of_each(lambda host: host.catalog.running.within(age))
         return {canonical(each.name) for running in lists for each in running}
 
     # -- which hosts are away
 
     def failed(self, model: KnownModel) -> None:
         """Ask for the model elsewhere for a time, because of how a request to its host has ended."""
-        if len(self.all_hosts) > 1:
+        if self.are_several:
             self._failing[model.host, model.name] = monotonic() + RESTS[0]
 
     def gone(self, model: KnownModel, error: ChatError) -> None:
@@ -259,13 +264,13 @@ class Hosts:
     def _listed(self, host: Host, found: Sequence[Model] | ChatError) -> None:
         if isinstance(found, ChatError):
             self.note_failure(host, found)
-            if not all(other.is_away for other in self.all_hosts) and len(self.all_hosts) > 1:
+            if self.are_several and not all(other.is_away for other in self.all_hosts):
                 return
         self.on_list(found)
 
     def note_failure(self, host: Host, error: ChatError) -> None:
         """Leave a host alone for a time, if it is not the only one, unless the error is not its own."""
-        if len(self.all_hosts) == 1 or host.is_away or not error.code.startswith("upstream_"):
+        if not self.are_several or host.is_away or not error.code.startswith("upstream_"):
             return
         host.recovery = asyncio.create_task(self._recover(host), name=f"{host.name} is away")
         self.on_failure(host.name)

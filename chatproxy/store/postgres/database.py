@@ -33,7 +33,7 @@ from chatproxy.store.postgres.claim import claimed
 from chatproxy.store.postgres.dialect import spelled, values_of
 from chatproxy.store.postgres.errors import FAILURES, chat_error, is_conflict, is_gone, start_error, too_long
 from chatproxy.store.postgres.pool import Pool, Raw, connect, set_up
-from chatproxy.store.postgres.schema import MIGRATIONS, migrate, newer, version_of
+from chatproxy.store.postgres.schema import MIGRATIONS, migrate, version_of
 from chatproxy.store.postgres.words import TextSearch
 from chatproxy.values import without_password
 
@@ -184,13 +184,11 @@ class PostgresDatabase(Units):
         try:
             connection = await connect(url)
             try:
-                version = await version_of(connection)
+                version = await version_of(connection, name)
             finally:
                 await connection.close(timeout=1)
         except (*FAILURES, ValueError) as error:
             raise start_error(name, error) from error
-        if version > len(MIGRATIONS):
-            raise newer(name)
         if version < len(MIGRATIONS):
             raise StartError(
                 f"The database {name} was not written by this version of chatproxy; start it once, then try "

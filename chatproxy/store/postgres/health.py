@@ -6,7 +6,7 @@ from chatproxy.store.postgres.claim import LOCK
 from chatproxy.store.postgres.database import check
 from chatproxy.store.postgres.errors import FAILURES, start_error
 from chatproxy.store.postgres.pool import SCHEMA, connect
-from chatproxy.store.postgres.schema import MIGRATIONS, newer, version_of
+from chatproxy.store.postgres.schema import version_of
 from chatproxy.values import without_password
 
 # An advisory lock has the halves of its number.
@@ -47,7 +47,7 @@ async def health(url: str) -> Health:
             found = Health(
                 name=name,
                 server=await connection.fetchval("SHOW server_version"),
-                version=await version_of(connection),
+                version=await version_of(connection, name),
                 size=await connection.fetchval(_SIZE),
                 is_in_use=await connection.fetchval(_IN_USE),
             )
@@ -55,6 +55,4 @@ async def health(url: str) -> Health:
             connection.terminate()
     except (*FAILURES, ValueError) as error:
         raise start_error(name, error) from error
-    if found.version > len(MIGRATIONS):
-        raise newer(name)
     return found

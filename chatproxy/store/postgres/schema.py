@@ -224,9 +224,7 @@ async def migrate(connection: "asyncpg.Connection", database: str) -> None:
     """Run the pending migrations in one transaction. Raises StartError for those of a newer version."""
     async with connection.transaction():
         await connection.execute(f"SELECT pg_advisory_xact_lock({LOCK})")
-        version = await version_of(connection)
-        if version > len(MIGRATIONS):
-            raise newer(database)
+        version = await version_of(connection, database)
         if version == 0:
             # An administrator may have made it, for a user who may make none.
             if await connection.fetchval(f"SELECT to_regnamespace('{SCHEMA}')") is None:
@@ -241,16 +239,14 @@ async def migrate(connection: "asyncpg.Connection", database: str) -> None:
             )
 
 
-async def version_of(connection: "asyncpg.Connection") -> int:
-    """Return how many migrations the database has been through."""
+async def version_of(connection: "asyncpg.Connection", database: str) -> int:
+    """Return how many migrations the database has been through. Raises StartError for more than there are."""
     if await connection.fetchval(f"SELECT to_regclass('{SCHEMA}.schema_version')") is None:
         return 0
-    return int(await connection.fetchval(f"SELECT coalesce(max(number), 0) FROM {SCHEMA}.schema_version"))
-
-
-def newer(database: str) -> StartError:
-    """Return the error for a database that a newer version has migrated."""
-    return StartError(
-        f"The database {database} was written by a newer chatproxy; start that version, or name another "
-        "database in DATABASE_URL."
-    )
+    version = int(await connection.fetchval(f"SELECT coalesce(max(number), 0) FROM {SCHEMA}.schema_version"))
+    if version > len(MIGRATIONS):
+        raise StartError(
+            f"The database {database} was written by a newer chatproxy; start that version, or name another "
+            "database in DATABASE_URL."
+        )
+    return version

@@ -74,20 +74,20 @@ async def _close(app: web.Application) -> None:
 
 async def _find_out(app: web.Application) -> OllamaState:
     """Return Ollama's state as it is now; if it has returned, what is known of its models counts no more."""
-    before = app[STATE].last
-    hosts = app[MODELS].all_hosts
+    before, models = app[STATE].last, app[MODELS]
+    hosts = models.all_hosts
     found = await asyncio.gather(*[_version(app, host) for host in hosts])
     versions = [each for each in found if not isinstance(each, ChatError)]
     state = OllamaState(
         reachable=bool(versions),
-        hosts=len(hosts) if len(hosts) > 1 else UNSET,
-        reachable_hosts=len(versions) if len(hosts) > 1 else UNSET,
+        hosts=len(hosts) if models.are_several else UNSET,
+        reachable_hosts=len(versions) if models.are_several else UNSET,
     )
     if isinstance(error := found[0], ChatError) and not versions:
         app[READINESS].failed(error)
         return replace(state, code=error.code)
     if before is not None and not before.reachable:
-        app[MODELS].expire()
+        models.expire()
     app[READINESS].answered()
     return replace(state, version=versions[0])
 

@@ -1,7 +1,7 @@
 """The lists of models that Ollama and OpenAI have, of all hosts together."""
 
-import asyncio
 from collections.abc import Mapping
+from itertools import chain
 from typing import Final
 
 import msgspec
@@ -25,13 +25,9 @@ async def merged(request: web.Request, path: str) -> web.StreamResponse:
 
     Hosts that are away are left out. Raises the error of the first one if all are.
     """
-    hosts = request.app[MODELS].usable
-    lists = await asyncio.gather(*[host.ollama.entries(path) for host in hosts], return_exceptions=True)
-    answers = [entries for entries in lists if not isinstance(entries, BaseException)]
-    if not answers:
-        raise next(error for error in lists if isinstance(error, BaseException))
+    lists = await request.app[MODELS].of_each(lambda host: host.ollama.entries(path))
     entries: dict[str, Raw] = {}
-    for entry in (entry for some in answers for entry in some):
+    for entry in chain.from_iterable(lists):
         shown = decode(entry, _Entry)
         entries.setdefault(shown.name or shown.id, entry)
     body = {LISTS[path]: list(entries.values())}

@@ -321,7 +321,7 @@ class Passage:
             hold.grow(self._size)
             if self._path not in QUEUED:
                 await place.enter_async_context(self._app[PASSAGES].slots.slot(who))
-                if len(self._app[MODELS].all_hosts) > 1:
+                if self._app[MODELS].are_several:
                     self._model = (await self._read()).model or self._path.removeprefix(OPENAI_MODEL)
                 await self._find_ways()
                 await self._send(place)

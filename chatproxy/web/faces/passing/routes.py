@@ -57,7 +57,7 @@ class ModelForm(Struct, frozen=True):
 async def pass_on(request: web.Request) -> web.StreamResponse:
     """Read the body, pass the request on, and return Ollama's response."""
     check_is_on(request.app[CONFIG])
-    if len(request.app[MODELS].all_hosts) > 1 and (path := path_of(request)) in LISTS:
+    if request.app[MODELS].are_several and (path := path_of(request)) in LISTS:
         check_is_no_visitor(request)
         return await merged(request, path)
     async with request.app[HELD].holding(request) as hold:
