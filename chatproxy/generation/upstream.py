@@ -5,9 +5,10 @@ others, whose turn comes first (`Ticket.position`); that the model is loaded; th
 
 If Ollama has no room for the request, it waits for a slot again, at the head of the line. A model that
 chatproxy chose and that fails before its first token is replaced by the next best one, once. Where several
-hosts have a model, the others are asked first, whatever is wrong with the one, and no reader is told. A
-prompt that Ollama rejects as too long is fitted again, with the numbers that Ollama gave, and if they do not
-help twice, without anything that can be left out. That a message is too long is Ollama's word.
+hosts have a model, the others are asked first, whatever is wrong with the one, and no reader is told; before
+the answer fails, so are those that were away when the message came. A prompt that Ollama rejects as too long
+is fitted again, with the numbers that Ollama gave, and if they do not help twice, without anything that can
+be left out. That a message is too long is Ollama's word.
 """
 
 import asyncio
@@ -136,10 +137,10 @@ class UpstreamCall:
             try:
                 return await self._ask(model)
             except ChatError as error:
-                following = self._following(error)
                 if self.first_text is None and blames_host(error):
                     self._away.add(model.host)
                     self._models.gone(model, error)
+                following = await self._next(error)
                 if following is None:
                     raise
                 self._models.failed(model)
@@ -147,16 +148,27 @@ class UpstreamCall:
             self._asked.append(following)
             self._refit(self._plan.prompt.fit(following.model))
 
+    def _may_follow(self, error: ChatError) -> bool:
+        """Return whether something else may succeed after an error, and nothing was said yet."""
+        return self.first_text is None and (blames_host(error) or _is_models_fault(error))
+
+    async def _next(self, error: ChatError) -> Choice | None:
+        """Return what to ask after an error, also of hosts that nothing was chosen from: they may be back."""
+        if (following := self._following(error)) is not None or not self._may_follow(error):
+            return following
+        asked = {choice.model.host for choice in self._asked}
+        found = await self._models.elsewhere(self._asked[-1].model, asked)
+        return None if found is None else Choice.of(found, "the same elsewhere")
+
     def _following(self, error: ChatError) -> Choice | None:
-        """Return what to ask after an error, if something else may succeed, and nothing was said yet.
+        """Return what to ask after an error of what was chosen, if something else may succeed.
 
         That is the same model of another host, or else another model, once.
         """
-        is_hosts = blames_host(error)
-        if self.first_text is not None or not (is_hosts or _is_models_fault(error)):
+        if not self._may_follow(error):
             return None
         now = self._asked[-1].model
-        away = {*self._away, now.host} if is_hosts else self._away
+        away = {*self._away, now.host} if blames_host(error) else self._away
         others = [each for each in self._choices if each not in self._asked and each.model.host not in away]
         same = [each for each in others if each.model.is_same(now)]
         if same or not now.is_same(self._asked[0].model):
@@ -281,10 +293,10 @@ class UpstreamCall:
 
         One that was believed to be may have to be loaded again.
         """
-        loaded = model.remote
+        loaded, silent = model.remote, _silent(model.host)
         while not loaded and self.first_text is None:
             loaded = await self._models.loaded(model, LOADING_POLL)
-            if self._models.is_away(model) and self.moves_on(_silent(model.host)):
+            if self._models.is_away(model) and await self._next(silent) and self.moves_on(silent):
                 return
             if loaded != self._loaded:
                 self._loaded = loaded
@@ -399,8 +411,8 @@ class UpstreamCall:
         self._ticket.leave()
 
     def moves_on(self, error: ChatError) -> bool:
-        """Go on at another host than the one that is asked, if there is one, and nothing was said yet."""
-        if self._stream is None or self._following(error) is None:
+        """Have another host asked, or else fail, if there are several, and nothing was said yet."""
+        if self._stream is None or not self._models.are_several or not self._may_follow(error):
             return False
         self._stream.fail(error)
         return True

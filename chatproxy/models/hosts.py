@@ -10,7 +10,7 @@ With one host, everything is that host's, and nothing here waits or asks.
 
 import asyncio
 import logging
-from collections.abc import Callable, Coroutine, Iterable, Sequence
+from collections.abc import Callable, Collection, Coroutine, Iterable, Sequence
 from contextlib import suppress
 from functools import partial
 from itertools import chain
@@ -157,6 +157,21 @@ class Hosts:
                 with suppress(ChatError):  # it is gone by now
                     models.append(await host.catalog.find(alias))
         return self._marked(models)
+
+    async def elsewhere(self, model: KnownModel, asked: Collection[str]) -> KnownModel | None:
+        """Return the model as another host than those `asked` has it, which may have been away until now.
+
+        None if none lists it soon.
+        """
+        for host in self.all_hosts:
+            if host.name not in asked:
+                with suppress(ChatError, TimeoutError):
+                    async with asyncio.timeout(PATIENCE):
+                        await host.catalog.installed.within(PATIENCE)
+                        found = await host.catalog.all()
+                    if same := next(filter(model.is_same, found), None):
+                        return same
+        return None
 
     def _marked(self, models: list[KnownModel]) -> list[KnownModel]:
         """Return the models, with those that are failing marked."""

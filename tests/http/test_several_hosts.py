@@ -173,6 +173,47 @@ async def test_a_host_that_says_nothing_in_time_is_left_for_the_other(
     shut.open()
 
 
+@pytest.fixture
+async def returned(fakes: list[FakeOllama], config: Config) -> AsyncIterator[Client]:
+    """A chatproxy that leaves the first host alone, which is back already."""
+    await fakes[0].stop()
+    async with serving(several(config, fakes, connect_timeout=0.2, first_token_timeout=1.0)) as client:
+        await client.ask(await client.new_session())
+        await fakes[0].start()
+        yield client
+
+
+@pytest.mark.parametrize("failing", [Script(end="reset"), html(502), Script(head=Gate())])
+async def test_a_host_that_is_back_is_asked_before_an_answer_fails(
+    fakes: list[FakeOllama], returned: Client, failing: Scripted
+) -> None:
+    fakes[1].script = failing
+    stream = await returned.ask(await returned.new_session())
+    assert (stream.text(), "warning" in stream.kinds()) == ("Hello.", False)
+    assert stream.last["modelReason"] == f"{name(fakes[1])} failed, so on {name(fakes[0])}"
+    assert asked(fakes) == [1, 2]
+
+
+async def test_a_host_that_is_back_is_asked_in_place_of_one_that_hangs(
+    fakes: list[FakeOllama], returned: Client, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(upstream, "LOADING_POLL", 0.05)
+    monkeypatch.setattr(ollama_client, "RESPONSE_TIMEOUT", 0.3)
+    fakes[1].script = fakes[1].instead["/api/ps"] = fakes[1].instead["/api/tags"] = Script(head=Gate())
+    stream = await returned.ask(await returned.new_session())
+    assert stream.text() == "Hello."
+
+
+async def test_hosts_that_are_still_away_are_not_asked_again(
+    fakes: list[FakeOllama], returned: Client
+) -> None:
+    await fakes[0].stop()
+    fakes[1].script = Script(end="reset")
+    stream = await returned.ask(await returned.new_session())
+    assert stream.last["code"] == "upstream_incomplete"
+    assert asked(fakes) == [0, 2]
+
+
 # -- which host
 
 
