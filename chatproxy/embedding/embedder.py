@@ -90,7 +90,8 @@ class Embedder:
     async def _embed_all(self) -> None:
         if not await self._vectors.has_documents():
             return
-        model = await find_embedding_model(self._models, self._wanted)
+        before = await self._vectors.latest_key() if self._models.are_several else None
+        model = await find_embedding_model(self._models, self._wanted, before)
         self._questions.model = model
         await self._vectors.use(None if model is None else model.key)
         if model is None:

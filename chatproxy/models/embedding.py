@@ -10,7 +10,8 @@ first by these rules is selected:
 3. of these, the largest, and otherwise the smallest.
 
 The name decides last. What is loaded, and how fast it is, makes no difference: the same models installed mean
-the same choice, as all vectors have to be made again for another one.
+the same choice, as all vectors have to be made again for another one. For that, one of several hosts that is
+away changes nothing, either: until it is back, no other model is selected than before.
 """
 
 import re
@@ -74,11 +75,14 @@ class EmbeddingModel(Struct, frozen=True):
         return f"{self.digest} {self.before_text}".rstrip()
 
 
-async def find_embedding_model(catalog: Hosts, wanted: str) -> EmbeddingModel | None:
+async def find_embedding_model(
+    catalog: Hosts, wanted: str, before: str | None = None
+) -> EmbeddingModel | None:
     """Return the model that `EMBEDDING_MODEL` means; None if it leaves the choice and there is none.
 
-    Waits until Ollama has described all models, since the choice is among all of them. Raises `upstream_…`
-    errors if Ollama cannot list them, and for a named one `model_not_found` and `no_suitable_model`.
+    Waits until Ollama has described all models, since the choice is among all of them. While a host is away,
+    it is the one whose key was `before`. Raises `upstream_…` errors if Ollama cannot list them, or that one
+    is away, and for a named one `model_not_found` and `no_suitable_model`.
     """
     models = await catalog.all(FRESH, patient=True)
     if wanted.lower() != AUTO:
@@ -89,13 +93,30 @@ async def find_embedding_model(catalog: Hosts, wanted: str) -> EmbeddingModel | 
                 f"The model {model.name} makes no vectors; name one for embeddings, such as {SUGGESTED}.",
             )
         return _embedding_model(model)
+    if before is not None and catalog.are_missing(models):
+        return _kept(models, before)
     return select(models)
 
 
 def select(models: Sequence[KnownModel]) -> EmbeddingModel | None:
     """Return the first one by the rules; None if none is eligible."""
-    eligible = [model for model in models if "embedding" in model.capabilities and not model.remote]
+    eligible = _eligible(models)
     return _embedding_model(min(eligible, key=_rank)) if eligible else None
+
+
+def _kept(models: Sequence[KnownModel], key: str) -> EmbeddingModel:
+    for model in map(_embedding_model, _eligible(models)):
+        if model.key == key:
+            return model
+    raise ChatError(
+        "upstream_unavailable",
+        "The host with the model for vectors of documents does not answer; start Ollama there, take it out "
+        "of OLLAMA_HOST, or name another model in EMBEDDING_MODEL.",
+    )
+
+
+def _eligible(models: Sequence[KnownModel]) -> list[KnownModel]:
+    return [model for model in models if "embedding" in model.capabilities and not model.remote]
 
 
 def _rank(model: KnownModel) -> tuple[bool, bool, float, str]:

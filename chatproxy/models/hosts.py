@@ -133,6 +133,15 @@ class Hosts:
         lists = await self.of_each(lambda host: host.catalog.all(usable, patient=patient))
         return self._marked([model for models in lists for model in models])
 
+    def are_missing(self, models: Iterable[KnownModel]) -> bool:
+        """Return whether these are not the models of all hosts, because one of several is away or slow."""
+        hosts = {model.host for model in models}
+        return self.are_several and any(
+            host.name not in hosts
+            and (host.is_away or host.catalog.installed.last is None or bool(host.catalog.listed))
+            for host in self.all_hosts
+        )
+
     async def find(self, name: str) -> KnownModel:
         """Return the model of that name; see `ModelCatalog.find`. Several hosts may have it: see `found`."""
         return (await self.found(name))[0]

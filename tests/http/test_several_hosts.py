@@ -1,6 +1,7 @@
 """Several Ollamas behind one chatproxy: which one is asked, and what becomes of an answer when one fails."""
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import AsyncExitStack
 from dataclasses import replace
 from functools import partial
 from itertools import chain
@@ -13,6 +14,7 @@ from pytest_aiohttp import AiohttpServer
 from waiting import until
 
 from chatproxy import Config
+from chatproxy.embedding import embedder
 from chatproxy.generation import upstream
 from chatproxy.models import hosts
 from chatproxy.ollama import client as ollama_client
@@ -374,19 +376,57 @@ async def test_a_model_is_shown_by_a_host_that_has_it(fakes: list[FakeOllama], c
 # -- vectors, and probes
 
 
+async def embedded(client: Client, text: str = "The rent is 900 a month.") -> Callable[[], Awaitable[bool]]:
+    """Upload a document, and return what tells whether it has vectors."""
+    form = {"title": "Lease", "text": text}
+    document = await client.call("POST", "/api/documents", status=201, json=form)
+
+    async def is_embedded() -> bool:
+        found = await client.call("GET", f"/api/documents/{document['id']}")
+        return bool(found["embedded"] == found["chunks"] > 0)
+
+    return is_embedded
+
+
 async def test_vectors_are_made_by_a_host_that_answers(fakes: list[FakeOllama], config: Config) -> None:
     pytest.importorskip("numpy")
     async with serving(several(config, fakes, embedding_model="all-minilm:22m")) as client:
         fakes[0].instead["/api/embed"] = html(502)
-        form = {"title": "Lease", "text": "The rent is 900 a month."}
-        document = await client.call("POST", "/api/documents", status=201, json=form)
-
-        async def is_embedded() -> bool:
-            found = await client.call("GET", f"/api/documents/{document['id']}")
-            return bool(found["embedded"] == found["chunks"] > 0)
-
-        await until(is_embedded)
+        await until(await embedded(client))
     assert [len(fake.embeds) for fake in fakes] == [1, 1]
+
+
+@pytest.mark.parametrize("restarts", [False, True])
+async def test_a_host_that_is_away_changes_no_model_for_vectors(
+    fakes: list[FakeOllama],
+    config: Config,
+    monkeypatch: pytest.MonkeyPatch,
+    caplog: pytest.LogCaptureFixture,
+    restarts: bool,
+) -> None:
+    pytest.importorskip("numpy")
+    monkeypatch.setattr(embedder, "RETRY", 0.05)
+    monkeypatch.setattr(hosts, "RESTS", (0.1,))
+    better = "bge-m3:latest"
+    (minilm,) = [model for model in fakes[0].models if model["name"] == "all-minilm:22m"]
+    fakes[0].models = [{**minilm, "name": better, "model": better, "digest": "better"}]
+    fakes[0].shows[better] = fakes[0].shows["all-minilm:22m"]
+    several_hosts = several(config, fakes, embedding_model="auto")
+    async with AsyncExitStack() as stack:
+        client = await stack.enter_async_context(serving(several_hosts))
+        await until(await embedded(client))
+        if restarts:
+            await stack.aclose()
+        await fakes[0].stop()
+        if restarts:
+            client = await stack.enter_async_context(serving(several_hosts))
+        else:
+            await client.ask(await client.new_session())
+        is_embedded = await embedded(client, "Cats may stay.")
+        await until(lambda: "with the model for vectors of documents does not answer" in caplog.text)
+        await fakes[0].start()
+        await until(is_embedded)
+    assert [request["model"] for request in chain(fakes[0].embeds, fakes[1].embeds)] == [better] * 2
 
 
 async def test_a_probe_waits_for_no_host_that_hangs(fakes: list[FakeOllama], config: Config) -> None:

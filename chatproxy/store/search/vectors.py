@@ -38,6 +38,9 @@ _PENDING: Final = f"""
     WHERE complete AND chunks > 0 AND (document.embedded < chunks OR NOT coalesce(embedded_by = :key, FALSE))
     AND (CAST(:after AS TEXT) IS NULL OR owner > :after) ORDER BY owner, id DESC LIMIT 1
 """
+_LATEST: Final = """
+    SELECT embedded_by FROM document WHERE complete AND embedded_by IS NOT NULL ORDER BY id DESC LIMIT 1
+"""
 _TEXTS: Final = """
     SELECT text, heading FROM chunk
     WHERE key BETWEEN :first AND :last ORDER BY key
@@ -110,6 +113,11 @@ class Vectors:
         """Return whether there are any documents."""
         (row,) = await self._database.fetch("SELECT EXISTS (SELECT 1 FROM document WHERE complete) AS some")
         return bool(row["some"])
+
+    async def latest_key(self) -> str | None:
+        """Return the key of the newest document's vectors, which an earlier process may have made."""
+        rows = await self._database.fetch(_LATEST)
+        return rows[0]["embedded_by"] if rows else None
 
     async def pending(self, key: str, after: str | None) -> Pending | None:
         """Return the newest document that lacks vectors, of the next owner `after` one, or of the first."""
