@@ -361,6 +361,7 @@ class UpstreamCall:
             self._unanswered = None
             self._ticket.discard_body()
             self._ticket.text_started()
+            self._models.answers(self._model)
             self._answer.enter("generating")
             self._reasoning = Reasoning(
                 self._answer.content,

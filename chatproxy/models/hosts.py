@@ -38,7 +38,7 @@ from chatproxy.store.records import Measurement
 
 logger: Final = logging.getLogger(__name__)
 
-RESTS: Final = (10.0, 20.0, 40.0, 60.0)  # seconds, after the first failure, the second, …
+RESTS: Final = (10.0, 20.0, 40.0, 60.0)  # seconds, after the first failure since a text, the second, …
 
 T = TypeVar("T")
 
@@ -52,6 +52,7 @@ class Host:
         self.ollama = ollama
         self.catalog = catalog
         self.recovery: asyncio.Task[None] | None = None  # while it is away
+        self.rests = 0  # since it wrote a text; each is longer than the one before it
 
     @property
     def is_away(self) -> bool:
@@ -281,6 +282,10 @@ class Hosts:
         """Leave the model's host alone for a time, because it has not answered."""
         self.note_failure(self.of_model(model), error)
 
+    def answers(self, model: KnownModel) -> None:
+        """Note the first text of an answer: the next time that its host fails, it rests for a short time."""
+        self.of_model(model).rests = 0
+
     def is_away(self, model: KnownModel) -> bool:
         """Return whether the model's host has failed, and not answered since."""
         return self.of_model(model).is_away
@@ -301,10 +306,11 @@ class Hosts:
         log.event(logger, logging.WARNING, error.sentence, code=error.code, host=host.name)
 
     async def _recover(self, host: Host) -> None:
-        """Wait until a host answers again."""
-        rests = iter(RESTS)
+        """Wait until a host answers again, at least to this question."""
         while True:
-            await asyncio.sleep(next(rests, RESTS[-1]))
+            rest = RESTS[min(host.rests, len(RESTS) - 1)]
+            host.rests += 1
+            await asyncio.sleep(rest)
             try:
                 await host.ollama.ps()
             except ChatError:

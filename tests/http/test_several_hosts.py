@@ -257,6 +257,31 @@ async def test_a_host_that_refuses_everything_at_once_attracts_nothing(
     assert asked(fakes) == [1, 5]
 
 
+@pytest.mark.parametrize("writes", [False, True])
+async def test_a_host_rests_longer_each_time_until_it_writes(
+    fakes: list[FakeOllama], client: Client, monkeypatch: pytest.MonkeyPatch, writes: bool
+) -> None:
+    monkeypatch.setattr(hosts, "RESTS", (0.1, 600.0))
+
+    async def is_asked(before: int) -> bool:
+        await client.ask(await client.new_session())
+        return len(fakes[0].requests) > before
+
+    fakes[0].script = html(502)
+    await client.ask(await client.new_session())
+    await until(partial(is_up, client, fakes[0]))
+    if writes:
+        fakes[0].script = GOOD
+        await until(partial(is_asked, 1))
+        fakes[0].script = html(502)
+    await until(partial(is_asked, len(fakes[0].requests)))
+    if not writes:  # it rests for longer than the other one, which fails later
+        fakes[1].script = html(502)
+        await client.ask(await client.new_session())
+    await until(partial(is_up, client, fakes[not writes]))
+    assert await is_up(client, fakes[0]) is writes
+
+
 async def test_a_model_is_asked_where_it_is(fakes: list[FakeOllama], client: Client) -> None:
     fakes[0].models = [model for model in fakes[0].models if model["name"] != MODEL]
     stream = await client.ask(await client.new_session())

@@ -253,6 +253,8 @@ class Passage:
         )
         if self._ticket is not None:
             self._ticket.discard_body()
+            if head.status == 200 and self._known is not None:
+                self._app[MODELS].answers(self._known)
         self._changed()
 
     def body_received(self, data: bytes) -> None:
