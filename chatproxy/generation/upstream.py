@@ -170,6 +170,7 @@ class UpstreamCall:
         now = self._asked[-1].model
         away = {*self._away, now.host} if blames_host(error) else self._away
         others = [each for each in self._choices if each not in self._asked and each.model.host not in away]
+        others.sort(key=lambda each: self._models.is_away(each.model))
         same = [each for each in others if each.model.is_same(now)]
         if same or not now.is_same(self._asked[0].model):
             return same[0] if same else None
@@ -199,6 +200,10 @@ class UpstreamCall:
         ways = iter((Prompt.fit, Prompt.fit, Prompt.bare))
         while True:
             await self._ticket.wait_for_slot()
+            if self._stream is None and self._models.is_away(model):  # meanwhile
+                following = await self._next(silent := _silent(model.host))
+                if following is not None and not self._models.is_away(following.model):
+                    raise silent
             try:
                 return await self._exchange(model)
             except RefusalError as refused:

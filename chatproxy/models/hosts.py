@@ -169,15 +169,18 @@ class Hosts:
         return self._marked(models)
 
     async def elsewhere(self, model: KnownModel, asked: Collection[str]) -> KnownModel | None:
-        """Return the model as another host than those `asked` has it, which may have been away until now.
+        """Return the model as another host than those `asked` has it; None if none lists it soon.
 
-        None if none lists it soon.
+        One that was away and lists its models is back.
         """
         for host in self.all_hosts:
             if host.name not in asked:
                 with suppress(ChatError, TimeoutError):
                     async with asyncio.timeout(PATIENCE):
-                        await host.catalog.installed.within(PATIENCE)
+                        await host.catalog.installed.fetch()
+                        if host.recovery is not None:
+                            host.recovery.cancel()
+                            self._end_rest(host)
                         found = await host.catalog.all()
                     if same := next(filter(model.is_same, found), None):
                         return same
@@ -315,10 +318,12 @@ class Hosts:
                 await host.ollama.ps()
             except ChatError:
                 continue
-            host.catalog.expire()
-            host.recovery = None
-            log.event(logger, logging.INFO, "Ollama answers again", host=host.name)
-            return
+            return self._end_rest(host)
+
+    def _end_rest(self, host: Host) -> None:
+        host.catalog.expire()
+        host.recovery = None
+        log.event(logger, logging.INFO, "Ollama answers again", host=host.name)
 
 
 async def _found(catalog: ModelCatalog, name: str) -> list[KnownModel]:

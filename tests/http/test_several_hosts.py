@@ -164,6 +164,27 @@ async def test_a_host_that_hangs_is_left_for_the_other(
     shut.open()
 
 
+async def test_those_behind_one_at_a_host_that_hangs_do_not_ask_it(
+    fakes: list[FakeOllama], config: Config, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(upstream, "LOADING_POLL", 0.05)
+    monkeypatch.setattr(ollama_client, "RESPONSE_TIMEOUT", 0.3)
+    shut, gate = Gate(), Gate()
+    limits = {"max_concurrent_generations": 2, "ollama_num_parallel": "1", "connect_timeout": 0.2}
+    async with serving(several(config, fakes, **limits)) as client, AsyncExitStack() as stack:
+        await client.call("GET", "/api/models")
+        fakes[0].script = fakes[0].instead["/api/ps"] = fakes[0].instead["/api/tags"] = Script(head=shut)
+        fakes[1].script = Script(GOOD.pieces, gate=gate)
+        sessions = [await client.new_session() for _ in range(4)]
+        streams = [await stack.enter_async_context(client.sending(session)) for session in sessions]
+        assert asked(fakes) == [1, 1]
+        gate.open()
+        for stream in streams:
+            await stream.rest()
+        assert [stream.text() for stream in streams] == ["Hello."] * 4
+    assert asked(fakes) == [1, 4]
+
+
 async def test_a_host_that_says_nothing_in_time_is_left_for_the_other(
     fakes: list[FakeOllama], config: Config
 ) -> None:
