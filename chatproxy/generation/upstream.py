@@ -24,7 +24,7 @@ from chatproxy.background import later
 from chatproxy.errors import ChatError
 from chatproxy.generation.ticket import Ticket
 from chatproxy.models.catalog import KnownModel
-from chatproxy.models.hosts import Hosts, blames_host
+from chatproxy.models.hosts import Hosts, blames_host, silent
 from chatproxy.models.measured import possible
 from chatproxy.models.pace import pace_of
 from chatproxy.models.selection import Choice, too_long
@@ -201,9 +201,9 @@ class UpstreamCall:
         while True:
             await self._ticket.wait_for_slot()
             if self._stream is None and self._models.is_away(model):  # meanwhile
-                following = await self._next(silent := _silent(model.host))
+                following = await self._next(hung := silent(model.host))
                 if following is not None and not self._models.is_away(following.model):
-                    raise silent
+                    raise hung
             try:
                 return await self._exchange(model)
             except RefusalError as refused:
@@ -294,14 +294,14 @@ class UpstreamCall:
         return last
 
     async def _watch_loading(self, model: KnownModel) -> None:
-        """Look until the first token whether the model is loaded.
+        """Look until the first token whether the model is loaded, or one of several hosts hangs.
 
-        One that was believed to be may have to be loaded again.
+        One that was believed to be loaded may have to be loaded again.
         """
-        loaded, silent = model.remote, _silent(model.host)
-        while not loaded and self.first_text is None:
-            loaded = await self._models.loaded(model, LOADING_POLL)
-            if self._models.is_away(model) and await self._next(silent) and self.moves_on(silent):
+        loaded, hung = model.remote, silent(model.host)
+        while self.first_text is None and (self._models.are_several or not loaded):
+            loaded = await self._models.loaded(model, LOADING_POLL) or model.remote
+            if self._models.is_away(model) and await self._next(hung) and self.moves_on(hung):
                 return
             if loaded != self._loaded:
                 self._loaded = loaded
@@ -472,7 +472,3 @@ def _is_models_fault(error: ChatError) -> bool:
     if isinstance(error, OllamaError) and error.blames_request:
         return False
     return error.code in {"upstream_error", "upstream_incomplete", "model_not_found"}
-
-
-def _silent(host: str) -> ChatError:
-    return ChatError("upstream_timeout", f"Ollama at {host} does not answer; look whether it runs.")

@@ -39,6 +39,7 @@ from chatproxy.store.records import Measurement
 logger: Final = logging.getLogger(__name__)
 
 RESTS: Final = (10.0, 20.0, 40.0, 60.0)  # seconds, after the first failure since a text, the second, …
+LOOK: Final = 2.0  # seconds between two looks whether a host hangs
 
 T = TypeVar("T")
 
@@ -293,6 +294,14 @@ class Hosts:
         """Return whether the model's host has failed, and not answered since."""
         return self.of_model(model).is_away
 
+    async def hung(self, host: Host) -> ChatError:
+        """Return why a host is left alone, once it is: while it is waited for, it is asked what it runs."""
+        while True:
+            await host.catalog.running.within(LOOK)
+            if host.is_away:
+                return silent(host.name)
+            await asyncio.sleep(LOOK)
+
     def _listed(self, host: Host, found: Sequence[Model] | ChatError) -> None:
         if isinstance(found, ChatError):
             self.note_failure(host, found)
@@ -344,6 +353,11 @@ def blames_host(error: ChatError) -> bool:
     if isinstance(error, RefusalError) and error.is_busy:
         return True
     return error.code in {"upstream_unavailable", "upstream_timeout", "upstream_invalid"}
+
+
+def silent(host: str) -> ChatError:
+    """Return the error for a host that is left alone."""
+    return ChatError("upstream_timeout", f"Ollama at {host} does not answer; look whether it runs.")
 
 
 def _names(urls: Sequence[str]) -> list[str]:

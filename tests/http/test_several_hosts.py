@@ -1,5 +1,6 @@
 """Several Ollamas behind one chatproxy: which one is asked, and what becomes of an answer when one fails."""
 
+import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import AsyncExitStack
 from dataclasses import replace
@@ -18,6 +19,7 @@ from chatproxy.embedding import embedder
 from chatproxy.generation import upstream
 from chatproxy.models import hosts
 from chatproxy.ollama import client as ollama_client
+from chatproxy.web.faces.passing import passage
 
 GOOD = Script(answer("Hello.", prompt_eval_count=12))
 BUSY = refused(503, "server busy, please try again.  maximum pending requests exceeded")
@@ -157,8 +159,12 @@ async def test_a_host_that_hangs_is_left_for_the_other(
     shut = Gate()
     async with serving(several(config, fakes, connect_timeout=0.2)) as client:
         await client.call("GET", "/api/models")
-        fakes[0].script = fakes[0].instead["/api/ps"] = fakes[0].instead["/api/tags"] = Script(head=shut)
-        stream = await client.ask(await client.new_session())
+        fakes[0].script = Script(head=shut)
+        async with client.sending(await client.new_session()) as stream:
+            await fakes[0].arrived()
+            await until(lambda: fakes[0].calls["/api/ps"] > 2)  # it hangs after it was seen to be well
+            fakes[0].instead["/api/ps"] = fakes[0].instead["/api/tags"] = Script(head=shut)
+            await stream.rest()
         assert stream.text() == "Hello."
         assert metric(await metrics(client), f'chatproxy_host_up{{host="{name(fakes[0])}"}} 0.0')
     shut.open()
@@ -379,8 +385,8 @@ async def test_a_model_that_no_host_has_is_told(fakes: list[FakeOllama], client:
 CHAT = {"model": MODEL, "messages": [{"role": "user", "content": "Hi"}], "stream": False}
 
 
-async def passed_on(client: Client) -> tuple[int, str]:
-    async with client.http.post(client.url("/api/chat"), json=CHAT) as response:
+async def passed_on(client: Client, **fields: Any) -> tuple[int, str]:
+    async with client.http.post(client.url("/api/chat"), json=CHAT | fields) as response:
         return response.status, await response.text()
 
 
@@ -394,6 +400,32 @@ async def test_what_is_passed_on_goes_to_the_other_host(
     assert asked(fakes) == [1, 1]
     await passed_on(client)
     assert asked(fakes) == [1, 2]
+
+
+@pytest.mark.parametrize("failing", [Script(end="reset", raw=True), html(502), Script(head=Gate())])
+async def test_what_is_passed_on_goes_to_a_host_that_is_back_before_it_fails(
+    fakes: list[FakeOllama], returned: Client, failing: Scripted
+) -> None:
+    fakes[1].script = failing
+    status, body = await passed_on(returned, stream=True)
+    assert (status, "Hello." in body) == (200, True)
+    assert asked(fakes) == [1, 2]
+
+
+async def test_what_is_passed_on_leaves_a_host_that_hangs(
+    fakes: list[FakeOllama], config: Config, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(hosts, "LOOK", 0.05)
+    monkeypatch.setattr(passage, "LOOK", 0.05)
+    monkeypatch.setattr(ollama_client, "RESPONSE_TIMEOUT", 0.3)
+    shut = Gate()
+    limits = {"max_concurrent_generations": 2, "ollama_num_parallel": "1", "connect_timeout": 0.2}
+    async with serving(several(config, fakes, **limits)) as client:
+        await client.call("GET", "/api/models")
+        fakes[0].script = fakes[0].instead["/api/ps"] = fakes[0].instead["/api/tags"] = Script(head=shut)
+        passed = await asyncio.gather(*[passed_on(client) for _ in range(4)])
+        assert all("Hello." in body for _, body in passed)
+    assert asked(fakes) == [1, 4]
 
 
 async def test_the_last_refusal_is_passed_on(fakes: list[FakeOllama], client: Client) -> None:

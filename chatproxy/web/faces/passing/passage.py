@@ -24,7 +24,7 @@ from urllib.parse import unquote
 from aiohttp import web
 
 from chatproxy import clock, log
-from chatproxy.background import background, interruptible, repeat
+from chatproxy.background import background, interruptible, later, repeat
 from chatproxy.clock import Looks
 from chatproxy.config import Config
 from chatproxy.errors import ChatError, shutting_down
@@ -32,7 +32,7 @@ from chatproxy.fair import FairSlots
 from chatproxy.generation.queue import BODIES
 from chatproxy.generation.ticket import Ticket
 from chatproxy.models.catalog import KnownModel, Runner, canonical
-from chatproxy.models.hosts import Host, blames_host
+from chatproxy.models.hosts import LOOK, Host, blames_host, silent
 from chatproxy.models.pace import pace_of
 from chatproxy.models.selection import Need, by_host
 from chatproxy.ollama.exchange import Exchange, Head
@@ -179,6 +179,7 @@ class Passage:
         self._ticket: Ticket | None = None
         self._known: KnownModel | None = None
         self._ways: Sequence[Way] = ()  # the hosts that may be asked, best first; the first one is asked
+        self._asked: set[str] = set()  # names of hosts
         self._model = ""
         self._streams = False  # whether the answer comes as a stream, as far as is known
         self._media_type = ""
@@ -234,7 +235,10 @@ class Passage:
             abort(self._request)
             self.stop(ConnectionResetError("the client took nothing for too long"))
         elif error := self._timeout(now):
-            self.stop(error)
+            if self._app[MODELS].are_several and self._outlet is None and self._head is None:
+                self._leave(error)
+            else:
+                self.stop(error)
 
     # Called by the exchange.
 
@@ -346,11 +350,42 @@ class Passage:
                 await self._send_once()
             except ChatError as error:
                 self._end(error)
-            while not (self._head or self._over):
-                await self._next_change()
-            if (failure := self._failure()) is None or len(self._ways) == 1:
+            if self._app[MODELS].are_several:
+                async with later(LOOK, self._watch, name="whether a host hangs"):
+                    await self._wait_for_head()
+            else:
+                await self._wait_for_head()
+            if (failure := self._failure()) is None or not await self._may_go_on():
                 return
             await self._go_on(failure, place)
+
+    async def _wait_for_head(self) -> None:
+        while not (self._head or self._over):
+            await self._next_change()
+
+    async def _watch(self) -> None:
+        """Leave a host that hangs, if there is another one."""
+        (host, _), *_ = self._ways
+        while True:
+            error = await self._app[MODELS].hung(host)
+            if await self._may_go_on():
+                break
+            await asyncio.sleep(LOOK)
+        self._leave(error)
+
+    def _leave(self, error: ChatError) -> None:
+        """End the request at a host that has not answered, so that the next one is asked."""
+        if self._exchange is not None and not (self._head or self._over):
+            self._exchange.abort()
+            self._end(error)
+
+    async def _may_go_on(self) -> bool:
+        """Return whether there is another host to ask, such as one that was away when the request came."""
+        if len(self._ways) == 1 and self._known is not None:
+            found = await self._app[MODELS].elsewhere(self._known, self._asked)
+            if found is not None and canonical(found.name) == canonical(self._model):
+                self._ways = [*self._ways, (self._app[MODELS].of_model(found), found)]
+        return len(self._ways) > 1
 
     def _failure(self) -> ChatError | None:
         """Return why another host may do better; None if this one answers, or the client has left."""
@@ -403,6 +438,9 @@ class Passage:
         return ways[0].runner
 
     async def _send_once(self) -> None:
+        host, _ = self._ways[0]
+        if host.is_away and not all(other.is_away for other, _ in self._ways):  # meanwhile
+            raise silent(host.name)
         headers = {
             name: ", ".join(values)
             for name in REQUEST_HEADERS
@@ -411,11 +449,11 @@ class Passage:
         if self._ticket is not None:
             self._ticket.asks()
         body = self._body
-        if len(self._ways) == 1:
+        self._asked.add(host.name)
+        if not self._app[MODELS].are_several:
             self._body = b""  # from here on, the exchange alone holds it
         # Messages connect in a task, a turn of the loop later; so both do in the order of their slots.
         await asyncio.sleep(0)
-        host, _ = self._ways[0]
         self._exchange = await host.ollama.exchange(self._request.method, self._target, headers, body, self)
         self._exchange.resume()
 
