@@ -18,7 +18,7 @@ from chatproxy.config import Config, on_one_line
 from chatproxy.embedding.embedder import Embedder, is_possible
 from chatproxy.generation.queue import Queue
 from chatproxy.generation.registry import GenerationRegistry
-from chatproxy.models.hosts import Hosts
+from chatproxy.models.hosts import Hosts, names_of
 from chatproxy.models.readiness import Readiness
 from chatproxy.store.owners.visitors import Quota
 from chatproxy.store.store import Store
@@ -73,7 +73,7 @@ def create_app(config: Config) -> web.Application:
 
 async def _lifespan(app: web.Application) -> AsyncIterator[None]:
     config = app[CONFIG]
-    metrics = app[METRICS] = Metrics()
+    metrics = app[METRICS] = Metrics(names_of(config))
     looks = app[LOOKS] = Looks()
     async with AsyncExitStack() as stack:
         owner_form = config.user if config.fold_user_names else None

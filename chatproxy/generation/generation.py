@@ -55,6 +55,7 @@ class Figures(Struct, frozen=True, kw_only=True):
     tokens: int
     to_first_text: float | None
     text_duration: float | None  # from the first text to the last
+    host: str = ""  # that was asked last, where there are several
 
 
 def completed(last: Line, warning: Notice | None = None) -> Ending:
@@ -242,6 +243,7 @@ class Generation:
             tokens=self.answer.progress.tokens if counted is None else counted,
             to_first_text=None if first is None else first - self._arrived,
             text_duration=None if first is None or last is None else last - first,
+            host=self._call.host,
         )
 
     @property

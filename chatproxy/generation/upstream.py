@@ -126,6 +126,11 @@ class UpstreamCall:
         return self._choices[0].model.digest is not None
 
     @property
+    def host(self) -> str:
+        """The host that was asked last, where there are several."""
+        return self._model.host
+
+    @property
     def _plan(self) -> Plan:
         assert self._unanswered is not None, "no text has arrived"
         return self._unanswered

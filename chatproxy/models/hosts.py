@@ -82,9 +82,8 @@ class Hosts:
         """Return the hosts that the settings name, with what was measured of their models before."""
         known = list(measurements)
         settings = config.per_ollama()
-        names = _names([each.ollama_url for each in settings]) if len(settings) > 1 else [""]
         hosts = []
-        for name, each in zip(names, settings, strict=True):
+        for name, each in zip(names_of(config), settings, strict=True):
             ollama = Ollama.of(each)
             hosts.append(Host(name, ollama, ModelCatalog(ollama, known, config.context_window, host=name)))
         return cls(hosts)
@@ -360,8 +359,13 @@ def silent(host: str) -> ChatError:
     return ChatError("upstream_timeout", f"Ollama at {host} does not answer; look whether it runs.")
 
 
-def _names(urls: Sequence[str]) -> list[str]:
-    """Return what tells the hosts apart: their names and ports, and more only if that is not enough."""
-    places = [URL(url) for url in urls]
+def names_of(config: Config) -> Sequence[str]:
+    """Return what tells the hosts apart: their names and ports, and more only if that is not enough.
+
+    The only one has an empty name.
+    """
+    places = [URL(each.ollama_url) for each in config.per_ollama()]
+    if len(places) == 1:
+        return [""]
     names = [place.authority for place in places]
     return names if len(set(names)) == len(names) else [str(place) for place in places]

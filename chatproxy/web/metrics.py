@@ -59,15 +59,19 @@ class Histogram:
 class Metrics:
     """The metrics of one application."""
 
-    def __init__(self) -> None:
+    def __init__(self, hosts: Sequence[str] = ("",)) -> None:
+        """Count for the hosts that run Ollama; the only one has an empty name, which is no label."""
+        self._of_upstream = ("code", "host") if len(hosts) > 1 else ("code",)
         self._models: set[str] = set()
         self._generations: Counter[tuple[str, ...]] = Counter()
         self._passed: Counter[tuple[str, ...]] = Counter()
         self._tokens: Counter[tuple[str, ...]] = Counter()
         # What is missing until it is first counted would hide that first time from rate().
         self._errors: Counter[tuple[str, ...]] = Counter({(code,): 0 for code in STATUS})
-        self._upstream_errors: Counter[tuple[str, ...]] = Counter({(code,): 0 for code in UPSTREAM_CODES})
-        self._failures: Counter[tuple[str, ...]] = Counter()
+        self._upstream_errors: Counter[tuple[str, ...]] = Counter(
+            {self._upstream(code, host): 0 for code in UPSTREAM_CODES for host in hosts}
+        )
+        self._failures: Counter[tuple[str, ...]] = Counter({(host,): 0 for host in hosts if host})
         self._time_to_first_token = Histogram(0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60, 120, 360)
         self._tokens_per_second = Histogram(1, 2, 5, 10, 20, 50, 100, 200, 500)
         self._inter_token_gap = Histogram(0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1, 5)
@@ -94,7 +98,7 @@ class Metrics:
         if outcome.error is not None:
             self._errors[outcome.error.code,] += 1
             if outcome.error.code in UPSTREAM_CODES:
-                self._upstream_errors[outcome.error.code,] += 1
+                self._upstream_errors[self._upstream(outcome.error.code, figures.host)] += 1
         if figures.to_first_text is not None:
             self._time_to_first_token.observe(figures.to_first_text)
         if outcome.usage is not None and outcome.usage.tokens_per_second is not None:
@@ -102,13 +106,18 @@ class Metrics:
         if figures.text_duration is not None and figures.tokens > 1:
             self._inter_token_gap.observe(figures.text_duration / (figures.tokens - 1))
 
-    def passed(self, *, api: str, model: str, installed: bool, outcome: str, tokens: int, code: str) -> None:
+    def passed(
+        self, *, api: str, model: str, installed: bool, outcome: str, tokens: int, code: str, host: str
+    ) -> None:
         """Count a request that was passed on; `code` is that of the error that ended it, or empty."""
         label = self._label(model, installed)
         self._passed[api, label, outcome] += 1
         self._tokens[label,] += tokens
         if code in UPSTREAM_CODES:
-            self._upstream_errors[code,] += 1
+            self._upstream_errors[self._upstream(code, host)] += 1
+
+    def _upstream(self, code: str, host: str) -> tuple[str, ...]:
+        return (code, host)[: len(self._of_upstream)]
 
     def _label(self, model: str, real: bool) -> str:
         """Return the model's name if it was ever `real`, else OTHER, because clients can send any name."""
@@ -131,7 +140,7 @@ class Metrics:
         yield _counter("tokens", "Tokens of answers.", ("model",), self._tokens)
         yield _counter("errors", "Refused requests and failed answers.", ("code",), self._errors)
         help = "Answers that failed because of Ollama."
-        yield _counter("upstream_errors", help, ("code",), self._upstream_errors)
+        yield _counter("upstream_errors", help, self._of_upstream, self._upstream_errors)
         yield _counter("host_failures", "How often a host was left alone.", ("host",), self._failures)
 
     def _histograms(self) -> "Iterator[Metric]":

@@ -101,6 +101,17 @@ async def test_what_fails_before_its_first_token_is_asked_of_the_other(
     assert asked(fakes) == [1, 2]
 
 
+async def test_failures_are_counted_by_host(fakes: list[FakeOllama], client: Client) -> None:
+    fakes[0].script = Script([token("Hel")], end="reset")
+    await client.ask(await client.new_session())
+    await passed_on(client, stream=True)
+    page = await metrics(client)
+    for fake, number in zip(fakes, (2, 0), strict=True):
+        labels = f'code="upstream_incomplete",host="{name(fake)}"'
+        assert metric(page, f"chatproxy_upstream_errors_total{{{labels}}} {number}.0")
+        assert metric(page, f'chatproxy_host_failures_total{{host="{name(fake)}"}} 0.0')
+
+
 async def test_what_has_said_something_is_not_asked_again(fakes: list[FakeOllama], client: Client) -> None:
     fakes[0].script = Script([token("Hel")], end="reset")
     stream = await client.ask(await client.new_session())

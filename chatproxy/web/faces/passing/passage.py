@@ -551,6 +551,7 @@ class Passage:
             outcome=self._outcome,
             tokens=self._tail.tokens if is_complete and self._path in QUEUED else 0,
             code=self._error.code if self._outcome == "failed" and isinstance(self._error, ChatError) else "",
+            host=self._ways[0][0].name if self._ways else "",
         )
         status = self._status or getattr(self._error, "status", 499)
         log.event(
