@@ -27,10 +27,11 @@ Of the eligible models, the first by these rules is selected:
 Each rule decides only among models that are equal by the rules before it; the name decides last. Times are
 those measured here, or else estimated from what was measured of others by size (`pace`).
 
-Where several hosts run Ollama, a model counts by these rules as it does on the host where it is fastest. The
-host that is asked is the one that would be through with 200 tokens the soonest (`by_host`): after those who
-wait there, the load, and the prompt, which the host of the session's last answer has evaluated already. If
-hosts have other weights by the same name, those of the last answer come first.
+Where several hosts run Ollama, a model counts by these rules as it does on the host where it is fastest, of
+those whose window is large enough. Of these, the host that is asked is the one that would be through with 200
+tokens the soonest (`by_host`): after those who wait there, the load, and the prompt, which the host of the
+session's last answer has evaluated already. If hosts have other weights by the same name, those of the last
+answer come first.
 """
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
@@ -183,9 +184,10 @@ def rank(models: Sequence[KnownModel], need: Need) -> list[Choice]:
 
 
 def _ranked_by_host(models: Sequence[KnownModel], need: Need) -> list[Choice]:
-    """Rank each model as it is on the host where it is fastest; then, put the hosts of each in order."""
+    """Rank each model as it is on the host where it is fastest and fits; then, put those of each in order."""
     groups = {canonical(group[0].name): group for group in by_name(models)}
-    fastest = [by_host(group, Need())[0] for group in groups.values()]
+    size = Need(least=need.least, surely=need.surely)
+    fastest = [by_host(group, size)[0] for group in groups.values()]
     return [
         Choice.of(model, choice.reason)
         for choice in _ranked_by_rules(fastest, need)
@@ -223,7 +225,10 @@ def _ranked_by_rules(models: Sequence[KnownModel], need: Need) -> list[Choice]:
 
 
 def by_host(models: Sequence[KnownModel], need: Need) -> list[KnownModel]:
-    """Return one model, as several hosts have it, the host first that is through the soonest."""
+    """Return one model, as several hosts have it, the host first that is through the soonest.
+
+    Those whose window is too small come last.
+    """
     if len(models) == 1:
         return [*models]
     fastest = max([model.tokens_per_second or 0.0 for model in models])
@@ -235,9 +240,10 @@ def by_host(models: Sequence[KnownModel], need: Need) -> list[KnownModel]:
         prompt = 0.0 if is_evaluated else need.prompt(model) / (PROMPT_SPEED * rate)
         return need.wait(model.runner) + pace.load + prompt + TYPICAL / rate
 
-    def order(model: KnownModel) -> tuple[bool, bool, float, str]:
+    def order(model: KnownModel) -> tuple[int, bool, bool, float, str]:
+        lacks = (not _fits(model, need)) + surely_too_long(model, need)
         is_other = need.last is not None and need.last.model != model.id
-        return model.is_failing, is_other, seconds(model), model.host
+        return lacks, model.is_failing, is_other, seconds(model), model.host
 
     return sorted(models, key=order)
 

@@ -74,6 +74,14 @@ def test_the_weights_of_the_last_answer_come_first() -> None:
     assert hosts(by_host(models, Need(last=last))) == ["b", "a"]
 
 
+def test_a_host_whose_window_is_too_small_comes_last() -> None:
+    models = [known("a", 100, window=2048), known("b", 10, window=4096), known("c", 10, window=8192)]
+    need = Need(least=lambda model, window: 5000, surely=3000)
+    assert hosts(by_host(models, need)) == ["c", "b", "a"]
+    assert [choice.model.host for choice in rank(models, need)] == ["c", "b", "a"]
+    assert hosts(by_host(models, Need(least=lambda model, window: 1000))) == ["a", "b", "c"]
+
+
 def test_what_fails_at_once_does_not_seem_idle() -> None:
     models = [known("a", 100, is_failing=True), known("b", 10)]
     assert hosts(by_host(models, Need(wait=waiting(b=60)))) == ["b", "a"]
