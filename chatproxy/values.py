@@ -307,9 +307,11 @@ def database_url(value: object) -> str:
 
 def without_password(url: str) -> str:
     """Return the URL of a database as people see it: without a password and further parameters."""
-    start, _, _ = url.partition("?")
+    start, _, parameters = url.partition("?")
     scheme, separator, rest = start.partition("://")
     user, at, hosts = rest.rpartition("@")
+    if not at and "@" in parameters:  # the question mark may be the password's
+        return f"{scheme}{separator}{rest.partition(':')[0]}"
     return f"{scheme}{separator}{user.partition(':')[0]}{at}{hosts}"
 
 

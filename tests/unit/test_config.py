@@ -292,6 +292,7 @@ def test_only_files_and_postgresql_are_databases(given: str) -> None:
         ("postgresql://ann:pass@h:1,i/c", "postgresql://****@h:1,i/c", "postgresql://ann@h:1,i/c"),
         ("postgresql://h/c?a=b&password=p&c=d", "postgresql://h/c?a=b&password=****&c=d", "postgresql://h/c"),
         ("postgresql://a:p@q@/c?host=/x", "postgresql://****@/c?host=/x", "postgresql://a@/c"),
+        ("postgresql://a:p?q@h/c", "postgresql://****@h/c", "postgresql://a"),
     ],
 )
 def test_urls_of_postgresql_are_shown_without_passwords(given: str, shown: str, named: str) -> None:

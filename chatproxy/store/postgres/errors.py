@@ -101,7 +101,13 @@ def start_error(database: str, error: Exception) -> StartError:
             f"The connection to {database} cannot be encrypted ({error}); correct sslmode and its files in "
             "DATABASE_URL."
         )
-    if isinstance(error, asyncpg.ClientConfigurationError | ValueError):
+    if isinstance(error, ValueError) and not isinstance(error, asyncpg.InterfaceError):
+        # What cannot be read of a port may be of a password.
+        return StartError(
+            f"The URL {database} cannot be used; correct DATABASE_URL, and write %2F for a slash in the "
+            "password, %40 for an @, %3A for a colon, %23 for a # and %3F for a question mark."
+        )
+    if isinstance(error, asyncpg.ClientConfigurationError):
         return StartError(f"The URL {database} cannot be used ({error}); correct DATABASE_URL.")
     if is_gone(error) or isinstance(error, asyncpg.TargetServerAttributeNotMatched):
         reason = str(error) or "it does not answer"

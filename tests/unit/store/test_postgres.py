@@ -139,6 +139,11 @@ async def test_what_is_not_there_is_named(
     said = await refusal("postgresql://ann:secret@localhost:1/x")
     assert said.startswith("The database postgresql://ann@localhost:1/x cannot be reached (")
     assert "secret" not in said
+    said = await refusal("postgresql://ann:secret/key@localhost/x")
+    assert said.startswith(
+        "The URL postgresql://ann@localhost/x cannot be used; correct DATABASE_URL, and write"
+    )
+    assert "secret" not in said
 
 
 async def test_connections_are_needed(empty: str, postgres_server: Server) -> None:
