@@ -5,7 +5,7 @@ pytest-aiohttp starts the servers, and stops them when the test is over.
 
 import os
 import tempfile
-from collections.abc import Generator, Iterator
+from collections.abc import Callable, Generator, Iterator
 from dataclasses import replace
 from pathlib import Path
 from typing import Any, Final
@@ -140,6 +140,21 @@ def postgres_url(postgres_server: postgres.Server) -> str:
     name = f"tests_{os.getpid()}"
     postgres_server.psql(f"CREATE DATABASE {name}")
     return postgres_server.url(name)
+
+
+@pytest.fixture
+def new_postgres(postgres_server: postgres.Server) -> Iterator[Callable[[], str]]:
+    """Makes databases without tables for a test, and returns their URLs."""
+    names: list[str] = []
+
+    def new() -> str:
+        names.append(f"new_{os.getpid()}_{len(names)}")
+        postgres_server.psql(f"CREATE DATABASE {names[-1]}")
+        return postgres_server.url(names[-1])
+
+    yield new
+    for name in names:
+        postgres_server.psql(f"DROP DATABASE {name} WITH (FORCE)")
 
 
 @pytest.fixture

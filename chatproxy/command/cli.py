@@ -45,6 +45,9 @@ DOTENV: Final = Path(".env")
 OF_EVERY_START: Final = (".env", "default")  # sources of a database that other starts in the folder use
 EXPOSED: Final = "every user of this machine can read a secret in a file: make it readable for its owner only"
 UNUSED: Final = "{0} is set, so what {0}_FILE holds does not count: unset one of the two"
+COPY_NEEDS: Final = (
+    "name both databases: chatproxy copy --from sqlite:///chatproxy.db --to postgresql://user@host/database"
+)
 OPEN_TO_ALL: Final = "requests need no token, as set: everyone who can connect can read and change everything"
 
 
@@ -143,6 +146,12 @@ COMMANDS: Final[Mapping[str, Command]] = {
         _upkeep("prune"),
         _upkeep("add_prune_flags"),
         {"older_than": "say for how long it was not used: chatproxy prune --older-than 90d"},
+    ),
+    "copy": Command(
+        "copy everything to an empty database: a file, or PostgreSQL's",
+        _upkeep("copy"),
+        _upkeep("add_copy_flags"),
+        {"source": COPY_NEEDS, "target": COPY_NEEDS},
     ),
 }
 

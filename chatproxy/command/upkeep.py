@@ -1,4 +1,4 @@
-"""`chatproxy backup`, `check` and `prune`: what is done to the database while a chatproxy may be running."""
+"""`chatproxy backup`, `check`, `prune` and `copy`: what is done to a database beside a running chatproxy."""
 
 import asyncio
 import os
@@ -12,15 +12,18 @@ from time import perf_counter
 from typing import Final
 
 from chatproxy.command.doctor import Finding, check_database
-from chatproxy.command.output import say
+from chatproxy.command.output import complain, say
 from chatproxy.config import Config, load
 from chatproxy.errors import StartError
 from chatproxy.store.database import now
 from chatproxy.store.upkeep.backup import back_up, check_is_file, existing
 from chatproxy.store.upkeep.contents import contents, contents_beside
+from chatproxy.store.upkeep.copying.copy import copy as copied
 from chatproxy.store.upkeep.prune import Pruning
+from chatproxy.values import SQLITE, database_url, without_password
 
 MIB: Final = 1024**2
+PROGRESS: Final = 5.0  # seconds between two lines that tell of it
 _DAYS: Final = re.compile(r"([1-9][0-9]{0,4})d", re.ASCII)
 
 
@@ -117,6 +120,61 @@ def prune(options: Namespace) -> int:
         say("chatproxy is running, and uses the room again.")
         say("To make the file smaller, run this once more while chatproxy is stopped.")
     return 0
+
+
+def add_copy_flags(parser: ArgumentParser) -> None:
+    """Add what `chatproxy copy` takes."""
+    parser.add_argument(
+        "--from", metavar="DATABASE", dest="source", type=_database, help="what to copy; see --to"
+    )
+    parser.add_argument(
+        "--to",
+        metavar="DATABASE",
+        dest="target",
+        type=_database,
+        help="an empty database: a file, sqlite:///FILE, or postgresql://USER:PASSWORD@HOST/DATABASE",
+    )
+
+
+def copy(options: Namespace) -> int:
+    """Copy a database to an empty one, and print what was copied. Raises StartError."""
+    began = perf_counter()
+    target = without_password(str(options.target))
+    try:
+        done = asyncio.run(copied(options.source, options.target, complain, _Progress()))
+    except KeyboardInterrupt:
+        raise StartError(f"The copy was broken off, and {target} is still empty; copy once more.") from None
+    width = max(map(len, done.tables))
+    for table, (rows, checksum) in done.tables.items():
+        say(f"{table:{width}}  {rows:9} rows, checksum {checksum}")
+    if done.unreadable:
+        say(f"{done.unreadable} texts that chatproxy could not read are not UTF-8: they have U+FFFD now.")
+    if done.streaming:
+        say(f"{done.streaming} answers were being written: they end as interrupted, with what they have.")
+    say(
+        f"Copied to {target} and compared in {perf_counter() - began:.1f} s. To use it, set DATABASE_URL; "
+        "searches find everything some time after the start."
+    )
+    return 0
+
+
+class _Progress:
+    """Prints to stderr one of many lines now and then."""
+
+    def __init__(self) -> None:
+        self._next = perf_counter() + PROGRESS
+
+    def __call__(self, line: str) -> None:
+        if perf_counter() > self._next:
+            self._next = perf_counter() + PROGRESS
+            complain(line)
+
+
+def _database(text: str) -> Path | str:
+    try:
+        return Config(database_url=database_url(text if "://" in text else f"{SQLITE}{text}")).database
+    except ValueError as error:
+        raise ArgumentTypeError(str(error)) from None
 
 
 def _config(options: Namespace) -> Config:

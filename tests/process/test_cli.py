@@ -22,7 +22,7 @@ from waiting import until
 
 from chatproxy import __version__
 from chatproxy.command import cli
-from chatproxy.command.cli import COMMANDS, Command, main
+from chatproxy.command.cli import COMMANDS, COPY_NEEDS, Command, main
 from chatproxy.config import SETTINGS
 
 MODEL = {"default_model": "gemma3:270m"}
@@ -189,6 +189,11 @@ async def test_a_database_in_use_is_refused(fake: FakeOllama, tmp_path: Path) ->
         (["doctor", "--prot=80"], "unknown flag --prot; did you mean --port?"),
         (["docter"], "unknown command docter; did you mean doctor?"),
         (["xyzzy"], f"unknown command xyzzy; use one of {', '.join(COMMANDS)}"),
+        (
+            ["copy", "--from=mysql://ann:sesame@host/x", "--to=new.db"],
+            "argument --from: use a file, as sqlite:///chatproxy.db, or with four slashes an absolute path, "
+            "or postgresql://user:password@host/database",
+        ),
         (["--demo", "doctor"], "doctor is a command, which comes first: chatproxy doctor"),
     ],
 )
@@ -208,6 +213,8 @@ def test_what_is_mistyped(tmp_path: Path, arguments: Sequence[str], sentence: st
         (["backup", "--port", "80"], "name the file: chatproxy backup backup.db"),
         (["prune"], "say for how long it was not used: chatproxy prune --older-than 90d"),
         (["prune", "--dry-run"], "say for how long it was not used: chatproxy prune --older-than 90d"),
+        (["copy"], COPY_NEEDS),
+        (["copy", "--from", "chatproxy.db"], COPY_NEEDS),
     ],
 )
 def test_what_is_left_out(tmp_path: Path, arguments: Sequence[str], sentence: str) -> None:
@@ -223,6 +230,7 @@ PRINTING: tuple[list[str], ...] = (
     ["check"],
     ["backup", "b.db"],
     ["prune", "--older-than=1d"],
+    ["copy", "--from=chatproxy.db", "--to=copy.db"],
     [],
 )
 

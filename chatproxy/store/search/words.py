@@ -175,7 +175,7 @@ class Words:
             while last is not None:
                 last = await self._database.step(partial(_note, texts=texts, after=last))
         await self._database.steps(self._index.forget_some)
-        await self._despite_damage(partial(_create, index=self._index), damaged=damaged)
+        await self._despite_damage(partial(create_empty, index=self._index), damaged=damaged)
 
     async def _despite_damage(self, unit: Callable[..., Coroutine[Any, Any, None]], *, damaged: bool) -> None:
         try:
@@ -299,7 +299,7 @@ async def _note(connection: Connection, texts: str, after: int) -> int | None:
     return max(row["key"] for row in rows) // 2 if len(rows) == MOST_NOTED else None
 
 
-async def _create(connection: Connection, index: Index, *, damaged: bool) -> None:
+async def create_empty(connection: Connection, index: Index, *, damaged: bool) -> None:
     """Put an empty index in place of the old one."""
     await index.create(connection, damaged=damaged)
     await connection.execute("DELETE FROM word_index")

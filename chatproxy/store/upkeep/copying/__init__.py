@@ -1,0 +1,1 @@
+"""From one database to another, of either kind, without a loss."""
