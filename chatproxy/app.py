@@ -4,9 +4,10 @@ A host application can mount the application under any prefix (`host.add_subapp(
 create_app(config))`). Nothing here relies on the host's settings.
 """
 
+import asyncio
 import logging
 from collections.abc import AsyncIterator
-from contextlib import AsyncExitStack
+from contextlib import AsyncExitStack, suppress
 from typing import Final
 
 from aiohttp import web
@@ -108,6 +109,23 @@ async def _lifespan(app: web.Application) -> AsyncIterator[None]:
             await stack.enter_async_context(embedder.running())
         app[PASSAGES] = await stack.enter_async_context(Passages.running(looks))
         yield
+
+
+async def drain(app: web.Application) -> None:
+    """Begin no more answers, and return once none is under way and all readers have the end of theirs.
+
+    Everything else is served on. It takes DRAIN_SECONDS at most. What is under way then ends when the
+    application shuts down. Call it before that, in the event loop that serves it, with what `create_app`
+    returned.
+    """
+    chat, passages, looks, seconds = app[CHAT], app[PASSAGES], app[LOOKS], app[CONFIG].drain_seconds
+    chat.draining = passages.draining = True
+    log.event(logger, logging.INFO, "no more answers begin, and those under way go on", seconds=seconds)
+    with suppress(TimeoutError):
+        async with asyncio.timeout(seconds):
+            while chat.is_busy or passages.is_busy:
+                looks.want()
+                await looks.next()
 
 
 async def _end_answers(app: web.Application) -> None:

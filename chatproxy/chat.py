@@ -62,6 +62,17 @@ class ChatService:
         self._checked = asyncio.Event()  # no send is being checked
         self._checked.set()
         self.closing = False
+        self.draining = False  # no more answers are begun
+
+    def check_begins(self, advice: str = AGAIN) -> None:
+        """Raise `shutting_down` if no more answers are begun; `advice` ends its sentence."""
+        if self.closing or self.draining:
+            raise shutting_down(advice)
+
+    @property
+    def is_busy(self) -> bool:
+        """Whether an answer is being checked, begun or written, or has a reader that has not got its end."""
+        return bool(self._checks) or self._registry.is_busy or self.transcript.shared.have_readers
 
     async def close(self) -> None:
         """Refuse further sends, and end every answer, including those about to begin. Idempotent."""
@@ -93,6 +104,7 @@ class ChatService:
                 found: asyncio.Future[Answer] = asyncio.get_running_loop().create_future()
                 found.set_result(await self._earlier(session, request, opened.earlier))
                 return found
+            self.check_begins()
             self._check_idle(session)
             if request.follows is not None:
                 following = await self._store.messages.following(session, request.follows)

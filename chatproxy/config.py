@@ -255,6 +255,13 @@ class Config:
     heartbeat_seconds: Annotated[
         float, Setting(values.seconds, "maximum seconds between two frames of a stream")
     ] = 10.0
+    drain_seconds: Annotated[
+        float,
+        Setting(
+            values.non_negative_seconds,
+            "seconds after a signal in which answers under way go on, and no others begin",
+        ),
+    ] = 0.0
     max_answer_bytes: Annotated[
         int,
         Setting(values.integer(1, 100 * 1024**2), "bytes of an answer and its reasoning; it ends there"),

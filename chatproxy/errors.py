@@ -133,7 +133,7 @@ def internal() -> ChatError:
 
 def shutting_down(advice: str) -> ChatError:
     """Return the error for a shutdown. `advice` ends its sentence: what to do instead."""
-    return ChatError("shutting_down", f"The server is shutting down; {advice}.")
+    return ChatError("shutting_down", f"The server is shutting down; {advice}.", retry_after=1)
 
 
 class StartError(Exception):

@@ -27,6 +27,11 @@ class SharedAnswers:
         """Return the answer that others use, if there is one."""
         return self._answers.get(message_id)
 
+    @property
+    def have_readers(self) -> bool:
+        """Whether an answer is being read, be it over or not."""
+        return any(answer.subscribers for answer in self._answers.values())
+
     def add(self, answer: Answer) -> None:
         """Share an answer that is about to have a reader."""
         self._answers[answer.id] = answer

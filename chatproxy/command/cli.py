@@ -23,7 +23,8 @@ from msgspec import Struct
 from msgspec.structs import replace as replaced
 
 from chatproxy import log
-from chatproxy.app import create_app
+from chatproxy.app import create_app, drain
+from chatproxy.background import background
 from chatproxy.command.output import CLOSED_PIPE, ReaderLeft, complain, say
 from chatproxy.command.parser import PROGRAM, Parser, split
 from chatproxy.command.server import listening
@@ -157,9 +158,9 @@ COMMANDS: Final[Mapping[str, Command]] = {
 
 
 async def serve(loaded: LoadedConfig, *, demo: bool, open_page: bool) -> None:
-    """Serve until SIGTERM, SIGINT or SIGHUP; a second signal changes nothing. Raises StartError."""
-    stop = asyncio.Event()
-    on_end(stop.set)
+    """Serve until SIGTERM, SIGINT or SIGHUP, and drain; a second one ends that. Raises StartError."""
+    signals = asyncio.Semaphore(0)  # with one more for each that comes
+    on_end(signals.release)
     config = loaded.config
     token_file = config.api_token_file if config.api_token is None else None
     generates_token = config.beyond_loopback and not config.tokens and not config.insecure_no_token
@@ -204,7 +205,13 @@ async def serve(loaded: LoadedConfig, *, demo: bool, open_page: bool) -> None:
             import webbrowser
 
             await asyncio.to_thread(webbrowser.open, page)
-        await stop.wait()
+        await signals.acquire()
+        if config.drain_seconds:
+            async with (
+                background(drain(app), name="drain") as drained,
+                background(signals.acquire(), name="second signal") as second,
+            ):
+                await asyncio.wait({drained, second}, return_when=asyncio.FIRST_COMPLETED)
 
 
 def _file_for(setting: str, config: Config) -> Path:

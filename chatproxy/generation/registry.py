@@ -143,6 +143,11 @@ class GenerationRegistry:
 
     # -- shutting down
 
+    @property
+    def is_busy(self) -> bool:
+        """Whether the rows of an answer are being committed, or one is being written."""
+        return bool(self._runs)
+
     async def close(self) -> None:
         """End every answer, with a terminal event for every stream, and commit its text. Idempotent.
 

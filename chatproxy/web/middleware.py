@@ -16,7 +16,7 @@ from chatproxy.web import cors
 from chatproxy.web.faces.dialects import CHATPROXY, dialect_of
 from chatproxy.web.faces.passing.routes import refusal_of_management
 from chatproxy.web.held import HELD, Held
-from chatproxy.web.keys import METRICS
+from chatproxy.web.keys import CHAT, METRICS
 from chatproxy.web.security import CONTINUE, GATE, Gate
 
 logger: Final = logging.getLogger(__name__)
@@ -51,6 +51,8 @@ async def guard(request: web.Request, handler: Handler) -> web.StreamResponse:
     log.request_id.set(given if _REQUEST_ID_FORM.fullmatch(given) else secrets.token_hex(8))
     try:
         response = await _respond(request, handler)
+        if request.app[CHAT].draining and not response.prepared:
+            response.force_close()  # what balances connections sends the next request elsewhere
         return await request.app[HELD].respond(request, response)
     except ConnectionError as error:
         error.__traceback__ = None  # aiohttp keeps the error, and with it all that the handler has held

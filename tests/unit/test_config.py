@@ -403,6 +403,7 @@ def test_a_number_is_the_parallelism_in_code_and_quotes_are_for_shells() -> None
         ("disconnect_grace_seconds", "-1"),
         ("disconnect_grace_seconds", "nan"),
         ("heartbeat_seconds", "31536001"),
+        ("drain_seconds", "-1"),
         ("log_format", "xml"),
         ("log_level", "loud"),
         ("host", "http://127.0.0.1"),

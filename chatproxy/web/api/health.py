@@ -9,7 +9,7 @@ from msgspec.structs import replace
 
 from chatproxy import __version__, clock
 from chatproxy.background import background
-from chatproxy.errors import ChatError, shutting_down
+from chatproxy.errors import ChatError
 from chatproxy.models.hosts import Host
 from chatproxy.ollama.cached import Cached
 from chatproxy.ollama.client import Ollama
@@ -179,8 +179,7 @@ async def check_readiness(request: web.Request) -> web.StreamResponse:
 
 
 async def _readiness(request: web.Request) -> web.StreamResponse:
-    if request.app[CHAT].closing:
-        raise shutting_down("ask another one")
+    request.app[CHAT].check_begins("ask another one")
     await request.app[STORE].database.ping()
     return json_response(Ready(ollama=await _known_state(request.app)))
 

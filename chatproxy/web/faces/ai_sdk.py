@@ -250,6 +250,7 @@ async def _answer(request: web.Request, user: str, body: ChatRequest, arrived: f
             client_message_id=f"{name}{VERSION}{version.question_id}",
             replaces=version.question_id if version.is_shown else None,
         )
+    chat.check_begins()  # before it ends the last answer
     await chat.cancel_unwatched(session)
     accepted = await chat.accept(user, session.id, send, arrived, asker=asker(request))
     answer = await chat.begun(accepted)

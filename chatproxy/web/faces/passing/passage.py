@@ -81,6 +81,7 @@ SLOTS_PER_ASKER: Final = 16
 PLACES: Final = 256
 LOGGED: Final = 200  # characters of a name
 UNKNOWN: Final = Runner("")  # answers for what is not installed
+SHOW: Final = "/api/show"
 OPENAI_MODEL: Final = "/v1/models/"  # before the name of a model
 ELSEWHERE: Final = frozenset({404, 502, 503, 504})  # statuses that another host may not have
 
@@ -103,6 +104,7 @@ class Passages:
         self._looks = looks
         self._open: set[Passage] = set()
         self._closing = False
+        self.draining = False  # no model is asked any more
 
     @classmethod
     @asynccontextmanager
@@ -115,7 +117,7 @@ class Passages:
     @contextmanager
     def watching(self, passage: "Passage") -> Iterator[None]:
         """Watch a request while the block runs. Raises `shutting_down`."""
-        if self._closing:
+        if self._closing or (self.draining and passage.asks):
             raise _shutdown()
         self._open.add(passage)
         self._looks.want()
@@ -123,6 +125,11 @@ class Passages:
             yield
         finally:
             self._open.discard(passage)
+
+    @property
+    def is_busy(self) -> bool:
+        """Whether a request is under way."""
+        return bool(self._open)
 
     def close(self) -> None:
         """End every request, with an error in its API's form."""
@@ -197,6 +204,11 @@ class Passage:
         self._over = False
         self._error: Exception | None = None  # once it is over; None: the framing says that the body is whole
         self._outcome = "cancelled"
+
+    @property
+    def asks(self) -> bool:
+        """Whether it may ask a model, and not only about one."""
+        return self._request.method == "POST" and self._path != SHOW
 
     async def run(self) -> web.StreamResponse:
         """Pass the request on, and return the response, which has been sent."""
