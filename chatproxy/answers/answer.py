@@ -85,6 +85,17 @@ class Text:
             return piece
         return piece.encode()[:MAX_FRAME].decode(errors="ignore")
 
+    def shared(self, other: str) -> int:
+        """Return how many code points this text and another one begin with alike."""
+        same, end = 0, min(self.length, len(other))
+        while same < end:
+            middle = (same + end + 1) // 2
+            if self.part(same, middle) == other[same:middle]:
+                same = middle
+            else:
+                end = middle - 1
+        return same
+
     def pieces(self, end: int | None = None) -> Iterator[str]:
         """Yield the text in such pieces, from its beginning to a position; by default, to its end."""
         position = 0
@@ -120,6 +131,17 @@ class Progress:
             self.since = now
         self.due = None if eta_ms is None else now + eta_ms / 1000
         self._find_place, self._place = place, None
+        self.version += 1
+
+    def follow(self, status: events.Status) -> None:
+        """Become what another replica reports."""
+        now = monotonic()
+        self.state = status.state
+        self.since = now - status.elapsed_ms / 1000
+        self.due = None if status.eta_ms is UNSET else now + status.eta_ms / 1000
+        self._place = None if status.position is UNSET else (status.position, (status.eta_ms or 0) / 1000)
+        self._find_place = lambda: None
+        self.tokens = self.tokens if status.tokens is UNSET else status.tokens
         self.version += 1
 
     def event(self) -> events.Status:
@@ -196,6 +218,7 @@ class Answer:
     __slots__ = (
         "__weakref__",
         "_expected_until",
+        "_kept",
         "_record",
         "asked",
         "content",
@@ -246,6 +269,7 @@ class Answer:
         self.released_at: float | None = None  # on `clock`, since when only its readers hold it
         self.when_released: Callable[[Answer], None] = lambda answer: None
         self.size = 0  # the bytes of its texts, once it has ended
+        self._kept: list[Cursor] = []  # for each time that the texts were replaced: up to where they stayed
         self._record = _without_texts(message)
         if message.status != "streaming":
             self.end(message)
@@ -346,16 +370,29 @@ class Answer:
 
         This happens once at most. Readers who have some of it are sent all of it again.
         """
-        self.wake()  # before: their positions are in the text as they have it
-        self.thinking, self.content = self.content, self.thinking
+        self._replace(self.content, self.thinking, Cursor())
         self.thought = 0 if self.content.length else None
         self.swapped = True
 
-    def has(self, position: Cursor) -> bool:
-        """Return whether the text contains everything up to there.
+    def _replace(self, thinking: Text, content: Text, kept: Cursor) -> None:
+        """Replace the texts. Readers who have more than what is kept are sent all of it again."""
+        self.wake()  # before: their positions are in the text as they have it
+        self.thinking, self.content = thinking, content
+        self._kept.append(kept)
+
+    @property
+    def edition(self) -> int:
+        """How often the texts were replaced."""
+        return len(self._kept)
+
+    def has(self, position: Cursor, edition: int | None = None) -> bool:
+        """Return whether the text contains everything up to there; the position is in that edition of it.
 
         If it was swapped, who has content without the thinking before it has the text as it was.
         """
+        for kept in () if edition is None else self._kept[edition:]:
+            if position.thinking > kept.thinking or position.content > kept.content:
+                return False
         if position.end and position != self.cursor:
             return False
         if self.swapped and position.content and position.thinking < (self.thought or 0):
@@ -411,6 +448,7 @@ class Answer:
     def refit(self, sources: Sequence[Source], warnings: Sequence[Notice]) -> None:
         """Replace the sources and the warnings, because the prompt was fitted again."""
         self._record = replace(self._record, sources=list(sources), warnings=list(warnings))
+        self.progress.version += 1  # replicas that follow the answer are told the sources with the progress
         self.wake()
 
     def warn(self, notice: Notice) -> None:
@@ -427,6 +465,21 @@ class Answer:
         self.size = self.thinking.size + self.content.size
         self.wake()
 
+    def become(self, stored: Message, thought: int | None, swapped: bool) -> None:
+        """Take the outcome and the texts that are stored, because the answer was ended elsewhere.
+
+        Readers whose text is how these begin read on; all others are sent all of it again.
+        """
+        kept = Cursor(self.thinking.shared(stored.thinking), self.content.shared(stored.content))
+        if kept == Cursor(self.thinking.length, self.content.length):
+            self.wake()
+            self.thinking.append(stored.thinking[kept.thinking :])
+            self.content.append(stored.content[kept.content :])
+        else:
+            self._replace(Text(stored.thinking), Text(stored.content), kept)
+        self.thought, self.swapped = thought, swapped
+        self.end(stored)
+
     def release(self) -> None:
         """Leave the answer to its readers, once its outcome is committed."""
         self.released_at = clock.now()
@@ -441,6 +494,30 @@ class Answer:
         """Let every subscriber catch up in its own task."""
         for subscriber in self.subscribers:
             subscriber.fall_behind()
+
+    # -- called where another replica writes the answer
+
+    def restart(self) -> None:
+        """Drop the texts, which that replica sends again."""
+        self._replace(Text(), Text(), Cursor())
+
+    def describe(self, record: Message, thought: int | None, swapped: bool) -> None:
+        """Become what that replica says of all but the texts, the progress and the outcome."""
+        self._record = replace(
+            self._record,
+            model=record.model,
+            model_reason=record.model_reason,
+            document_ids=record.document_ids,
+            sources=record.sources,
+            warnings=record.warnings,
+        )
+        self.thought, self.swapped = thought, swapped
+        self.wake()
+
+    def report(self, status: events.Status) -> None:
+        """Report what that replica does, as of now."""
+        self.progress.follow(status)
+        self.send_status()
 
     # -- called by subscribers
 

@@ -22,6 +22,7 @@ class Subscription:
 
     __slots__ = (
         "_behind",
+        "_edition",
         "_position",
         "_sent_version",
         "answer",
@@ -42,6 +43,7 @@ class Subscription:
         self.sent_at = clock.now()
         self.has_text = False
         self.reset = after is not None and not answer.has(after)
+        self._edition = answer.edition  # of the text that the position is in
         self._position = Cursor() if after is None or self.reset else replace(after, end=False)
         self.in_step = False
         self._behind = asyncio.Event()
@@ -96,7 +98,8 @@ class Subscription:
 
     async def _catch_up(self) -> bool:
         """Send the next frame that is due; return False if there is none."""
-        if not self.answer.has(self._position):  # what was sent has changed sides
+        edition, self._edition = self._edition, self.answer.edition
+        if not self.answer.has(self._position, edition):  # what was sent has changed sides, or is no more
             self._position = Cursor()
             await self._send(self.answer.start(reset=True))
         elif step := self.answer.after(self._position):

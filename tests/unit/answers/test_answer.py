@@ -40,6 +40,16 @@ def test_text_is_read_by_code_points(pieces: list[str], start: int, size: int) -
     assert str(text) == whole + "end"
 
 
+@given(st.text(), st.text(), st.text())
+def test_two_texts_begin_alike(same: str, one: str, other: str) -> None:
+    text = Text(same + one)
+    shared = text.shared(same + other)
+    assert shared >= len(same)
+    assert (same + one)[:shared] == (same + other)[:shared]
+    assert (same + one)[shared : shared + 1] != (same + other)[shared : shared + 1] or one == other
+    assert text.shared(same + one + other) == len(same + one)
+
+
 def test_text_translates_no_line_ends() -> None:
     assert str(Text("a\r\nb\rc\nd\x00")) == "a\r\nb\rc\nd\x00"
 
