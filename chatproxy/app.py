@@ -13,6 +13,7 @@ from typing import Final
 from aiohttp import web
 
 from chatproxy import log
+from chatproxy.answers.peers import Alone
 from chatproxy.chat import ChatService
 from chatproxy.clock import Looks
 from chatproxy.config import Config, on_one_line
@@ -40,7 +41,7 @@ from chatproxy.web.api import (
 from chatproxy.web.faces import ai_sdk, responses
 from chatproxy.web.faces.passing import routes as passing
 from chatproxy.web.faces.passing.passage import PASSAGES, Passages
-from chatproxy.web.keys import CHAT, CONFIG, LOOKS, METRICS, MODELS, QUEUE, READINESS, REGISTRY, STORE
+from chatproxy.web.keys import CHAT, CONFIG, LOOKS, METRICS, MODELS, PEERS, QUEUE, READINESS, REGISTRY, STORE
 from chatproxy.web.metrics import Metrics
 
 logger: Final = logging.getLogger(__name__)
@@ -94,18 +95,31 @@ async def _lifespan(app: web.Application) -> AsyncIterator[None]:
         registry = app[REGISTRY] = await stack.enter_async_context(
             GenerationRegistry.running(config, store.messages, looks, metrics.ended)
         )
-        queue = app[QUEUE] = await stack.enter_async_context(
-            Queue.open(
+
+        def new_queue() -> Queue:
+            return Queue(
                 config.max_concurrent_generations,
                 config.max_queued_generations,
                 config.ollama_num_parallel,
                 lambda asker: config.visitor_answers if is_visitor(asker) else None,
-                looks,
             )
-        )
-        app[CHAT] = ChatService(config, store, models, registry, queue)
+
+        if store.database.replica is None:
+            app[PEERS] = Alone()
+            queue = await stack.enter_async_context(new_queue().looked_after(looks))
+            app[QUEUE], idle = queue, queue.idle
+        else:
+            from chatproxy.cluster.replica import Replica
+
+            heartbeat = config.heartbeat_seconds
+            replica = await stack.enter_async_context(
+                Replica.running(store, registry, new_queue, looks, heartbeat=heartbeat)
+            )
+            app[PEERS], app[QUEUE], idle = replica, replica.queue, replica.queue.idle
+        app[CHAT] = ChatService(config, store, models, registry, app[QUEUE], app[PEERS])
         if is_possible(config.embedding_model):
-            embedder = Embedder(models, store.documents.vectors, config.embedding_model, queue.idle)
+            vectors, delegate = store.documents.vectors, app[PEERS].delegate
+            embedder = Embedder(models, vectors, config.embedding_model, idle, delegate)
             await stack.enter_async_context(embedder.running())
         app[PASSAGES] = await stack.enter_async_context(Passages.running(looks))
         yield
@@ -131,4 +145,5 @@ async def drain(app: web.Application) -> None:
 async def _end_answers(app: web.Application) -> None:
     """Send every stream its end while the clients are still connected."""
     app[PASSAGES].close()
+    app[PEERS].drop_readers()
     await app[CHAT].close()

@@ -11,6 +11,9 @@ from typing import TypeVar
 from chatproxy.errors import ChatError
 
 K = TypeVar("K")
+Share = tuple[
+    int, int, int
+]  # numbers of services: a user's last, the last of all, the one before the last round
 Place = tuple[str, int]  # of one who waits: the user, and a number in the order in which they came
 
 
@@ -109,6 +112,20 @@ class Turns:
             if user in lines:
                 heappush(heads, entry(user))
         return order
+
+    def share(self, user: str) -> Share:
+        """Return what another one needs to go on with a user who waits or has a slot (`adopt`)."""
+        return self._served[user], self._services, self._before_last_round
+
+    def adopt(self, user: str, share: Share, *, has_slot: bool) -> None:
+        """Take over a user who waits, or has a slot, as another one had it."""
+        served, services, before_last_round = share
+        self._present[user] += 1
+        if has_slot:
+            self.slots[user] += 1
+        self._served[user] = max(self._served.get(user, 0), served)
+        self._services = max(self._services, services)
+        self._before_last_round = max(self._before_last_round, before_last_round)
 
     def enter(self, user: str) -> None:
         """Note that the user waits for a slot, or for one more."""

@@ -205,7 +205,7 @@ def _check_visitors(config: Config) -> Finding:
 def check_database(config: Config, is_running: bool = False) -> tuple[Sequence[Finding], bool]:
     """Check the database, its disk and SQLite, and return whether it is in use. The checks block."""
     if isinstance(config.database, str):
-        return asyncio.run(_check_postgres(config.database, is_running))
+        return asyncio.run(_check_postgres(config.database))
     try:
         found = health(config.database_path)
     except (StartError, OSError) as error:
@@ -213,7 +213,7 @@ def check_database(config: Config, is_running: bool = False) -> tuple[Sequence[F
     return list(_about_database(config.database_path, found, is_running)), found.is_in_use
 
 
-async def _check_postgres(url: str, is_running: bool) -> tuple[Sequence[Finding], bool]:
+async def _check_postgres(url: str) -> tuple[Sequence[Finding], bool]:
     try:
         from chatproxy.store.postgres import postgres_database
 
@@ -226,11 +226,10 @@ async def _check_postgres(url: str, is_running: bool) -> tuple[Sequence[Finding]
     server = f"PostgreSQL {found.server}"
     if not found.version:
         finding = Finding("ok", "database", f"{found.name}, {server}: the tables are made at the first start")
-    elif found.is_in_use and not is_running:
-        remedy = "Stop that one before you start another, or name another database in DATABASE_URL."
-        finding = Finding("note", "database", f"{found.name} is in use by another chatproxy", remedy)
     else:
-        finding = Finding("ok", "database", f"{found.name}, {server}, {found.size / 1024**2:.1f} MiB")
+        replicas = f", with {found.replicas} replicas" if found.replicas > 1 else ""
+        size = f"{found.size / 1024**2:.1f} MiB"
+        finding = Finding("ok", "database", f"{found.name}, {server}, {size}{replicas}")
     return [finding], found.is_in_use
 
 

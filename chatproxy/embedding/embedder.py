@@ -11,7 +11,7 @@ request. When there are none to write, requests follow each other, so that this 
 
 import asyncio
 import logging
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import asynccontextmanager, suppress
 from importlib.util import find_spec
 from time import monotonic
@@ -53,8 +53,19 @@ class Embedder:
     vectors; never without documents.
     """
 
-    def __init__(self, models: Hosts, vectors: Vectors, wanted: str, idle: asyncio.Event) -> None:
-        """`idle` is set while there are no answers to write."""
+    def __init__(
+        self,
+        models: Hosts,
+        vectors: Vectors,
+        wanted: str,
+        idle: asyncio.Event,
+        delegate: Callable[[], bool] = lambda: False,
+    ) -> None:
+        """`idle` is set while there are no answers to write.
+
+        `delegate` returns whether the documents are another process's work, and tells it that there is some.
+        """
+        self._delegate = delegate
         self._models = models
         self._vectors = vectors
         self._wanted = wanted
@@ -97,6 +108,8 @@ class Embedder:
         if model is None:
             return
         self._say(logging.INFO, f"documents are also searched by meaning, with {model.name}")
+        if self._delegate():
+            return
         owner = None
         while document := await self._vectors.pending(model.key, owner):
             owner = document.owner

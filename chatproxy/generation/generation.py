@@ -25,7 +25,16 @@ from chatproxy.generation.upstream import LimitReached, UpstreamCall
 from chatproxy.ollama.wire import Line
 from chatproxy.prompt.passages import with_citations
 from chatproxy.store.messages import Messages
-from chatproxy.store.records import Failure, FinishReason, Message, Notice, Piece, Status, Usage
+from chatproxy.store.records import (
+    Failure,
+    FinishReason,
+    Message,
+    Notice,
+    Piece,
+    Status,
+    StoredAnswer,
+    Usage,
+)
 
 logger: Final = logging.getLogger(__name__)
 
@@ -111,6 +120,7 @@ class Generation:
         self._task: asyncio.Task[None] | None = None  # that waits for Ollama
         self._settled = asyncio.Event()
         self._saved = Saved()
+        self.is_in_doubt = False  # whether the last checkpoint was stored
         # Since when there are no subscribers; the sender is given a moment to subscribe.
         self._unwatched: float | None = clock.now() + 1
         self._status_at = clock.now()  # when the last `status` with a new number of tokens was sent
@@ -157,6 +167,11 @@ class Generation:
         self.end(ending)
         await self._settled.wait()
 
+    async def stop_if_unwatched(self) -> None:
+        """Stop it if all who watched it have left, unless it is unattended."""
+        if not self.answer.watched and not self.answer.unattended:
+            await self.stop(CANCELLED)
+
     def end(self, ending: Ending) -> None:
         """End the answer: append nothing more. Only the first ending counts."""
         if self._ending is None:
@@ -177,7 +192,7 @@ class Generation:
         repeated until it succeeds.
         """
         try:
-            await self._commit(outcome)
+            stored = await self._commit(outcome)
         except Exception as error:
             lost = _unsaved(error)
             await self._settle_unsaved(replace(outcome, status="failed", finish_reason=None, error=lost))
@@ -186,25 +201,31 @@ class Generation:
             self._release(replace(outcome, status=SHUTDOWN.status, finish_reason=None, error=shutdown))
             raise
         else:
-            self._release(outcome)
+            self._release(outcome, stored)
 
     async def _settle_unsaved(self, outcome: Message) -> None:
         self._release(outcome)
         while True:
             await asyncio.sleep(RETRY)
             with suppress(Exception):
-                return await self._commit(outcome)
+                await self._commit(outcome)
+                return
 
-    async def _commit(self, outcome: Message) -> None:
+    async def _commit(self, outcome: Message) -> StoredAnswer | None:
         call = self._call
-        await self._messages.finish(
+        return await self._messages.finish(
             outcome, call.measurement, self.answer.thought, call.counts, swapped=self.answer.swapped
         )
 
-    def _release(self, outcome: Message) -> None:
+    def _release(self, outcome: Message, stored: StoredAnswer | None = None) -> None:
+        """End the answer with its outcome, or with what is stored: another replica may have ended it."""
         self._call.release_slot()
+        if stored is None:
+            self.answer.end(outcome)
+        else:
+            outcome = stored.message
+            self.answer.become(outcome, stored.thought, stored.swapped)
         self._log_end(outcome)
-        self.answer.end(outcome)
         self._settled.set()
         self._observe(self._figures(outcome))
 
@@ -326,8 +347,8 @@ class Generation:
         return piece, Saved(reached, answer.swapped)
 
     def saved(self, saved: Saved) -> None:
-        """Note what a checkpoint has stored."""
-        self._saved = saved
+        """Note what checkpoints have stored."""
+        self._saved, self.is_in_doubt = saved, False
 
     # -- the log: ids, sizes and times, never text
 

@@ -8,7 +8,7 @@ When it will be their turn is estimated from how long the last answers took here
 from what is known about the model.
 """
 
-from bisect import bisect_right
+from bisect import bisect_right, insort
 from collections import deque
 from collections.abc import Iterator, Sequence
 from heapq import heapify, heapreplace
@@ -18,7 +18,7 @@ from time import monotonic
 from typing import Final
 
 from chatproxy import clock
-from chatproxy.fair import Turns
+from chatproxy.fair import Share, Turns
 from chatproxy.generation.ticket import Ticket
 from chatproxy.models.pace import Pace
 
@@ -43,6 +43,11 @@ class Experience:
         """The number of answers that it produces at once, as far as was seen; Ollama's default is one."""
         since = monotonic() - BELIEVED_FOR
         return max([number for at, number in self._together if at > since], default=1)
+
+    @property
+    def mean(self) -> float:
+        """How many seconds the last answers took; 0 if none has ended."""
+        return self._mean
 
     def seen_together(self, number: int) -> None:
         """Note how many were produced at once when another one had begun."""
@@ -146,6 +151,29 @@ class Line:
         """Let a ticket wait."""
         self._waiting.setdefault(ticket.asker, deque()).append(ticket)
         self._turns.enter(ticket.asker)
+
+    def adopt(self, ticket: Ticket, share: Share) -> None:
+        """Take over a ticket from another line as it is, whatever the limits are."""
+        self._turns.adopt(ticket.asker, share, has_slot=ticket.has_slot and not ticket.ended)
+        self._is_full |= ticket.was_refused and ticket.waits
+        if ticket.ended:
+            self.ended.add(ticket)
+        elif ticket.has_slot:
+            self.running[ticket] = None
+            if ticket.text_at is None:
+                self._silent[ticket] = None
+            else:
+                self._generating.add(ticket)
+                self._has_spoken = True
+        elif ticket.was_refused:
+            self._refused.append(ticket)
+        else:
+            tickets = self._waiting.setdefault(ticket.asker, deque())
+            insort(tickets, ticket, key=lambda ticket: ticket.number)
+
+    def share(self, ticket: Ticket) -> Share:
+        """Return what another line needs to `adopt` a ticket besides."""
+        return self._turns.share(ticket.asker)
 
     def admit(self) -> Ticket:
         """Give a slot to the ticket whose turn it is."""

@@ -17,7 +17,7 @@ have half of those that the others leave.
 
 import asyncio
 from collections import Counter
-from collections.abc import AsyncIterator, Callable, Iterator
+from collections.abc import AsyncIterator, Callable, Collection, Iterable, Iterator
 from contextlib import asynccontextmanager
 from itertools import chain, count
 from typing import Final, Self
@@ -25,7 +25,7 @@ from typing import Final, Self
 from chatproxy.background import background, repeat
 from chatproxy.clock import Looks
 from chatproxy.errors import ChatError
-from chatproxy.fair import Turns, has_room
+from chatproxy.fair import Share, Turns, has_room
 from chatproxy.generation.line import Experience, Line
 from chatproxy.generation.ticket import Room, Ticket
 from chatproxy.models.catalog import Runner
@@ -35,6 +35,8 @@ SMALL: Final = 64 * 1024  # bytes; always taken, because places are few
 PROMPTS: Final = Room(96 * 1024 * 1024)  # of messages of sessions
 BODIES: Final = Room(512 * 1024 * 1024)  # of requests that are passed on
 MOST_RUNNERS: Final = 64  # with which there is experience
+
+Shares = tuple[Share, Share]  # of an asker: in the line of a runner, and over all lines
 
 
 class Queue:
@@ -63,20 +65,11 @@ class Queue:
         self._turns = Turns()
         self._numbers = count()
 
-    @classmethod
     @asynccontextmanager
-    async def open(
-        cls,
-        max_running: int,
-        max_waiting: int,
-        parallel: int | None,
-        most_of: Callable[[str], int | None],
-        looks: Looks,
-    ) -> AsyncIterator[Self]:
-        """Yield a queue with its periodic work running."""
-        queue = cls(max_running, max_waiting, parallel, most_of)
-        async with background(repeat(looks.next, queue.tick), name="queue"):
-            yield queue
+    async def looked_after(self, looks: Looks) -> AsyncIterator[Self]:
+        """Yield the queue with its periodic work running."""
+        async with background(repeat(looks.next, self.tick), name="queue"):
+            yield self
 
     @property
     def running(self) -> int:
@@ -106,8 +99,28 @@ class Queue:
     def join(self, asker: str, runner: Runner, size: int, room: Room, pace: Pace = UNKNOWN) -> Ticket:
         """Return a ticket with a slot if one is free, else with the place that is the asker's turn.
 
-        It holds `size` bytes of the room; `pace` is that of its model. Raises `overloaded` if there is no
-        place or no room for the asker, and `visitor_limit` if it has all the tickets that it may have.
+        It holds `size` bytes of the room; `pace` is that of its model. Raises what `check` raises.
+        """
+        self.check(asker, runner, size, room)
+        ticket = Ticket(self, self.next_number(), asker, runner, size, room, pace)
+        self.enter(ticket)
+        return ticket
+
+    async def ticket(self, asker: str, runner: Runner, size: int, room: Room, pace: Pace = UNKNOWN) -> Ticket:
+        """Return what `join` returns; this is for those who may have to wait for another replica's answer."""
+        return self.join(asker, runner, size, room, pace)
+
+    def rejoin(self, asker: str, runner: Runner, size: int, room: Room, pace: Pace) -> Ticket:
+        """Return a ticket as `join` does, whatever the room has left."""
+        self.check_place(asker, runner)
+        ticket = Ticket(self, self.next_number(), asker, runner, size, room, pace)
+        self.enter(ticket)
+        return ticket
+
+    def check(self, asker: str, runner: Runner, size: int, room: Room) -> None:
+        """Raise `overloaded` if there is no place or no room for who comes now.
+
+        Raise `visitor_limit` if the asker has all the tickets that it may have.
         """
         most = self._most_of(asker)
         if most is not None and sum(other.asker == asker for other in self._tickets()) >= most:
@@ -123,10 +136,10 @@ class Queue:
                 "The requests that wait for an answer hold too much; try again in a few seconds.",
                 retry_after=5,
             )
-        return self.rejoin(asker, runner, size, room, pace)
+        self.check_place(asker, runner)
 
-    def rejoin(self, asker: str, runner: Runner, size: int, room: Room, pace: Pace) -> Ticket:
-        """Return a ticket as `join` does, whatever the room has left."""
+    def check_place(self, asker: str, runner: Runner) -> None:
+        """Raise `overloaded` if there is no place, whatever the room has left."""
         line = self._lines.get(runner) or self._new_line(runner)
         if self.running >= self._max_running or not line.has_slot:
             askers = [other.asker for other in self._waiting()]
@@ -136,17 +149,38 @@ class Queue:
                     f"{self._max_waiting} answers are waiting already; try again in a few seconds.",
                     retry_after=5,
                 )
-        ticket = Ticket(self, next(self._numbers), asker, runner, size, room, pace)
-        self._lines[runner] = line
-        self.idle.clear()
+
+    def next_number(self) -> int:
+        """Return the number of a new ticket."""
+        return next(self._numbers)
+
+    def enter(self, ticket: Ticket) -> None:
+        """Add a new ticket, whatever the limits are."""
+        line = self._line(ticket.runner)
         line.add(ticket)
-        self._turns.enter(asker)
+        self._turns.enter(ticket.asker)
         if line.is_waking:  # they are to ask Ollama first
             line.tell_turns()
             asyncio.get_running_loop().call_soon(self._advance, line)
         else:
             self._advance(line)
-        return ticket
+
+    def adopt(self, tickets: Iterable[tuple[Ticket, Shares]]) -> None:
+        """Take over tickets of another queue, in their order, and then let all advance.
+
+        Those with a slot keep it, whatever the limits are.
+        """
+        first = next(self._numbers)
+        for ticket, (in_line, over_all) in tickets:
+            self._line(ticket.runner).adopt(ticket, in_line)
+            self._turns.adopt(ticket.asker, over_all, has_slot=ticket.has_slot)
+            first = max(first, ticket.number + 1)
+        self._numbers = count(first)
+        self.tick()
+
+    def shares(self, ticket: Ticket) -> Shares:
+        """Return what another queue needs to `adopt` a ticket of this one."""
+        return self._lines[ticket.runner].share(ticket), self._turns.share(ticket.asker)
 
     def remove(self, ticket: Ticket) -> None:
         """Remove a ticket, if it has not left, and let others advance."""
@@ -197,11 +231,29 @@ class Queue:
         for line in list(self._lines.values()):
             self._advance(line)
 
-    def _new_line(self, runner: Runner) -> Line:
+    @property
+    def runners(self) -> Collection[Runner]:
+        """The runners that have tickets."""
+        return self._lines.keys()
+
+    def experience(self, runner: Runner) -> Experience:
+        """Return what is known of a runner, which is what was needed last from now on."""
         experience = self._experience.pop(runner, None) or Experience()
         self._experience[runner] = experience
         while len(self._experience) > MOST_RUNNERS:
             del self._experience[next(iter(self._experience))]
+        return experience
+
+    def _line(self, runner: Runner) -> Line:
+        """Return the line of a runner that is to have a ticket."""
+        line = self._lines.get(runner)
+        if line is None:
+            line = self._lines[runner] = self._new_line(runner)
+            self.idle.clear()
+        return line
+
+    def _new_line(self, runner: Runner) -> Line:
+        experience = self.experience(runner)
         # As Ollama may produce several one day, the number is learned then.
         parallel = None if runner.one_at_a_time else self._parallel
         return Line(self._max_running if runner.remote else parallel, self._max_running, experience)

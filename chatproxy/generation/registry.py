@@ -54,10 +54,13 @@ class GenerationRegistry:
 
     # -- starting answers
 
-    def begin(self, session_id: str, commit: Coroutine[Any, Any, Generation]) -> asyncio.Future[Answer]:
+    def begin(
+        self, session_id: str, commit: Coroutine[Any, Any, Generation | Coroutine[Any, Any, Answer]]
+    ) -> asyncio.Future[Answer]:
         """Run `commit`, which commits an answer's rows, and write the answer, in a task of their own.
 
-        Return what has the answer once its rows are committed; the task outlives whoever waits for that.
+        Return what has the answer once its rows are committed; the task outlives whoever waits for that. If
+        the message was sent elsewhere meanwhile, `commit` returns what returns the answer that is there.
         """
         begun: asyncio.Future[Answer] = asyncio.get_running_loop().create_future()
         self._beginning[session_id] = begun
@@ -67,10 +70,19 @@ class GenerationRegistry:
         return begun
 
     async def _run(
-        self, session_id: str, commit: Coroutine[Any, Any, Generation], begun: asyncio.Future[Answer]
+        self,
+        session_id: str,
+        commit: Coroutine[Any, Any, Generation | Coroutine[Any, Any, Answer]],
+        begun: asyncio.Future[Answer],
     ) -> None:
         try:
-            generation = await commit
+            try:
+                generation = await commit
+            finally:
+                del self._beginning[session_id]
+            if not isinstance(generation, Generation):
+                begun.set_result(await generation)
+                return
         except asyncio.CancelledError:
             begun.cancel()
             raise
@@ -78,8 +90,6 @@ class GenerationRegistry:
             begun.set_exception(error)
             begun.exception()  # mark as retrieved: the caller may have left
             return
-        finally:
-            del self._beginning[session_id]
         answer = generation.answer
         self._by_answer[answer.id] = self._by_session[session_id] = generation
         self._looks.want()
@@ -191,9 +201,14 @@ class GenerationRegistry:
                     generation = generations.pop()
                     if len(generations) % AT_ONCE == 0:
                         await asyncio.sleep(0)
+                    if generation.is_in_doubt:
+                        generation.saved(Saved(*await self._messages.reached(generation.answer.id)))
                     if gain := generation.unsaved():
                         gained.append((generation, *gain))
                         size += len(gain[0].thinking) + len(gain[0].content)
+                # Across a network, it may be stored though nobody is told.
+                for generation, *_ in gained if self._messages.is_shared else ():
+                    generation.is_in_doubt = True
                 if gained:
                     await self._messages.checkpoint([piece for _, piece, _ in gained])
                 for generation, _, saved in gained:

@@ -12,8 +12,9 @@ from msgspec import Struct
 
 from chatproxy import clock
 from chatproxy.answers.answer import Place
+from chatproxy.errors import ChatError
 from chatproxy.models.catalog import Runner
-from chatproxy.models.pace import Pace
+from chatproxy.models.pace import UNKNOWN, Pace
 
 DRIFT: Final = 0.25  # of the time that was told, by which a new estimate has to differ to be told
 LEAST_DRIFT: Final = 2.0  # seconds
@@ -23,6 +24,32 @@ class Room(Struct, frozen=True):
     """How many bytes a kind of ticket may hold: what is to be sent to Ollama, until its text begins."""
 
     most: int
+
+
+class Entrance(Protocol):
+    """Where tickets are had: the `Queue`, or what several replicas have in its place."""
+
+    idle: asyncio.Event  # no answers are to be written, and Ollama may do something else from here
+
+    async def ticket(
+        self, asker: str, runner: Runner, size: int, room: Room, pace: Pace = UNKNOWN
+    ) -> "Ticket":
+        """Return a ticket as `Queue.join` does; if this is cancelled, there is none."""
+
+    def wait(self, runner: Runner) -> float:
+        """Return how many seconds it will probably take until it is the turn of who comes now."""
+
+    @property
+    def active(self) -> int:
+        """The number of tickets whose turn it is."""
+
+    @property
+    def queued(self) -> int:
+        """The number of tickets that have a position."""
+
+    @property
+    def eta(self) -> float:
+        """Seconds until it is probably the turn of all who have a position."""
 
 
 class Keeper(Protocol):
@@ -78,6 +105,7 @@ class Ticket:
         self.text_at: float | None = None  # since when its text arrives
         self.ended = False  # Ollama has nothing to do for it any more
         self.is_complete = False  # and has done all of it
+        self.failure: ChatError | None = None  # why it will never have a slot
         self._keeper = keeper
         self._position = 0  # as was found last
         self._due = 0.0  # when it will probably be its turn, on `clock`
@@ -100,8 +128,8 @@ class Ticket:
 
     @property
     def place(self) -> Place | None:
-        """Its position and eta, while it waits."""
-        return (self.position, self.eta) if self.waits else None
+        """Its position and eta, while it waits and they are known."""
+        return (position, self.eta) if (position := self.position) else None
 
     @property
     def has_news(self) -> bool:
@@ -125,7 +153,9 @@ class Ticket:
         self._moved = moved
 
     async def wait_for_slot(self) -> None:
-        """Wait for a slot."""
+        """Wait for a slot. Raises the error that a queue elsewhere has for it."""
+        if self.failure is not None:
+            raise self.failure
         if not self.has_slot:
             self._granted = asyncio.get_running_loop().create_future()
             await self._granted
@@ -183,6 +213,12 @@ class Ticket:
         self.has_slot = True
         if self._granted is not None and not self._granted.done():
             self._granted.set_result(None)
+
+    def fail(self, error: ChatError) -> None:
+        """Note that it will never have a slot."""
+        self.failure = error
+        if self._granted is not None and not self._granted.done():
+            self._granted.set_exception(error)
 
     def take_turn(self, *, warm: bool) -> None:
         """Note that it is its turn from now on; `warm` says that its model was seen to be loaded."""

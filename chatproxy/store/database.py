@@ -146,6 +146,10 @@ class Database(Protocol):
     def index(self) -> Index:
         """The index of words."""
 
+    @property
+    def replica(self) -> int | None:
+        """This process's id among those that use the database; None if it is the only one."""
+
     async def close(self) -> None:
         """Commit all pending units, and close it."""
 

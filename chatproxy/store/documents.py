@@ -8,6 +8,7 @@ import asyncio
 from collections import Counter
 from collections.abc import AsyncIterator, Collection, Mapping, Sequence
 from contextlib import suppress
+from datetime import timedelta
 from functools import partial
 from typing import Final
 
@@ -22,12 +23,14 @@ from chatproxy.store.search.fusion import DEPTH, fused
 from chatproxy.store.search.indexes import DocumentIndexes, Place, Query
 from chatproxy.store.search.places import places_of
 from chatproxy.store.search.vectors import EMBEDDED, Vectors, chunks_of, remove_vectors
+from chatproxy.store.sql import ALONE
 
 CHUNKS_PER_UNIT: Final = 200
 # What costs no place that the questions in tests/data/documents need, asked about all documents together.
 MOST_FURTHER: Final = 2
 NEARLY: Final = 0.6  # of the best score
 
+LONGEST_UPLOAD: Final = timedelta(hours=1)
 COLUMNS: Final = f"id, title, media_type, bytes, chunks, {EMBEDDED}, created_at, warnings"
 _GET: Final = f"SELECT {COLUMNS} FROM document WHERE id = :id AND owner = :owner AND complete"
 _SOME: Final = f"""
@@ -40,6 +43,9 @@ _LIST: Final = f"""
     ORDER BY id DESC LIMIT :limit + 1
 """
 _SAME: Final = f"SELECT {COLUMNS} FROM document WHERE owner = :owner AND hash = :hash AND complete"
+_CUT: Final = f"""
+    UPDATE document SET deleted = TRUE WHERE NOT complete AND ({ALONE} OR created_at < :before)
+"""
 _DELETE: Final = "UPDATE document SET complete = FALSE, deleted = TRUE WHERE id = :id"
 _DELETE_OWN: Final = f"{_DELETE} AND owner = :owner AND complete RETURNING id"
 REMOVABLE: Final = "SELECT id AS key FROM document WHERE deleted"
@@ -371,6 +377,9 @@ async def remove_some(connection: Connection, key: int) -> bool:
 
 
 async def reconcile(connection: Connection) -> bool:
-    """Delete what a crash left of uploads. Return False: one unit is enough."""
-    await connection.execute("UPDATE document SET deleted = TRUE WHERE NOT complete")
+    """Delete what a crash left of uploads. Return False: one unit is enough.
+
+    Where others use the database, too, an upload may be theirs, unless it takes too long to be one.
+    """
+    await connection.execute(_CUT, before=now(-LONGEST_UPLOAD))
     return False

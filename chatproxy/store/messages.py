@@ -15,7 +15,7 @@ until all of it is there; see `store/sessions`.
 
 import asyncio
 import secrets
-from collections.abc import AsyncIterator, Iterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Callable, Iterator, Mapping, Sequence
 from contextlib import asynccontextmanager, suppress
 from functools import cache, partial
 from operator import itemgetter
@@ -25,6 +25,7 @@ import msgspec
 from msgspec import Raw
 from msgspec.structs import asdict, replace
 
+from chatproxy import clock
 from chatproxy.cursor import Cursor
 from chatproxy.errors import ChatError
 from chatproxy.store.database import (
@@ -34,6 +35,7 @@ from chatproxy.store.database import (
     Database,
     Lane,
     Row,
+    Unit,
     now,
     one_row,
     size_of,
@@ -41,6 +43,7 @@ from chatproxy.store.database import (
 )
 from chatproxy.store.owners.visitors import Quota
 from chatproxy.store.records import (
+    EarlierSend,
     Failure,
     HistoryMessage,
     ImportedTurn,
@@ -60,6 +63,7 @@ from chatproxy.store.records import (
 from chatproxy.store.sessions import (
     BYTES_PER_UNIT,
     USED,
+    check_idle,
     gather,
     gathered,
     gathering,
@@ -67,7 +71,7 @@ from chatproxy.store.sessions import (
     ids_of,
     missing,
 )
-from chatproxy.store.sql import octets
+from chatproxy.store.sql import ABANDONED, REPLICA, octets
 from chatproxy.text.reasoning import told_apart
 from chatproxy.text.titles import PICTURE, title
 
@@ -81,6 +85,8 @@ PIECE_BYTES: Final = 4096  # a piece that is shorter grows
 TURNS_PER_UNIT: Final = 100  # of an import
 TURN_BYTES: Final = 1024  # what a message costs besides its text and images
 MAX_TURNS: Final = 10_000  # of an import into a session that exists; one unit moves them
+PATIENCE: Final = 10.0  # seconds that the end of an answer waits for a database across a network
+AGAIN: Final = 0.5  # seconds between two attempts
 MAX_SYSTEM: Final = 256 * 1024  # bytes of a session's system prompt
 
 COLUMNS: Final = (
@@ -101,8 +107,11 @@ _KEY: Final = "(SELECT key FROM session WHERE id = :session AND deleted = 0)"
 _LENGTH: Final = "(SELECT message_count FROM session WHERE id = :session AND deleted = 0)"
 _GET: Final = f"SELECT {COLUMNS} FROM message WHERE id = :id AND session = {_KEY}"
 _ANSWER: Final = (
-    f"SELECT {COLUMNS}, reply_to, thought, asked, swapped FROM message"
+    f"SELECT {COLUMNS}, reply_to, thought, asked, swapped, {REPLICA} FROM message"
     f" WHERE id = :id AND session = {_KEY} AND role = 'assistant'"
+)
+_ANY_ANSWER: Final = (
+    f"SELECT {COLUMNS}, reply_to, thought, asked, swapped, {REPLICA} FROM message WHERE id = :id"
 )
 _BYTES: Final = " + ".join(
     [octets(f"coalesce({name}, '')") for name in ("content", "thinking", "sources", "warnings", "error")]
@@ -267,6 +276,8 @@ _ADD_PIECE: Final = """
     INSERT INTO piece (message, thinking, content)
     SELECT id, :thinking, :content FROM message WHERE id = :message_id AND status = 'streaming'
 """
+# Both, in one statement: across a network, a round for each would take longer than the work.
+_GROW: Final = f"WITH grown AS ({_LENGTHEN} RETURNING 1) {_ADD_PIECE} AND NOT EXISTS (SELECT 1 FROM grown)"
 _THOUGHT: Final = "UPDATE message SET thought = :thought WHERE id = :message_id AND thought IS NULL"
 _SWAP: Final = """
     UPDATE piece SET thinking = content, content = thinking
@@ -274,6 +285,16 @@ _SWAP: Final = """
 """
 _SWAPPED: Final = """
     UPDATE message SET swapped = TRUE, thought = NULL WHERE id = :message_id AND status = 'streaming'
+"""
+# What an answer has so far; nothing once it has ended.
+_PIECES: Final = """
+    SELECT piece.thinking, piece.content, thought, swapped
+    FROM message LEFT JOIN piece ON piece.message = message.id
+    WHERE message.id = :id AND status = 'streaming' ORDER BY piece.key
+"""
+# Where there are replicas: what one of them writes in a session.
+_WRITTEN: Final = f"""
+    SELECT id FROM message WHERE session = {_KEY} AND status = 'streaming' AND replica = :replica
 """
 _FINISH: Final = """
     UPDATE message SET
@@ -283,7 +304,7 @@ _FINISH: Final = """
         finish_reason = :finish_reason, usage = :usage, error = :error,
         thought = CASE WHEN :swapped THEN :thought ELSE coalesce(:thought, thought) END,
         swapped = swapped OR :swapped, updated_at = :now
-    WHERE id = :id
+    WHERE id = :id AND status = 'streaming'
 """
 _MEASURED: Final = """
     INSERT INTO measurement (digest, tokens_per_second, load_ms, measured_at)
@@ -298,11 +319,21 @@ _MEASUREMENTS: Final = """
 """
 
 
+class AlreadySentError(Exception):
+    """A message was sent before, and stored as `earlier`."""
+
+    def __init__(self, earlier: EarlierSend) -> None:
+        super().__init__()
+        self.earlier = earlier
+
+
 class Messages:
     """The messages of sessions; see `Sessions` for who may hold a `Session`."""
 
     def __init__(self, database: Database, deleted: asyncio.Event, quota: Quota | None = None) -> None:
         """Set `deleted` whenever there is something for `Sessions.remove_deleted`; see `Sessions`."""
+        self.is_shared = database.replica is not None
+        self.unsure: set[str] = set()  # sessions where `begin` may have been committed, and nobody was told
         self._database = database
         self._quota = quota
         self._deleted = deleted
@@ -316,13 +347,15 @@ class Messages:
     async def get_answer(self, session: Session, message_id: int) -> StoredAnswer:
         """Return an answer; raise `not_found` for anything else."""
         row = await self._one(_ANSWER, session, message_id, "answer")
-        return StoredAnswer(
-            message=_message(row),
-            question_id=row["reply_to"],
-            thought=row["thought"],
-            asked=None if row["asked"] is None else Raw(row["asked"].encode()),
-            swapped=bool(row["swapped"]),
-        )
+        if row["status"] == "streaming":
+            if pieces := await self._database.fetch(_PIECES, id=message_id):
+                return _grown(_stored_answer(row), pieces)
+            row = await self._one(_ANSWER, session, message_id, "answer")  # it has ended meanwhile
+        return _stored_answer(row)
+
+    async def so_far(self, session: Session, message: Message) -> Message:
+        """Return a message that is being written with its text so far, or as it is by now."""
+        return (await self.get_answer(session, message.id)).message
 
     async def _one(self, sql: str, session: Session, message_id: int, noun: str) -> Row:
         rows = await self._fetch(sql, session, id=message_id)
@@ -473,23 +506,44 @@ class Messages:
         """Commit the question, and its answer as `streaming`; supersede what the question replaces.
 
         Return the question's id, and the answer. Raises `not_found` if the session was deleted, `invalid` if
-        `replaces` is not in the conversation, `session_busy` if the turn's `client_message_id` is stored
-        already, and `visitor_limit` if it is more than a visitor may keep.
+        `replaces` is not in the conversation, `session_busy` while another replica writes an answer there,
+        AlreadySentError if the turn's `client_message_id` is stored already, and `visitor_limit` if it is
+        more than a visitor may keep.
         """
         size = size_of(turn.content, *turn.images, *[source.snippet for source in turn.sources])
+        is_written = False
 
         async def begin(connection: Connection) -> tuple[int, Message]:
+            nonlocal is_written
             if self._quota is not None:
                 for row in await connection.fetch(_OWNER, session=session.id):  # none if it was deleted
                     await self._quota.check_bytes(connection, row["owner"], size)
-            return await _begin(connection, session.id, turn)
+            begun = await _begin(connection, session.id, turn, self._database.replica)
+            is_written = True
+            return begun
 
-        return await self._database.run(begin, size=size)
+        try:
+            return await self._database.run(begin, size=size)
+        except BaseException:
+            if is_written and self.is_shared:  # the answer to its COMMIT was lost
+                self.unsure.add(session.id)
+            raise
+
+    async def end_lost(self, session_id: str, is_written: Callable[[int], bool]) -> None:
+        """End the answer of an `unsure` session, if there is one that is not written by this replica."""
+        end = partial(_end_lost, session_id=session_id, replica=self._database.replica, is_written=is_written)
+        await self._database.run(end)
+        self.unsure.discard(session_id)
 
     async def checkpoint(self, pieces: Sequence[Piece]) -> None:
         """Store what answers have gained. Pieces of deleted or ended answers are dropped."""
         size = sum(size_of(piece.thinking, piece.content) for piece in pieces)
-        await self._database.run(partial(_checkpoint, pieces=pieces), size=size, lane=Lane.ENDINGS)
+        checkpoint = partial(_checkpoint, pieces=pieces, at_once=self.is_shared)
+        await self._database.run(checkpoint, size=size, lane=Lane.ENDINGS)
+
+    async def reached(self, answer_id: int) -> tuple[Cursor, bool]:
+        """Return up to where checkpoints have stored an answer, and whether as it is after it was swapped."""
+        return await self._database.run(partial(_reached, answer_id=answer_id))
 
     async def finish(
         self,
@@ -499,11 +553,12 @@ class Messages:
         counts: Sequence[PromptCount] | None = None,
         *,
         swapped: bool = False,
-    ) -> None:
+    ) -> StoredAnswer | None:
         """Store how an answer ended, and what it showed about its model.
 
-        For `thought` and `swapped`, see `StoredAnswer`. `counts` become the session's, unless None. A deleted
-        answer is not an error.
+        Return None, also if it was deleted; or how it was ended already, by a replica that took this one for
+        dead. For `thought` and `swapped`, see `StoredAnswer`. `counts` become the session's, unless None.
+        A database that others use, too, is waited for: it may be on its way to another server.
         """
         size = size_of(outcome.thinking, outcome.content, *[source.snippet for source in outcome.sources])
         finish = partial(
@@ -514,14 +569,28 @@ class Messages:
             counts=counts,
             swapped=swapped,
         )
-        await self._database.run(finish, size=size, lane=Lane.ENDINGS)
+        deadline = clock.now() + (PATIENCE if self.is_shared else 0.0)
+        while True:
+            try:
+                return await self._database.run(finish, size=size, lane=Lane.ENDINGS)
+            except ChatError:
+                if clock.now() >= deadline:
+                    raise
+            await asyncio.sleep(AGAIN)
 
     async def delete(self, session: Session, message_id: int) -> None:
         """Delete a message of the conversation and its versions; those after it move up.
 
         An answer to it replies to nothing then. Raises `not_found` if the conversation has no such message.
         """
-        await self._database.steps(partial(_delete_some, session_id=session.id, message_id=message_id))
+        await self._database.steps(
+            partial(
+                _delete_some,
+                session_id=session.id,
+                message_id=message_id,
+                replica=self._database.replica,
+            )
+        )
 
     # -- imports
 
@@ -577,7 +646,7 @@ class Messages:
                 if is_session:
                     await self._quota.check_session(connection, owner)
                 await self._quota.check_bytes(connection, owner, sum(map(_size, turns)))
-            begun = await gather(connection, owner, new)
+            begun = await gather(connection, owner, new, self._database.replica)
             return begun
 
         async def end(connection: Connection) -> None:
@@ -623,6 +692,27 @@ def _history_message(row: Row) -> HistoryMessage:
     )
 
 
+def _stored_answer(row: Row) -> StoredAnswer:
+    return StoredAnswer(
+        message=_message(row),
+        question_id=row["reply_to"],
+        thought=row["thought"],
+        asked=None if row["asked"] is None else Raw(row["asked"].encode()),
+        swapped=bool(row["swapped"]),
+        replica=row["replica"],
+    )
+
+
+def _grown(answer: StoredAnswer, pieces: Sequence[Row]) -> StoredAnswer:
+    """Return an answer that is being written with the text of its pieces, the first of which may be none."""
+    thinking = "".join([piece["thinking"] or "" for piece in pieces])
+    content = "".join([piece["content"] or "" for piece in pieces])
+    message = replace(
+        answer.message, thinking=thinking, content=content, cursor=str(Cursor(len(thinking), len(content)))
+    )
+    return replace(answer, message=message, thought=pieces[0]["thought"], swapped=bool(pieces[0]["swapped"]))
+
+
 def _message(row: Row) -> Message:
     fields = {name: row[name] for name in Message.__struct_fields__ if name != "cursor"}
     for name, shape in _JSON_COLUMNS.items():
@@ -639,10 +729,15 @@ def _message(row: Row) -> Message:
 # -- units of work, for the writer
 
 
-async def _begin(connection: Connection, session_id: str, turn: NewTurn) -> tuple[int, Message]:
+async def _begin(
+    connection: Connection, session_id: str, turn: NewTurn, replica: int | None
+) -> tuple[int, Message]:
     await connection.lock(session_id)
     rows = await connection.fetch(_SESSION, session=session_id)
     key, place = one_row(rows, missing(session_id))
+    if replica is not None:
+        await _check_sent(connection, session_id, turn)
+        await check_idle(connection, key, replica)
     edited = None  # what the first message was
     if turn.replaces is None:
         place, version = place + 1, 1
@@ -652,15 +747,11 @@ async def _begin(connection: Connection, session_id: str, turn: NewTurn) -> tupl
     time = now()
     question = await _insert_question(connection, key, place, version, turn, time)
     if question is None:
-        rows = await connection.fetch(_EARLIER, session=session_id, client_message_id=turn.client_message_id)
-        if not rows:
-            raise _id_taken()
-        raise ChatError(
-            "session_busy",
-            "This clientMessageId is stored already; send the message again to read its answer.",
-            activeMessageId=rows[0]["answer_id"],
-        )
-    answer = await _insert_answer(connection, key, place + 1, version, turn, question, session_id, time)
+        await _check_sent(connection, session_id, turn)
+        raise _id_taken()
+    answer = await _insert_answer(
+        connection, key, place + 1, version, turn, question, session_id, time, replica
+    )
     await connection.execute(
         _BEGUN,
         now=time,
@@ -672,6 +763,23 @@ async def _begin(connection: Connection, session_id: str, turn: NewTurn) -> tupl
         key=key,
     )
     return question, answer
+
+
+async def _end_lost(
+    connection: Connection, session_id: str, replica: int | None, is_written: Callable[[int], bool]
+) -> None:
+    await connection.lock(session_id)  # so that a COMMIT that is under way is seen
+    for row in await connection.fetch(_WRITTEN, session=session_id, replica=replica):
+        if not is_written(row["id"]):
+            await _interrupt(connection, row["id"], None)
+
+
+async def _check_sent(connection: Connection, session_id: str, turn: NewTurn) -> None:
+    """Raise `AlreadySentError` if the turn was sent before."""
+    if turn.client_message_id is None:
+        return
+    for row in await connection.fetch(_EARLIER, session=session_id, client_message_id=turn.client_message_id):
+        raise AlreadySentError(EarlierSend(**dict(row)))
 
 
 def _id_taken() -> ChatError:
@@ -738,6 +846,7 @@ async def _insert_answer(
     reply_to: int,
     session_id: str,
     time: str,
+    replica: int | None,
 ) -> Message:
     """Insert an empty answer, and return it as a query would, without the time that one takes."""
     id = await _insert(
@@ -759,6 +868,7 @@ async def _insert_answer(
         asked=None if turn.asked is None else bytes(turn.asked).decode(),
         created_at=time,
         updated_at=time,
+        **({} if replica is None else {"replica": replica}),
     )
     assert id is not None, "it has no client_message_id"
     return Message(
@@ -794,12 +904,15 @@ def _insertion(names: tuple[str, ...]) -> str:
     )
 
 
-async def _delete_some(connection: Connection, session_id: str, message_id: int) -> bool:
+async def _delete_some(connection: Connection, session_id: str, message_id: int, replica: int | None) -> bool:
     """Delete some versions of a message or, after the last, the message itself.
 
     Return whether there is more to delete.
     """
     await connection.lock(session_id)
+    if replica is not None:
+        for row in await connection.fetch(_SESSION, session=session_id):
+            await check_idle(connection, row["key"], replica)
     message: dict[str, Any] = {"session": session_id, "id": message_id}
     rows = await connection.fetch(_SHOWN_PLACE, **message)
     missing_here = f"message {message_id} in this conversation; list its messages"
@@ -823,17 +936,29 @@ async def _delete(connection: Connection, id: int) -> None:
     await connection.execute("UPDATE message SET reply_to = NULL WHERE reply_to = :id", id=id)
 
 
-async def _checkpoint(connection: Connection, pieces: Sequence[Piece]) -> None:
+async def _checkpoint(connection: Connection, pieces: Sequence[Piece], *, at_once: bool) -> None:
     await connection.lock(*[_lock(piece.message_id) for piece in pieces])
-    for piece in pieces:
-        columns = asdict(piece)
-        if piece.swaps:
-            await connection.execute(_SWAP, **columns)
-            await connection.execute(_SWAPPED, **columns)
-        if not await connection.execute(_LENGTHEN, **columns):
-            await connection.execute(_ADD_PIECE, **columns)
-        if piece.thought is not None:
-            await connection.execute(_THOUGHT, **columns)
+    rows = [asdict(piece) for piece in pieces]
+    for row in rows:
+        if row["swaps"]:
+            await connection.execute(_SWAP, **row)
+            await connection.execute(_SWAPPED, **row)
+    if at_once:
+        await connection.executemany(_GROW, rows)
+    else:
+        for row in rows:
+            if not await connection.execute(_LENGTHEN, **row):
+                await connection.execute(_ADD_PIECE, **row)
+    for row in rows:
+        if row["thought"] is not None:
+            await connection.execute(_THOUGHT, **row)
+
+
+async def _reached(connection: Connection, answer_id: int) -> tuple[Cursor, bool]:
+    await connection.lock(_lock(answer_id))  # so that a COMMIT that is under way is seen
+    pieces = await connection.fetch(_PIECES, id=answer_id)
+    thinking, content = [sum(len(piece[name] or "") for piece in pieces) for name in ("thinking", "content")]
+    return Cursor(thinking, content), any(piece["swapped"] for piece in pieces)
 
 
 def _lock(answer_id: int) -> str:
@@ -848,10 +973,8 @@ async def _finish(
     thought: int | None = None,
     counts: Sequence[PromptCount] | None = None,
     swapped: bool = False,
-) -> None:
+) -> StoredAnswer | None:
     await connection.lock(_lock(outcome.id))
-    if measurement is not None:
-        await connection.execute(_MEASURED, **asdict(measurement))
     columns = asdict(outcome) | {
         "sources": to_json(outcome.sources),
         "warnings": to_json(outcome.warnings),
@@ -862,13 +985,18 @@ async def _finish(
         "counts": to_json(counts),
         "now": now(),
     }
-    await connection.execute(_FINISH, **columns)
+    if not await connection.execute(_FINISH, **columns):
+        rows = await connection.fetch(_ANY_ANSWER, id=outcome.id)
+        return _stored_answer(rows[0]) if rows else None
+    if measurement is not None:
+        await connection.execute(_MEASURED, **asdict(measurement))
     await connection.execute("DELETE FROM piece WHERE message = :id", id=outcome.id)
     await connection.execute(
         f"UPDATE session SET {USED}, prompt_counts = coalesce(:counts, prompt_counts)"
         " WHERE key = (SELECT session FROM message WHERE id = :id)",
         **columns,
     )
+    return None
 
 
 # -- imports
@@ -988,22 +1116,36 @@ async def _adopt(
     await connection.execute("DELETE FROM session WHERE key = :gathered", gathered=source)
 
 
-async def reconcile(connection: Connection) -> bool:
-    """End one answer that a crash left unfinished, with the text of its pieces.
+def reconciling(heard: Callable[[int], tuple[str, str] | None] = lambda answer_id: None) -> Unit[bool]:
+    """Return a unit that ends one answer that nobody writes any more, with its text so far.
 
-    Return whether there was one.
+    It returns whether there was one. `heard` returns the thinking and the content of an answer as this
+    replica has heard them, which may be more than is stored.
     """
-    for row in await connection.fetch(f"SELECT {COLUMNS} FROM message WHERE status = 'streaming' LIMIT 1"):
-        pieces = await connection.fetch(
-            "SELECT thinking, content FROM piece WHERE message = :id ORDER BY key", id=row["id"]
-        )
-        outcome = replace(
-            _message(row),
-            status="interrupted",
-            thinking="".join([piece["thinking"] for piece in pieces]),
-            content="".join([piece["content"] for piece in pieces]),
-            error=INTERRUPTED,
-        )
-        await _finish(connection, outcome)
-        return True
-    return False
+
+    async def unit(connection: Connection) -> bool:
+        rows = await connection.fetch(f"SELECT id FROM message WHERE {ABANDONED} LIMIT 1")
+        for row in rows:
+            await _interrupt(connection, row["id"], heard(row["id"]))
+        return bool(rows)
+
+    return unit
+
+
+reconcile: Final = reconciling()
+
+
+async def _interrupt(connection: Connection, answer_id: int, heard: tuple[str, str] | None) -> None:
+    await connection.lock(_lock(answer_id))
+    rows = await connection.fetch(_ANY_ANSWER, id=answer_id)
+    pieces = await connection.fetch(_PIECES, id=answer_id)
+    if not pieces:  # it has ended meanwhile
+        return
+    answer = _grown(_stored_answer(rows[0]), pieces)
+    thinking, content = answer.message.thinking, answer.message.content
+    if heard is not None and heard[0].startswith(thinking) and heard[1].startswith(content):
+        thinking, content = heard
+    outcome = replace(
+        answer.message, status="interrupted", thinking=thinking, content=content, error=INTERRUPTED
+    )
+    await _finish(connection, outcome)

@@ -223,7 +223,8 @@ class StoredAnswer(Struct, frozen=True, kw_only=True):
 
     `thought` is how many code points of thinking come before the first of the content; None: all. `asked` is
     what a Response repeats of its request; None if it was asked for in another way. `swapped` is whether its
-    content was taken for thinking at first, or the other way round.
+    content was taken for thinking at first, or the other way round. `replica` is which one writes it, or did;
+    None if there are no others.
     """
 
     message: Message
@@ -231,6 +232,7 @@ class StoredAnswer(Struct, frozen=True, kw_only=True):
     thought: int | None
     asked: Raw | None
     swapped: bool = False
+    replica: int | None = None
 
 
 class NewSession(Record, frozen=True, kw_only=True):

@@ -31,7 +31,7 @@ from chatproxy.store.records import (
 )
 from chatproxy.store.search.hits import snippet
 from chatproxy.store.search.words import Words
-from chatproxy.store.sql import AFTER_ALL, AFTER_ALL_OF_OWNER, BEFORE_ALL_OF_OWNER, octets
+from chatproxy.store.sql import AFTER_ALL, AFTER_ALL_OF_OWNER, BEFORE_ALL_OF_OWNER, UNGATHERED, octets
 
 LISTED: Final = (
     "id, title, model, document_id, documents, created_at, updated_at, used_at, message_count, pinned"
@@ -112,8 +112,15 @@ _GATHERED: Final = f"""
     WHERE {_BEING_GATHERED} RETURNING {COLUMNS}
 """
 _GIVEN_UP: Final = f"UPDATE session SET deleted = {DELETED} WHERE {_BEING_GATHERED}"
-_CUT: Final = f"UPDATE session SET deleted = {DELETED} WHERE deleted <> 0 AND deleted = {GATHERED}"
+_CUT: Final = (
+    f"UPDATE session SET deleted = {DELETED} WHERE deleted <> 0 AND deleted = {GATHERED} AND {UNGATHERED}"
+)
 REMOVABLE: Final = f"SELECT key FROM session WHERE deleted <> 0 AND deleted = {DELETED}"
+# Whether a session may have an answer from `replica`: see `postgres/replicas`.
+_BUSY: Final = """
+    SELECT (SELECT max(id) FROM message WHERE session = :key AND status = 'streaming') AS active,
+        EXISTS (SELECT 1 FROM replica WHERE id = :replica) AS lives
+"""
 # The assignments of every UPDATE that follows the use of a session; they take `now`.
 USED: Final = f"""
     updated_at = :now,
@@ -285,9 +292,17 @@ class Sessions:
         return _session(one_row(rows, missing(session.id)))
 
     async def delete(self, session: Session) -> None:
-        """Delete the session. Raises `not_found`."""
-        rows = await self._database.write(_DELETE, id=session.id)
+        """Delete the session. Raises `not_found`, and `session_busy` while another replica writes in it."""
+        if (replica := self._database.replica) is None:
+            rows = await self._database.write(_DELETE, id=session.id)
+        else:
+            rows = await self._database.run(partial(_delete, id=session.id, replica=replica))
         one_row(rows, missing(session.id))
+        self._deleted.set()
+
+    async def give_up_left(self) -> None:
+        """Delete what replicas that are gone were gathering."""
+        await self._database.write(_CUT)
         self._deleted.set()
 
     async def remove_deleted(self) -> None:
@@ -346,6 +361,34 @@ async def remove_some(connection: Connection, key: int) -> bool:
     return True
 
 
+async def _delete(connection: Connection, id: str, replica: int) -> Sequence[Row]:
+    """Delete a session that others use, too. Raises `session_busy`."""
+    await connection.lock(id)
+    for row in await connection.fetch("SELECT key FROM session WHERE id = :id", id=id):
+        await check_idle(connection, row["key"], replica)
+    return await connection.fetch(_DELETE, id=id)
+
+
+async def check_idle(connection: Connection, key: int, replica: int) -> None:
+    """Raise `session_busy` while an answer is written in a session, `overloaded` for a dead replica."""
+    (row,) = await connection.fetch(_BUSY, key=key, replica=replica)
+    if row["active"] is not None:
+        raise session_busy(row["active"])
+    if not row["lives"]:
+        raise ChatError(
+            "overloaded", "This server was out of reach of its database; try again.", retry_after=1
+        )
+
+
+def session_busy(answer_id: int) -> ChatError:
+    """Return the error of a message to a session whose last one is being answered."""
+    return ChatError(
+        "session_busy",
+        "This session's last message is still being answered; wait for that, or cancel it.",
+        activeMessageId=answer_id,
+    )
+
+
 def is_id(id: str) -> bool:
     """Return whether a client may call a session so."""
     return _ID.match(id) is not None
@@ -364,14 +407,20 @@ def _checked_id(id: str) -> str:
 # -- units of an import
 
 
-async def gather(connection: Connection, owner: str, new: NewSession) -> bool:
+async def gather(connection: Connection, owner: str, new: NewSession, replica: int | None) -> bool:
     """Begin a session that is not found before `gathered`; return False, and do nothing, if its id exists."""
     columns = _columns(asdict(new)) | {
         "created_at": new.created_at or now(),
         "updated_at": new.updated_at or now(),
         "owner": owner,
     }
-    return bool(await connection.fetch(_GATHER, **columns))
+    if not await connection.fetch(_GATHER, **columns):
+        return False
+    if replica is not None:
+        await connection.execute(
+            "UPDATE session SET gathered_by = :replica WHERE id = :id", replica=replica, id=new.id
+        )
+    return True
 
 
 async def gathering(connection: Connection, id: str) -> int:

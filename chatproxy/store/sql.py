@@ -5,6 +5,15 @@
 
 from typing import Final
 
+# At a start: an answer that nobody writes any more, and whether nobody else uses the database. SQLite has one
+# process.
+ABANDONED: Final = "status = 'streaming' AND TRUE IS TRUE"
+# The replica that writes an answer; SQLite has no others.
+REPLICA: Final = "NULL AS replica"
+# At a start: nobody gathers a session any more.
+UNGATHERED: Final = "TRUE IS NOT NULL"
+ALONE: Final = "TRUE IS NOT FALSE"
+
 
 def octets(text: str) -> str:
     """Return how many bytes a text has; length() would stop at NUL, and counts code points."""

@@ -4,11 +4,12 @@ from typing import Final
 
 from aiohttp import web
 
+from chatproxy.answers.peers import Peers
 from chatproxy.chat import ChatService
 from chatproxy.clock import Looks
 from chatproxy.config import Config
-from chatproxy.generation.queue import Queue
 from chatproxy.generation.registry import GenerationRegistry
+from chatproxy.generation.ticket import Entrance
 from chatproxy.models.hosts import Hosts
 from chatproxy.models.readiness import Readiness
 from chatproxy.store.store import Store
@@ -19,7 +20,8 @@ STORE: Final = web.AppKey("STORE", Store)
 MODELS: Final = web.AppKey("MODELS", Hosts)
 READINESS: Final = web.AppKey("READINESS", Readiness)
 REGISTRY: Final = web.AppKey("REGISTRY", GenerationRegistry)
-QUEUE: Final = web.AppKey("QUEUE", Queue)
+QUEUE: Final[web.AppKey[Entrance]] = web.AppKey("QUEUE")
 METRICS: Final = web.AppKey("METRICS", Metrics)
 LOOKS: Final = web.AppKey("LOOKS", Looks)
+PEERS: Final[web.AppKey[Peers]] = web.AppKey("PEERS")
 CHAT: Final = web.AppKey("CHAT", ChatService)

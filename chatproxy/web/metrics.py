@@ -35,6 +35,8 @@ class Load(Struct, frozen=True):
     subscribers: int
     eta: float = 0.0
     hosts: Mapping[str, bool] = {}  # whether each answers, where there are several
+    replicas: int = 1
+    followed: int = 0  # answers of other replicas that are read here
 
 
 class Histogram:
@@ -173,6 +175,8 @@ def _gauges(load: Load) -> "Iterator[Metric]":
     yield GaugeMetricFamily("chatproxy_queued_generations", "Answers waiting in the queue.", load.queued)
     yield GaugeMetricFamily("chatproxy_queue_eta_seconds", "Until all that wait have their turn.", load.eta)
     yield GaugeMetricFamily("chatproxy_subscribers", "Readers of unfinished answers.", load.subscribers)
+    yield GaugeMetricFamily("chatproxy_replicas", "Replicas that share the database.", load.replicas)
+    yield GaugeMetricFamily("chatproxy_followed", "Answers of other replicas that are read.", load.followed)
     hosts = GaugeMetricFamily("chatproxy_host_up", "1 if a host answers, else 0.", labels=("host",))
     for name, is_up in load.hosts.items():
         hosts.add_metric((name,), is_up)

@@ -29,6 +29,8 @@ NAMES: Final = {
     "chatproxy_inter_token_gap_seconds": "histogram",
     "chatproxy_errors": "counter",
     "chatproxy_upstream_errors": "counter",
+    "chatproxy_replicas": "gauge",
+    "chatproxy_followed": "gauge",
     "chatproxy_host_failures": "counter",
     "chatproxy_host_up": "gauge",
     "chatproxy_commit_seconds": "histogram",

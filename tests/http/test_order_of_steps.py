@@ -5,6 +5,7 @@ import sqlite3
 from collections.abc import AsyncIterator
 from contextlib import ExitStack, asynccontextmanager, closing
 from dataclasses import replace
+from pathlib import Path
 from typing import Any, NamedTuple
 
 import pytest
@@ -15,6 +16,7 @@ from waiting import PATIENCE, until
 from yarl import URL
 
 from chatproxy import Config, create_app
+from chatproxy.store import messages
 from chatproxy.web.keys import CHAT
 
 WORDS = "One two three"
@@ -143,9 +145,15 @@ async def test_when_a_session_is_deleted_the_slot_is_free(narrow: Client, fake: 
 
 
 async def test_an_end_that_cannot_be_committed_is_told_as_a_failure_and_committed_later(
-    narrow: Client, fake: FakeOllama, config: Config, caplog: pytest.LogCaptureFixture
+    narrow: Client,
+    fake: FakeOllama,
+    config: Config,
+    caplog: pytest.LogCaptureFixture,
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    """Meanwhile the session is free and the text is read from memory."""
+    """Meanwhile the text is read from memory and, unless there may be replicas, the session is free."""
+    monkeypatch.setattr(messages, "PATIENCE", 0.5)
+    is_free = isinstance(config.database, Path)
     session = await narrow.new_session()
     with ExitStack() as faults:
         async with running(narrow, fake, session) as stream:
@@ -153,11 +161,15 @@ async def test_an_end_that_cannot_be_committed_is_told_as_a_failure_and_committe
             faults.enter_context(changes_refused(config.database, "UPDATE OF status", "message", condition))
         assert (stream.last["type"], stream.last["fullResponse"]) == ("error", WORDS)
         fake.script = greet
-        assert (await narrow.ask(session)).last["type"] == "done"
+        if is_free:
+            assert (await narrow.ask(session)).last["type"] == "done"
+        else:
+            await narrow.refused(session, 409, json={"message": "Hi"})
         shown = (await narrow.messages(session))[1]
         assert (shown["status"], shown["content"]) == ("failed", WORDS)
         assert answers(config)[0][0] == "streaming"
-        assert (await narrow.session(session))["activeMessageId"] is None
+        active = (await narrow.session(session))["activeMessageId"]
+        assert active == (None if is_free else stream.answer_id)
     await until(lambda: answers(config)[0] == ("failed", WORDS))
     assert (await narrow.messages(session))[1]["error"]["error"] == stream.last["error"]
     assert {record.getMessage() for record in caplog.records} == {"the database failed"}

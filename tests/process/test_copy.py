@@ -83,6 +83,8 @@ async def test_conversations_move_to_postgresql_and_back(
             assert after[: len(page)] == page
             assert after[-1]["id"] > page[-1]["id"]
             before = await everything(process)
+            process.send_signal(signal.SIGTERM)
+            assert await process.ended() == 0
 
 
 def test_files_are_copied_without_postgresqls_driver(tmp_path: Path) -> None:

@@ -7,9 +7,10 @@ fake Ollama was allowed to send. test_interleavings.py and faults/orders.py run 
 import asyncio
 import shutil
 import tempfile
-from collections.abc import Coroutine
+from collections.abc import Coroutine, Iterator
 from contextlib import AsyncExitStack, suppress
 from dataclasses import dataclass, field
+from itertools import cycle
 from pathlib import Path
 from typing import Any, ClassVar, Final
 
@@ -19,6 +20,7 @@ from fake_ollama import MODEL, Chat, FakeOllama, Gate, Request, Script, last, to
 from faults.tally import Tally
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, precondition, rule
+from postgres import empty
 from waiting import until
 
 from chatproxy import Config, clock, create_app
@@ -411,3 +413,42 @@ class Interleavings(RuleBasedStateMachine):
     async def _shown(self, answer: Answer) -> Any:
         messages = await self.client.messages(answer.session, limit=500)
         return next(message for message in messages if message["id"] == answer.id)
+
+
+class OfReplicas(Interleavings):
+    """The same with several replicas, each of which gets whatever comes next, all the same."""
+
+    url: ClassVar[str]  # of PostgreSQL's database
+    seen: Client | None = None
+    restart = crash = None  # type: ignore[assignment]
+
+    @property
+    def client(self) -> Client:  # type: ignore[override]
+        """That of the next replica, unless one is being looked at."""
+        return self.seen or next(self.clients)
+
+    async def _serve(self) -> None:
+        await empty(self.url)
+        config = Config(
+            ollama_host=self.fake.url,
+            database_url=self.url,
+            default_model=MODEL,
+            log_level="error",
+        )
+        self.servers = [Server(create_app(config)) for _ in range(3)]
+        for server in self.servers:
+            await server.__aenter__()
+            await server.client.call("GET", "/api/models")  # so that all of them know what runs the model
+        self.clients: Iterator[Client] = cycle([server.client for server in self.servers])
+        self.server, *_ = self.servers
+
+    async def _end(self) -> None:
+        await super()._end()
+        for server in self.servers[1:]:
+            await server.__aexit__(None, None, None)
+
+    async def _shows(self, session: str) -> None:
+        for server in self.servers:
+            self.seen = server.client
+            await super()._shows(session)
+        self.seen = None

@@ -4,14 +4,15 @@ A unit runs in a transaction of its own, at READ COMMITTED: `Connection.lock` is
 not run side by side. One that fails because of another one, or of a connection that broke before its COMMIT,
 runs again. A COMMIT whose answer was lost may have succeeded, and is not repeated here.
 
-Ten connections at most: for units, for short reads, for the slow lane, one that reads for the index of words,
-and one that claims the database.
+Twelve connections at most: for units, for short reads, for the slow lane, one that reads for the index of
+words, one that shows that this replica lives, and two for the bus.
 """
 
 import asyncio
 import random
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Sequence
-from contextlib import AsyncExitStack, asynccontextmanager, suppress
+from contextlib import AbstractAsyncContextManager, AsyncExitStack, asynccontextmanager, suppress
+from functools import partial
 from time import perf_counter
 from typing import Any, Final, Self, TypeVar
 
@@ -29,10 +30,11 @@ from chatproxy.store.database import (
     Units,
     slow_reads,
 )
-from chatproxy.store.postgres.claim import claimed
+from chatproxy.store.postgres.bus import Bus
 from chatproxy.store.postgres.dialect import spelled, values_of
 from chatproxy.store.postgres.errors import FAILURES, chat_error, is_conflict, is_gone, start_error, too_long
 from chatproxy.store.postgres.pool import Pool, Raw, connect, set_up
+from chatproxy.store.postgres.replicas import Replicas, starting
 from chatproxy.store.postgres.schema import MIGRATIONS, migrate, version_of
 from chatproxy.store.postgres.words import TextSearch
 from chatproxy.values import without_password
@@ -43,6 +45,8 @@ READS: Final = 2  # short ones at once
 AWAY: Final = 2.0  # seconds that a unit or a read waits for a server that is away
 CONFLICTS: Final = 5  # times that a unit may be in another one's way
 SLOW_READ_TIMEOUT: Final = 1.0  # seconds
+READ_TIMEOUT: Final = 5.0  # seconds, of a connection's statements
+WRITE_TIMEOUT: Final = 10.0  # likewise
 STARTING: Final = 5.0  # seconds that a start waits for a server that is starting, too
 HEARD: Final = 2.0  # seconds until a notification has to have come
 OLDEST: Final = 13  # the first version with gen_random_uuid()
@@ -115,14 +119,15 @@ class PostgresReader:
 class PostgresDatabase(Units):
     """A `Database` in PostgreSQL's schema `chatproxy`."""
 
-    def __init__(self, url: str, committed: Callable[[float], None], resources: AsyncExitStack) -> None:
+    def __init__(self, url: str, committed: Callable[[float], None] = lambda seconds: None) -> None:
         self.index = TextSearch()
+        self.replica = random.getrandbits(62) + 1  # a number would come again with another database
+        self.replicas = Replicas(url, self.replica, self, self._drop_idle)
         self._url = url
         self._committed = committed
-        self._resources = resources
-        self._workers = Pool(url, WORKERS)
-        self._readers = Pool(url, READS)
-        self._slow_readers = Pool(url, SLOW_READS)
+        self._workers = Pool(url, WORKERS, WRITE_TIMEOUT)
+        self._readers = Pool(url, READS, READ_TIMEOUT)
+        self._slow_readers = Pool(url, SLOW_READS, READ_TIMEOUT)
         self._slow_slots = slow_reads()
         self._heavy = asyncio.Semaphore(HEAVY)
         self._steps = asyncio.Semaphore(1)
@@ -141,39 +146,22 @@ class PostgresDatabase(Units):
         Raises StartError.
         """
         name = without_password(url)
-        async with AsyncExitStack() as resources:
-            try:
-                await check(url, name)
-                await resources.enter_async_context(claimed(url, name))
-                connection = await connect(url)
-                try:
-                    await set_up(connection)
-                    await migrate(connection, name)
-                finally:
-                    await connection.close(timeout=1)
-            except (*FAILURES, ValueError) as error:
-                raise start_error(name, error) from error
-            return await cls._opened(url, name, reconcile, committed, resources)
-
-    @classmethod
-    async def _opened(
-        cls,
-        url: str,
-        name: str,
-        reconcile: Sequence[Unit[bool]],
-        committed: Callable[[float], None],
-        resources: AsyncExitStack,
-    ) -> Self:
-        database = cls(url, committed, resources.pop_all())
+        database = cls(url, committed)
         try:
-            for unit in reconcile:
-                while await database.run(unit):
-                    pass
-        except ChatError as error:
+            await check(url, name)
+            async with starting(url) as connection:
+                await set_up(connection)
+                await migrate(connection, name)
+                await database.replicas.enter(connection)
+                for unit in reconcile:
+                    while await database.run(unit):
+                        pass
+        except BaseException as error:
             await database.close()
-            raise StartError(f"The database {name} cannot be used: {error.sentence}") from error
-        except BaseException:
-            await database.close()
+            if isinstance(error, ChatError):
+                raise StartError(f"The database {name} cannot be used: {error.sentence}") from error
+            if isinstance(error, (*FAILURES, ValueError)):
+                raise start_error(name, error) from error
             raise
         return database
 
@@ -194,16 +182,26 @@ class PostgresDatabase(Units):
                 f"The database {name} was not written by this version of chatproxy; start it once, then try "
                 "again."
             )
-        return cls(url, lambda seconds: None, AsyncExitStack())
+        return cls(url)
 
     async def close(self) -> None:
         """See `Database`."""
         self._closed = True
         if self._tasks:
             await asyncio.wait(self._tasks)
+        await self.replicas.leave()
         for pool in (self._workers, self._readers, self._slow_readers):
             await pool.close()
-        await self._resources.aclose()
+
+    def bus(
+        self, heard: Callable[[int, str], None], lost: Callable[[int | None], None]
+    ) -> AbstractAsyncContextManager[Bus]:
+        """Open a bus to the other replicas; see `Bus.open`."""
+        return Bus.open(self.replica, partial(connect, self._url), heard, lost)
+
+    def _drop_idle(self) -> None:
+        for pool in (self._workers, self._readers, self._slow_readers):
+            pool.drop_idle()
 
     async def ping(self) -> None:
         """See `Database`."""

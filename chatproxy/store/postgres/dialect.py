@@ -18,6 +18,10 @@ _EXPRESSIONS: Final[Mapping[str, str]] = {
     words.AFTER_ALL_OF_OWNER: "nextval('activity')",
     words.BEFORE_ALL_OF_OWNER: "nextval('imported')",
     # Evaluated for one row after another, in the order of the window.
+    words.ABANDONED: "status = 'streaming' AND coalesce(replica, 0) NOT IN (SELECT id FROM replica)",
+    words.REPLICA: "replica",
+    words.UNGATHERED: "coalesce(gathered_by, 0) NOT IN (SELECT id FROM replica)",
+    words.ALONE: "(SELECT count(*) FROM replica) <= 1",
     words.AFTER_TOP: words.AFTER_TOP.replace("top + ", "nextval('activity') + 0 * "),
 }
 _OCTETS: Final = re.compile(r"length\(CAST\((.+?) AS BLOB\)\)", re.DOTALL)

@@ -94,7 +94,7 @@ def start_error(database: str, error: Exception) -> StartError:
     if isinstance(error, asyncpg.TooManyConnectionsError):
         return StartError(
             f"PostgreSQL has no connection left for {database}; raise its max_connections, as chatproxy "
-            "needs ten."
+            "needs twelve."
         )
     if isinstance(error, ssl.SSLError):
         return StartError(

@@ -23,9 +23,9 @@ _SETTINGS: Final = (
 Raw: TypeAlias = asyncpg.Connection
 
 
-async def connect(url: str) -> Raw:
-    """Open a connection, which has no settings yet."""
-    return await asyncpg.connect(url, timeout=CONNECT_TIMEOUT, command_timeout=COMMAND_TIMEOUT)
+async def connect(url: str, patience: float = COMMAND_TIMEOUT) -> Raw:
+    """Open a connection, which has no settings yet; its statements take `patience` seconds at most."""
+    return await asyncpg.connect(url, timeout=CONNECT_TIMEOUT, command_timeout=patience)
 
 
 async def set_up(connection: Raw) -> None:
@@ -35,10 +35,14 @@ async def set_up(connection: Raw) -> None:
 
 
 class Pool:
-    """Connections for one kind of work, at most `size` at once. Who waits for one gets it in turn."""
+    """Connections for one kind of work, at most `size` at once. Who waits for one gets it in turn.
 
-    def __init__(self, url: str, size: int) -> None:
+    A connection that was cut silently says nothing: its statement fails after `patience` seconds.
+    """
+
+    def __init__(self, url: str, size: int, patience: float = COMMAND_TIMEOUT) -> None:
         self._url = url
+        self._patience = patience
         self._slots = asyncio.Semaphore(size)
         self._idle: list[Raw] = []
 
@@ -63,13 +67,18 @@ class Pool:
         while self._idle:
             if not (connection := self._idle.pop()).is_closed():
                 return connection
-        connection = await connect(self._url)
+        connection = await connect(self._url, self._patience)
         try:
             await set_up(connection)
         except BaseException:
             connection.terminate()
             raise
         return connection
+
+    def drop_idle(self) -> None:
+        """Give up the connections that nobody has, because the server was out of reach."""
+        while self._idle:
+            self._idle.pop().terminate()
 
     async def close(self) -> None:
         """Close the connections that nobody has."""

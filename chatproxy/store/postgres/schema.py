@@ -12,7 +12,8 @@ import asyncpg
 from chatproxy.errors import StartError
 from chatproxy.store.postgres.pool import SCHEMA
 
-LOCK: Final = int.from_bytes(b"cprx")  # that of migrations
+LOCK: Final = int.from_bytes(b"cprx")  # that of starts, and of migrations
+LONGEST_MIGRATION: Final = 3600.0  # seconds
 
 # Texts are compared by their code points, as in SQLite, whatever the collation of the database is.
 TABLES: Final = """
@@ -217,7 +218,20 @@ CREATE FUNCTION randomblob(size integer) RETURNS bytea LANGUAGE sql VOLATILE AS 
 $$;
 """
 
-MIGRATIONS: Final[Sequence[str]] = (f"{TABLES}{WORDS}{FUNCTIONS}",)
+# Who shares the database, and who of them writes an answer; see `replicas`. An answer of one that has no row
+# is nobody's.
+REPLICAS: Final = """
+CREATE TABLE replica (
+    id     bigint PRIMARY KEY,
+    number bigint GENERATED ALWAYS AS IDENTITY,
+    seen   timestamptz NOT NULL DEFAULT clock_timestamp()
+);
+ALTER TABLE message ADD COLUMN replica bigint;
+ALTER TABLE session ADD COLUMN gathered_by bigint;
+CREATE INDEX message_being_written ON message (session) WHERE status = 'streaming';
+"""
+
+MIGRATIONS: Final[Sequence[str]] = (f"{TABLES}{WORDS}{FUNCTIONS}", REPLICAS)
 
 
 async def migrate(connection: "asyncpg.Connection", database: str) -> None:
@@ -233,7 +247,9 @@ async def migrate(connection: "asyncpg.Connection", database: str) -> None:
                 f"CREATE TABLE IF NOT EXISTS {SCHEMA}.schema_version (number bigint NOT NULL)"
             )
         if pending := MIGRATIONS[version:]:
-            await connection.execute(f"SET LOCAL search_path = {SCHEMA}; {';'.join(pending)}")
+            await connection.execute(
+                f"SET LOCAL search_path = {SCHEMA}; {';'.join(pending)}", timeout=LONGEST_MIGRATION
+            )
             await connection.execute(
                 f"DELETE FROM schema_version; INSERT INTO schema_version VALUES ({len(MIGRATIONS)})"
             )

@@ -15,8 +15,11 @@ _WORDS: Final = "array_to_tsvector(string_to_array(:terms, ' '))"
 _CURRENT: Final = "WHERE id = :id AND version = :version RETURNING key"
 _ADD: Final = (
     f"INSERT INTO word (key, part, terms) SELECT key, :part, {_WORDS} FROM edited WHERE :terms <> ''"
+    " ON CONFLICT (key, part) DO NOTHING"  # another replica follows the same text
 )
-_ADVANCE: Final = f"WITH edited AS (UPDATE unindexed SET indexed = :indexed {_CURRENT}) {_ADD}"
+_ADVANCE: Final = (
+    f"WITH edited AS (UPDATE unindexed SET indexed = greatest(indexed, :indexed) {_CURRENT}) {_ADD}"
+)
 _FINISH: Final = f"WITH edited AS (DELETE FROM unindexed {_CURRENT}) {_ADD}"
 
 
@@ -53,6 +56,7 @@ class TextSearch:
 
     async def apply(self, connection: Connection, edits: Sequence[Edit]) -> None:
         """See `Index`."""
+        await connection.lock("words")  # replicas may follow the same texts
         fitting = [{**edit, "terms": _fitting(edit["terms"])} for edit in edits]
         await connection.executemany(_ADVANCE, [edit for edit in fitting if not edit["finished"]])
         await connection.executemany(_FINISH, [edit for edit in fitting if edit["finished"]])

@@ -117,6 +117,7 @@ class Words:
                 newest=row["newest"],
             ):
                 return
+            self._committed.set()  # another process may have written it
             await followed.wait()
 
     async def _work(self, reader: Reader) -> None:
@@ -156,7 +157,10 @@ class Words:
         while more:
             self._committed.clear()
             edits, more = await reader.run(texts.edits)
-            if not edits:
+            if not edits:  # others may have followed what somebody waits for
+                for event in [*self._followed.values()]:
+                    event.set()
+                self._followed.clear()
                 return
             await self._database.step(partial(self._index.apply, edits=edits))
             for owner in {edit["owner"] for edit in edits if edit["finished"]}:
@@ -175,7 +179,7 @@ class Words:
             while last is not None:
                 last = await self._database.step(partial(_note, texts=texts, after=last))
         await self._database.steps(self._index.forget_some)
-        await self._despite_damage(partial(create_empty, index=self._index), damaged=damaged)
+        await self._despite_damage(partial(_replace, index=self._index), damaged=damaged)
 
     async def _despite_damage(self, unit: Callable[..., Coroutine[Any, Any, None]], *, damaged: bool) -> None:
         try:
@@ -297,6 +301,14 @@ async def _note(connection: Connection, texts: str, after: int) -> int | None:
         limit=MOST_NOTED,
     )
     return max(row["key"] for row in rows) // 2 if len(rows) == MOST_NOTED else None
+
+
+async def _replace(connection: Connection, index: Index, *, damaged: bool) -> None:
+    """Put an empty index in place of the old one, unless another replica has."""
+    await connection.lock("words")
+    rows = await connection.fetch("SELECT format FROM word_index")
+    if damaged or [row["format"] for row in rows] != [FORMAT]:
+        await create_empty(connection, index, damaged=damaged)
 
 
 async def create_empty(connection: Connection, index: Index, *, damaged: bool) -> None:

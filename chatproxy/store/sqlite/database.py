@@ -30,6 +30,8 @@ T = TypeVar("T")
 class SQLiteDatabase(Units):
     """A `Database` in a file."""
 
+    replica: Final = None  # the file is claimed
+
     def __init__(
         self,
         path: Path,

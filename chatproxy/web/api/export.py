@@ -64,7 +64,7 @@ async def export_session(request: web.Request) -> web.StreamResponse:
     if wanted not in FORMATS:
         raise ChatError("invalid", "format must be json or markdown.", field="format")
     form = FORMATS[wanted]
-    session = request.app[CHAT].with_activity(await session_of(request))
+    session = await request.app[CHAT].with_activity(await session_of(request))
     title = disposition(session.title or "conversation", form.ending)
     async with downloading(request, form.media_type, {"Content-Disposition": title}) as download:
         await form.write(download, session)
@@ -89,7 +89,7 @@ async def export_all(request: web.Request) -> web.StreamResponse:
             if session is None:  # deleted meanwhile
                 continue
             await download.add(between)
-            await _add_whole(download, request.app[CHAT].with_activity(session))
+            await _add_whole(download, await request.app[CHAT].with_activity(session))
             between = b",\n"
         await download.add(b"]\n" if between == b",\n" else b"[]\n")
     return download.response

@@ -16,7 +16,7 @@ from chatproxy.ollama.client import Ollama
 from chatproxy.ollama.wire import RefusalError
 from chatproxy.store.records import Record
 from chatproxy.web.json import json_response
-from chatproxy.web.keys import CHAT, METRICS, MODELS, QUEUE, READINESS, REGISTRY, STORE
+from chatproxy.web.keys import CHAT, METRICS, MODELS, PEERS, QUEUE, READINESS, REGISTRY, STORE
 from chatproxy.web.metrics import Load
 from chatproxy.web.operation import operation
 
@@ -195,6 +195,8 @@ async def get_metrics(request: web.Request) -> web.StreamResponse:
     app = request.app
     queue = app[QUEUE]
     hosts = {host.name: not host.is_away for host in app[MODELS].all_hosts if host.name}
-    load = Load(queue.active, queue.queued, app[REGISTRY].subscribers, queue.eta, hosts)
+    peers = app[PEERS]
+    subscribers = app[REGISTRY].subscribers + peers.subscribers
+    load = Load(queue.active, queue.queued, subscribers, queue.eta, hosts, peers.replicas, peers.followed)
     page = app[METRICS].page(load)
     return web.Response(body=page, headers={"Content-Type": "text/plain; version=0.0.4; charset=utf-8"})

@@ -226,7 +226,7 @@ async def image(request: web.Request) -> web.StreamResponse:
 async def resume(request: web.Request) -> web.StreamResponse:
     after, away = _cursor(request), whole_number(request, "away", most=MAX_AWAY, default=0)
     session = await session_of(request)
-    answer = await request.app[CHAT].transcript.answer(session, row_id(request, "mid", "message"))
+    answer = await request.app[CHAT].transcript.answer(session, row_id(request, "mid", "message"), after)
     answer.expect(away)
     if after is not None and after.end and after == answer.cursor:
         return web.Response(status=204)

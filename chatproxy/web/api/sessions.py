@@ -107,7 +107,7 @@ async def list_sessions(request: web.Request) -> web.StreamResponse:
     else:
         listing = sessions.page(user, limit=size, before=before, pinned=pinned)
         found, following = await while_present(request, listing)
-    active = [chat.with_activity(session) for session in found]
+    active = await chat.with_activities(found)
     return json_response(SessionPage(sessions=active, next=following, hits=hits))
 
 
@@ -120,7 +120,7 @@ async def list_sessions(request: web.Request) -> web.StreamResponse:
 )
 async def get_session(request: web.Request) -> web.StreamResponse:
     session = await session_of(request)
-    return json_response(request.app[CHAT].with_activity(session))
+    return json_response(await request.app[CHAT].with_activity(session))
 
 
 @routes.patch(SESSION)
@@ -138,7 +138,7 @@ async def update_session(request: web.Request) -> web.StreamResponse:
     changes = (await read_json(request, SessionRequest, most=MAX_BODY)).given()
     await _check(request, changes)
     session = await request.app[STORE].sessions.update(session, changes)
-    return json_response(request.app[CHAT].with_activity(session))
+    return json_response(await request.app[CHAT].with_activity(session))
 
 
 @routes.delete(SESSION)

@@ -8,6 +8,7 @@ from msgspec.structs import replace
 
 from chatproxy.answers import transcript as module
 from chatproxy.answers.answer import Answer
+from chatproxy.answers.peers import Alone
 from chatproxy.answers.transcript import Transcript
 from chatproxy.errors import ChatError
 from chatproxy.store.records import Message, NewTurn, Session
@@ -43,7 +44,7 @@ def live() -> Live:
 
 @pytest.fixture
 def transcript(store: Store, live: Live) -> Transcript:
-    return Transcript(store.messages, live)
+    return Transcript(store.messages, live, Alone())
 
 
 async def begun(store: Store, session: Session) -> Message:

@@ -14,6 +14,8 @@ from chatproxy.store.records import Piece
 
 
 class Recorder:
+    is_shared = False
+
     def __init__(self) -> None:
         self.sizes: list[int] = []
 
@@ -26,7 +28,7 @@ async def test_a_checkpoint_of_much_text_is_several_units() -> None:
     registry = GenerationRegistry(Config(), cast("Messages", recorder), Looks(), lambda figures: None)
     gain = (Piece(message_id=1, thinking="", content="x" * (MAX_PIECE // 4)), Cursor(0, MAX_PIECE // 4))
     for number in range(18):
-        generation = SimpleNamespace(over=False, unsaved=lambda: gain, saved=saved.append)
+        generation = SimpleNamespace(over=False, is_in_doubt=False, unsaved=lambda: gain, saved=saved.append)
         registry._by_answer[number] = cast("Generation", generation)
     await registry._checkpoint()
     assert recorder.sizes == [MAX_PIECE] * 4 + [MAX_PIECE // 2]

@@ -57,7 +57,11 @@ def contents(database: Database) -> dict[str, list[tuple[Any, ...]]]:
     """Return all rows of the tables that are copied, with the values in the order of the columns' names."""
     found = {}
     for table in COPIED:
-        columns = sorted(stored.columns(database, table.name))
+        columns = [
+            name
+            for name in sorted(stored.columns(database, table.name))
+            if f"{table.name}.{name}" not in LEFT_OUT
+        ]
         listed = ", ".join(columns)
         rows = stored.rows(database, f"SELECT {listed} FROM {table.name} ORDER BY {', '.join(table.key)}")
         found[table.name] = [
@@ -411,7 +415,7 @@ async def test_a_target_that_is_in_use_is_refused(path: Path, new: Callable[[], 
     target = new()
     store = await Store.open(target)
     said = await refusal(path, target)
-    assert re.search(r"is in use by another chatproxy; stop that one, or name another .* in --to\.", said)
+    assert re.search(r"is in use by a(nother)? chatproxy; stop that one, or name another .*in --to\.", said)
     await store.close()
 
 
@@ -501,10 +505,12 @@ async def test_no_table_is_forgotten(tmp_path: Path, new_postgres: Callable[[], 
     }
     copied = {table.name for table in COPIED}
     assert copied & {*LEFT_OUT} == set()
-    assert copied | {*LEFT_OUT} == files | servers
+    left_out = {name for name in LEFT_OUT if "." not in name}
+    assert copied | left_out == files | servers
     assert copied <= files & servers
     for table in COPIED:
-        assert sorted(stored.columns(path, table.name)) == sorted(stored.columns(url, table.name))
+        columns = [name for name in stored.columns(url, table.name) if f"{table.name}.{name}" not in LEFT_OUT]
+        assert sorted(stored.columns(path, table.name)) == sorted(columns)
         info = stored.rows(path, f"PRAGMA table_info({table.name})")
         assert tuple([name for _, name, _, _, _, place in info if place]) == table.key
     identities = stored.rows(

@@ -34,7 +34,7 @@ from chatproxy.values import folded
 POSTGRES = pytest.mark.parametrize("database_url", ["postgresql"], indirect=True)
 EMPTY = f"nothing_{os.getpid()}"  # of this process
 # Of SQLite's index, and of PostgreSQL's.
-ONLY = {"removed", "word", "schema_version"}
+ONLY = {"replica", "removed", "word", "schema_version"}
 
 
 @pytest.fixture
@@ -59,6 +59,9 @@ async def texts(store: Store, session: Session) -> list[str]:
 # -- the schema
 
 
+OF_REPLICAS = {"message": {"replica"}, "session": {"gathered_by"}}  # columns, by table
+
+
 @POSTGRES
 async def test_both_databases_have_the_same_columns(store: Store, where: str, tmp_path: Path) -> None:
     path = tmp_path / "other.db"
@@ -71,7 +74,8 @@ async def test_both_databases_have_the_same_columns(store: Store, where: str, tm
     found = stored.rows(where, "SELECT tablename FROM pg_tables WHERE schemaname = 'chatproxy'")
     assert {name for (name,) in found} - ONLY == tables
     for table in tables:
-        assert sorted(stored.columns(where, table)) == sorted(stored.columns(path, table)), table
+        columns = set(stored.columns(where, table)) - OF_REPLICAS.get(table, set())
+        assert columns == set(stored.columns(path, table)), table
 
 
 async def test_processes_that_start_at_once_make_the_tables_once(empty: str) -> None:
@@ -101,13 +105,6 @@ async def test_a_database_of_a_newer_version_is_refused(empty: str, postgres_ser
     assert re.fullmatch(
         rf"The database postgresql://tests@/{EMPTY} was written by a newer .*", await refusal(empty)
     )
-
-
-async def test_a_second_chatproxy_is_refused(empty: str) -> None:
-    store = await Store.open(empty)
-    assert "is in use by another chatproxy; stop that one, or name another" in await refusal(empty)
-    await store.close()
-    await (await Store.open(empty)).close()
 
 
 async def test_a_user_who_may_create_nothing_is_refused(empty: str, postgres_server: Server) -> None:
@@ -215,9 +212,16 @@ async def test_a_part_with_too_many_words_for_one_row_has_as_many_as_it_may(
 @POSTGRES
 async def test_messages_sent_at_once_get_a_place_each(store: Store) -> None:
     sessions = [await store.sessions.create("ann") for _ in range(5)]
-    await asyncio.gather(
-        *[store.messages.begin(session, NewTurn(content=f"{n}")) for n in range(20) for session in sessions]
-    )
+
+    async def send(session: Session, content: str) -> None:
+        while True:
+            with suppress(ChatError):  # `session_busy`
+                _, answer = await store.messages.begin(session, NewTurn(content=content))
+                await store.messages.finish(replace(answer, status="complete"))
+                return
+            await asyncio.sleep(0.01)
+
+    await asyncio.gather(*[send(session, f"{n}") for n in range(20) for session in sessions])
     for session in sessions:
         found = await store.sessions.get("ann", session.id)
         assert found.message_count == 40
@@ -333,12 +337,6 @@ async def test_connections_that_break_are_replaced_without_a_word(
         found, _, _ = await fragile.sessions.search("ann", limit=9, before=None, q="tea")
         assert [each.id for each in found] == [session.id]
     assert [record for record in caplog.records if record.levelno >= logging.WARNING] == []
-    # It is claimed again.
-    await until(
-        lambda: (
-            "f" not in postgres_server.psql("SELECT count(*) > 0 FROM pg_locks WHERE locktype = 'advisory'")
-        )
-    )
 
 
 async def _finds(store: Store, q: str) -> bool:
@@ -387,7 +385,7 @@ async def test_no_connection_left(
             "CREATE ROLE plain LOGIN; GRANT ALL ON ALL TABLES IN SCHEMA chatproxy TO plain", EMPTY
         )
         stack.callback(postgres_server.psql, "DROP OWNED BY plain; DROP ROLE plain", EMPTY)
-        database = PostgresDatabase(postgres_server.url(EMPTY, "plain"), lambda _: None, AsyncExitStack())
+        database = PostgresDatabase(postgres_server.url(EMPTY, "plain"))
         with pytest.raises(
             ChatError, match="has no connection left; try again in a moment, or raise"
         ) as caught:

@@ -58,6 +58,13 @@ async def begin(store: Store, session: Session, content: str = "Hi", **fields: o
     return question, answer.id
 
 
+async def turn(store: Store, session: Session, content: str = "Hi", **fields: object) -> tuple[int, int]:
+    """A whole turn; the ids of the two messages."""
+    question, answer = await begin(store, session, content, **fields)
+    await finish(store, session, answer, "")
+    return question, answer
+
+
 async def say(store: Store, session: Session, question: str, answer: str, **fields: object) -> int:
     """A whole turn; the question's id."""
     question_id, answer_id = await begin(store, session, question, **fields)
@@ -267,7 +274,7 @@ async def test_another_owners_session_does_not_exist(store: Store, session: Sess
 
 
 async def test_a_session_that_was_deleted_in_the_meantime(store: Store, session: Session) -> None:
-    question, answer = await begin(store, session, client_message_id="c", images=[b"1"])
+    question, answer = await turn(store, session, client_message_id="c", images=[b"1"])
     await store.sessions.delete(session)
     for call in (
         store.sessions.update(session, {"title": "T"}),
@@ -291,7 +298,7 @@ async def test_a_session_that_was_deleted_in_the_meantime(store: Store, session:
 
 async def test_messages_of_another_session_are_missing(store: Store, session: Session) -> None:
     question, answer = await begin(store, await new_session(store), images=[b"1"])
-    await begin(store, session)
+    await turn(store, session)
     for message_id in (question, 12345, 2**70):
         error = await refused(store.messages.get(session, message_id))
         assert (error.code, error.sentence) == (
@@ -367,7 +374,7 @@ async def test_a_clock_that_is_set_back_does_not_change_the_order(
         monkeypatch.setattr(module, "now", lambda: "2001-01-01T00:00:00.000Z")
     await new_session(store, "4")
     assert await titles(store, None) == ["4", "3", "2", "1"]
-    await begin(store, first)
+    await turn(store, first)
     assert await titles(store, None) == ["1", "4", "3", "2"]
     _, answer = await begin(store, third)
     assert await titles(store, None) == ["3", "1", "4", "2"]
@@ -409,9 +416,10 @@ async def test_search_follows_the_text(store: Store, session: Session) -> None:
     assert await titles(store, "banana") == []
     await finish(store, session, answer, "banana")
     assert await titles(store, "banana") == ["apple"]
-    await finish(store, session, answer, "cherry")
+    change = "UPDATE message SET content = :content WHERE id = :id"
+    await store.database.write(change, id=answer, content="cherry")
     assert await titles(store, "banana") == []
-    await finish(store, session, answer, "")
+    await store.database.write(change, id=answer, content="")
     assert await titles(store, "cherry") == []
     await store.sessions.update(session, {"title": "date"})
     await begin(store, session, "elderberry", replaces=question)
@@ -587,8 +595,11 @@ async def test_a_turn(store: Store, session: Session) -> None:
     assert await shown(store, session) == [question, answer]
 
     await store.messages.checkpoint([Piece(message_id=answer.id, thinking="hm", content="x")])
+    assert await shown(store, session) == [question, answer]
     stored = await store.messages.get_answer(session, answer.id)
-    assert (stored.message, stored.question_id) == (answer, question.id)
+    so_far = replace(answer, thinking="hm", content="x", cursor="2.1")
+    assert (stored.message, stored.question_id) == (so_far, question.id)
+    assert await store.messages.so_far(session, answer) == so_far
 
     usage = Usage(prompt_tokens=1, tokens_per_second=2.5)
     await store.messages.finish(
@@ -632,9 +643,9 @@ async def test_where_the_thinking_before_the_content_ends_is_kept(store: Store, 
 
 
 async def test_what_follows_an_answer(store: Store, session: Session) -> None:
-    _, first = await begin(store, session)
+    _, first = await turn(store, session)
     assert await store.messages.is_alone(session, first)
-    question, second = await begin(store, session)
+    question, second = await turn(store, session)
     assert await store.messages.following(session, first) == question
     assert await store.messages.following(session, second) is None
     assert not await store.messages.is_alone(session, first)
@@ -728,16 +739,17 @@ async def test_images(store: Store, session: Session) -> None:
 async def test_what_replaces_many_messages_is_all_or_nothing(
     store: Store, session: Session, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    kept = await begin(store, session, "kept")
-    replaced, _ = await begin(store, session, "replaced")
-    await asyncio.gather(*[begin(store, session) for _ in range(400)])
+    kept = await turn(store, session, "kept")
+    replaced, _ = await turn(store, session, "replaced")
+    for _ in range(100):
+        await turn(store, session)
     before = await shown(store, session)
     with monkeypatch.context() as patch:
         patch.setattr(messages, "_insert_answer", AsyncMock(side_effect=ChatError("storage_full", "Full.")))
         await refused(store.messages.begin(session, NewTurn(content="again", replaces=replaced)))
     assert await shown(store, session) == before
-    turn = await begin(store, session, "again", replaces=replaced)
-    assert [message.id for message in await shown(store, session)] == [*kept, *turn]
+    new = await begin(store, session, "again", replaces=replaced)
+    assert [message.id for message in await shown(store, session)] == [*kept, *new]
     assert (await store.sessions.get("ann", session.id)).message_count == 4
 
 
@@ -760,9 +772,9 @@ async def test_to_replace_a_message_costs_the_same_however_many_follow(
 
 async def test_pages_go_on_where_they_were_when_messages_are_replaced(store: Store, session: Session) -> None:
     first, *others = [await say(store, session, f"{n}", f"{n}!") for n in range(5)]
-    turn = await begin(store, session, "new", replaces=others[1])
+    new = await turn(store, session, "new", replaces=others[1])
     page, _ = await store.messages.page(session, limit=3, before=others[3])
-    assert [message.id for message in page] == [others[0] + 1, *turn]
+    assert [message.id for message in page] == [others[0] + 1, *new]
     page, _ = await store.messages.page(session, limit=2, before=others[1])
     assert [message.id for message in page] == [others[0], others[0] + 1]
     assert await store.messages.page_after(session, "ann", limit=2, size=MANY, after=others[3]) == ([], None)
@@ -816,7 +828,7 @@ async def test_pieces_do_not_become_more_with_the_checkpoints(
 
 
 async def test_an_earlier_send_is_found(store: Store, session: Session) -> None:
-    question, answer = await begin(store, session, client_message_id="c", fingerprint="f")
+    question, answer = await turn(store, session, client_message_id="c", fingerprint="f")
     sent = EarlierSend(question_id=question, answer_id=answer, fingerprint="f")
     other = await new_session(store)
     assert (await store.sessions.open("ann", session.id, "c")).earlier == sent
@@ -831,11 +843,9 @@ async def test_of_two_sends_at_once_with_one_id_only_one_is_stored(store: Store,
     results = await asyncio.gather(
         *(begin(store, session, client_message_id="c") for _ in range(10)), return_exceptions=True
     )
-    ((_, answer),) = [result for result in results if isinstance(result, tuple)]
-    errors = [result for result in results if isinstance(result, ChatError)]
-    assert [(error.code, error.details) for error in errors] == [
-        ("session_busy", {"activeMessageId": answer})
-    ] * 9
+    ((question, answer),) = [result for result in results if isinstance(result, tuple)]
+    others = [result.earlier for result in results if isinstance(result, messages.AlreadySentError)]
+    assert others == [EarlierSend(question_id=question, answer_id=answer, fingerprint=None)] * 9
     assert len(await shown(store, session)) == 2
     assert (await store.sessions.get("ann", session.id)).message_count == 2
     await begin(store, await new_session(store), client_message_id="c")

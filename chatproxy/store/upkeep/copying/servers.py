@@ -6,17 +6,17 @@ from typing import Final
 
 from chatproxy.errors import StartError
 from chatproxy.store.database import Arguments, Row
-from chatproxy.store.postgres.claim import claimed
 from chatproxy.store.postgres.database import PostgresConnection
 from chatproxy.store.postgres.errors import FAILURES, start_error
 from chatproxy.store.postgres.health import health
 from chatproxy.store.postgres.pool import Raw, connect, set_up
+from chatproxy.store.postgres.replicas import starting
 from chatproxy.store.postgres.schema import MIGRATIONS, migrate
 from chatproxy.store.postgres.words import TextSearch
 from chatproxy.store.search.words import create_empty
 from chatproxy.store.upkeep.backup import older
 from chatproxy.store.upkeep.copying.ends import FROM, TO, Kind, insertion, naming, too_old, unfit
-from chatproxy.store.upkeep.copying.tables import Table
+from chatproxy.store.upkeep.copying.tables import LEFT_OUT, Table
 from chatproxy.values import without_password
 
 _KINDS: Final = {
@@ -56,7 +56,9 @@ class _Server:
 
     async def columns(self, table: Table) -> Mapping[str, Kind]:
         rows = await self.fetch(_COLUMNS, table=table.name)
-        return {row["name"]: _KINDS[row["type"]] for row in rows}
+        return {
+            row["name"]: _KINDS[row["type"]] for row in rows if f"{table.name}.{row['name']}" not in LEFT_OUT
+        }
 
 
 class ServerSource(_Server):
@@ -107,11 +109,16 @@ class ServerTarget(_Server):
         name = without_password(url)
         async with AsyncExitStack() as stack:
             with _failing(name, TO):
-                if 0 < (await health(url)).version < len(MIGRATIONS):
+                found = await health(url)
+                if 0 < found.version < len(MIGRATIONS):
                     raise too_old(name)
-                await stack.enter_async_context(claimed(url, name))
-                raw = await connect(url)
-                stack.callback(raw.terminate)  # which undoes what is not committed
+                if found.is_in_use:
+                    raise StartError(
+                        f"The database {name} is in use by a chatproxy; stop that one, or name another in"
+                        f" {TO}."
+                    )
+                # No other one starts meanwhile; and its end undoes what is not committed.
+                raw = await stack.enter_async_context(starting(url))
                 await set_up(raw)
                 await migrate(raw, name)
                 await raw.execute(f"{_PATIENTLY}; BEGIN")

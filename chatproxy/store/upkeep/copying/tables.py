@@ -1,4 +1,7 @@
-"""Which tables are copied, and why others are not. Which columns they have is read from the databases."""
+"""Which tables are copied, and why others, and some columns, are not.
+
+Which columns they have is read from the databases.
+"""
 
 from collections.abc import Mapping, Sequence
 from typing import Final
@@ -27,6 +30,7 @@ COPIED: Final[Sequence[Table]] = (
 )
 
 _DERIVED: Final = "of the index of words, which is built again from the texts"
+_PROCESSES: Final = "of the processes that use the database now"
 # By name, with the reason.
 LEFT_OUT: Final[Mapping[str, str]] = {
     "schema_version": "each database counts its own migrations",
@@ -41,4 +45,7 @@ LEFT_OUT: Final[Mapping[str, str]] = {
     "sqlite_sequence": "has the highest ids, which either database keeps in its own way",
     # In PostgreSQL only.
     "word": _DERIVED,
+    "replica": _PROCESSES,
+    "message.replica": _PROCESSES,
+    "session.gathered_by": _PROCESSES,
 }

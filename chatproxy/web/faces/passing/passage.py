@@ -349,7 +349,8 @@ class Passage:
             self._streams = QUEUED[self._path] if wanted.stream is None else wanted.stream
             runner = await self._find_ways()
             joined = clock.now()
-            self._ticket = self._app[QUEUE].join(who, runner, self._size, BODIES, pace_of(self._known))
+            entrance, pace = self._app[QUEUE], pace_of(self._known)
+            self._ticket = await entrance.ticket(who, runner, self._size, BODIES, pace)
             place.callback(self._ticket.leave)
         await self._ticket.wait_for_slot()
         self._joined, self._waited = joined, clock.now() - joined
