@@ -61,8 +61,10 @@ bench: .venv/.installed ## compare with nginx in BENCHMARKS.md (7 minutes), or w
 retrieval: .venv/.embedded ## count in BENCHMARKS.md how often the right passage of a document is found (5 minutes)
 	$(BIN)/python -m benchmarks.retrieval
 
-faults: .venv/.tested ## inject faults, and count what is lost in BENCHMARKS.md (12 minutes), or some: F="one against all"
+faults: .venv/.tested ## inject faults, and count what is lost in BENCHMARKS.md (14 minutes), or some: F="one against all"
 	$(call debian,faketime,faketime)
+	$(call debian,nginx,nginx-light)
+	$(call debian,pg_ctlcluster,postgresql)
 	PYTHONPATH=tests/support $(BIN)/python -m faults $(if $(F),"$(F)")
 
 dist: .venv/.tested ## build the sdist and the wheel in dist/ and check them; needs npm

@@ -4,14 +4,17 @@ import sys
 from pathlib import Path
 from typing import Final
 
+import postgres
 import pytest
 from faults import machine
 from faults.attacks.attackers import ATTACKS
 from faults.attacks.child import started
 from faults.attacks.one_against_all import measured
+from faults.cluster.scenario import three_replicas
 from faults.place import DATABASE
 from faults.scenarios import SCENARIOS, Scenario
 from faults.tally import HEAD, Tally, total
+from proxies import need
 
 pytestmark: Final = [
     pytest.mark.fault,
@@ -25,6 +28,10 @@ pytestmark: Final = [
 async def test_faults(scenario: Scenario, quick_disk: Path) -> None:
     if scenario.run is machine.set_clock and not machine.LIBRARIES:
         pytest.skip("needs Debian's package faketime")
+    if scenario.run is three_replicas:
+        need("nginx")
+        if postgres.programs() is None:
+            pytest.skip("PostgreSQL's server is not installed")
     tally = Tally(scenario.name)
     await scenario.run(quick_disk, tally, scenario.short)
     assert tally.acknowledged > 0

@@ -6,6 +6,7 @@ from typing import Final, NamedTuple
 
 from faults import crashes, machine, network, orders, readers, traffic
 from faults.attacks import one_against_all
+from faults.cluster.scenario import three_replicas
 from faults.tally import Tally
 
 
@@ -34,5 +35,6 @@ SCENARIOS: Final[Sequence[Scenario]] = (
     Scenario("readers who never read", readers.never_read, 100, 0),
     Scenario("an hour of traffic", traffic.an_hour, 1200, 60),
     Scenario("one against all", one_against_all.one_against_all, 25, 0),
+    Scenario("three replicas", three_replicas, 90, 5),
     Scenario("all faults in random order", orders.random_orders, 120, 0),
 )
