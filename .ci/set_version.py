@@ -16,6 +16,7 @@ PLACES: Final = {
     SOURCE: r'(?<=^__version__ = ")[^"]+',
     "chatproxy/static/package.json": r'(?<=^  "version": ")[^"]+',
     "deploy/kubernetes.yaml": r"(?<=\bchatproxy:)[\d.]+",
+    "deploy/kubernetes-cluster.yaml": r"(?<=\bchatproxy:)[\d.]+",
     "README.md": r"(?<=ollama_chatproxy-)[\d.]+(?=-py3)",
 }
 VERSION: Final = r"\d+\.\d+\.\d+"

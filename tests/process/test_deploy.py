@@ -202,17 +202,21 @@ esac
 """
 
 
-def test_the_secret_is_made_once(tmp_path: Path) -> None:
+@pytest.mark.parametrize(
+    ("file", "secret"),
+    [("kubernetes.yaml", "chatproxy"), ("kubernetes-cluster.yaml", "chatproxy-cluster")],
+)
+def test_the_secret_is_made_once(tmp_path: Path, file: str, secret: str) -> None:
     (tmp_path / "kubectl").write_text(KUBECTL)
     (tmp_path / "kubectl").chmod(0o755)
-    head = (DEPLOY / "kubernetes.yaml").read_text()
+    head = (DEPLOY / file).read_text()
     (lines,) = re.findall(r"^#   (kubectl get secret .*\n(?:#     .*\n)*)", head, re.MULTILINE)
-    path = {"PATH": f"{tmp_path}:{os.environ['PATH']}"}
+    path = {"PATH": f"{tmp_path}:{os.environ['PATH']}", "DATABASE_URL": "postgresql://ann@db/chat"}
     tokens = []
     for _ in range(2):
         typed = ["sh", "-euc", lines.replace("\n#", "\n")]
         subprocess.run(typed, cwd=tmp_path, env=path, check=True)
-        tokens.append((tmp_path / "chatproxy").read_text())
+        tokens.append((tmp_path / secret).read_text())
     assert tokens[0] == tokens[1]
     assert re.fullmatch(r"[0-9a-f]{48}\n", tokens[0])
 

@@ -29,6 +29,7 @@ from chatproxy import __version__
 from chatproxy.config import SETTINGS
 from chatproxy.models.selection import SUGGESTED
 
+CLUSTER: Final = "deploy/compose.cluster.yaml"
 ADDRESS: Final = "http://127.0.0.1:11435"
 REPOSITORY: Final = "https://git.example/chatproxy"
 PDF: Final = ROOT / "tests" / "data" / "documents" / "fhs.pdf"
@@ -109,7 +110,7 @@ async def test_strangers_get_a_token(fake: FakeOllama, tmp_path: Path) -> None:
 
 
 async def test_tokens_of_the_own_server_open_the_door(fake: FakeOllama, tmp_path: Path) -> None:
-    async with started(example("sh", "openssl rand"), tmp_path, ollama_host=fake.url) as client:
+    async with started(example("sh", "openssl rand -base64 48"), tmp_path, ollama_host=fake.url) as client:
         said = example("python", "jwt.encode") + '\nprint(chat_token("Ann"), end="")'
         secret = (tmp_path / "jwt.secret").read_text().strip()
         token = await typed(shlex.join([sys.executable, "-c", said]), tmp_path, JWT_SECRET=secret)
@@ -213,6 +214,27 @@ async def test_compose_starts_both_and_gets_a_model(tmp_path: Path, lines: str, 
         assert set(more) == {"ollama"}  # the GPUs are for it
         (device,) = more["ollama"]["deploy"]["resources"]["reservations"]["devices"]
         assert device == {"driver": "nvidia", "count": "all", "capabilities": ["gpu"]}
+
+
+async def test_compose_starts_a_cluster(tmp_path: Path) -> None:
+    lines = example("sh", "export DB_PASSWORD")
+    said = await typed(lines, ROOT, PATH=installed(tmp_path))
+    assert re.fullmatch(r"DB_PASSWORD=[0-9a-f]{48} API_TOKEN=[0-9a-f]{48}\n", said)
+    (up,) = noted(tmp_path)
+    assert (up.command, up.files) == ("docker compose up", [CLUSTER])
+
+
+async def test_compose_replaces_one_replica_after_another(tmp_path: Path) -> None:
+    lines = example("sh", "--no-recreate")
+    found = re.search(r"\$\((.*)\)", lines)
+    assert found
+    await typed(f"{found[1]}\n{lines.replace(found[0], 'one two')}", ROOT, PATH=installed(tmp_path))
+    ps, build, *rest = noted(tmp_path)
+    assert (ps.command, ps.files, ps.words) == ("docker compose ps", [CLUSTER], ["chatproxy"])
+    assert (build.command, build.files) == ("docker compose build", [CLUSTER])
+    assert [call.command for call in rest] == ["docker stop", "docker rm", "docker compose up"] * 2
+    assert [call.words for call in rest] == [["one"], ["one"], [], ["two"], ["two"], []]
+    assert rest[-1].files == [CLUSTER]
 
 
 @pytest.mark.parametrize("lines", [example("sh", "--network host"), example("sh", "--add-host")])
