@@ -1,32 +1,17 @@
 """Cancelling an answer, in any state: nothing is appended afterwards, and all readers get the same end."""
 
 import asyncio
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
 from typing import Any
 
 import pytest
 from chat_client import Client, Serve, Stream
 from fake_ollama import FakeOllama, Gate, Script, Scripted, answer, greet, refused
+from held_back import WORDS, in_the_middle
 from stored import rows
 from waiting import until
 
 from chatproxy import Config
 from chatproxy.store.messages import Messages
-
-WORDS = "One two three four"
-
-
-@asynccontextmanager
-async def in_the_middle(
-    client: Client, fake: FakeOllama, session: str, **body: Any
-) -> AsyncIterator[tuple[Stream, Gate]]:
-    """Start an answer of four words and read two of them; the gate holds back the others."""
-    fake.script = Script(answer(WORDS), gate=(gate := Gate()))
-    gate.let(2)
-    async with client.sending(session, **body) as stream:
-        await stream.has("One two")
-        yield stream, gate
 
 
 async def closes(fake: FakeOllama, number: int = 1) -> None:

@@ -1,10 +1,10 @@
 """Several replicas on one database: any of them serves, resumes and cancels any answer."""
 
 import asyncio
-from collections.abc import AsyncIterator, Callable
-from contextlib import AsyncExitStack, asynccontextmanager, suppress
+from collections.abc import Callable
+from contextlib import AsyncExitStack, suppress
 from dataclasses import replace
-from typing import Any, Final
+from typing import Any
 
 import aiohttp
 import asyncpg
@@ -12,6 +12,7 @@ import postgres
 import pytest
 from chat_client import Client, Server, Start, Stream
 from fake_ollama import FakeOllama, Gate, Script, answer, greet
+from held_back import WORDS, in_the_middle
 from waiting import until
 
 from chatproxy import Config, create_app
@@ -21,8 +22,6 @@ from chatproxy.store.postgres.database import PostgresDatabase
 from chatproxy.store.records import NewTurn
 from chatproxy.store.store import Store
 from chatproxy.web.keys import PEERS, STORE
-
-WORDS: Final = "One two three four"
 
 pytestmark = pytest.mark.parametrize("database_url", ["postgresql"], indirect=True)
 
@@ -35,18 +34,6 @@ async def servers(start: Start, config: Config) -> list[Server]:
 @pytest.fixture
 async def replicas(servers: list[Server]) -> list[Client]:
     return [server.client for server in servers]
-
-
-@asynccontextmanager
-async def in_the_middle(
-    client: Client, fake: FakeOllama, session: str, **body: Any
-) -> AsyncIterator[tuple[Stream, Gate]]:
-    """Start an answer of four words and read two of them; the gate holds back the others."""
-    fake.script = Script(answer(WORDS), gate=(gate := Gate()))
-    gate.let(2)
-    async with client.sending(session, **body) as stream:
-        await stream.has("One two")
-        yield stream, gate
 
 
 async def test_another_replica_serves_an_answer_as_it_grows(replicas: list[Client], fake: FakeOllama) -> None:
