@@ -142,7 +142,10 @@ async def test_what_is_broken_off_says_so(tmp_path: Path, new_postgres: Callable
     connection = await connect(url)
     await connection.execute("BEGIN; LOCK TABLE chatproxy.vectors IN EXCLUSIVE MODE")
     arguments = (*SCRIPT, "copy", "--from", "chat.db", "--to", url)
+    # A shell starts what is in its background deaf to this signal, and so would be what that starts.
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
     child = await asyncio.create_subprocess_exec(*arguments, cwd=tmp_path, env=environment(), stderr=-1)
+    signal.signal(signal.SIGINT, before)
     await until(lambda: stored.rows(url, WAITING) == [(1,)])
     child.send_signal(signal.SIGINT)
     _, said = await asyncio.wait_for(child.communicate(), 30)
