@@ -54,8 +54,9 @@ screenshots: .venv/.tested ## take the pictures of the page in README and docs/,
 	$(BIN)/python docs/screenshots.py
 	$(BIN)/python docs/animation.py
 
-bench: .venv/.installed ## compare with nginx in BENCHMARKS.md (7 minutes), or with yourself: B="--only tokens --beside ../before"
+bench: .venv/.tested ## compare with nginx in BENCHMARKS.md (9 minutes), or with yourself: B="--only tokens --beside ../before"
 	$(call debian,nginx,nginx-light) || echo "nginx is left out"
+	$(call debian,pg_ctlcluster,postgresql) || echo "the replicas are left out"
 	$(BIN)/python -m benchmarks.speed $(B)
 
 retrieval: .venv/.embedded ## count in BENCHMARKS.md how often the right passage of a document is found (5 minutes)

@@ -12,7 +12,7 @@ from time import clock_gettime, perf_counter
 from typing import Final
 
 PROC: Final = Path("/proc")
-PACKAGES: Final = ("aiohttp", "uvloop", "httptools", "msgspec", "aiosqlite")
+PACKAGES: Final = ("aiohttp", "uvloop", "httptools", "msgspec", "aiosqlite", "asyncpg")
 
 
 def split_cores() -> tuple[set[int], set[int]]:
@@ -89,7 +89,8 @@ def describe() -> str:
     packages = ", ".join(f"{name} {found}" for name in PACKAGES if (found := _version(name)))
     return (
         f"{os.cpu_count()} cores of {cpu}, Linux {platform.release()}, "
-        f"Python {platform.python_version()}, SQLite {sqlite3.sqlite_version}, {packages}{_nginx()}."
+        f"Python {platform.python_version()}, SQLite {sqlite3.sqlite_version}, "
+        f"{packages}{_nginx()}{_postgres()}."
     )
 
 
@@ -101,8 +102,18 @@ def _version(package: str) -> str | None:
 
 
 def _nginx() -> str:
+    said = _said("nginx", "-v")
+    return said and f", {said.rpartition(' ')[2].replace('/', ' ')}"
+
+
+def _postgres() -> str:
+    said = _said("psql", "--version")  # psql (PostgreSQL) 15.13 (Debian 15.13-0+deb12u1)
+    return said and f", PostgreSQL {said.split()[2]}"
+
+
+def _said(*command: str) -> str:
+    """Return what a program says of itself; nothing if it is not installed."""
     try:
-        said = subprocess.run(["nginx", "-v"], capture_output=True, text=True, check=True).stderr
+        return subprocess.check_output(command, stderr=subprocess.STDOUT, text=True).strip()
     except FileNotFoundError:
         return ""
-    return f", {said.strip().rpartition(' ')[2].replace('/', ' ')}"

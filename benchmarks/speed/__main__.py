@@ -1,12 +1,14 @@
 """Compare the speed of chatproxy, nginx and Ollama itself: `make bench`, or `python -m benchmarks.speed`.
 
-A run of all figures writes BENCHMARKS.md; one of some, or beside other checkouts, only prints.
+A run of all figures of a section writes it into BENCHMARKS.md; one of some, or beside other checkouts, only
+prints.
 """
 
 import os
 import sys
 from argparse import ArgumentParser
 from collections.abc import Sequence
+from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 from time import monotonic
@@ -15,14 +17,27 @@ from typing import Final
 import uvloop
 
 from benchmarks import machine, report
-from benchmarks.speed import tables
+from benchmarks.speed import replicas, tables
 from benchmarks.speed.contestants import CHECKOUT, contestants
 from benchmarks.speed.figures import FIGURES, Figure
 from benchmarks.speed.measure import Bench
 
+
+@dataclass(frozen=True)
+class Section:
+    """Figures that are shown together, and the name of their section in BENCHMARKS.md."""
+
+    name: str
+    about: str
+    figures: Sequence[str]
+
+
+REPLICAS: Final = "replicas"
 NAMES: Final = [*dict.fromkeys(figure.name for figure in FIGURES)]
 BESIDE: Final = "a checkout of another version, which is measured in turns with this one; may be given again"
-ABOUT: Final = """
+SPEED: Final = """
+## Speed
+
 `make bench` gives the proxy one core, and the others to the fake Ollama and the readers, which are the same
 for all. chatproxy runs as its command does, with the database on disk. All are up at once, each with streams
 of its own, and have turns of 0.8 s, in which the others' streams are silent. Figures are medians of the
@@ -30,7 +45,23 @@ rounds, with the quartiles in brackets; a ratio or a difference is that of the t
 
 The delay of a token is from Ollama's write to the reader's read. It includes everything else that is busy on
 the machine, and silent streams have their clocks: compare it with that of `direct`, which has no proxy.
-""".strip()
+"""
+ABOUT_REPLICAS: Final = """
+## Replicas
+
+`make bench` measures this in turns, too, with the Ollama and the readers of *Speed*. `SQLite` and
+`PostgreSQL` are one chatproxy on that database. `A` is one of two replicas on PostgreSQL: all streams are
+sent to it and read there; where all are followed, a reader at the other replica, `B`, has each of them, too.
+`A` has the proxy's core, and `B` and PostgreSQL may use all: on a machine of two cores, they are in each
+other's way as they would not be elsewhere. PostgreSQL, which waits for the disk as it does by default, counts
+among the other programs.
+
+CPU is per token that is read at `A`. How much later a token is at `B` is from its read at `A` to that at `B`.
+"""
+SECTIONS: Final = (
+    Section("make bench", SPEED, [name for name in NAMES if name != REPLICAS]),
+    Section("make bench, replicas", ABOUT_REPLICAS, [REPLICAS]),
+)
 
 
 async def bench(settings: Bench, figures: Sequence[Figure], besides: Sequence[str]) -> str:
@@ -38,8 +69,9 @@ async def bench(settings: Bench, figures: Sequence[Figure], besides: Sequence[st
     since, measured, shown = monotonic(), [], []
     for figure in figures:
         print(f"{monotonic() - since:4.0f} s  {figure.heading}", file=sys.stderr, flush=True)
-        measured.append((figure, await figure.measure(settings)))
-        shown.append(tables.figure(*measured[-1], besides))
+        found = await figure.measure(settings)
+        measured.append((figure, found))
+        shown.append(tables.figure(figure, found, [each for each in besides if each in found]))
         print(f"{shown[-1]}\n", flush=True)
     shown.append(tables.targets(measured))
     print(f"{shown[-1]}\n\nin {monotonic() - since:.0f} s")
@@ -59,22 +91,32 @@ def main() -> None:
     only = options.only.split(",")
     if unknown := [name for name in only if name not in NAMES]:
         parser.error(f"--only: there is no {', '.join(unknown)}; choose from {', '.join(NAMES)}")
+    if REPLICAS in only and (missing := replicas.missing()):
+        print(f"The replicas are left out: {missing} is not installed.", file=sys.stderr)
+        only.remove(REPLICAS)
     machine.allow_many_files()
     first, rest = machine.split_cores()
     os.sched_setaffinity(0, rest)
-    pace, others = machine.pace(), machine.OtherLoad()
     compared, besides = contestants(options.beside)
     settings = Bench(compared, first, options.rounds, *((0.1, 0.02) if options.tiny else (0.8, 1)))
-    section = uvloop.run(bench(settings, [each for each in FIGURES if each.name in only], besides))
+    for section in SECTIONS:
+        if chosen := [each for each in FIGURES if each.name in section.figures and each.name in only]:
+            text = _measured(settings, section, chosen, besides)
+            is_whole = all(name in only for name in section.figures) and not besides
+            if file := options.file or (is_whole and CHECKOUT / "BENCHMARKS.md"):
+                report.write(file, section.name, text)
+
+
+def _measured(settings: Bench, section: Section, figures: Sequence[Figure], besides: Sequence[str]) -> str:
+    """Measure figures of a section, and return what it says then."""
+    pace, others = machine.pace(), machine.OtherLoad()
+    found = uvloop.run(bench(settings, figures, besides))
     paces = f"{pace:.0f} ms before, and {machine.pace():.0f} ms after"
     busy = f"Other programs used {others.share:.0%} of the machine"
-    about = (
-        f"{machine.describe()} {busy}; a million additions in Python took {paces}. Rounds: {options.rounds}."
-    )
-    measured = f"Measured on {datetime.now(UTC):%Y-%m-%d}: {about}"
+    about = f"{machine.describe()} {busy}; a million additions in Python took {paces}."
+    measured = f"Measured on {datetime.now(UTC):%Y-%m-%d}: {about} Rounds: {settings.rounds}."
     print(measured)
-    if file := options.file or (only == NAMES and not besides and CHECKOUT / "BENCHMARKS.md"):
-        report.write(file, "make bench", f"## Speed\n\n{ABOUT}\n\n{measured}\n\n{section}")
+    return f"{section.about.strip()}\n\n{measured}\n\n{found}"
 
 
 if __name__ == "__main__":

@@ -106,12 +106,12 @@ def _nginx(folder: Path, ollama: int, port: int) -> list[str]:
     return ["nginx", "-p", str(folder), "-c", str(folder / "nginx.conf")]
 
 
-def _chatproxy(checkout: Path, folder: Path, ollama: int, port: int) -> list[str]:
+def _chatproxy(checkout: Path, database: str, folder: Path, ollama: int, port: int) -> list[str]:
     """Return the real command, with all features on; only the limits are raised."""
     settings = {
         "port": port,
         "ollama-host": f"127.0.0.1:{ollama}",
-        "database-url": f"sqlite:///{folder}/chat.db",
+        "database-url": database or f"sqlite:///{folder}/chat.db",
         "default-model": "bench",
         "context-window": 2048,
         "max-concurrent-generations": MAX_STREAMS,
@@ -129,12 +129,13 @@ NGINX: Final = Contestant("nginx", _nginx, _to_ollama, "/api/version")
 def contestants(beside: Iterable[Path]) -> tuple[list[Contestant], list[str]]:
     """Return all that can be compared here, and the names of those of other checkouts."""
     nginx = [NGINX] if shutil.which("nginx") else []
-    others = [_checked_out(f"`{folder.resolve().name}`", folder.resolve()) for folder in beside]
-    return [DIRECT, *nginx, _checked_out("chatproxy", CHECKOUT), *others], [each.name for each in others]
+    others = [chatproxy(f"`{folder.resolve().name}`", checkout=folder.resolve()) for folder in beside]
+    return [DIRECT, *nginx, chatproxy("chatproxy"), *others], [each.name for each in others]
 
 
-def _checked_out(name: str, checkout: Path) -> Contestant:
-    return Contestant(name, partial(_chatproxy, checkout), _to_chatproxy, "/readyz")
+def chatproxy(name: str, database: str = "", checkout: Path = CHECKOUT) -> Contestant:
+    """Return chatproxy on a database; by default, on one of its own, with SQLite."""
+    return Contestant(name, partial(_chatproxy, checkout, database), _to_chatproxy, "/readyz")
 
 
 @asynccontextmanager

@@ -5,20 +5,21 @@ from dataclasses import dataclass
 from functools import partial
 from typing import Final
 
-from benchmarks.speed import measure
+from benchmarks.speed import measure, replicas
 from benchmarks.speed.measure import Bench
 from benchmarks.speed.rounds import Rounds
 
 
 @dataclass(frozen=True)
 class Column:
-    """A figure of each contestant."""
+    """A figure of each contestant. It is shown once if the next column only compares it with another one."""
 
     heading: str
     key: str
     digits: int = 2
     beside: str = ""  # contestant that it is compared with, too
     most: float | None = None  # that it should be, or that it should be times nginx's or later than direct's
+    of: str = "chatproxy"  # the contestant of whom that is asked
 
 
 @dataclass(frozen=True)
@@ -48,6 +49,21 @@ def _rate(rate: int, done: float | None = None, first: float | None = None) -> F
     ]
     heading = f"{rate} sends a second for 2 s"
     return Figure("rate", heading, partial(measure.open_loop, rate=rate, seconds=2), columns)
+
+
+def _replicas(streams: int, rate: int) -> Figure:
+    columns = [
+        Column("CPU µs per token", "cpu", 1, replicas.SQLITE, 1.2, replicas.NONE_FOLLOWED),
+        Column("CPU µs per token", "cpu", 1, replicas.NONE_FOLLOWED, 1.5, replicas.ALL_FOLLOWED),
+        Column("CPU µs per token of B", "b", 1),
+        Column("CPU µs per token of PostgreSQL", "postgres", 1),
+        Column("delay ms, median", "median"),
+        Column("delay ms, 99%", "p99"),
+        Column("ms later at B, median", "later", most=5.0, of=replicas.ALL_FOLLOWED),
+        Column("ms later at B, 99%", "later99"),
+    ]
+    heading = f"{streams:,} streams of {rate} tokens a second"
+    return Figure("replicas", heading, partial(replicas.tokens, streams=streams, rate=rate), columns)
 
 
 FIGURES: Final = (
@@ -121,6 +137,20 @@ FIGURES: Final = (
         [
             Column("ms until it is ready", "ready", 0, most=240.0),
             Column("MB in memory after the first answer", "idle", 1, most=45.0),
+        ],
+    ),
+    _replicas(100, 30),
+    _replicas(400, 30),
+    Figure(
+        "replicas",
+        "A send and its answer of one token, one at a time",
+        partial(replicas.sends, number=20),
+        [
+            Column("CPU ms, 20 ms after the one before", "cpu"),
+            Column("CPU ms, at once after it", "together", 2, replicas.SQLITE),
+            Column("ms from the request until Ollama is asked, checks included", "asked"),
+            Column("first token ms", "first", 2, "direct"),
+            Column("first token ms, of a prompt of 30 ms", "prompted", 2, "direct"),
         ],
     ),
 )

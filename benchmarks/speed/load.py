@@ -23,10 +23,11 @@ class Tally:
     def __init__(self) -> None:
         self.counting = False
         self.delays: list[int] = []  # microseconds from stamp to reader, of every token
+        self.stamps: list[bytes] = []  # of the same tokens; no two of one Ollama's are alike
 
     def begin(self) -> None:
         """Start counting afresh."""
-        self.delays = []
+        self.delays, self.stamps = [], []
         self.counting = True
 
 
@@ -71,6 +72,7 @@ class StreamReader(asyncio.Protocol):
             self.seen += len(stamps)
             if self._tally.counting:
                 self._tally.delays += [now - int(stamp, 16) for stamp in stamps]
+                self._tally.stamps += stamps
             unread = unread[unread.rfind(stamps[-1]) + _STAMP_SIZE - 2 :]
         self._rest = unread[1 - _STAMP_SIZE :]
         if over:

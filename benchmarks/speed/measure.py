@@ -12,6 +12,7 @@ from statistics import median
 from time import monotonic
 from typing import Final, Self, TypeVar
 
+from benchmarks.machine import cpu_seconds
 from benchmarks.speed.contestants import Contestant, Server, one_more, running
 from benchmarks.speed.load import StreamReader, Tally, open_all, open_one
 from benchmarks.speed.rounds import Rounds, Sample, Unmeasured, by_turns
@@ -75,6 +76,8 @@ class Load:
         self.server = server
         self.readers: list[StreamReader] = []
         self.tally = Tally()
+        self.copies = Tally()  # of those who read the same from another replica
+        self.others: dict[str, int] = {}  # processes whose CPU is told, too, by its key in the sample
         self._rate = rate
         self._bench = bench
         self._keepers: list[asyncio.Task[None]] = []
@@ -111,17 +114,23 @@ class Load:
         """Let the tokens come, and return CPU per token, and the tokens' delay."""
         with self.server.ollama.flowing(self._rate):
             await asyncio.sleep(self._bench.settling)
-            before, since = self.server.cpu, monotonic()
+            before, since = self._cpu, monotonic()
             self.tally.begin()
+            self.copies.begin()
             await asyncio.sleep(self._bench.seconds)
-            self.tally.counting = False
-            spent, passed = self.server.cpu - before, monotonic() - since
+            self.tally.counting = self.copies.counting = False
+            after, passed = self._cpu, monotonic() - since
         await asyncio.sleep(self._bench.settling)
         delays = self.tally.delays
         if (share := len(delays) / (passed * self._rate * len(self.readers))) < 0.95:
             raise Unmeasured(f"{share:.0%} of the tokens arrived")
-        median, p99 = _percent(delays, 50) / 1000, _percent(delays, 99) / 1000
-        return {"cpu": spent * 1e6 / len(delays), "median": median, "p99": p99}
+        spent = {key: (after[key] - before[key]) * 1e6 / len(delays) for key in after}
+        return spent | {"median": percent(delays, 50) / 1000, "p99": percent(delays, 99) / 1000}
+
+    @property
+    def _cpu(self) -> dict[str, float]:
+        """CPU seconds used so far, by key."""
+        return {"cpu": self.server.cpu} | {key: cpu_seconds(pid) for key, pid in self.others.items()}
 
     async def send(self, request: bytes, pause: float = 0) -> StreamReader:
         """Send a request after a pause, and read the answer to its end."""
@@ -223,10 +232,10 @@ async def open_loop(bench: Bench, rate: int, seconds: float, streams: int = 0) -
             "answered": len(waited),
             "refused": refused,
             "failed": len(requests) - len(waited) - refused,
-            "first": _percent(waited, 50) * 1000,
-            "first99": _percent(waited, 99) * 1000,
+            "first": percent(waited, 50) * 1000,
+            "first99": percent(waited, 99) * 1000,
             "cpu": spent * 1000 / len(requests),
-            "p99": _percent(load.tally.delays, 99) / 1000,
+            "p99": percent(load.tally.delays, 99) / 1000,
         }
 
     async with bench.loads(bench.proxies, streams) as loads:
@@ -268,6 +277,6 @@ async def start(bench: Bench) -> Rounds:
     return await bench.turns(turn, {each.name: each for each in bench.proxies})
 
 
-def _percent(values: Sequence[float], percent: int) -> float:
+def percent(values: Sequence[float], percent: int) -> float:
     """Return the value below which so many percent are; 0 if there are none."""
     return sorted(values)[len(values) * percent // 100] if values else 0.0

@@ -4,7 +4,9 @@ from collections.abc import Awaitable, Callable, Mapping
 from math import nan
 from statistics import quantiles
 
-Sample = dict[str, float]  # the figures of one turn; NaN: there is nothing that could have any
+from benchmarks.report import NONE
+
+Sample = dict[str, float]  # the figures of one turn that apply; NaN: there is no process that could have any
 Rounds = dict[str, list[Sample | str]]  # by contestant; a text says why a turn gave no figures
 Spread = tuple[float, float, float]  # first quartile, median, third quartile
 
@@ -35,6 +37,8 @@ def spread(found: Rounds, name: str, key: str, beside: str = "") -> Spread | str
     for ours, theirs in zip(found[name], found.get(beside or name, ()), strict=False):
         if isinstance(ours, str) or isinstance(theirs, str):
             reasons.append(ours if isinstance(ours, str) else str(theirs))
+        elif key not in ours or key not in theirs:
+            reasons.append(NONE)
         elif beside == "direct":
             figures.append(ours[key] - theirs[key])
         else:

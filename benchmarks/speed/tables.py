@@ -12,7 +12,8 @@ def figure(shown: Figure, found: Rounds, others: Sequence[str]) -> str:
     """Return a figure's table; what decides something is compared with `others`, too."""
     columns = []
     for column in shown.columns:
-        columns.append((column.heading, column.key, "", column.digits))
+        if (shown_by_itself := (column.heading, column.key, "", column.digits)) not in columns:
+            columns.append(shown_by_itself)
         compared = others if column.beside or column.most else ()
         for beside in filter(None, (column.beside, *compared)):
             columns.append((_relation(beside), column.key, beside, 2))
@@ -25,7 +26,7 @@ def figure(shown: Figure, found: Rounds, others: Sequence[str]) -> str:
 
 
 def targets(measured: Sequence[tuple[Figure, Rounds]]) -> str:
-    """Return chatproxy's figures beside what they should be."""
+    """Return figures beside what they should be."""
     rows = [
         _target(figure.heading, column, column.most, found)
         for figure, found in measured
@@ -36,8 +37,9 @@ def targets(measured: Sequence[tuple[Figure, Rounds]]) -> str:
 
 
 def _target(heading: str, column: Column, most: float, found: Rounds) -> Sequence[str]:
-    what = f"{heading}: {column.heading}{column.beside and f', {_relation(column.beside)}'}"
-    values = spread(found, "chatproxy", column.key, column.beside)
+    whose = "" if column.of == "chatproxy" else f" ({column.of})"
+    what = f"{heading}{whose}: {column.heading}{column.beside and f', {_relation(column.beside)}'}"
+    values = spread(found, column.of, column.key, column.beside)
     verdict = "" if isinstance(values, str) else "met" if values[1] <= most else "**missed**"
     return (what, _cell(values, 2 if column.beside else column.digits), f"{most:g}", verdict)
 

@@ -6,11 +6,13 @@ from functools import partial
 from pathlib import Path
 from typing import Final
 
+import postgres
 import pytest
 from processes import ROOT, environment
 
 from benchmarks.speed.figures import FIGURES, Column, Figure
 from benchmarks.speed.measure import start
+from benchmarks.speed.replicas import ALL_FOLLOWED, NONE_FOLLOWED
 from benchmarks.speed.rounds import Sample, Unmeasured, by_turns
 from benchmarks.speed.tables import figure, targets
 
@@ -42,6 +44,20 @@ def test_a_run_measures_each_way_and_replaces_the_earlier_report(tmp_path: Path)
             assert "\n| chatproxy | " in rest.partition("###")[0]
 
 
+@pytest.mark.skipif(sys.platform != "linux", reason="it asks Linux for CPU times")
+def test_replicas_are_measured(tmp_path: Path) -> None:
+    if postgres.programs() is None:
+        pytest.skip("PostgreSQL's server is not installed")
+    report = run(tmp_path, "speed", "make bench, replicas", "--rounds", "1", "--only", "replicas")
+    for heading, names in {
+        "100 streams of 30 tokens a second": ("SQLite", "PostgreSQL", NONE_FOLLOWED, ALL_FOLLOWED),
+        "A send and its answer of one token, one at a time": ("direct", "SQLite", "PostgreSQL"),
+    }.items():
+        rows = report.partition(f"### {heading}\n")[2].partition("###")[0]
+        assert all(f"\n| {name} | " in rows for name in names)
+    assert f" ({ALL_FOLLOWED}): ms later at B, median | " in report
+
+
 def test_documents_are_measured(tmp_path: Path) -> None:
     report = run(tmp_path, "documents", "documents")
     assert "| 0.02 MB |" in report
@@ -70,5 +86,10 @@ async def test_figures_are_compared_within_a_round_and_a_missing_one_says_why() 
     assert targets([(shown, found)]).splitlines()[-1] == (
         "| Tokens: CPU, times nginx | 2.00 (2.00 to 2.50) | 2.5 | met |"
     )
+    once = Figure("", "", start, [*shown.columns, Column("CPU", "cpu", 0, "direct"), Column("B", "b")])
+    assert figure(once, {"nginx": found["nginx"]}, []).splitlines()[2::2] == [
+        "|  | CPU | times nginx | later than direct | B |",
+        "| nginx | 20 (15 to 30) | 1.00 (1.00 to 1.00) | direct is not installed | - |",
+    ]
     absent = figure(shown, {"chatproxy": found["chatproxy"]}, [])
     assert absent.splitlines()[-1] == "| chatproxy | 60 (40 to 70) | nginx is not installed |"
