@@ -27,4 +27,4 @@ TestInterleavings = Interleavings.TestCase
 TestInterleavings.settings = settings(SAME, max_examples=20)
 
 TestReplicas = OfReplicas.TestCase
-TestReplicas.settings = settings(SAME, max_examples=10)
+TestReplicas.settings = settings(SAME, max_examples=6)
