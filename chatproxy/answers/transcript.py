@@ -98,6 +98,7 @@ class Transcript:
                 self.shared.add(answer)
                 return answer
             if followed := await self._peers.follow(session, stored):
+                followed.expect(MOMENT)
                 return followed
             if beginning := self._live.beginning(session.id):
                 await asyncio.wait({beginning})

@@ -22,7 +22,6 @@ from chatproxy.errors import ChatError
 from chatproxy.generation.generation import Ending
 from chatproxy.generation.queue import Queue
 from chatproxy.generation.registry import GenerationRegistry
-from chatproxy.store.database import Unit
 from chatproxy.store.messages import INTERRUPTED, reconciling
 from chatproxy.store.postgres.bus import ALL, Bus
 from chatproxy.store.postgres.database import PostgresDatabase
@@ -61,6 +60,7 @@ class Replica:
         self._bus: Bus | None = None
         self.queue = SharedQueue(self._me, new_queue, self._send_of_line)
         self.watching = Watching(registry, store.messages, self, looks, heartbeat=heartbeat)
+        self._ending = reconciling(self.watching.heard)
 
     @classmethod
     @asynccontextmanager
@@ -265,10 +265,6 @@ class Replica:
         for session_id in [*messages.unsure]:
             if self._registry.beginning(session_id) is None:
                 await messages.end_lost(session_id, lambda id: self._registry.of_answer(id) is not None)
-
-    @property
-    def _ending(self) -> Unit[bool]:
-        return reconciling(self.watching.heard)
 
     async def _come_back(self) -> None:
         """Begin again: the others have taken this one for dead, and what it wrote has an end."""

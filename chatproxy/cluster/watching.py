@@ -33,7 +33,6 @@ STOPS_WITHIN: Final = 15.0  # seconds: those after which a dead replica's answer
 STOP_AGAIN: Final = 1.0  # seconds until a replica is told again to stop an answer
 READY_WITHIN: Final = 8.0  # seconds for a copy to be up to date; after that, it is read as it is
 CATCH_UP: Final = 1.0  # seconds for a copy to reach the place of a reader; after that, it is told `reset`
-MOMENT: Final = 1.0  # seconds for who was given a copy to subscribe to it
 
 
 class Post(Protocol):
@@ -153,10 +152,7 @@ class Watching:
                     await _first_of(copy.followed.wait_until_current(), copy.is_over.wait())
         finally:
             copy.waiting -= 1
-        if copy.is_over.is_set() and not copy.answer.ended:
-            return None
-        copy.answer.expect(MOMENT)
-        return copy.answer
+        return None if copy.is_over.is_set() and not copy.answer.ended else copy.answer
 
     async def catch_up(self, message_id: int, after: Cursor) -> None:
         """See `Peers`. A reader who comes from elsewhere may be some milliseconds ahead of the copy."""

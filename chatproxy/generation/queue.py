@@ -102,9 +102,7 @@ class Queue:
         It holds `size` bytes of the room; `pace` is that of its model. Raises what `check` raises.
         """
         self.check(asker, runner, size, room)
-        ticket = Ticket(self, self.next_number(), asker, runner, size, room, pace)
-        self.enter(ticket)
-        return ticket
+        return self._admit(asker, runner, size, room, pace)
 
     async def ticket(self, asker: str, runner: Runner, size: int, room: Room, pace: Pace = UNKNOWN) -> Ticket:
         """Return what `join` returns; this is for those who may have to wait for another replica's answer."""
@@ -113,6 +111,9 @@ class Queue:
     def rejoin(self, asker: str, runner: Runner, size: int, room: Room, pace: Pace) -> Ticket:
         """Return a ticket as `join` does, whatever the room has left."""
         self.check_place(asker, runner)
+        return self._admit(asker, runner, size, room, pace)
+
+    def _admit(self, asker: str, runner: Runner, size: int, room: Room, pace: Pace) -> Ticket:
         ticket = Ticket(self, self.next_number(), asker, runner, size, room, pace)
         self.enter(ticket)
         return ticket

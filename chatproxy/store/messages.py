@@ -106,13 +106,10 @@ _SESSION: Final = "SELECT key, message_count FROM session WHERE id = :session AN
 _KEY: Final = "(SELECT key FROM session WHERE id = :session AND deleted = 0)"
 _LENGTH: Final = "(SELECT message_count FROM session WHERE id = :session AND deleted = 0)"
 _GET: Final = f"SELECT {COLUMNS} FROM message WHERE id = :id AND session = {_KEY}"
-_ANSWER: Final = (
-    f"SELECT {COLUMNS}, reply_to, thought, asked, swapped, {REPLICA} FROM message"
-    f" WHERE id = :id AND session = {_KEY} AND role = 'assistant'"
-)
 _ANY_ANSWER: Final = (
     f"SELECT {COLUMNS}, reply_to, thought, asked, swapped, {REPLICA} FROM message WHERE id = :id"
 )
+_ANSWER: Final = f"{_ANY_ANSWER} AND session = {_KEY} AND role = 'assistant'"
 _BYTES: Final = " + ".join(
     [octets(f"coalesce({name}, '')") for name in ("content", "thinking", "sources", "warnings", "error")]
 )

@@ -22,7 +22,7 @@ from typing import Final, Self
 from chatproxy import clock
 from chatproxy.background import background
 from chatproxy.store.postgres.errors import FAILURES
-from chatproxy.store.postgres.pool import Raw
+from chatproxy.store.postgres.pool import UNKEPT, Raw
 
 logger: Final = logging.getLogger(__name__)
 
@@ -37,8 +37,6 @@ AGAIN: Final = 0.2  # seconds until another attempt
 COMMIT: Final = 5.0  # seconds that a commit may take
 CLOSE: Final = 1.0  # seconds in which what waits is sent at the end
 
-# Nothing is kept, so that no disk is waited for.
-_SETTINGS: Final = "SET synchronous_commit = off"
 # Both arrays are as long as each other; the order of the parts is that of the arrays.
 _NOTIFY: Final = "SELECT pg_notify(channel, part) FROM unnest($1::text[], $2::text[]) AS sent (channel, part)"
 
@@ -198,7 +196,7 @@ class Bus:
     async def _send_over(self, connection: Raw) -> None:
         """Send what waits, until the connection breaks, or the bus closes."""
         async with asyncio.timeout(COMMIT):
-            await connection.execute(_SETTINGS)
+            await connection.execute(UNKEPT)
         sent_at = 0.0  # on `clock`
         while self._waiting or not self._closes:
             await self._due.wait()

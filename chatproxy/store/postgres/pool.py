@@ -20,6 +20,9 @@ _SETTINGS: Final = (
     f"SET search_path = {SCHEMA}; SET default_transaction_isolation = 'read committed'; SET jit = off"
 )
 
+# For what is worth nothing after a crash of the server, so that no disk is waited for.
+UNKEPT: Final = "SET synchronous_commit = off"
+
 Raw: TypeAlias = asyncpg.Connection
 
 

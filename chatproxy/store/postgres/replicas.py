@@ -16,7 +16,7 @@ from msgspec import Struct
 
 from chatproxy.store.database import Database, Unit, to_json
 from chatproxy.store.postgres.errors import FAILURES, chat_error
-from chatproxy.store.postgres.pool import SCHEMA, Raw, connect
+from chatproxy.store.postgres.pool import SCHEMA, UNKEPT, Raw, connect
 from chatproxy.store.postgres.schema import LOCK
 
 SIGN_EVERY: Final = 1.0  # seconds
@@ -140,8 +140,7 @@ class Replicas:
     async def _connected(self) -> Raw:
         if self._connection is None or self._connection.is_closed():
             self._connection = await connect(self._url)
-            # A sign that is lost with the server is none that matters.
-            await self._connection.execute("SET synchronous_commit = off")
+            await self._connection.execute(UNKEPT)
         return self._connection
 
     def _give_up(self) -> None:
