@@ -134,6 +134,19 @@ def postgres_server(request: pytest.FixtureRequest) -> Iterator[postgres.Server]
         yield server
 
 
+@pytest.fixture
+def own_postgres(quick_disk: Path) -> Iterator[postgres.Server]:
+    """A server of PostgreSQL that no other test uses."""
+    if postgres.programs() is None:
+        pytest.skip("PostgreSQL's server is not installed")
+    quick_disk.chmod(0o755)
+    server = postgres.Server(quick_disk / "server")
+    server.create()
+    server.start()
+    yield server
+    server.stop()
+
+
 @pytest.fixture(scope="session")
 def postgres_url(postgres_server: postgres.Server) -> str:
     """The URL of a database of this process; see `empty`."""

@@ -395,12 +395,11 @@ async def _shows(client: Client, session: str, text: str) -> bool:
     return bool(content == text)
 
 
-async def test_a_message_begun_elsewhere_while_it_is_checked_is_not_refused(
-    servers: list[Server], replicas: list[Client], fake: FakeOllama, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    one, other = replicas
-    session = await one.new_session()
-    sessions = servers[1].app[STORE].sessions
+def held_at_the_session(
+    server: Server, monkeypatch: pytest.MonkeyPatch
+) -> tuple[asyncio.Event, asyncio.Event]:
+    """Hold each send after it has read its session; return what tells of it, and what lets it go on."""
+    sessions = server.app[STORE].sessions
     is_open, goes_on = asyncio.Event(), asyncio.Event()
 
     async def opening(*arguments: Any) -> Any:
@@ -410,6 +409,15 @@ async def test_a_message_begun_elsewhere_while_it_is_checked_is_not_refused(
         return opened
 
     monkeypatch.setattr(sessions, "open", opening)
+    return is_open, goes_on
+
+
+async def test_a_message_begun_elsewhere_while_it_is_checked_is_not_refused(
+    servers: list[Server], replicas: list[Client], fake: FakeOllama, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    one, other = replicas
+    session = await one.new_session()
+    is_open, goes_on = held_at_the_session(servers[1], monkeypatch)
     fake.script = greet
     second = asyncio.create_task(other.ask(session, "Hi", clientMessageId="c"))
     await is_open.wait()
@@ -463,17 +471,9 @@ async def test_a_message_whose_session_is_deleted_elsewhere_does_not_wait_for_ev
     servers = [await start(create_app(replace(config, heartbeat_seconds=1.0))) for _ in range(2)]
     one, other = [server.client for server in servers]
     session = await one.new_session()
-    sessions, peers = servers[1].app[STORE].sessions, servers[1].app[PEERS]
+    peers = servers[1].app[PEERS]
     assert isinstance(peers, Replica)
-    is_open, goes_on = asyncio.Event(), asyncio.Event()
-
-    async def opening(*arguments: Any) -> Any:
-        opened = await type(sessions).open(sessions, *arguments)
-        is_open.set()
-        await goes_on.wait()
-        return opened
-
-    monkeypatch.setattr(sessions, "open", opening)
+    is_open, goes_on = held_at_the_session(servers[1], monkeypatch)
     sends = peers.send
 
     def sending(address: int, line: str, *, urgent: bool = False) -> None:

@@ -22,17 +22,10 @@ PACE: Final = 0.05  # seconds between two
 
 
 @pytest.fixture
-def own(quick_disk: Path) -> Iterator[Server]:
+def own(own_postgres: Server) -> Server:
     """A server with a database `chat`, that no other test uses."""
-    if postgres.programs() is None:
-        pytest.skip("PostgreSQL's server is not installed")
-    quick_disk.chmod(0o755)
-    server = Server(quick_disk / "server")
-    server.create()
-    server.start()
-    server.psql("CREATE DATABASE chat")
-    yield server
-    server.stop()
+    own_postgres.psql("CREATE DATABASE chat")
+    return own_postgres
 
 
 def settings(fake: FakeOllama, url: str) -> dict[str, Any]:

@@ -6,13 +6,11 @@ import logging
 import os
 import re
 import signal
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack, asynccontextmanager
-from pathlib import Path
 from typing import Any, Final
 
 import asyncpg
-import postgres
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -195,19 +193,6 @@ def replicas(postgres_server: Server, postgres_url: str, quiet: None) -> Replica
     return Replicas(postgres_server, postgres_url.removeprefix("postgresql://tests@/").partition("?")[0])
 
 
-@pytest.fixture
-def own(quick_disk: Path) -> Iterator[Server]:
-    """A server that no other test uses."""
-    if postgres.programs() is None:
-        pytest.skip("PostgreSQL's server is not installed")
-    quick_disk.chmod(0o755)
-    server = Server(quick_disk / "server")
-    server.create()
-    server.start()
-    yield server
-    server.stop()
-
-
 def in_order(lines: list[str]) -> int:
     """Return how many numbers were heard: each once, in order, and gaps only where a loss was told."""
     last, told = -1, True
@@ -326,13 +311,15 @@ async def test_a_connection_that_ended_unused_loses_nothing(replicas: Replicas) 
 
 
 @pytest.mark.parametrize("mode", ["immediate", "fast"])
-async def test_lines_go_on_when_the_server_was_restarted(own: Server, quiet: None, mode: str) -> None:
-    replicas = Replicas(own, "postgres")
+async def test_lines_go_on_when_the_server_was_restarted(
+    own_postgres: Server, quiet: None, mode: str
+) -> None:
+    replicas = Replicas(own_postgres, "postgres")
     async with replicas.opened(1, 2) as (one, two), numbers(one, two):
         await until(lambda: len(one.heard) > 50)
-        await asyncio.to_thread(own.stop, mode)
+        await asyncio.to_thread(own_postgres.stop, mode)
         heard = len(one.heard)
-        await asyncio.to_thread(own.start)
+        await asyncio.to_thread(own_postgres.start)
         await until(lambda: len(one.heard) > heard + 50 and (None, "lost") in one.heard)
 
 
@@ -367,10 +354,10 @@ async def test_the_end_sends_what_waits(replicas: Replicas) -> None:
         await until(lambda: two.of(one) == [f"{number}" for number in range(3000)])
 
 
-async def test_the_end_waits_for_no_server(own: Server, quiet: None) -> None:
-    async with Replicas(own, "postgres").opened(1, 2) as (one, two):
+async def test_the_end_waits_for_no_server(own_postgres: Server, quiet: None) -> None:
+    async with Replicas(own_postgres, "postgres").opened(1, 2) as (one, two):
         await two.hears(one, "0")
-        await asyncio.to_thread(own.stop)
+        await asyncio.to_thread(own_postgres.stop)
         one.bus.send(two.id, "1")
 
 
